@@ -1,0 +1,61 @@
+# `make demo` and `make test` set up all they need; `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+# Options for the PyTorch install alone, e.g. TORCH_PIP="--index-url https://download.pytorch.org/whl/cpu"
+TORCH_PIP ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+FILES ?= examples/data/intents.npz
+PORT ?= 8000
+DATA_DIR ?= nmtune-data
+
+.DEFAULT_GOAL := help
+
+$(VENV)/.installed: pyproject.toml clients/python/pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install 'pip>=25.1,<27'
+	$(PIP) install -c constraints.txt $(TORCH_PIP) torch
+	$(PIP) install -c constraints.txt -e . -e clients/python
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) install -c constraints.txt --group test --group lint
+	@touch $@
+
+install: $(VENV)/.installed ## Make the virtual environment and install server and client
+
+demo: $(VENV)/.installed ## Tune a head on the bundled real data, from upload to prediction
+	@$(BIN)/python examples/demo.py
+
+serve: $(VENV)/.installed ## Run the service on SQLite with a local worker (PORT=8000 DATA_DIR=nmtune-data)
+	$(BIN)/nmtune-server up --port $(PORT) --data-dir $(DATA_DIR)
+
+test: $(VENV)/.installed-test ## Run every test
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.installed-test ## Run the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-learn on FILES="a.npz b.npz" (default: the bundled set)
+	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/benchmarks.md
+
+lint: $(VENV)/.installed-test ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-test ## Repair style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.installed-test ## Check types, strictly
+	$(BIN)/mypy
+	$(BIN)/mypy clients/python/nmtune_client
+
+clean: ## Remove the virtual environment and caches (never data)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install demo serve test test-fast bench-quality lint format types clean help
