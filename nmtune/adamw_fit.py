@@ -1,0 +1,161 @@
+"""The home of training by mini-batches: the NMTune objective minimised with AdamW."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmtune.config import Schedule, TuneConfig
+from nmtune.losses import NMTuneLoss, nmtune_loss
+from nmtune.network import Network
+from nmtune.procedure import LabelledRows, Progress, score
+from nmtune.tensor_file import check_layout, prefixed, sections
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+class AdamwFit:
+    """Epochs of AdamW over shuffled mini-batches, the learning rate set step by step."""
+
+    def __init__(
+        self,
+        network: Network,
+        rows: LabelledRows,
+        *,
+        config: TuneConfig,
+        validation: LabelledRows | None,
+    ) -> None:
+        self.network = network
+        self.n_epochs = config.epochs
+        self._rows = rows
+        self._config = config
+        self._validation = validation
+        self._batches = batch_bounds(
+            len(rows), config.batch_size, smallest=max(2, config.k, config.batch_size // 4)
+        )
+        self._optimiser = torch.optim.AdamW(
+            network.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+
+    def run(self, epoch: int) -> Progress:
+        config = self._config
+        self.network.train()
+        device = self._rows.x.device
+        order = epoch_order(len(self._rows), seed=config.seed, epoch=epoch).to(device)
+        # Read once, after the epoch: reading each step would make a GPU wait for the host.
+        sums = torch.zeros(len(NMTuneLoss._fields), device=device)
+        n_steps = len(self._batches) * self.n_epochs
+        rate = config.learning_rate
+        for index, (start, stop) in enumerate(self._batches):
+            step = (epoch - 1) * len(self._batches) + index
+            rate = config.learning_rate * remaining(config.schedule, step / n_steps)
+            for group in self._optimiser.param_groups:
+                group["lr"] = rate
+            loss = self._step(self._rows.take(order[start:stop]))
+            sums += torch.stack(loss).detach() * (stop - start)
+        means = (sums / len(self._rows)).tolist()
+        return Progress(
+            losses=dict(zip(NMTuneLoss._fields, means, strict=True)),
+            learning_rate=rate,
+            validation=score(self.network, self._validation) if self._validation else None,
+        )
+
+    def _step(self, batch: LabelledRows) -> NMTuneLoss:
+        config = self._config
+        z, logits = self.network(batch.x)
+        loss = nmtune_loss(
+            logits,
+            batch.y,
+            z,
+            batch.x,
+            w_consistency=config.w_consistency,
+            w_covariance=config.w_covariance,
+            w_dominant=config.w_dominant,
+            k=config.k,
+            mean_over_dimensions=config.consistency_mean_over_dimensions,
+        )
+        self._optimiser.zero_grad()
+        torch.autograd.backward(loss.total)
+        self._optimiser.step()
+        return loss
+
+    def notes(self) -> list[str]:
+        config, (n_rows, n_columns) = self._config, self._rows.x.shape
+        notes = []
+        if n_rows < config.batch_size:
+            notes.append(
+                f"The {n_rows} training rows make one batch, smaller than batch_size "
+                f"({config.batch_size}), so the regularisers weigh otherwise than they would in "
+                "full batches."
+            )
+        if config.w_dominant and config.k >= min(n_rows, n_columns):
+            notes.append(
+                f"k = {config.k} takes in every singular value there is, so the dominant term is "
+                "constant."
+            )
+        return notes
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        tensors = prefixed("network", self.network.state_dict())
+        for name, parameter in self.network.named_parameters():
+            tensors |= prefixed(f"optimiser.{name}", self._optimiser.state[parameter])
+        return {}, tensors
+
+    def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+        if document:
+            raise ValueError("AdamW's state is tensors alone")
+        expected = prefixed("network", self.network.state_dict())
+        # Before its first step the optimiser has no moments.
+        parameters = dict(self.network.named_parameters()) if epoch else {}
+        for name, parameter in parameters.items():
+            for moment in _MOMENTS:
+                like = torch.zeros(()) if moment == "step" else parameter
+                expected[f"optimiser.{name}.{moment}"] = like
+        check_layout(tensors, expected)
+        of_network, of_optimiser = sections(tensors, "network", "optimiser")
+        self.network.load_state_dict(of_network)
+        for name, parameter in parameters.items():
+            self._optimiser.state[parameter] = {
+                moment: of_optimiser[f"{name}.{moment}"].to(parameter.device) for moment in _MOMENTS
+            }
+
+
+def batch_bounds(n_rows: int, batch_size: int, *, smallest: int) -> list[tuple[int, int]]:
+    """Where each mini-batch starts and stops; a last one below `smallest` joins the one before.
+
+    BatchNorm and the covariance need two rows, and the covariance of a few rows is mostly noise:
+    four times that of a full batch at eight rows.
+    """
+    bounds = [(start, min(start + batch_size, n_rows)) for start in range(0, n_rows, batch_size)]
+    if len(bounds) > 1 and n_rows - bounds[-1][0] < smallest:
+        bounds[-2:] = [(bounds[-2][0], n_rows)]
+    return bounds
+
+
+def epoch_order(n_rows: int, *, seed: int, epoch: int) -> Tensor:
+    """The order of the rows in an epoch (1-based); any epoch's is known without the others'."""
+    return torch.randperm(n_rows, generator=generator(seed, epoch))
+
+
+def generator(seed: int, stream: int) -> torch.Generator:
+    """Independent random numbers for each stream of a seed (0: initial weights, n: epoch n)."""
+    (mixed,) = np.random.SeedSequence((seed, stream)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(mixed))
+
+
+def remaining(schedule: Schedule, passed: float) -> float:
+    """The share of the full learning rate once a share `passed` of all steps is done."""
+    if schedule == "constant":
+        return 1.0
+    if schedule == "linear":
+        return 1.0 - passed
+    return 0.5 * (1.0 + math.cos(math.pi * passed))

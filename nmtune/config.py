@@ -1,0 +1,191 @@
+"""The home of TuneConfig: every choice a head is trained with, named, bounded and checked."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
+from typing import Any, Literal, Self
+
+from nmtune.errors import ConfigError
+from nmtune.rules import Flag, Number, OneOf, Rule, Whole
+
+Transform = Literal["none", "mlp", "residual_mlp"]
+ScalingKind = Literal["none", "rms", "standardise"]
+Optimiser = Literal["adamw", "lbfgs"]
+Schedule = Literal["cosine", "linear", "constant"]
+
+WEIGHTS = ("w_consistency", "w_covariance", "w_dominant")
+"""The weights of the three regularisers; all zero makes the matched plain head."""
+
+RULES: dict[str, Rule] = {
+    "preset": OneOf("paper", "reference", "linear_probe", "mlp"),
+    "transform": OneOf("none", "mlp", "residual_mlp"),
+    "hidden_multiplier": Whole(1, 16),
+    "scaling": OneOf("none", "rms", "standardise"),
+    "w_consistency": Number(0, 1e6),
+    "w_covariance": Number(0, 1e6),
+    "w_dominant": Number(0, 1e6),
+    "k": Whole(1, 1024),
+    "consistency_mean_over_dimensions": Flag(),
+    "optimiser": OneOf("adamw", "lbfgs"),
+    "learning_rate": Number(1e-8, 10),
+    "weight_decay": Number(0, 10),
+    "batch_size": Whole(2, 65536),
+    "epochs": Whole(1, 10_000),
+    "schedule": OneOf("cosine", "linear", "constant"),
+    "l2": Number(1e-8, 1e8, optional=True),
+    "seed": Whole(0, 2**32 - 1),
+}
+"""What each field of TuneConfig may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """How one head is trained. The defaults are the preset `paper` (arXiv 2309.17002).
+
+    Every field is checked on construction: ConfigError names the field, its bounds and what
+    was got. Numbers are kept as plain int and float, so `to_dict` is ready for JSON.
+
+    Attributes:
+        preset: the preset the values started from; a label that changes nothing.
+        transform: the map from embeddings F (n, d) to tuned embeddings Z (n, d). `mlp` is
+            Linear(d, m d) - ReLU - Linear(m d, d); `residual_mlp` is
+            F + scale * [Linear - BatchNorm - ReLU - Linear] with a learnt scale (d,);
+            `none` is Z = F.
+        hidden_multiplier: m, the hidden width over d.
+        scaling: what embeddings pass before the transform: `none`; `rms`, divided by one
+            factor that brings their root-mean-square entry to 1; `standardise`, each column to
+            mean 0 and deviation 1. Measured on the training rows, kept in the head.
+        w_consistency, w_covariance, w_dominant: weights of the regularisers (see losses).
+        k: how many leading singular values the dominant term rewards.
+        consistency_mean_over_dimensions: divide the consistency term by d too.
+        optimiser: `adamw` trains by mini-batches; `lbfgs` solves the linear probe's convex
+            objective on all rows at once, needs a scaling, and reads of the fields below only
+            l2 and seed.
+        learning_rate, weight_decay: AdamW's.
+        batch_size: rows in a mini-batch. The regularisers depend on it: part of the objective.
+        epochs: passes over the training rows.
+        schedule: the learning rate's way from its full value to 0, step by step.
+        l2: the linear probe's penalty: sum of cross-entropies + l2 / 2 * ||W||^2, so that
+            l2 = 1 / C of scikit-learn's LogisticRegression (for two classes 2 / C, as it then
+            keeps one weight vector, not two). None: chosen on held-out rows.
+        seed: of the initial weights, the order of rows and the held-out rows.
+    """
+
+    preset: str = "paper"
+    transform: Transform = "mlp"
+    hidden_multiplier: int = 4
+    scaling: ScalingKind = "none"
+    w_consistency: float = 0.01
+    w_covariance: float = 0.01
+    w_dominant: float = 0.01
+    k: int = 1
+    consistency_mean_over_dimensions: bool = False
+    optimiser: Optimiser = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    batch_size: int = 64
+    epochs: int = 30
+    schedule: Schedule = "cosine"
+    l2: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, rule in RULES.items():
+            try:
+                plain = rule.accept(getattr(self, name))
+            except ValueError as refused:
+                raise _wrong(name, str(refused)) from None
+            object.__setattr__(self, name, plain)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.transform == "none":
+            for name in WEIGHTS:
+                if getattr(self, name):
+                    raise _wrong(
+                        name, "must be 0 with transform 'none', which leaves nothing to regularise"
+                    )
+        elif self.optimiser == "lbfgs":
+            raise _wrong(
+                "optimiser", "'lbfgs' fits the linear probe only: use 'adamw', or transform 'none'"
+            )
+        if self.optimiser == "lbfgs" and self.scaling == "none":
+            raise _wrong(
+                "scaling",
+                "must be 'standardise' or 'rms' with optimiser 'lbfgs', whose penalty weighs "
+                "columns by their size",
+            )
+        if self.l2 is not None and self.optimiser != "lbfgs":
+            raise _wrong("l2", "is for optimiser 'lbfgs': with 'adamw' set weight_decay")
+        if self.k > self.batch_size:
+            raise _wrong("k", f"must be at most batch_size ({self.batch_size}), got {self.k}")
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides: Any) -> Self:
+        """The preset `name` with some fields replaced; ConfigError for unknown names."""
+        try:
+            RULES["preset"].accept(name)
+        except ValueError as refused:
+            raise _wrong("preset", str(refused)) from None
+        check_names(overrides)
+        return cls(**{**PRESETS[name], **overrides})
+
+    def replace(self, **changes: Any) -> Self:
+        """This config with some fields replaced, checked again."""
+        check_names(changes)
+        return replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The config that `to_dict` told; a field that is missing takes its default.
+
+        So a config stored before a field existed still reads, with the meaning it had.
+        """
+        check_names(values)
+        return cls(**values)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise ConfigError for the first name that is no field, with the closest that is one."""
+    for name in names:
+        if name not in RULES:
+            close = get_close_matches(name, RULES, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(RULES)}"
+            raise _wrong(name, f"is no setting: {hint}")
+
+
+def _wrong(field: str, what: str) -> ConfigError:
+    return ConfigError(f"{field} {what}", field=field)
+
+
+_NO_WEIGHTS: dict[str, Any] = dict.fromkeys(WEIGHTS, 0.0)
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "paper": {"preset": "paper"},
+    "reference": {
+        "preset": "reference",
+        "transform": "residual_mlp",
+        "w_consistency": 1.0,
+        "w_covariance": 0.04,
+        "w_dominant": 0.001,
+        "k": 5,
+        "consistency_mean_over_dimensions": True,
+    },
+    "linear_probe": {
+        "preset": "linear_probe",
+        "transform": "none",
+        "scaling": "standardise",
+        "optimiser": "lbfgs",
+        **_NO_WEIGHTS,
+    },
+    "mlp": {"preset": "mlp", **_NO_WEIGHTS},
+}
+"""What each preset changes of the defaults.
+
+`paper` is arXiv 2309.17002's method, `reference` what its authors' code runs, `linear_probe` an
+L2-tuned logistic regression on standardised embeddings, `mlp` the paper's head without its terms.
+"""

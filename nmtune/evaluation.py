@@ -1,0 +1,171 @@
+"""The home of the metrics: what class probabilities are worth against the true classes."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmtune.errors import DataError
+
+_N_BINS = 15
+# A head's probabilities are float32, so one that reads 0 is only known to be below this.
+_SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
+_ROW_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMetrics:
+    """One class: `support` is its number of true rows; what has nothing to count reads 0."""
+
+    name: str
+    support: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """How good probabilities are on one split; all but the losses are shares between 0 and 1.
+
+    macro_f1: mean F1 over the classes present in y. log_loss: mean -log of the true class's
+    probability, in nats, clipped at float32's rounding step (1.2e-7). ece: expected calibration
+    error of the predicted class, 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599).
+    per_class: one entry per class, in order. confusion_matrix: (c, c) counts, rows are the true
+    classes, columns the predicted ones.
+    """
+
+    n_rows: int
+    accuracy: float
+    macro_f1: float
+    n_classes_present: int
+    log_loss: float
+    ece: float
+    per_class: tuple[ClassMetrics, ...]
+    confusion_matrix: NDArray[np.int64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same in plain Python values, ready for JSON."""
+        return {
+            "n_rows": self.n_rows,
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "n_classes_present": self.n_classes_present,
+            "log_loss": self.log_loss,
+            "ece": self.ece,
+            "per_class": [asdict(metrics) for metrics in self.per_class],
+            "confusion_matrix": self.confusion_matrix.tolist(),
+        }
+
+
+def evaluate(
+    probabilities: NDArray[np.floating], y: NDArray[Any], classes: Sequence[str]
+) -> Evaluation:
+    """Measure probabilities (n, c) against the true class indices y (n,); classes are the c names.
+
+    The predicted class is the one with the largest probability, the first of equals. Raises
+    DataError, with the row, where there is no row, a shape does not fit, y is not an index of
+    `classes`, or a row of probabilities is not one (NaN, negative, not adding up to 1).
+    """
+    probabilities, y = np.asarray(probabilities), np.asarray(y)
+    _check_probabilities(probabilities, n_classes=len(classes))
+    _check_labels(y, n_rows=len(probabilities), n_classes=len(classes))
+    predicted = probabilities.argmax(axis=1)
+    every_row = np.arange(len(y))
+    matrix = _confusion_matrix(y, predicted, n_classes=len(classes))
+    per_class = _per_class(matrix, classes)
+    f1_of_present = [metrics.f1 for metrics in per_class if metrics.support]
+    is_correct = predicted == y
+    return Evaluation(
+        n_rows=len(y),
+        accuracy=float(is_correct.mean()),
+        macro_f1=float(np.mean(f1_of_present)),
+        n_classes_present=len(f1_of_present),
+        log_loss=_log_loss(probabilities[every_row, y]),
+        ece=_calibration_error(probabilities[every_row, predicted], is_correct),
+        per_class=per_class,
+        confusion_matrix=matrix,
+    )
+
+
+def _confusion_matrix(
+    y: NDArray[Any], predicted: NDArray[np.intp], *, n_classes: int
+) -> NDArray[np.int64]:
+    cells = y.astype(np.int64) * n_classes + predicted
+    counts = np.bincount(cells, minlength=n_classes * n_classes)
+    return counts.astype(np.int64).reshape(n_classes, n_classes)
+
+
+def _per_class(matrix: NDArray[np.int64], classes: Sequence[str]) -> tuple[ClassMetrics, ...]:
+    hits, support, claimed = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    precision = hits / np.maximum(claimed, 1)
+    recall = hits / np.maximum(support, 1)
+    f1 = 2 * hits / np.maximum(support + claimed, 1)
+    return tuple(
+        ClassMetrics(
+            name=name,
+            support=int(support[index]),
+            precision=float(precision[index]),
+            recall=float(recall[index]),
+            f1=float(f1[index]),
+        )
+        for index, name in enumerate(classes)
+    )
+
+
+def _log_loss(probability_of_truth: NDArray[np.floating]) -> float:
+    clipped = np.clip(probability_of_truth.astype(np.float64), _SMALLEST_PROBABILITY, 1)
+    return max(0.0, float(-np.log(clipped).mean()))  # max: -log(1) is -0.0
+
+
+def _calibration_error(confidence: NDArray[np.floating], is_correct: NDArray[np.bool_]) -> float:
+    """Mean over rows of |accuracy - mean confidence| of the row's bin; bins are (low, high]."""
+    confidence = confidence.astype(np.float64)
+    inner_edges = np.linspace(0, 1, _N_BINS + 1)[1:-1]
+    bins = np.searchsorted(inner_edges, confidence, side="left")
+    gaps = np.bincount(bins, weights=is_correct - confidence, minlength=_N_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _check_probabilities(probabilities: NDArray[np.floating], *, n_classes: int) -> None:
+    if probabilities.ndim != 2 or probabilities.shape[1] != n_classes or n_classes == 0:
+        raise DataError(
+            f"probabilities must be (rows, {n_classes}), one column per class, "
+            f"got shape {probabilities.shape}",
+            field="probabilities",
+        )
+    if probabilities.dtype.kind not in "fiu":
+        raise DataError(
+            f"probabilities must be real numbers, got {probabilities.dtype}", field="probabilities"
+        )
+    if len(probabilities) == 0:
+        raise DataError("there are no rows to evaluate", field="probabilities")
+    sums = probabilities.sum(axis=1, dtype=np.float64)
+    # Written so that NaN fails too.
+    is_good = (np.abs(sums - 1) <= _ROW_SUM_TOLERANCE) & (probabilities.min(axis=1) >= 0)
+    if not is_good.all():
+        row = int(np.argmin(is_good))
+        raise DataError(
+            f"row {row} of probabilities is not a distribution: it adds up to {sums[row]:.6g}, "
+            f"its smallest value is {probabilities[row].min():.6g}",
+            field="probabilities",
+            row=row,
+        )
+
+
+def _check_labels(y: NDArray[Any], *, n_rows: int, n_classes: int) -> None:
+    if y.shape != (n_rows,) or y.dtype.kind not in "iu":
+        raise DataError(
+            f"y must be {n_rows} class indices, one per row, got {y.dtype} of shape {y.shape}",
+            field="y",
+        )
+    is_good = (y >= 0) & (y < n_classes)
+    if not is_good.all():
+        row = int(np.argmin(is_good))
+        raise DataError(
+            f"y is {y[row]} at row {row}, class indices run from 0 to {n_classes - 1}",
+            field="y",
+            row=row,
+        )

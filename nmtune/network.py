@@ -1,0 +1,85 @@
+"""The home of the network: the transform to tuned embeddings and the linear classifier on them."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from nmtune.config import TuneConfig
+
+_ROWS_AT_A_TIME = 1024
+"""Rows passed at once outside training: the hidden layer then takes 12 MB at d = 768."""
+
+
+class Network(nn.Module):
+    """F (b, d) -> Z = transform(F) (b, d) and logits = Z W^T + bias (b, c)."""
+
+    def __init__(self, config: TuneConfig, *, n_columns: int, n_classes: int) -> None:
+        """The network without storage (on the meta device): see `initialised`."""
+        super().__init__()
+        self.transform = _transform(config, n_columns)
+        self.classifier = nn.Linear(n_columns, n_classes, device="meta")
+
+    def forward(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.transform(f)
+        logits: Tensor = self.classifier(z)
+        return z, logits
+
+    @classmethod
+    def initialised(
+        cls, config: TuneConfig, *, n_columns: int, n_classes: int, generator: torch.Generator
+    ) -> "Network":
+        """A network on the CPU with initial weights drawn from `generator` alone.
+
+        Torch's own constructors draw from the process's generator, which a library must leave
+        as it found it: so the storage is made empty and filled here. Hidden layers take
+        torch's default for a linear layer, the classifier is Kaiming-uniform with bias 0.
+        """
+        network = cls(config, n_columns=n_columns, n_classes=n_classes)
+        network.to_empty(device="cpu")
+        for module in network.transform.modules():
+            if isinstance(module, nn.Linear):
+                bound = 1 / math.sqrt(module.in_features)
+                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+            elif isinstance(module, nn.BatchNorm1d):
+                module.reset_parameters()
+            elif isinstance(module, _ScaledResidual):
+                nn.init.ones_(module.scale)
+        nn.init.kaiming_uniform_(network.classifier.weight, generator=generator)
+        nn.init.zeros_(network.classifier.bias)
+        return network
+
+
+class _ScaledResidual(nn.Module):
+    """F + scale * branch(F), as in the authors' code; scale (d,) is learnt and starts at 1."""
+
+    def __init__(self, branch: nn.Module, n_columns: int) -> None:
+        super().__init__()
+        self.branch = branch
+        self.scale = nn.Parameter(torch.empty(n_columns, device="meta"))
+
+    def forward(self, f: Tensor) -> Tensor:
+        change: Tensor = self.branch(f)
+        return f + self.scale * change
+
+
+def _transform(config: TuneConfig, d: int) -> nn.Module:
+    if config.transform == "none":
+        return nn.Identity()
+    hidden = config.hidden_multiplier * d
+    into, back = nn.Linear(d, hidden, device="meta"), nn.Linear(hidden, d, device="meta")
+    if config.transform == "mlp":
+        return nn.Sequential(into, nn.ReLU(), back)
+    normalise = nn.BatchNorm1d(hidden, device="meta")
+    return _ScaledResidual(nn.Sequential(into, normalise, nn.ReLU(), back), d)
+
+
+def forward_in_batches(network: Network, f: Tensor) -> tuple[Tensor, Tensor]:
+    """Z and logits of any number of rows; the caller has set eval mode and no gradients."""
+    starts = range(0, len(f), _ROWS_AT_A_TIME)
+    parts = [network(f[start : start + _ROWS_AT_A_TIME]) for start in starts]
+    if len(parts) == 1:
+        z, logits = parts[0]
+        return z, logits
+    return torch.cat([z for z, _ in parts]), torch.cat([logits for _, logits in parts])

@@ -1,0 +1,112 @@
+"""The home of the checks on embeddings and labels as a caller hands them over."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nmtune.errors import DataError
+
+_BLOCK_VALUES = 1 << 21
+"""Values converted at a time, so that a memory-mapped file is never held twice."""
+
+
+def as_rows(x: ArrayLike, *, n_columns: int, field: str = "embeddings") -> NDArray[np.float32]:
+    """The rows as finite float32 (n, n_columns), n >= 1; may share memory with `x`.
+
+    Raises:
+        DataError: not two-dimensional, empty, not numbers, of another width, or a value that
+            is not finite in float32 (with its row and column).
+    """
+    matrix = _matrix(x, field)
+    if matrix.shape[1] != n_columns:
+        raise DataError(
+            f"{field} must have {n_columns} columns, as the head was trained on, "
+            f"got {matrix.shape[1]}",
+            field=field,
+        )
+    return _finite(matrix, field=field, first_row=0)
+
+
+def load_rows(x: ArrayLike, *, field: str) -> tuple[NDArray[np.float32], str]:
+    """A float32 copy (n, d) of the rows, and a sha256 of it; read block by block.
+
+    The digest is of the float32 values, so the same rows in another file or dtype agree.
+    Raises DataError as `as_rows` does.
+    """
+    matrix = _matrix(x, field)
+    n_rows, n_columns = matrix.shape
+    rows = np.empty((n_rows, n_columns), np.float32)
+    digest = hashlib.sha256(repr(rows.shape).encode())
+    block = max(1, _BLOCK_VALUES // n_columns)
+    for start in range(0, n_rows, block):
+        part = rows[start : start + block]
+        part[:] = _finite(matrix[start : start + block], field=field, first_row=start)
+        digest.update(part.data)
+    return rows, digest.hexdigest()
+
+
+def as_labels(
+    y: ArrayLike, *, n_rows: int, n_classes: int, field: str = "labels"
+) -> NDArray[np.int64]:
+    """The labels as int64 (n_rows,), each in 0..n_classes-1; DataError names the row."""
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{field} must be class indices, got {labels.dtype}", field=field)
+    if labels.shape != (n_rows,):
+        raise DataError(
+            f"{field} must be one per row, of shape ({n_rows},), got {labels.shape}", field=field
+        )
+    wrong = (labels < 0) | (labels >= n_classes)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"{field} must be 0 to {n_classes - 1}, got {labels[row]} in row {row}",
+            field=field,
+            row=row,
+        )
+    return labels.astype(np.int64)
+
+
+def as_classes(classes: Any) -> tuple[str, ...]:
+    """The class names as a tuple of at least two different strings, none empty."""
+    names = () if isinstance(classes, str) else tuple(classes)
+    if not all(isinstance(name, str) and name for name in names):
+        raise DataError("classes must be non-empty strings", field="classes")
+    if len(names) < 2 or len(set(names)) != len(names):
+        raise DataError("classes must be at least two different names", field="classes")
+    return names
+
+
+def _matrix(x: ArrayLike, field: str) -> NDArray[Any]:
+    try:
+        matrix = np.asarray(x)
+    except ValueError:
+        raise DataError(f"{field} must be rows of equal length", field=field) from None
+    if matrix.dtype.kind not in "fiu":
+        raise DataError(f"{field} must be real numbers, got {matrix.dtype}", field=field)
+    if matrix.ndim != 2:
+        raise DataError(
+            f"{field} must be two-dimensional (rows, columns), got shape {matrix.shape}",
+            field=field,
+        )
+    if not matrix.size:
+        raise DataError(f"{field} must not be empty, got shape {matrix.shape}", field=field)
+    return matrix
+
+
+def _finite(block: NDArray[Any], *, field: str, first_row: int) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        rows = block.astype(np.float32, copy=False)
+    finite = np.isfinite(rows)
+    if not finite.all():
+        row, column = (int(at) for at in np.unravel_index(int(finite.argmin()), finite.shape))
+        raise DataError(
+            f"{field} must be finite numbers within float32's range, "
+            f"got {block[row, column]} in row {first_row + row}, column {column}",
+            field=field,
+            row=first_row + row,
+            column=column,
+        )
+    return rows

@@ -1,0 +1,36 @@
+"""Rows that every test of training and predicting may use."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+
+class Rows(NamedTuple):
+    """Three overlapping classes in six columns, ordered by class as real files often are."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    # The matrices are tiny: threads that wait for each other would take most of the time.
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture(scope="session")
+def rows() -> Rows:
+    generator = np.random.default_rng(5)
+    y = np.repeat(np.arange(3), 30)
+    centres, spread = generator.normal(size=(3, 6)), generator.normal(size=(90, 6))
+    x = (centres[y] + 0.5 * spread).astype(np.float32)
+    x.flags.writeable = y.flags.writeable = False
+    return Rows(x, y, ("cat", "dog", "élan"))

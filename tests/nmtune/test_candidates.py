@@ -1,0 +1,105 @@
+"""What one job trains side by side, from a method and the user's flat settings."""
+
+import json
+from typing import Any
+
+import pytest
+
+from nmtune.candidates import METHODS, Candidates, resolve
+from nmtune.config import TuneConfig
+from nmtune.errors import ConfigError
+
+NO_WEIGHTS = {"w_consistency": 0.0, "w_covariance": 0.0, "w_dominant": 0.0}
+
+
+def refused(**arguments: Any) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        resolve(**arguments)
+    return caught.value
+
+
+def test_nothing_said_trains_the_paper_beside_its_baselines() -> None:
+    candidates = resolve(config={})
+    assert candidates.method == "nmtune"
+    assert candidates.configs == {
+        "linear_probe": TuneConfig.from_preset("linear_probe"),
+        "mlp": TuneConfig.from_preset("paper", **NO_WEIGHTS),
+        "nmtune": TuneConfig.from_preset("paper"),
+    }
+    assert resolve() == candidates
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_trains_every_simpler_one_too(method: str) -> None:
+    assert tuple(resolve(method=method).configs) == METHODS[: METHODS.index(method) + 1]
+
+
+def test_settings_shape_the_head_and_its_plain_twin_alike() -> None:
+    configs = resolve(
+        config={"preset": "reference", "epochs": 10, "w_covariance": 0.5, "seed": 3}
+    ).configs
+    assert configs["nmtune"] == TuneConfig.from_preset(
+        "reference", epochs=10, w_covariance=0.5, seed=3
+    )
+    assert configs["mlp"] == configs["nmtune"].replace(**NO_WEIGHTS)
+    assert configs["linear_probe"] == TuneConfig.from_preset("linear_probe", seed=3)
+
+
+def test_l2_is_the_linear_probes_whatever_the_method() -> None:
+    for method in METHODS:
+        configs = resolve(method=method, config={"l2": 5}).configs
+        assert configs["linear_probe"].l2 == 5.0
+        assert all(configs[name].l2 is None for name in configs if name != "linear_probe")
+
+
+def test_linear_probe_alone_takes_a_scaling() -> None:
+    configs = resolve(method="linear_probe", config={"scaling": "rms", "seed": 1}).configs
+    assert configs == {
+        "linear_probe": TuneConfig.from_preset("linear_probe", scaling="rms", seed=1)
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "words"),
+    [
+        ({"method": "nmtun"}, "method", "did you mean 'nmtune'?"),
+        ({"method": None}, "method", "got nothing"),
+        ({"config": {"preset": "mlp"}}, "preset", "one of 'paper', 'reference'"),
+        ({"config": {"preset": None}}, "preset", "got nothing"),
+        ({"config": {"epoch": 3}}, "epoch", "did you mean 'epochs'?"),
+        ({"config": {"epochs": 0}}, "epochs", "from 1 to 10000"),
+        ({"config": {"l2": -1}}, "l2", "or nothing"),
+        ({"config": {"transform": "none", **NO_WEIGHTS}}, "transform", "'linear_probe'"),
+        ({"method": "mlp", "config": {"w_covariance": 0.1}}, "w_covariance", "'nmtune'"),
+        ({"method": "linear_probe", "config": {"epochs": 3}}, "epochs", "does nothing"),
+        ({"method": "linear_probe", "config": {"preset": "paper"}}, "preset", "linear_probe"),
+    ],
+)
+def test_setting_that_cannot_be_meant_is_refused(
+    arguments: dict[str, Any], field: str, words: str
+) -> None:
+    error = refused(**arguments)
+    assert error.field == field
+    assert words in error.message
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_candidates_survive_json_in_any_order_of_keys(method: str) -> None:
+    candidates = resolve(method=method, config={"seed": 9})
+    stored = json.dumps(candidates.to_dict(), sort_keys=True)
+    assert Candidates.from_dict(json.loads(stored)) == candidates
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {},
+        {"method": "nmtune"},
+        {"method": "nmtune", "configs": {}},
+        {"method": "nmtune", "configs": 3},
+        {"method": "mlp", "configs": resolve().to_dict()["configs"]},
+    ],
+)
+def test_stored_candidates_that_do_not_fit_their_method_are_refused(stored: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Candidates.from_dict(stored)

@@ -1,0 +1,168 @@
+"""Metrics against scikit-learn and small independent loops; what cannot be evaluated is refused."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn import metrics
+
+from nmtune.errors import DataError
+from nmtune.evaluation import evaluate
+
+CLASSES = ("ant", "bee", "cat", "dog")
+
+
+def sample(
+    n_rows: int, n_classes: int, *, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    generator = np.random.default_rng(seed)
+    y = generator.integers(0, n_classes, n_rows)
+    logits = generator.standard_normal((n_rows, n_classes)) * 2
+    logits[np.arange(n_rows), y] += 1.5
+    exponentials = np.exp(logits)
+    return (exponentials / exponentials.sum(1, keepdims=True)).astype(np.float32), y
+
+
+def loop_ece(probabilities: NDArray[np.floating], y: NDArray[np.int64]) -> float:
+    edges = np.linspace(0, 1, 16)
+    bins: list[list[tuple[float, float]]] = [[] for _ in range(15)]
+    for row, truth in zip(probabilities, y, strict=True):
+        predicted = int(row.argmax())
+        confidence = float(row[predicted])
+        for index in range(15):
+            if edges[index] < confidence <= edges[index + 1]:
+                bins[index].append((confidence, float(predicted == truth)))
+    total = 0.0
+    for members in bins:
+        if members:
+            gap = np.mean([hit for _, hit in members]) - np.mean([sure for sure, _ in members])
+            total += len(members) / len(y) * abs(gap)
+    return total
+
+
+@pytest.mark.parametrize(("n_rows", "n_classes"), [(1, 2), (7, 4), (500, 4), (400, 30)])
+def test_metrics_agree_with_scikit_learn(n_rows: int, n_classes: int) -> None:
+    probabilities, y = sample(n_rows, n_classes)
+    result = evaluate(probabilities, y, [f"c{index}" for index in range(n_classes)])
+    predicted, labels = probabilities.argmax(1), range(n_classes)
+    present = np.unique(y)
+    assert result.n_rows == n_rows
+    assert result.n_classes_present == len(present)
+    assert result.accuracy == pytest.approx(metrics.accuracy_score(y, predicted))
+    assert result.macro_f1 == pytest.approx(
+        metrics.f1_score(y, predicted, labels=present, average="macro", zero_division=0)
+    )
+    assert (result.confusion_matrix == metrics.confusion_matrix(y, predicted, labels=labels)).all()
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        y, predicted, labels=labels, zero_division=0
+    )
+    assert [each.name for each in result.per_class] == [f"c{index}" for index in labels]
+    assert [each.precision for each in result.per_class] == pytest.approx(precision.tolist())
+    assert [each.recall for each in result.per_class] == pytest.approx(recall.tolist())
+    assert [each.f1 for each in result.per_class] == pytest.approx(f1.tolist())
+    assert [each.support for each in result.per_class] == support.tolist()
+    exact = probabilities.astype(np.float64)
+    exact /= exact.sum(1, keepdims=True)
+    assert result.log_loss == pytest.approx(metrics.log_loss(y, exact, labels=labels), rel=1e-5)
+    assert result.ece == pytest.approx(loop_ece(probabilities, y), abs=1e-9)
+
+
+def test_macro_f1_leaves_out_classes_that_the_split_lacks() -> None:
+    y = np.array([0, 0, 1, 1])
+    probabilities = np.eye(4)[[0, 0, 1, 2]]
+    result = evaluate(probabilities, y, CLASSES)
+    assert result.n_classes_present == 2
+    assert result.macro_f1 == pytest.approx((1 + 2 / 3) / 2)
+    absent = result.per_class[3]
+    assert (absent.support, absent.precision, absent.recall, absent.f1) == (0, 0, 0, 0)
+
+
+def test_log_loss_of_a_certain_mistake_is_clipped() -> None:
+    result = evaluate(np.array([[1.0, 0.0]], dtype=np.float32), np.array([1]), ["a", "b"])
+    assert result.log_loss == pytest.approx(-math.log(2**-23))
+    right = evaluate(np.array([[1.0, 0.0]]), np.array([0]), ["a", "b"])
+    assert (right.log_loss, right.ece, right.accuracy) == (0, 0, 1)
+    assert math.copysign(1, right.log_loss) == 1
+
+
+def test_calibration_error_by_hand() -> None:
+    # Two rows at 0.9, one right: gap 0.4. Two at 0.6, both right: gap 0.4.
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    assert evaluate(probabilities, np.array([0, 1, 0, 0]), ["a", "b"]).ece == pytest.approx(0.4)
+
+
+def test_confidences_on_an_edge_of_a_bin_agree_with_the_loop() -> None:
+    top = np.linspace(0, 1, 16)[8:]
+    probabilities = np.stack([top, 1 - top], axis=1)
+    y = np.arange(len(top)) % 2
+    expected = loop_ece(probabilities, y)
+    assert evaluate(probabilities, y, ["a", "b"]).ece == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_dictionary_is_plain_json() -> None:
+    probabilities, y = sample(20, 4)
+    result = evaluate(probabilities, y, CLASSES)
+    back = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert back["accuracy"] == result.accuracy
+    assert back["confusion_matrix"] == result.confusion_matrix.tolist()
+    assert back["per_class"][1] == {
+        "name": "bee",
+        "support": result.per_class[1].support,
+        "precision": result.per_class[1].precision,
+        "recall": result.per_class[1].recall,
+        "f1": result.per_class[1].f1,
+    }
+    assert set(back) == {
+        "n_rows", "accuracy", "macro_f1", "n_classes_present", "log_loss", "ece",
+        "per_class", "confusion_matrix",
+    }  # fmt: skip
+
+
+def test_unsigned_labels_and_half_precision_are_read() -> None:
+    probabilities, y = sample(50, 4)
+    expected = evaluate(probabilities, y, CLASSES)
+    result = evaluate(probabilities.astype(np.float16), y.astype(np.uint8), CLASSES)
+    assert result.accuracy == expected.accuracy
+    assert result.log_loss == pytest.approx(expected.log_loss, rel=1e-2)
+
+
+def test_an_empty_split_is_refused() -> None:
+    with pytest.raises(DataError, match="no rows"):
+        evaluate(np.zeros((0, 4)), np.zeros(0, dtype=np.int64), CLASSES)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 2), (3, 4, 1)])
+def test_probabilities_of_the_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"must be \(rows, 4\)") as raised:
+        evaluate(np.zeros(shape), np.zeros(3, dtype=np.int64), CLASSES)
+    assert raised.value.field == "probabilities"
+
+
+@pytest.mark.parametrize(
+    "row", [[0.5, 0.5, 0.5, 0.5], [1.2, -0.2, 0, 0], [math.nan, 0, 0, 1], [math.inf, 0, 0, 0]]
+)
+def test_a_row_that_is_no_distribution_is_named(row: list[float]) -> None:
+    probabilities, y = sample(5, 4)
+    probabilities[3] = row
+    with pytest.raises(DataError, match="row 3 of probabilities") as raised:
+        evaluate(probabilities, y, CLASSES)
+    assert raised.value.row == 3
+
+
+@pytest.mark.parametrize("label", [-1, 4])
+def test_a_label_out_of_range_is_named(label: int) -> None:
+    probabilities, y = sample(5, 4)
+    y[2] = label
+    with pytest.raises(DataError, match=f"y is {label} at row 2, .* 0 to 3") as raised:
+        evaluate(probabilities, y, CLASSES)
+    assert (raised.value.field, raised.value.row) == ("y", 2)
+
+
+@pytest.mark.parametrize(
+    "y", [np.zeros(4, dtype=np.int64), np.zeros(5), np.zeros((5, 1), dtype=int)]
+)
+def test_labels_that_are_not_one_index_per_row_are_refused(y: NDArray[np.generic]) -> None:
+    with pytest.raises(DataError, match="y must be 5 class indices"):
+        evaluate(sample(5, 4)[0], y, CLASSES)
