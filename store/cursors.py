@@ -1,0 +1,98 @@
+"""Home of paging: the page record and the opaque cursor between two pages."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Row, Select, literal, tuple_
+
+from store.errors import InvalidCursor
+
+T = TypeVar("T")
+AnyRow = Row[*tuple[Any, ...]]
+MAX_LIMIT: Final = 1000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PAYLOAD = re.compile(r"(?P<at>\d{1,18})\.(?P<key>[A-Za-z0-9][A-Za-z0-9._-]{0,63})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[T]):
+    """One page of a list, newest first; `next_cursor` is None on the last page."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+def encode(kind: str, at: datetime, key: str) -> str:
+    """The cursor that continues the list `kind` after the row (`at`, `key`)."""
+    payload = f"{(at - _EPOCH) // timedelta(microseconds=1)}.{key}"
+    return base64.urlsafe_b64encode(_digest(kind, payload) + payload.encode()).decode().rstrip("=")
+
+
+def decode(kind: str, cursor: str) -> tuple[datetime, str]:
+    """The row that `cursor` stands for; InvalidCursor if it is not exactly what `encode` gave.
+
+    The digest is no secret: it catches edits, truncation and another list's cursor. A forged one
+    would do no harm, for a cursor only says where in the tenant's own list to go on.
+    """
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        digest, payload = raw[:6], raw[6:].decode("ascii")
+        match = _PAYLOAD.fullmatch(payload)
+        if match is None or digest != _digest(kind, payload):
+            raise ValueError("not a cursor of this list")
+        at = _EPOCH + timedelta(microseconds=int(match["at"]))
+        if encode(kind, at, match["key"]) != cursor:
+            raise ValueError("not in canonical form")
+    except (ValueError, OverflowError) as error:
+        raise InvalidCursor(
+            "The cursor is not one this list gave. Start again without a cursor, and pass on "
+            "next_cursor exactly as it came."
+        ) from error
+    return at, match["key"]
+
+
+def paged(
+    select: Select[Any],
+    created_at: ColumnElement[Any],
+    key: ColumnElement[Any],
+    *,
+    kind: str,
+    cursor: str | None,
+    limit: int,
+) -> Select[Any]:
+    """`select`, newest first, from `cursor` on, one row more than `limit` (see `page_of`)."""
+    if cursor is not None:
+        at, last = decode(kind, cursor)
+        after = tuple_(literal(at, created_at.type), literal(last, key.type))
+        select = select.where(tuple_(created_at, key) < after)
+    return select.order_by(created_at.desc(), key.desc()).limit(check_limit(limit) + 1)
+
+
+def page_of(
+    rows: Sequence[AnyRow],
+    record: Callable[[AnyRow], T],
+    *,
+    kind: str,
+    limit: int,
+    position: Callable[[T], tuple[datetime, str]],
+) -> Page[T]:
+    """The page of the rows that a `paged` statement gave: the row beyond `limit` means more."""
+    items = tuple(record(row) for row in rows[:limit])
+    more = len(rows) > limit
+    return Page(items=items, next_cursor=encode(kind, *position(items[-1])) if more else None)
+
+
+def check_limit(limit: int) -> int:
+    """Return `limit`, the rows of one page; the doors keep it in bounds before."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise ValueError(f"limit must be 1 to {MAX_LIMIT}, got {limit}")
+    return limit
+
+
+def _digest(kind: str, payload: str) -> bytes:
+    return hashlib.blake2b(f"{kind}\0{payload}".encode(), digest_size=6).digest()

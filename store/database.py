@@ -1,0 +1,263 @@
+"""Home of the database connection: its transactions, and what an engine needs by dialect."""
+
+import json
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    Integer,
+    create_engine,
+    event,
+    func,
+    inspect,
+    literal,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from store.errors import DatabaseUnavailable, StoreError
+
+log = logging.getLogger(__name__)
+
+Transaction: TypeAlias = Connection
+"""What `begin()` and `read()` give, and every store function takes."""
+
+BUSY_TIMEOUT_SECONDS: Final = 10.0
+_SCHEMA_LOCK: Final = 0x6E6D74  # "nmt": the advisory lock of schema changes on PostgreSQL
+
+
+class Database:
+    """One database: `begin()` is the write transaction, `read()` the read-only one.
+
+    Safe to share between threads, not across a fork.
+    """
+
+    def __init__(self, url: URL, writing: Engine, reading: Engine) -> None:
+        self.url = url
+        self._writing = writing
+        self._reading = reading
+        self._sqlite = writing.dialect.name == "sqlite"
+
+    @classmethod
+    def open(cls, url: str) -> "Database":
+        """Open `sqlite:///path` (the file and its folder are made, the file 0600) or PostgreSQL.
+
+        Nothing is read and no schema is made: `migrations.upgrade` does that.
+        """
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise StoreError(
+                "database_url is not a database URL: see docs/configuration.md"
+            ) from error
+        if parsed.get_backend_name() == "sqlite":
+            return cls(parsed, *_sqlite_engines(parsed))
+        if parsed.get_backend_name() in {"postgresql", "postgres"}:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+            return cls(parsed, *_postgresql_engines(parsed))
+        raise StoreError(
+            f"database_url must begin with sqlite or postgresql, got {parsed.drivername}"
+        )
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        """The write transaction: committed when the block ends, rolled back if it raises.
+
+        On SQLite it holds the one write lock from its first statement: keep it short, and never
+        train or wait for a network inside it. Raises DatabaseUnavailable.
+        """
+        with _availability(), self._writing.begin() as tx:
+            yield tx
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A transaction that cannot write. Raises DatabaseUnavailable."""
+        with _availability(), self._reading.begin() as tx:
+            yield tx
+
+    @contextmanager
+    def schema_change(self) -> Iterator[Connection]:
+        """The write transaction of a migration: one at a time, whole or not at all.
+
+        Processes that start together wait for each other here. On SQLite foreign keys are
+        unchecked inside (rebuilding a table would cascade) and checked as a whole at the end.
+        """
+        with _availability(), self._writing.connect() as connection:
+            if self._sqlite:
+                _set_foreign_keys(connection, on=False)
+            try:
+                with connection.begin():
+                    if self._sqlite:
+                        yield connection
+                        broken = connection.execute(text("PRAGMA foreign_key_check")).all()
+                        if broken:
+                            raise StoreError(f"the migration breaks {len(broken)} foreign keys")
+                    else:
+                        lock = func.pg_advisory_xact_lock(literal(_SCHEMA_LOCK, Integer))
+                        connection.execute(select(lock))
+                        yield connection
+            finally:
+                if self._sqlite:
+                    _set_foreign_keys(connection, on=True)
+
+    def ping(self) -> None:
+        """Ask the database for an answer; DatabaseUnavailable if it gives none."""
+        with self.read() as tx:
+            tx.execute(select(1)).one()
+
+    def schema_revision(self) -> str | None:
+        """The migration the database is at, None if it has never been migrated."""
+        with self.read() as tx:
+            if not inspect(tx).has_table("alembic_version"):
+                return None
+            return tx.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+    def sqlite_version_warning(self) -> str | None:
+        """What to do about a SQLite library known to corrupt databases; None if all is well."""
+        return wal_reset_warning(sqlite3.sqlite_version_info) if self._sqlite else None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._writing.dispose()
+        self._reading.dispose()
+
+
+def wal_reset_warning(version: tuple[int, ...]) -> str | None:
+    """The warning for a SQLite version with the WAL-reset bug (3.7.0 to 3.51.2), else None.
+
+    Fixed in 3.51.3, 3.50.7 and 3.44.6: https://www.sqlite.org/wal.html#walresetbug
+    """
+    fixed = version[:2] in {(3, 44), (3, 50)} and version[2] >= {44: 6, 50: 7}[version[1]]
+    if version < (3, 7) or version >= (3, 51, 3) or fixed:
+        return None
+    return (
+        f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug, which can, rarely, corrupt a "
+        "database that several processes write. Use SQLite 3.51.3 or later (or 3.50.7, 3.44.6) and "
+        "keep backups made with VACUUM INTO."
+    )
+
+
+@contextmanager
+def _availability() -> Iterator[None]:
+    """Tell "the database cannot answer now" from a bug in a statement."""
+    try:
+        yield
+    except (DatabaseError, InterfaceError, PoolTimeout) as error:
+        transient = isinstance(error, OperationalError | InterfaceError | PoolTimeout)
+        # Exactly DatabaseError is what SQLite's driver raises for a damaged or foreign file.
+        if not transient and type(error) is not DatabaseError:
+            raise
+        # The cause may name hosts and users: it is for the log, not for a response.
+        cause = getattr(error, "orig", None) or error
+        log.error("database.unavailable cause=%s", str(cause).partition("\n")[0])
+        raise DatabaseUnavailable(
+            "The database cannot answer now: try again in a few seconds. The server's log has the "
+            "cause."
+        ) from error
+
+
+def _dumps(value: object) -> str:
+    # PostgreSQL refuses NaN in JSON, so SQLite must not let it in either.
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
+    try:
+        engine = create_engine(
+            url,
+            json_serializer=_dumps,
+            pool_size=10,
+            max_overflow=20,
+            pool_timeout=5,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args={"connect_timeout": 3},
+        )
+    except ModuleNotFoundError as error:
+        raise StoreError("PostgreSQL needs psycopg 3: pip install 'psycopg[binary]'") from error
+    return engine, engine.execution_options(postgresql_readonly=True)
+
+
+def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
+    path = url.database
+    if not path or path == ":memory:" or path.startswith("file:"):
+        raise StoreError("SQLite needs the path of a file, such as sqlite:////var/lib/nmtune.db")
+    _create_privately(Path(path))
+    # SQLite has one writer at a time. Threads of this process queue for one connection, which is
+    # fairer and quicker than SQLite's polling; other processes are waited for by busy_timeout.
+    writing = _sqlite_engine(url, begin="BEGIN IMMEDIATE", read_only=False, pool_size=1, overflow=0)
+    reading = _sqlite_engine(url, begin="BEGIN", read_only=True, pool_size=8, overflow=56)
+    return writing, reading
+
+
+def _sqlite_engine(
+    url: URL, *, begin: str, read_only: bool, pool_size: int, overflow: int
+) -> Engine:
+    engine = create_engine(
+        url,
+        json_serializer=_dumps,
+        pool_size=pool_size,
+        max_overflow=overflow,
+        pool_timeout=BUSY_TIMEOUT_SECONDS,
+    )
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # or the driver would begin where it sees fit
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000:.0f}")
+        _until_unlocked(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+        connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose commits at power loss
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
+
+    # A deferred BEGIN that reads and then writes fails when another writer came between
+    # (SQLITE_BUSY_SNAPSHOT, which busy_timeout does not cure); no BEGIN at all loses updates.
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _until_unlocked(statement: Callable[[], Any]) -> None:
+    """Run `statement`, again while another process has the file: WAL mode's first setting ignores
+    busy_timeout."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            statement()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _set_foreign_keys(connection: Connection, *, on: bool) -> None:
+    # On the driver's connection, for the pragma does nothing inside a transaction.
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}")
+
+
+def _create_privately(path: Path) -> None:
+    """Make an empty database file that only its owner may read, unless there is one.
+
+    An existing file is not opened: closing a descriptor of a live SQLite file drops its locks.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

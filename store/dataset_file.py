@@ -1,0 +1,299 @@
+"""Home of the bytes of a dataset: one safetensors file, written and read as a memory map.
+
+Layout (https://github.com/huggingface/safetensors#format): 8 bytes little-endian header length, a
+JSON header padded with spaces to a multiple of 8, then the tensors without gaps. Ours are
+`<split>/y` (n,) I64 and `<split>/x` (n, d), all F16 or all F32; the labels come first, so that
+each tensor begins at a multiple of its item size. The header's `__metadata__` holds `format`,
+`version` and `classes` (a JSON list: index = label). The safetensors library reads these files.
+"""
+
+import errno
+import json
+import mmap
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from store.errors import InvalidDatasetFile, StorageUnavailable
+
+FORMAT: Final = "nmtune-dataset"
+VERSION: Final = "1"
+MAX_HEADER_BYTES: Final = 64 << 20
+
+_X_TYPES: Final[dict[str, np.dtype[Any]]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+_Y_TYPES: Final[dict[str, np.dtype[Any]]] = {"I64": np.dtype("<i8")}
+_PREFIX_BYTES: Final = 8
+
+Embeddings = NDArray[np.floating[Any]]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitArrays:
+    """One split: x (n, d) float16 or float32, y (n,) int64 class indices; both read-only maps."""
+
+    x: Embeddings
+    y: Labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tensor:
+    """Where a tensor lies: `begin` counts from the start of the file, in bytes."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    begin: int
+
+    @property
+    def end(self) -> int:
+        return self.begin + self.count * self.dtype.itemsize
+
+    @property
+    def count(self) -> int:
+        count = 1  # Python integers: a lying shape must not wrap around
+        for size in self.shape:
+            count *= size
+        return count
+
+    def map(self, buffer: mmap.mmap) -> NDArray[Any]:
+        return np.frombuffer(buffer, self.dtype, self.count, self.begin).reshape(self.shape)
+
+
+class DatasetWriter:
+    """Make a dataset file and fill it through memory maps, in any order and in pieces.
+
+    `splits` lists (name, n_rows) in the order to keep; `dtype` is float16 or float32. The whole
+    file is laid out and its disk space reserved at once, so that a full disk is an error here
+    (StorageUnavailable) and not a signal while rows are written. Leaving the `with` block by an
+    exception removes the file.
+
+        with DatasetWriter(path, classes=["cat", "dog"], n_columns=384, dtype=np.float16,
+                           splits=[("train", 100)]) as writer:
+            writer.x("train")[:] = x
+            writer.y("train")[:] = y
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        classes: Sequence[str],
+        n_columns: int,
+        dtype: DTypeLike,
+        splits: Sequence[tuple[str, int]],
+    ) -> None:
+        names = {known: name for name, known in _X_TYPES.items()}
+        name = names.get(np.dtype(dtype))
+        if name is None:
+            raise ValueError(f"dtype must be float16 or float32, not {np.dtype(dtype)}")
+        if not splits or n_columns < 1 or any(n_rows < 1 for _, n_rows in splits):
+            raise ValueError("a dataset file needs at least one split, one row and one column")
+        if len(dict(splits)) != len(splits):
+            raise ValueError("split names must differ")
+        header, self._tensors, size = _lay_out(
+            classes=classes, n_columns=n_columns, x_type=name, splits=splits
+        )
+        self._path = path
+        self._map = _new_map(path, size)
+        self._map[: len(header)] = header
+
+    def x(self, split: str) -> Embeddings:
+        """The embeddings of `split` as a writable map (n, d)."""
+        return self._tensors[f"{split}/x"].map(self._map)
+
+    def y(self, split: str) -> Labels:
+        """The class indices of `split` as a writable map (n,)."""
+        return self._tensors[f"{split}/y"].map(self._map)
+
+    def release(self) -> None:
+        """Give the pages written so far back to the kernel; the bytes stay (in its page cache).
+
+        Without this a large file counts wholly into the resident memory of the process.
+        """
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._map.flush()
+        else:
+            self._path.unlink(missing_ok=True)
+
+
+class DatasetFile:
+    """A dataset opened for reading; its arrays stay valid as long as somebody holds them."""
+
+    def __init__(self, *, classes: tuple[str, ...], splits: Mapping[str, SplitArrays]) -> None:
+        first = next(iter(splits.values()))
+        self.classes = classes
+        self.splits = dict(splits)
+        self.n_columns: int = first.x.shape[1]
+        self.dtype: np.dtype[Any] = first.x.dtype
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Map the file at `path` and check all that its header claims, and every label.
+
+        Raises InvalidDatasetFile if it is not a dataset of this format or was damaged. Nothing
+        is read but the header and the labels.
+        """
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size <= _PREFIX_BYTES:
+                    raise InvalidDatasetFile("The dataset file is too short to hold a header.")
+                buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise InvalidDatasetFile(f"The dataset file cannot be opened: {error}") from error
+        classes, tensors = _read_header(buffer, size)
+        splits = {
+            name: SplitArrays(
+                x=tensors[f"{name}/x"].map(buffer), y=tensors[f"{name}/y"].map(buffer)
+            )
+            for name in _split_names(tensors)
+        }
+        for name, arrays in splits.items():
+            if arrays.y.min() < 0 or arrays.y.max() >= len(classes):
+                raise InvalidDatasetFile(f"Labels of split {name!r} name no class.")
+        return cls(classes=classes, splits=splits)
+
+
+def _lay_out(
+    *, classes: Sequence[str], n_columns: int, x_type: str, splits: Sequence[tuple[str, int]]
+) -> tuple[bytes, dict[str, _Tensor], int]:
+    """The header's bytes, where each tensor lies, and the size of the file."""
+    entries: dict[str, dict[str, Any]] = {}
+    end = 0
+    for suffix, type_name in (("y", "I64"), ("x", x_type)):
+        dtype = (_X_TYPES | _Y_TYPES)[type_name]
+        for split, n_rows in splits:
+            shape = [n_rows] if suffix == "y" else [n_rows, n_columns]
+            begin, end = end, end + n_rows * (1 if suffix == "y" else n_columns) * dtype.itemsize
+            entries[f"{split}/{suffix}"] = {
+                "dtype": type_name,
+                "shape": shape,
+                "data_offsets": [begin, end],
+            }
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "classes": json.dumps(list(classes), ensure_ascii=False),
+    }
+    text = json.dumps(
+        {"__metadata__": metadata, **entries}, ensure_ascii=False, separators=(",", ":")
+    ).encode()
+    text += b" " * (-len(text) % _PREFIX_BYTES)
+    start = _PREFIX_BYTES + len(text)
+    tensors = {name: _tensor(name, entry, start) for name, entry in entries.items()}
+    return len(text).to_bytes(_PREFIX_BYTES, "little") + text, tensors, start + end
+
+
+def _new_map(path: Path, size: int) -> mmap.mmap:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:
+            os.truncate(descriptor, size)
+        return mmap.mmap(descriptor, size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise StorageUnavailable(
+                f"There is no room for a dataset of {size:,} bytes: free disk space and send it "
+                "again."
+            ) from error
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _read_header(buffer: mmap.mmap, size: int) -> tuple[tuple[str, ...], dict[str, _Tensor]]:
+    """Classes and tensors of a file of `size` bytes, every claim checked against that size."""
+    length = int.from_bytes(buffer[:_PREFIX_BYTES], "little")
+    start = _PREFIX_BYTES + length
+    if length > MAX_HEADER_BYTES or start > size or length % _PREFIX_BYTES:
+        raise InvalidDatasetFile(f"The dataset file's header cannot have {length} bytes.")
+    try:
+        header = json.loads(
+            buffer[_PREFIX_BYTES:start].decode(), object_pairs_hook=_without_repeats
+        )
+        metadata = header.pop("__metadata__")
+        if (metadata["format"], metadata["version"]) != (FORMAT, VERSION):
+            raise InvalidDatasetFile("The file is not a dataset of a format this version reads.")
+        classes = json.loads(metadata["classes"])
+        tensors = {name: _tensor(name, entry, start) for name, entry in header.items()}
+    except InvalidDatasetFile:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidDatasetFile("The dataset file's header is damaged.") from error
+    _check_classes(classes)
+    _check_tensors(tensors, start, size)
+    return tuple(classes), tensors
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return dict(pairs)
+
+
+def _tensor(name: str, entry: Mapping[str, Any], start: int) -> _Tensor:
+    types = _Y_TYPES if name.endswith("/y") else _X_TYPES
+    begin, end = entry["data_offsets"]
+    shape = tuple(entry["shape"])
+    sizes = (begin, end, *shape)
+    if any(type(size) is not int or size < 0 for size in sizes) or 0 in shape:
+        raise ValueError(f"{name}: sizes must be positive integers")
+    tensor = _Tensor(dtype=types[entry["dtype"]], shape=shape, begin=start + begin)
+    if tensor.end != start + end or tensor.begin % tensor.dtype.itemsize:
+        raise ValueError(f"{name}: shape and place do not agree")
+    return tensor
+
+
+def _check_classes(classes: object) -> None:
+    if (
+        not isinstance(classes, list)
+        or not classes
+        or not all(isinstance(name, str) and name for name in classes)
+        or len(set(classes)) != len(classes)
+    ):
+        raise InvalidDatasetFile("The dataset file's classes are damaged.")
+
+
+def _check_tensors(tensors: Mapping[str, _Tensor], start: int, size: int) -> None:
+    """Each split has x (n, d) and y (n,), d and dtype are the same, nothing overlaps or is left."""
+    splits = _split_names(tensors)
+    if not splits or set(tensors) != {f"{name}/{part}" for name in splits for part in "xy"}:
+        raise InvalidDatasetFile("The dataset file does not hold x and y of each split.")
+    kinds = set()
+    for name in splits:
+        x, y = tensors[f"{name}/x"], tensors[f"{name}/y"]
+        if len(x.shape) != 2 or y.shape != x.shape[:1]:
+            raise InvalidDatasetFile(f"x and y of split {name!r} do not fit each other.")
+        kinds.add((x.shape[1], x.dtype))
+    if len(kinds) != 1:
+        raise InvalidDatasetFile("The splits differ in their number of columns or their dtype.")
+    ordered = sorted(tensors.values(), key=lambda tensor: tensor.begin)
+    gaps = any(left.end != right.begin for left, right in pairwise(ordered))
+    if gaps or ordered[0].begin != start or ordered[-1].end != size:
+        raise InvalidDatasetFile("The dataset file is truncated, or its tensors overlap.")
+
+
+def _split_names(tensors: Mapping[str, _Tensor]) -> list[str]:
+    return [name.removesuffix("/x") for name in tensors if name.endswith("/x")]

@@ -1,0 +1,160 @@
+"""Home of dataset rows: what each immutable set of labelled embeddings is, and its bytes' name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import insert, select
+
+from store import cursors, tables
+from store.clock import now
+from store.cursors import AnyRow, Page
+from store.database import Transaction
+from store.errors import DatasetInUse, NotFound
+from store.ids import new_id
+from store.names import check_name
+from store.states import JobStatus
+from store.tables import has_status
+
+_datasets = tables.datasets.c
+_jobs = tables.jobs.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One dataset; `sha256` names its bytes in the artifact storage."""
+
+    id: str
+    tenant_id: str
+    name: str
+    sha256: str
+    size_bytes: int
+    n_rows: int
+    n_columns: int
+    classes: list[str]
+    splits: list[dict[str, Any]]
+    """One `{"name", "n_rows", "class_counts"}` each; counts in the order of `classes`."""
+    profile: dict[str, Any]
+    warnings: list[Any]
+    created_at: datetime
+
+
+_COLUMNS = tuple(_datasets[field.name] for field in fields(Dataset))
+
+
+def add(
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    name: str,
+    sha256: str,
+    size_bytes: int,
+    n_rows: int,
+    n_columns: int,
+    classes: Sequence[str],
+    splits: Sequence[Mapping[str, object]],
+    profile: Mapping[str, object],
+    warnings: Sequence[object] = (),
+) -> Dataset:
+    """Record a dataset whose bytes are already stored. Raises InvalidName.
+
+    Look afterwards, in this transaction, whether the bytes are still there: a deletion of the last
+    dataset with the same bytes may just have removed them.
+    """
+    # Locked against that deletion, which locks its row too: the one that comes second sees what
+    # the first has done.
+    same_bytes = select(_datasets.id).where(
+        _datasets.tenant_id == tenant_id, _datasets.sha256 == sha256
+    )
+    tx.execute(same_bytes.order_by(_datasets.id).with_for_update()).all()
+    row = tx.execute(
+        insert(tables.datasets)
+        .values(
+            id=new_id("ds"),
+            tenant_id=tenant_id,
+            name=check_name("dataset", name),
+            sha256=sha256,
+            size_bytes=size_bytes,
+            n_rows=n_rows,
+            n_columns=n_columns,
+            classes=list(classes),
+            splits=[dict(split) for split in splits],
+            profile=dict(profile),
+            warnings=list(warnings),
+            created_at=now(),
+        )
+        .returning(*_COLUMNS)
+    ).one()
+    return _dataset_of(row)
+
+
+def get(tx: Transaction, tenant_id: str, dataset_id: str) -> Dataset:
+    """The dataset. Raises NotFound."""
+    row = tx.execute(
+        select(*_COLUMNS).where(_datasets.tenant_id == tenant_id, _datasets.id == dataset_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("dataset", dataset_id)
+    return _dataset_of(row)
+
+
+def page(
+    tx: Transaction, tenant_id: str, *, cursor: str | None = None, limit: int = 50
+) -> Page[Dataset]:
+    """The tenant's datasets, newest first. Raises InvalidCursor."""
+    query = cursors.paged(
+        select(*_COLUMNS).where(_datasets.tenant_id == tenant_id),
+        _datasets.created_at,
+        _datasets.id,
+        kind="datasets",
+        cursor=cursor,
+        limit=limit,
+    )
+    return cursors.page_of(
+        tx.execute(query).all(),
+        _dataset_of,
+        kind="datasets",
+        limit=limit,
+        position=lambda dataset: (dataset.created_at, dataset.id),
+    )
+
+
+def delete(tx: Transaction, tenant_id: str, dataset_id: str) -> str | None:
+    """Delete the row; return the sha256 whose bytes nothing of the tenant needs any more, or None.
+
+    Remove the bytes before this transaction ends, so that an upload of the same bytes finds
+    either the row or the bytes missing. Raises NotFound, and DatasetInUse while a queued or running
+    job needs the dataset.
+    """
+    mine = (_datasets.tenant_id == tenant_id, _datasets.id == dataset_id)
+    sha256 = tx.execute(
+        select(_datasets.sha256).where(*mine).with_for_update()
+    ).scalar_one_or_none()
+    if sha256 is None:
+        raise NotFound("dataset", dataset_id)
+    user = tx.execute(
+        select(_jobs.id)
+        .where(
+            _jobs.tenant_id == tenant_id,
+            _jobs.dataset_id == dataset_id,
+            has_status(JobStatus.QUEUED, JobStatus.RUNNING),
+        )
+        .limit(1)
+    ).scalar_one_or_none()
+    if user is not None:
+        raise DatasetInUse(
+            f"Job {user} still needs dataset {dataset_id}: wait for it to finish, or cancel it."
+        )
+    tx.execute(sql_delete(tables.datasets).where(*mine))
+    shared = tx.execute(
+        select(_datasets.id)
+        .where(_datasets.tenant_id == tenant_id, _datasets.sha256 == sha256)
+        .limit(1)
+    ).one_or_none()
+    return sha256 if shared is None else None
+
+
+def _dataset_of(row: AnyRow) -> Dataset:
+    return Dataset(**dict(row._mapping))

@@ -1,0 +1,125 @@
+"""Home of the store's errors: one tree, each class with a stable `code`.
+
+    StoreError
+    ├── NotFound               not_found
+    ├── Conflict               conflict
+    │   └── DatasetInUse       dataset_in_use
+    ├── InvalidTransition      invalid_transition
+    ├── LeaseLost              lease_lost
+    ├── InvalidName            invalid_name
+    ├── InvalidCursor          invalid_cursor
+    ├── InvalidReference       invalid_head_reference
+    ├── IdempotencyKeyReused   idempotency_key_reused
+    ├── InvalidDatasetFile     invalid_dataset_file
+    ├── ArtifactMissing        artifact_missing
+    ├── ArtifactCorrupt        artifact_corrupt
+    ├── StorageUnavailable     storage_unavailable     (transient: try again)
+    ├── DatabaseUnavailable    database_unavailable    (transient: try again)
+    └── SchemaMismatch         schema_mismatch
+
+A class knows no HTTP status: the HTTP door keeps that table. Messages say what to do.
+"""
+
+# ruff: noqa: N818  `raise NotFound(...)` reads better than with "Error" after each name.
+from typing import ClassVar
+
+
+class StoreError(Exception):
+    """Something the store could not do; `code` is stable and may be shown to users."""
+
+    code: ClassVar[str] = "store_error"
+
+
+class NotFound(StoreError):
+    """The tenant has no such thing (it may exist for another tenant: that is not told apart)."""
+
+    code = "not_found"
+
+    def __init__(self, kind: str, id: str) -> None:  # noqa: A002  the contract's word
+        super().__init__(f"There is no {kind} {id!r}.")
+        self.kind = kind
+        self.id = id
+
+
+class Conflict(StoreError):
+    """The change contradicts what is stored."""
+
+    code = "conflict"
+
+
+class DatasetInUse(Conflict):
+    """A queued or running job needs the dataset."""
+
+    code = "dataset_in_use"
+
+
+class InvalidTransition(StoreError):
+    """The job is not in a status that allows this move."""
+
+    code = "invalid_transition"
+
+
+class LeaseLost(StoreError):
+    """The job is no longer this worker's: stop silently, somebody else owns it."""
+
+    code = "lease_lost"
+
+
+class InvalidName(StoreError):
+    """A name, alias or tenant breaks the naming rule."""
+
+    code = "invalid_name"
+
+
+class InvalidCursor(StoreError):
+    """The cursor was not made by this list: start again without one."""
+
+    code = "invalid_cursor"
+
+
+class InvalidReference(StoreError):
+    """A head reference is not `name`, `name@version`, `name@alias` or `name@latest`."""
+
+    code = "invalid_head_reference"
+
+
+class IdempotencyKeyReused(StoreError):
+    """The key was used before with another request body."""
+
+    code = "idempotency_key_reused"
+
+
+class InvalidDatasetFile(StoreError):
+    """Stored dataset bytes cannot be read as a dataset."""
+
+    code = "invalid_dataset_file"
+
+
+class ArtifactMissing(StoreError):
+    """A row names bytes that are not in the artifact storage."""
+
+    code = "artifact_missing"
+
+
+class ArtifactCorrupt(StoreError):
+    """Stored bytes do not have the hash they are named by."""
+
+    code = "artifact_corrupt"
+
+
+class StorageUnavailable(StoreError):
+    """The artifact storage cannot be read or written now (disk full, permissions, I/O error)."""
+
+    code = "storage_unavailable"
+
+
+class DatabaseUnavailable(StoreError):
+    """The database cannot answer now (locked, full, away, not migrated)."""
+
+    code = "database_unavailable"
+
+
+class SchemaMismatch(StoreError):
+    """The database's schema and this code do not belong together."""
+
+    code = "schema_mismatch"

@@ -1,0 +1,108 @@
+"""Home of a job's events: numbered from 1 per job, appended in the transaction they tell of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from store import tables
+from store.clock import now
+from store.cursors import check_limit
+from store.database import Transaction
+from store.errors import NotFound
+
+_events = tables.events.c
+_jobs = tables.jobs.c
+
+
+class EventType(StrEnum):
+    """What happened; the value is what the API says."""
+
+    QUEUED = "job.queued"
+    STARTED = "job.started"
+    STAGE = "job.stage"
+    PROGRESS = "job.progress"
+    REQUEUED = "job.requeued"
+    CANCEL_REQUESTED = "job.cancel_requested"
+    SUCCEEDED = "job.succeeded"
+    FAILED = "job.failed"
+    CANCELLED = "job.cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One event of one job."""
+
+    sequence: int
+    type: EventType
+    data: dict[str, Any]
+    created_at: datetime
+
+    @property
+    def id(self) -> str:
+        """`evt_000012`: the sequence as the API shows it."""
+        return f"evt_{self.sequence:06d}"
+
+
+def append(
+    tx: Transaction, tenant_id: str, job_id: str, type_: EventType | str, data: Mapping[str, object]
+) -> Event:
+    """Append one event to a job. Raises NotFound."""
+    last = tx.execute(
+        update(tables.jobs)
+        .where(_jobs.tenant_id == tenant_id, _jobs.id == job_id)
+        .values(n_events=_jobs.n_events + 1)
+        .returning(_jobs.n_events)
+    ).scalar_one_or_none()
+    if last is None:
+        raise NotFound("job", job_id)
+    add(tx, tenant_id, job_id, last=last, new=[(type_, data)])
+    return page(tx, tenant_id, job_id, after=last - 1, limit=1)[0]
+
+
+def add(
+    tx: Transaction,
+    tenant_id: str,
+    job_id: str,
+    *,
+    last: int,
+    new: Sequence[tuple[EventType | str, Mapping[str, object]]],
+) -> None:
+    """Write the events numbered up to `last`, whose numbers an UPDATE of the job's row reserved."""
+    first = last - len(new) + 1
+    rows = [
+        {
+            "tenant_id": tenant_id,
+            "job_id": job_id,
+            "sequence": first + offset,
+            "type": EventType(type_).value,
+            "data": dict(data),
+        }
+        for offset, (type_, data) in enumerate(new)
+    ]
+    if rows:
+        tx.execute(insert(tables.events).values(created_at=now()), rows)
+
+
+def page(
+    tx: Transaction, tenant_id: str, job_id: str, *, after: int = 0, limit: int = 100
+) -> list[Event]:
+    """The events with a sequence above `after`, oldest first; empty for an unknown job."""
+    rows = tx.execute(
+        select(_events.sequence, _events.type, _events.data, _events.created_at)
+        .where(_events.tenant_id == tenant_id, _events.job_id == job_id, _events.sequence > after)
+        .order_by(_events.sequence)
+        .limit(check_limit(limit))
+    )
+    return [
+        Event(
+            sequence=row.sequence,
+            type=EventType(row.type),
+            data=row.data,
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]

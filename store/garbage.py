@@ -1,0 +1,70 @@
+"""Home of the garbage collection: bytes that no row names, and answers kept long enough."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select, union
+
+from store import idempotency, tables
+from store.database import Transaction
+from store.states import JobStatus
+from store.store import Store
+from store.tables import has_status
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """What a collection removed."""
+
+    n_artifacts: int
+    n_bytes: int
+    n_leftovers: int
+    n_idempotency_keys: int
+
+
+def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
+    """Remove bytes of all tenants that no row names, what broken puts left, and old answers.
+
+    Young bytes stay, for their row may be about to be written: putting makes them young, and a
+    row follows its bytes within minutes. Safe beside running doors and in several processes.
+    """
+    with store.database.begin() as tx:
+        n_keys = idempotency.prune(tx)
+    with store.database.read() as tx:
+        named = _named(tx)
+    old = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
+    n_artifacts = n_bytes = 0
+    for item in store.artifacts.stored():
+        if (item.tenant_id, item.sha256) in named:
+            continue
+        if store.artifacts.delete(item.tenant_id, item.sha256, unless_put_after=old):
+            n_artifacts += 1
+            n_bytes += item.size_bytes
+    collected = Collected(
+        n_artifacts=n_artifacts,
+        n_bytes=n_bytes,
+        n_leftovers=store.artifacts.remove_leftovers(older_than_seconds=older_than_seconds),
+        n_idempotency_keys=n_keys,
+    )
+    log.info("garbage.collect %s", collected)
+    return collected
+
+
+def _named(tx: Transaction) -> set[tuple[str, str]]:
+    """(tenant, sha256) of all bytes that a row names. Crosses tenants by nature."""
+    jobs, versions, datasets = tables.jobs.c, tables.head_versions.c, tables.datasets.c
+    hashes = union(
+        select(datasets.tenant_id, datasets.sha256),
+        select(versions.tenant_id, versions.sha256),
+        select(jobs.tenant_id, jobs.report_sha256).where(jobs.report_sha256.is_not(None)),
+    )
+    checkpoints = select(jobs.tenant_id, jobs.checkpoint).where(
+        has_status(JobStatus.QUEUED, JobStatus.RUNNING)
+    )
+    found = {(row.tenant_id, row.sha256) for row in tx.execute(hashes)}
+    for row in tx.execute(checkpoints):
+        found |= {(row.tenant_id, sha256) for sha256 in row.checkpoint.values()}
+    return found

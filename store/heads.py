@@ -1,0 +1,267 @@
+"""Home of the head registry: versions of a head under its name, and movable aliases."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from store import cursors, tables
+from store.clock import now
+from store.cursors import AnyRow, Page
+from store.database import Transaction
+from store.errors import Conflict, InvalidReference, NotFound
+from store.names import check_alias, check_name, is_name
+
+_heads = tables.heads.c
+_versions = tables.head_versions.c
+_aliases = tables.head_aliases.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewHeadVersion:
+    """What a job publishes; `sha256` names bytes that are already stored."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    method: str
+    n_columns: int
+    classes: Sequence[str]
+    n_parameters: int
+    config: Mapping[str, object]
+    metrics: Mapping[str, object]
+    alias: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadVersion:
+    """One immutable version of a head."""
+
+    tenant_id: str
+    name: str
+    version: int
+    job_id: str
+    dataset_id: str
+    sha256: str
+    size_bytes: int
+    method: str
+    n_columns: int
+    classes: list[str]
+    n_parameters: int
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    created_at: datetime
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A head's name with its versions, newest first."""
+
+    tenant_id: str
+    name: str
+    latest_version: int
+    aliases: dict[str, int]
+    versions: list[HeadVersion]
+    created_at: datetime
+
+
+def publish(
+    tx: Transaction, tenant_id: str, *, job_id: str, dataset_id: str, new: NewHeadVersion
+) -> HeadVersion:
+    """Add the next version under `new.name` and point `new.alias` at it.
+
+    Raises InvalidName, and Conflict if the job has published already.
+    """
+    check_name("head", new.name)
+    published = select(_versions.version).where(_versions.job_id == job_id)
+    if tx.execute(published).one_or_none() is not None:
+        raise Conflict(f"Job {job_id} has already published a head version.")
+    number = _next_version(tx, tenant_id, new.name)
+    values = {
+        field.name: getattr(new, field.name) for field in fields(new) if field.name != "alias"
+    }
+    values |= {
+        "classes": list(new.classes),
+        "config": dict(new.config),
+        "metrics": dict(new.metrics),
+    }
+    tx.execute(
+        insert(tables.head_versions).values(
+            tenant_id=tenant_id,
+            version=number,
+            job_id=job_id,
+            dataset_id=dataset_id,
+            created_at=now(),
+            **values,
+        )
+    )
+    if new.alias is not None:
+        return set_alias(tx, tenant_id, new.name, new.alias, number)
+    return version(tx, tenant_id, new.name, number)
+
+
+def get(tx: Transaction, tenant_id: str, name: str) -> Head:
+    """The head with all its versions. Raises NotFound."""
+    row = tx.execute(
+        select(_heads.name, _heads.latest_version, _heads.created_at).where(
+            _heads.tenant_id == tenant_id, _heads.name == name
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound("head", name)
+    return _with_versions(tx, tenant_id, [row])[0]
+
+
+def page(
+    tx: Transaction, tenant_id: str, *, cursor: str | None = None, limit: int = 50
+) -> Page[Head]:
+    """The tenant's heads, newest name first, each with its versions. Raises InvalidCursor."""
+    query = cursors.paged(
+        select(_heads.name, _heads.latest_version, _heads.created_at).where(
+            _heads.tenant_id == tenant_id
+        ),
+        _heads.created_at,
+        _heads.name,
+        kind="heads",
+        cursor=cursor,
+        limit=limit,
+    )
+    rows = tx.execute(query).all()
+    found = {head.name: head for head in _with_versions(tx, tenant_id, rows[:limit])}
+    return cursors.page_of(
+        rows,
+        lambda row: found[row.name],
+        kind="heads",
+        limit=limit,
+        position=lambda head: (head.created_at, head.name),
+    )
+
+
+def version(tx: Transaction, tenant_id: str, name: str, number: int) -> HeadVersion:
+    """One version. Raises NotFound."""
+    row = tx.execute(
+        _select_versions(_versions.tenant_id == tenant_id, _versions.name == name).where(
+            _versions.version == number
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound("head version", f"{name}@{number}")
+    return _version_of(row)
+
+
+def resolve(tx: Transaction, tenant_id: str, reference: str) -> HeadVersion:
+    """The version that `pets` or `pets@latest`, `pets@3` or `pets@prod` means now.
+
+    One query, for predictions ask it often. Raises InvalidReference, NotFound.
+    """
+    name, separator, label = reference.partition("@")
+    if not is_name(name) or (separator and not is_name(label)):
+        raise InvalidReference(
+            f"The head reference {reference[:140]!r} is not one: write name, name@version, "
+            "name@alias or name@latest."
+        )
+    query = _select_versions(_versions.tenant_id == tenant_id, _versions.name == name)
+    if label in {"", "latest"}:
+        query = query.order_by(_versions.version.desc()).limit(1)
+    elif re.fullmatch(r"[0-9]{1,9}", label):
+        query = query.where(_versions.version == int(label))
+    else:
+        query = query.where(
+            _versions.version
+            == select(_aliases.version)
+            .where(_aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias == label)
+            .scalar_subquery()
+        )
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("head" if label in {"", "latest"} else "head version", reference)
+    return _version_of(row)
+
+
+def set_alias(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -> HeadVersion:
+    """Point `alias` at a version, moving it if it exists. Raises NotFound, InvalidName."""
+    check_alias(alias)
+    version(tx, tenant_id, name, number)
+    key = {"tenant_id": tenant_id, "name": name, "alias": alias}
+    moved = (
+        update(tables.head_aliases)
+        .where(*(_aliases[column] == value for column, value in key.items()))
+        .values(version=number, updated_at=now())
+    )
+    if tx.execute(moved).rowcount == 0:
+        try:
+            with tx.begin_nested():
+                tx.execute(
+                    insert(tables.head_aliases).values(version=number, updated_at=now(), **key)
+                )
+        except IntegrityError:  # another transaction made it between the two statements
+            tx.execute(moved)
+    return version(tx, tenant_id, name, number)
+
+
+def _next_version(tx: Transaction, tenant_id: str, name: str) -> int:
+    """Count the head's versions up by one; the row's lock makes concurrent jobs wait in line."""
+    count_up = (
+        update(tables.heads)
+        .where(_heads.tenant_id == tenant_id, _heads.name == name)
+        .values(latest_version=_heads.latest_version + 1)
+        .returning(_heads.latest_version)
+    )
+    number = tx.execute(count_up).scalar_one_or_none()
+    if number is None:
+        try:
+            with tx.begin_nested():
+                tx.execute(
+                    insert(tables.heads).values(
+                        tenant_id=tenant_id, name=name, latest_version=1, created_at=now()
+                    )
+                )
+            number = 1
+        except IntegrityError:  # another job published the first version meanwhile
+            number = tx.execute(count_up).scalar_one()
+    return number
+
+
+def _select_versions(*where: ColumnElement[bool]) -> Select[Any]:
+    # Aliases obey the naming rule, so a comma cannot be part of one.
+    aliases = (
+        select(func.aggregate_strings(_aliases.alias, ","))
+        .where(
+            _aliases.tenant_id == _versions.tenant_id,
+            _aliases.name == _versions.name,
+            _aliases.version == _versions.version,
+        )
+        .correlate(tables.head_versions)
+        .scalar_subquery()
+    )
+    return select(tables.head_versions, aliases.label("aliases")).where(*where)
+
+
+def _with_versions(tx: Transaction, tenant_id: str, rows: Sequence[AnyRow]) -> list[Head]:
+    """The heads of these rows, with two queries in all, whatever their number."""
+    names = [row.name for row in rows]
+    versions: dict[str, list[HeadVersion]] = {name: [] for name in names}
+    query = _select_versions(_versions.tenant_id == tenant_id, _versions.name.in_(names))
+    for row in tx.execute(query.order_by(_versions.version.desc())):
+        versions[row.name].append(_version_of(row))
+    return [
+        Head(
+            tenant_id=tenant_id,
+            name=row.name,
+            latest_version=row.latest_version,
+            aliases={alias: item.version for item in versions[row.name] for alias in item.aliases},
+            versions=versions[row.name],
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]
+
+
+def _version_of(row: AnyRow) -> HeadVersion:
+    aliases = tuple(sorted(row.aliases.split(","))) if row.aliases else ()
+    return HeadVersion(**dict(row._mapping) | {"aliases": aliases})

@@ -1,0 +1,203 @@
+"""Home of jobs as their owner sees them: the record, submit, read, list, ask to cancel.
+
+What a worker does to a job is in `store.moves`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, insert, literal, or_, select, update
+
+from store import cursors, events, tables
+from store.clock import now
+from store.cursors import AnyRow, Page
+from store.database import Transaction
+from store.errors import NotFound
+from store.events import EventType
+from store.ids import new_id
+from store.names import check_alias, check_name
+from store.states import JobStatus
+from store.tables import has_status
+
+_jobs = tables.jobs.c
+_NOTHING = literal({}, _jobs.checkpoint.type)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One request to tune one head on one dataset, as its row was when read."""
+
+    id: str
+    tenant_id: str
+    name: str
+    dataset_id: str
+    method: str
+    alias: str | None
+    status: JobStatus
+    stage: str | None
+    """Where a running job is, or where a failed one stopped."""
+    progress: dict[str, Any] | None
+    config: dict[str, Any]
+    attempt: int
+    """Executions so far that count; 0 before the first."""
+    max_attempts: int
+    fence: int
+    """Raised by each claim; a worker may write only while its own is the row's."""
+    worker: str | None
+    lease_expires_at: datetime | None
+    not_before_at: datetime | None
+    cancel_requested_at: datetime | None
+    checkpoint: dict[str, str]
+    """File name to sha256 of what a next attempt can go on from; empty once the job is final."""
+    error: dict[str, Any] | None
+    report_sha256: str | None
+    head_name: str | None
+    head_version: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    updated_at: datetime
+
+
+COLUMNS = tuple(_jobs[field.name] for field in fields(Job))
+
+
+def submit(
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    name: str,
+    dataset_id: str,
+    method: str,
+    config: Mapping[str, object],
+    alias: str | None = None,
+    max_attempts: int = 3,
+) -> Job:
+    """Queue a job. Raises NotFound for the dataset, InvalidName.
+
+    The row is the queue: ring the doorbell only after the transaction has ended.
+    """
+    check_name("job", name)
+    if alias is not None:
+        check_alias(alias)
+    # Locked against `datasets.delete` until the job's row is there to be seen by it.
+    dataset = select(tables.datasets.c.id).where(
+        tables.datasets.c.tenant_id == tenant_id, tables.datasets.c.id == dataset_id
+    )
+    if tx.execute(dataset.with_for_update(read=True, key_share=True)).one_or_none() is None:
+        raise NotFound("dataset", dataset_id)
+    row = tx.execute(
+        insert(tables.jobs)
+        .values(
+            id=new_id("job"),
+            tenant_id=tenant_id,
+            name=name,
+            dataset_id=dataset_id,
+            method=method,
+            alias=alias,
+            status=JobStatus.QUEUED.value,
+            config=dict(config),
+            attempt=0,
+            max_attempts=max_attempts,
+            fence=0,
+            checkpoint={},
+            n_events=1,
+            created_at=now(),
+            updated_at=now(),
+        )
+        .returning(*COLUMNS)
+    ).one()
+    data = {"dataset_id": dataset_id, "method": method}
+    events.add(tx, tenant_id, row.id, last=1, new=[(EventType.QUEUED, data)])
+    return job_of(row)
+
+
+def get(tx: Transaction, tenant_id: str, job_id: str) -> Job:
+    """The job. Raises NotFound."""
+    row = tx.execute(
+        select(*COLUMNS).where(_jobs.tenant_id == tenant_id, _jobs.id == job_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("job", job_id)
+    return job_of(row)
+
+
+def page(
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    status: JobStatus | str | None = None,
+) -> Page[Job]:
+    """The tenant's jobs, newest first. Raises InvalidCursor."""
+    query = select(*COLUMNS).where(_jobs.tenant_id == tenant_id)
+    if status is not None:
+        query = query.where(has_status(JobStatus(status)))
+    query = cursors.paged(
+        query, _jobs.created_at, _jobs.id, kind="jobs", cursor=cursor, limit=limit
+    )
+    return cursors.page_of(
+        tx.execute(query).all(),
+        job_of,
+        kind="jobs",
+        limit=limit,
+        position=lambda job: (job.created_at, job.id),
+    )
+
+
+def request_cancel(tx: Transaction, tenant_id: str, job_id: str) -> Job:
+    """Cancel a queued job at once; ask a running one's worker to; leave a final one as it is.
+
+    Asking again changes nothing. Raises NotFound.
+    """
+    is_queued = has_status(JobStatus.QUEUED)
+    is_unasked = and_(has_status(JobStatus.RUNNING), _jobs.cancel_requested_at.is_(None))
+    job = move(
+        tx,
+        _jobs.tenant_id == tenant_id,
+        _jobs.id == job_id,
+        or_(is_queued, is_unasked),
+        values={
+            "status": case((is_queued, JobStatus.CANCELLED.value), else_=_jobs.status),
+            "finished_at": case((is_queued, now())),
+            "cancel_requested_at": now(),
+            "checkpoint": case((is_queued, _NOTHING), else_=_jobs.checkpoint),
+        },
+        event=lambda job: (
+            EventType.CANCELLED if job.status.is_final else EventType.CANCEL_REQUESTED,
+            {},
+        ),
+    )
+    return job or get(tx, tenant_id, job_id)
+
+
+def move(
+    tx: Transaction,
+    *where: ColumnElement[bool],
+    values: Mapping[str, object],
+    event: Callable[[Job], tuple[EventType, Mapping[str, object]]],
+) -> Job | None:
+    """Change the one job that `where` picks and append the event of it; None if it picks none.
+
+    For the store's own moves: the condition must name the statuses it moves from.
+    """
+    row = tx.execute(
+        update(tables.jobs)
+        .where(*where)
+        .values(n_events=_jobs.n_events + 1, updated_at=now(), **values)
+        .returning(*COLUMNS, _jobs.n_events)
+    ).one_or_none()
+    if row is None:
+        return None
+    job = job_of(row)
+    events.add(tx, job.tenant_id, job.id, last=row.n_events, new=[event(job)])
+    return job
+
+
+def job_of(row: AnyRow) -> Job:
+    """The record of a row that has `COLUMNS`."""
+    values = {field.name: getattr(row, field.name) for field in fields(Job)}
+    return Job(**values | {"status": JobStatus(row.status)})

@@ -1,0 +1,269 @@
+"""Home of bytes on one machine's file system; the port is in `store.artifacts`."""
+
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from stat import S_ISREG
+from typing import BinaryIO, Final
+
+from store.artifacts import ArtifactRef, StoredArtifact
+from store.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
+from store.names import check_name, is_name
+
+log = logging.getLogger(__name__)
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_N_REMEMBERED: Final = 10_000
+
+
+class LocalArtifacts:
+    """Bytes as read-only files `root/<tenant>/<aa>/<sha256>` on one machine's file system.
+
+    A file is written to `root/.tmp`, synced, renamed, and its folder synced: after a crash at any
+    point it is there whole or not at all.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        # No tenant can have these names: the naming rule forbids a leading dot.
+        self._temporary = root / ".tmp"
+        self._lock_file = root / ".lock"
+        with _available("prepare"):
+            self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock_file.touch(mode=0o600)
+            _sync_folder(root.parent)
+        self._checked: dict[Path, tuple[int, int]] = {}  # path to (inode, size)
+
+    def put_bytes(self, tenant_id: str, data: bytes) -> ArtifactRef:
+        """Store bytes; see `Artifacts.put_bytes`."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        target = self._path(tenant_id, sha256)
+        with _available("write"):
+            if not self._renew(target, sha256):
+                with self._temporary_file() as (path, file):
+                    file.write(data)
+                    _place(path, file, target)
+        return ArtifactRef(sha256=sha256, size_bytes=len(data))
+
+    def put_file(self, tenant_id: str, path: Path) -> ArtifactRef:
+        """Store a file: moved within the file system, copied into it from another."""
+        with path.open("rb") as source, _available("write"):
+            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+            size_bytes = source.tell()
+            target = self._path(tenant_id, sha256)
+            if not self._renew(target, sha256) and not _adopt(path, source, target):
+                with self._temporary_file() as (copy, file):
+                    if _copy(source, file) != sha256:
+                        raise OSError(errno.EIO, "the file changed while it was stored")
+                    _place(copy, file, target)
+            path.unlink(missing_ok=True)
+        return ArtifactRef(sha256=sha256, size_bytes=size_bytes)
+
+    def get_bytes(self, tenant_id: str, sha256: str) -> bytes:
+        """The bytes; see `Artifacts.get_bytes`."""
+        path = self._path(tenant_id, sha256)
+        with _available("read"):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError as error:
+                raise _missing(sha256) from error
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise _corrupt(path, sha256)
+        return data
+
+    def open_path(self, tenant_id: str, sha256: str) -> Path:
+        """The file; see `Artifacts.open_path`. Deleting it does not disturb who has it mapped."""
+        path = self._path(tenant_id, sha256)
+        with _available("read"):
+            try:
+                if not self._is_sound(path, sha256):
+                    raise _corrupt(path, sha256)
+            except FileNotFoundError as error:
+                raise _missing(sha256) from error
+        return path
+
+    def exists(self, tenant_id: str, sha256: str) -> bool:
+        """Whether the file is there."""
+        return self._path(tenant_id, sha256).is_file()
+
+    def delete(
+        self, tenant_id: str, sha256: str, *, unless_put_after: datetime | None = None
+    ) -> bool:
+        """Remove the file; see `Artifacts.delete`."""
+        path = self._path(tenant_id, sha256)
+        with _available("write"), self._locked(fcntl.LOCK_EX):
+            try:
+                if unless_put_after is not None and _put_at(path.stat()) > unless_put_after:
+                    return False
+                path.unlink()
+            except FileNotFoundError:
+                return False
+        return True
+
+    def stored(self) -> Iterator[StoredArtifact]:
+        """All files by tenant; those removed meanwhile are left out."""
+        for path in self._root.glob("*/??/*"):
+            tenant_id, sha256 = path.parts[-3], path.name
+            if not is_name(tenant_id) or _SHA256.fullmatch(sha256) is None:
+                continue
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            yield StoredArtifact(
+                tenant_id=tenant_id, sha256=sha256, size_bytes=stat.st_size, put_at=_put_at(stat)
+            )
+
+    def remove_leftovers(self, *, older_than_seconds: float) -> int:
+        """Remove old temporary files; see `Artifacts.remove_leftovers`."""
+        n_removed = 0
+        with _available("write"):
+            for path in self._temporary.iterdir():
+                try:
+                    if time.time() - path.stat().st_mtime >= older_than_seconds:
+                        path.unlink()
+                        n_removed += 1
+                except FileNotFoundError:
+                    continue
+        return n_removed
+
+    def check(self) -> None:
+        """Write, sync and remove a few bytes; see `Artifacts.check`."""
+        with _available("write"), self._temporary_file() as (_, file):
+            file.write(b"nmtune")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _path(self, tenant_id: str, sha256: str) -> Path:
+        check_name("tenant", tenant_id)
+        if _SHA256.fullmatch(sha256) is None:
+            raise ValueError("a sha256 is 64 lower-case hexadecimal digits")
+        return self._root / tenant_id / sha256[:2] / sha256
+
+    def _renew(self, target: Path, sha256: str) -> bool:
+        """Make existing bytes young, so that no collection takes them before a row names them.
+
+        False if there are none, or damaged ones: the caller then writes them (again).
+        """
+        try:
+            with self._locked(fcntl.LOCK_SH):
+                os.utime(target)
+            # What this process once checked is read again: a put is how damage is repaired.
+            self._checked.pop(target, None)
+            return self._is_sound(target, sha256)
+        except FileNotFoundError:
+            return False
+
+    def _is_sound(self, path: Path, sha256: str) -> bool:
+        """Whether the file has its hash; read once per process, and again if it was replaced."""
+        with path.open("rb") as file:
+            stat = os.fstat(file.fileno())
+            identity = (stat.st_ino, stat.st_size)
+            if self._checked.get(path) == identity:
+                return True
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                return False
+        if len(self._checked) >= _N_REMEMBERED:
+            self._checked.clear()
+        self._checked[path] = identity
+        return True
+
+    @contextmanager
+    def _temporary_file(self) -> Iterator[tuple[Path, BinaryIO]]:
+        descriptor, name = tempfile.mkstemp(dir=self._temporary)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield Path(name), file
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self, mode: int) -> Iterator[None]:
+        # A collection's "is it old? then remove it" must not meet a put's "it exists, renew it".
+        with self._lock_file.open("rb") as file:
+            fcntl.flock(file, mode)
+            yield
+
+
+def _adopt(path: Path, source: BinaryIO, target: Path) -> bool:
+    """Move the file into place; False if it must be copied: another file system, link or owner."""
+    stat = path.lstat()
+    if not S_ISREG(stat.st_mode) or stat.st_nlink > 1:
+        return False  # somebody could go on writing to it under another name
+    try:
+        _place(path, source, target)
+    except OSError as error:
+        if error.errno in {errno.EXDEV, errno.EPERM}:
+            return False
+        raise
+    return True
+
+
+def _copy(source: BinaryIO, file: BinaryIO) -> str:
+    """Copy all of `source`; the sha256 of what was written."""
+    digest = hashlib.sha256()
+    source.seek(0)
+    while chunk := source.read(1 << 20):
+        digest.update(chunk)
+        file.write(chunk)
+    return digest.hexdigest()
+
+
+def _place(path: Path, file: BinaryIO, target: Path) -> None:
+    """Sync the file, give it its final name, and sync the folders that name it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file.flush()
+    os.fchmod(file.fileno(), 0o400)
+    os.utime(file.fileno())  # young when it gets its name, however long ago it was written
+    os.fsync(file.fileno())
+    path.replace(target)
+    for folder in target.parents[:3]:
+        _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _put_at(stat: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(stat.st_mtime, UTC)
+
+
+def _missing(sha256: str) -> ArtifactMissing:
+    return ArtifactMissing(
+        f"The stored bytes {sha256[:12]} are gone: restore the artifacts from a backup, or upload "
+        "or train again."
+    )
+
+
+def _corrupt(path: Path, sha256: str) -> ArtifactCorrupt:
+    log.error("artifact.corrupt path=%s", path)
+    return ArtifactCorrupt(
+        f"The stored bytes {sha256[:12]} are damaged: restore the artifacts from a backup, or "
+        "upload or train again."
+    )
+
+
+@contextmanager
+def _available(action: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        log.error("artifact.unavailable action=%s error=%s", action, error)
+        hint = " Free some disk space." if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+        raise StorageUnavailable(
+            f"The artifact storage cannot {action} now: {error.strerror or error}.{hint}"
+        ) from error

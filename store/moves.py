@@ -1,0 +1,293 @@
+"""Home of what workers do to jobs: claim, heartbeat, finish, give back, and the sweep.
+
+Every write after a claim is conditional on `status = 'running' AND fence = mine`: a worker whose
+lease was taken over writes nothing and gets LeaseLost. Leases are judged by the database's clock.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select, update
+
+from store import events, heads, tables
+from store.clock import now, seconds_from_now
+from store.database import Transaction
+from store.errors import LeaseLost
+from store.events import EventType
+from store.heads import NewHeadVersion
+from store.jobs import COLUMNS, Job, job_of, move
+from store.states import JobStatus
+from store.tables import has_status
+
+log = logging.getLogger(__name__)
+
+_jobs = tables.jobs.c
+_HEARTBEAT_EVENTS = frozenset({EventType.STAGE, EventType.PROGRESS})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """The ids of the jobs a sweep moved on."""
+
+    requeued: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
+
+
+def claim(tx: Transaction, job_id: str, *, worker: str, lease_seconds: float) -> Job | None:
+    """Take this job if it is queued and due; None means drop the message.
+
+    Crosses tenants by nature: a message carries the id alone, and every later write goes by the
+    claimed job's own tenant.
+    """
+    return _claim(tx, _jobs.id == job_id, worker=worker, lease_seconds=lease_seconds)
+
+
+def claim_next(tx: Transaction, *, worker: str, lease_seconds: float) -> Job | None:
+    """Take the oldest queued job that is due; None if there is none.
+
+    Crosses tenants by nature: workers serve all of them.
+    """
+    oldest = (
+        select(_jobs.id)
+        .where(*_is_due())
+        .order_by(_jobs.created_at, _jobs.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    which = _jobs.id == oldest.scalar_subquery()
+    return _claim(tx, which, worker=worker, lease_seconds=lease_seconds)
+
+
+def heartbeat(
+    tx: Transaction,
+    job: Job,
+    *,
+    lease_seconds: float,
+    stage: str | None = None,
+    progress: Mapping[str, object] | None = None,
+    checkpoint: Mapping[str, str] | None = None,
+    events: Sequence[tuple[EventType | str, Mapping[str, object]]] = (),
+) -> bool:
+    """Renew the lease, write what is given, and return whether cancel was requested.
+
+    None leaves a field as it is; `checkpoint` replaces the whole mapping. `events` are
+    `("job.stage" | "job.progress", data)` pairs, appended in order. Raises LeaseLost.
+    """
+    if any(EventType(type_) not in _HEARTBEAT_EVENTS for type_, _ in events):
+        raise ValueError("a heartbeat appends job.stage and job.progress events only")
+    given = {"stage": stage, "progress": progress, "checkpoint": checkpoint}
+    row = tx.execute(
+        update(tables.jobs)
+        .where(*_is_mine(job))
+        .values(
+            lease_expires_at=seconds_from_now(lease_seconds),
+            updated_at=now(),
+            n_events=_jobs.n_events + len(events),
+            **{name: value for name, value in given.items() if value is not None},
+        )
+        .returning(_jobs.cancel_requested_at, _jobs.n_events)
+    ).one_or_none()
+    if row is None:
+        raise _lost(job)
+    _append(tx, job.tenant_id, job.id, last=row.n_events, new=events)
+    return row.cancel_requested_at is not None
+
+
+_append = events.add  # `events` is a parameter's name above
+
+
+def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersion) -> Job:
+    """Finish the job: the head version, its alias, the report and the status in one transaction.
+
+    The bytes must be stored before. Wins over a cancel that was asked for. Raises LeaseLost before
+    anything is written.
+    """
+    held = _hold(tx, job)
+    version = heads.publish(
+        tx, held.tenant_id, job_id=held.id, dataset_id=held.dataset_id, new=head
+    )
+    published = {"head": {"name": version.name, "version": version.version}}
+    return _leave(
+        tx,
+        held,
+        JobStatus.SUCCEEDED,
+        (EventType.SUCCEEDED, published),
+        report_sha256=report_sha256,
+        head_name=version.name,
+        head_version=version.version,
+    )
+
+
+def fail(tx: Transaction, job: Job, *, error: Mapping[str, object]) -> Job:
+    """End the job as failed; `error` has a stable `code` and a `message`. Raises LeaseLost."""
+    described = dict(error)
+    return _leave(
+        tx, job, JobStatus.FAILED, (EventType.FAILED, {"error": described}), error=described
+    )
+
+
+def cancel(tx: Transaction, job: Job) -> Job:
+    """End the job as cancelled, after a heartbeat said it was asked for. Raises LeaseLost."""
+    return _leave(tx, job, JobStatus.CANCELLED, (EventType.CANCELLED, {}))
+
+
+def release(
+    tx: Transaction,
+    job: Job,
+    *,
+    delay_seconds: float = 0.0,
+    count_attempt: bool = False,
+    error: Mapping[str, object] | None = None,
+) -> Job:
+    """Give the job back to the queue, due after `delay_seconds`; its checkpoint stays.
+
+    A graceful stop leaves `count_attempt` False and the attempt is given back; a transient error
+    sets it, and then the last attempt fails the job with `error`. A job whose cancel was asked for
+    is cancelled instead. The returned job tells which. Raises LeaseLost.
+    """
+    default = {
+        "code": "attempts_exhausted",
+        "message": f"The job met a passing error in each of its {job.max_attempts} attempts. "
+        "Submit it again later; the server's log has the causes.",
+    }
+    return _requeue_or_end(
+        tx,
+        _hold(tx, job),
+        reason="released",
+        delay_seconds=delay_seconds,
+        count_attempt=count_attempt,
+        error=error or default,
+    )
+
+
+def sweep(tx: Transaction, *, limit: int = 100) -> SweepResult:
+    """Move on up to `limit` running jobs whose lease has run out: their worker is gone or stuck.
+
+    To the queue if attempts are left, else to failed (`worker_lost`); to cancelled if that was
+    asked for. Safe in any number of processes. Crosses tenants by nature.
+    """
+    expired = tx.execute(
+        select(*COLUMNS)
+        .where(has_status(JobStatus.RUNNING), _jobs.lease_expires_at <= now())
+        .order_by(_jobs.lease_expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    moved: dict[JobStatus, list[str]] = {status: [] for status in JobStatus}
+    for held in map(job_of, expired):
+        job = _requeue_or_end(
+            tx, held, reason="worker_lost", count_attempt=True, error=_worker_lost(held)
+        )
+        log.warning("job.swept job_id=%s status=%s attempt=%d", job.id, job.status, job.attempt)
+        moved[job.status].append(job.id)
+    return SweepResult(
+        requeued=tuple(moved[JobStatus.QUEUED]),
+        failed=tuple(moved[JobStatus.FAILED]),
+        cancelled=tuple(moved[JobStatus.CANCELLED]),
+    )
+
+
+def _claim(
+    tx: Transaction, which: ColumnElement[bool], *, worker: str, lease_seconds: float
+) -> Job | None:
+    return move(
+        tx,
+        which,
+        *_is_due(),
+        values={
+            "status": JobStatus.RUNNING.value,
+            "fence": _jobs.fence + 1,
+            "attempt": _jobs.attempt + 1,
+            "worker": worker[:255],
+            "lease_expires_at": seconds_from_now(lease_seconds),
+            "not_before_at": None,
+            "started_at": func.coalesce(_jobs.started_at, now()),
+        },
+        event=lambda job: (
+            EventType.STARTED,
+            {"attempt": job.attempt, "max_attempts": job.max_attempts},
+        ),
+    )
+
+
+def _is_due() -> tuple[ColumnElement[bool], ...]:
+    return (
+        has_status(JobStatus.QUEUED),
+        or_(_jobs.not_before_at.is_(None), _jobs.not_before_at <= now()),
+    )
+
+
+def _is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:
+    return (
+        _jobs.tenant_id == job.tenant_id,
+        _jobs.id == job.id,
+        has_status(JobStatus.RUNNING),
+        _jobs.fence == job.fence,
+    )
+
+
+def _hold(tx: Transaction, job: Job) -> Job:
+    """The job as it is now, its row locked and still ours. Raises LeaseLost."""
+    row = tx.execute(select(*COLUMNS).where(*_is_mine(job)).with_for_update()).one_or_none()
+    if row is None:
+        raise _lost(job)
+    return job_of(row)
+
+
+def _requeue_or_end(
+    tx: Transaction,
+    held: Job,
+    *,
+    reason: str,
+    delay_seconds: float = 0.0,
+    count_attempt: bool,
+    error: Mapping[str, object],
+) -> Job:
+    if held.cancel_requested_at is not None:
+        return cancel(tx, held)
+    if count_attempt and held.attempt >= held.max_attempts:
+        return fail(tx, held, error=error)
+    return _leave(
+        tx,
+        held,
+        JobStatus.QUEUED,
+        (EventType.REQUEUED, {"reason": reason, "attempt": held.attempt}),
+        attempt=held.attempt if count_attempt else held.attempt - 1,
+        not_before_at=seconds_from_now(delay_seconds) if delay_seconds > 0 else None,
+    )
+
+
+def _leave(
+    tx: Transaction,
+    job: Job,
+    status: JobStatus,
+    event: tuple[EventType, Mapping[str, object]],
+    **values: Any,
+) -> Job:
+    """Move a running job that is ours to another status. Raises LeaseLost."""
+    common: dict[str, Any] = {"status": status.value, "lease_expires_at": None}
+    if status is not JobStatus.FAILED:
+        common["stage"] = None
+    if status.is_final:
+        common |= {"finished_at": now(), "checkpoint": {}}
+    moved = move(tx, *_is_mine(job), values=common | values, event=lambda _: event)
+    if moved is None:
+        raise _lost(job)
+    return moved
+
+
+def _lost(job: Job) -> LeaseLost:
+    return LeaseLost(f"{job.id} is no longer held under fence {job.fence}: stop working on it.")
+
+
+def _worker_lost(job: Job) -> dict[str, object]:
+    return {
+        "code": "worker_lost",
+        "message": f"The worker stopped answering in attempt {job.attempt} of {job.max_attempts}, "
+        "and no attempts are left. Most often the machine ran out of memory or was restarted: "
+        "give the worker more memory, or lower batch_size or hidden_multiplier or send fewer "
+        "rows, and submit the job again.",
+    }

@@ -1,0 +1,41 @@
+"""Home of the doorbell: it wakes a worker early, and losing a ring loses nothing."""
+
+import threading
+from typing import Protocol
+
+
+class Queue(Protocol):
+    """Tells workers that a job is queued. The row in the database is the queue; this is a hint."""
+
+    def send(self, job_id: str) -> None:
+        """Ring for a job, after the transaction that queued it has ended."""
+        ...
+
+
+class LocalQueue:
+    """The doorbell within one process: a worker thread waits on it between looks at the rows."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+        self._closed = False
+
+    def send(self, job_id: str) -> None:  # noqa: ARG002  the worker looks for the oldest job itself
+        """Wake the waiting worker."""
+        self._rung.set()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds; whether it was rung since the last wait.
+
+        False at once when closed. Look for work after this returns, not before: a ring during the
+        look then ends the next wait at once.
+        """
+        if self._closed:
+            return False
+        rung = self._rung.wait(timeout)
+        self._rung.clear()
+        return rung and not self._closed
+
+    def close(self) -> None:
+        """End the present wait and all later ones."""
+        self._closed = True
+        self._rung.set()

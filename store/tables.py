@@ -1,0 +1,218 @@
+"""Home of the tables: columns, named constraints, indices and the condition the indices are on."""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    UniqueConstraint,
+    literal,
+    text,
+)
+
+from store.clock import UtcDateTime
+from store.states import JobStatus
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+_ID: Final = String(40)
+_NAME: Final = String(64)
+_SHA256: Final = String(64)
+
+
+def _json(name: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, JSON(none_as_null=True), nullable=nullable)
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("tenant_id", _NAME, nullable=False),
+    Column("name", _NAME, nullable=False),
+    Column("sha256", _SHA256, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("n_rows", BigInteger, nullable=False),
+    Column("n_columns", Integer, nullable=False),
+    _json("classes"),
+    _json("splits"),
+    _json("profile"),
+    _json("warnings"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_datasets_list", "tenant_id", "created_at", "id"),
+    Index("ix_datasets_sha256", "tenant_id", "sha256"),
+)
+
+# dataset_id is no foreign key: a finished job outlives the dataset its owner deleted.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("tenant_id", _NAME, nullable=False),
+    Column("name", _NAME, nullable=False),
+    Column("dataset_id", _ID, nullable=False),
+    Column("method", _NAME, nullable=False),
+    Column("alias", _NAME),
+    Column("status", String(16), nullable=False),
+    Column("stage", _NAME),
+    _json("progress", nullable=True),
+    _json("config"),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("worker", String(255)),
+    Column("lease_expires_at", UtcDateTime),
+    Column("not_before_at", UtcDateTime),
+    Column("cancel_requested_at", UtcDateTime),
+    _json("checkpoint"),
+    _json("error", nullable=True),
+    Column("report_sha256", _SHA256),
+    Column("head_name", _NAME),
+    Column("head_version", Integer),
+    # The number of the job's last event. Counted here, under the row's lock, so that events are
+    # numbered without gaps and become visible in order.
+    Column("n_events", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("tenant_id", "id"),
+    CheckConstraint(
+        "status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="status"
+    ),
+    CheckConstraint(
+        "attempt >= 0 AND attempt <= max_attempts AND max_attempts >= 1", name="attempt"
+    ),
+    CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="lease"),
+    CheckConstraint(
+        "(status IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)",
+        name="finished",
+    ),
+    CheckConstraint(
+        "status <> 'succeeded' OR (report_sha256 IS NOT NULL AND head_name IS NOT NULL "
+        "AND head_version IS NOT NULL)",
+        name="succeeded",
+    ),
+    CheckConstraint("status <> 'failed' OR error IS NOT NULL", name="failed"),
+    Index("ix_jobs_list", "tenant_id", "created_at", "id"),
+    _partial("ix_jobs_claim", "created_at", "id", where="status = 'queued'"),
+    _partial("ix_jobs_sweep", "lease_expires_at", where="status = 'running'"),
+    _partial(
+        "ix_jobs_unfinished_dataset",
+        "tenant_id",
+        "dataset_id",
+        where="status IN ('queued', 'running')",
+    ),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("job_id", _ID, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("type", String(32), nullable=False),
+    _json("data"),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "job_id", "sequence"),
+    ForeignKeyConstraint(
+        ["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"
+    ),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("key", String(255), nullable=False),
+    Column("request_hash", String(128), nullable=False),
+    Column("status_code", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "key"),
+    Index("ix_idempotency_keys_created_at", "created_at"),
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("name", _NAME, nullable=False),
+    Column("latest_version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "name"),
+    Index("ix_heads_list", "tenant_id", "created_at", "name"),
+)
+
+head_versions = Table(
+    "head_versions",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("name", _NAME, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("job_id", _ID, nullable=False),
+    Column("dataset_id", _ID, nullable=False),
+    Column("sha256", _SHA256, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("method", _NAME, nullable=False),
+    Column("n_columns", Integer, nullable=False),
+    _json("classes"),
+    Column("n_parameters", BigInteger, nullable=False),
+    _json("config"),
+    _json("metrics"),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "name", "version"),
+    UniqueConstraint("job_id"),  # exactly once: a job publishes one version, however often it ran
+    ForeignKeyConstraint(["tenant_id", "name"], ["heads.tenant_id", "heads.name"]),
+    ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"]),
+    CheckConstraint("version >= 1", name="version"),
+)
+
+head_aliases = Table(
+    "head_aliases",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("name", _NAME, nullable=False),
+    Column("alias", _NAME, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "name", "alias"),
+    ForeignKeyConstraint(
+        ["tenant_id", "name", "version"],
+        ["head_versions.tenant_id", "head_versions.name", "head_versions.version"],
+    ),
+)
+
+
+def has_status(*statuses: JobStatus) -> ColumnElement[bool]:
+    """The condition that a job has one of the statuses, in the words of the partial indices.
+
+    The values stand in the SQL itself: with parameters no planner could prove that a partial index
+    holds all the rows.
+    """
+    if len(statuses) == 1:
+        return jobs.c.status == literal(statuses[0].value, literal_execute=True)
+    return jobs.c.status.in_([literal(status.value, literal_execute=True) for status in statuses])

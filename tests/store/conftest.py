@@ -1,0 +1,86 @@
+"""Home of the store's fixtures: a migrated store for each back end."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import migrations
+from store.database import Database
+from store.local_artifacts import LocalArtifacts
+from store.store import Store
+from tests.store.support import Rows
+
+# Memory instead of a disk, where there is one: what is tested here is not the disk's fsync.
+_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of our own is made in it
+
+OpenStore = Callable[[], Store]
+
+
+@pytest.fixture(scope="session")
+def fast_folder() -> Iterator[Path]:
+    """A folder for the session, in memory if the machine can."""
+    base = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="nmtune-test-", dir=base) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def folder(fast_folder: Path) -> Iterator[Path]:
+    """A folder for one test."""
+    with tempfile.TemporaryDirectory(dir=fast_folder) as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(fast_folder: Path) -> Path:
+    """A database file made by the migrations, to copy: tests see the schema that users have."""
+    path = fast_folder / "template.db"
+    migrations.upgrade(f"sqlite:///{path}")
+    return path
+
+
+def _sqlite(request: pytest.FixtureRequest, folder: Path) -> str:
+    path = folder / "nmtune.db"
+    shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite:///{path}"
+
+
+# The conformance suite: every test that takes `store` runs on each back end named here.
+BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {"sqlite": _sqlite}
+
+
+@pytest.fixture(params=BACKENDS)
+def database_url(request: pytest.FixtureRequest, folder: Path) -> str:
+    """The URL of an empty, migrated database."""
+    return BACKENDS[request.param](request, folder)
+
+
+@pytest.fixture
+def open_store(database_url: str, folder: Path) -> Iterator[OpenStore]:
+    """Open the test's store once more, as another process would."""
+    opened: list[Store] = []
+
+    def open_one() -> Store:
+        artifacts = LocalArtifacts(folder / "artifacts")
+        opened.append(Store(database=Database.open(database_url), artifacts=artifacts))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: OpenStore) -> Store:
+    """A store with nothing in it."""
+    return open_store()
+
+
+@pytest.fixture
+def rows(store: Store) -> Rows:
+    """Makes rows in the test's store."""
+    return Rows(store)

@@ -1,0 +1,393 @@
+"""What workers do to jobs: claim, heartbeat, finish, give back, sweep."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert, select
+
+from store import events, heads, jobs, moves, tables
+from store.clock import now
+from store.database import Transaction
+from store.errors import Conflict, LeaseLost
+from store.jobs import Job
+from store.moves import SweepResult
+from store.states import JobStatus
+from store.store import Store
+from tests.store.support import Rows, new_head
+
+ERROR = {"code": "invalid_data", "message": "Row 3 is empty."}
+
+# Every write a worker may make after its claim.
+WRITES: dict[str, Callable[[Transaction, Job], object]] = {
+    "heartbeat": lambda tx, job: moves.heartbeat(tx, job, lease_seconds=60),
+    "succeed": lambda tx, job: moves.succeed(tx, job, report_sha256="e" * 64, head=new_head()),
+    "fail": lambda tx, job: moves.fail(tx, job, error=ERROR),
+    "cancel": lambda tx, job: moves.cancel(tx, job),
+    "release": lambda tx, job: moves.release(tx, job),
+}
+
+
+def told(store: Store, job: Job) -> list[str]:
+    with store.database.read() as tx:
+        return [event.type.value for event in events.page(tx, job.tenant_id, job.id)]
+
+
+def last_event(store: Store, job: Job) -> dict[str, object]:
+    with store.database.read() as tx:
+        return events.page(tx, job.tenant_id, job.id)[-1].data
+
+
+def sweep(store: Store, *, limit: int = 100) -> SweepResult:
+    with store.database.begin() as tx:
+        return moves.sweep(tx, limit=limit)
+
+
+def claim(store: Store, job: Job, *, lease_seconds: float = 60) -> Job | None:
+    with store.database.begin() as tx:
+        return moves.claim(tx, job.id, worker="w2", lease_seconds=lease_seconds)
+
+
+def claim_next(store: Store) -> Job | None:
+    with store.database.begin() as tx:
+        return moves.claim_next(tx, worker="w2", lease_seconds=60)
+
+
+def release(store: Store, job: Job, **options: object) -> Job:
+    with store.database.begin() as tx:
+        return moves.release(tx, job, **options)  # type: ignore[arg-type]  # as the test gives them
+
+
+def ask_to_cancel(store: Store, job: Job) -> None:
+    with store.database.begin() as tx:
+        jobs.request_cancel(tx, job.tenant_id, job.id)
+
+
+def test_a_claim_starts_an_attempt_under_a_new_fence_and_a_lease(store: Store, rows: Rows) -> None:
+    job = claim(store, rows.queued(), lease_seconds=60)
+    assert job is not None
+    assert job == rows.read(job)
+    assert (job.status, job.attempt, job.fence, job.worker) == (JobStatus.RUNNING, 1, 1, "w2")
+    assert job.lease_expires_at is not None
+    assert job.started_at is not None
+    left = job.lease_expires_at - datetime.now(UTC)
+    assert timedelta(seconds=50) < left <= timedelta(seconds=61)
+    assert told(store, job) == ["job.queued", "job.started"]
+    assert last_event(store, job) == {"attempt": 1, "max_attempts": 3}
+
+
+def test_a_job_is_claimed_once(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    assert claim(store, job) is None
+    assert claim_next(store) is None
+    assert rows.read(job) == job
+
+
+def test_a_message_for_no_job_is_dropped(store: Store) -> None:
+    with store.database.begin() as tx:
+        assert moves.claim(tx, "job_none", worker="w", lease_seconds=60) is None
+
+
+def test_the_oldest_queued_job_is_next_whoever_owns_it(store: Store, rows: Rows) -> None:
+    submitted = [rows.queued(tenant).id for tenant in ("b", "a", "c")]
+    claimed = [job.id for _ in range(3) if (job := claim_next(store))]
+    assert claimed == submitted
+    assert claim_next(store) is None
+
+
+def test_jobs_held_back_are_passed_over(store: Store, rows: Rows) -> None:
+    held = release(store, rows.running(), delay_seconds=60)
+    assert held.not_before_at is not None
+    younger = rows.queued()
+    found = claim_next(store)
+    assert found is not None
+    assert found.id == younger.id
+    assert claim_next(store) is None
+    assert claim(store, held) is None
+
+
+def test_a_job_whose_time_has_come_is_claimed(store: Store, rows: Rows) -> None:
+    held = release(store, rows.running(), delay_seconds=0.001)
+    deadline = datetime.now(UTC) + timedelta(seconds=10)
+    found = None
+    while found is None and datetime.now(UTC) < deadline:
+        found = claim_next(store)
+    assert found is not None
+    assert found.id == held.id
+    assert found.not_before_at is None
+
+
+def test_a_heartbeat_writes_what_it_is_given_and_leaves_the_rest(store: Store, rows: Rows) -> None:
+    job = rows.running(lease_seconds=1)
+    with store.database.begin() as tx:
+        asked = moves.heartbeat(
+            tx,
+            job,
+            lease_seconds=60,
+            stage="training",
+            progress={"epoch": 1},
+            checkpoint={"nmtune.safetensors": "c" * 64},
+            events=[("job.stage", {"stage": "training"}), ("job.progress", {"epoch": 1})],
+        )
+    assert asked is False
+    after = rows.read(job)
+    assert after.stage == "training"
+    assert after.progress == {"epoch": 1}
+    assert after.checkpoint == {"nmtune.safetensors": "c" * 64}
+    assert after.lease_expires_at is not None
+    assert job.lease_expires_at is not None
+    assert after.lease_expires_at > job.lease_expires_at + timedelta(seconds=50)
+    assert told(store, job)[2:] == ["job.stage", "job.progress"]
+    with store.database.begin() as tx:
+        moves.heartbeat(tx, job, lease_seconds=60)
+    again = rows.read(job)
+    assert (again.stage, again.progress, again.checkpoint) == (
+        after.stage,
+        after.progress,
+        after.checkpoint,
+    )
+
+
+def test_a_heartbeat_tells_that_cancel_was_asked_for(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    ask_to_cancel(store, job)
+    with store.database.begin() as tx:
+        assert moves.heartbeat(tx, job, lease_seconds=60) is True
+
+
+def test_a_heartbeat_appends_its_own_events_only(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    for type_ in ("job.succeeded", "job.nonsense"):
+        with pytest.raises(ValueError, match=r"job\."), store.database.begin() as tx:
+            moves.heartbeat(tx, job, lease_seconds=60, events=[(type_, {})])
+
+
+def test_a_late_heartbeat_keeps_what_nobody_has_taken(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    rows.expire(job)
+    with store.database.begin() as tx:
+        moves.heartbeat(tx, job, lease_seconds=60)
+    assert sweep(store) == SweepResult()
+
+
+def test_success_publishes_the_head_its_alias_and_the_report_together(
+    store: Store, rows: Rows
+) -> None:
+    job = rows.running()
+    with store.database.begin() as tx:
+        moves.heartbeat(tx, job, lease_seconds=60, checkpoint={"a": "b" * 64}, stage="publishing")
+        done = moves.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod"))
+    assert done == rows.read(job)
+    assert done.status is JobStatus.SUCCEEDED
+    assert (done.head_name, done.head_version, done.report_sha256) == ("pets", 1, "e" * 64)
+    assert done.finished_at is not None
+    assert (done.lease_expires_at, done.stage, done.checkpoint) == (None, None, {})
+    with store.database.read() as tx:
+        version = heads.resolve(tx, "default", "pets@prod")
+    assert (version.job_id, version.dataset_id, version.version) == (job.id, job.dataset_id, 1)
+    assert last_event(store, job) == {"head": {"name": "pets", "version": 1}}
+
+
+def test_success_wins_over_a_cancel_that_was_asked_for(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    ask_to_cancel(store, job)
+    with store.database.begin() as tx:
+        done = moves.succeed(tx, job, report_sha256="e" * 64, head=new_head())
+    assert done.status is JobStatus.SUCCEEDED
+
+
+def test_a_job_publishes_one_version_however_often_it_ran(store: Store, rows: Rows) -> None:
+    job = rows.succeeded()
+    with pytest.raises(Conflict, match="already published"), store.database.begin() as tx:
+        heads.publish(
+            tx, "default", job_id=job.id, dataset_id=job.dataset_id, new=new_head(name="other")
+        )
+    copied = select(
+        *(column if column.name != "version" else (column + 1) for column in tables.head_versions.c)
+    )
+    with pytest.raises(Exception, match="job_id"), store.database.begin() as tx:
+        tx.execute(insert(tables.head_versions).from_select(list(tables.head_versions.c), copied))
+
+
+def test_a_failed_job_says_why_and_where(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    with store.database.begin() as tx:
+        moves.heartbeat(tx, job, lease_seconds=60, checkpoint={"a": "b" * 64}, stage="loading")
+        failed = moves.fail(tx, job, error=ERROR)
+    assert failed == rows.read(job)
+    assert (failed.status, failed.error, failed.stage) == (JobStatus.FAILED, ERROR, "loading")
+    assert (failed.lease_expires_at, failed.checkpoint) == (None, {})
+    assert last_event(store, job) == {"error": ERROR}
+
+
+def test_a_cancelled_job_is_final(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    ask_to_cancel(store, job)
+    with store.database.begin() as tx:
+        cancelled = moves.cancel(tx, job)
+    assert cancelled.status is JobStatus.CANCELLED
+    assert told(store, job)[-2:] == ["job.cancel_requested", "job.cancelled"]
+    assert claim(store, job) is None
+
+
+def test_a_released_job_gets_its_attempt_and_keeps_its_checkpoint(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    with store.database.begin() as tx:
+        moves.heartbeat(tx, job, lease_seconds=60, checkpoint={"a": "b" * 64}, stage="training")
+        released = moves.release(tx, job)
+    assert released == rows.read(job)
+    assert (released.status, released.attempt, released.stage) == (JobStatus.QUEUED, 0, None)
+    assert released.checkpoint == {"a": "b" * 64}
+    assert (released.lease_expires_at, released.not_before_at) == (None, None)
+    assert last_event(store, job) == {"reason": "released", "attempt": 1}
+    again = claim(store, job)
+    assert again is not None
+    assert (again.attempt, again.fence) == (1, 2)
+    assert again.checkpoint == {"a": "b" * 64}
+    assert again.started_at == job.started_at
+
+
+def test_a_transient_error_costs_an_attempt_and_the_last_one_fails_the_job(
+    store: Store, rows: Rows
+) -> None:
+    job = rows.running(max_attempts=2)
+    released = release(store, job, count_attempt=True, delay_seconds=0)
+    assert (released.status, released.attempt) == (JobStatus.QUEUED, 1)
+    second = rows.claimed(released)
+    failed = release(store, second, count_attempt=True, error=ERROR)
+    assert (failed.status, failed.attempt, failed.error) == (JobStatus.FAILED, 2, ERROR)
+
+
+def test_attempts_that_ran_out_have_an_error_of_their_own(store: Store, rows: Rows) -> None:
+    failed = release(store, rows.running(max_attempts=1), count_attempt=True)
+    assert failed.error is not None
+    assert failed.error["code"] == "attempts_exhausted"
+    assert "Submit it again" in failed.error["message"]
+
+
+def test_a_graceful_stop_never_uses_attempts_up(store: Store, rows: Rows) -> None:
+    job = rows.running(max_attempts=1)
+    for _ in range(5):
+        released = release(store, job)
+        assert released.status is JobStatus.QUEUED
+        job = rows.claimed(released)
+    assert (job.attempt, job.fence) == (1, 6)
+
+
+def test_a_release_honours_a_cancel_that_was_asked_for(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    ask_to_cancel(store, job)
+    assert release(store, job).status is JobStatus.CANCELLED
+
+
+def test_the_sweep_leaves_living_leases_and_queued_jobs_alone(store: Store, rows: Rows) -> None:
+    rows.queued()
+    rows.running()
+    assert sweep(store) == SweepResult()
+
+
+@pytest.mark.parametrize("lease_seconds", [0, -5])
+def test_the_sweep_takes_a_lease_that_has_run_out(
+    store: Store, rows: Rows, lease_seconds: float
+) -> None:
+    job = rows.running(lease_seconds=lease_seconds)
+    assert sweep(store) == SweepResult(requeued=(job.id,))
+    after = rows.read(job)
+    assert (after.status, after.attempt, after.fence) == (JobStatus.QUEUED, 1, 1)
+    assert last_event(store, job) == {"reason": "worker_lost", "attempt": 1}
+
+
+def test_a_job_that_keeps_losing_its_worker_fails_and_says_what_to_do(
+    store: Store, rows: Rows
+) -> None:
+    job = rows.queued(max_attempts=3)
+    for _ in range(3):
+        job = rows.claimed(job, lease_seconds=-1)
+        result = sweep(store)
+    assert result == SweepResult(failed=(job.id,))
+    failed = rows.read(job)
+    assert failed.error is not None
+    assert failed.error["code"] == "worker_lost"
+    assert "attempt 3 of 3" in failed.error["message"]
+    assert "memory" in failed.error["message"]
+    assert claim(store, job) is None
+
+
+def test_the_sweep_ends_a_job_whose_cancel_nobody_was_left_to_hear(
+    store: Store, rows: Rows
+) -> None:
+    job = rows.running(lease_seconds=-1, max_attempts=1)
+    ask_to_cancel(store, job)
+    assert sweep(store) == SweepResult(cancelled=(job.id,))
+    assert rows.read(job).status is JobStatus.CANCELLED
+
+
+def test_a_sweep_has_a_limit_and_takes_the_longest_lost_first(store: Store, rows: Rows) -> None:
+    ids = [rows.running(lease_seconds=seconds).id for seconds in (-10, -30, -20)]
+    assert sweep(store, limit=2).requeued == (ids[1], ids[2])
+    assert sweep(store, limit=2).requeued == (ids[0],)
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_worker_whose_job_was_taken_over_writes_nothing(
+    store: Store, rows: Rows, write: str
+) -> None:
+    stale = rows.running(lease_seconds=-1)
+    sweep(store)
+    rows.claimed(stale)
+    before, told_before = rows.read(stale), told(store, stale)
+    with pytest.raises(LeaseLost, match=stale.id), store.database.begin() as tx:
+        WRITES[write](tx, stale)
+    assert (rows.read(stale), told(store, stale)) == (before, told_before)
+    with store.database.read() as tx:
+        assert heads.page(tx, "default").items == ()
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("ending", ["fail", "cancel", "release", "succeed"])
+def test_a_job_that_is_not_running_takes_no_write(
+    store: Store, rows: Rows, write: str, ending: str
+) -> None:
+    job = rows.running()
+    with store.database.begin() as tx:
+        WRITES[ending](tx, job)
+    before = rows.read(job)
+    with pytest.raises(LeaseLost), store.database.begin() as tx:
+        WRITES[write](tx, job)
+    assert rows.read(job) == before
+
+
+def test_a_lost_success_has_written_nothing_even_if_the_caller_goes_on(
+    store: Store, rows: Rows
+) -> None:
+    stale = rows.running(lease_seconds=-1)
+    sweep(store)
+    with store.database.begin() as tx, pytest.raises(LeaseLost):
+        moves.succeed(tx, stale, report_sha256="e" * 64, head=new_head())
+    with store.database.read() as tx:
+        assert heads.page(tx, "default").items == ()
+
+
+def test_all_or_nothing_a_success_that_breaks_late_leaves_the_job_running(
+    store: Store, rows: Rows
+) -> None:
+    job = rows.running()
+
+    def succeed_and_break() -> None:
+        with store.database.begin() as tx:
+            moves.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        succeed_and_break()
+    assert rows.read(job) == job
+    with store.database.read() as tx:
+        assert heads.page(tx, "default").items == ()
+
+
+def test_leases_are_judged_by_the_databases_clock(store: Store, rows: Rows) -> None:
+    """No worker's clock takes part: the lease is `now()` of the database plus its seconds."""
+    job = rows.running(lease_seconds=0)
+    with store.database.read() as tx:
+        assert job.lease_expires_at is not None
+        assert job.lease_expires_at <= tx.execute(select(now())).scalar_one()
