@@ -1,0 +1,1 @@
+"""The HTTP door: requests in, rows written, predictions and problems out."""

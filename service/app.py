@@ -1,0 +1,87 @@
+"""The home of `create_app`, which puts the HTTP door together; importing it does nothing."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import to_thread
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from nmtune.version import __version__
+from service import errors
+from service.guards import BodyLimit, RequestLog
+from service.openapi import DocumentedAPI, problems
+from service.predictor import Predictor
+from service.routes import datasets, events, heads, health, jobs, predict
+from service.settings import ServiceSettings
+from store.queue import Queue
+from store.store import Store
+
+DESCRIPTION = """\
+Tunes small heads on the frozen embeddings of a foundation model, compares them in and out of
+domain, and serves predictions.
+
+Send labelled embeddings to `POST /jobs`, follow the job, read its report, then ask `/predict`.
+Every answer that is no success has the one body `Problem`; its `code` is stable.
+"""
+
+
+def create_app(
+    settings: ServiceSettings,
+    *,
+    store: Store,
+    queue: Queue,
+    expected_schema: str | None = None,
+) -> FastAPI:
+    """The API over `store`, ringing `queue` for each new job.
+
+    Args:
+        settings: limits and paces; host and port are the server's business.
+        store: rows and bytes; its owner closes it.
+        queue: the doorbell for workers.
+        expected_schema: the revision that the database must be at to be ready; None: any.
+
+    `app.state.stopping` is an Event that ends open event streams and waits when it is set.
+    """
+    app = DocumentedAPI(
+        title="NMTune",
+        version=__version__,
+        description=DESCRIPTION,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        lifespan=_lifespan,
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(
+                BodyLimit,
+                max_json_bytes=settings.max_json_bytes,
+                max_upload_bytes=settings.max_upload_bytes,
+                upload_paths=["/datasets"],
+                seconds=settings.body_seconds,
+                bytes_per_second=settings.body_bytes_per_second,
+            ),
+        ],
+    )
+    app.state.settings = settings
+    app.state.store = store
+    app.state.queue = queue
+    app.state.expected_schema = expected_schema
+    app.state.stopping = threading.Event()
+    app.state.predictor = Predictor(
+        store, max_cache_bytes=settings.head_cache_bytes, max_rows=settings.max_predict_rows
+    )
+    errors.install(app)
+    for module in (datasets, jobs, events, heads, predict):
+        app.include_router(module.router, responses=problems(422, 500, 503))
+    app.include_router(health.router, responses=problems(500))
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: ServiceSettings = app.state.settings
+    to_thread.current_default_thread_limiter().total_tokens = settings.threads
+    yield
+    app.state.stopping.set()

@@ -1,0 +1,50 @@
+"""The one error of reading embeddings and labels that somebody sent."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """One spot in the input and what is wrong there; rows and columns count from 0."""
+
+    message: str
+    field: str | None = None
+    row: int | None = None
+    column: int | None = None
+
+
+class BadInput(Exception):  # noqa: N818 - the name says whose fault it is, which is what matters here
+    """The input cannot become a dataset, and only its sender can change that.
+
+    `code` is stable and machine-readable; `message` says what is wrong and what to do; `field` is
+    the array, the zip member or the JSON key; `row` and `column` count from 0 within that field.
+    `malformed` tells bytes that cannot be read at all (answered with 400) from arrays that can be
+    read and break a rule (422). `more` holds further places with the same fault, so that a file
+    with several bad rows is mended in one go.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        row: int | None = None,
+        column: int | None = None,
+        malformed: bool = False,
+        more: tuple[Place, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+        self.row = row
+        self.column = column
+        self.malformed = malformed
+        self.more = more
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All places of the fault, the first one first: the `errors[]` of a problem body."""
+        first = Place(message=self.message, field=self.field, row=self.row, column=self.column)
+        return (first, *self.more)

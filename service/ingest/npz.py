@@ -1,0 +1,298 @@
+"""Home of reading an uploaded .npz: arrays by split, streamed member by member.
+
+    train_x, train_y              rows x columns of floats; labels (required)
+    validation_x, validation_y    optional
+    test_x, test_y                optional: the in-domain test
+    ood_<domain>_x, ..._y         optional, any number: labelled rows from elsewhere
+    class_names                   strings, index = label; optional if labels are strings
+
+An unknown array is an error and not a warning: a misspelt `valid_x` would otherwise train on
+other rows than its owner believes.
+
+Nothing of the zip's directory is trusted but where members begin: sizes come from each array's
+own header and the bytes that arrive. No embedding matrix is ever in memory as a whole.
+"""
+
+import difflib
+import re
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.ingest import npy
+from service.ingest.errors import BadInput
+from service.ingest.labels import LabelCoder, check_classes, too_many_classes
+from service.ingest.limits import (
+    LARGE_BYTES,
+    MAX_ARRAY_BYTES,
+    MAX_CLASSES,
+    MAX_LABEL_BYTES,
+    MAX_RATIO,
+    MAX_ROWS,
+)
+from service.ingest.npy import NpyHeader
+from service.ingest.prepared import PreparedDataset, SplitSource, build
+from service.ingest.zip_file import FIELD, checked_members, open_member, open_zip
+from store.names import is_name
+
+CLASS_NAMES: Final = "class_names"
+_SPLITS: Final = ("train", "validation", "test")
+_ARRAY: Final = re.compile(r"(train|validation|test|ood_(.+))_([xy])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Array:
+    """One member of the file; `split` is None for the class names."""
+
+    name: str
+    info: zipfile.ZipInfo
+    header: NpyHeader
+    split: str | None = None
+    part: str = ""
+
+
+def read(file: IO[bytes], *, workdir: Path, max_bytes: int = MAX_ARRAY_BYTES) -> PreparedDataset:
+    """The dataset in the seekable `file`, written to `workdir`.
+
+    `max_bytes` bounds all arrays together, unpacked. Raises BadInput for whatever is wrong.
+    """
+    file_size = file.seek(0, 2)
+    with open_zip(file) as archive:
+        arrays = _read_headers(archive)
+        _check_sizes(arrays.values(), file_size=file_size, max_bytes=max_bytes)
+        splits = _pair_up(arrays)
+        classes, labels = _read_labels(archive, arrays.get(CLASS_NAMES), splits)
+        sources = [
+            SplitSource(
+                name=name,
+                x_field=x.name,
+                y_field=y.name,
+                y=labels[name],
+                blocks=_blocks(archive, x, workdir=workdir),
+            )
+            for name, (x, y) in splits.items()
+        ]
+        halves = all(x.header.dtype.itemsize == 2 for x, _ in splits.values())
+        return build(
+            sources,
+            classes=classes,
+            n_columns=splits["train"][0].header.shape[1],
+            dtype=np.dtype(np.float16 if halves else np.float32),
+            workdir=workdir,
+        )
+
+
+def _read_headers(archive: zipfile.ZipFile) -> dict[str, _Array]:
+    """All arrays by name, their names and headers checked, none of their data read."""
+    arrays: dict[str, _Array] = {}
+    for name, info in checked_members(archive).items():
+        split, part = _place(name)
+        with open_member(archive, info, name) as source:
+            header = npy.read_header(source, field=name)
+        array = _Array(name=name, info=info, header=header, split=split, part=part)
+        _check_kind(array)
+        arrays[name] = array
+    return arrays
+
+
+def _place(name: str) -> tuple[str | None, str]:
+    """Split and part ("x" or "y") that an array's name stands for; (None, "") for class_names."""
+    if name == CLASS_NAMES:
+        return None, ""
+    match = _ARRAY.fullmatch(name)
+    if match is None:
+        expected = [CLASS_NAMES, *(f"{split}_{part}" for split in _SPLITS for part in "xy")]
+        close = difflib.get_close_matches(name, expected, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise BadInput(
+            "unknown_array",
+            f"The file holds an array {name[:80]!r}: {hint}Rename it or leave it out. Known are "
+            "train_x, train_y, the same for validation, test and ood_<domain>, and class_names.",
+            field=name[:80],
+        )
+    split, domain, part = match.groups()
+    if domain is None:
+        return split, part
+    if not is_name(domain):
+        raise BadInput(
+            "invalid_domain",
+            f"The domain {domain[:80]!r} is not allowed: use 1 to 64 letters, digits, '.', '_' or "
+            "'-', beginning with a letter or digit.",
+            field=name[:80],
+        )
+    return f"ood/{domain}", part
+
+
+def _check_kind(array: _Array) -> None:
+    header, name = array.header, array.name
+    if array.part == "x":
+        npy.check_embeddings(header, field=name)
+        return
+    kinds = "U" if array.split is None else "iuU"
+    if header.dtype.kind not in kinds:
+        numbers = "integers or strings: use .astype('int64')"
+        wanted = "strings: use .astype(str)" if array.split is None else numbers
+        raise BadInput(
+            "npy_dtype", f"{name} holds {header.dtype.name}, but must hold {wanted}.", field=name
+        )
+    if len(header.shape) != 1:
+        raise BadInput(
+            "npy_shape",
+            f"{name} has two dimensions, but must be one row of values: use .ravel(), or "
+            ".argmax(axis=1) if it is one-hot.",
+            field=name,
+        )
+
+
+def _check_sizes(arrays: Collection[_Array], *, file_size: int, max_bytes: int) -> None:
+    """Refuse by what the headers claim, before anything is unpacked or written."""
+    x_bytes = sum(array.header.data_bytes for array in arrays if array.part == "x")
+    y_bytes = sum(array.header.data_bytes for array in arrays if array.part != "x")
+    n_rows = sum(array.header.shape[0] for array in arrays if array.part == "x")
+    if n_rows > MAX_ROWS:
+        raise BadInput("too_large", f"The file has over {MAX_ROWS:,} rows.", field=FIELD)
+    if y_bytes > MAX_LABEL_BYTES:
+        raise BadInput(
+            "too_large",
+            f"The labels take over {MAX_LABEL_BYTES >> 20} MiB unpacked: send integers, with "
+            "class_names.",
+            field=FIELD,
+        )
+    if x_bytes + y_bytes > max_bytes:
+        raise BadInput(
+            "too_large",
+            f"The arrays take {x_bytes + y_bytes:,} bytes unpacked; the limit is {max_bytes:,}. "
+            "float16 halves them.",
+            field=FIELD,
+        )
+    if x_bytes > max(LARGE_BYTES, MAX_RATIO * file_size):
+        raise BadInput(
+            "suspicious_ratio",
+            f"The file claims to unpack to over {MAX_RATIO} times its size, which no embeddings "
+            "do: is it complete? If so, save it with numpy.savez.",
+            field=FIELD,
+            malformed=True,
+        )
+
+
+def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
+    """x and y by split, in the order train, validation, test, then domains by name."""
+    parts = {(array.split, array.part): array for array in arrays.values() if array.split}
+    names = {split for split, _ in parts if split}
+    if "train" not in names:
+        raise BadInput(
+            "missing_array",
+            "The file has no train_x and train_y, the rows to learn from.",
+            field="train_x",
+        )
+    order = [name for name in _SPLITS if name in names] + sorted(names - set(_SPLITS))
+    splits = {}
+    for name in order:
+        prefix = name.replace("/", "_")
+        for part in "xy":
+            if (name, part) not in parts:
+                raise BadInput(
+                    "missing_array",
+                    f"The file has no {prefix}_{part}: each split needs its x and its y.",
+                    field=f"{prefix}_{part}",
+                )
+        splits[name] = (parts[name, "x"], parts[name, "y"])
+    n_columns = splits["train"][0].header.shape[1]
+    for x, y in splits.values():
+        (n_rows, width), n_labels = x.header.shape, y.header.shape[0]
+        if n_rows != n_labels:
+            raise BadInput(
+                "length_mismatch",
+                f"{x.name} has {n_rows:,} rows and {y.name} {n_labels:,}: each row needs one "
+                "label.",
+                field=y.name,
+            )
+        if width != n_columns:
+            raise BadInput(
+                "width_mismatch",
+                f"{x.name} has {width:,} columns and train_x {n_columns:,}: use the same encoder "
+                "for all splits.",
+                field=x.name,
+            )
+    return splits
+
+
+def _read_labels(
+    archive: zipfile.ZipFile, names: _Array | None, splits: Mapping[str, tuple[_Array, _Array]]
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
+    """The classes, and by split the class index of each row."""
+    classes = None if names is None else _read_classes(archive, names)
+    arrays = {split: y for split, (_, y) in splits.items()}
+    are_strings = {y.header.dtype.kind == "U" for y in arrays.values()}
+    if len(are_strings) > 1:
+        raise BadInput(
+            "mixed_labels",
+            "Some splits have integers as labels and others strings: use one of the two.",
+            field=next(iter(arrays.values())).name,
+        )
+    if classes is not None and False in are_strings:
+        return classes, {
+            split: _read_indices(archive, y, n_classes=len(classes)) for split, y in arrays.items()
+        }
+    coder = LabelCoder(classes)
+    codes = {split: _read_codes(archive, y, coder) for split, y in arrays.items()}
+    classes, index_of_code = coder.finish(field=arrays["train"].name)
+    return classes, {split: index_of_code[code] for split, code in codes.items()}
+
+
+def _read_classes(archive: zipfile.ZipFile, array: _Array) -> tuple[str, ...]:
+    if array.header.shape[0] > MAX_CLASSES:
+        raise too_many_classes(field=array.name)
+    names: list[str] = []
+    for block in _blocks(archive, array):
+        names += npy.strings(block, field=array.name, first_row=len(names))
+    return check_classes(names, field=array.name)
+
+
+def _read_indices(archive: zipfile.ZipFile, array: _Array, *, n_classes: int) -> NDArray[np.int64]:
+    """Labels that are indices into class_names."""
+    indices = np.empty(array.header.shape, np.int64)
+    start = 0
+    for block in _blocks(archive, array):
+        outside = np.flatnonzero((block < 0) | (block >= n_classes))
+        if len(outside):
+            row = int(outside[0])
+            raise BadInput(
+                "label_out_of_range",
+                f"{array.name} row {start + row} is {block[row]}, but class_names has "
+                f"{n_classes:,} names, for 0 to {n_classes - 1:,}.",
+                field=array.name,
+                row=start + row,
+            )
+        indices[start : start + len(block)] = block
+        start += len(block)
+    return indices
+
+
+def _read_codes(archive: zipfile.ZipFile, array: _Array, coder: LabelCoder) -> NDArray[np.int64]:
+    """Labels that are class names: strings, or integers standing for themselves."""
+    codes: list[NDArray[np.int64]] = []
+    start = 0
+    for block in _blocks(archive, array):
+        if block.dtype.kind == "U":
+            labels = npy.strings(block, field=array.name, first_row=start)
+            codes.append(coder.encode(labels, field=array.name, first_row=start))
+        else:
+            distinct, inverse = np.unique(block, return_inverse=True)
+            names = map(str, distinct.tolist())
+            codes.append(coder.encode(names, field=array.name, first_row=start)[inverse])
+        start += len(block)
+    return np.concatenate(codes)
+
+
+def _blocks(
+    archive: zipfile.ZipFile, array: _Array, *, workdir: Path | None = None
+) -> Iterator[NDArray[Any]]:
+    with open_member(archive, array.info, array.name) as source:
+        header = npy.read_header(source, field=array.name)
+        yield from npy.blocks(source, header, field=array.name, workdir=workdir)

@@ -1,0 +1,179 @@
+"""Home of the prepared dataset: checked bytes on disk that only need a name and a row."""
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.ingest.errors import Place
+from service.ingest.labels import too_few_classes
+from service.ingest.limits import MAX_PLACES
+from service.ingest.npy import not_finite, refuse
+from service.ingest.profile import Profiler, Warning_
+from store import datasets
+from store.artifacts import ArtifactRef, Artifacts
+from store.database import Transaction
+from store.dataset_file import DatasetWriter
+from store.errors import Conflict
+
+log = logging.getLogger(__name__)
+
+_PREFIX: Final = "ingest-"
+_STALE_SECONDS: Final = 24 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedDataset:
+    """A dataset file at `path` with all that its row says; nothing is stored yet.
+
+    `splits` lists {"name", "n_rows", "class_counts"} with the counts by class index. The file is
+    valid until the workspace it was made in is left.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    n_columns: int
+    n_rows: int
+    splits: list[dict[str, Any]]
+    profile: dict[str, Any]
+    warnings: list[Warning_]
+
+    def put(self, artifacts: Artifacts, tenant_id: str) -> ArtifactRef:
+        """Store the bytes, outside of any transaction (bytes first, then the row)."""
+        return artifacts.put_file(tenant_id, self.path)
+
+    def add(
+        self,
+        tx: Transaction,
+        tenant_id: str,
+        *,
+        name: str,
+        artifact: ArtifactRef,
+        artifacts: Artifacts,
+    ) -> datasets.Dataset:
+        """Add the row to the caller's transaction, naming the bytes that `put` stored.
+
+        Raises Conflict if a deletion of a dataset with the same bytes came between: it removes
+        them inside its own write transaction, so from here on they stay.
+        """
+        dataset = datasets.add(
+            tx,
+            tenant_id,
+            name=name,
+            sha256=artifact.sha256,
+            size_bytes=artifact.size_bytes,
+            n_rows=self.n_rows,
+            n_columns=self.n_columns,
+            classes=list(self.classes),
+            splits=self.splits,
+            profile=self.profile,
+            warnings=self.warnings,
+        )
+        if not artifacts.exists(tenant_id, artifact.sha256):
+            raise Conflict(
+                "A dataset with the same content was deleted at this moment: send it again."
+            )
+        return dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSource:
+    """One split on its way in: y (n,) class indices, and the rows of x in blocks of any float.
+
+    `x_field` and `y_field` are what the sender calls the two.
+    """
+
+    name: str
+    x_field: str
+    y_field: str
+    y: NDArray[np.int64]
+    blocks: Iterable[NDArray[Any]]
+
+
+def build(
+    sources: Sequence[SplitSource],
+    *,
+    classes: Sequence[str],
+    n_columns: int,
+    dtype: np.dtype[Any],
+    workdir: Path,
+    warnings: Sequence[Warning_] = (),
+) -> PreparedDataset:
+    """Write the dataset file in one pass, checking and profiling each block on its way.
+
+    Rows are kept in the order given, splits in the order of `sources`; `dtype` is float16 or
+    float32. Raises BadInput where a value is not finite, StorageUnavailable if the disk is full.
+    """
+    for source in sources:
+        if source.name == "train" and (n_present := len(np.unique(source.y))) < 2:
+            raise too_few_classes(n_present, field=source.y_field)
+    path = workdir / "dataset.safetensors"
+    profiler = Profiler(classes=classes, n_columns=n_columns)
+    layout = [(source.name, len(source.y)) for source in sources]
+    with DatasetWriter(
+        path, classes=classes, n_columns=n_columns, dtype=dtype, splits=layout
+    ) as writer:
+        for source in sources:
+            writer.y(source.name)[:] = source.y
+            places: list[Place] = []
+            start = 0
+            for block in source.blocks:
+                with np.errstate(over="ignore"):  # what overflows is refused just below
+                    stored = np.ascontiguousarray(block, dtype=dtype)
+                places += not_finite(block, stored, field=source.x_field, first_row=start)
+                if len(places) >= MAX_PLACES:
+                    break
+                stop = start + len(block)
+                if not places:
+                    writer.x(source.name)[start:stop] = stored
+                    profiler.add(source.name, stored, source.y[start:stop])
+                    writer.release()
+                start = stop
+            refuse(places)
+    profile, found = profiler.finish()
+    return PreparedDataset(
+        path=path,
+        classes=tuple(classes),
+        n_columns=n_columns,
+        n_rows=sum(n_rows for _, n_rows in layout),
+        splits=[
+            {"name": name, "n_rows": n_rows, "class_counts": profiler.class_counts(name)}
+            for name, n_rows in layout
+        ],
+        profile=profile,
+        warnings=[*warnings, *found],
+    )
+
+
+@contextmanager
+def workspace(data_dir: Path) -> Iterator[Path]:
+    """A private folder below `data_dir` for one upload, removed with all it holds at the end.
+
+    It is beside the artifacts, so that storing the finished file is a rename and not a copy.
+    """
+    parent = data_dir / "tmp"
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _remove_stale(parent)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=_PREFIX) as folder:
+        yield Path(folder)
+
+
+def _remove_stale(parent: Path) -> None:
+    """Remove what processes that were killed left behind."""
+    oldest = time.time() - _STALE_SECONDS
+    for folder in parent.glob(f"{_PREFIX}*"):
+        try:
+            is_stale = folder.stat().st_mtime < oldest
+        except FileNotFoundError:
+            continue  # another upload has just ended
+        if is_stale:
+            log.warning("workspace.remove_stale folder=%s", folder.name)
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,177 @@
+"""Home of taking a large body in: written to a file as it comes, off the event loop, and hashed."""
+
+import errno
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from anyio import to_thread
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from service.ingest.errors import BadInput
+from store.errors import StorageUnavailable
+
+_BATCH_BYTES: Final = 1 << 20
+_MAX_NAME_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """A file taken from a request; `name` and `file_name` are what a form said, if it did."""
+
+    path: Path
+    sha256: str
+    name: str | None = None
+    file_name: str | None = None
+
+
+async def receive_raw(chunks: AsyncIterator[bytes], path: Path) -> Received:
+    """Write a body that is the file itself to `path`."""
+    with _open(path) as file:
+        digest = hashlib.sha256()
+
+        def write(batch: bytes) -> None:
+            digest.update(batch)
+            file.write(batch)
+
+        await _pump(chunks, write)
+    return Received(path=path, sha256=digest.hexdigest())
+
+
+async def receive_form(chunks: AsyncIterator[bytes], path: Path, *, content_type: str) -> Received:
+    """Write the part `file` of a multipart/form-data body to `path`; raises BadInput.
+
+    The hash is that of the file: the body's boundary is another one with each attempt.
+    """
+    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    if not boundary:
+        raise _bad_form("has no boundary in its Content-Type")
+    with _open(path) as file:
+        form = _Form(file)
+        try:
+            parser = form.parser(boundary)
+            await _pump(chunks, parser.write)
+            parser.finalize()
+        except FormParserError as error:
+            raise _bad_form("cannot be read as multipart/form-data") from error
+    return form.received(path)
+
+
+class _Form:
+    """What the parser calls: at most one `file` and one `name`, in either order."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._parts: dict[str, bytearray] = {}
+        self._part = ""
+        self._header = (bytearray(), bytearray())
+        self._disposition = ""
+        self._file_name: str | None = None
+        self._is_complete = False
+
+    def parser(self, boundary: bytes) -> MultipartParser:
+        return MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self.on_part_begin,
+                "on_header_field": self.on_header_field,
+                "on_header_value": self.on_header_value,
+                "on_header_end": self.on_header_end,
+                "on_headers_finished": self.on_headers_finished,
+                "on_part_data": self.on_part_data,
+                "on_end": self.on_end,
+            },
+        )
+
+    def on_part_begin(self) -> None:
+        self._disposition = ""
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header[0].extend(data[start:end])
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header[1].extend(data[start:end])
+
+    def on_header_end(self) -> None:
+        name, value = self._header
+        if name.lower() == b"content-disposition":
+            self._disposition = value.decode("latin-1")
+        self._header = (bytearray(), bytearray())
+
+    def on_headers_finished(self) -> None:
+        options = parse_options_header(self._disposition)[1]
+        self._part = _text(options.get(b"name", b""))
+        if self._part not in ("file", "name"):
+            raise _bad_form(f"has a part {self._part[:80]!r}, but may have only file and name")
+        if self._part in self._parts:
+            raise _bad_form(f"has the part {self._part!r} twice")
+        self._parts[self._part] = bytearray()
+        if self._part == "file" and b"filename" in options:
+            self._file_name = _text(options[b"filename"])
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        content = memoryview(data)[start:end]
+        if self._part == "file":
+            self._digest.update(content)
+            self._file.write(content)
+            return
+        value = self._parts[self._part]
+        value.extend(content)
+        if len(value) > _MAX_NAME_BYTES:
+            raise _bad_form("has a name that is too long")
+
+    def on_end(self) -> None:
+        self._is_complete = True
+
+    def received(self, path: Path) -> Received:
+        if not self._is_complete:
+            raise _bad_form("ends before its last part does: was the upload cut off?")
+        if "file" not in self._parts:
+            raise _bad_form("has no part file: send the .npz as file")
+        name = self._parts.get("name")
+        return Received(
+            path=path,
+            sha256=self._digest.hexdigest(),
+            name=None if name is None else _text(bytes(name)),
+            file_name=self._file_name,
+        )
+
+
+async def _pump(chunks: AsyncIterator[bytes], write: Callable[[bytes], object]) -> None:
+    """Hand the chunks on in batches, each in a thread: a disk may stall for seconds."""
+    batch = bytearray()
+    async for chunk in chunks:
+        batch += chunk
+        if len(batch) >= _BATCH_BYTES:
+            await to_thread.run_sync(write, bytes(batch))
+            batch.clear()
+    await to_thread.run_sync(write, bytes(batch))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("xb") as file:
+            yield file
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise
+        raise StorageUnavailable(
+            "There is no room for the upload: free disk space and send it again."
+        ) from error
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _bad_form(what: str) -> BadInput:
+    return BadInput("invalid_form", f"The form {what}.", field="body", malformed=True)

@@ -1,0 +1,137 @@
+"""The home of predictions: heads loaded once, kept while there is room, and asked."""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmtune.head import Head
+from service.errors import Problem
+from store import heads
+from store.heads import HeadVersion
+from store.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What one head version says of n embeddings."""
+
+    version: HeadVersion
+    classes: tuple[str, ...]
+    labels: list[str]
+    """The most probable class of each row."""
+    probabilities: NDArray[np.float32]
+    """(n, c), the columns in the order of `classes`."""
+
+
+class HeadCache:
+    """Loaded heads by the sha256 of their bytes; the least recently used go beyond `max_bytes`.
+
+    The key is the content, so a new version or a moved alias needs no invalidation. However many
+    threads ask for a head that is not loaded, one of them loads it and the others wait for it.
+    """
+
+    def __init__(self, *, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[str, tuple[Head, int]] = OrderedDict()
+        self._loading: dict[str, Future[Head]] = {}
+        self._n_bytes = 0
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of all heads that are kept."""
+        return self._n_bytes
+
+    def get(self, sha256: str, load: Callable[[], bytes]) -> Head:
+        """The head whose bytes have this hash; `load` is called at most once, to get them.
+
+        Whatever `load` or the reading of the bytes raises goes to everyone who waits, and nothing
+        is kept, so that the next caller tries again.
+        """
+        with self._lock:
+            if sha256 in self._loaded:
+                self._loaded.move_to_end(sha256)
+                return self._loaded[sha256][0]
+            pending = self._loading.get(sha256)
+            if pending is None:
+                mine = self._loading[sha256] = Future()
+        if pending is not None:
+            return pending.result()
+        try:
+            data = load()
+            head = Head.from_bytes(data)
+        except BaseException as error:
+            with self._lock:
+                del self._loading[sha256]
+            mine.set_exception(error)
+            raise
+        with self._lock:
+            del self._loading[sha256]
+            self._keep(sha256, head, len(data))
+        mine.set_result(head)
+        return head
+
+    def _keep(self, sha256: str, head: Head, n_bytes: int) -> None:
+        self._loaded[sha256] = (head, n_bytes)
+        self._n_bytes += n_bytes
+        while self._n_bytes > self.max_bytes:
+            dropped, (_, n_dropped) = self._loaded.popitem(last=False)
+            self._n_bytes -= n_dropped
+            if dropped == sha256:
+                logger.warning(
+                    "head_cache.too_small sha256=%s head_bytes=%s max_bytes=%s",
+                    sha256,
+                    n_bytes,
+                    self.max_bytes,
+                )
+
+
+class Predictor:
+    """Answers with the head that a reference such as `pets@prod` names at that moment."""
+
+    def __init__(self, store: Store, *, max_cache_bytes: int, max_rows: int) -> None:
+        self.max_rows = max_rows
+        self._store = store
+        self.cache = HeadCache(max_bytes=max_cache_bytes)
+
+    def check_n_rows(self, n_rows: int) -> None:
+        """Problem 413 if that many rows are too many for one request."""
+        if n_rows > self.max_rows:
+            raise Problem(
+                413,
+                "too_many_rows",
+                f"got {n_rows} rows; one prediction takes at most {self.max_rows}. Send them in "
+                "several requests.",
+                field="embeddings",
+            )
+
+    def predict(self, tenant_id: str, reference: str, x: NDArray[np.float32]) -> Prediction:
+        """The prediction of the head `reference` for embeddings x (n, d).
+
+        Raises:
+            Problem: too many rows.
+            NotFound, InvalidReference: there is no such head, or the reference has no such form.
+            DataError: x has another width than the head, or values it cannot take.
+            ArtifactMissing, ArtifactCorrupt, HeadFormatError: the head's file is lost or damaged.
+        """
+        self.check_n_rows(len(x))
+        with self._store.database.read() as tx:
+            version = heads.resolve(tx, tenant_id, reference)
+
+        def load() -> bytes:
+            return self._store.artifacts.get_bytes(tenant_id, version.sha256)
+
+        head = self.cache.get(version.sha256, load)
+        probabilities = head.predict_proba(x)
+        labels = [head.classes[index] for index in probabilities.argmax(axis=1).tolist()]
+        return Prediction(
+            version=version, classes=head.classes, labels=labels, probabilities=probabilities
+        )

@@ -1,0 +1,256 @@
+"""The home of the JSON shapes of jobs and events, one example each.
+
+Datasets are in `schemas_datasets`, heads and predictions in `schemas_heads`.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from service.schemas_rows import Embeddings, Labels, Splits
+from service.validation import EVENT_ID_PATTERN
+from store.errors import InvalidName
+from store.events import Event as EventRecord
+from store.jobs import Job as JobRecord
+from store.names import NAME_PATTERN, check_alias
+from store.states import JobStatus
+
+
+def _alias(value: str) -> str:
+    try:
+        return check_alias(value)
+    except InvalidName as error:
+        raise ValueError(str(error)) from error
+
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""A name that users choose: of a dataset, a head or a job."""
+
+Alias = Annotated[Name, AfterValidator(_alias)]
+"""A movable name of a head version; digits alone and `latest` have meanings of their own."""
+
+Cursor = Annotated[
+    str | None,
+    Field(
+        max_length=200,
+        description="next_cursor of the page before; leave it out for the first page.",
+        examples=["2Zk0bXJpMTc2Mzk1NTcwNi4uLg"],
+    ),
+]
+Limit = Annotated[int, Field(ge=1, le=200, description="How many at most.", examples=[20])]
+
+
+class JobCreate(BaseModel):
+    """A head to train, on a stored dataset or on rows sent along."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "pets",
+                    "embeddings": [
+                        [0.9, 0.1, 0.2],
+                        [0.8, 0.2, 0.1],
+                        [0.7, 0.3, 0.2],
+                        [0.1, 0.9, 0.3],
+                        [0.2, 0.8, 0.1],
+                        [0.3, 0.7, 0.3],
+                    ],
+                    "labels": ["cat", "cat", "cat", "dog", "dog", "dog"],
+                    "splits": ["train", "train", "test", "train", "train", "test"],
+                    "method": "nmtune",
+                    "config": {"preset": "paper", "epochs": 10, "seed": 0},
+                    "alias": "prod",
+                }
+            ]
+        },
+    )
+
+    name: Name = Field(description="What the trained head is called; each job adds a version.")
+    dataset_id: str | None = Field(
+        default=None,
+        max_length=64,
+        description="A stored dataset. Leave it out when sending embeddings and labels.",
+    )
+    embeddings: Embeddings = None
+    labels: Labels = None
+    splits: Splits = None
+    method: Literal["linear_probe", "mlp", "nmtune"] = Field(
+        default="nmtune",
+        description="What is published; simpler methods are trained beside it for comparison.",
+    )
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="A preset (paper or reference) and settings over it, such as epochs or "
+        "w_covariance; whatever is left out keeps the preset's value.",
+    )
+    alias: Alias | None = Field(
+        default=None, description="An alias that moves to the new version when the job succeeds."
+    )
+
+
+class JobHead(BaseModel):
+    """The head version that a job published."""
+
+    name: str
+    version: int
+
+
+class Job(BaseModel):
+    """One durable request to train a head."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "job_31k8ds2m0v4xq9rt6wy5zbnc7e",
+                    "name": "pets",
+                    "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
+                    "method": "nmtune",
+                    "alias": "prod",
+                    "status": "running",
+                    "stage": "training",
+                    "progress": {
+                        "candidate": "nmtune",
+                        "epoch": 3,
+                        "n_epochs": 10,
+                        "losses": {"total": 0.41, "cross_entropy": 0.38},
+                        "validation": None,
+                        "fraction": 0.62,
+                        "eta_seconds": 1.4,
+                    },
+                    "config": {
+                        "method": "nmtune",
+                        "configs": {"nmtune": {"preset": "paper", "epochs": 10, "seed": 0}},
+                    },
+                    "attempt": 1,
+                    "max_attempts": 3,
+                    "error": None,
+                    "cancel_requested_at": None,
+                    "head": None,
+                    "created_at": "2026-11-24T03:21:46.157000Z",
+                    "started_at": "2026-11-24T03:21:46.301000Z",
+                    "finished_at": None,
+                }
+            ]
+        }
+    )
+
+    id: str
+    name: str
+    dataset_id: str
+    method: str
+    alias: str | None
+    status: JobStatus
+    stage: str | None = Field(
+        description="loading, training, evaluating, spectra or publishing, while it runs."
+    )
+    progress: dict[str, Any] | None = Field(
+        description="Where training is: fraction (0 to 1, of the whole job) and eta_seconds, the "
+        "candidate being trained with its epoch, losses and validation figures."
+    )
+    config: dict[str, Any] = Field(description="Every setting, resolved, per candidate.")
+    attempt: int
+    max_attempts: int
+    error: dict[str, Any] | None = Field(description="Why it failed: code and message.")
+    cancel_requested_at: datetime | None
+    head: JobHead | None = Field(description="What it published, once it has succeeded.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, record: JobRecord) -> "Job":
+        """The stored job as the API shows it."""
+        head = None
+        if record.head_name is not None and record.head_version is not None:
+            head = JobHead(name=record.head_name, version=record.head_version)
+        return cls(
+            id=record.id,
+            name=record.name,
+            dataset_id=record.dataset_id,
+            method=record.method,
+            alias=record.alias,
+            status=record.status,
+            stage=record.stage,
+            progress=record.progress,
+            config=record.config,
+            attempt=record.attempt,
+            max_attempts=record.max_attempts,
+            error=record.error,
+            cancel_requested_at=record.cancel_requested_at,
+            head=head,
+            created_at=record.created_at,
+            started_at=record.started_at,
+            finished_at=record.finished_at,
+        )
+
+
+class JobPage(BaseModel):
+    """Jobs, newest first."""
+
+    items: list[Job]
+    next_cursor: str | None = Field(description="Pass it as cursor for the next page.")
+
+
+class Event(BaseModel):
+    """Something that happened to a job."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "evt_000003",
+                    "type": "job.progress",
+                    "data": {"candidate": "nmtune", "epoch": 1, "fraction": 0.4},
+                    "created_at": "2026-11-24T03:21:47.020000Z",
+                }
+            ]
+        }
+    )
+
+    id: str
+    type: str
+    data: dict[str, Any]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, record: EventRecord) -> "Event":
+        """The stored event as the API shows it."""
+        return cls(id=record.id, type=record.type, data=record.data, created_at=record.created_at)
+
+
+class JobQuery(BaseModel):
+    """Which jobs to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Cursor = None
+    limit: Limit = 50
+    status: JobStatus | None = Field(
+        default=None, description="Only jobs of this status.", examples=["running"]
+    )
+
+
+class EventQuery(BaseModel):
+    """Which events to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: str | None = Field(
+        default=None,
+        pattern=EVENT_ID_PATTERN,
+        description="Only events after this one.",
+        examples=["evt_000012"],
+    )
+    limit: Limit = 100
+
+
+class EventPage(BaseModel):
+    """Events of one job, oldest first."""
+
+    items: list[Event]
+    next_cursor: str | None = Field(description="Pass it as after for the next page.")

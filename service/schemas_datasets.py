@@ -1,0 +1,162 @@
+"""The home of the JSON shapes of datasets, one example each."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.schemas import Cursor, Limit, Name
+from service.schemas_rows import Embeddings, Labels, Splits
+from store.datasets import Dataset as DatasetRecord
+
+
+class DatasetCreate(BaseModel):
+    """Labelled embeddings sent as JSON."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "pets",
+                    "embeddings": [
+                        [0.9, 0.1, 0.2],
+                        [0.8, 0.2, 0.1],
+                        [0.7, 0.3, 0.2],
+                        [0.1, 0.9, 0.3],
+                        [0.2, 0.8, 0.1],
+                        [0.3, 0.7, 0.3],
+                    ],
+                    "labels": ["cat", "cat", "cat", "dog", "dog", "dog"],
+                    "splits": ["train", "train", "test", "train", "train", "test"],
+                }
+            ]
+        },
+    )
+
+    name: Name | None = Field(default=None, description="What to call it; default: dataset.")
+    embeddings: Embeddings
+    labels: Labels
+    splits: Splits = None
+
+
+class Split(BaseModel):
+    """One part of a dataset."""
+
+    name: str = Field(description="train, validation, test or ood/<domain>.")
+    n_rows: int
+    class_counts: dict[str, int] = Field(description="Rows of each class, in the class order.")
+
+
+class DatasetWarning(BaseModel):
+    """Something that may spoil a result, and what to do about it."""
+
+    code: str
+    message: str
+    split: str | None = None
+
+
+class Dataset(BaseModel):
+    """Immutable embeddings with labels, in named splits."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
+                    "name": "pets",
+                    "n_rows": 6,
+                    "n_columns": 3,
+                    "classes": ["cat", "dog"],
+                    "splits": [
+                        {"name": "train", "n_rows": 4, "class_counts": {"cat": 2, "dog": 2}},
+                        {"name": "test", "n_rows": 2, "class_counts": {"cat": 1, "dog": 1}},
+                    ],
+                    "profile": {
+                        "splits": {
+                            "train": {
+                                "n_rows": 4,
+                                "n_classes_missing": 0,
+                                "classes_missing": [],
+                                "norms": {"min": 0.83, "mean": 0.91, "max": 0.95},
+                                "n_zero_rows": 0,
+                                "n_rows_also_in_train": None,
+                            }
+                        },
+                        "n_duplicate_train_rows": 0,
+                        "n_conflicting_train_rows": 0,
+                        "n_constant_columns": 0,
+                        "constant_columns": [],
+                        "imbalance_ratio": 1.0,
+                    },
+                    "warnings": [
+                        {
+                            "code": "no_ood_split",
+                            "message": "There is no out-of-domain split, so the report cannot say "
+                            "what the tuning does for data from elsewhere. Add labelled rows of "
+                            "another source as 'ood/<source>'.",
+                        }
+                    ],
+                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "size_bytes": 480,
+                    "created_at": "2026-11-24T03:21:46.157000Z",
+                }
+            ]
+        }
+    )
+
+    id: str
+    name: str
+    n_rows: int
+    n_columns: int = Field(description="The width of the embeddings.")
+    classes: list[str] = Field(description="Their order is that of the class indices.")
+    splits: list[Split]
+    profile: dict[str, Any] = Field(
+        description="Per split: rows, missing classes, lengths of the rows, zero rows, rows that "
+        "are in train too. Of train: repeated rows, rows with contradicting labels, constant "
+        "columns, the largest class over the smallest."
+    )
+    warnings: list[DatasetWarning]
+    sha256: str
+    size_bytes: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, record: DatasetRecord) -> "Dataset":
+        """The stored dataset as the API shows it."""
+        return cls(
+            id=record.id,
+            name=record.name,
+            n_rows=record.n_rows,
+            n_columns=record.n_columns,
+            classes=record.classes,
+            splits=[
+                Split(
+                    name=split["name"],
+                    n_rows=split["n_rows"],
+                    class_counts=dict(zip(record.classes, split["class_counts"], strict=True)),
+                )
+                for split in record.splits
+            ],
+            profile=record.profile,
+            warnings=[DatasetWarning(**warning) for warning in record.warnings],
+            sha256=record.sha256,
+            size_bytes=record.size_bytes,
+            created_at=record.created_at,
+        )
+
+
+class DatasetPage(BaseModel):
+    """Datasets, newest first."""
+
+    items: list[Dataset]
+    next_cursor: str | None = Field(description="Pass it as cursor for the next page.")
+
+
+class DatasetQuery(BaseModel):
+    """Which datasets to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Cursor = None
+    limit: Limit = 50

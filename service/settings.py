@@ -1,0 +1,34 @@
+"""The home of what the HTTP door is configured by, read once from NMTUNE_... variables."""
+
+from pydantic import Field
+
+from store.settings import StoreSettings
+
+_MIB = 1024 * 1024
+
+
+class ServiceSettings(StoreSettings):
+    """The HTTP door's settings, on top of the store's."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; the default is reachable from this machine only."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """The port to listen on; 0 lets the system choose."""
+    max_json_bytes: int = Field(default=64 * _MIB, ge=1024)
+    """The largest body of any request but a dataset upload."""
+    max_upload_bytes: int = Field(default=4096 * _MIB, ge=1024)
+    """The largest dataset upload."""
+    body_seconds: float = Field(default=30.0, gt=0)
+    """How long a client may keep us waiting for its body, beside the time its bytes need."""
+    body_bytes_per_second: float = Field(default=64 * 1024.0, gt=0)
+    """The slowest pace at which the bytes of a body may come."""
+    threads: int = Field(default=16, ge=1, le=256)
+    """How many requests may use the database or a head at once."""
+    head_cache_bytes: int = Field(default=512 * _MIB, ge=0)
+    """How many bytes of heads stay loaded for predictions; the least recently used go first."""
+    max_predict_rows: int = Field(default=10_000, ge=1)
+    """The most rows that one prediction may have."""
+    events_poll_seconds: float = Field(default=0.5, gt=0)
+    """How often an open event stream, or a request that waits for a job, looks for news."""
+    events_heartbeat_seconds: float = Field(default=15.0, gt=0)
+    """How often an idle event stream says that it is alive."""

@@ -1,0 +1,135 @@
+"""The home of what POST /jobs does: check that the job can work, and record it exactly once."""
+
+import logging
+
+from nmtune.candidates import Candidates, resolve
+from nmtune.errors import ConfigError
+from service.errors import Problem
+from service.idempotency import Answer, Key, earlier, once
+from service.ingest import inline, prepared
+from service.schemas import Job, JobCreate
+from service.settings import ServiceSettings
+from store import datasets, jobs
+from store.database import Transaction
+from store.datasets import Dataset
+from store.idempotency import StoredResponse
+from store.queue import Queue
+from store.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+def submit(
+    body: JobCreate,
+    *,
+    key: Key | None,
+    tenant_id: str,
+    store: Store,
+    queue: Queue,
+    settings: ServiceSettings,
+) -> Answer:
+    """Record the job that `body` asks for and ring the doorbell, or find the earlier answer.
+
+    Blocking: it may write a dataset file. Nothing is kept of a job that is refused.
+    """
+    if (found := earlier(store, tenant_id, key)) is not None:
+        return found
+    candidates = _candidates(body)
+    _check_source(body)
+
+    if body.dataset_id is not None:
+        dataset_id = body.dataset_id
+
+        def stored(tx: Transaction) -> StoredResponse:
+            dataset = datasets.get(tx, tenant_id, dataset_id)
+            return _record(tx, body, candidates, dataset, field="dataset_id")
+
+        answer = once(store, tenant_id, key, stored)
+    else:
+        with prepared.workspace(settings.data_dir) as workdir:
+            ready = inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
+            artifact = ready.put(store.artifacts, tenant_id)
+
+            def sent_along(tx: Transaction) -> StoredResponse:
+                dataset = ready.add(
+                    tx, tenant_id, name=body.name, artifact=artifact, artifacts=store.artifacts
+                )
+                return _record(tx, body, candidates, dataset, field="splits")
+
+            answer = once(store, tenant_id, key, sent_along)
+
+    if not answer.is_replay:
+        _ring(queue, answer.id)
+    return answer
+
+
+def _record(
+    tx: Transaction, body: JobCreate, candidates: Candidates, dataset: Dataset, *, field: str
+) -> StoredResponse:
+    _check_trainable(dataset, field=field)
+    job = jobs.submit(
+        tx,
+        dataset.tenant_id,
+        name=body.name,
+        dataset_id=dataset.id,
+        method=body.method,
+        config=candidates.to_dict(),
+        alias=body.alias,
+    )
+    return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
+
+
+def _candidates(body: JobCreate) -> Candidates:
+    for name, value in body.config.items():
+        if isinstance(value, list | dict):
+            raise ConfigError("must be one value, not a list or an object", field=name)
+    return resolve(method=body.method, config=body.config)
+
+
+def _check_source(body: JobCreate) -> None:
+    inline_fields = ("embeddings", "labels", "splits")
+    given = [name for name in inline_fields if getattr(body, name) is not None]
+    if body.dataset_id is not None and given:
+        raise Problem(
+            422,
+            "invalid_request",
+            f"Send either dataset_id or embeddings and labels, not both: leave out {given[0]}.",
+            field=given[0],
+        )
+    if body.dataset_id is None:
+        for name in ("embeddings", "labels"):
+            if name not in given:
+                raise Problem(
+                    422,
+                    "invalid_request",
+                    f"{name} is required: a job needs dataset_id, or embeddings and labels.",
+                    field=name,
+                )
+
+
+def _check_trainable(dataset: Dataset, *, field: str) -> None:
+    """Refuse at once what a worker could only fail."""
+    train = next((split for split in dataset.splits if split["name"] == "train"), None)
+    if train is None or train["n_rows"] == 0:
+        raise Problem(
+            422,
+            "no_train_rows",
+            "There is no row in the split train, which the head is trained on. Name some rows "
+            "train.",
+            field=field,
+        )
+    if sum(count > 0 for count in train["class_counts"]) < 2:
+        raise Problem(
+            422,
+            "too_few_classes",
+            "The split train has rows of one class only; a head tells at least two apart. Add "
+            "train rows of another class.",
+            field=field,
+        )
+
+
+def _ring(queue: Queue, job_id: str) -> None:
+    try:
+        queue.send(job_id)
+    except Exception:  # the row is the queue: whatever the doorbell's trouble, the job is safe
+        logger.warning("queue.send_failed job_id=%s", job_id, exc_info=True)

@@ -1,0 +1,542 @@
+"""The .npz reader: what numpy.savez wrote, by split; BadInput and nothing else for the rest."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.ingest import npy as npy_reader
+from service.ingest.errors import BadInput
+from service.ingest.npz import read
+from service.ingest.prepared import PreparedDataset
+from store.dataset_file import DatasetFile
+from tests.service.array_files import clouds, forged_npy, npy, npz, zeros_member
+from tests.service.hostile_files import GOOD, HOSTILE_NPZ, X, Y, zipped
+
+ROOT = Path(__file__).parents[2]
+
+
+def prepared(tmp_path: Path, arrays: dict[str, Any], **arguments: Any) -> PreparedDataset:
+    return read(io.BytesIO(npz(arrays)), workdir=tmp_path, **arguments)
+
+
+def refused(tmp_path: Path, content: dict[str, Any] | bytes, **arguments: Any) -> BadInput:
+    data = content if isinstance(content, bytes) else npz(content)
+    # A true file: it answers a seek before its start in another way than BytesIO.
+    with TemporaryFile() as file:
+        file.write(data)
+        with pytest.raises(BadInput) as caught:
+            read(file, workdir=tmp_path, **arguments)
+    assert not list(tmp_path.iterdir()), "a refused file leaves nothing behind"
+    return caught.value
+
+
+def without(*names: str) -> dict[str, Any]:
+    return {name: array for name, array in clouds().items() if name not in names}
+
+
+def codes(dataset: PreparedDataset) -> list[str]:
+    return [warning["code"] for warning in dataset.warnings]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_reads_what_numpy_saved(tmp_path: Path, compressed: bool) -> None:
+    arrays = clouds() | {"validation_x": clouds()["test_x"] * 2, "validation_y": clouds()["test_y"]}
+    file = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(file, **arrays)
+    dataset = read(file, workdir=tmp_path)
+    opened = DatasetFile.open(dataset.path)
+    assert dataset.classes == opened.classes == ("cat", "dog")
+    assert (dataset.n_rows, dataset.n_columns, opened.dtype) == (80, 3, np.float16)
+    assert list(opened.splits) == ["train", "validation", "test", "ood/sketch"]
+    for name, split in opened.splits.items():
+        field = name.replace("/", "_")
+        np.testing.assert_array_equal(split.x, arrays[f"{field}_x"])
+        np.testing.assert_array_equal(split.y, arrays[f"{field}_y"])
+    assert dataset.splits[3] == {"name": "ood/sketch", "n_rows": 20, "class_counts": [10, 10]}
+    assert dataset.profile["splits"]["train"]["n_rows"] == 20
+
+
+@pytest.mark.skipif(not (ROOT / "examples/data/intents.npz").exists(), reason="needs a checkout")
+def test_reads_the_example_data(tmp_path: Path) -> None:
+    path = ROOT / "examples/data/intents.npz"
+    with path.open("rb") as file:
+        dataset = read(file, workdir=tmp_path)
+    opened = DatasetFile.open(dataset.path)
+    assert list(opened.splits) == ["train", "test", "ood/hwu", "ood/snips"]
+    with np.load(path, allow_pickle=False) as arrays:
+        assert list(dataset.classes) == arrays["class_names"].tolist()
+        for name, split in opened.splits.items():
+            np.testing.assert_array_equal(split.x, arrays[f"{name.replace('/', '_')}_x"])
+            np.testing.assert_array_equal(split.y, arrays[f"{name.replace('/', '_')}_y"])
+
+
+@pytest.mark.parametrize("block_bytes", [1, 50, 1 << 20])
+def test_the_size_of_blocks_makes_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    monkeypatch.setattr(npy_reader, "BLOCK_BYTES", block_bytes)
+    arrays = clouds()
+    arrays["train_x"] = np.asfortranarray(arrays["train_x"])
+    arrays["train_y"] = np.array(["dog", "cat"] * 10)
+    arrays["test_y"] = arrays["ood_sketch_y"] = np.array(["cat"] * 20)
+    del arrays["class_names"]
+    dataset = prepared(tmp_path, arrays)
+    opened = DatasetFile.open(dataset.path)
+    np.testing.assert_array_equal(opened.splits["train"].x, arrays["train_x"])
+    assert opened.splits["train"].y.tolist() == [1, 0] * 10
+    assert dataset.profile["splits"]["train"]["n_rows"] == 20
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "stored"),
+    [
+        (("<f2", "<f2"), np.float16),
+        ((">f2", "<f2"), np.float16),
+        (("<f2", "<f4"), np.float32),
+        ((">f4", ">f8"), np.float32),
+        (("<f8", "<f8"), np.float32),
+    ],
+)
+def test_half_floats_stay_and_the_rest_becomes_float32(
+    tmp_path: Path, dtypes: tuple[str, str], stored: type
+) -> None:
+    arrays = without("ood_sketch_x", "ood_sketch_y")
+    for name, dtype in zip(("train_x", "test_x"), dtypes, strict=True):
+        arrays[name] = arrays[name].astype(dtype)
+    opened = DatasetFile.open(prepared(tmp_path, arrays).path)
+    assert opened.dtype == stored
+    for name in ("train", "test"):
+        np.testing.assert_array_equal(opened.splits[name].x, arrays[f"{name}_x"].astype(stored))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "y"),
+    [
+        (np.array(["dog", "cat", "dog", "äh"]), ("cat", "dog", "äh"), [1, 0, 1, 2]),
+        (np.array([10, 9, 10, -1]), ("-1", "9", "10"), [2, 1, 2, 0]),
+        (np.array(["10", "9", "10", "-1"]), ("-1", "9", "10"), [2, 1, 2, 0]),
+        (np.array(["10", "9", "x", "09"]), ("09", "10", "9", "x"), [1, 2, 3, 0]),
+        (np.array([0, 1, 1, 0], ">u2"), ("0", "1"), [0, 1, 1, 0]),
+        (np.array([2**64 - 1, 0, 1, 0], "u8"), ("0", "1", str(2**64 - 1)), [2, 0, 1, 0]),
+        (np.array(["b", "a", "b", "a"], ">U1"), ("a", "b"), [1, 0, 1, 0]),
+    ],
+)
+def test_labels_without_class_names_name_themselves(
+    tmp_path: Path, labels: Any, classes: tuple[str, ...], y: list[int]
+) -> None:
+    dataset = prepared(tmp_path, {"train_x": np.ones((4, 2)), "train_y": labels})
+    assert dataset.classes == classes
+    assert DatasetFile.open(dataset.path).splits["train"].y.tolist() == y
+
+
+def test_string_labels_take_the_order_of_class_names(tmp_path: Path) -> None:
+    arrays = {
+        "train_x": np.ones((3, 2)),
+        "train_y": np.array(["b", "a", "b"]),
+        "class_names": np.array(["c", "b", "a"]),
+    }
+    dataset = prepared(tmp_path, arrays)
+    assert dataset.classes == ("c", "b", "a")
+    assert DatasetFile.open(dataset.path).splits["train"].y.tolist() == [1, 2, 1]
+    assert "classes_missing" in codes(dataset)
+
+
+def test_classes_of_all_splits_count(tmp_path: Path) -> None:
+    arrays = {
+        "train_x": np.ones((2, 2)),
+        "train_y": np.array(["b", "c"]),
+        "ood_new_x": np.ones((1, 2)),
+        "ood_new_y": np.array(["a"]),
+    }
+    assert prepared(tmp_path, arrays).classes == ("a", "b", "c")
+
+
+def test_missing_splits_are_warned_of(tmp_path: Path) -> None:
+    arrays = {"train_x": np.ones((2, 2)), "train_y": np.array([0, 1])}
+    assert {"no_test_split", "no_ood_split"} <= set(codes(prepared(tmp_path, arrays)))
+
+
+def test_the_order_of_members_makes_no_difference(tmp_path: Path) -> None:
+    arrays = clouds()
+    contents = []
+    for number, names in enumerate((list(arrays), list(reversed(arrays)))):
+        workdir = tmp_path / str(number)
+        workdir.mkdir()
+        contents.append(prepared(workdir, {n: arrays[n] for n in names}).path.read_bytes())
+    assert contents[0] == contents[1]
+
+
+def changed(**arrays: Any) -> dict[str, Any]:
+    return clouds() | arrays
+
+
+def nan_at(n_rows: int, *places: tuple[int, int]) -> np.ndarray:
+    x = np.ones((n_rows, 3), np.float32)
+    for row, column in places:
+        x[row, column] = np.nan
+    return x
+
+
+WRONG: dict[str, tuple[dict[str, Any], str, str, int | None, int | None]] = {
+    "no arrays": ({}, "missing_array", "train_x", None, None),
+    "no train": (without("train_x", "train_y"), "missing_array", "train_x", None, None),
+    "x alone": (without("train_y"), "missing_array", "train_y", None, None),
+    "y alone": (without("ood_sketch_x"), "missing_array", "ood_sketch_x", None, None),
+    "unknown array": (changed(texts=np.array(["a"])), "unknown_array", "texts", None, None),
+    "misspelt split": (changed(valid_x=np.ones((2, 3))), "unknown_array", "valid_x", None, None),
+    "domain without name": (changed(ood_x=np.ones((2, 3))), "unknown_array", "ood_x", None, None),
+    "bad domain": (
+        changed(**{"ood_a b_x": np.ones((2, 3))}),
+        "invalid_domain",
+        "ood_a b_x",
+        None,
+        None,
+    ),
+    "x of integers": (
+        changed(train_x=np.ones((20, 3), int)),
+        "npy_dtype",
+        "train_x",
+        None,
+        None,
+    ),
+    "x of one dimension": (changed(train_x=np.ones(20)), "npy_shape", "train_x", None, None),
+    "y one-hot": (changed(train_y=np.ones((20, 2), int)), "npy_shape", "train_y", None, None),
+    "y of floats": (changed(train_y=np.ones(20)), "npy_dtype", "train_y", None, None),
+    "y of booleans": (changed(train_y=np.ones(20, bool)), "npy_dtype", "train_y", None, None),
+    "y of bytes": (changed(train_y=np.array([b"a"] * 20)), "npy_dtype", "train_y", None, None),
+    "lengths differ": (changed(test_y=np.ones(19, int)), "length_mismatch", "test_y", None, None),
+    "widths differ": (changed(test_x=np.ones((20, 4))), "width_mismatch", "test_x", None, None),
+    "label too large": (
+        changed(test_y=np.r_[np.zeros(18, int), 2, 3]),
+        "label_out_of_range",
+        "test_y",
+        18,
+        None,
+    ),
+    "label negative": (
+        changed(train_y=np.r_[-1, np.zeros(19, int)]),
+        "label_out_of_range",
+        "train_y",
+        0,
+        None,
+    ),
+    "label unknown": (
+        {name: np.array(["cat", "cow"] * 10) if name.endswith("_y") else array
+         for name, array in clouds().items()},
+        "unknown_label",
+        "train_y",
+        1,
+        None,
+    ),
+    "label empty": (
+        {"train_x": np.ones((2, 1)), "train_y": np.array(["a", ""])},
+        "invalid_label",
+        "train_y",
+        1,
+        None,
+    ),
+    "label too long": (
+        {"train_x": np.ones((2, 1)), "train_y": np.array(["a", "b" * 201])},
+        "invalid_label",
+        "train_y",
+        1,
+        None,
+    ),
+    "mixed kinds of labels": (
+        changed(test_y=np.array(["cat"] * 20)),
+        "mixed_labels",
+        "train_y",
+        None,
+        None,
+    ),
+    "one class": (
+        {"train_x": np.ones((2, 1)), "train_y": np.array(["a", "a"])},
+        "too_few_classes",
+        "train_y",
+        None,
+        None,
+    ),
+    "one class in train": (
+        changed(train_y=np.ones(20, int)),
+        "too_few_classes",
+        "train_y",
+        None,
+        None,
+    ),
+    "one class name": (
+        changed(class_names=np.array(["cat"])),
+        "too_few_classes",
+        "class_names",
+        None,
+        None,
+    ),
+    "class names twice": (
+        changed(class_names=np.array(["cat", "dog", "cat"])),
+        "duplicate_class",
+        "class_names",
+        2,
+        None,
+    ),
+    "class name empty": (
+        changed(class_names=np.array(["cat", " "])),
+        "invalid_label",
+        "class_names",
+        1,
+        None,
+    ),
+    "class name with NUL": (
+        changed(class_names=np.array(["c\0t", "dog"])),
+        "invalid_label",
+        "class_names",
+        0,
+        None,
+    ),
+    "class name too long": (
+        changed(class_names=np.array(["cat", "d" * 201])),
+        "invalid_label",
+        "class_names",
+        1,
+        None,
+    ),
+    "class name with half a character": (
+        changed(class_names=np.array(["cat", "\ud800"])),
+        "invalid_label",
+        "class_names",
+        1,
+        None,
+    ),
+    "class name beyond Unicode": (
+        changed(class_names=np.array([65, 0x110000], np.uint32).view("<U1")),
+        "invalid_label",
+        "class_names",
+        1,
+        None,
+    ),
+    "class names are numbers": (
+        changed(class_names=np.arange(2)),
+        "npy_dtype",
+        "class_names",
+        None,
+        None,
+    ),
+    "too many classes": (
+        {"train_x": np.ones((10_001, 1)), "train_y": np.arange(10_001)},
+        "too_many_classes",
+        "train_y",
+        None,
+        None,
+    ),
+    "too many class names": (
+        changed(class_names=np.arange(10_001).astype(str)),
+        "too_many_classes",
+        "class_names",
+        None,
+        None,
+    ),
+    "not finite": (
+        changed(test_x=nan_at(20, (7, 2), (9, 0))),
+        "not_finite",
+        "test_x",
+        7,
+        2,
+    ),
+    "too large for float32": (
+        changed(train_x=np.full((20, 3), 1e300)),
+        "not_finite",
+        "train_x",
+        0,
+        0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arrays_are_named_with_row_and_column(tmp_path: Path, name: str) -> None:
+    arrays, code, field, row, column = WRONG[name]
+    error = refused(tmp_path, arrays)
+    assert (error.code, error.field, error.row, error.column) == (code, field, row, column)
+    assert not error.malformed
+    assert len(error.message) < 400
+
+
+def test_a_misspelt_array_gets_a_suggestion(tmp_path: Path) -> None:
+    error = refused(tmp_path, changed(valid_x=np.ones((2, 3))))
+    assert "did you mean validation_x?" in error.message
+
+
+def test_bad_rows_of_later_blocks_are_named_by_their_row_in_the_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(npy_reader, "BLOCK_BYTES", 30)
+    places = [(3, 0), (8, 1), (9, 2), (15, 0), (16, 1), (17, 2)]
+    error = refused(tmp_path, changed(train_x=nan_at(20, *places)))
+    assert [(place.row, place.column) for place in error.places] == places[:5]
+    assert {place.field for place in error.places} == {"train_x"}
+
+
+def test_arrays_beyond_the_limit_are_refused(tmp_path: Path) -> None:
+    error = refused(tmp_path, clouds(), max_bytes=800)
+    assert error.code == "too_large"
+
+
+@pytest.mark.parametrize("name", HOSTILE_NPZ)
+def test_hostile_files_are_bad_input_at_once(tmp_path: Path, name: str) -> None:
+    content, code = HOSTILE_NPZ[name]
+    began = time.thread_time()
+    error = refused(tmp_path, content)
+    assert time.thread_time() - began < 1
+    assert error.code == code
+    assert len(error.message) < 400
+
+
+def test_a_member_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="Duplicate"):
+        content = zipped([("train_x.npy", X), ("train_x.npy", X), ("train_y.npy", Y)])
+    error = refused(tmp_path, content)
+    assert (error.code, error.field, error.malformed) == ("duplicate_member", "train_x", True)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    content = zeros_member(1 << 30)
+    assert len(content) < 6 << 20
+    began = time.thread_time()
+    error = refused(tmp_path, content)
+    assert time.thread_time() - began < 1
+    assert error.code == "suspicious_ratio"
+
+
+def test_labels_that_shrink_a_thousandfold_are_no_bomb(tmp_path: Path) -> None:
+    n_rows = 300_000
+    arrays = {
+        "train_x": np.random.default_rng(0).standard_normal((n_rows, 1)).astype("f2"),
+        "train_y": np.sort(np.arange(n_rows) % 2),
+    }
+    assert prepared(tmp_path, arrays).n_rows == n_rows
+
+
+FUZZ = settings(
+    max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+def check_contract(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "dataset.safetensors").unlink(missing_ok=True)
+    with TemporaryFile() as file:
+        file.write(content)
+        try:
+            dataset = read(file, workdir=tmp_path)
+        except BadInput:
+            return
+    opened = DatasetFile.open(dataset.path)
+    assert opened.classes == dataset.classes
+    assert [split["name"] for split in dataset.splits] == list(opened.splits)
+    assert all(np.isfinite(split.x).all() for split in opened.splits.values())
+    json.dumps([dataset.splits, dataset.profile, dataset.warnings], allow_nan=False)
+
+
+@FUZZ
+@given(st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=4))
+def test_any_changed_byte_reads_or_is_bad_input(
+    tmp_path: Path, changes: list[tuple[int, int]]
+) -> None:
+    content = bytearray(GOOD)
+    for place, value in changes:
+        content[place % len(content)] = value
+    check_contract(tmp_path, bytes(content))
+
+
+@FUZZ
+@given(st.integers(1, 400), st.integers(0, 255))
+def test_any_change_of_the_directory_reads_or_is_bad_input(
+    tmp_path: Path, from_the_end: int, value: int
+) -> None:
+    content = bytearray(GOOD)
+    content[-from_the_end] = value
+    check_contract(tmp_path, bytes(content))
+
+
+@FUZZ
+@given(st.binary(max_size=200))
+def test_any_bytes_read_or_are_bad_input(tmp_path: Path, content: bytes) -> None:
+    check_contract(tmp_path, b"PK\x03\x04" + content)
+    check_contract(tmp_path, GOOD[:60] + content + GOOD[60:])
+
+
+NAMES = st.sampled_from(
+    ["train_x", "train_y", "test_x", "test_y", "ood_a_x", "ood_a_y", "class_names", "other"]
+)
+MATRICES = st.tuples(st.integers(1, 4), st.integers(1, 3), st.sampled_from("efd")).map(
+    lambda shape: np.ones(shape[:2], shape[2])
+)
+COLUMNS = st.lists(st.integers(-1, 3), min_size=1, max_size=4).map(np.array) | st.lists(
+    st.text(max_size=3), min_size=1, max_size=4
+).map(np.array)
+
+
+@FUZZ
+@given(
+    st.dictionaries(NAMES, MATRICES | COLUMNS | st.binary(max_size=20), max_size=6),
+    st.lists(st.integers(0, 1), min_size=4, max_size=4),
+)
+def test_any_arrays_read_or_are_bad_input(
+    tmp_path: Path, arrays: dict[str, Any], y: list[int]
+) -> None:
+    check_contract(tmp_path, npz(arrays))
+    check_contract(tmp_path, npz({"train_x": np.eye(4), "train_y": np.array(y)} | arrays))
+
+
+_GROWTH = """
+import re, sys, zlib
+from pathlib import Path
+from service.ingest import npz
+
+def high_water():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+before = high_water()
+with open(sys.argv[1], "rb") as file:
+    dataset = npz.read(file, workdir=Path(sys.argv[2]))
+print(dataset.n_rows, high_water() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own account")
+@pytest.mark.parametrize("fortran", [False, True])
+def test_a_large_file_is_never_in_memory_as_a_whole(tmp_path: Path, fortran: bool) -> None:
+    n_rows, n_columns, dtype = 100_000, 512, np.dtype("f4")
+    row = np.random.default_rng(0).standard_normal((1000, n_columns)).astype(dtype)
+    path, workdir = tmp_path / "large.npz", tmp_path / "work"
+    workdir.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        with archive.open("train_x.npy", "w", force_zip64=True) as member:
+            shape = f"({n_rows}, {n_columns})"
+            member.write(forged_npy(shape, fortran=str(fortran), data=b""))
+            for _ in range(n_rows // len(row)):
+                member.write(row.tobytes())
+        archive.writestr("train_y.npy", npy(np.arange(n_rows) % 10))
+    assert path.stat().st_size > 200e6
+    answer = subprocess.run(
+        [sys.executable, "-c", _GROWTH, path, workdir],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    rows, growth = map(int, answer.stdout.split())
+    assert rows == n_rows
+    assert growth < 100e6
+    assert [file.name for file in workdir.iterdir()] == ["dataset.safetensors"]

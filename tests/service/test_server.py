@@ -1,0 +1,142 @@
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from service.server import Server
+from store import moves
+from store.store import Store
+from tests.service.support import add_job, claim, succeed
+
+STREAM = {"accept": "text/event-stream"}
+
+
+@dataclass(frozen=True)
+class Running:
+    """The app behind a true uvicorn, in a thread of this process."""
+
+    server: Server
+    thread: threading.Thread
+    url: str
+
+    def stop(self) -> None:
+        self.server.handle_exit(signal.SIGTERM, None)
+
+
+@pytest.fixture
+def running(app: FastAPI) -> Iterator[Running]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, ws="none", log_config=None, access_log=False)
+        server = Server(config, stopping=app.state.stopping)
+        thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
+        thread.start()
+        found = Running(server, thread, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            _until(lambda: server.started)
+            yield found
+        finally:
+            found.stop()
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@contextmanager
+def _stream(running: Running, job_id: str) -> Iterator[Iterator[str]]:
+    with httpx.stream(
+        "GET", f"{running.url}/jobs/{job_id}/events", headers=STREAM, timeout=10
+    ) as response:
+        assert response.status_code == 200
+        yield response.iter_lines()
+
+
+def _next_event(lines: Iterator[str]) -> str:
+    return next(line for line in lines if line.startswith("event: "))
+
+
+def test_a_stream_tells_events_as_they_happen_and_that_it_lives_between_them(
+    running: Running, store: Store, trained: bytes
+) -> None:
+    job_id = add_job(store)
+    with _stream(running, job_id) as lines:
+        assert _next_event(lines) == "event: job.queued"
+        job = claim(store, job_id)
+        assert _next_event(lines) == "event: job.started"
+        comment = next(line for line in lines if line.startswith(":"))
+        assert comment == ": still here"
+        succeed(store, job, trained)
+        assert _next_event(lines) == "event: job.succeeded"
+        assert [line for line in lines if line.startswith("event")] == []
+
+
+def test_a_stopping_server_ends_its_streams_at_once(running: Running, store: Store) -> None:
+    job_id = add_job(store)
+    with _stream(running, job_id) as lines:
+        assert _next_event(lines) == "event: job.queued"
+        running.stop()
+        assert not any(line.startswith("event") for line in lines)
+    running.thread.join(5)
+    assert not running.thread.is_alive()
+
+
+def test_a_client_that_leaves_ends_its_stream(
+    running: Running, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    job_id = add_job(store)
+    with _stream(running, job_id) as lines:
+        assert _next_event(lines) == "event: job.queued"
+    _until(lambda: f"path=/jobs/{job_id}/events" in caplog.text)
+    assert "Traceback" not in caplog.text
+    assert "request.crashed" not in caplog.text
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_crash(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    address = httpx.URL(running.url)
+    with socket.create_connection((address.host, address.port or 0), timeout=5) as connection:
+        connection.sendall(
+            b"POST /jobs HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+            b'Content-Length: 1000\r\n\r\n{"name":'
+        )
+        _until(lambda: bool(running.server.server_state.tasks))
+    _until(lambda: "request.finished" in caplog.text)
+    assert "request.crashed" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_body_that_is_too_large_is_answered_over_a_true_connection(running: Running) -> None:
+    response = httpx.post(
+        f"{running.url}/jobs",
+        content=(b" " * 10_000 for _ in range(30)),
+        headers={"content-type": "application/json"},
+    )
+    assert response.status_code == 413
+    assert response.json()["code"] == "body_too_large"
+
+
+def test_a_cancelled_job_ends_its_stream(running: Running, store: Store) -> None:
+    job_id = add_job(store)
+    job = claim(store, job_id)
+    with _stream(running, job_id) as lines:
+        httpx.post(f"{running.url}/jobs/{job_id}/cancel")
+        with store.database.begin() as tx:
+            moves.cancel(tx, job)
+        events = [line for line in lines if line.startswith("event")]
+    assert events[-2:] == ["event: job.cancel_requested", "event: job.cancelled"]
