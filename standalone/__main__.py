@@ -1,0 +1,8 @@
+"""The home of `python -m standalone`, the same as `nmtune-server`."""
+
+import sys
+
+from standalone.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The home of the processes: everything in one (`up`), or the API and workers each in their own."""
+
+import errno
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+import migrations
+from service.app import create_app
+from service.server import Server
+from service.settings import ServiceSettings
+from store.queue import LocalQueue
+from store.settings import StoreSettings
+from store.store import Store
+from workers.local import LocalWorker
+from workers.settings import WorkerSettings
+from workers.sweep import Sweeper
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5  # for requests in flight when the process is told to stop
+BACKLOG = 2048
+
+
+class StartError(Exception):
+    """Something outside stands in the way; the message says what to do."""
+
+
+def up(service: ServiceSettings, workers: WorkerSettings) -> None:
+    """Run API, worker and sweep in this process until it is told to stop."""
+    with _listening(service) as listener:
+        migrations.upgrade(service.database_url)
+        with _store(service) as store:
+            queue = LocalQueue()
+            worker = LocalWorker(store, queue, workers)
+            worker.start()
+            try:
+                _serve(service, listener, store, queue, title="NMTune")
+            finally:
+                worker.stop()
+
+
+def api(service: ServiceSettings, workers: WorkerSettings) -> None:
+    """Run the API alone; it sweeps too, so that jobs of dead workers move on."""
+    with _listening(service) as listener, _store(service) as store:
+        queue = LocalQueue()  # nobody of this process listens; workers look for themselves
+        sweeper = Sweeper(store, queue, poll_seconds=workers.poll_seconds)
+        sweeper.start()
+        try:
+            _serve(service, listener, store, queue, title="NMTune API")
+        finally:
+            sweeper.stop()
+
+
+def worker(settings: WorkerSettings) -> None:
+    """Run a worker alone until it is told to stop."""
+    told_to_stop = threading.Event()
+    with _store(settings) as store, _signals(told_to_stop):
+        local = LocalWorker(store, LocalQueue(), settings)
+        local.start()
+        print(f"NMTune worker is ready (data in {_where(settings)})", flush=True)
+        told_to_stop.wait()
+        local.stop()
+
+
+def _serve(
+    settings: ServiceSettings,
+    listener: socket.socket,
+    store: Store,
+    queue: LocalQueue,
+    *,
+    title: str,
+) -> None:
+    revision = migrations.head_revision()
+    app = create_app(settings, store=store, queue=queue, expected_schema=revision)
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    ready = f"{title} is ready at {_url(listener)} (docs at /docs, data in {_where(settings)})"
+    server = _Server(config, stopping=app.state.stopping, ready=ready)
+    # uvicorn raises the signal again when it is done, which would end us before our own tidying.
+    with _signals(app.state.stopping):
+        server.run(sockets=[listener])
+    if not server.started:
+        raise StartError("The API did not start; the log above has the reason.")
+
+
+class _Server(Server):
+    """Says so once it answers."""
+
+    def __init__(self, config: uvicorn.Config, *, stopping: threading.Event, ready: str) -> None:
+        super().__init__(config, stopping=stopping)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self._stopping.is_set():  # told so before uvicorn listened to signals
+            self.should_exit = True
+        elif self.started:
+            print(self._ready, flush=True)
+
+
+@contextmanager
+def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
+    """The socket to serve on, taken before anything else is touched."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server(
+            (settings.host, settings.port), family=family, backlog=BACKLOG
+        )
+    except OSError as error:
+        place = f"{settings.host}:{settings.port}"
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(
+                f"Port {settings.port} is in use, maybe by another nmtune-server: stop that, or "
+                "choose another port with --port (0 lets the system choose)."
+            ) from error
+        raise StartError(f"Cannot listen on {place}: {error.strerror or error}.") from error
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _store(settings: StoreSettings) -> Iterator[Store]:
+    """The store, once its database is at the schema that this version needs."""
+    store = Store.open(settings)
+    try:
+        if store.database.schema_revision() != migrations.head_revision():
+            raise StartError(
+                "The database is not at this version's schema: run `nmtune-server migrate` with "
+                "the same settings first."
+            )
+        warning = store.database.sqlite_version_warning()
+        if warning is not None:
+            logger.warning("database.version %s", warning)
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _signals(told_to_stop: threading.Event) -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C into an event while the block runs."""
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        told_to_stop.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _where(settings: StoreSettings) -> Path:
+    return settings.data_dir

@@ -1,0 +1,49 @@
+"""Home of the workers' fixtures: a workplace on a migrated SQLite file."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import migrations
+from store.store import Store
+from tests.workers.support import OpenWorkplace, Workplace
+from workers.settings import WorkerSettings
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database made by the migrations, to copy."""
+    path = tmp_path_factory.mktemp("template") / "nmtune.db"
+    migrations.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def open_workplace(sqlite_template: Path) -> Iterator[OpenWorkplace]:
+    """Open a workplace in a folder; a short lease and one thread, so that tests are quick."""
+    opened: list[Store] = []
+
+    def open_one(folder: Path) -> Workplace:
+        settings = WorkerSettings(
+            data_dir=folder,
+            n_threads=1,
+            lease_seconds=4,
+            checkpoint_seconds=0,
+            poll_seconds=0.1,
+        )
+        shutil.copyfile(sqlite_template, folder / "nmtune.db")
+        store = Store.open(settings)
+        opened.append(store)
+        return Workplace(store, settings)
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def workplace(open_workplace: OpenWorkplace, tmp_path: Path) -> Workplace:
+    """A workplace with nothing in it."""
+    return open_workplace(tmp_path)

@@ -1,0 +1,84 @@
+"""Progress: the fraction covers the whole job and the time left comes from measured epochs."""
+
+from nmtune import EpochReport, resolve
+from workers.progress import Workload
+
+
+def workload(epochs: int = 10) -> Workload:
+    configs = resolve(config={"epochs": epochs}).configs
+    return Workload(configs, n_columns=64, n_classes=4, rows_ratio=1.5)
+
+
+def report(epoch: int, n_epochs: int, *, seconds: float = 1.0) -> EpochReport:
+    return EpochReport(
+        epoch=epoch,
+        n_epochs=n_epochs,
+        losses={"total": 1.0},
+        learning_rate=0.1,
+        l2=None,
+        validation=None,
+        seconds=seconds,
+    )
+
+
+def test_fraction_never_falls_and_leaves_room_for_the_evaluation() -> None:
+    load = workload()
+    told = [load.progress("linear_probe", report(epoch, 13)) for epoch in range(1, 14)]
+    told += [load.progress("mlp", report(epoch, 10)) for epoch in range(1, 11)]
+    told += [load.progress("nmtune", report(epoch, 10)) for epoch in range(1, 11)]
+    fractions = [one["fraction"] for one in told]
+    assert fractions == sorted(fractions)
+    assert 0.8 < fractions[-1] < 1
+
+
+def test_time_left_is_that_of_the_epochs_left() -> None:
+    """5 of its own epochs of 2 s, 10 of NMTune's at 1.3 times the cost, and the evaluation."""
+    load = workload()
+    load.skip("linear_probe")
+    told = [load.progress("mlp", report(epoch, 10, seconds=2)) for epoch in range(1, 6)]
+    trained = 5 * 2 + 10 * 2 * 1.3
+    assert trained < told[-1]["eta_seconds"] < 1.2 * trained
+
+
+def test_linear_probe_says_nothing_about_the_time_of_the_others() -> None:
+    load = workload()
+    assert load.progress("linear_probe", report(1, 8))["eta_seconds"] is None
+    assert load.progress("mlp", report(1, 10))["eta_seconds"] > 0
+
+
+def test_linear_probe_alone_tells_its_own_time() -> None:
+    configs = resolve(method="linear_probe").configs
+    load = Workload(configs, n_columns=64, n_classes=4, rows_ratio=1.5)
+    assert 7 <= load.progress("linear_probe", report(1, 8))["eta_seconds"] < 8
+
+
+def test_candidate_of_an_earlier_attempt_counts_as_done() -> None:
+    fresh, resumed = workload(), workload()
+    resumed.skip("linear_probe")
+    resumed.skip("mlp")
+    first = fresh.progress("nmtune", report(1, 10))["fraction"]
+    assert resumed.progress("nmtune", report(1, 10))["fraction"] > first + 0.3
+
+
+def test_progress_says_what_the_api_promises() -> None:
+    told = workload().progress("mlp", report(1, 10))
+    assert set(told) == {
+        "candidate",
+        "epoch",
+        "n_epochs",
+        "losses",
+        "validation",
+        "fraction",
+        "eta_seconds",
+    }
+
+
+def test_longer_job_has_a_smaller_share_of_evaluation() -> None:
+    last = []
+    for epochs in (1, 100):
+        load = workload(epochs)
+        load.skip("linear_probe")
+        load.skip("mlp")
+        last.append(load.progress("nmtune", report(epochs, epochs))["fraction"])
+    assert last[0] < last[1] - 0.05
+    assert last[1] < 1

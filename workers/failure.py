@@ -1,0 +1,76 @@
+"""The home of failures: what a failed attempt means to the user, and whether another may help."""
+
+import errno
+from dataclasses import dataclass
+from typing import Any
+
+from store.errors import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    InvalidDatasetFile,
+    NotFound,
+    StoreError,
+)
+from store.jobs import Job
+from workers.supervise import Outcome
+
+Error = dict[str, Any]
+
+OUT_OF_MEMORY = "out_of_memory"
+FIRST_DELAY_SECONDS = 1.0  # before the second attempt; doubled before each further one
+LONGEST_DELAY_SECONDS = 60.0
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+LOST_DATA = (ArtifactCorrupt, ArtifactMissing, InvalidDatasetFile, NotFound)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why an attempt failed; `may_pass` if another attempt is worth its time."""
+
+    error: Error
+    may_pass: bool
+
+
+def of_outcome(outcome: Outcome, *, told: Error | None, job: Job) -> Failure:
+    """The failure of a child that `told` its error, or died without a word."""
+    if outcome.killed or (told is not None and told["code"] == OUT_OF_MEMORY):
+        # Memory may have been short for a reason that is over; a second time it is the job.
+        return Failure(error=_out_of_memory(told), may_pass=job.attempt == 1)
+    if told is not None:
+        return Failure(error=told, may_pass=False)
+    return Failure(error=_internal(job), may_pass=True)
+
+
+def of_error(error: Exception, *, job: Job) -> Failure:
+    """The failure of the worker itself; what the store says of itself is fit for users."""
+    if isinstance(error, LOST_DATA):
+        return Failure(error={"code": error.code, "message": str(error)}, may_pass=False)
+    if isinstance(error, StoreError):
+        return Failure(error={"code": error.code, "message": str(error)}, may_pass=True)
+    if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+        message = f"The worker's folder cannot be used: {error.strerror}. Free some disk space."
+        return Failure(error={"code": "storage_unavailable", "message": message}, may_pass=True)
+    return Failure(error=_internal(job), may_pass=True)
+
+
+def delay_seconds(attempt: int) -> float:
+    """How long to wait after this attempt (from 1) before the next."""
+    return float(min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** (attempt - 1)))
+
+
+def _out_of_memory(told: Error | None) -> Error:
+    stage = {"stage": told["stage"]} if told else {}
+    return {
+        "code": OUT_OF_MEMORY,
+        "message": "The training was ended for want of memory. Lower hidden_multiplier or "
+        "batch_size, send fewer rows, or give the worker more memory, and submit the job again.",
+        **stage,
+    }
+
+
+def _internal(job: Job) -> Error:
+    return {
+        "code": "internal",
+        "message": f"The training broke off unexpectedly in attempt {job.attempt} of "
+        f"{job.max_attempts}. The fault is ours: the server's log has the details under {job.id}.",
+    }

@@ -1,0 +1,21 @@
+"""The home of the question whether this machine can train, asked before the first job is."""
+
+import nmtune
+from nmtune import ConfigError, runtime
+
+VERSION = nmtune.__version__
+
+
+def describe(device: str) -> str:
+    """What a training would run on, in words, such as: torch 2.13.0 on cpu with 8 threads.
+
+    Raises RuntimeError, with what to do, if `device` cannot be used.
+    """
+    try:
+        machine = runtime.prepare(device=device)
+    except ConfigError as error:
+        raise RuntimeError(error.message) from error
+    name = f" ({machine.device_name})" if machine.device_name else ""
+    return (
+        f"torch {machine.torch_version} on {machine.device}{name} with {machine.n_threads} threads"
+    )

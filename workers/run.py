@@ -1,0 +1,252 @@
+"""The home of run_job: one job from its claim to its end, whatever the end may be."""
+
+import logging
+import os
+import sys
+import sysconfig
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from store import datasets, moves
+from store.artifacts import Artifacts
+from store.errors import DatabaseUnavailable, LeaseLost
+from store.heads import NewHeadVersion
+from store.jobs import Job
+from store.store import Store
+from workers import failure
+from workers.failure import Failure
+from workers.lease import Lease
+from workers.settings import WorkerSettings
+from workers.supervise import Ending, Outcome, supervise
+from workers.workdir import LOG, REPORT, Plan, Workdir, head_file, open_workdir
+
+logger = logging.getLogger(__name__)
+
+HEADLINES = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")  # kept with a head version
+RETRY_SECONDS = 0.2  # between two tries to write how a job ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Success:
+    """What a finished job publishes; the bytes are stored."""
+
+    report_sha256: str
+    head: NewHeadVersion
+
+
+End: TypeAlias = Success | Failure | Ending
+
+
+def run_job(
+    job_id: str,
+    *,
+    store: Store,
+    worker: str,
+    settings: WorkerSettings,
+    stopping: threading.Event,
+) -> Job | None:
+    """Claim the job and run it; None if there is nothing to claim (a late or doubled message)."""
+    with store.database.begin() as tx:
+        job = moves.claim(tx, job_id, worker=worker, lease_seconds=settings.lease_seconds)
+    if job is None:
+        return None
+    return run_claimed(job, store=store, settings=settings, stopping=stopping)
+
+
+def run_claimed(
+    job: Job, *, store: Store, settings: WorkerSettings, stopping: threading.Event
+) -> Job | None:
+    """Run a job claimed just now to an end; the row as it then is, None if it is no longer ours.
+
+    Call it from a thread that lives as long as the worker: the training process dies with it.
+    When `stopping` is set, the training is ended and the job goes back to the queue.
+    """
+    logger.info("job.start job_id=%s attempt=%d fence=%d", job.id, job.attempt, job.fence)
+    lease = Lease(
+        store,
+        job,
+        lease_seconds=settings.lease_seconds,
+        heartbeat_seconds=settings.heartbeat_seconds,
+    )
+    with lease:
+        end = _attempt(job, lease=lease, store=store, settings=settings, stopping=stopping)
+    ended = _write_end(end, job=job, lease=lease, store=store)
+    logger.info("job.end job_id=%s status=%s", job.id, ended.status if ended else "not_ours")
+    return ended
+
+
+def _attempt(
+    job: Job, *, lease: Lease, store: Store, settings: WorkerSettings, stopping: threading.Event
+) -> End:
+    """Train in a supervised process in a folder of its own; every way this can end is a value."""
+
+    def should_stop() -> Ending | None:
+        return lease.ending or (Ending.STOPPING if stopping.is_set() else None)
+
+    try:
+        with open_workdir(settings.work_dir, f"{job.id}.{job.fence}") as workdir:
+            workdir.restore(store.artifacts, job.tenant_id, job.checkpoint)
+            _plan(job, store, settings).save(workdir)
+            listener = _Listener(job, workdir=workdir, lease=lease, artifacts=store.artifacts)
+            outcome = supervise(
+                # -P: the folder the service was started in must not lend the child its modules.
+                [sys.executable, "-P", "-m", "workers.train", str(workdir.path)],
+                receive=listener.receive,
+                should_stop=should_stop,
+                log_path=workdir / LOG,
+                environment=_environment(settings),
+                memory_limit=settings.memory_limit,
+            )
+            if outcome.ending is Ending.DONE:
+                lease.enter_stage("publishing")
+                return _publish(job, workdir, store.artifacts)
+            if outcome.ending is Ending.FAILED:
+                return _failed(job, outcome, told=listener.error)
+            return outcome.ending
+    except Exception as error:
+        logger.exception("job.error job_id=%s", job.id)
+        return failure.of_error(error, job=job)
+
+
+def _failed(job: Job, outcome: Outcome, *, told: dict[str, Any] | None) -> Failure:
+    found = failure.of_outcome(outcome, told=told, job=job)
+    if found.error is told:
+        logger.info("job.refused job_id=%s code=%s", job.id, told["code"])
+    else:
+        logger.error(
+            "job.child_failed job_id=%s code=%s exit_code=%d log=%s",
+            *(job.id, found.error["code"], outcome.exit_code, outcome.log_tail),
+        )
+    return found
+
+
+def _plan(job: Job, store: Store, settings: WorkerSettings) -> Plan:
+    with store.database.read() as tx:
+        dataset = datasets.get(tx, job.tenant_id, job.dataset_id)
+    return Plan(
+        job_id=job.id,
+        job_name=job.name,
+        dataset_id=dataset.id,
+        dataset_name=dataset.name,
+        dataset_path=str(store.artifacts.open_path(job.tenant_id, dataset.sha256)),
+        dataset_warnings=dataset.warnings,
+        candidates=job.config,
+        device=settings.device,
+        n_threads=settings.threads_per_slot,
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )
+
+
+def _environment(settings: WorkerSettings) -> dict[str, str]:
+    """The child's environment: ours without our settings, which may hold passwords."""
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("NMTUNE_")}
+    # glibc would hand freed gradients back to the kernel and fault them in again at every step,
+    # nearly half of the time on wide embeddings. The child keeps its heap; it is given up at exit.
+    environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}
+    # Threads that wait spin by default, on cores that predictions and other trainings want: where
+    # there was more to run than cores, a step took 1.5 to 8 times as long as with threads that
+    # sleep, and numpy's eigenvalues (OpenBLAS has no such choice) 3 to 18 times as long as in one.
+    environment |= {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+    environment["OMP_NUM_THREADS"] = str(settings.threads_per_slot)
+    root = str(Path(__file__).parent.parent)
+    if root != sysconfig.get_path("purelib"):  # run from a checkout
+        paths = [root, os.environ.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    return environment
+
+
+class _Listener:
+    """Turns the child's messages into news for the lease, and its files into artifacts."""
+
+    def __init__(self, job: Job, *, workdir: Workdir, lease: Lease, artifacts: Artifacts) -> None:
+        self.error: dict[str, Any] | None = None
+        self._tenant_id = job.tenant_id
+        self._checkpoint = dict(job.checkpoint)
+        self._workdir = workdir
+        self._lease = lease
+        self._artifacts = artifacts
+
+    def receive(self, message: dict[str, Any]) -> None:
+        match message:
+            case {"type": "stage", "stage": stage}:
+                self._lease.enter_stage(stage)
+            case {"type": "progress", "progress": progress, "is_last": is_last}:
+                self._lease.tell(progress, is_milestone=is_last)
+            case {"type": "checkpoint", "file": name}:
+                if not self._workdir.has(name):
+                    return  # the child is ahead of us: the message before this took this file
+                reference = self._workdir.move(self._artifacts, self._tenant_id, name)
+                self._keep({name: reference.sha256}, without=name)
+            case {"type": "finished", "files": names, "replaces": replaced}:
+                kept = {
+                    name: self._workdir.put(self._artifacts, self._tenant_id, name).sha256
+                    for name in names
+                }
+                self._keep(kept, without=replaced)
+            case {"type": "error", "error": error}:
+                self.error = error
+            case _:
+                logger.warning("child.unknown_message type=%s", message.get("type"))
+
+    def _keep(self, files: dict[str, str], *, without: str) -> None:
+        old = self._checkpoint.pop(without, None)
+        self._checkpoint |= files
+        self._lease.keep(self._checkpoint, superseded=[old] if old else [])
+
+
+def _publish(job: Job, workdir: Workdir, artifacts: Artifacts) -> Success:
+    """Store report and head; the row that names them comes after."""
+    report = workdir.read_json(REPORT)
+    candidate = report["candidates"][job.method]
+    head = workdir.put(artifacts, job.tenant_id, head_file(job.method))
+    return Success(
+        report_sha256=workdir.put(artifacts, job.tenant_id, REPORT).sha256,
+        head=NewHeadVersion(
+            name=job.name,
+            sha256=head.sha256,
+            size_bytes=head.size_bytes,
+            method=job.method,
+            n_columns=report["dataset"]["n_columns"],
+            classes=report["dataset"]["classes"],
+            n_parameters=candidate["n_parameters"],
+            config=candidate["config"],
+            metrics={
+                split: {name: metrics[name] for name in HEADLINES}
+                for split, metrics in candidate["metrics"].items()
+            },
+            alias=job.alias,
+        ),
+    )
+
+
+def _write_end(end: End, *, job: Job, lease: Lease, store: Store) -> Job | None:
+    """Write how the job ended, if it is still ours; tries again while the database is away."""
+    while end is not Ending.LEASE_LOST:
+        try:
+            with store.database.begin() as tx:
+                if isinstance(end, Success):
+                    return moves.succeed(tx, job, report_sha256=end.report_sha256, head=end.head)
+                if isinstance(end, Failure) and not end.may_pass:
+                    return moves.fail(tx, job, error=end.error)
+                if isinstance(end, Failure):
+                    return moves.release(
+                        tx,
+                        job,
+                        delay_seconds=failure.delay_seconds(job.attempt),
+                        count_attempt=True,
+                        error=end.error,
+                    )
+                if end is Ending.CANCELLED:
+                    return moves.cancel(tx, job)
+                return moves.release(tx, job)  # stopping: the attempt does not count
+        except LeaseLost:
+            break
+        except DatabaseUnavailable as error:
+            if lease.seconds_left() <= 0:
+                logger.warning("job.end_not_written job_id=%s reason=%s", job.id, error)
+                break
+            time.sleep(RETRY_SECONDS)
+    return None

@@ -1,0 +1,203 @@
+"""The home of the supervised subprocess: started, listened to, stopped, and never left behind."""
+
+import enum
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.1  # the longest time between two looks at `should_stop`
+GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
+READ_BYTES = 1 << 16
+MAX_READS = 64  # in a row: a child that never stops talking must not keep us from stopping it
+LINE_BYTES = 1 << 22  # a longer line is no message of ours
+LOG_BYTES = 1 << 20
+LOG_TAIL_BYTES = 1 << 13
+LEASH = Path(__file__).with_name("leash.py")
+
+
+class Ending(enum.StrEnum):
+    """How a subprocess ended: by itself (done, failed) or by our will."""
+
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LEASE_LOST = "lease_lost"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The end of one subprocess.
+
+    `exit_code` is negative for a signal's number; `log_tail` is the end of what it wrote to stderr.
+    """
+
+    ending: Ending
+    exit_code: int
+    log_tail: str
+
+    @property
+    def killed(self) -> bool:
+        """Somebody else sent SIGKILL: nearly always the kernel, for memory."""
+        return self.ending is Ending.FAILED and self.exit_code == -signal.SIGKILL
+
+
+def supervise(
+    command: Sequence[str],
+    *,
+    receive: Callable[[dict[str, Any]], None],
+    should_stop: Callable[[], Ending | None],
+    log_path: Path,
+    environment: Mapping[str, str] | None = None,
+    niceness: int = 10,
+    memory_limit: int | None = None,
+    grace_seconds: float = GRACE_SECONDS,
+) -> Outcome:
+    """Run `command` in a process group of its own, until it ends or `should_stop` gives a reason.
+
+    `command` begins with an absolute path. Each JSON object that the child writes on a line of its
+    stdout is handed to `receive`, until a stop was asked; stderr goes to `log_path`, which is kept
+    near 1 MiB. To stop: SIGTERM, `grace_seconds` later SIGKILL, both to the whole group. Whatever
+    happens, an exception in `receive` too, no process of the group outlives this call. The child
+    dies with the calling thread, so call this from a thread that lives as long as the worker.
+    """
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            _leashed(command, niceness=niceness, memory_limit=memory_limit),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            bufsize=0,
+            start_new_session=True,
+        )
+    assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+    messages = _Messages(process.stdout.fileno())
+    child_log = _Log(log_path)
+    reason: Ending | None = None
+    kill_at = float("inf")
+    try:
+        while not _has_ended(process):
+            for message in messages.read(TICK_SECONDS):
+                if reason is None:
+                    receive(message)
+            if reason is None and (reason := should_stop()) is not None:
+                _signal_group(process, signal.SIGTERM)
+                kill_at = time.monotonic() + grace_seconds
+            elif time.monotonic() > kill_at:
+                _signal_group(process, signal.SIGKILL)
+                kill_at = float("inf")
+            child_log.bound()
+        if reason is None:
+            for message in messages.read(0):
+                receive(message)
+    finally:
+        # The leader is not reaped yet, so its process group cannot be anybody else's.
+        _signal_group(process, signal.SIGKILL)
+        exit_code = process.wait()
+        process.stdout.close()
+    if reason is None:
+        reason = Ending.DONE if exit_code == 0 else Ending.FAILED
+    return Outcome(ending=reason, exit_code=exit_code, log_tail=child_log.tail())
+
+
+def _leashed(command: Sequence[str], *, niceness: int, memory_limit: int | None) -> list[str]:
+    """The command behind `leash.py`, which needs no site-packages (-S) and no environment (-I)."""
+    leash = [sys.executable, "-I", "-S", str(LEASH)]
+    return [*leash, str(os.getpid()), str(niceness), str(memory_limit or 0), *command]
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the child is a zombie by now; it stays one, which keeps its group's number taken."""
+    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, process.pid, options) is not None
+
+
+def _signal_group(process: subprocess.Popen[bytes], signal_number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, signal_number)
+    except ProcessLookupError:
+        logger.debug("child.group_gone pid=%d", process.pid)
+
+
+class _Log:
+    """The child's stderr: a file that it writes itself, emptied whenever it has grown too large."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = b""  # the end of what was there when it was emptied last
+
+    def bound(self) -> None:
+        if self._path.stat().st_size > LOG_BYTES:
+            self._before = self._end()
+            os.truncate(self._path, 0)  # the child appends, so it goes on at the start
+
+    def tail(self) -> str:
+        return (self._before + self._end())[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
+
+    def _end(self) -> bytes:
+        with self._path.open("rb") as log:
+            log.seek(max(0, self._path.stat().st_size - LOG_TAIL_BYTES))
+            return log.read()
+
+
+class _Messages:
+    """JSON objects, one a line, read from a pipe without ever waiting for a line's end."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self._descriptor = descriptor
+        self._poll = select.poll()  # not select(), which fails in a process with many sockets
+        self._poll.register(descriptor, select.POLLIN)
+        self._open = True
+        self._rest = b""
+
+    def read(self, timeout: float) -> Iterator[dict[str, Any]]:
+        """What has arrived, after waiting at most `timeout` seconds for the first byte."""
+        if not self._open:
+            time.sleep(timeout)
+            return
+        self._poll.poll(timeout * 1000)
+        for _ in range(MAX_READS):
+            if (chunk := self._chunk()) is None:
+                return
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            self._rest = self._rest[:LINE_BYTES]
+            for line in lines:
+                message = _parse(line)
+                if message is not None:
+                    yield message
+
+    def _chunk(self) -> bytes | None:
+        """The next bytes, or None if there are none now or the pipe has closed."""
+        if not self._open:
+            return None
+        try:
+            chunk = os.read(self._descriptor, READ_BYTES)
+        except BlockingIOError:
+            return None
+        self._open = chunk != b""
+        return chunk or None
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        message = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        message = None
+    if not isinstance(message, dict):
+        logger.warning("child.noise line=%r", line[:200])
+        return None
+    return message

@@ -1,0 +1,68 @@
+"""The home of the sweep: the one remedy for dead workers, lost rings and bytes nobody names."""
+
+import logging
+import threading
+import time
+
+from store import garbage, moves
+from store.errors import StoreError
+from store.moves import SweepResult
+from store.queue import Queue
+from store.store import Store
+
+logger = logging.getLogger(__name__)
+
+GARBAGE_SECONDS = 3600.0  # between two collections
+
+
+def sweep(store: Store, queue: Queue) -> SweepResult:
+    """Move on jobs whose lease ran out, then ring for those that are queued again.
+
+    Safe in any number of processes. Raises DatabaseUnavailable.
+    """
+    with store.database.begin() as tx:
+        result = moves.sweep(tx)
+    for job_id in result.requeued:
+        _ring(queue, job_id)
+    return result
+
+
+class Sweeper:
+    """A thread that sweeps every `poll_seconds`, and collects garbage every hour."""
+
+    def __init__(self, store: Store, queue: Queue, *, poll_seconds: float) -> None:
+        self._store = store
+        self._queue = queue
+        self._poll_seconds = poll_seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; waits for the sweep it is at."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        collect_at = time.monotonic()
+        while not self._stopping.is_set():
+            try:
+                sweep(self._store, self._queue)
+                if time.monotonic() >= collect_at:
+                    collect_at = time.monotonic() + GARBAGE_SECONDS
+                    garbage.collect(self._store)
+            except StoreError as error:
+                logger.warning("sweep.failed reason=%s", error)
+            except Exception:
+                logger.exception("sweep.error")  # a fault of ours must not end all remedy
+            self._stopping.wait(self._poll_seconds)
+
+
+def _ring(queue: Queue, job_id: str) -> None:
+    try:
+        queue.send(job_id)
+    except Exception:
+        # The row says `queued`; every worker finds it at its next look.
+        logger.exception("queue.send_failed job_id=%s", job_id)

@@ -1,0 +1,65 @@
+"""The home of the training process: `python -m workers.train WORKDIR`, one job's child.
+
+It tells its supervisor what happens as JSON lines on stdout; `type` is one of
+
+    stage       `stage` has begun
+    progress    an epoch is done: `progress` as the API shows it, `is_last` of its candidate
+    checkpoint  `file` is a new state to continue from; the supervisor takes it away
+    finished    `files` are a trained candidate, and replace the checkpoint `replaces`
+    error       the job cannot be done: `error` has a code, and for the user a message
+
+The report and the heads are files of WORKDIR. SIGTERM ends it at once, with nothing to tidy: each
+file is whole or absent.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from nmtune import runtime
+from nmtune.errors import ConfigError, DataError, DivergenceError
+from workers import recipe
+from workers.workdir import Workdir
+
+REFUSED = 2  # exit status: an error message was sent
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    # Whatever else prints, even from C, goes to the log; the messages have the pipe to themselves.
+    channel = os.dup(1)
+    os.dup2(2, 1)
+    stage = "starting"
+    try:
+        for message in recipe.run(Workdir(Path(sys.argv[1]))):
+            stage = message.get("stage", stage)
+            _send(channel, message)
+    except (ConfigError, DataError, DivergenceError) as error:
+        _send(channel, {"type": "error", "error": {**_describe(error), "stage": stage}})
+        sys.exit(REFUSED)
+    except (MemoryError, RuntimeError) as error:
+        if not runtime.is_out_of_memory(error):
+            raise
+        logging.getLogger(__name__).exception("training.out_of_memory")
+        _send(channel, {"type": "error", "error": {"code": "out_of_memory", "stage": stage}})
+        sys.exit(REFUSED)
+
+
+def _describe(error: ConfigError | DataError | DivergenceError) -> dict[str, Any]:
+    places = {name: getattr(error, name, None) for name in ("field", "row", "column")}
+    known = {name: place for name, place in places.items() if place is not None}
+    return {"code": error.code, "message": error.message, **known}
+
+
+def _send(channel: int, message: dict[str, Any]) -> None:
+    line = orjson.dumps(message) + b"\n"
+    while line:
+        line = line[os.write(channel, line) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The home of the folder that one attempt works in: what supervisor and child leave each other."""
+
+import fcntl
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from store.artifacts import ArtifactRef, Artifacts
+from store.errors import ArtifactCorrupt, ArtifactMissing
+
+logger = logging.getLogger(__name__)
+
+PLAN = "plan.json"
+REPORT = "report.json"
+LOG = "training.log"
+LOCK = "lock"
+
+
+def head_file(candidate: str) -> str:
+    """The finished head of a candidate."""
+    return f"{candidate}.head.safetensors"
+
+
+def result_file(candidate: str) -> str:
+    """What its training told; written after the head, so that it says: this one is finished."""
+    return f"{candidate}.result.json"
+
+
+def checkpoint_file(candidate: str) -> str:
+    """The state of its training, to continue from."""
+    return f"{candidate}.checkpoint.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the child is to do; `candidates` is the job's resolved config, times in seconds."""
+
+    job_id: str
+    job_name: str
+    dataset_id: str
+    dataset_name: str
+    dataset_path: str
+    dataset_warnings: list[str]
+    candidates: dict[str, Any]
+    device: str
+    n_threads: int
+    checkpoint_seconds: float
+
+    def save(self, workdir: "Workdir") -> None:
+        workdir.write_json(PLAN, asdict(self))
+
+    @classmethod
+    def load(cls, workdir: "Workdir") -> Self:
+        return cls(**workdir.read_json(PLAN))
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """A folder whose files are whole or absent: written beside, then renamed."""
+
+    path: Path
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def has(self, name: str) -> bool:
+        return (self / name).exists()
+
+    def read_bytes(self, name: str) -> bytes:
+        return (self / name).read_bytes()
+
+    def read_json(self, name: str) -> Any:
+        return orjson.loads(self.read_bytes(name))
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        # No fsync: what must outlive the machine is put into the artifacts, which do that.
+        beside = self / f"{name}.writing"
+        beside.write_bytes(data)
+        beside.replace(self / name)
+
+    def write_json(self, name: str, value: object) -> None:
+        self.write_bytes(name, orjson.dumps(value))
+
+    def restore(self, artifacts: Artifacts, tenant_id: str, checkpoint: Mapping[str, str]) -> None:
+        """Fetch the files (name -> sha256) an earlier attempt left; a lost one is done again."""
+        for name, sha256 in checkpoint.items():
+            try:
+                shutil.copyfile(artifacts.open_path(tenant_id, sha256), self / name)
+            except (ArtifactMissing, ArtifactCorrupt) as error:
+                logger.warning("checkpoint.unusable file=%s reason=%s", name, error)
+
+    def put(self, artifacts: Artifacts, tenant_id: str, name: str) -> ArtifactRef:
+        """Store a copy of a file as an artifact."""
+        return artifacts.put_bytes(tenant_id, self.read_bytes(name))
+
+    def move(self, artifacts: Artifacts, tenant_id: str, name: str) -> ArtifactRef:
+        """Store a file as an artifact without copying its bytes; it is gone from the folder."""
+        taken = self / f"{name}.taken"
+        (self / name).replace(taken)  # the child may write the next one under the old name
+        return artifacts.put_file(tenant_id, taken)
+
+
+@contextmanager
+def open_workdir(root: Path, name: str) -> Iterator[Workdir]:
+    """An empty folder `root/name`, locked while the block runs and removed at its end."""
+    path = root / name
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True, mode=0o700)
+    with (path / LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield Workdir(path)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_abandoned(root: Path) -> int:
+    """Remove folders whose worker was killed (their locks went with it); how many there were."""
+    n_removed = 0
+    for lock_path in root.glob(f"*/{LOCK}"):
+        with lock_path.open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(lock_path.parent, ignore_errors=True)
+            n_removed += 1
+    return n_removed
