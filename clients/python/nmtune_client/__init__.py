@@ -1,0 +1,73 @@
+"""Python client of an NMTune server: upload embeddings, tune heads on them, predict."""
+
+from nmtune_client._client import Client
+from nmtune_client._errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    BadRequestError,
+    BadResponseError,
+    ConflictError,
+    FieldError,
+    JobCancelled,
+    JobFailed,
+    NMTuneError,
+    NotFoundError,
+    PayloadTooLargeError,
+    RateLimitedError,
+    ServerError,
+    UnsupportedMediaTypeError,
+    ValidationError,
+    WaitTimeout,
+)
+from nmtune_client._jobs import Job
+from nmtune_client._report import Report, ReportRow, Verdict
+from nmtune_client._retry import RetryPolicy
+from nmtune_client._types import (
+    Dataset,
+    Event,
+    Head,
+    HeadRef,
+    HeadVersion,
+    JobData,
+    Prediction,
+    Progress,
+    Split,
+)
+from nmtune_client._version import __version__
+
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "BadRequestError",
+    "BadResponseError",
+    "Client",
+    "ConflictError",
+    "Dataset",
+    "Event",
+    "FieldError",
+    "Head",
+    "HeadRef",
+    "HeadVersion",
+    "Job",
+    "JobCancelled",
+    "JobData",
+    "JobFailed",
+    "NMTuneError",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "Prediction",
+    "Progress",
+    "RateLimitedError",
+    "Report",
+    "ReportRow",
+    "RetryPolicy",
+    "ServerError",
+    "Split",
+    "UnsupportedMediaTypeError",
+    "ValidationError",
+    "Verdict",
+    "WaitTimeout",
+    "__version__",
+]

@@ -1,0 +1,223 @@
+"""Home of what goes in: arrays checked here, where the row and column can still be named."""
+
+import base64
+import math
+import re
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Embeddings = NDArray[np.float32]
+
+# What `isfinite` may hold in memory at once, as a Boolean a value.
+_VALUES_AT_ONCE = 1 << 22
+_TEST_SHARE = 0.2
+_SPLIT_SEED = 0
+_SPLIT = re.compile(r"train|validation|test|ood/[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MEMBER_X = re.compile(r"(train|validation|test|ood_.+)_x")
+
+
+def embeddings_array(values: object, *, name: str = "embeddings") -> Embeddings:
+    """`values` as a contiguous float32 array (n, d), n and d at least 1, all finite.
+
+    Accepts a numpy array, nested lists, or anything with `__array__` (a pandas DataFrame, a torch
+    CPU tensor). Raises ValueError saying what is wrong, with the row and column where there is one.
+    """
+    array = _numeric_array(values, name)
+    if array.ndim == 1 and array.size:
+        raise ValueError(
+            f"{name} must have two dimensions (rows, columns), got one of {array.size} values; "
+            f"for a single row pass {name}.reshape(1, -1)"
+        )
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} must have two dimensions (rows, columns), got shape {array.shape}"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"{name} are empty: their shape is {array.shape}")
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(array, dtype=np.float32)
+    check_finite(result, name=name, source=array)
+    return result
+
+
+def _numeric_array(values: object, name: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(_unequal_rows(values, name)) from None
+    except (TypeError, RuntimeError) as error:
+        # torch says here what it wants: .cpu(), .detach(), .float()
+        raise ValueError(f"{name} cannot be read as an array: {error}") from error
+    if array.dtype.kind in "fiu":
+        return array
+    if array.dtype.kind == "O" and array.ndim == 2:
+        for (row, column), value in np.ndenumerate(array):
+            if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+                raise ValueError(f"{name}, row {row}, column {column}: {value!r} is not a number")
+        return array.astype(np.float64)
+    raise ValueError(f"{name} must be numbers, got an array of {array.dtype}")
+
+
+def _unequal_rows(values: object, name: str) -> str:
+    rows = list(values) if isinstance(values, Iterable) else []
+    widths = [len(row) if hasattr(row, "__len__") else None for row in rows]
+    for row, width in enumerate(widths):
+        if width != widths[0]:
+            return f"{name}, row {row}: has {width} values where row 0 has {widths[0]}"
+    return f"{name} cannot be read as an array of (rows, columns)"
+
+
+def check_finite(
+    array: NDArray[Any], *, name: str, source: NDArray[Any] | None = None, n_dimensions: int = 2
+) -> None:
+    """Raise ValueError naming the first value of `array` (n, d) that is NaN or infinite.
+
+    `source` is the array it was converted from: a value finite there was too large for float32.
+    """
+    if array.ndim != n_dimensions:
+        raise ValueError(f"{name} must have {n_dimensions} dimensions, got shape {array.shape}")
+    step = max(1, _VALUES_AT_ONCE // max(1, array.shape[1]))
+    for start in range(0, len(array), step):
+        finite = np.isfinite(array[start : start + step])
+        if not finite.all():
+            row, column = (int(index) for index in np.argwhere(~finite)[0])
+            row += start
+            value = (array if source is None else source)[row, column]
+            problem = (
+                f"{value} does not fit into float32" if math.isfinite(value) else f"it is {value}"
+            )
+            raise ValueError(f"{name}, row {row}, column {column}: {problem}")
+
+
+def label_list(values: object, *, n_rows: int) -> list[str]:
+    """`values` as n strings; integers and Booleans are written out, anything else is refused."""
+    rows = _rows(values, "labels", n_rows)
+    labels = []
+    for row, value in enumerate(rows):
+        if isinstance(value, str | bool | int):
+            labels.append(str(value))
+        else:
+            raise ValueError(f"labels, row {row}: {value!r} is neither a string nor an integer")
+    return labels
+
+
+def split_list(values: object, *, n_rows: int) -> list[str]:
+    """`values` as n split names: train, validation, test or ood/<domain>."""
+    rows = _rows(values, "splits", n_rows)
+    for row, value in enumerate(rows):
+        if not isinstance(value, str) or not _SPLIT.fullmatch(value):
+            raise ValueError(
+                f"splits, row {row}: {value!r} is none of train, validation, test, ood/<domain>"
+            )
+    return [str(value) for value in rows]
+
+
+def _rows(values: object, name: str, n_rows: int) -> Sequence[Any]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} must be a sequence with one value a row")
+    # pandas and torch give their own scalars; tolist gives Python's
+    rows = list(np.asarray(values).tolist() if hasattr(values, "__array__") else values)
+    if len(rows) != n_rows:
+        raise ValueError(f"there are {len(rows)} {name} for {n_rows} rows of embeddings")
+    return [row.item() if isinstance(row, np.generic) else row for row in rows]
+
+
+def inline(array: Embeddings) -> dict[str, Any]:
+    """The embeddings (n, d) as the JSON object the API takes: little-endian float32, base64."""
+    data = base64.b64encode(array.astype("<f4", copy=False).tobytes())
+    return {"base64": data.decode("ascii"), "shape": list(array.shape), "dtype": "float32"}
+
+
+def npz_arrays(
+    embeddings: Embeddings, labels: Sequence[str], splits: Sequence[str] | None
+) -> dict[str, NDArray[Any]]:
+    """The same rows in the npz layout: `<split>_x`, `<split>_y` and `class_names`.
+
+    As the server does with rows sent inline, classes that are all integers come in their numeric
+    order, and without `splits` a seeded fifth of each class becomes `test`.
+    """
+    classes = _in_class_order(set(labels))
+    index = {label: position for position, label in enumerate(classes)}
+    y = np.array([index[label] for label in labels], dtype=np.int64)
+    of_row = np.array(splits) if splits is not None else _train_and_test(y)
+    arrays: dict[str, NDArray[Any]] = {"class_names": np.array(classes, dtype=np.str_)}
+    for split in dict.fromkeys(of_row.tolist()):
+        rows = of_row == split
+        member = split.replace("ood/", "ood_", 1)
+        # one split with every row is no copy of a large array
+        arrays[f"{member}_x"] = embeddings if rows.all() else embeddings[rows]
+        arrays[f"{member}_y"] = y[rows]
+    return arrays
+
+
+def _in_class_order(labels: Iterable[str]) -> list[str]:
+    distinct = set(labels)
+    all_integers = all(re.fullmatch(r"0|-?[1-9][0-9]{0,18}", label) for label in distinct)
+    return sorted(distinct, key=int if all_integers else None)
+
+
+def _train_and_test(y: NDArray[np.int64]) -> NDArray[np.str_]:
+    """A split name a row (n,): `test` for a fifth of each class, which keeps one row at least."""
+    generator = np.random.default_rng(_SPLIT_SEED)
+    of_row = np.full(len(y), "train", dtype="<U5")
+    for label in np.unique(y):
+        rows = generator.permutation(np.flatnonzero(y == label))
+        of_row[rows[: min(round(_TEST_SHARE * len(rows)), len(rows) - 1)]] = "test"
+    return of_row
+
+
+def check_npz_arrays(arrays: Mapping[str, object]) -> dict[str, NDArray[Any]]:
+    """Arrays in the npz layout, checked: each `<split>_x` (n, d) finite, with its `<split>_y` (n,).
+
+    float16 and float32 stay as they are; other numbers become float32.
+    """
+    checked: dict[str, NDArray[Any]] = {}
+    for key, value in arrays.items():
+        if _MEMBER_X.fullmatch(key):
+            array = value if isinstance(value, np.ndarray) else np.asarray(value)
+            if array.dtype == np.float16 and array.ndim == 2:
+                check_finite(array, name=key)
+                checked[key] = array
+            else:
+                checked[key] = embeddings_array(array, name=key)
+        else:
+            checked[key] = _plain(np.asarray(value), key)
+    names = [key.removesuffix("_x") for key in checked if _MEMBER_X.fullmatch(key)]
+    if "train" not in names:
+        raise ValueError(f"the arrays lack train_x; they are {', '.join(sorted(arrays)) or 'none'}")
+    for split in names:
+        x, y = checked[f"{split}_x"], checked.get(f"{split}_y")
+        if y is None:
+            raise ValueError(f"the arrays have {split}_x but lack {split}_y")
+        if y.shape != (len(x),):
+            raise ValueError(f"{split}_y has shape {y.shape} for {len(x)} rows of {split}_x")
+        if x.shape[1] != checked["train_x"].shape[1]:
+            raise ValueError(
+                f"{split}_x has {x.shape[1]} columns where train_x has "
+                f"{checked['train_x'].shape[1]}"
+            )
+    return checked
+
+
+def _plain(array: NDArray[Any], key: str) -> NDArray[Any]:
+    """An array that npz can hold without pickle: object arrays of strings become strings."""
+    if array.dtype.kind != "O":
+        return array
+    if not all(isinstance(value, str) for value in array.ravel()):
+        raise ValueError(f"{key} must hold integers or strings, not Python objects")
+    return array.astype(np.str_)
+
+
+def write_npz(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write `arrays` as an uncompressed npz; the same arrays always make the same bytes.
+
+    `numpy.savez` writes the time into it, so that a repeated upload would be another request.
+    """
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)

@@ -1,0 +1,232 @@
+"""Home of every request this client makes and how its answer is read; no I/O."""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nmtune_client._arrays import Embeddings
+from nmtune_client._report import Report
+from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page, Prediction
+from nmtune_client._wire import Answer, Call, Route
+
+T = TypeVar("T")
+
+_UPLOAD_DATASET = Route("POST", "/datasets")
+_LIST_DATASETS = Route("GET", "/datasets")
+_GET_DATASET = Route("GET", "/datasets/{dataset_id}")
+_DELETE_DATASET = Route("DELETE", "/datasets/{dataset_id}")
+_CREATE_JOB = Route("POST", "/jobs")
+_LIST_JOBS = Route("GET", "/jobs")
+_GET_JOB = Route("GET", "/jobs/{job_id}")
+_CANCEL_JOB = Route("POST", "/jobs/{job_id}/cancel")
+_LIST_EVENTS = Route("GET", "/jobs/{job_id}/events")
+_GET_REPORT = Route("GET", "/jobs/{job_id}/report")
+_LIST_HEADS = Route("GET", "/heads")
+_GET_HEAD = Route("GET", "/heads/{name}")
+_GET_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}")
+_SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
+_PREDICT = Route("POST", "/predict")
+
+# For the test that compares this client with the server's OpenAPI description.
+ROUTES = tuple(value for value in list(globals().values()) if isinstance(value, Route))
+
+# The server answers an upload once it has read and checked each row.
+_UPLOAD_READ_SECONDS = 600.0
+
+
+def upload_dataset(
+    path: Path, *, name: str | None = None, idempotency_key: str | None = None
+) -> Call[Dataset]:
+    """Send the bytes of an npz file."""
+    return Call(
+        route=_UPLOAD_DATASET,
+        parse=_parser(Dataset.from_json),
+        params=_params(name=name),
+        headers=_post_headers("application/x-npz", idempotency_key),
+        file=path,
+        extra_read_seconds=_UPLOAD_READ_SECONDS,
+    )
+
+
+def list_datasets(*, cursor: str | None = None, limit: int | None = None) -> Call[Page[Dataset]]:
+    """One page of datasets, newest first."""
+    return Call(
+        route=_LIST_DATASETS,
+        parse=_page_of(Dataset.from_json),
+        params=_params(cursor=cursor, limit=limit),
+    )
+
+
+def get_dataset(dataset_id: str) -> Call[Dataset]:
+    """One dataset."""
+    ids = {"dataset_id": dataset_id}
+    return Call(route=_GET_DATASET, ids=ids, parse=_parser(Dataset.from_json))
+
+
+def delete_dataset(dataset_id: str) -> Call[None]:
+    """Delete a dataset, rows and bytes."""
+    return Call(route=_DELETE_DATASET, ids={"dataset_id": dataset_id}, parse=_nothing)
+
+
+def create_job(
+    data: Mapping[str, object], *, wait: int | None = None, idempotency_key: str | None = None
+) -> Call[JobData]:
+    """Submit a job; `wait`: seconds the server may hold the answer until the job has ended."""
+    headers = _post_headers("application/json", idempotency_key)
+    if wait is not None:
+        headers["Prefer"] = f"wait={wait}"
+    return Call(
+        route=_CREATE_JOB,
+        parse=_parser(JobData.from_json),
+        headers=headers,
+        content=_body({name: value for name, value in data.items() if value is not None}),
+        extra_read_seconds=wait or 0,
+    )
+
+
+def list_jobs(
+    *, cursor: str | None = None, limit: int | None = None, status: str | None = None
+) -> Call[Page[JobData]]:
+    """One page of jobs, newest first."""
+    return Call(
+        route=_LIST_JOBS,
+        parse=_page_of(JobData.from_json),
+        params=_params(cursor=cursor, limit=limit, status=status),
+    )
+
+
+def get_job(job_id: str) -> Call[JobData]:
+    """One job."""
+    return Call(route=_GET_JOB, ids={"job_id": job_id}, parse=_parser(JobData.from_json))
+
+
+def cancel_job(job_id: str) -> Call[JobData]:
+    """Ask that a job be cancelled."""
+    return Call(
+        route=_CANCEL_JOB,
+        ids={"job_id": job_id},
+        parse=_parser(JobData.from_json),
+        headers=_post_headers(None),
+    )
+
+
+def list_events(
+    job_id: str, *, after: str | None = None, limit: int | None = None
+) -> Call[Page[Event]]:
+    """One page of a job's events, oldest first, behind the event `after`."""
+    return Call(
+        route=_LIST_EVENTS,
+        ids={"job_id": job_id},
+        parse=_page_of(Event.from_json),
+        params=_params(after=after, limit=limit),
+        headers={"Accept": "application/json"},
+    )
+
+
+def stream_events(job_id: str, *, after: str | None = None) -> Call[None]:
+    """The same events as a stream, to be opened, not sent."""
+    resume = {"Last-Event-ID": after} if after else {}
+    return Call(
+        route=_LIST_EVENTS,
+        ids={"job_id": job_id},
+        parse=_nothing,
+        headers={"Accept": "text/event-stream", "Cache-Control": "no-store"} | resume,
+    )
+
+
+def get_report(job_id: str) -> Call[Report]:
+    """The report of a job that has succeeded."""
+    return Call(route=_GET_REPORT, ids={"job_id": job_id}, parse=_parser(Report.from_json))
+
+
+def list_heads(*, cursor: str | None = None, limit: int | None = None) -> Call[Page[Head]]:
+    """One page of heads."""
+    return Call(
+        route=_LIST_HEADS,
+        parse=_page_of(Head.from_json),
+        params=_params(cursor=cursor, limit=limit),
+    )
+
+
+def get_head(name: str) -> Call[Head]:
+    """One head with its versions and aliases."""
+    return Call(route=_GET_HEAD, ids={"name": name}, parse=_parser(Head.from_json))
+
+
+def get_head_version(name: str, version: int) -> Call[HeadVersion]:
+    """One version of a head."""
+    ids: dict[str, str | int] = {"name": name, "version": version}
+    return Call(route=_GET_HEAD_VERSION, ids=ids, parse=_parser(HeadVersion.from_json))
+
+
+def set_alias(name: str, alias: str, version: int) -> Call[None]:
+    """Make or move an alias."""
+    return Call(
+        route=_SET_ALIAS,
+        ids={"name": name, "alias": alias},
+        parse=_nothing,
+        headers={"Content-Type": "application/json"},
+        content=_body({"version": version}),
+    )
+
+
+def predict(head: str, rows: Embeddings) -> Call[Prediction]:
+    """Predict for raw little-endian float32 rows (n, d)."""
+    n_rows, n_columns = rows.shape
+    return Call(
+        route=_PREDICT,
+        parse=lambda answer: _prediction(answer.json(), n_rows),
+        params=_params(head=head),
+        headers=_post_headers("application/octet-stream") | {"X-Shape": f"{n_rows},{n_columns}"},
+        content=rows.astype("<f4", copy=False).tobytes(),
+    )
+
+
+def _prediction(data: Any, n_rows: int) -> Prediction:
+    classes = tuple(data["classes"])
+    probabilities = np.asarray(data["probabilities"], dtype=np.float32)
+    labels = np.asarray(data["labels"], dtype=np.str_)
+    if probabilities.shape != (n_rows, len(classes)) or labels.shape != (n_rows,):
+        raise ValueError(f"{n_rows} rows were sent, {labels.size} labels came back")
+    return Prediction(
+        labels=labels,
+        probabilities=probabilities,
+        classes=classes,
+        head_name=data["head"]["name"],
+        head_version=int(data["head"]["version"]),
+    )
+
+
+def _nothing(_: Answer) -> None:
+    return None
+
+
+def _parser(read: Callable[[object], T]) -> Callable[[Answer], T]:
+    return lambda answer: read(answer.json())
+
+
+def _page_of(read: Callable[[object], T]) -> Callable[[Answer], Page[T]]:
+    def parse(answer: Answer) -> Page[T]:
+        data = answer.json()
+        items = tuple(read(item) for item in data["items"])
+        return Page(items=items, next_cursor=data.get("next_cursor"))
+
+    return parse
+
+
+def _body(data: object) -> bytes:
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _post_headers(content_type: str | None, key: str | None = None) -> dict[str, str]:
+    """Headers of a POST: one Idempotency-Key, so that sending it again changes nothing."""
+    headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+    return headers | ({"Content-Type": content_type} if content_type else {})
+
+
+def _params(**values: str | int | None) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if value is not None}

@@ -1,0 +1,1 @@
+"""The `nmtune` command: data on stdout, progress and errors on stderr, its outcome as exit code."""

@@ -1,0 +1,189 @@
+"""Home of the `nmtune` command's grammar: commands, arguments, help."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from nmtune_client._cli import registry, tuning
+from nmtune_client._client import DEFAULT_URL, URL_VARIABLE, Client
+from nmtune_client._version import __version__
+
+_EPILOG = f"""\
+The server is --url, or else {URL_VARIABLE} in the environment, or else {DEFAULT_URL}.
+Data goes to stdout, progress and errors go to stderr.
+Exit codes: 0 done, 1 the job failed or the server refused, 2 wrong usage or input,
+3 the server cannot be reached, 4 --timeout ran out while the job goes on, 130 interrupted.
+"""
+
+Command: TypeAlias = Callable[[Client, argparse.Namespace], None]
+_Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+# An action's options are also those of the bare noun, whose default must then stand.
+_NO_DEFAULT: dict[str, Any] = {"default": argparse.SUPPRESS}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; it sets `command` to the function to call."""
+    # SUPPRESS: an option given before the command must not be undone by its default after it
+    shared = _shared(url=argparse.SUPPRESS, json=argparse.SUPPRESS)
+    parser = argparse.ArgumentParser(
+        prog="nmtune",
+        description="Tune heads on frozen embeddings with an NMTune server.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_shared(url=None, json=False)],
+    )
+    parser.add_argument("--version", action="version", version=f"nmtune-client {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_tune(commands, shared)
+    _add_jobs(commands, shared)
+    report = _add(commands, shared, "report", tuning.show_report, "show what a job found")
+    report.add_argument("job", metavar="JOB", help="id of a job that succeeded")
+    _add_predict(commands, shared)
+    _add_heads(commands, shared)
+    _add_datasets(commands, shared)
+    return parser
+
+
+def _shared(*, url: str | None, json: str | bool) -> argparse.ArgumentParser:
+    """The options that may stand before and behind a command, with their defaults."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--url", metavar="URL", default=url, help="address of the server")
+    parser.add_argument("--json", action="store_true", default=json, help="print JSON for machines")
+    return parser
+
+
+def _add(
+    commands: _Subparsers,
+    shared: argparse.ArgumentParser,
+    name: str,
+    command: Command,
+    text: str,
+) -> argparse.ArgumentParser:
+    description = f"{text[0].upper()}{text[1:]}."
+    parser = commands.add_parser(name, help=text, description=description, parents=[shared])
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
+    tune = _add(
+        commands, shared, "tune", tuning.tune, "upload a dataset, tune a head, show the result"
+    )
+    tune.add_argument("source", metavar="FILE.npz", help="dataset file, or the id of a stored one")
+    tune.add_argument("--name", required=True, help="name of the head (and of the dataset)")
+    tune.add_argument("--method", metavar="M", help="nmtune (default), mlp or linear_probe")
+    tune.add_argument("--preset", metavar="P", help="paper (default) or reference")
+    tune.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a setting over the preset, e.g. epochs=10; may be repeated",
+    )
+    tune.add_argument("--alias", metavar="A", help="alias to set on the new version, e.g. prod")
+    tune.add_argument(
+        "--no-wait", dest="wait", action="store_false", help="submit, print the job's id and leave"
+    )
+    _add_timeout(tune)
+
+
+def _add_timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout", metavar="S", type=_positive(float), help="seconds to wait for the job"
+    )
+
+
+def _add_jobs(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
+    jobs = _add(commands, shared, "jobs", tuning.list_jobs, "list, show, wait for or cancel jobs")
+    actions = _add_actions(jobs)
+    listing = _add(actions, shared, "list", tuning.list_jobs, "list jobs, newest first (default)")
+    for parser, default in ((jobs, {"default": None}), (listing, _NO_DEFAULT)):
+        parser.add_argument("--status", metavar="S", help="only jobs of this status", **default)
+    _add_limit(jobs, listing)
+    for name, command, text in (
+        ("show", tuning.show_job, "show a job"),
+        ("wait", tuning.wait_for_job, "watch a job to its end, then show what it found"),
+        ("cancel", tuning.cancel_job, "ask that a job be cancelled"),
+        ("events", tuning.show_events, "show a job's history"),
+    ):
+        action = _add(actions, shared, name, command, text)
+        action.add_argument("job", metavar="JOB", help="id of the job")
+        if name == "wait":
+            _add_timeout(action)
+        if name == "events":
+            action.add_argument(
+                "--follow", action="store_true", help="go on as events come, to the job's end"
+            )
+
+
+def _add_predict(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
+    predict = _add(commands, shared, "predict", registry.predict, "classify embeddings with a head")
+    predict.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
+    predict.add_argument(
+        "source",
+        metavar="FILE",
+        help="rows: FILE.npy, FILE.npz:MEMBER, a text of numbers, or - for standard input",
+    )
+    predict.add_argument(
+        "--top-k", metavar="K", type=_positive(int), default=1, help="classes shown a row (1)"
+    )
+
+
+def _add_heads(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
+    heads = _add(commands, shared, "heads", registry.list_heads, "list or show heads, set aliases")
+    actions = _add_actions(heads)
+    listing = _add(actions, shared, "list", registry.list_heads, "list heads (default)")
+    _add_limit(heads, listing)
+    show = _add(actions, shared, "show", registry.show_head, "show the versions of a head")
+    show.add_argument("head", metavar="HEAD", help="name of the head")
+    alias = _add(actions, shared, "alias", registry.set_alias, "make or move an alias")
+    alias.add_argument("head", metavar="HEAD", help="name of the head")
+    alias.add_argument("alias", metavar="ALIAS", help="e.g. prod")
+    alias.add_argument("version", metavar="VERSION", type=_positive(int), help="e.g. 3")
+
+
+def _add_datasets(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
+    datasets = _add(
+        commands,
+        shared,
+        "datasets",
+        registry.list_datasets,
+        "list, upload or delete datasets",
+    )
+    actions = _add_actions(datasets)
+    listing = _add(
+        actions, shared, "list", registry.list_datasets, "list datasets, newest first (default)"
+    )
+    _add_limit(datasets, listing)
+    upload = _add(actions, shared, "upload", registry.upload_dataset, "store a dataset file")
+    upload.add_argument("source", metavar="FILE.npz", help="dataset file")
+    upload.add_argument("--name", help="name of the dataset (the file's)")
+    for name, command, text in (
+        ("show", registry.show_dataset, "show a dataset and its splits"),
+        ("delete", registry.delete_dataset, "delete a dataset, rows and bytes"),
+    ):
+        action = _add(actions, shared, name, command, text)
+        action.add_argument("dataset", metavar="DATASET", help="id of the dataset")
+
+
+def _add_actions(parser: argparse.ArgumentParser) -> _Subparsers:
+    return parser.add_subparsers(metavar="[ACTION]", required=False)
+
+
+def _add_limit(noun: argparse.ArgumentParser, listing: argparse.ArgumentParser) -> None:
+    for parser, default in ((noun, {"default": 20}), (listing, _NO_DEFAULT)):
+        parser.add_argument(
+            "--limit", metavar="N", type=_positive(int), help="at most N (20)", **default
+        )
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = kind(text)
+        if not value > 0:
+            raise ValueError
+        return value
+
+    read.__name__ = "positive number"
+    return read

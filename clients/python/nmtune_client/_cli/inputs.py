@@ -1,0 +1,117 @@
+"""Home of what the command reads: files of embeddings, standard input, `key=value` settings."""
+
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NPY_MAGIC = b"\x93NUMPY"
+_ZIP_MAGIC = b"PK\x03\x04"
+
+
+def embeddings(source: str) -> object:
+    """Rows (n, d) out of FILE.npy, FILE.npz, FILE.npz:member, or `-` for standard input.
+
+    A text (on standard input or in a file) holds one row a line, numbers separated by commas or
+    spaces, or is a JSON list. ValueError says what to do about anything else.
+    """
+    if source == "-":
+        return _rows(io.BytesIO(sys.stdin.buffer.read()), "standard input", member=None)
+    path, member = _path_and_member(source)
+    with path.open("rb") as file:
+        return _rows(file, str(path), member=member)
+
+
+def _path_and_member(source: str) -> tuple[Path, str | None]:
+    path = Path(source)
+    if not path.exists() and ".npz:" in source:
+        file, _, member = source.rpartition(":")
+        return Path(file), member
+    return path, None
+
+
+def _rows(file: IO[bytes], source: str, *, member: str | None) -> object:
+    """What `file`, called `source` in messages, holds, told by its first bytes."""
+    magic = file.read(len(_NPY_MAGIC))
+    file.seek(0)
+    if magic.startswith(_ZIP_MAGIC):
+        return _from_npz(file, source, member)
+    if member is not None:
+        raise ValueError(f"{source} is no npz file, so that it has no member {member!r}")
+    if magic == _NPY_MAGIC:
+        try:
+            array: NDArray[Any] = np.load(file, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{source} cannot be read as npy: {error}") from error
+        return array
+    try:
+        text = file.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{source} is neither npy, npz nor text") from None
+    return _from_json(text, source) if text.lstrip().startswith("[") else _from_lines(text, source)
+
+
+def _from_json(text: str, source: str) -> object:
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{source} is not JSON: {error}") from error
+    return rows if isinstance(rows[0] if rows else None, list) else [rows]
+
+
+def _from_lines(text: str, source: str) -> list[list[float]]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        cells = line.replace(",", " ").split()
+        try:
+            row = [float(cell) for cell in cells]
+        except ValueError as error:
+            raise ValueError(f"{source}, line {number}: {error}") from error
+        if row:
+            rows.append(row)
+    if not rows:
+        raise ValueError(f"{source} holds no numbers")
+    return rows
+
+
+def _from_npz(file: IO[bytes], source: str, member: str | None) -> NDArray[Any]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            name = _member(archive.files, source) if member is None else member
+            if name not in archive.files:
+                raise ValueError(f"{source} has no member {name!r}, but {_list(archive.files)}")
+            return np.asarray(archive[name])
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{source} cannot be read as npz: {error}") from error
+
+
+def _member(names: list[str], source: str) -> str:
+    """The one that holds embeddings, where there is no choice."""
+    matrices = [name for name in names if not name.endswith(("_y", "class_names"))]
+    if len(matrices) == 1:
+        return matrices[0]
+    example = matrices[0] if matrices and "test_x" not in matrices else "test_x"
+    raise ValueError(f"{source} holds {_list(names)}; choose one, e.g. {source}:{example}")
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names) if names else "nothing"
+
+
+def settings(pairs: list[str], preset: str | None) -> dict[str, Any]:
+    """A job's config out of `--preset` and `--set key=value`; a value is JSON or else a string."""
+    config: dict[str, Any] = {"preset": preset} if preset else {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ValueError(f"--set {pair}: expected key=value, e.g. --set epochs=10")
+        try:
+            config[key] = json.loads(value)
+        except ValueError:
+            config[key] = value
+    return config

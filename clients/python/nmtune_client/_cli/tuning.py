@@ -1,0 +1,157 @@
+"""Home of the commands about tuning: `tune`, `jobs`, `report`."""
+
+import json
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nmtune_client import _text
+from nmtune_client._cli import inputs
+from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._cli.registry import upload
+from nmtune_client._client import Client
+from nmtune_client._errors import APIStatusError
+from nmtune_client._jobs import Job
+
+
+def tune(client: Client, arguments: Namespace) -> None:
+    """Upload, submit, watch, show the result."""
+    config = inputs.settings(arguments.set, arguments.preset)
+    dataset = None
+    # an id is no file name, but a file may be called like an id
+    if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
+        dataset = upload(client, arguments)
+    try:
+        job = client.jobs.create(
+            name=arguments.name,
+            dataset=dataset or arguments.source,
+            method=arguments.method,
+            config=config,
+            alias=arguments.alias,
+        )
+    except APIStatusError:
+        if dataset is not None:
+            say(f"The dataset is stored: {dataset.id} can stand for the file next time.")
+        raise
+    if arguments.wait:
+        say(f"Submitted {job.id}. Ctrl-C stops watching, not the job.")
+        _watch(job, arguments, warned=dataset is not None)
+    elif arguments.json:
+        print_json(job.data.raw)
+    else:
+        say(f"Submitted; watch it with: nmtune jobs wait {job.id}")
+        print(job.id)
+
+
+def _watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
+    """Wait with a progress bar, then show the report, or as JSON the job with its report.
+
+    `warned`: what there is to warn of was said when the dataset went up.
+    """
+    job.wait(arguments.timeout, progress=True)
+    report = job.report()
+    if arguments.json:
+        print_json({"job": job.data.raw, "report": report.raw})
+        return
+    say("")
+    print(report.text(with_warnings=not warned))
+    if job.head is not None:
+        alias = f" = {job.head.name}@{job.data.alias}" if job.data.alias else ""
+        say(f"\nPublished {job.head}{alias}. Try: nmtune predict {job.head} FILE.npy")
+
+
+def wait_for_job(client: Client, arguments: Namespace) -> None:
+    """`nmtune jobs wait`"""
+    _watch(client.jobs.get(arguments.job), arguments)
+
+
+def list_jobs(client: Client, arguments: Namespace) -> None:
+    """`nmtune jobs`"""
+    print_list(
+        client.jobs.list(status=arguments.status, limit=arguments.limit),
+        as_json=(lambda job: job.data.raw) if arguments.json else None,
+        header=("job", "name", "status", "method", "head", "created"),
+        row=_job_row,
+        none="No jobs.",
+    )
+
+
+def _job_row(job: Job) -> list[str]:
+    status = job.status
+    if job.progress is not None and job.progress.fraction is not None and not job.is_final:
+        status += f" {100 * job.progress.fraction:.0f}%"
+    head = str(job.head) if job.head else "-"
+    created = _text.moment(job.created_at)
+    return [job.id, _text.shorten(job.name, 30), status, job.data.method or "-", head, created]
+
+
+def show_job(client: Client, arguments: Namespace) -> None:
+    """`nmtune jobs show`"""
+    _show(client.jobs.get(arguments.job), arguments)
+
+
+def cancel_job(client: Client, arguments: Namespace) -> None:
+    """`nmtune jobs cancel`"""
+    job = client.jobs.cancel(arguments.job)
+    _show(job, arguments)
+    if not job.is_final:
+        say("Cancel requested; the job stops within seconds.")
+
+
+def _show(job: Job, arguments: Namespace) -> None:
+    if arguments.json:
+        print_json(job.data.raw)
+        return
+    data = job.data
+    facts = {
+        "job": data.id,
+        "name": data.name,
+        "status": data.status,
+        "stage": None if data.is_final else data.stage,
+        "progress": _progress(job),
+        "method": data.method,
+        "dataset": data.dataset_id,
+        "head": data.head,
+        "alias": data.alias,
+        "attempt": f"{data.attempt} of {data.max_attempts}" if data.attempt > 1 else None,
+        "error": _error(data.error or {}),
+        "created": _text.moment(data.created_at),
+        "started": _text.moment(data.started_at),
+        "finished": _text.moment(data.finished_at),
+    }
+    print(_text.columns([[name, str(value)] for name, value in facts.items() if value]))
+
+
+def _error(error: Mapping[str, Any]) -> str:
+    code = f"[{error['code']}]" if error.get("code") else ""
+    return f"{error.get('message', '')} {code}".strip()
+
+
+def _progress(job: Job) -> str | None:
+    progress = job.progress
+    if progress is None or progress.fraction is None or job.is_final:
+        return None
+    eta = "" if progress.eta_seconds is None else f", ETA {_text.duration(progress.eta_seconds)}"
+    return f"{100 * progress.fraction:.0f}%{eta}"
+
+
+def show_events(client: Client, arguments: Namespace) -> None:
+    """`nmtune jobs events`: a line an event; with --json a JSON object a line, as it comes."""
+    for event in client.jobs.get(arguments.job).events(follow=arguments.follow):
+        if arguments.json:
+            created_at = event.created_at.isoformat() if event.created_at else None
+            line = {"id": event.id, "type": event.type, "data": event.data}
+            print(json.dumps(line | {"created_at": created_at}, ensure_ascii=False), flush=True)
+        else:
+            data = json.dumps(event.data, ensure_ascii=False) if event.data else ""
+            print(f"{event.id}  {event.type:<20}  {data}".rstrip(), flush=True)
+
+
+def show_report(client: Client, arguments: Namespace) -> None:
+    """`nmtune report`"""
+    report = client.jobs.report(arguments.job)
+    if arguments.json:
+        print_json(report.raw)
+    else:
+        print(report)

@@ -1,0 +1,52 @@
+"""Home of plain text for people: aligned columns, sizes and durations."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+WIDTH = 100
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), gap: int = 2) -> str:
+    """`rows` as aligned lines; the columns numbered in `right` are flushed right."""
+    if not rows:
+        return ""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append((" " * gap).join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def shorten(text: str, width: int) -> str:
+    """`text`, its end replaced by dots if it is longer than `width`."""
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def duration(seconds: float) -> str:
+    """`0:07`, `12:30`, `1:02:03`."""
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    if hours:
+        return f"{hours}:{minutes:02d}:{whole % 60:02d}"
+    return f"{minutes}:{whole % 60:02d}"
+
+
+def size(n_bytes: int | None) -> str:
+    """`812 B`, `6.7 MiB`; empty if unknown."""
+    if n_bytes is None:
+        return ""
+    amount, unit = float(n_bytes), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def moment(value: datetime | None) -> str:
+    """A time in the reader's own zone, to the second; empty if there is none."""
+    return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if value else ""

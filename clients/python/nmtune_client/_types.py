@@ -1,0 +1,283 @@
+"""Home of the values the server sends: frozen dataclasses that ignore what they do not know."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Json = Mapping[str, Any]
+T = TypeVar("T")
+
+FINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
+
+
+def _known(cls: type[Any], data: object, /, **converted: object) -> dict[str, Any]:
+    """Arguments for `cls` out of a JSON object: what `cls` knows, `converted` first, the rest left.
+
+    A newer server may send more than this client knows; a field that is required and missing, or
+    an answer that is no object, raises ValueError (the caller makes it a `BadResponseError`).
+    """
+    if not isinstance(data, Mapping):
+        raise ValueError(f"expected an object for {cls.__name__}, got {type(data).__name__}")
+    names = {spec.name for spec in fields(cls)}
+    arguments: dict[str, Any] = {name: data[name] for name in names & data.keys()}
+    arguments.update(converted)
+    if "raw" in names:
+        arguments["raw"] = data
+    return arguments
+
+
+def _build(cls: type[T], arguments: dict[str, Any]) -> T:
+    try:
+        return cls(**arguments)
+    except TypeError as error:
+        raise ValueError(str(error).replace("__init__()", "answer")) from error
+
+
+def _time(data: object, name: str) -> datetime | None:
+    value = data.get(name) if isinstance(data, Mapping) else None
+    return datetime.fromisoformat(value) if isinstance(value, str) else None
+
+
+def _member(data: object, name: str) -> Any:
+    return data.get(name) if isinstance(data, Mapping) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[T]):
+    """One page of a listing; `next_cursor` is None on the last."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One split of a dataset: `train`, `validation`, `test` or `ood/<domain>`."""
+
+    name: str
+    n_rows: int
+    class_counts: Mapping[str, int] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        return _build(cls, _known(cls, data))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Immutable embeddings with labels, kept by the server; `raw` is the answer as it came."""
+
+    id: str
+    name: str
+    n_rows: int
+    n_columns: int
+    classes: tuple[str, ...] = ()
+    splits: tuple[Split, ...] = ()
+    profile: Json = field(default_factory=dict, repr=False)
+    warnings: tuple[Any, ...] = ()
+    sha256: str | None = None
+    size_bytes: int | None = None
+    created_at: datetime | None = None
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        known = _known(
+            cls,
+            data,
+            classes=tuple(_member(data, "classes") or ()),
+            splits=tuple(Split.from_json(item) for item in _member(data, "splits") or ()),
+            warnings=tuple(_member(data, "warnings") or ()),
+            created_at=_time(data, "created_at"),
+        )
+        return _build(cls, known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadRef:
+    """Names one immutable head version; `str()` gives the reference, `pets@3`."""
+
+    name: str
+    version: int
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        return _build(cls, _known(cls, data))
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a running job is: `fraction` (0..1) and `eta_seconds` are of the whole job."""
+
+    candidate: str | None = None
+    epoch: int | None = None
+    n_epochs: int | None = None
+    losses: Mapping[str, float] = field(default_factory=dict)
+    validation: Json | None = None
+    fraction: float | None = None
+    eta_seconds: float | None = None
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        return _build(cls, _known(cls, data, losses=_member(data, "losses") or {}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobData:
+    """A job as the server last described it; `Job` is the same, bound to its client."""
+
+    id: str
+    name: str
+    status: str
+    dataset_id: str | None = None
+    method: str | None = None
+    alias: str | None = None
+    stage: str | None = None
+    progress: Progress | None = None
+    config: Json = field(default_factory=dict, repr=False)
+    attempt: int = 0
+    max_attempts: int | None = None
+    error: Json | None = None
+    head: HeadRef | None = None
+    cancel_requested_at: datetime | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        progress, head = _member(data, "progress"), _member(data, "head")
+        known = _known(
+            cls,
+            data,
+            progress=Progress.from_json(progress) if progress else None,
+            head=HeadRef.from_json(head) if head else None,
+            config=_member(data, "config") or {},
+            **{
+                name: _time(data, name)
+                for name in ("cancel_requested_at", "created_at", "started_at", "finished_at")
+            },
+        )
+        return _build(cls, known)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has ended: succeeded, failed or cancelled."""
+        return self.status in FINAL_STATUSES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One entry of a job's history, e.g. `job.progress`; `id` is where a stream can resume."""
+
+    id: str
+    type: str
+    data: Json = field(default_factory=dict)
+    created_at: datetime | None = None
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        known = _known(
+            cls, data, data=_member(data, "data") or {}, created_at=_time(data, "created_at")
+        )
+        return _build(cls, known)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no event follows this one."""
+        return self.type.removeprefix("job.") in FINAL_STATUSES
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadVersion:
+    """One immutable version of a head; `str()` gives the reference, `pets@3`."""
+
+    name: str
+    version: int
+    job_id: str | None = None
+    dataset_id: str | None = None
+    method: str | None = None
+    n_columns: int | None = None
+    n_parameters: int | None = None
+    classes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    config: Json = field(default_factory=dict, repr=False)
+    metrics: Json = field(default_factory=dict, repr=False)
+    sha256: str | None = None
+    size_bytes: int | None = None
+    created_at: datetime | None = None
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        known = _known(
+            cls,
+            data,
+            classes=tuple(_member(data, "classes") or ()),
+            aliases=tuple(_member(data, "aliases") or ()),
+            created_at=_time(data, "created_at"),
+        )
+        return _build(cls, known)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A named series of head versions, and the aliases that point into it."""
+
+    name: str
+    latest_version: int
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    versions: tuple[HeadVersion, ...] = ()
+    created_at: datetime | None = None
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        known = _known(
+            cls,
+            data,
+            aliases=_member(data, "aliases") or {},
+            versions=tuple(HeadVersion.from_json(item) for item in _member(data, "versions") or ()),
+            created_at=_time(data, "created_at"),
+        )
+        return _build(cls, known)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """What a head says about n rows.
+
+    `labels` (n,) numpy strings, the most probable class of each row; `probabilities` (n, c)
+    float32, one column per entry of `classes`; `head_name` and `head_version` name the immutable
+    version that answered, whatever alias was asked for.
+    """
+
+    labels: NDArray[np.str_]
+    probabilities: NDArray[np.float32]
+    classes: tuple[str, ...]
+    head_name: str
+    head_version: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def top(self, k: int) -> Iterator[list[tuple[str, float]]]:
+        """For each row its `k` most probable (class, probability), best first."""
+        for row in self.probabilities:
+            # stable, so that equal probabilities keep the order of the classes
+            order = np.argsort(-row, kind="stable")[:k]
+            yield [(self.classes[index], float(row[index])) for index in order]

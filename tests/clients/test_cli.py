@@ -1,0 +1,382 @@
+"""The `nmtune` command: data on stdout, words on stderr, and the exit code."""
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nmtune_client import _client, _jobs
+from nmtune_client._cli.main import main
+
+JOB = "/jobs/job_1"
+DATASET = {
+    "id": "ds_1",
+    "name": "pets",
+    "n_rows": 4,
+    "n_columns": 2,
+    "classes": ["cat", "dog"],
+    "splits": [{"name": "train", "n_rows": 4, "class_counts": {"cat": 2, "dog": 2}}],
+    "warnings": [{"code": "few_rows", "message": "The class dog has 2 rows."}],
+    "size_bytes": 2048,
+    "created_at": "2026-11-24T03:21:46Z",
+}
+HEAD = {
+    "name": "pets",
+    "latest_version": 3,
+    "aliases": {"prod": 3},
+    "versions": [{"name": "pets", "version": 3, "method": "nmtune", "n_columns": 2}],
+    "created_at": "2026-11-24T03:21:46Z",
+}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_jobs, "_FIRST_POLL_SECONDS", 0.005)
+    monkeypatch.setattr(_client.time, "sleep", lambda _: None)
+
+
+@pytest.fixture
+def nmtune(
+    server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line against the fault server: exit code, stdout, stderr."""
+    monkeypatch.setenv("NMTUNE_URL", server.url)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as error:  # argparse's way out
+            code = int(error.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def trained(server: Any, job_json: Callable[..., Any], report_json: dict[str, Any]) -> None:
+    """A server on which the next job succeeds at once."""
+    server.on("POST", "/datasets", server.ok(DATASET, status=201))
+    server.on("POST", "/jobs", server.ok(job_json(alias="prod"), status=202))
+    server.on("GET", JOB, server.ok(job_json(status="succeeded", alias="prod")))
+    server.on("GET", f"{JOB}/events", server.ok({"items": [], "next_cursor": None}))
+    server.on("GET", f"{JOB}/report", server.ok(report_json))
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    path = tmp_path / "pets.npz"
+    x = np.arange(8, dtype=np.float32).reshape(4, 2)
+    np.savez(path, train_x=x, train_y=[0, 1, 0, 1], class_names=["cat", "dog"])
+    return path
+
+
+@pytest.mark.usefixtures("trained")
+def test_tune_uploads_waits_and_prints_the_table(server: Any, nmtune: Any, npz: Path) -> None:
+    options = ("--preset", "reference", "--set", "epochs=3", "--set", "schedule=linear")
+    code, out, err = nmtune("tune", npz, "--name", "pets", "--alias", "prod", *options)
+    assert code == 0
+    assert server.seen("POST", "/datasets")[0].body == npz.read_bytes()
+    assert server.seen("POST", "/jobs")[0].json == {
+        "name": "pets",
+        "dataset_id": "ds_1",
+        "config": {"preset": "reference", "epochs": 3, "schedule": "linear"},
+        "alias": "prod",
+    }
+    assert "mean OOD" in out
+    assert "Use NMTune" in out
+    assert "Warning: The class dog has 2 rows." in err
+    assert "job_1 succeeded" in err
+    assert "Published pets@3 = pets@prod" in err
+
+
+@pytest.mark.usefixtures("trained")
+def test_tune_of_a_stored_dataset_uploads_nothing(server: Any, nmtune: Any) -> None:
+    code, out, _ = nmtune("tune", "ds_7", "--name", "pets", "--no-wait")
+    assert (code, out) == (0, "job_1\n")
+    assert server.seen("POST", "/datasets") == []
+    assert server.seen("POST", "/jobs")[0].json["dataset_id"] == "ds_7"
+
+
+@pytest.mark.usefixtures("trained")
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_json_is_all_of_stdout(nmtune: Any, npz: Path, place: str) -> None:
+    command = ["tune", npz, "--name", "pets"]
+    code, out, _ = nmtune(*(["--json", *command] if place == "before" else [*command, "--json"]))
+    assert code == 0
+    assert set(json.loads(out)) == {"job", "report"}
+
+
+def test_failed_job_is_exit_code_1_with_its_reason(
+    server: Any, nmtune: Any, job_json: Callable[..., Any]
+) -> None:
+    error = {"code": "training_diverged", "message": "The loss became infinite."}
+    server.on("GET", JOB, server.ok(job_json(status="failed", error=error)))
+    code, out, err = nmtune("jobs", "wait", "job_1")
+    assert (code, out) == (1, "")
+    assert "The loss became infinite. [training_diverged]" in err
+
+
+def test_refusal_is_exit_code_1_with_its_places(server: Any, nmtune: Any) -> None:
+    place = {"field": "epochs", "row": None, "column": None, "message": "must be at least 1."}
+    refusal = server.problem(422, "invalid_config", "The config is wrong.", errors=[place])
+    server.on("POST", "/jobs", refusal)
+    code, _, err = nmtune("tune", "ds_1", "--name", "pets", "--set", "epochs=0")
+    assert code == 1
+    assert "epochs: must be at least 1." in err
+    assert "request id: req_42" in err
+
+
+def test_patience_that_ends_is_exit_code_4(
+    server: Any, nmtune: Any, job_json: Callable[..., Any]
+) -> None:
+    server.on("GET", JOB, server.ok(job_json(status="running")))
+    server.on("GET", f"{JOB}/events", server.ok({"items": [], "next_cursor": None}))
+    code, _, err = nmtune("jobs", "wait", "job_1", "--timeout", "0.01")
+    assert code == 4
+    assert "it goes on at the server" in err
+
+
+def test_nobody_there_is_exit_code_3(nmtune: Any) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    code, _, err = nmtune("jobs", "--url", url)
+    assert code == 3
+    assert f"cannot reach {url}" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("train",),
+        ("tune", "x.npz"),
+        ("tune", "nowhere.npz", "--name", "pets"),
+        ("tune", "ds_1", "--name", "pets", "--set", "epochs"),
+        ("tune", "ds_1", "--name", "pets", "--timeout", "-1"),
+        ("jobs", "--limit", "0"),
+        ("jobs", "show", ".."),
+        ("predict", "pets", "nowhere.npy"),
+        ("--url", "localhost:8000", "heads"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_sends_nothing(
+    server: Any, nmtune: Any, arguments: tuple[str, ...]
+) -> None:
+    code, out, err = nmtune(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+    assert server.requests == []
+
+
+def test_jobs_alone_lists_them(server: Any, nmtune: Any, job_json: Callable[..., Any]) -> None:
+    running = job_json(id="job_2", status="running", progress={"fraction": 0.425})
+    items = [running, job_json(status="succeeded")]
+    server.on("GET", "/jobs", server.ok({"items": items, "next_cursor": None}))
+    code, out, _ = nmtune("jobs")
+    header, *lines = out.splitlines()
+    assert code == 0
+    assert header.split() == ["job", "name", "status", "method", "head", "created"]
+    assert "running 42%" in lines[0]
+    assert "pets@3" in lines[1]
+    assert len(nmtune("jobs", "list", "--limit", "1")[1].splitlines()) == 2
+    assert json.loads(nmtune("jobs", "--json", "--status", "running")[1]) == items
+    assert [request.query for request in server.requests] == [
+        {"limit": "20"},
+        {"limit": "1"},
+        {"limit": "20", "status": "running"},
+    ]
+
+
+def test_empty_listings_say_so_on_stderr(server: Any, nmtune: Any) -> None:
+    for noun in ("jobs", "heads", "datasets"):
+        server.on("GET", f"/{noun}", server.ok({"items": [], "next_cursor": None}))
+        code, out, err = nmtune(noun)
+        assert (code, out) == (0, "")
+        assert err.startswith("No ")
+        assert nmtune(noun, "--json")[1] == "[]\n"
+
+
+def test_job_is_shown_cancelled_and_its_events_told(
+    server: Any, nmtune: Any, job_json: Callable[..., Any]
+) -> None:
+    running = job_json(status="running", stage="training", attempt=2, progress={"fraction": 0.5})
+    server.on("GET", JOB, server.ok(running))
+    server.on("POST", f"{JOB}/cancel", server.ok(running))
+    events = [{"id": "evt_000001", "type": "job.queued", "data": {"name": "é"}}]
+    server.on("GET", f"{JOB}/events", server.ok({"items": events, "next_cursor": None}))
+    shown = dict(line.split(maxsplit=1) for line in nmtune("jobs", "show", "job_1")[1].splitlines())
+    assert shown["progress"] == "50%"
+    assert shown["attempt"] == "2 of 3"
+    assert "error" not in shown
+    assert json.loads(nmtune("jobs", "show", "job_1", "--json")[1]) == running
+    assert "stops within seconds" in nmtune("jobs", "cancel", "job_1")[2]
+    assert nmtune("jobs", "events", "job_1")[1] == (
+        'evt_000001  job.queued            {"name": "é"}\n'
+    )
+    told = json.loads(nmtune("jobs", "events", "job_1", "--json")[1])
+    assert told == events[0] | {"created_at": None}
+
+
+def test_report_is_printed(server: Any, nmtune: Any, report_json: dict[str, Any]) -> None:
+    server.on("GET", f"{JOB}/report", server.ok(report_json))
+    assert "ID test" in nmtune("report", "job_1")[1]
+    assert json.loads(nmtune("report", "job_1", "--json")[1]) == report_json
+    not_ready = server.problem(409, "report_not_ready", "The job is running.")
+    server.on("GET", f"{JOB}/report", not_ready)
+    code, out, err = nmtune("report", "job_1")
+    assert (code, out) == (1, "")
+    assert "The job is running. (409 report_not_ready)" in err
+
+
+def echo_shape(server: Any) -> Callable[[Any], Any]:
+    def answer(request: Any) -> Any:
+        rows = np.frombuffer(request.body, "<f4").reshape(
+            *map(int, request.headers["x-shape"].split(","))
+        )
+        data = {
+            "head": {"name": "pets", "version": 3},
+            "classes": ["cat", "dog"],
+            "labels": ["cat"] * len(rows),
+            "probabilities": [[float(rows[0, 0]), float(rows[0, 1])]] * len(rows),
+        }
+        return server.ok(data)
+
+    return answer
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "npz:test_x", "csv", "stdin npy", "stdin json"])
+def test_predict_reads_rows_in_many_forms(
+    server: Any, nmtune: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    server.on("POST", "/predict", echo_shape(server))
+    x = np.array([[0.75, 0.25], [0.75, 0.25]], dtype=np.float32)
+    kind, _, member = form.partition(":")
+    path = tmp_path / f"x.{kind}"
+    binary = io.BytesIO()
+    np.save(binary, x)
+    if form == "npy":
+        path.write_bytes(binary.getvalue())
+    elif form == "npz":
+        np.savez(path, x=x)
+    elif form == "npz:test_x":
+        np.savez(path, train_x=x * 0, test_x=x, test_y=[0, 1])
+    elif form == "csv":
+        path.write_text("0.75, 0.25\n\n0.75\t0.25\n")
+    else:
+        data = binary.getvalue() if form == "stdin npy" else b"[[0.75, 0.25], [0.75, 0.25]]"
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    source = "-" if form.startswith("stdin") else f"{path}:{member}" if member else path
+    code, out, err = nmtune("predict", "pets", source, "--top-k", "2")
+    assert code == 0
+    assert out == "0\tcat\t0.7500\tdog\t0.2500\n1\tcat\t0.7500\tdog\t0.2500\n"
+    assert err == "pets@3: 2 rows\n"
+
+
+def test_predict_as_json_keeps_short_numbers(
+    server: Any, nmtune: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("POST", "/predict", echo_shape(server))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"0.1 0.9")))
+    assert json.loads(nmtune("predict", "pets", "-", "--json")[1]) == {
+        "head": {"name": "pets", "version": 3},
+        "classes": ["cat", "dog"],
+        "labels": ["cat"],
+        "probabilities": [[0.1, 0.9]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.txt", b"", "holds no numbers"),
+        ("x.txt", b"1 2\n1 two\n", "line 2: could not convert string to float: 'two'"),
+        ("x.txt", b"1 2\n3\n", "row 1: has 1 values where row 0 has 2"),
+        ("x.json", b"[[1, 2", "is not JSON"),
+        ("x.bin", b"\xff\xfe\x00\x01", "is neither npy, npz nor text"),
+        ("x.npy", b"\x93NUMPY\x01\x00", "x.npy cannot be read as npy: EOF"),
+        ("x.npz", b"PK\x03\x04 broken", "cannot be read as npz: File is not a zip file"),
+    ],
+)
+def test_rows_that_cannot_be_read_are_told(
+    nmtune: Any, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    code, out, err = nmtune("predict", "pets", path)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_npz_with_several_matrices_asks_which(nmtune: Any, npz: Path, tmp_path: Path) -> None:
+    path = tmp_path / "two.npz"
+    np.savez(path, train_x=[[1.0]], test_x=[[1.0]], test_y=[0])
+    code, _, err = nmtune("predict", "pets", path)
+    assert code == 2
+    assert f"choose one, e.g. {path}:test_x" in err
+    err = nmtune("predict", "pets", f"{npz}:test_x")[2]
+    assert "has no member 'test_x', but train_x, train_y" in err
+
+
+def test_heads_are_listed_shown_and_given_aliases(server: Any, nmtune: Any) -> None:
+    server.on("GET", "/heads", server.ok({"items": [HEAD], "next_cursor": None}))
+    server.on("GET", "/heads/pets", server.ok(HEAD))
+    server.on("PUT", "/heads/pets/aliases/prod", server.ok(HEAD))
+    assert "prod -> 3" in nmtune("heads")[1]
+    assert nmtune("heads", "show", "pets")[1].splitlines()[1].split()[:3] == [
+        "pets@3",
+        "nmtune",
+        "2",
+    ]
+    assert nmtune("heads", "alias", "pets", "prod", 3)[1] == "pets@prod -> pets@3\n"
+    assert json.loads(nmtune("heads", "show", "pets", "--json")[1]) == HEAD
+
+
+def test_datasets_are_listed_uploaded_shown_and_deleted(
+    server: Any, nmtune: Any, npz: Path
+) -> None:
+    server.on("GET", "/datasets", server.ok({"items": [DATASET], "next_cursor": None}))
+    server.on("GET", "/datasets/ds_1", server.ok(DATASET))
+    server.on("POST", "/datasets", server.ok(DATASET, status=201))
+    server.on("DELETE", "/datasets/ds_1", type(server.DROP)(status=204))
+    assert "2.0 KiB" in nmtune("datasets")[1]
+    assert "train     4" in nmtune("datasets", "show", "ds_1")[1]
+    assert nmtune("datasets", "upload", npz)[0] == 0
+    assert server.seen("POST", "/datasets")[0].query == {"name": "pets"}
+    assert nmtune("datasets", "delete", "ds_1") == (0, "", "Deleted ds_1.\n")
+
+
+def test_help_of_every_command_fits_and_version_is_told(nmtune: Any) -> None:
+    commands = ["", "tune", "jobs", "jobs list", "jobs show", "jobs wait", "jobs cancel"]
+    commands += ["jobs events", "report", "predict", "heads", "heads show", "heads alias"]
+    commands += ["datasets", "datasets upload", "datasets show", "datasets delete"]
+    for command in commands:
+        code, out, _ = nmtune(*command.split(), "--help")
+        assert code == 0
+        assert out.startswith("usage: nmtune")
+    assert nmtune("--version")[1].startswith("nmtune-client ")
+
+
+def test_reader_that_leaves_early_is_no_error(server: Any, job_json: Callable[..., Any]) -> None:
+    items = [job_json(id=f"job_{number}") for number in range(2000)]
+    server.on("GET", "/jobs", server.ok({"items": items, "next_cursor": None}))
+    client_folder = Path(_client.__file__).parent.parent
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nmtune_client._cli.main", "jobs", "--json", "--limit", "2000"],
+        env=os.environ | {"NMTUNE_URL": server.url, "PYTHONPATH": str(client_folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"[\n"
+    process.stdout.close()
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, b"")

@@ -1,0 +1,110 @@
+"""The result table: what stands in which row and column, and how it reads."""
+
+from typing import Any
+
+import pytest
+from nmtune_client import Report, _text
+
+
+def test_rows_are_id_then_ood_then_their_mean(report_json: dict[str, Any]) -> None:
+    rows = Report.from_json(report_json).table()
+    assert [row.title for row in rows] == ["ID test", "OOD hwu", "OOD snips", "mean OOD"]
+    assert [row.kind for row in rows] == ["id", "ood", "ood", "ood_mean"]
+    assert [row.n_rows for row in rows] == [810, 4281, 1600, None]
+    assert rows[0].accuracy == {"linear_probe": 0.9728, "mlp": 0.9654, "nmtune": 0.9691}
+    assert rows[3].accuracy["nmtune"] == pytest.approx(0.90)
+    assert rows[3].macro_f1["nmtune"] == pytest.approx(0.89)
+    assert (rows[1].sve_before, rows[1].sve_after) == (4.5, 4.75)
+    assert (rows[1].lsvr_before, rows[1].lsvr_after) == (2.0, 2.5)
+
+
+def test_text_is_aligned_and_not_too_wide(report_json: dict[str, Any]) -> None:
+    text = str(Report.from_json(report_json))
+    assert text.splitlines() == [
+        "intents (job_1): method nmtune, dataset clinc, 2 classes, 384 columns",
+        "",
+        "accuracy %  (macro-F1 %)  rows    linear probe             MLP          NMTune",
+        "ID test                    810  97.28* (96.28)  96.54  (95.54)  96.91  (95.91)",
+        "OOD hwu                   4281  84.84  (83.84)  84.00  (83.00)  86.00* (85.00)",
+        "OOD snips                 1600  91.37  (90.37)  91.00  (90.00)  94.00* (93.00)",
+        "mean OOD                        88.11  (87.11)  87.50  (86.50)  90.00* (89.00)",
+        "* best accuracy of the row",
+        "",
+        "spectrum, raw -> tuned             SVE                    LSVR",
+        "ID test                 4.500 -> 4.750  +0.250  2.000 -> 2.500  +0.500",
+        "OOD hwu                 4.500 -> 4.750  +0.250  2.000 -> 2.500  +0.500",
+        "OOD snips               4.500 -> 4.750  +0.250  2.000 -> 2.500  +0.500",
+        "",
+        "Use NMTune: it gains 1.9 points out of domain.",
+        "",
+        "- Against the linear probe, NMTune gains.",
+        "- SVE rises.",
+        "",
+        "Warning: The class b has 3 rows.",
+    ]
+
+
+def test_long_words_do_not_break_the_width(report_json: dict[str, Any]) -> None:
+    long_split = "ood/" + "x" * 64
+    for candidate in report_json["candidates"].values():
+        candidate["metrics"][long_split] = candidate["metrics"]["test"]
+    report_json["spectra"]["raw"][long_split] = report_json["spectra"]["raw"]["test"]
+    report_json["spectra"]["tuned"][long_split] = report_json["spectra"]["tuned"]["test"]
+    report_json["verdict"]["sentences"] = ["word " * 80]
+    report_json["dataset"]["name"] = "n" * 64
+    lines = str(Report.from_json(report_json)).splitlines()
+    assert max(map(len, lines)) <= _text.WIDTH
+    assert any("..." in line for line in lines)
+
+
+def test_candidates_of_other_methods_and_newer_servers(report_json: dict[str, Any]) -> None:
+    report_json["candidates"]["gce"] = report_json["candidates"].pop("nmtune")
+    report = Report.from_json(report_json)
+    assert report.candidates == ("linear_probe", "mlp", "gce")
+    assert "gce" in str(report)
+    assert report.metrics("gce", "test")["accuracy"] == 0.9691
+
+
+def test_single_candidate_without_held_out_rows_has_no_table(report_json: dict[str, Any]) -> None:
+    probe = report_json["candidates"]["linear_probe"]
+    probe["metrics"] = {"train": probe["metrics"]["train"]}
+    report_json["candidates"] = {"linear_probe": probe}
+    report = Report.from_json(report_json)
+    assert report.table() == ()
+    assert "linear probe" in str(report)
+    assert "*" not in str(report)
+
+
+def test_mean_is_not_taken_over_other_splits_than_the_others(report_json: dict[str, Any]) -> None:
+    del report_json["candidates"]["mlp"]["metrics"]["ood/hwu"]
+    rows = Report.from_json(report_json).table()
+    assert set(rows[-1].accuracy) == {"linear_probe", "nmtune"}
+    assert " - " in str(Report.from_json(report_json))
+
+
+def test_report_of_bare_candidates_still_reads() -> None:
+    report = Report.from_json({"candidates": {"nmtune": {}}})
+    assert (report.table(), str(report.verdict), report.warnings) == ((), "", ())
+    assert str(report)
+    with pytest.raises(ValueError, match="no candidates"):
+        Report.from_json({"status": "ok"})
+
+
+def test_verdict_is_one_text(report_json: dict[str, Any]) -> None:
+    verdict = Report.from_json(report_json).verdict
+    assert (verdict.best_id, verdict.best_ood) == ("linear_probe", "nmtune")
+    assert str(verdict).startswith("Use NMTune: it gains")
+    assert str(verdict).endswith("SVE rises.")
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [(None, ""), (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (7043160, "6.7 MiB")],
+)
+def test_sizes_read_well(n_bytes: int | None, text: str) -> None:
+    assert _text.size(n_bytes) == text
+
+
+def test_durations_read_well() -> None:
+    texts = [_text.duration(seconds) for seconds in (-1, 0.4, 59.6, 3599, 3600.2)]
+    assert texts == ["0:00", "0:00", "1:00", "59:59", "1:00:00"]
