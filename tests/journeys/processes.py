@@ -1,0 +1,121 @@
+"""Home of the real `nmtune-server` processes that the journeys run, and of waiting for them."""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from nmtune_client import Client
+
+READY = re.compile(r"is ready(?: at (http://\S+))?")
+COMPLAINTS = ("Traceback", "was never retrieved", "database is locked", " ERROR ", " CRITICAL ")
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float = 60) -> Any:
+    """Look every 50 ms until the condition gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "not within the deadline"
+        time.sleep(0.05)
+    return found
+
+
+class Process:
+    """One `nmtune-server` process; what it logs is kept, and must hold no complaint."""
+
+    def __init__(self, command: str, data_dir: Path, **environment: str) -> None:
+        self.log_path = data_dir.parent / f"{command}-{time.monotonic_ns()}.log"
+        arguments = [sys.executable, "-m", "standalone", command, "--data-dir", str(data_dir)]
+        if command != "worker":
+            arguments += ["--port", "0"]
+        clean = {name: value for name, value in os.environ.items() if "NMTUNE" not in name}
+        with self.log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                arguments,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=clean
+                | {"NMTUNE_LEASE_SECONDS": "3", "NMTUNE_POLL_SECONDS": "0.2"}
+                | environment,
+            )
+        self.pid = self._process.pid
+        self.url = self._await_ready()
+        self.client = Client(self.url or "http://127.0.0.1:1")  # a worker answers nobody
+
+    def _await_ready(self) -> str:
+        lines: queue.Queue[str] = queue.Queue()
+        stdout = self._process.stdout
+        assert stdout is not None
+
+        def read() -> None:
+            for line in stdout:
+                lines.put(line)
+            lines.put("")
+
+        threading.Thread(target=read, daemon=True).start()
+        while line := lines.get(timeout=60):
+            if found := READY.search(line):
+                return (found[1] or "").rstrip("/")
+        raise AssertionError(f"the process did not start:\n{self.log_path.read_text()}")
+
+    def trainings(self) -> list[psutil.Process]:
+        """The training processes it has started and that still run."""
+        if not psutil.pid_exists(self.pid):
+            return []
+        return [
+            child
+            for child in psutil.Process(self.pid).children(recursive=True)
+            if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+        ]
+
+    def kill(self) -> None:
+        """End it as the kernel would: at once, with nothing tidied."""
+        self.client.close()
+        self._process.kill()
+        self._process.wait(timeout=10)
+
+    def stop(self) -> None:
+        """End it as an operator would, if it still runs, and expect a clean exit."""
+        self.client.close()
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            assert self._process.wait(timeout=20) == 0, self.log_path.read_text()[-3000:]
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+class Site:
+    """One data directory and the processes that a test runs on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir = folder / "data"
+        self.processes: list[Process] = []
+        self.expected: list[str] = []  # complaints that the test causes on purpose
+
+    def start(self, command: str = "up", **environment: str) -> Process:
+        process = Process(command, self.data_dir, **environment)
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.stop()
+
+    def complaints(self) -> list[str]:
+        """Lines of any log that no fault should cause."""
+        return [
+            line
+            for process in self.processes
+            for line in process.log_path.read_text().splitlines()
+            if any(complaint in line for complaint in COMPLAINTS)
+            and not any(expected in line for expected in self.expected)
+        ]

@@ -1,0 +1,60 @@
+"""The pages that list settings and routes list all of them, and no others."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nmtune import TuneConfig
+from service.app import create_app
+from service.settings import ServiceSettings
+from store.queue import LocalQueue
+from store.settings import StoreSettings
+from store.store import Store
+from workers.settings import WorkerSettings
+
+ROOT = Path(__file__).parent.parent
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
+API = (ROOT / "docs" / "api.md").read_text()
+
+
+def test_every_setting_is_documented() -> None:
+    documented = set(re.findall(r"^\| `NMTUNE_([A-Z_]+)` ", CONFIGURATION, re.MULTILINE))
+    known = {
+        name.upper()
+        for settings in (StoreSettings, ServiceSettings, WorkerSettings)
+        for name in settings.model_fields
+    }
+    assert documented == known
+
+
+def test_every_field_of_a_jobs_config_is_documented() -> None:
+    table = CONFIGURATION.partition("| field | `paper` |")[2]
+    first_cells = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    documented = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert documented == set(TuneConfig().to_dict()) - {"preset"}
+
+
+def test_every_route_is_documented(tmp_path: Path) -> None:
+    settings = ServiceSettings(data_dir=tmp_path)
+    store = Store.open(settings)
+    paths = create_app(settings, store=store, queue=LocalQueue()).openapi()["paths"]
+    store.close()
+    known = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    plain = re.sub(r"\{[^}]*\}", "{}", " ".join(sorted(known)))
+    documented = set(re.findall(r"`((?:GET|POST|PUT|DELETE) [^`?]+)", API.partition("## ")[0]))
+    assert sorted(re.sub(r"\{[^}]*\}", "{}", one) for one in documented) == sorted(
+        re.findall(r"[A-Z]+ \S+", plain)
+    )
+
+
+@pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "docs").glob("*.md")))
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
+        assert (ROOT / "docs" / target).exists(), f"{page} links to {target}"
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
