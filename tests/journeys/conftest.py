@@ -25,7 +25,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     assert not here.complaints()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """One server that the journeys without faults share."""
     here = Site(tmp_path_factory.mktemp("house"))
