@@ -31,7 +31,6 @@ STATUSES: Final[Mapping[type[Exception], HTTPStatus]] = {
     HeadFormatError: HTTPStatus.SERVICE_UNAVAILABLE,
     store_errors.NotFound: HTTPStatus.NOT_FOUND,
     store_errors.Conflict: HTTPStatus.CONFLICT,
-    store_errors.InvalidTransition: HTTPStatus.CONFLICT,
     store_errors.InvalidName: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidReference: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -52,6 +51,7 @@ _INPUT_STATUSES: Final[Mapping[str, HTTPStatus]] = {
 """The codes of BadInput that are about size alone."""
 
 _FIELDS: Final[Mapping[type[Exception], str]] = {
+    store_errors.InvalidName: "name",
     store_errors.InvalidCursor: "cursor",
     store_errors.InvalidReference: "head",
     store_errors.IdempotencyKeyReused: "Idempotency-Key",

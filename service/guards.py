@@ -19,6 +19,12 @@ from service.json_body import is_json
 CLIENT_CLOSED_REQUEST: Final = 499
 """What the log says of a client that left before its answer; nobody receives this status."""
 
+_JSON_ADVICE: Final = (
+    "Send embeddings as base64 float32 rather than as lists; to train on them, upload them as an "
+    "npz file to POST /datasets; to predict, send them in several requests."
+)
+_UPLOAD_ADVICE: Final = "Save the embeddings as float16, which halves them, or send fewer rows."
+
 logger = logging.getLogger(__name__)
 
 
@@ -96,10 +102,12 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        limit = self._limit(scope, headers)
+        is_upload = self._is_upload(scope, headers)
+        limit = self.max_upload_bytes if is_upload else self.max_json_bytes
+        advice = _UPLOAD_ADVICE if is_upload else _JSON_ADVICE
         announced = headers.get("content-length", "")
         if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit:
-            await _too_large(limit).response()(scope, receive, send)
+            await _too_large(limit, advice).response()(scope, receive, send)
             return
         clock = asyncio.get_running_loop().time
         n_bytes = 0
@@ -120,23 +128,21 @@ class BodyLimit:
             n_bytes += len(message.get("body", b""))
             is_complete = not message.get("more_body", False)
             if n_bytes > limit:
-                raise _too_large(limit)
+                raise _too_large(limit, advice)
             return message
 
         await self.app(scope, limited_receive, send)
 
-    def _limit(self, scope: Scope, headers: Headers) -> int:
+    def _is_upload(self, scope: Scope, headers: Headers) -> bool:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        is_upload = path in self.upload_paths and not is_json(headers.get("content-type"))
-        return self.max_upload_bytes if is_upload else self.max_json_bytes
+        return path in self.upload_paths and not is_json(headers.get("content-type"))
 
 
-def _too_large(limit: int) -> Problem:
+def _too_large(limit: int, advice: str) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "body_too_large",
-        f"The body is larger than {limit} bytes, the limit for this request. Send embeddings as "
-        "base64 float32 rather than as lists, or upload them as an npz file to POST /datasets.",
+        f"The body is larger than {limit} bytes, the limit for this request. {advice}",
         headers={"Connection": "close"},
     )
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from service.schemas_rows import Embeddings, Labels, Splits
-from service.validation import EVENT_ID_PATTERN
+from service.validation import EVENT_ID_PATTERN, ID_PATTERN
 from store.errors import InvalidName
 from store.events import Event as EventRecord
 from store.jobs import Job as JobRecord
@@ -71,7 +71,7 @@ class JobCreate(BaseModel):
     name: Name = Field(description="What the trained head is called; each job adds a version.")
     dataset_id: str | None = Field(
         default=None,
-        max_length=64,
+        pattern=ID_PATTERN,
         description="A stored dataset. Leave it out when sending embeddings and labels.",
     )
     embeddings: Embeddings = None

@@ -1,6 +1,7 @@
 """The home of what POST /jobs does: check that the job can work, and record it exactly once."""
 
 import logging
+from typing import Final
 
 from nmtune.candidates import Candidates, resolve
 from nmtune.errors import ConfigError
@@ -15,6 +16,8 @@ from store.datasets import Dataset
 from store.idempotency import StoredResponse
 from store.queue import Queue
 from store.store import Store
+
+MAX_SETTING_CHARACTERS: Final = 64
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +84,11 @@ def _record(
 
 def _candidates(body: JobCreate) -> Candidates:
     for name, value in body.config.items():
+        if len(name) > MAX_SETTING_CHARACTERS:  # or the refusal would send it all back
+            raise ConfigError("no setting has so long a name", field=name)
         if isinstance(value, list | dict):
-            raise ConfigError("must be one value, not a list or an object", field=name)
+            message = f"{name} must be one value, not a list or an object"
+            raise ConfigError(message, field=name)
     return resolve(method=body.method, config=body.config)
 
 

@@ -1,5 +1,6 @@
 """The home of `nmtune-server doctor`: is everything in place, and if not, what to do."""
 
+import os
 import platform
 import shutil
 import socket
@@ -89,7 +90,9 @@ def _data_dir(settings: ServiceSettings) -> Finding:
 
 
 def _disk_space(settings: ServiceSettings) -> Finding:
-    folder = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
+    # os.path.exists, for Path.exists raises where the folder may not even be looked at.
+    folders = (settings.data_dir, *settings.data_dir.parents)
+    folder = next(path for path in folders if os.path.exists(path))  # noqa: PTH110
     free = shutil.disk_usage(folder).free
     detail = f"{free / GIB:.1f} GiB free"
     if free >= LITTLE_SPACE:

@@ -4,7 +4,6 @@
     ├── NotFound               not_found
     ├── Conflict               conflict
     │   └── DatasetInUse       dataset_in_use
-    ├── InvalidTransition      invalid_transition
     ├── LeaseLost              lease_lost
     ├── InvalidName            invalid_name
     ├── InvalidCursor          invalid_cursor
@@ -51,12 +50,6 @@ class DatasetInUse(Conflict):
     """A queued or running job needs the dataset."""
 
     code = "dataset_in_use"
-
-
-class InvalidTransition(StoreError):
-    """The job is not in a status that allows this move."""
-
-    code = "invalid_transition"
 
 
 class LeaseLost(StoreError):

@@ -6,16 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 
 from store import tables
 from store.clock import now
 from store.cursors import check_limit
 from store.database import Transaction
-from store.errors import NotFound
 
 _events = tables.events.c
-_jobs = tables.jobs.c
 
 
 class EventType(StrEnum):
@@ -45,22 +43,6 @@ class Event:
     def id(self) -> str:
         """`evt_000012`: the sequence as the API shows it."""
         return f"evt_{self.sequence:06d}"
-
-
-def append(
-    tx: Transaction, tenant_id: str, job_id: str, type_: EventType | str, data: Mapping[str, object]
-) -> Event:
-    """Append one event to a job. Raises NotFound."""
-    last = tx.execute(
-        update(tables.jobs)
-        .where(_jobs.tenant_id == tenant_id, _jobs.id == job_id)
-        .values(n_events=_jobs.n_events + 1)
-        .returning(_jobs.n_events)
-    ).scalar_one_or_none()
-    if last is None:
-        raise NotFound("job", job_id)
-    add(tx, tenant_id, job_id, last=last, new=[(type_, data)])
-    return page(tx, tenant_id, job_id, after=last - 1, limit=1)[0]
 
 
 def add(

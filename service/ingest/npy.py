@@ -20,6 +20,7 @@ from typing import IO, Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.ingest.disk import room_needed
 from service.ingest.errors import BadInput, Place
 from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_PLACES, MAX_ROWS
 
@@ -192,7 +193,7 @@ def _turned_blocks(
     source: Readable, header: NpyHeader, step: int, *, field: str, workdir: Path | None = None
 ) -> Iterator[NDArray[Any]]:
     (n_rows, n_columns), itemsize = header.shape, header.dtype.itemsize
-    with tempfile.TemporaryFile(dir=workdir) as spilled:
+    with room_needed(), tempfile.TemporaryFile(dir=workdir) as spilled:
         _copy(source, spilled, header.data_bytes, field=field)
         spilled.flush()
         for start in range(0, n_rows, step):

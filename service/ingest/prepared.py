@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.ingest.disk import room_needed
 from service.ingest.errors import Place
 from service.ingest.labels import too_few_classes
 from service.ingest.limits import MAX_PLACES
@@ -160,10 +161,12 @@ def workspace(data_dir: Path) -> Iterator[Path]:
     It is beside the artifacts, so that storing the finished file is a rename and not a copy.
     """
     parent = data_dir / "tmp"
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _remove_stale(parent)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=_PREFIX) as folder:
-        yield Path(folder)
+    with room_needed():
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_stale(parent)
+        folder = tempfile.TemporaryDirectory(dir=parent, prefix=_PREFIX)
+    with folder as path:
+        yield Path(path)
 
 
 def _remove_stale(parent: Path) -> None:

@@ -1,6 +1,5 @@
 """Home of taking a large body in: written to a file as it comes, off the event loop, and hashed."""
 
-import errno
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +11,8 @@ from anyio import to_thread
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from service.ingest.disk import room_needed
 from service.ingest.errors import BadInput
-from store.errors import StorageUnavailable
 
 _BATCH_BYTES: Final = 1 << 20
 _MAX_NAME_BYTES: Final = 1024
@@ -155,15 +154,8 @@ async def _pump(chunks: AsyncIterator[bytes], write: Callable[[bytes], object]) 
 
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("xb") as file:
-            yield file
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise
-        raise StorageUnavailable(
-            "There is no room for the upload: free disk space and send it again."
-        ) from error
+    with room_needed(), path.open("xb") as file:
+        yield file
 
 
 def _text(content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import re
 from functools import partial
 from typing import Annotated, Final
@@ -19,6 +20,7 @@ from service.schemas import Job, JobCreate, JobPage, JobQuery
 from service.submission import submit
 from service.validation import ID_PATTERN
 from store import jobs
+from store.errors import DatabaseUnavailable
 from store.jobs import Job as JobRecord
 from store.store import Store
 
@@ -44,6 +46,7 @@ Prefer = Annotated[
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
 
+logger = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"], route_class=JsonRoute)
 
 
@@ -96,7 +99,11 @@ async def create_job(
     seconds = _wait_seconds(prefer)
     if answer.is_replay or seconds is None:
         return response
-    job = await _ended(answer.id, seconds, request=request, tenant_id=tenant_id)
+    try:
+        job = await _ended(answer.id, seconds, request=request, tenant_id=tenant_id)
+    except DatabaseUnavailable as error:  # an error here would have the client send it again
+        logger.warning("job.wait_failed job_id=%s reason=%s", answer.id, error)
+        return response
     return Response(
         Job.of(job).model_dump_json(),
         200 if job.status.is_final else 202,

@@ -1,9 +1,11 @@
 """The routes of datasets: stored whole or not at all, shown, and really deleted."""
 
 import asyncio
+import errno
 import hashlib
 import io
 import os
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -153,7 +155,7 @@ def test_a_name_against_the_rule_is_refused(
     response = client.post("/datasets", json=inline_body(name=name))
     assert_problem(response, 422, "invalid_request", "name")
     response = client.post("/datasets", data={"name": name}, files={"file": ("a", content)})
-    assert_problem(response, 422, "invalid_name")
+    assert_problem(response, 422, "invalid_name", "name")
     assert stored(store) == []
 
 
@@ -309,6 +311,27 @@ def test_arrays_beyond_the_limit_are_refused(client: InProcess, settings: Servic
     arrays = {"train_x": np.zeros((n_rows, 2), "f4"), "train_y": np.arange(n_rows) % 2}
     response = client.post("/datasets", content=npz(arrays), headers=NPZ)
     assert_problem(response, 413, "too_large", "file")
+
+
+def _columns_first() -> bytes:
+    arrays = clouds()
+    return npz(arrays | {"train_x": np.asfortranarray(arrays["train_x"])})
+
+
+@pytest.mark.parametrize("function", ["mkdtemp", "TemporaryFile"])
+def test_a_full_disk_is_no_bug_and_leaves_nothing(
+    client: InProcess,
+    leftovers: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+) -> None:
+    def full(*_args: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, function, full)
+    response = client.post("/datasets", content=_columns_first(), headers=NPZ)
+    assert_problem(response, 503, "storage_unavailable")
+    assert leftovers() == []
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_nothing(

@@ -13,6 +13,7 @@ from service.schemas import JobCreate
 from service.settings import ServiceSettings
 from store import datasets, jobs, moves
 from store.dataset_file import DatasetFile
+from store.errors import DatabaseUnavailable
 from store.names import DEFAULT_TENANT
 from store.store import Store
 from tests.service.support import (
@@ -112,6 +113,7 @@ def test_a_stored_dataset_is_used_as_it_is(client: InProcess, store: Store) -> N
         ({"config": {"lerning_rate": 0.1}}, "invalid_config", "config.lerning_rate"),
         ({"config": {"preset": "best"}}, "invalid_config", "config.preset"),
         ({"dataset_id": "ds_1"}, "invalid_request", "embeddings"),
+        ({"dataset_id": "ds\0"}, "invalid_request", "dataset_id"),
         ({"embeddings": None}, "invalid_request", "embeddings"),
         ({"labels": None}, "invalid_request", "labels"),
         ({"labels": ["a"] * 5}, "length_mismatch", "labels"),
@@ -134,6 +136,12 @@ def test_a_wrong_job_is_refused_with_the_name_of_the_field(
         body = {"name": "pets", **ROWS, **changes}
     problem = assert_problem(refusing.post("/jobs", json=body), 422, code, field)
     assert problem["errors"][0]["message"]
+
+
+def test_the_name_of_a_setting_does_not_come_back_at_any_length(refusing: InProcess) -> None:
+    response = refusing.post("/jobs", json=EXAMPLE | {"config": {"x" * 100_000: 1}})
+    assert_problem(response, 422, "invalid_config")
+    assert len(response.content) < 1000
 
 
 def test_the_row_and_the_column_of_a_wrong_value_are_named(refusing: InProcess) -> None:
@@ -268,6 +276,19 @@ def test_waiting_ends_with_the_job(settings: ServiceSettings, store: Store, trai
     assert response.json()["status"] == "succeeded"
     assert response.json()["head"] == {"name": "pets", "version": 1}
     assert client.get("/heads/pets").json()["aliases"] == {"prod": 1}
+
+
+def test_a_database_that_goes_away_while_waiting_does_not_hide_the_job(
+    client: InProcess, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_arguments: object) -> None:
+        raise DatabaseUnavailable("not now")
+
+    monkeypatch.setattr(jobs, "get", away)
+    response = client.post("/jobs", json=EXAMPLE, headers={"prefer": "wait=60"})
+    assert response.status_code == 202
+    assert response.json()["status"] == "queued"
+    assert _count(store) == (1, 1)
 
 
 def test_waiting_is_cut_to_a_minute(client: InProcess, app: FastAPI) -> None:

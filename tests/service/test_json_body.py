@@ -117,6 +117,14 @@ def test_a_body_that_is_no_json_object_is_refused(
     assert_problem(response, response.status_code, response.json()["code"])
 
 
+@pytest.mark.parametrize(("method", "path"), sorted({(m, p) for m, p, _, _ in ROUTES}))
+def test_however_many_unknown_fields_are_one_wrong_thing(
+    refusing: InProcess, method: str, path: str
+) -> None:
+    response = refusing(method, path, json={f"field_{i}": 0 for i in range(1000)})
+    assert assert_problem(response, 422, "invalid_request")["count"] == 1
+
+
 @pytest.mark.parametrize(("method", "path"), [("POST", "/jobs"), ("PUT", "/heads/a/aliases/b")])
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "nonsense", None]

@@ -58,6 +58,12 @@ def test_folder_that_cannot_be_made_fails(tmp_path: Path) -> None:
     assert "--data-dir" in found["data folder"].advice
 
 
+def test_folder_that_cannot_even_be_looked_at_fails(tmp_path: Path) -> None:
+    found = findings_in(tmp_path / ("x" * 300))
+    assert found["data folder"].status == "fail"
+    assert found["disk space"].status != "fail"
+
+
 def test_port_in_use_is_a_warning(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         found = findings_in(tmp_path, port=taken.getsockname()[1])["port"]

@@ -6,7 +6,6 @@ from itertools import pairwise
 import pytest
 
 from store import events, moves
-from store.errors import NotFound
 from store.events import EventType
 from store.store import Store
 from tests.store.conftest import OpenStore
@@ -39,19 +38,10 @@ def test_the_past_the_end_is_empty(store: Store, rows: Rows) -> None:
         assert events.page(tx, "default", "job_none") == []
 
 
-def test_an_event_can_be_appended_to_a_job_of_the_tenant_only(store: Store, rows: Rows) -> None:
-    job = rows.queued()
-    with store.database.begin() as tx:
-        event = events.append(tx, "default", job.id, EventType.PROGRESS, {"epoch": 1})
-    assert (event.sequence, event.type, event.data) == (2, EventType.PROGRESS, {"epoch": 1})
-    with pytest.raises(NotFound), store.database.begin() as tx:
-        events.append(tx, "theirs", job.id, EventType.PROGRESS, {})
-
-
 def test_an_unknown_type_is_refused(store: Store, rows: Rows) -> None:
-    job = rows.queued()
+    job = rows.running()
     with pytest.raises(ValueError, match="sang"), store.database.begin() as tx:
-        events.append(tx, "default", job.id, "job.sang", {})
+        moves.heartbeat(tx, job, lease_seconds=60, events=[("job.sang", {})])
 
 
 def test_writers_at_the_same_time_leave_no_gap_and_no_double(

@@ -19,7 +19,6 @@ NOT_FOUND: dict[str, Callable[[Transaction, Job], object]] = {
     "jobs.submit": lambda tx, job: jobs.submit(
         tx, "theirs", name="a", dataset_id=job.dataset_id, method="m", config={}
     ),
-    "events.append": lambda tx, job: events.append(tx, "theirs", job.id, "job.progress", {}),
     "datasets.get": lambda tx, job: datasets.get(tx, "theirs", job.dataset_id),
     "datasets.delete": lambda tx, job: datasets.delete(tx, "theirs", job.dataset_id),
     "heads.get": lambda tx, _: heads.get(tx, "theirs", "pets"),
