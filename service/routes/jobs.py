@@ -168,8 +168,11 @@ def get_report(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Response
     """What a succeeded job found: metrics per split, comparison, spectra, verdict."""
     job = _get(store, tenant_id, job_id)
     if job.report_sha256 is None:
-        then = "and has no report" if job.status.is_final else "wait until it has succeeded"
-        raise Problem(409, "report_not_ready", f"The job is {job.status.value}: {then}.")
+        if job.status.is_final:
+            detail = f"The job is {job.status.value} and has no report. Submit it again for one."
+        else:
+            detail = f"The job is {job.status.value}: wait until it has succeeded."
+        raise Problem(409, "report_not_ready", detail)
     content = store.artifacts.get_bytes(tenant_id, job.report_sha256)
     return Response(content, media_type="application/json")
 
