@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from nmtune.version import __version__
-from service import errors
+from service import docs_page, errors
 from service.guards import BodyLimit, RequestLog
 from service.openapi import DocumentedAPI, problems
 from service.predictor import Predictor
@@ -48,6 +48,7 @@ def create_app(
         title="NMTune",
         version=__version__,
         description=DESCRIPTION,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
@@ -73,6 +74,7 @@ def create_app(
         store, max_cache_bytes=settings.head_cache_bytes, max_rows=settings.max_predict_rows
     )
     errors.install(app)
+    docs_page.install(app)
     for module in (datasets, jobs, events, heads, predict):
         app.include_router(module.router, responses=problems(422, 500, 503))
     app.include_router(health.router, responses=problems(500))

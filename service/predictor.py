@@ -34,6 +34,8 @@ class Prediction:
 class HeadCache:
     """Loaded heads by the sha256 of their bytes; the least recently used go beyond `max_bytes`.
 
+    The newest always stays: loading a large head anew for each prediction would take seconds.
+
     The key is the content, so a new version or a moved alias needs no invalidation. However many
     threads ask for a head that is not loaded, one of them loads it and the others wait for it.
     """
@@ -82,16 +84,16 @@ class HeadCache:
     def _keep(self, sha256: str, head: Head, n_bytes: int) -> None:
         self._loaded[sha256] = (head, n_bytes)
         self._n_bytes += n_bytes
-        while self._n_bytes > self.max_bytes:
-            dropped, (_, n_dropped) = self._loaded.popitem(last=False)
+        while self._n_bytes > self.max_bytes and len(self._loaded) > 1:
+            _, (_, n_dropped) = self._loaded.popitem(last=False)
             self._n_bytes -= n_dropped
-            if dropped == sha256:
-                logger.warning(
-                    "head_cache.too_small sha256=%s head_bytes=%s max_bytes=%s",
-                    sha256,
-                    n_bytes,
-                    self.max_bytes,
-                )
+        if n_bytes > self.max_bytes:
+            logger.warning(
+                "head_cache.too_small sha256=%s head_bytes=%s max_bytes=%s",
+                sha256,
+                n_bytes,
+                self.max_bytes,
+            )
 
 
 class Predictor:

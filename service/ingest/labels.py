@@ -1,5 +1,6 @@
 """Home of class names: what a name may be, their order, and labels as class indices."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -19,8 +20,8 @@ def check_name(name: str, *, field: str, row: int) -> str:
         wrong = "is empty"
     elif len(name) > MAX_LABEL_CHARACTERS:
         wrong = f"has {len(name):,} characters; the limit is {MAX_LABEL_CHARACTERS}"
-    elif "\0" in name:
-        wrong = "holds a NUL character; remove it"
+    elif any(unicodedata.category(character) == "Cc" for character in name):
+        wrong = "holds a control character (such as NUL, a tab or a line break); remove it"
     elif any("\ud800" <= character <= "\udfff" for character in name):
         wrong = "holds half a character (a lone surrogate); send valid Unicode"
     if wrong:

@@ -149,6 +149,8 @@ WRONG_LABELS: dict[str, tuple[Any, str, int | None]] = {
     "label a list": (["a", "b", ["c"]], "invalid_label", 2),
     "label empty": (["a", "", "b"], "invalid_label", 1),
     "label NUL": (["a", "b\0", "b"], "invalid_label", 1),
+    "label that would steer a terminal": (["a", "\x1b[31mb", "b"], "invalid_label", 1),
+    "label with a line break": (["a", "b\nc", "b"], "invalid_label", 1),
     "label half a character": (["a", "b", "\ud800"], "invalid_label", 2),
     "label too long": (["a", "b", "c" * 201], "invalid_label", 2),
     "label of 5000 digits": (["a", "b", 10**5000], "invalid_label", 2),

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,8 +133,12 @@ def test_the_examples_work_when_they_are_tried(
     assert client.put("/heads/pets/aliases/prod", json=alias).status_code == 200
 
 
-def test_the_documentation_page_is_there(client: InProcess) -> None:
+def test_the_documentation_page_needs_nothing_from_elsewhere(client: InProcess) -> None:
     response = client.get("/docs")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
     assert "/openapi.json" in response.text
+    assert not re.search(r"https?://", response.text)
+    files = re.findall(r"(?:src|href)=\"(/docs/static/[^\"]+)\"", response.text)
+    assert len(files) == 3
+    assert all(client.get(file).status_code == 200 for file in files)
