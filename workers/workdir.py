@@ -124,11 +124,11 @@ def remove_abandoned(root: Path) -> int:
     """Remove folders whose worker was killed (their locks went with it); how many there were."""
     n_removed = 0
     for lock_path in root.glob(f"*/{LOCK}"):
-        with lock_path.open("rb") as lock:
-            try:
+        try:
+            with lock_path.open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            shutil.rmtree(lock_path.parent, ignore_errors=True)
-            n_removed += 1
+                shutil.rmtree(lock_path.parent, ignore_errors=True)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # in use, or another worker has just removed it
+        n_removed += 1
     return n_removed

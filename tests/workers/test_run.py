@@ -8,6 +8,7 @@ import pytest
 
 from nmtune import Head
 from store import heads, jobs, moves
+from store.errors import DatabaseUnavailable
 from store.jobs import Job
 from tests.workers.support import (
     CLASSES,
@@ -146,6 +147,40 @@ def test_lost_dataset_fails_at_once(workplace: Workplace) -> None:
     assert ended is not None
     assert ended.error is not None
     assert (ended.status, ended.error["code"]) == ("failed", "artifact_missing")
+
+
+def test_database_that_is_away_at_the_end_delays_the_end(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = workplace.add_dataset()
+    workplace.store.artifacts.delete("default", dataset.sha256)
+    fail, n_tries = moves.fail, 0
+
+    def away_at_first(*arguments: Any, **options: Any) -> Job:
+        nonlocal n_tries
+        n_tries += 1
+        if n_tries < 3:
+            raise DatabaseUnavailable("not now")
+        return fail(*arguments, **options)
+
+    monkeypatch.setattr(moves, "fail", away_at_first)
+    ended = workplace.run(workplace.submit(FEW, dataset=dataset))
+    assert ended is not None
+    assert (ended.status, n_tries) == ("failed", 3)
+
+
+def test_our_settings_which_may_hold_passwords_are_not_the_trainings(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMTUNE_DATABASE_URL", "postgresql://user:password@host/db")
+    monkeypatch.setenv("OTHERS", "kept")
+    job = workplace.submit(ENDLESS)
+    with workplace.running(job):
+        wait_until(lambda: workplace.read(job).progress)
+        (environment,) = [child.environ() for child in children()]
+        workplace.request_cancel(job)
+    assert environment["OTHERS"] == "kept"
+    assert not [name for name in environment if name.startswith("NMTUNE_")]
 
 
 def test_cancel_of_a_running_job_takes_under_three_seconds(workplace: Workplace) -> None:

@@ -59,5 +59,12 @@ def test_only_folders_without_an_owner_are_abandoned(tmp_path: Path) -> None:
     assert not dead.exists()
 
 
+def test_folder_that_another_worker_removes_first_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "glob", lambda root, _pattern: [root / "dead.1" / "lock"])
+    assert remove_abandoned(tmp_path) == 0
+
+
 def test_nothing_is_abandoned_where_nothing_is(tmp_path: Path) -> None:
     assert remove_abandoned(tmp_path / "never_made") == 0
