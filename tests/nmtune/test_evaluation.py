@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -54,6 +55,7 @@ def test_metrics_agree_with_scikit_learn(n_rows: int, n_classes: int) -> None:
     assert result.macro_f1 == pytest.approx(
         metrics.f1_score(y, predicted, labels=present, average="macro", zero_division=0)
     )
+    assert result.confusion_matrix is not None
     assert (result.confusion_matrix == metrics.confusion_matrix(y, predicted, labels=labels)).all()
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         y, predicted, labels=labels, zero_division=0
@@ -101,12 +103,76 @@ def test_confidences_on_an_edge_of_a_bin_agree_with_the_loop() -> None:
     assert evaluate(probabilities, y, ["a", "b"]).ece == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(("n_rows", "n_classes"), [(1, 2), (400, 4), (400, 30)])
+def test_reliability_holds_what_the_calibration_error_is_made_of(
+    n_rows: int, n_classes: int
+) -> None:
+    probabilities, y = sample(n_rows, n_classes)
+    result = evaluate(probabilities, y, [f"c{index}" for index in range(n_classes)])
+    assert len(result.reliability) == 15
+    assert sum(one.n_rows for one in result.reliability) == n_rows
+    confidence = probabilities.max(1).astype(np.float64)
+    is_right = probabilities.argmax(1) == y
+    gaps = 0.0
+    for one in result.reliability:
+        inside = (confidence > one.low) & (confidence <= one.high)
+        assert one.n_rows == inside.sum()
+        if one.n_rows == 0:
+            assert (one.mean_confidence, one.accuracy) == (None, None)
+            continue
+        assert one.mean_confidence == pytest.approx(confidence[inside].mean())
+        assert one.accuracy == pytest.approx(is_right[inside].mean())
+        gaps += one.n_rows / n_rows * abs(one.accuracy - one.mean_confidence)
+    assert result.ece == pytest.approx(gaps)
+
+
+def test_confusions_are_the_matrix_off_its_diagonal_the_most_frequent_first() -> None:
+    truth_and_prediction = [(0, 1)] * 3 + [(2, 0)] * 5 + [(1, 0)] * 3 + [(1, 1)] * 7 + [(3, 2)]
+    y, predicted = np.array(truth_and_prediction).T
+    result = evaluate(np.eye(4)[predicted], y, CLASSES)
+    found = [(one.true, one.predicted, one.n_rows) for one in result.confusions]
+    assert found == [("cat", "ant", 5), ("ant", "bee", 3), ("bee", "ant", 3), ("dog", "cat", 1)]
+
+
+def test_a_hundred_classes_have_a_matrix_and_more_have_the_largest_confusions() -> None:
+    probabilities, y = sample(3000, 100)
+    assert evaluate(probabilities, y, [str(one) for one in range(100)]).confusion_matrix is not None
+    probabilities, y = sample(3000, 101)
+    result = evaluate(probabilities, y, [str(one) for one in range(101)])
+    assert result.confusion_matrix is None
+    assert result.to_dict()["confusion_matrix"] is None
+    wrong = metrics.confusion_matrix(y, probabilities.argmax(1), labels=range(101))
+    np.fill_diagonal(wrong, 0)
+    assert [one.n_rows for one in result.confusions] == np.sort(wrong.ravel())[::-1][:100].tolist()
+    assert all(one.n_rows == wrong[int(one.true), int(one.predicted)] for one in result.confusions)
+
+
+def test_thousands_of_classes_take_no_memory_for_their_square() -> None:
+    """20,000 classes: 64 kB for each count, but 3.2 GB for a matrix of them."""
+    n_classes, y = 20_000, np.array([0, 7, 19_999])
+    probabilities = np.zeros((3, n_classes), np.float32)
+    probabilities[np.arange(3), [0, 8, 19_999]] = 1
+    tracemalloc.start()
+    result = evaluate(probabilities, y, [str(one) for one in range(n_classes)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 2**20
+    assert result.n_classes_present == 3
+    assert result.macro_f1 == pytest.approx(2 / 3)
+    assert [(one.true, one.predicted, one.n_rows) for one in result.confusions] == [("7", "8", 1)]
+
+
 def test_the_dictionary_is_plain_json() -> None:
     probabilities, y = sample(20, 4)
     result = evaluate(probabilities, y, CLASSES)
     back = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert back["accuracy"] == result.accuracy
+    assert result.confusion_matrix is not None
     assert back["confusion_matrix"] == result.confusion_matrix.tolist()
+    assert [one["n_rows"] for one in back["confusions"]] == [
+        one.n_rows for one in result.confusions
+    ]
+    assert len(back["reliability"]) == 15
     assert back["per_class"][1] == {
         "name": "bee",
         "support": result.per_class[1].support,
@@ -116,7 +182,7 @@ def test_the_dictionary_is_plain_json() -> None:
     }
     assert set(back) == {
         "n_rows", "accuracy", "macro_f1", "n_classes_present", "log_loss", "ece",
-        "per_class", "confusion_matrix",
+        "reliability", "per_class", "confusion_matrix", "confusions",
     }  # fmt: skip
 
 
