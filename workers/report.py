@@ -1,27 +1,37 @@
 """The home of the report: what a finished job says, as one JSON document."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import nmtune
 from nmtune import Evaluation, Head, Spectrum
 from nmtune.runtime import Runtime
 from workers.comparison import Score, compare
-from workers.verdict import SpectrumMove, judge
+from workers.correlation import correlate
+from workers.verdict import judge
+from workers.wording import SpectrumMove
 from workers.workdir import Plan
 
-VERSION = 1
+VERSION = 2
 ID_SPLIT = "test"  # held out from the domain that was trained on
 CENTERING = "none"
 SIGNIFICANT_DIGITS = 6  # of a singular value; a plot shows fewer, and there are d of them per split
+
+CALIBRATION = (
+    "Logits are divided by one temperature, the one with the least log loss on training rows that "
+    "the scored head had not seen; the predicted classes do not change."
+)
 
 Spectra: TypeAlias = dict[str, Spectrum]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A finished candidate, its training's history, and by split what it was found to be."""
+    """A finished candidate, its training's history, and by split what it was found to be.
+
+    `temperature` is the one it was calibrated with, `uncalibrated` what it was found to be without.
+    """
 
     head: Head
     train_seconds: float
@@ -29,13 +39,18 @@ class Trained:
     notes: list[str]
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     spectra: Spectra = field(default_factory=dict)
+    uncalibrated: dict[str, Evaluation] = field(default_factory=dict)
+    temperature: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "config": self.head.config.to_dict(),
             "n_parameters": self.head.n_parameters,
             "train_seconds": round(self.train_seconds, 3),
-            "metrics": {split: one.to_dict() for split, one in self.evaluations.items()},
+            "temperature": self.temperature,
+            "metrics": {
+                split: {"split": split, **one.to_dict()} for split, one in self.evaluations.items()
+            },
             "history": self.history,
             "spectra": {split: _measures(one) for split, one in self.spectra.items()},
             "notes": self.notes,
@@ -52,20 +67,25 @@ def compose(
     scores: Mapping[str, Mapping[str, Score]],
     raw: Spectra,
     seconds: float,
+    choice: Mapping[str, Any] | None = None,
+    findings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report of a job whose published head is `trained[method]`.
 
     `scores` is candidate -> split -> score, `raw` the spectra of the embeddings as they came.
+    `choice` is what auto chose, its "reason" a full sentence; `findings`, by name, what else was
+    found about the data. Both are ready for JSON.
     """
     published = trained[method]
     id_split = ID_SPLIT if ID_SPLIT in raw else None
-    comparisons = compare(scores, id_split=id_split)
+    comparisons = compare(scores, method=method, id_split=id_split)
     verdict = judge(
         scores,
         comparisons,
         method=method,
         id_split=id_split,
-        spectra=[_move(id_split, raw, published.spectra)] if id_split else [],
+        spectra=[_move(id_split, raw, published.spectra)] if id_split in published.spectra else [],
+        choice=choice,
     )
     return {
         "version": VERSION,
@@ -82,14 +102,18 @@ def compose(
                 for split, one in published.evaluations.items()
             ],
         },
+        "choice": dict(choice) if choice else None,
         "candidates": {name: one.to_dict() for name, one in trained.items()},
         "spectra": {
             "centering": CENTERING,
             "raw": _full(raw),
             "tuned": _full(published.spectra),
+            "correlation": correlate({name: _found(one) for name, one in trained.items()}),
         },
+        "calibration": _calibration(method, published),
         "comparison": [row.to_dict() for row in comparisons],
         "verdict": verdict.to_dict(),
+        "findings": dict(findings or {}),
         "warnings": plan.dataset_warnings,
         "environment": {
             "nmtune_version": nmtune.__version__,
@@ -100,6 +124,37 @@ def compose(
             "seed": published.head.config.seed,
             "seconds": round(seconds, 3),
         },
+    }
+
+
+def _calibration(name: str, published: Trained) -> dict[str, Any] | None:
+    """The calibration error before and after, by split; None if the head was not calibrated."""
+    if published.temperature is None:
+        return None
+    return {
+        "candidate": name,
+        "temperature": published.temperature,
+        "method": CALIBRATION,
+        "splits": {
+            split: {
+                "n_rows": after.n_rows,
+                "ece_before": before.ece,
+                "ece_after": after.ece,
+                "log_loss_before": before.log_loss,
+                "log_loss_after": after.log_loss,
+                "reliability_before": [asdict(one) for one in before.reliability],
+            }
+            for split, after in published.evaluations.items()
+            if (before := published.uncalibrated.get(split)) is not None
+        },
+    }
+
+
+def _found(one: Trained) -> dict[str, tuple[Evaluation, Spectrum]]:
+    return {
+        split: (evaluation, one.spectra[split])
+        for split, evaluation in one.evaluations.items()
+        if split in one.spectra
     }
 
 

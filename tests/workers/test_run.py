@@ -75,7 +75,7 @@ def test_progress_rises_over_the_whole_job(finished: Workplace, done: Job) -> No
 
 def test_report_has_every_part(finished: Workplace, done: Job) -> None:
     report = finished.report(done)
-    assert (report["version"], report["job_id"], report["method"]) == (1, done.id, "nmtune")
+    assert (report["version"], report["job_id"], report["method"]) == (2, done.id, "nmtune")
     assert report["dataset"]["splits"] == [
         {"name": name, "n_rows": n_rows, "n_classes_present": 3} for name, n_rows in SPLITS.items()
     ]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from workers.comparison import Score, compare
-from workers.verdict import SpectrumMove, Verdict, judge
+from workers.verdict import Verdict, judge
+from workers.wording import SpectrumMove
 
 N_ROWS = 1000
 
@@ -25,7 +26,7 @@ def scores_of(**n_right: Mapping[str, int]) -> dict[str, dict[str, Score]]:
 def verdict_on(scores: dict[str, dict[str, Score]], *, method: str = "nmtune") -> Verdict:
     first = next(iter(scores.values()))
     id_split = "test" if "test" in first else None
-    comparisons = compare(scores, id_split=id_split)
+    comparisons = compare(scores, method=method, id_split=id_split)
     return judge(scores, comparisons, method=method, id_split=id_split)
 
 
@@ -40,45 +41,51 @@ def three(
 def test_nmtune_that_gains_everywhere_is_recommended() -> None:
     verdict = verdict_on(three((800, 600), (800, 600), (850, 680)))
     assert verdict.summary == (
-        "Use NMTune: against the linear probe it gains 5.0 points in domain and gains 8.0 points "
-        "out of domain."
+        "Use NMTune: against the linear probe it gains 5.0 points in domain (95 % interval +3.7 to "
+        "+6.4) and gains 8.0 points out of domain (+6.4 to +9.7)."
     )
     assert (verdict.best_id, verdict.best_ood) == ("nmtune", "nmtune")
 
 
 def test_nmtune_that_gains_out_of_domain_alone_is_recommended() -> None:
     summary = verdict_on(three((800, 600), (800, 600), (800, 680))).summary
-    assert "shows no clear difference in domain and gains 8.0 points out of domain" in summary
-    assert summary.startswith("Use NMTune:")
+    assert summary.startswith("Use NMTune: against the linear probe it shows no clear difference")
+    assert "and gains 8.0 points out of domain" in summary
 
 
 def test_nmtune_that_loses_makes_the_linear_probe_the_verdict() -> None:
     verdict = verdict_on(three((800, 600), (760, 590), (750, 560)))
     assert verdict.summary == (
-        "Use the linear probe: against it, NMTune loses 5.0 points in domain and loses 4.0 points "
-        "out of domain. This job published NMTune; to publish the other, run it again with "
-        '"method": "linear_probe".'
+        "Use the linear probe: against it, NMTune loses 5.0 points in domain (95 % interval -6.4 "
+        "to -3.7) and loses 4.0 points out of domain (-5.3 to -2.8). This job published NMTune; to "
+        'publish the other, run it again with "method": "linear_probe".'
     )
     assert (verdict.best_id, verdict.best_ood) == ("linear_probe", "linear_probe")
 
 
 def test_no_clear_difference_makes_the_simplest_head_the_verdict() -> None:
     verdict = verdict_on(three((800, 600), (801, 600), (800, 599)))
-    assert verdict.summary.startswith(
-        "Use the linear probe: against it, NMTune shows no clear difference, in domain or out of "
-        "it."
+    assert verdict.summary == (
+        "Use the linear probe: against it, NMTune shows no clear difference, in domain (95 % "
+        "interval 0.0 to 0.0) or out of it (-0.3 to 0.0). This job published NMTune, which these "
+        'rows show no worse; to publish the other, run it again with "method": "linear_probe".'
     )
     assert " gains " not in " ".join(verdict.sentences)
     assert " loses " not in " ".join(verdict.sentences)
 
 
-def test_difference_between_one_and_two_standard_errors_is_only_probable() -> None:
-    """3 rows of difference: 3 / sqrt(4) = 1.5 standard errors."""
-    summary = verdict_on(three((800, 600), (800, 600), (803, 600))).summary
+def test_head_that_is_right_where_the_probe_is_says_so() -> None:
+    summary = verdict_on(three((800, 600), (700, 600), (800, 600))).summary
     assert summary.startswith(
-        "Use the linear probe: against it, NMTune probably gains 0.3 points in domain and shows no "
-        "clear difference out of domain, too little for these rows to settle."
+        "Use the linear probe: NMTune is right on exactly the same held-out rows."
     )
+
+
+def test_difference_that_few_rows_make_is_only_probable() -> None:
+    """3 rows of difference to none: McNemar's p is 0.25."""
+    summary = verdict_on(three((800, 600), (800, 600), (803, 600))).summary
+    assert summary.startswith("Use the linear probe: against it, NMTune probably gains 0.3 points")
+    assert "(0.0 to 0.0), too little for these rows to settle." in summary
 
 
 def test_probable_loss_forbids_a_recommendation() -> None:
@@ -89,18 +96,20 @@ def test_probable_loss_forbids_a_recommendation() -> None:
 def test_gain_here_and_loss_there_is_a_trade_and_no_recommendation() -> None:
     verdict = verdict_on(three((800, 600), (750, 600), (750, 680)))
     assert verdict.summary.startswith(
-        "A trade: against the linear probe, NMTune loses 5.0 points in domain and gains 8.0 points "
-        "out of domain."
+        "A trade: against the linear probe, NMTune loses 5.0 points in domain (95 % interval -6.4 "
+        "to -3.7) and gains 8.0 points out of domain (+6.4 to +9.7). Choose by"
     )
     assert (verdict.best_id, verdict.best_ood) == ("linear_probe", "nmtune")
 
 
-def test_mlp_that_does_as_well_leaves_the_choice() -> None:
-    assert verdict_on(three((800, 600), (850, 680), (850, 680))).summary == (
-        "Use NMTune or the matched MLP, both beat the linear probe: NMTune gains 5.0 points in "
-        "domain and gains 8.0 points out of domain against it, and shows no clear difference, in "
-        "domain or out of it against the MLP."
-    )
+def test_mlp_that_does_as_well_is_named_beside_what_was_published() -> None:
+    summary = verdict_on(three((800, 600), (850, 680), (850, 680))).summary
+    assert summary.startswith("Use NMTune: against the linear probe it gains 5.0 points in domain")
+    assert (
+        "The matched MLP also beats the linear probe; between the two, NMTune shows no clear "
+        "difference, in domain"
+    ) in summary
+    assert "run it again" not in summary
 
 
 def test_mlp_that_beats_nmtune_is_recommended_with_what_to_do() -> None:
@@ -115,6 +124,58 @@ def test_nmtune_that_beats_an_mlp_that_pays_too() -> None:
     assert summary.startswith("Use NMTune:")
     assert "The matched MLP also beats the linear probe" in summary
     assert "between the two, NMTune gains 2.0 points in domain" in summary
+
+
+def automatic(**n_right: tuple[int, int]) -> dict[str, dict[str, Score]]:
+    """The candidates of a job of method auto, all as good as the probe but for those given."""
+    names = ("linear_probe", "whitened_probe", "mlp", "nmtune", "mlp_ensemble", "auto")
+    of = dict.fromkeys(names, (800, 600)) | n_right
+    return scores_of(**{name: {"test": id_, "ood/b": ood} for name, (id_, ood) in of.items()})
+
+
+def test_auto_that_gains_is_to_be_used() -> None:
+    verdict = verdict_on(automatic(auto=(830, 650), nmtune=(810, 650)), method="auto")
+    assert verdict.summary == (
+        "Use auto's head: against the linear probe it gains 3.0 points in domain (95 % interval "
+        "+2.0 to +4.1) and gains 5.0 points out of domain (+3.7 to +6.4)."
+    )
+    assert verdict.sentences[0].startswith("Against the linear probe, auto's head gains 3.0")
+    assert verdict.sentences[1].startswith("Against the matched MLP, auto's head gains 3.0")
+
+
+def test_auto_that_gains_nothing_makes_the_linear_probe_the_verdict() -> None:
+    summary = verdict_on(automatic(auto=(801, 600)), method="auto").summary
+    assert summary.startswith("Use the linear probe: against it, auto's head shows no clear")
+    assert "This job published auto's head, which these rows show no worse" in summary
+
+
+def test_simpler_head_that_gains_what_auto_does_not_is_recommended() -> None:
+    summary = verdict_on(automatic(nmtune=(830, 650)), method="auto").summary
+    assert summary.startswith("Use NMTune: against the linear probe it gains 3.0 points in domain")
+    assert summary.endswith(
+        'This job published auto\'s head; to publish the other, run it again with "method": '
+        '"nmtune".'
+    )
+
+
+def test_of_two_that_do_alike_and_are_not_published_the_simpler_is_recommended() -> None:
+    summary = verdict_on(automatic(nmtune=(830, 650), mlp=(830, 650)), method="auto").summary
+    assert summary.startswith("Use the matched MLP:")
+    assert "NMTune also beats the linear probe" in summary
+    assert summary.endswith('"method": "mlp".')
+
+
+def test_candidates_that_cannot_be_published_can_still_be_the_best() -> None:
+    verdict = verdict_on(automatic(whitened_probe=(900, 600), mlp_ensemble=(0, 900)), method="auto")
+    assert (verdict.best_id, verdict.best_ood) == ("whitened_probe", "mlp_ensemble")
+
+
+def test_what_auto_chose_is_told_first() -> None:
+    scores = automatic(auto=(830, 650))
+    comparisons = compare(scores, method="auto", id_split="test")
+    reason = "Auto blended the whitened probe and NMTune: together they did best in 5 folds."
+    verdict = judge(scores, comparisons, method="auto", id_split="test", choice={"reason": reason})
+    assert verdict.sentences[0] == reason
 
 
 def test_linear_probe_alone_has_nothing_to_compare_but_its_figures() -> None:
@@ -143,29 +204,62 @@ def test_without_domains_it_speaks_of_the_test_alone() -> None:
     assert verdict.best_ood is None
 
 
-def test_sentence_gives_both_accuracies_difference_error_and_rows() -> None:
+def test_sentence_gives_accuracies_interval_test_and_rows() -> None:
     sentence = verdict_on(three((800, 600), (800, 600), (850, 680))).sentences[0]
     assert sentence == (
-        "Against the linear probe, NMTune gains 5.0 points in domain (85.0 % against 80.0 %, "
-        "+5.0 ± 0.7 points; test, 1,000 rows) and gains 8.0 points out of domain (68.0 % against "
-        "60.0 %, +8.0 ± 0.9 points; one domain, 1,000 rows)."
+        "Against the linear probe, NMTune gains 5.0 points in domain (test, 1,000 rows: 85.0 % "
+        "against 80.0 %, 95 % interval +3.7 to +6.4 points, McNemar p < 0.001) and gains 8.0 "
+        "points out of domain (one domain, 1,000 rows: 68.0 % against 60.0 %, 95 % interval +6.4 "
+        "to +9.7 points, McNemar p < 0.001)."
     )
 
 
-def test_no_difference_has_no_sign() -> None:
+def test_no_difference_has_no_sign_and_a_chance_of_one() -> None:
     sentence = verdict_on(three((800, 600), (800, 600), (800, 600))).sentences[0]
-    assert ", 0.0 ± 0.1 points; test" in sentence
+    assert "95 % interval 0.0 to 0.0 points, McNemar p = 1.000)" in sentence
+
+
+def test_reach_of_the_intervals_is_told_of_domains_where_there_are_some() -> None:
+    with_domains = verdict_on(three((800, 600), (800, 600), (850, 680))).sentences[-1]
+    assert "of other domains than these they say nothing" in with_domains
+    assert with_domains.endswith("training again with another seed can move it as well.")
 
 
 def test_every_domain_is_named_where_there_are_several() -> None:
     domains = {"ood/books": 600, "ood/dvd": 600}
     scores = scores_of(linear_probe=domains, mlp={"ood/books": 601, "ood/dvd": 650})
-    sentences = verdict_on(scores, method="mlp").sentences
-    assert "mean of 2 domains, 2,000 rows" in sentences[0]
-    assert sentences[1] == (
-        "By domain, the matched MLP against the linear probe: books no clear difference, "
-        "dvd +5.0 ± 0.7."
+    verdict = verdict_on(scores, method="mlp")
+    assert "mean of 2 domains, 2,000 rows: 62.5 % against 60.0 %" in verdict.sentences[0]
+    assert "McNemar" not in verdict.sentences[0]
+    assert verdict.sentences[1] == (
+        "By domain, the matched MLP against the linear probe: books no clear difference (0.0 to "
+        "+0.3), dvd +5.0 (+3.7 to +6.4)."
     )
+    assert "disagree" not in verdict.summary
+
+
+def test_domains_that_disagree_are_named_in_the_summary() -> None:
+    probe = {"test": 800, "ood/art": 600, "ood/books": 600, "ood/dvd": 600}
+    mlp = {"test": 850, "ood/art": 630, "ood/books": 630, "ood/dvd": 560}
+    verdict = verdict_on(scores_of(linear_probe=probe, mlp=mlp), method="mlp")
+    assert verdict.summary.startswith("Use the matched MLP:")
+    assert verdict.summary.endswith(
+        "The domains disagree: the matched MLP gains on art and books and loses on dvd, which the "
+        "mean hides."
+    )
+    assert verdict.sentences[1].startswith("By domain, which disagree,")
+
+
+def test_domains_are_listed_for_the_published_head_and_where_they_disagree() -> None:
+    probe = {"ood/a": 600, "ood/b": 600}
+    scores = scores_of(
+        linear_probe=probe, mlp={"ood/a": 610, "ood/b": 610}, nmtune={"ood/a": 630, "ood/b": 640}
+    )
+    listed = [one for one in verdict_on(scores).sentences if one.startswith("By domain")]
+    assert [one.partition(":")[0] for one in listed] == [
+        "By domain, NMTune against the linear probe",
+        "By domain, NMTune against the matched MLP",
+    ]
 
 
 def test_macro_f1_that_goes_the_other_way_is_pointed_out() -> None:

@@ -1,0 +1,79 @@
+"""The home of the correlation of spectra with accuracy, over the candidates of one job.
+
+The papers say that SVE tracks accuracy in domain and LSVR the loss of it out of domain; here is
+what this job's candidates have to say about that on this job's rows.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nmtune import Evaluation, Spectrum
+from nmtune.statistics import RankCorrelation, rank_correlation
+
+FEWEST_CANDIDATES = 4  # of three, every order occurs by chance too often to say anything
+UNLIKELY = 0.05
+NOT_TESTED_ON = ("train", "validation")  # accuracy there is not what a spectrum could tell of
+
+Found = tuple[Evaluation, Spectrum]
+
+
+def correlate(candidates: Mapping[str, Mapping[str, Found]]) -> dict[str, Any]:
+    """By held-out split, Spearman's correlation of SVE and of LSVR with accuracy; a sentence on it.
+
+    `candidates` is candidate -> split -> evaluation and spectrum. A correlation is None with fewer
+    than four candidates, or where one of the two does not vary.
+    """
+    by_split: dict[str, dict[str, Found]] = {}
+    for name, splits in candidates.items():
+        for split, found in splits.items():
+            if split not in NOT_TESTED_ON:
+                by_split.setdefault(split, {})[name] = found
+    correlations = {split: _on_split(list(found.values())) for split, found in by_split.items()}
+    return {
+        "splits": {
+            split: {
+                "n_candidates": len(by_split[split]),
+                **{measure: _to_dict(one) for measure, one in of_split.items()},
+            }
+            for split, of_split in correlations.items()
+        },
+        "sentence": _sentence(
+            [one for each in correlations.values() for one in each.values() if one],
+            n_candidates=max(map(len, by_split.values()), default=0),
+        ),
+    }
+
+
+def _on_split(found: list[Found]) -> dict[str, RankCorrelation | None]:
+    if len(found) < FEWEST_CANDIDATES:
+        return {"entropy": None, "largest_ratio": None}
+    accuracy = [evaluation.accuracy for evaluation, _ in found]
+    return {
+        "entropy": rank_correlation([one.entropy for _, one in found], accuracy),
+        "largest_ratio": rank_correlation([one.largest_ratio for _, one in found], accuracy),
+    }
+
+
+def _to_dict(one: RankCorrelation | None) -> dict[str, float] | None:
+    return None if one is None else {"rho": one.rho, "p_value": one.p_value}
+
+
+def _sentence(found: list[RankCorrelation], *, n_candidates: int) -> str:
+    if n_candidates < FEWEST_CANDIDATES:
+        return (
+            f"{_counted(n_candidates, 'candidate')} with a spectrum cannot show a correlation with "
+            f"accuracy: it takes {FEWEST_CANDIDATES}."
+        )
+    if not found:
+        return "No correlation: spectra or accuracies do not differ from candidate to candidate."
+    n_unlikely = sum(one.p_value < UNLIKELY for one in found)
+    return (
+        f"Over {n_candidates} candidates, {n_unlikely} of {_counted(len(found), 'correlation')} "
+        "would be rare (below 5 %) if spectrum and accuracy had nothing to do with each other. So "
+        "few candidates, all of one data set, describe this job; they do not make SVE or LSVR a "
+        "forecast of accuracy."
+    )
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
