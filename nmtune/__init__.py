@@ -7,7 +7,9 @@ head = trainer.result().head
 evaluation = evaluate(head.predict_proba(test_x), test_y, classes)
 """
 
-from nmtune.candidates import METHODS, Candidates, resolve
+from nmtune.auto import Choice
+from nmtune.candidates import ANALYSES, METHODS, Candidates, resolve
+from nmtune.class_spectra import ClassSpectra, ClassSpectrum, class_spectra
 from nmtune.config import PRESETS, TuneConfig
 from nmtune.errors import (
     CheckpointError,
@@ -19,6 +21,9 @@ from nmtune.errors import (
 )
 from nmtune.evaluation import ClassMetrics, Evaluation, evaluate
 from nmtune.head import Head
+from nmtune.held_out import HeldOut
+from nmtune.label_errors import LabelErrors, find_label_errors
+from nmtune.learning_curve import LearningPoint, learning_curve
 from nmtune.losses import (
     NMTuneLoss,
     consistency_loss,
@@ -26,6 +31,8 @@ from nmtune.losses import (
     dominant_singular_value_loss,
     nmtune_loss,
 )
+from nmtune.more_labels import LabelOutlook, would_more_labels_help
+from nmtune.near_duplicates import NearDuplicates, find_near_duplicates
 from nmtune.procedure import EpochReport
 from nmtune.spectrum import Spectrum, spectrum
 from nmtune.split import stratified_split
@@ -33,11 +40,15 @@ from nmtune.trainer import Fit, Trainer
 from nmtune.version import __version__
 
 __all__ = [
+    "ANALYSES",
     "METHODS",
     "PRESETS",
     "Candidates",
     "CheckpointError",
+    "Choice",
     "ClassMetrics",
+    "ClassSpectra",
+    "ClassSpectrum",
     "ConfigError",
     "DataError",
     "DivergenceError",
@@ -46,18 +57,28 @@ __all__ = [
     "Fit",
     "Head",
     "HeadFormatError",
+    "HeldOut",
+    "LabelErrors",
+    "LabelOutlook",
+    "LearningPoint",
     "NMTuneError",
     "NMTuneLoss",
+    "NearDuplicates",
     "Spectrum",
     "Trainer",
     "TuneConfig",
     "__version__",
+    "class_spectra",
     "consistency_loss",
     "covariance_loss",
     "dominant_singular_value_loss",
     "evaluate",
+    "find_label_errors",
+    "find_near_duplicates",
+    "learning_curve",
     "nmtune_loss",
     "resolve",
     "spectrum",
     "stratified_split",
+    "would_more_labels_help",
 ]

@@ -4,14 +4,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nmtune.config import Schedule, TuneConfig
+from nmtune.held_out import HeldOut
 from nmtune.losses import NMTuneLoss, nmtune_loss
-from nmtune.network import Network
+from nmtune.network import Network, forward_in_batches
 from nmtune.procedure import LabelledRows, Progress, score
+from nmtune.random_numbers import generator
 from nmtune.tensor_file import check_layout, prefixed, sections
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -27,15 +29,16 @@ class AdamwFit:
         *,
         config: TuneConfig,
         validation: LabelledRows | None,
+        groups: NDArray[Any] | None = None,  # noqa: ARG002  # it divides no rows
     ) -> None:
         self.network = network
-        self.n_epochs = config.epochs
         self._rows = rows
         self._config = config
         self._validation = validation
         self._batches = batch_bounds(
             len(rows), config.batch_size, smallest=max(2, config.k, config.batch_size // 4)
         )
+        self.n_epochs = config.n_epochs(len(self._batches))
         self._optimiser = torch.optim.AdamW(
             network.parameters(),
             lr=config.learning_rate,
@@ -79,6 +82,7 @@ class AdamwFit:
             w_dominant=config.w_dominant,
             k=config.k,
             mean_over_dimensions=config.consistency_mean_over_dimensions,
+            weight=batch.weight,
         )
         self._optimiser.zero_grad()
         torch.autograd.backward(loss.total)
@@ -88,6 +92,11 @@ class AdamwFit:
     def notes(self) -> list[str]:
         config, (n_rows, n_columns) = self._config, self._rows.x.shape
         notes = []
+        if self.n_epochs < config.epochs:
+            notes.append(
+                f"{self.n_epochs} of {config.epochs} epochs were made: more would take over "
+                f"max_steps ({config.max_steps:,}) steps."
+            )
         if n_rows < config.batch_size:
             notes.append(
                 f"The {n_rows} training rows make one batch, smaller than batch_size "
@@ -100,6 +109,16 @@ class AdamwFit:
                 "constant."
             )
         return notes
+
+    def held_out(self) -> HeldOut | None:
+        """What it says of the validation rows; of the training rows it has learnt from all."""
+        if self._validation is None:
+            return None
+        self.network.eval()
+        with torch.no_grad():
+            _, logits = forward_in_batches(self.network, self._validation.x)
+        y = self._validation.y
+        return HeldOut(logits=logits.cpu().numpy(), y=y.cpu().numpy(), n_train_rows=0)
 
     def settings(self) -> dict[str, Any]:
         return {}
@@ -144,12 +163,6 @@ def batch_bounds(n_rows: int, batch_size: int, *, smallest: int) -> list[tuple[i
 def epoch_order(n_rows: int, *, seed: int, epoch: int) -> Tensor:
     """The order of the rows in an epoch (1-based); any epoch's is known without the others'."""
     return torch.randperm(n_rows, generator=generator(seed, epoch))
-
-
-def generator(seed: int, stream: int) -> torch.Generator:
-    """Independent random numbers for each stream of a seed (0: initial weights, n: epoch n)."""
-    (mixed,) = np.random.SeedSequence((seed, stream)).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(mixed))
 
 
 def remaining(schedule: Schedule, passed: float) -> float:

@@ -8,17 +8,26 @@ from typing import Any, Literal, Self
 from nmtune.errors import ConfigError
 from nmtune.rules import Flag, Number, OneOf, Rule, Whole
 
-Transform = Literal["none", "mlp", "residual_mlp"]
+Transform = Literal["none", "mlp", "residual_mlp", "whiten", "hidden"]
 ScalingKind = Literal["none", "rms", "standardise"]
 Optimiser = Literal["adamw", "lbfgs"]
 Schedule = Literal["cosine", "linear", "constant"]
+Loss = Literal["cross_entropy", "gce"]
 
 WEIGHTS = ("w_consistency", "w_covariance", "w_dominant")
 """The weights of the three regularisers; all zero makes the matched plain head."""
 
 RULES: dict[str, Rule] = {
-    "preset": OneOf("paper", "reference", "linear_probe", "mlp"),
-    "transform": OneOf("none", "mlp", "residual_mlp"),
+    "preset": OneOf(
+        "paper",
+        "reference",
+        "linear_probe",
+        "mlp",
+        "whitened_probe",
+        "mlp_ensemble",
+        "robust_probe",
+    ),
+    "transform": OneOf("none", "mlp", "residual_mlp", "whiten", "hidden"),
     "hidden_multiplier": Whole(1, 16),
     "scaling": OneOf("none", "rms", "standardise"),
     "w_consistency": Number(0, 1e6),
@@ -26,13 +35,22 @@ RULES: dict[str, Rule] = {
     "w_dominant": Number(0, 1e6),
     "k": Whole(1, 1024),
     "consistency_mean_over_dimensions": Flag(),
+    "loss": OneOf("cross_entropy", "gce"),
     "optimiser": OneOf("adamw", "lbfgs"),
     "learning_rate": Number(1e-8, 10),
     "weight_decay": Number(0, 10),
     "batch_size": Whole(2, 65536),
     "epochs": Whole(1, 10_000),
+    "max_steps": Whole(1, 10**9, optional=True),
     "schedule": OneOf("cosine", "linear", "constant"),
     "l2": Number(1e-8, 1e8, optional=True),
+    "shrinkage": Number(1e-6, 1e6),
+    "n_folds": Whole(2, 20),
+    "n_bags": Whole(1, 20),
+    "hidden_width": Whole(1, 4096),
+    "input_dropout": Number(0, 0.95),
+    "hidden_dropout": Number(0, 0.95),
+    "patience": Whole(1, 10_000),
     "seed": Whole(0, 2**32 - 1),
 }
 """What each field of TuneConfig may be."""
@@ -50,7 +68,9 @@ class TuneConfig:
         transform: the map from embeddings F (n, d) to tuned embeddings Z (n, d). `mlp` is
             Linear(d, m d) - ReLU - Linear(m d, d); `residual_mlp` is
             F + scale * [Linear - BatchNorm - ReLU - Linear] with a learnt scale (d,);
-            `none` is Z = F.
+            `none` is Z = F; `whiten` is the linear map under which the training rows' covariance
+            within a class becomes the identity (see whitening); `hidden` is ReLU(Linear(d, m)),
+            the hidden layers of an ensemble of small MLPs side by side (see ensemble_fit).
         hidden_multiplier: m, the hidden width over d.
         scaling: what embeddings pass before the transform: `none`; `rms`, divided by one
             factor that brings their root-mean-square entry to 1; `standardise`, each column to
@@ -58,16 +78,28 @@ class TuneConfig:
         w_consistency, w_covariance, w_dominant: weights of the regularisers (see losses).
         k: how many leading singular values the dominant term rewards.
         consistency_mean_over_dimensions: divide the consistency term by d too.
+        loss: `cross_entropy`, or `gce`: the generalised cross-entropy (1 - p_y^q) / q with
+            q = 0.7 (Zhang & Sabuncu 2018, arXiv 1805.07836), which a wrong label pulls on less.
+            For optimiser `lbfgs`.
         optimiser: `adamw` trains by mini-batches; `lbfgs` solves the linear probe's convex
             objective on all rows at once, needs a scaling, and reads of the fields below only
             l2 and seed.
         learning_rate, weight_decay: AdamW's.
         batch_size: rows in a mini-batch. The regularisers depend on it: part of the objective.
-        epochs: passes over the training rows.
+        epochs: passes over the training rows, of an ensemble at most so many.
+        max_steps: the most gradient steps: fewer epochs are made where they would take more. None:
+            no bound.
         schedule: the learning rate's way from its full value to 0, step by step.
         l2: the linear probe's penalty: sum of cross-entropies + l2 / 2 * ||W||^2, so that
             l2 = 1 / C of scikit-learn's LogisticRegression (for two classes 2 / C, as it then
-            keeps one weight vector, not two). None: chosen on held-out rows.
+            keeps one weight vector, not two). None: chosen by cross-validation.
+        shrinkage: of `whiten`: how much is added to the covariance's diagonal, in units of the
+            diagonal's mean.
+        n_folds: folds of the cross-validation that chooses l2, and stops an ensemble's members.
+        n_bags, hidden_width, input_dropout, hidden_dropout, patience: of transform `hidden`:
+            divisions into folds (members are n_bags * n_folds), hidden units of each member,
+            shares of inputs and hidden units left out at random while training, and epochs
+            without a better loss on its held-out fold after which a member stops.
         seed: of the initial weights, the order of rows and the held-out rows.
     """
 
@@ -80,13 +112,22 @@ class TuneConfig:
     w_dominant: float = 0.01
     k: int = 1
     consistency_mean_over_dimensions: bool = False
+    loss: Loss = "cross_entropy"
     optimiser: Optimiser = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     batch_size: int = 64
     epochs: int = 30
+    max_steps: int | None = None
     schedule: Schedule = "cosine"
     l2: float | None = None
+    shrinkage: float = 3.0
+    n_folds: int = 5
+    n_bags: int = 2
+    hidden_width: int = 128
+    input_dropout: float = 0.3
+    hidden_dropout: float = 0.5
+    patience: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -99,26 +140,53 @@ class TuneConfig:
         self._check_together()
 
     def _check_together(self) -> None:
-        if self.transform == "none":
+        if self.is_convex:
+            self._check_convex()
+        elif self.loss == "gce":
+            raise _wrong("loss", "'gce' is for optimiser 'lbfgs'")
+        if self.transform not in ("mlp", "residual_mlp"):
             for name in WEIGHTS:
                 if getattr(self, name):
                     raise _wrong(
-                        name, "must be 0 with transform 'none', which leaves nothing to regularise"
+                        name,
+                        f"must be 0 with transform {self.transform!r}: the terms are for 'mlp' and "
+                        "'residual_mlp'",
                     )
-        elif self.optimiser == "lbfgs":
+        if self.transform == "whiten" and not self.is_convex:
+            raise _wrong("optimiser", "must be 'lbfgs' with transform 'whiten'")
+        if self.l2 is not None and not self.is_convex:
+            raise _wrong("l2", "is for optimiser 'lbfgs': with 'adamw' set weight_decay")
+        if self.k > self.batch_size:
+            raise _wrong("k", f"must be at most batch_size ({self.batch_size}), got {self.k}")
+
+    def _check_convex(self) -> None:
+        if self.transform not in ("none", "whiten"):
             raise _wrong(
-                "optimiser", "'lbfgs' fits the linear probe only: use 'adamw', or transform 'none'"
+                "optimiser",
+                "'lbfgs' fits the linear probes only: use 'adamw', or transform 'none' or 'whiten'",
             )
-        if self.optimiser == "lbfgs" and self.scaling == "none":
+        if self.transform == "none" and self.scaling == "none":
             raise _wrong(
                 "scaling",
                 "must be 'standardise' or 'rms' with optimiser 'lbfgs', whose penalty weighs "
                 "columns by their size",
             )
-        if self.l2 is not None and self.optimiser != "lbfgs":
-            raise _wrong("l2", "is for optimiser 'lbfgs': with 'adamw' set weight_decay")
-        if self.k > self.batch_size:
-            raise _wrong("k", f"must be at most batch_size ({self.batch_size}), got {self.k}")
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether it is solved on all rows at once (the linear probes), not by mini-batches."""
+        return self.optimiser == "lbfgs"
+
+    @property
+    def n_members(self) -> int:
+        """How many nets the trained network holds side by side."""
+        return self.n_bags * self.n_folds if self.transform == "hidden" else 1
+
+    def n_epochs(self, n_steps: int) -> int:
+        """The epochs that are made where one takes n_steps steps; at least 1."""
+        if self.max_steps is None:
+            return self.epochs
+        return max(1, min(self.epochs, self.max_steps // n_steps))
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> Self:
@@ -164,6 +232,19 @@ def _wrong(field: str, what: str) -> ConfigError:
 
 _NO_WEIGHTS: dict[str, Any] = dict.fromkeys(WEIGHTS, 0.0)
 
+_PROBE: dict[str, Any] = {"transform": "none", "optimiser": "lbfgs", **_NO_WEIGHTS}
+_WHITENED: dict[str, Any] = {**_PROBE, "transform": "whiten", "scaling": "rms"}
+_ENSEMBLE: dict[str, Any] = {
+    "transform": "hidden",
+    "scaling": "standardise",
+    "learning_rate": 2e-3,
+    "weight_decay": 0.01,
+    "batch_size": 128,
+    "epochs": 60,
+    "schedule": "constant",
+    **_NO_WEIGHTS,
+}
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {"preset": "paper"},
     "reference": {
@@ -175,17 +256,16 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "k": 5,
         "consistency_mean_over_dimensions": True,
     },
-    "linear_probe": {
-        "preset": "linear_probe",
-        "transform": "none",
-        "scaling": "standardise",
-        "optimiser": "lbfgs",
-        **_NO_WEIGHTS,
-    },
     "mlp": {"preset": "mlp", **_NO_WEIGHTS},
+    "linear_probe": {"preset": "linear_probe", "scaling": "standardise", **_PROBE},
+    "whitened_probe": {"preset": "whitened_probe", **_WHITENED},
+    "mlp_ensemble": {"preset": "mlp_ensemble", **_ENSEMBLE},
+    "robust_probe": {**_PROBE, "preset": "robust_probe", "scaling": "standardise", "loss": "gce"},
 }
 """What each preset changes of the defaults.
 
-`paper` is arXiv 2309.17002's method, `reference` what its authors' code runs, `linear_probe` an
-L2-tuned logistic regression on standardised embeddings, `mlp` the paper's head without its terms.
+`paper` is arXiv 2309.17002's method, `reference` what its authors' code runs, `mlp` the paper's
+head without its terms, `linear_probe` an L2-tuned logistic regression on standardised embeddings,
+`whitened_probe` the same on within-class whitened ones, `mlp_ensemble` small early-stopped MLPs
+averaged, `robust_probe` a linear probe for training labels of which many are wrong.
 """

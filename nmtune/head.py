@@ -1,7 +1,8 @@
 """The home of Head: what is trained, versioned and served."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,33 +19,63 @@ from nmtune.tensor_file import check_layout, pack, prefixed, sections, unpack
 from nmtune.version import __version__
 
 _KIND = "nmtune-head"
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _MAX_COLUMNS = 1 << 20
+_MAX_MEMBERS = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Member:
+    """One trained network of a head, the scaling before it, and how much its logits count."""
+
+    network: Network
+    scaling: Scaling
+    config: TuneConfig
+    weight: float = 1.0
 
 
 class Head:
     """Scaling + transform + classifier + temperature: embeddings in, probabilities out.
 
-    Made by a Trainer or by `from_bytes`; it never changes after, so threads may share it. It
-    computes on the CPU. A row's result does not depend on the other rows of its batch, except
-    for rounding in the last bits.
+    Made by a Trainer, by `blend` or by `from_bytes`; it never changes after, so threads may share
+    it. It computes on the CPU. A row's result does not depend on the other rows of its batch,
+    except for rounding in the last bits.
+
+    A head has one member, or several that were blended: its logits are then the weighted sum of
+    theirs (so its probabilities are a weighted geometric mean), its tuned embeddings theirs side
+    by side.
     """
 
     def __init__(
-        self,
-        network: Network,
-        scaling: Scaling,
-        *,
-        classes: tuple[str, ...],
-        config: TuneConfig,
-        temperature: float = 1.0,
+        self, members: Sequence[Member], *, classes: tuple[str, ...], temperature: float = 1.0
     ) -> None:
-        """Take ownership of `network`, which from now on only predicts."""
-        self._network = network.to("cpu").eval().requires_grad_(False)
-        self._scaling = scaling
+        """Take ownership of the members' networks, which from now on only predict."""
+        self._members = tuple(members)
         self._classes = classes
-        self._config = config
         self._temperature = temperature
+        for member in self._members:
+            member.network.to("cpu").eval().requires_grad_(False)
+
+    @classmethod
+    def blend(cls, heads: Sequence["Head"], weights: Sequence[float]) -> "Head":
+        """The head whose logits are the weighted sum of calibrated logits of `heads`.
+
+        DataError where the heads do not have the same classes and width.
+        """
+        first = heads[0]
+        for head in heads:
+            if (head.classes, head.n_columns) != (first.classes, first.n_columns):
+                raise DataError("heads to blend must have the same classes and width")
+        members = [
+            replace(member, weight=member.weight * weight / head.temperature)
+            for head, weight in zip(heads, weights, strict=True)
+            for member in head._members
+        ]
+        return cls(members, classes=first.classes)
+
+    def calibrated(self, temperature: float) -> "Head":
+        """The same head with another temperature; it shares the networks."""
+        return Head(self._members, classes=self._classes, temperature=temperature)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -54,17 +85,32 @@ class Head:
     @property
     def n_columns(self) -> int:
         """d, the width of an embedding."""
-        return self._network.classifier.in_features
+        return self._members[0].network.n_columns
+
+    @property
+    def n_tuned_columns(self) -> int:
+        """m, the width of a tuned embedding: d, unless the head is an ensemble or a blend."""
+        return sum(member.network.classifier.in_features for member in self._members)
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers were trained (without scaling and BatchNorm's running statistics)."""
-        return sum(parameter.numel() for parameter in self._network.parameters())
+        """How many numbers were fitted (without scaling and BatchNorm's running statistics)."""
+        return sum(
+            parameter.numel()
+            for member in self._members
+            for parameter in member.network.parameters()
+        )
+
+    @property
+    def configs(self) -> tuple[TuneConfig, ...]:
+        """The config of each member; a linear probe's holds the l2 that was chosen."""
+        return tuple(member.config for member in self._members)
 
     @property
     def config(self) -> TuneConfig:
-        """The config it was trained with; a linear probe's holds the l2 that was chosen."""
-        return self._config
+        """The config of the only member; ValueError for a blend, which has `configs`."""
+        (config,) = self.configs
+        return config
 
     @property
     def temperature(self) -> float:
@@ -87,14 +133,30 @@ class Head:
         return [self._classes[index] for index in self.predict_proba(x).argmax(axis=1)]
 
     def transform(self, x: ArrayLike) -> NDArray[np.float32]:
-        """Tuned embeddings Z (n, d) of embeddings x (n, d); raises as predict_proba."""
+        """Tuned embeddings Z (n, m) of embeddings x (n, d); raises as predict_proba."""
         z, _ = self._forward(x)
         return z.numpy()
 
+    def logits(self, x: ArrayLike) -> NDArray[np.float32]:
+        """Logits (n, c), not yet divided by the temperature; raises as predict_proba."""
+        _, logits = self._forward(x)
+        return logits.numpy()
+
     def _forward(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
-        rows = as_rows(x, n_columns=self.n_columns)
+        rows = _tensor(as_rows(x, n_columns=self.n_columns))
         with torch.inference_mode():
-            z, logits = forward_in_batches(self._network, self._scaling.apply(_tensor(rows)))
+            parts = [
+                forward_in_batches(member.network, member.scaling.apply(rows))
+                for member in self._members
+            ]
+            z, logits = parts[0]
+            if len(parts) > 1 or self._members[0].weight != 1:
+                weights = [member.weight for member in self._members]
+                logits = sum(
+                    (weight * part for weight, (_, part) in zip(weights, parts, strict=True)),
+                    start=torch.zeros_like(logits),
+                )
+                z = torch.cat([part for part, _ in parts], dim=1)
             if not bool(logits.isfinite().all()):
                 _refuse_overflow(logits)
         return z, logits
@@ -108,13 +170,17 @@ class Head:
             "classes": self._classes,
             "n_columns": self.n_columns,
             "temperature": self._temperature,
-            "config": self._config.to_dict(),
+            "members": [
+                {"config": member.config.to_dict(), "weight": member.weight}
+                for member in self._members
+            ],
         }
-        return pack(
-            document,
-            prefixed("network", self._network.state_dict())
-            | prefixed("scaling", self._scaling.tensors()),
-        )
+        tensors: dict[str, Tensor] = {}
+        for index, member in enumerate(self._members):
+            parts = prefixed("network", member.network.state_dict())
+            parts |= prefixed("scaling", member.scaling.tensors())
+            tensors |= prefixed(str(index), parts)
+        return pack(document, tensors)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -132,23 +198,43 @@ class Head:
 
     @classmethod
     def _from_parts(cls, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        config = TuneConfig.from_dict(document["config"])
         classes = as_classes(document["classes"])
         n_columns, temperature = document["n_columns"], document["temperature"]
         if type(n_columns) is not int or not 1 <= n_columns <= _MAX_COLUMNS:
             raise ValueError(f"n_columns must be a whole number from 1 to {_MAX_COLUMNS}")
         if type(temperature) is not float or not 0 < temperature < math.inf:
             raise ValueError("temperature must be a positive number")
-        of_network, of_scaling = sections(tensors, "network", "scaling")
-        # The network has shapes but no storage until the tensors are found to fit it.
-        network = Network(config, n_columns=n_columns, n_classes=len(classes))
-        check_layout(of_network, network.state_dict())
-        for name, tensor in of_network.items():
-            if name.endswith("running_var") and bool((tensor < 0).any()):
-                raise ValueError(f"tensor {name} is a variance and must not be negative")
-        network.load_state_dict(of_network, assign=True)
-        scaling = Scaling.from_tensors(config.scaling, of_scaling, n_columns=n_columns)
-        return cls(network, scaling, classes=classes, config=config, temperature=temperature)
+        described = document["members"]
+        if not 1 <= len(described) <= _MAX_MEMBERS:
+            raise ValueError(f"a head has 1 to {_MAX_MEMBERS} members, got {len(described)}")
+        by_member = sections(tensors, *map(str, range(len(described))))
+        members = [
+            _member(one, of_member, n_columns=n_columns, n_classes=len(classes))
+            for one, of_member in zip(described, by_member, strict=True)
+        ]
+        return cls(members, classes=classes, temperature=temperature)
+
+
+def _member(
+    described: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    *,
+    n_columns: int,
+    n_classes: int,
+) -> Member:
+    config, weight = TuneConfig.from_dict(described["config"]), described["weight"]
+    if type(weight) is not float or not math.isfinite(weight):
+        raise ValueError("a member's weight must be a finite number")
+    of_network, of_scaling = sections(tensors, "network", "scaling")
+    # The network has shapes but no storage until the tensors are found to fit it.
+    network = Network(config, n_columns=n_columns, n_classes=n_classes)
+    check_layout(of_network, network.state_dict())
+    for name, tensor in of_network.items():
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise ValueError(f"tensor {name} is a variance and must not be negative")
+    network.load_state_dict(of_network, assign=True)
+    scaling = Scaling.from_tensors(config.scaling, of_scaling, n_columns=n_columns)
+    return Member(network=network, scaling=scaling, config=config, weight=weight)
 
 
 def _tensor(rows: NDArray[np.float32]) -> Tensor:

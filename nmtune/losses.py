@@ -98,16 +98,21 @@ def nmtune_loss(
     w_dominant: float,
     k: int = 1,
     mean_over_dimensions: bool = False,
+    weight: Tensor | None = None,
 ) -> NMTuneLoss:
     """The NMTune objective: CE + w_consistency * L_MSE + w_covariance * L_COV + w_dominant * L_SVD.
 
     logits: (b, c); y: (b,) class indices; z: (b, d) tuned and f: (b, d) frozen embeddings.
+    weight: (b,) how much each row's cross-entropy counts, None where all count 1.
     A weight of 0 leaves its term out (see NMTuneLoss). Raises DataError where z or f has the
     wrong shape, ConfigError for k.
     """
     _check(z)
     _check_k(k)
-    cross_entropy = functional.cross_entropy(logits, y)
+    if weight is None:
+        cross_entropy = functional.cross_entropy(logits, y)
+    else:
+        cross_entropy = (functional.cross_entropy(logits, y, reduction="none") * weight).mean()
     consistency = covariance = dominant = torch.zeros_like(cross_entropy, requires_grad=False)
     if w_consistency != 0:
         consistency = consistency_loss(z, f, mean_over_dimensions=mean_over_dimensions)

@@ -12,13 +12,17 @@ _ROWS_AT_A_TIME = 1024
 
 
 class Network(nn.Module):
-    """F (b, d) -> Z = transform(F) (b, d) and logits = Z W^T + bias (b, c)."""
+    """F (b, d) -> Z = transform(F) (b, m) and logits = Z W^T + bias (b, c).
+
+    m is d, but for transform `hidden`: there it is the hidden units of all members.
+    """
 
     def __init__(self, config: TuneConfig, *, n_columns: int, n_classes: int) -> None:
         """The network without storage (on the meta device): see `initialised`."""
         super().__init__()
-        self.transform = _transform(config, n_columns)
-        self.classifier = nn.Linear(n_columns, n_classes, device="meta")
+        self.n_columns = n_columns
+        self.transform, n_tuned = _transform(config, n_columns)
+        self.classifier = nn.Linear(n_tuned, n_classes, device="meta")
 
     def forward(self, f: Tensor) -> tuple[Tensor, Tensor]:
         z = self.transform(f)
@@ -64,15 +68,22 @@ class _ScaledResidual(nn.Module):
         return f + self.scale * change
 
 
-def _transform(config: TuneConfig, d: int) -> nn.Module:
+def _transform(config: TuneConfig, d: int) -> tuple[nn.Module, int]:
+    """The module and how many columns it gives."""
     if config.transform == "none":
-        return nn.Identity()
+        return nn.Identity(), d
+    if config.transform == "whiten":
+        # Fitted, not trained: the training sets its weights once (see whitening).
+        return nn.Linear(d, d, device="meta").requires_grad_(False), d
+    if config.transform == "hidden":
+        n_tuned = config.n_members * config.hidden_width
+        return nn.Sequential(nn.Linear(d, n_tuned, device="meta"), nn.ReLU()), n_tuned
     hidden = config.hidden_multiplier * d
     into, back = nn.Linear(d, hidden, device="meta"), nn.Linear(hidden, d, device="meta")
     if config.transform == "mlp":
-        return nn.Sequential(into, nn.ReLU(), back)
+        return nn.Sequential(into, nn.ReLU(), back), d
     normalise = nn.BatchNorm1d(hidden, device="meta")
-    return _ScaledResidual(nn.Sequential(into, normalise, nn.ReLU(), back), d)
+    return _ScaledResidual(nn.Sequential(into, normalise, nn.ReLU(), back), d), d
 
 
 def forward_in_batches(network: Network, f: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,15 +9,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nmtune.held_out import HeldOut
 from nmtune.network import Network, forward_in_batches
 
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Scaled embeddings x (n, d) float32 and class indices y (n,) int64, on the device."""
+    """Scaled embeddings x (n, d) float32 and class indices y (n,) int64, on the device.
+
+    weight: how much each row counts, (n,) float32 of mean 1; None where all count alike.
+    """
 
     x: Tensor
     y: Tensor
+    weight: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -25,7 +30,8 @@ class LabelledRows:
     def take(self, indices: Tensor) -> "LabelledRows":
         """A copy of some rows."""
         at = indices.to(self.y.device)
-        return LabelledRows(self.x[at], self.y[at])
+        weight = None if self.weight is None else self.weight[at]
+        return LabelledRows(self.x[at], self.y[at], weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +49,18 @@ class EpochReport:
     """What one epoch did.
 
     Attributes:
-        epoch, n_epochs: its number, from 1, of how many. An epoch of the linear probe is one
-            solution: one for each penalty tried, and the last on all training rows.
+        epoch, n_epochs: its number, from 1, of how many. An epoch of a linear probe is one fold
+            of the cross-validation that chooses l2, the last one the solution on all training
+            rows. An ensemble may stop early: n_epochs is then less at the end than before.
         losses: means over the epoch's rows. With AdamW `total`, `cross_entropy`,
             `consistency`, `covariance`, `dominant` (unweighted; 0 where the weight is 0), each
-            batch taken before its step; for the linear probe `total`, `cross_entropy`,
-            `l2_penalty` at the solution.
-        learning_rate: at the epoch's last step; None for the linear probe.
-        l2: the linear probe's penalty in this epoch, else None.
+            batch taken before its step; for a linear probe `total`, `cross_entropy`,
+            `l2_penalty` at the solution; for an ensemble `total` and `cross_entropy`, means over
+            its members.
+        learning_rate: at the epoch's last step; None for a linear probe.
+        l2: the penalty that did best on a linear probe's fold, or that was chosen; else None.
         validation: `loss` (mean cross-entropy), `loss_standard_error` and `accuracy` on the
-            validation rows, or on the rows the linear probe held out; None where there are none.
+            validation rows, or on the rows that were held out; None where there are none.
         seconds: how long the epoch took.
     """
 
@@ -84,6 +92,9 @@ class Procedure(Protocol):
     def notes(self) -> list[str]:
         """What the user should know of the training, once it is done."""
 
+    def held_out(self) -> HeldOut | None:
+        """What it said of rows it had not learnt from, once it is done; None if there are none."""
+
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """All that the next epoch depends on, as JSON and tensors."""
 
@@ -92,17 +103,22 @@ class Procedure(Protocol):
 
 
 def score(network: Network, rows: LabelledRows) -> dict[str, float]:
-    """How the network does on rows, in eval mode.
+    """How the network does on rows, in eval mode (see `score_logits`)."""
+    network.eval()
+    with torch.no_grad():
+        _, logits = forward_in_batches(network, rows.x)
+    return score_logits(logits, rows.y)
+
+
+def score_logits(logits: Tensor, y: Tensor) -> dict[str, float]:
+    """How logits (n, c) fit the labels y (n,).
 
     `loss` is the mean cross-entropy in nats, `loss_standard_error` how far chance may have moved
     it (deviation over rows / sqrt(n)), `accuracy` the share of rows it gets right.
     """
-    network.eval()
-    with torch.no_grad():
-        _, logits = forward_in_batches(network, rows.x)
-        losses = functional.cross_entropy(logits.double(), rows.y, reduction="none")
-        error = losses.std(correction=0) / math.sqrt(len(rows))
-        accuracy = (logits.argmax(dim=1) == rows.y).double().mean()
+    losses = functional.cross_entropy(logits.double(), y, reduction="none")
+    error = losses.std(correction=0) / math.sqrt(len(y))
+    accuracy = (logits.argmax(dim=1) == y).double().mean()
     return {
         "loss": losses.mean().item(),
         "loss_standard_error": error.item(),

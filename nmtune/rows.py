@@ -69,6 +69,31 @@ def as_labels(
     return labels.astype(np.int64)
 
 
+def as_weights(
+    weight: ArrayLike, *, n_rows: int, field: str = "sample_weight"
+) -> NDArray[np.float64]:
+    """The weights as float64 (n_rows,), finite, none negative, not all 0; DataError if not."""
+    try:
+        weights = np.asarray(weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{field} must be numbers", field=field) from None
+    if weights.shape != (n_rows,):
+        raise DataError(
+            f"{field} must be one per row, of shape ({n_rows},), got {weights.shape}", field=field
+        )
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"{field} must be finite and not negative, got {weights[row]} in row {row}",
+            field=field,
+            row=row,
+        )
+    if not weights.any():
+        raise DataError(f"{field} must not be 0 for every row", field=field)
+    return weights
+
+
 def as_classes(classes: Any) -> tuple[str, ...]:
     """The class names as a tuple of at least two different strings, none empty."""
     names = () if isinstance(classes, str) else tuple(classes)

@@ -46,11 +46,15 @@ class Whole:
 
     low: int
     high: int
+    optional: bool = False
 
     def __str__(self) -> str:
-        return f"a whole number from {self.low} to {self.high}"
+        words = f"a whole number from {self.low} to {self.high}"
+        return f"{words}, or nothing" if self.optional else words
 
-    def accept(self, value: object) -> int:
+    def accept(self, value: object) -> int | None:
+        if value is None and self.optional:
+            return None
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise _refusal(self, value)
         if not self.low <= value <= self.high:

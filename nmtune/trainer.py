@@ -1,7 +1,6 @@
 """The home of Trainer: iterate it to train a head on frozen embeddings."""
 
 import copy
-import hashlib
 import math
 import time
 from collections.abc import Sequence
@@ -11,20 +10,25 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from nmtune.adamw_fit import AdamwFit, generator
+from nmtune.adamw_fit import AdamwFit
+from nmtune.calibration import calibrate
 from nmtune.checkpoint import Checkpoint
 from nmtune.config import TuneConfig
-from nmtune.errors import CheckpointError, DataError, DivergenceError
-from nmtune.head import Head
-from nmtune.lbfgs_fit import LbfgsFit
+from nmtune.ensemble_fit import EnsembleFit
+from nmtune.errors import CheckpointError, DivergenceError
+from nmtune.head import Head, Member
+from nmtune.held_out import HeldOut
 from nmtune.network import Network
-from nmtune.procedure import EpochReport, LabelledRows, Procedure
-from nmtune.rows import as_classes, as_labels, load_rows
+from nmtune.probe_fit import ProbeFit
+from nmtune.procedure import EpochReport, Procedure
+from nmtune.random_numbers import generator
+from nmtune.rows import as_classes
 from nmtune.scaling import Scaling
+from nmtune.training_data import TrainingData, notes_on_classes
 
-_MAX_NAMED = 5
+_NEVER = -1e4
+"""A logit that no other falls below: its probability is 0 in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +40,15 @@ class Fit:
         history: every epoch's report, those before a checkpoint too.
         seconds: of training, all epochs together.
         notes: what the user should know of how it went, in full sentences.
+        held_out: what was said of rows that were not learnt from, the temperature left out; None
+            where no rows were held out.
     """
 
     head: Head
     history: tuple[EpochReport, ...]
     seconds: float
     notes: tuple[str, ...]
+    held_out: HeldOut | None = None
 
 
 class Trainer:
@@ -60,6 +67,8 @@ class Trainer:
         classes: Sequence[str],
         config: TuneConfig,
         validation: tuple[ArrayLike, ArrayLike] | None = None,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         device: str = "cpu",
         checkpoint: bytes | None = None,
     ) -> None:
@@ -71,6 +80,9 @@ class Trainer:
             classes: the name of each index.
             config: how to train.
             validation: rows (x, y) to score after each epoch, never trained on.
+            groups: (n,) which domain, or other group, each row is from: cross-validation then
+                holds out whole groups.
+            sample_weight: (n,) how much each row counts, not negative; only ratios matter.
             device: where to train, as torch names it.
             checkpoint: what `checkpoint()` gave on the same rows, classes and config.
 
@@ -81,12 +93,13 @@ class Trainer:
         self._config = config
         self._classes = as_classes(classes)
         n_classes = len(self._classes)
-        train = _load(x, y, n_classes=n_classes)
+        train = TrainingData.load(x, y, n_classes=n_classes, weight=sample_weight, groups=groups)
         held_out = None
         if validation is not None:
-            held_out = _load(*validation, n_classes=n_classes, prefix="validation.")
-            _check_width(held_out, train)
-        self._notes = _notes_on_classes(train.labels, self._classes)
+            held_out = TrainingData.load(*validation, n_classes=n_classes, prefix="validation.")
+            held_out.check_width(train)
+        self._notes = notes_on_classes(train, self._classes)
+        self._absent = train.absent_classes(n_classes)
         self._identity: dict[str, Any] = {
             "config": config.to_dict(),
             "classes": list(self._classes),
@@ -102,12 +115,12 @@ class Trainer:
         network = Network.initialised(
             config, n_columns=n_columns, n_classes=n_classes, generator=generator(config.seed, 0)
         )
-        procedure: type[AdamwFit | LbfgsFit] = AdamwFit if config.optimiser == "adamw" else LbfgsFit
-        self._procedure: Procedure = procedure(
+        self._procedure: Procedure = _procedure(config)(
             network.to(device),
             train.scaled(self._scaling, device),
             config=config,
             validation=held_out.scaled(self._scaling, device) if held_out else None,
+            groups=train.groups,
         )
         self._history: list[EpochReport] = []
         self._is_between_epochs = True
@@ -129,8 +142,8 @@ class Trainer:
 
     def __next__(self) -> EpochReport:
         """Train one more epoch; DivergenceError if it left the finite numbers."""
-        epoch, n_epochs = len(self._history) + 1, self._procedure.n_epochs
-        if epoch > n_epochs:
+        epoch = len(self._history) + 1
+        if epoch > self._procedure.n_epochs:
             raise StopIteration
         self._check_between_epochs()
         self._is_between_epochs = False
@@ -139,7 +152,7 @@ class Trainer:
         self._check_finite(epoch, done.losses)
         report = EpochReport(
             epoch=epoch,
-            n_epochs=n_epochs,
+            n_epochs=self._procedure.n_epochs,
             losses=done.losses,
             learning_rate=done.learning_rate,
             l2=done.l2,
@@ -166,17 +179,19 @@ class Trainer:
         """The trained head and its history; RuntimeError before the last epoch."""
         if len(self._history) < self._procedure.n_epochs:
             raise RuntimeError("the training has not finished: iterate the trainer to its end")
-        head = Head(
-            copy.deepcopy(self._procedure.network),
-            self._scaling,
-            classes=self._classes,
-            config=self._config.replace(**self._procedure.settings()),
-        )
+        network = copy.deepcopy(self._procedure.network).to("cpu")
+        _silence(network, self._absent)
+        config = self._config.replace(**self._procedure.settings())
+        member = Member(network=network, scaling=self._scaling, config=config)
+        held_out = self._procedure.held_out()
+        calibration = calibrate(held_out)
+        notes = [calibration.note] if held_out is not None else []
         return Fit(
-            head=head,
+            head=Head([member], classes=self._classes, temperature=calibration.temperature),
             history=tuple(self._history),
             seconds=sum(report.seconds for report in self._history),
-            notes=(*self._notes, *self._procedure.notes()),
+            notes=(*self._notes, *self._procedure.notes(), *notes),
+            held_out=held_out,
         )
 
     def _check_between_epochs(self) -> None:
@@ -195,53 +210,18 @@ class Trainer:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Loaded:
-    """Checked rows (n, d) and labels (n,) of our own, with a digest of both."""
-
-    rows: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    digest: str
-
-    def scaled(self, scaling: Scaling, device: str) -> LabelledRows:
-        """On the device; uses up `rows`, which are scaled in place."""
-        x: Tensor = torch.from_numpy(self.rows).to(device)
-        return LabelledRows(
-            scaling.apply(x, in_place=True), torch.from_numpy(self.labels).to(device)
-        )
+def _procedure(config: TuneConfig) -> type[AdamwFit | ProbeFit | EnsembleFit]:
+    if config.is_convex:
+        return ProbeFit
+    return EnsembleFit if config.transform == "hidden" else AdamwFit
 
 
-def _load(x: ArrayLike, y: ArrayLike, *, n_classes: int, prefix: str = "") -> _Loaded:
-    rows, digest_of_rows = load_rows(x, field=f"{prefix}embeddings")
-    labels = as_labels(y, n_rows=len(rows), n_classes=n_classes, field=f"{prefix}labels")
-    digest = hashlib.sha256(digest_of_rows.encode() + labels.tobytes())
-    return _Loaded(rows, labels, digest.hexdigest())
-
-
-def _check_width(validation: _Loaded, train: _Loaded) -> None:
-    got, expected = validation.rows.shape[1], train.rows.shape[1]
-    if got != expected:
-        raise DataError(
-            f"validation embeddings must have {expected} columns, as the training ones, got {got}",
-            field="validation.embeddings",
-        )
-
-
-def _notes_on_classes(labels: NDArray[np.int64], classes: tuple[str, ...]) -> tuple[str, ...]:
-    """What to tell of classes without a training row; DataError if fewer than two have one."""
-    counts = np.bincount(labels, minlength=len(classes))
-    if np.count_nonzero(counts) < 2:
-        only = classes[int(counts.argmax())]
-        raise DataError(
-            f"labels must hold at least two classes to tell apart, got only {only!r}",
-            field="labels",
-        )
-    absent = [repr(name) for name, count in zip(classes, counts, strict=True) if not count]
-    if not absent:
-        return ()
-    more = f" and {len(absent) - _MAX_NAMED} more" if len(absent) > _MAX_NAMED else ""
-    named = ", ".join(absent[:_MAX_NAMED])
-    return (f"No training row is of class {named}{more}: the head cannot know it.",)
+def _silence(network: Network, classes: NDArray[np.int64]) -> None:
+    """See to it that classes without a training row are never predicted."""
+    at = torch.from_numpy(classes)
+    with torch.no_grad():
+        network.classifier.weight[at] = 0
+        network.classifier.bias[at] = _NEVER
 
 
 def _scaling(config: TuneConfig, rows: NDArray[np.float32], stored: Checkpoint | None) -> Scaling:

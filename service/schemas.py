@@ -60,8 +60,8 @@ class JobCreate(BaseModel):
                     ],
                     "labels": ["cat", "cat", "cat", "dog", "dog", "dog"],
                     "splits": ["train", "train", "test", "train", "train", "test"],
-                    "method": "nmtune",
-                    "config": {"preset": "paper", "epochs": 10, "seed": 0},
+                    "method": "auto",
+                    "config": {"seed": 0},
                     "alias": "prod",
                 }
             ]
@@ -77,15 +77,22 @@ class JobCreate(BaseModel):
     embeddings: Embeddings = None
     labels: Labels = None
     splits: Splits = None
-    method: Literal["linear_probe", "mlp", "nmtune"] = Field(
-        default="nmtune",
-        description="What is published; simpler methods are trained beside it for comparison.",
+    method: Literal["linear_probe", "mlp", "nmtune", "auto"] = Field(
+        default="auto",
+        description="What is published; simpler methods are trained beside it for comparison. "
+        "`auto` chooses by cross-validation on the training rows.",
     )
     config: dict[str, Any] = Field(
         default_factory=dict,
         max_length=64,
         description="A preset (paper or reference) and settings over it, such as epochs or "
         "w_covariance; whatever is left out keeps the preset's value.",
+    )
+    analyses: list[Literal["ablation", "learning_curve"]] = Field(
+        default_factory=list,
+        max_length=2,
+        description="What else to look into: `ablation` trains NMTune without each of its terms "
+        "too, `learning_curve` tells whether more labels would help. Both take longer.",
     )
     alias: Alias | None = Field(
         default=None, description="An alias that moves to the new version when the job succeeds."

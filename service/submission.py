@@ -89,7 +89,7 @@ def _candidates(body: JobCreate) -> Candidates:
         if isinstance(value, list | dict):
             message = f"{name} must be one value, not a list or an object"
             raise ConfigError(message, field=name)
-    return resolve(method=body.method, config=body.config)
+    return resolve(method=body.method, config=body.config, analyses=body.analyses)
 
 
 def _check_source(body: JobCreate) -> None:

@@ -10,11 +10,15 @@ from nmtune import EpochReport, TuneConfig
 FORWARD = 1 / 3
 SPECTRUM = 2 / 3  # of one row's outer product, in float64
 REGULARISERS = 1.3
-# One solution of the linear probe: passes over the rows, and what a row costs beside its
-# multiplications. How many solutions there are it tells with the first, as it is trained first.
-PROBE_PASSES = 40
+# A fold of a linear probe, all its penalties: passes over the rows, and what a row costs beside its
+# multiplications. How many folds there are it tells with the first.
+PROBE_PASSES = 150
 PROBE_ROW = 32
-PROBE_SOLUTIONS = 8
+PROBE_FOLDS = 6
+# An ensemble stops early, and looks at its held-out rows after each epoch of at most 100 steps.
+ENSEMBLE_EPOCHS = 30
+ENSEMBLE_STEPS = 100
+WATCHING = 1.3
 
 
 class Workload:
@@ -31,14 +35,12 @@ class Workload:
         *,
         n_columns: int,
         n_classes: int,
+        n_rows: int,
         rows_ratio: float,
     ) -> None:
-        """`rows_ratio` is how many rows are evaluated for each that is trained on."""
-        self._by_batches = {name for name, one in configs.items() if one.optimiser == "adamw"}
-        self._n_epochs = {
-            name: config.epochs if name in self._by_batches else PROBE_SOLUTIONS
-            for name, config in configs.items()
-        }
+        """`rows_ratio` is how many rows are evaluated for each of the n_rows trained on."""
+        self._by_batches = {name for name, one in configs.items() if not one.is_convex}
+        self._n_epochs = {name: _epochs(config, n_rows) for name, config in configs.items()}
         self._cost: dict[str, float] = {}
         spectrum = SPECTRUM * n_columns**2
         self._aftermath = rows_ratio * spectrum
@@ -46,7 +48,9 @@ class Workload:
             step = _multiplications(config, n_columns=n_columns, n_classes=n_classes)
             # Each head is applied twice to all rows: for its metrics and for its spectra.
             self._aftermath += rows_ratio * (2 * FORWARD * step + spectrum)
-            if name not in self._by_batches:
+            if config.transform == "hidden":
+                step *= WATCHING * min(1.0, ENSEMBLE_STEPS * config.batch_size / n_rows)
+            elif name not in self._by_batches:
                 step = float(PROBE_PASSES * n_columns * (n_classes + PROBE_ROW))
             elif config.w_consistency or config.w_covariance or config.w_dominant:
                 step *= REGULARISERS
@@ -58,6 +62,10 @@ class Workload:
     def skip(self, candidate: str) -> None:
         """An earlier attempt has trained this candidate."""
         self._done[candidate] = self._n_epochs[candidate]
+
+    def leave_out(self, candidate: str) -> None:
+        """This candidate will not be trained."""
+        self._n_epochs[candidate] = 0
 
     def progress(self, candidate: str, report: EpochReport) -> dict[str, Any]:
         """The progress to show after one epoch; the fraction never falls."""
@@ -95,7 +103,20 @@ class Workload:
         return round(left, 1)
 
 
+def _epochs(config: TuneConfig, n_rows: int) -> int:
+    """How many there may be, before the training itself tells."""
+    if config.is_convex:
+        return PROBE_FOLDS
+    if config.transform == "hidden":
+        return min(config.epochs, ENSEMBLE_EPOCHS)
+    return config.n_epochs(max(1, n_rows // config.batch_size))
+
+
 def _multiplications(config: TuneConfig, *, n_columns: int, n_classes: int) -> float:
     """Those of one row's way through transform and classifier."""
+    if config.transform == "hidden":
+        return float(config.n_members * config.hidden_width * (n_columns + n_classes))
+    if config.transform == "whiten":
+        return float(n_columns * (n_columns + n_classes))
     transform = 0 if config.transform == "none" else 2 * config.hidden_multiplier * n_columns**2
     return float(transform + n_columns * n_classes)

@@ -1,9 +1,7 @@
 """The home of a job's science recipe: load, train every candidate, evaluate, spectra, report."""
 
-import logging
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +9,24 @@ import numpy as np
 
 from nmtune import (
     Candidates,
-    CheckpointError,
+    Choice,
     DataError,
     Head,
-    HeadFormatError,
-    Trainer,
-    TuneConfig,
+    auto,
     evaluate,
     runtime,
     spectrum,
 )
+from nmtune.candidates import ROBUST
 from store.dataset_file import DatasetFile, Embeddings
+from workers import findings
 from workers.comparison import Score
 from workers.progress import Workload
 from workers.report import Spectra, Trained, compose
-from workers.workdir import REPORT, Plan, Workdir, checkpoint_file, head_file, result_file
-
-logger = logging.getLogger(__name__)
-
-Message = dict[str, Any]
-"""What the supervisor is told; `workers.train` lists the kinds."""
+from workers.training import Finished, Message, Training
+from workers.workdir import REPORT, Plan, Workdir, head_file
 
 BLOCK_VALUES = 1 << 24  # embeddings given to a head at a time: 64 MiB of float32
-CHECKPOINT_SHARE = 20  # training goes on for this many times what writing a checkpoint took
 
 
 def run(workdir: Workdir) -> Iterator[Message]:
@@ -50,19 +43,31 @@ def run(workdir: Workdir) -> Iterator[Message]:
     dataset = _load(plan)
 
     yield _stage("training")
-    training = _Training(workdir, plan, dataset, machine, _workload(candidates, dataset))
-    trained = {}
-    for name, config in candidates.configs.items():
-        trained[name] = yield from training.candidate(name, config)
+    training = Training(workdir, plan, dataset, machine, _workload(candidates, dataset))
+    finished, found, choice = yield from _train(training, candidates)
+    if choice is not None:
+        finished["auto"] = _blend(workdir, choice, finished)
+    trained = {name: one.trained for name, one in finished.items()}
 
     yield _stage("evaluating")
     scores = {name: _score(one, dataset) for name, one in trained.items()}
+    found |= findings.of_rows(dataset)
+    if "learning_curve" in candidates.analyses:
+        name, config = _representative(candidates, choice)
+        for curve in findings.of_more_labels(
+            dataset, config, candidate=name, device=machine.device
+        ):
+            found |= curve
 
     yield _stage("spectra")
     raw: Spectra = {split: spectrum(arrays.x) for split, arrays in dataset.splits.items()}
-    for one in trained.values():
+    shown = findings.spectra_split(dataset.splits)
+    for name, one in trained.items():
         for split, arrays in dataset.splits.items():
-            one.spectra[split] = spectrum(_tuned(one.head, arrays.x))
+            tuned = _tuned(one.head, arrays.x)
+            one.spectra[split] = spectrum(tuned)
+            if (name, split) == (candidates.method, shown):
+                found |= findings.of_classes(one.head, dataset, split=split, tuned=tuned)
 
     report = compose(
         plan,
@@ -73,6 +78,8 @@ def run(workdir: Workdir) -> Iterator[Message]:
         scores=scores,
         raw=raw,
         seconds=time.monotonic() - started_at,
+        choice=choice.to_dict() if choice else None,
+        findings=found,
     )
     workdir.write_json(REPORT, report)
 
@@ -89,113 +96,87 @@ def _load(plan: Plan) -> DatasetFile:
 
 
 def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
+    n_train = len(dataset.splits["train"].y)
     n_rows = sum(len(arrays.y) for arrays in dataset.splits.values())
     return Workload(
         candidates.configs,
         n_columns=dataset.n_columns,
         n_classes=len(dataset.classes),
-        rows_ratio=n_rows / len(dataset.splits["train"].y),
+        n_rows=n_train,
+        rows_ratio=n_rows / n_train,
     )
 
 
-@dataclass(frozen=True)
-class _Training:
-    """The training of candidates one after another, each resumed from the folder's files."""
+def _train(
+    training: Training, candidates: Candidates
+) -> Generator[Message, None, tuple[dict[str, Finished], dict[str, Any], Choice | None]]:
+    """Every candidate in turn; what was found of the labels; and what `auto` chooses."""
+    finished: dict[str, Finished] = {}
+    errors, noisy = None, False
+    for name, config in candidates.configs.items():
+        if name in ROBUST and not noisy:
+            training.leave_out(name)
+            continue
+        finished[name] = yield from training.candidate(name, config)
+        held_out = finished[name].held_out
+        if name == "linear_probe" and held_out is not None:
+            errors = auto.label_errors(held_out)
+            noisy = auto.labels_look_noisy(errors)
+    choice = None
+    if candidates.method == "auto":
+        known = {name: one.held_out for name, one in finished.items() if one.held_out}
+        choice = auto.choose(known, noisy=noisy)
+    return finished, findings.of_labels(errors, training.dataset), choice
 
-    workdir: Workdir
-    plan: Plan
-    dataset: DatasetFile
-    machine: runtime.Runtime
-    workload: Workload
 
-    def candidate(self, name: str, config: TuneConfig) -> Generator[Message, None, Trained]:
-        """Train one candidate, or take it as an earlier attempt finished it."""
-        finished = self._finished(name)
-        if finished is not None:
-            self.workload.skip(name)
-            return finished
-        trainer = self._trainer(name, config)
-        saved_at, pause = time.monotonic(), self.plan.checkpoint_seconds
-        for report in trainer:
-            is_last = report.epoch == report.n_epochs
-            yield {
-                "type": "progress",
-                "progress": self.workload.progress(name, report),
-                "is_last": is_last,
-            }
-            began = time.monotonic()
-            if began - saved_at >= pause and not is_last:
-                self.workdir.write_bytes(checkpoint_file(name), trainer.checkpoint())
-                yield {"type": "checkpoint", "file": checkpoint_file(name)}
-                saved_at = time.monotonic()
-                pause = max(self.plan.checkpoint_seconds, CHECKPOINT_SHARE * (saved_at - began))
-        fit = trainer.result()
-        self.workdir.write_bytes(head_file(name), fit.head.to_bytes())
-        self.workdir.write_json(
-            result_file(name),
-            {
-                "train_seconds": fit.seconds,
-                "history": [report.to_dict() for report in fit.history],
-                "notes": list(fit.notes),
-            },
-        )
-        files = [head_file(name), result_file(name)]
-        yield {"type": "finished", "files": files, "replaces": checkpoint_file(name)}
-        return self._read(name)
+def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -> Finished:
+    """The head of `auto`, written as it will be served."""
+    head, calibration = auto.blend(
+        choice,
+        {name: one.trained.head for name, one in finished.items()},
+        {name: one.held_out for name, one in finished.items() if one.held_out},
+    )
+    data = head.to_bytes()
+    workdir.write_bytes(head_file("auto"), data)
+    weighed = [*choice.weights, *(one.candidate for one in choice.evidence)]
+    trained = Trained(
+        head=Head.from_bytes(data),
+        train_seconds=sum(finished[name].trained.train_seconds for name in dict.fromkeys(weighed)),
+        history=[],
+        notes=[choice.reason, calibration.note],
+    )
+    return Finished(trained=trained, held_out=None)
 
-    def _finished(self, name: str) -> Trained | None:
-        if not (self.workdir.has(head_file(name)) and self.workdir.has(result_file(name))):
-            return None
-        try:
-            return self._read(name)
-        except HeadFormatError as error:
-            logger.warning("candidate.retrain name=%s reason=%s", name, error)
-            return None
 
-    def _read(self, name: str) -> Trained:
-        """A finished candidate: the head as it will be served, from its bytes."""
-        head = Head.from_bytes(self.workdir.read_bytes(head_file(name)))
-        return Trained(head=head, **self.workdir.read_json(result_file(name)))
-
-    def _trainer(self, name: str, config: TuneConfig) -> Trainer:
-        train, validation = self.dataset.splits["train"], self.dataset.splits.get("validation")
-
-        def start(checkpoint: bytes | None) -> Trainer:
-            return Trainer(
-                train.x,
-                train.y,
-                classes=self.dataset.classes,
-                config=config,
-                validation=(validation.x, validation.y) if validation else None,
-                device=self.machine.device,
-                checkpoint=checkpoint,
-            )
-
-        if self.workdir.has(checkpoint_file(name)):
-            try:
-                return start(self.workdir.read_bytes(checkpoint_file(name)))
-            except CheckpointError as error:
-                logger.warning("checkpoint.unusable name=%s reason=%s", name, error)
-        return start(None)
+def _representative(candidates: Candidates, choice: Choice | None) -> tuple[str, Any]:
+    """The candidate whose learning curve is drawn: the published one, of a blend the first."""
+    name = next(iter(choice.weights)) if choice else candidates.method
+    return name, candidates.configs[name]
 
 
 def _score(one: Trained, dataset: DatasetFile) -> dict[str, Score]:
     """Evaluate a head on every split: its evaluations are kept in `one`, its scores returned."""
     scores = {}
     for split, arrays in dataset.splits.items():
-        parts = [one.head.predict_proba(block) for block in _blocks(arrays.x)]
-        probabilities = np.concatenate(parts)
+        probabilities = _probabilities(one.head, arrays.x)
         evaluation = evaluate(probabilities, arrays.y, dataset.classes)
         one.evaluations[split] = evaluation
+        if one.head.temperature != 1:
+            plain = _probabilities(one.head.calibrated(1.0), arrays.x)
+            one.uncalibrated[split] = evaluate(plain, arrays.y, dataset.classes)
         scores[split] = Score(
             correct=probabilities.argmax(axis=1) == arrays.y, macro_f1=evaluation.macro_f1
         )
     return scores
 
 
+def _probabilities(head: Head, x: Embeddings) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.concatenate([head.predict_proba(block) for block in _blocks(x)])
+
+
 def _tuned(head: Head, x: Embeddings) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Z (n, d) of x (n, d), with memory for one more copy of it and no further."""
-    z = np.empty(x.shape, np.float32)
+    """Z (n, m) of x (n, d), with memory for it and no further copy."""
+    z = np.empty((len(x), head.n_tuned_columns), np.float32)
     start = 0
     for block in _blocks(x):
         z[start : start + len(block)] = head.transform(block)

@@ -30,7 +30,7 @@ Spectra: TypeAlias = dict[str, Spectrum]
 class Trained:
     """A finished candidate, its training's history, and by split what it was found to be.
 
-    `temperature` is the one it was calibrated with, `uncalibrated` what it was found to be without.
+    `uncalibrated` is what it was found to be without its temperature, empty if that is 1.
     """
 
     head: Head
@@ -40,14 +40,19 @@ class Trained:
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     spectra: Spectra = field(default_factory=dict)
     uncalibrated: dict[str, Evaluation] = field(default_factory=dict)
-    temperature: float | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config of its only member, or of a blend each member's."""
+        configs = [config.to_dict() for config in self.head.configs]
+        return configs[0] if len(configs) == 1 else {"members": configs}
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "config": self.head.config.to_dict(),
+            "config": self.config,
             "n_parameters": self.head.n_parameters,
             "train_seconds": round(self.train_seconds, 3),
-            "temperature": self.temperature,
+            "temperature": self.head.temperature,
             "metrics": {
                 split: {"split": split, **one.to_dict()} for split, one in self.evaluations.items()
             },
@@ -121,7 +126,7 @@ def compose(
             "device": machine.device,
             "device_name": machine.device_name,
             "n_threads": machine.n_threads,
-            "seed": published.head.config.seed,
+            "seed": published.head.configs[0].seed,
             "seconds": round(seconds, 3),
         },
     }
@@ -129,11 +134,11 @@ def compose(
 
 def _calibration(name: str, published: Trained) -> dict[str, Any] | None:
     """The calibration error before and after, by split; None if the head was not calibrated."""
-    if published.temperature is None:
+    if not published.uncalibrated:
         return None
     return {
         "candidate": name,
-        "temperature": published.temperature,
+        "temperature": published.head.temperature,
         "method": CALIBRATION,
         "splits": {
             split: {

@@ -32,6 +32,11 @@ def result_file(candidate: str) -> str:
     return f"{candidate}.result.json"
 
 
+def held_out_file(candidate: str) -> str:
+    """What it said of rows it had not learnt from."""
+    return f"{candidate}.held_out.safetensors"
+
+
 def checkpoint_file(candidate: str) -> str:
     """The state of its training, to continue from."""
     return f"{candidate}.checkpoint.safetensors"

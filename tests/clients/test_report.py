@@ -23,11 +23,11 @@ def test_text_is_aligned_and_not_too_wide(report_json: dict[str, Any]) -> None:
     assert text.splitlines() == [
         "intents (job_1): method nmtune, dataset clinc, 2 classes, 384 columns",
         "",
-        "accuracy %  (macro-F1 %)  rows    linear probe             MLP          NMTune",
-        "ID test                    810  97.28* (96.28)  96.54  (95.54)  96.91  (95.91)",
-        "OOD hwu                   4281  84.84  (83.84)  84.00  (83.00)  86.00* (85.00)",
-        "OOD snips                 1600  91.37  (90.37)  91.00  (90.00)  94.00* (93.00)",
-        "mean OOD                        88.11  (87.11)  87.50  (86.50)  90.00* (89.00)",
+        "accuracy % (macro-F1 %)  rows  linear probe           MLP        NMTune",
+        "ID test                   810  97.3* (96.3)  96.5  (95.5)  96.9  (95.9)",
+        "OOD hwu                  4281  84.8  (83.8)  84.0  (83.0)  86.0* (85.0)",
+        "OOD snips                1600  91.4  (90.4)  91.0  (90.0)  94.0* (93.0)",
+        "mean OOD                       88.1  (87.1)  87.5  (86.5)  90.0* (89.0)",
         "* best accuracy of the row",
         "",
         "spectrum, raw -> tuned             SVE                    LSVR",
@@ -63,6 +63,52 @@ def test_candidates_of_other_methods_and_newer_servers(report_json: dict[str, An
     assert report.candidates == ("linear_probe", "mlp", "gce")
     assert "gce" in str(report)
     assert report.metrics("gce", "test")["accuracy"] == 0.9691
+
+
+def test_reports_of_auto_show_the_baselines_then_all_candidates(
+    report_json: dict[str, Any],
+) -> None:
+    nmtune = report_json["candidates"]["nmtune"]
+    extra = ("whitened_probe", "mlp_ensemble", "auto", "nmtune_without_consistency")
+    report_json["candidates"] |= dict.fromkeys(extra, nmtune)
+    report_json |= {
+        "method": "auto",
+        "choice": {"weights": {"whitened_probe": 1.0}, "reason": "It was level."},
+        "calibration": {
+            "candidate": "auto",
+            "temperature": 1.5,
+            "splits": {"test": {"ece_before": 0.08, "ece_after": 0.02}},
+        },
+        "findings": {"any": {"sentence": "Three labels look wrong."}, "other": {"n": 3}},
+    }
+    report = Report.from_json(report_json)
+    text = str(report)
+    main = next(line for line in text.splitlines() if line.startswith("accuracy %"))
+    assert [word for word in ("MLP", "NMTune", "auto") if word in main] == ["MLP", "NMTune", "auto"]
+    assert "whitened" not in main
+    assert "whitened probe" in text
+    assert "NMTune, no consistency" in text
+    assert "ID test 8.0 -> 2.0" in text
+    assert "It was level." in text
+    assert "Three labels look wrong." in text
+    assert max(map(len, text.splitlines())) <= _text.WIDTH
+    assert report.choice == report_json["choice"]
+    assert report.calibration == report_json["calibration"]
+
+
+def test_per_class_figures_are_a_table(report_json: dict[str, Any]) -> None:
+    report_json["candidates"]["mlp"]["metrics"]["test"]["per_class"] = [
+        {"name": "a", "support": 12, "precision": 0.5, "recall": 0.25, "f1": 1 / 3}
+    ]
+    report = Report.from_json(report_json)
+    assert report.per_class("mlp", "test")[0]["support"] == 12
+    assert report.per_class_text("mlp", "test").splitlines()[1].split() == [
+        "a",
+        "12",
+        "50.0",
+        "25.0",
+        "33.3",
+    ]
 
 
 def test_single_candidate_without_held_out_rows_has_no_table(report_json: dict[str, Any]) -> None:

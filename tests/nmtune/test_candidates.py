@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nmtune.candidates import METHODS, Candidates, resolve
+from nmtune.candidates import METHODS, STEPS_IN_AUTO, Candidates, resolve
 from nmtune.config import TuneConfig
 from nmtune.errors import ConfigError
 
@@ -19,24 +19,55 @@ def refused(**arguments: Any) -> ConfigError:
 
 
 def test_nothing_said_trains_the_paper_beside_its_baselines() -> None:
-    candidates = resolve(config={})
+    candidates = resolve(method="nmtune", config={})
     assert candidates.method == "nmtune"
     assert candidates.configs == {
         "linear_probe": TuneConfig.from_preset("linear_probe"),
         "mlp": TuneConfig.from_preset("paper", **NO_WEIGHTS),
         "nmtune": TuneConfig.from_preset("paper"),
     }
-    assert resolve() == candidates
+    assert resolve(method="nmtune") == candidates
 
 
-@pytest.mark.parametrize("method", METHODS)
+def test_auto_is_the_default_and_trains_what_it_chooses_from_and_what_it_is_compared_with() -> None:
+    assert resolve().method == "auto"
+    configs = resolve(config={"seed": 4, "n_folds": 3, "epochs": 7}).configs
+    assert tuple(configs) == (
+        "linear_probe",
+        "robust_probe",
+        "whitened_probe",
+        "mlp_ensemble",
+        "mlp",
+        "nmtune",
+    )
+    assert {config.seed for config in configs.values()} == {4}
+    assert {config.n_folds for config in configs.values()} == {3}
+    steps = {name: config.max_steps for name, config in configs.items() if not config.is_convex}
+    assert set(steps.values()) == {STEPS_IN_AUTO}
+    assert configs["nmtune"].epochs == configs["mlp"].epochs == 7
+    assert configs["mlp_ensemble"].epochs == 60
+    budget = resolve(config={"max_steps": 50}).configs
+    assert {one.max_steps for one in budget.values() if not one.is_convex} == {50}
+
+
+def test_ablation_trains_nmtune_without_each_of_its_terms() -> None:
+    candidates = resolve(method="nmtune", config={"k": 2}, analyses=["ablation"])
+    whole = candidates.configs["nmtune"]
+    for term in ("consistency", "covariance", "dominant"):
+        without = candidates.configs[f"nmtune_without_{term}"]
+        assert without == whole.replace(**{f"w_{term}": 0.0})
+    assert Candidates.from_dict(json.loads(json.dumps(candidates.to_dict()))) == candidates
+
+
+@pytest.mark.parametrize("method", METHODS[:-1])
 def test_each_method_trains_every_simpler_one_too(method: str) -> None:
     assert tuple(resolve(method=method).configs) == METHODS[: METHODS.index(method) + 1]
 
 
 def test_settings_shape_the_head_and_its_plain_twin_alike() -> None:
     configs = resolve(
-        config={"preset": "reference", "epochs": 10, "w_covariance": 0.5, "seed": 3}
+        method="nmtune",
+        config={"preset": "reference", "epochs": 10, "w_covariance": 0.5, "seed": 3},
     ).configs
     assert configs["nmtune"] == TuneConfig.from_preset(
         "reference", epochs=10, w_covariance=0.5, seed=3
@@ -46,7 +77,7 @@ def test_settings_shape_the_head_and_its_plain_twin_alike() -> None:
 
 
 def test_l2_is_the_linear_probes_whatever_the_method() -> None:
-    for method in METHODS:
+    for method in METHODS[:-1]:
         configs = resolve(method=method, config={"l2": 5}).configs
         assert configs["linear_probe"].l2 == 5.0
         assert all(configs[name].l2 is None for name in configs if name != "linear_probe")
@@ -68,8 +99,13 @@ def test_linear_probe_alone_takes_a_scaling() -> None:
         ({"config": {"preset": None}}, "preset", "got nothing"),
         ({"config": {"epoch": 3}}, "epoch", "did you mean 'epochs'?"),
         ({"config": {"epochs": 0}}, "epochs", "from 1 to 10000"),
-        ({"config": {"l2": -1}}, "l2", "or nothing"),
-        ({"config": {"transform": "none", **NO_WEIGHTS}}, "transform", "'linear_probe'"),
+        ({"method": "nmtune", "config": {"l2": -1}}, "l2", "or nothing"),
+        ({"config": {"l2": 1}}, "l2", "chosen by cross-validation"),
+        ({"config": {"hidden_width": 8}}, "hidden_width", "shapes an ensemble"),
+        ({"config": {"transform": "none", **NO_WEIGHTS}}, "transform", "'residual_mlp'"),
+        ({"config": {"transform": "hidden", **NO_WEIGHTS}}, "transform", "'residual_mlp'"),
+        ({"analyses": ["ablations"]}, "analyses", "did you mean 'ablation'?"),
+        ({"method": "mlp", "analyses": ["ablation"]}, "analyses", "'nmtune' or 'auto'"),
         ({"method": "mlp", "config": {"w_covariance": 0.1}}, "w_covariance", "'nmtune'"),
         ({"method": "linear_probe", "config": {"epochs": 3}}, "epochs", "does nothing"),
         ({"method": "linear_probe", "config": {"preset": "paper"}}, "preset", "linear_probe"),
@@ -98,6 +134,11 @@ def test_candidates_survive_json_in_any_order_of_keys(method: str) -> None:
         {"method": "nmtune", "configs": {}},
         {"method": "nmtune", "configs": 3},
         {"method": "mlp", "configs": resolve().to_dict()["configs"]},
+        {
+            "method": "nmtune",
+            "configs": resolve(method="nmtune").to_dict()["configs"],
+            "analyses": 3,
+        },
     ],
 )
 def test_stored_candidates_that_do_not_fit_their_method_are_refused(stored: dict[str, Any]) -> None:

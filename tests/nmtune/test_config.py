@@ -18,7 +18,16 @@ ADAMW = {
     "epochs": 30,
     "schedule": "cosine",
     "hidden_multiplier": 4,
+    "loss": "cross_entropy",
+    "max_steps": None,
     "l2": None,
+    "shrinkage": 3.0,
+    "n_folds": 5,
+    "n_bags": 2,
+    "hidden_width": 128,
+    "input_dropout": 0.3,
+    "hidden_dropout": 0.5,
+    "patience": 10,
     "seed": 0,
 }
 PAPER = ADAMW | {
@@ -41,18 +50,27 @@ REFERENCE = PAPER | {
     "consistency_mean_over_dimensions": True,
 }
 NO_WEIGHTS: dict[str, Any] = {"w_consistency": 0.0, "w_covariance": 0.0, "w_dominant": 0.0}
+PROBE = {"transform": "none", "scaling": "standardise", "optimiser": "lbfgs"}
+ENSEMBLE = {
+    "transform": "hidden",
+    "scaling": "standardise",
+    "learning_rate": 2e-3,
+    "weight_decay": 0.01,
+    "batch_size": 128,
+    "epochs": 60,
+    "schedule": "constant",
+}
 TABLE = {
     "paper": PAPER,
     "reference": REFERENCE,
     "mlp": PAPER | NO_WEIGHTS | {"preset": "mlp"},
-    "linear_probe": PAPER
+    "linear_probe": PAPER | NO_WEIGHTS | PROBE | {"preset": "linear_probe"},
+    "whitened_probe": PAPER
     | NO_WEIGHTS
-    | {
-        "preset": "linear_probe",
-        "transform": "none",
-        "scaling": "standardise",
-        "optimiser": "lbfgs",
-    },
+    | PROBE
+    | {"preset": "whitened_probe", "transform": "whiten", "scaling": "rms"},
+    "mlp_ensemble": PAPER | NO_WEIGHTS | ENSEMBLE | {"preset": "mlp_ensemble"},
+    "robust_probe": PAPER | NO_WEIGHTS | PROBE | {"preset": "robust_probe", "loss": "gce"},
 }
 
 

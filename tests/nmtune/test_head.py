@@ -21,6 +21,8 @@ from nmtune.head import Head
 from nmtune.trainer import Trainer
 
 CONFIGS = {
+    "whitened_probe": TuneConfig.from_preset("whitened_probe", l2=1.0),
+    "mlp_ensemble": TuneConfig.from_preset("mlp_ensemble", epochs=2, hidden_width=4),
     "linear_probe": TuneConfig.from_preset("linear_probe", l2=1.0),
     "paper": TuneConfig.from_preset("paper", epochs=2),
     "reference, standardised": TuneConfig.from_preset("reference", epochs=2, scaling="standardise"),
@@ -50,6 +52,13 @@ def opened(data: bytes) -> tuple[dict[str, Any], Tensors]:
     return json.loads(header["__metadata__"]["nmtune"]), safetensors.numpy.load(data)
 
 
+def only_member(document: dict[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Tensors]:
+    """The config and the tensors of the head's one member."""
+    (member,) = document["members"]
+    assert member["weight"] == 1.0
+    return member["config"], {name.removeprefix("0."): one for name, one in tensors.items()}
+
+
 def closed(document: object, tensors: Tensors) -> bytes:
     return safetensors.numpy.save(tensors, metadata={"nmtune": json.dumps(document)})
 
@@ -64,7 +73,8 @@ def test_probabilities_are_float32_rows_that_sum_to_one(head: Head, rows: Any) -
 
 def test_stored_tensors_alone_explain_the_predictions(head: Head, rows: Any) -> None:
     """Recomputed in float64 numpy from the file, by the method's formulae."""
-    document, tensors = opened(head.to_bytes())
+    document, stored = opened(head.to_bytes())
+    config, tensors = only_member(document, stored)
     t = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
     f = rows.x.astype(np.float64)
     f = (f - t.get("scaling.mean", 0)) / t.get("scaling.divisor", 1)
@@ -73,15 +83,19 @@ def test_stored_tensors_alone_explain_the_predictions(head: Head, rows: Any) -> 
         return x @ t[f"network.{name}.weight"].T + t[f"network.{name}.bias"]
 
     z = f
-    if document["config"]["transform"] == "mlp":
+    if config["transform"] == "mlp":
         z = linear(np.maximum(linear(f, "transform.0"), 0), "transform.2")
-    elif document["config"]["transform"] == "residual_mlp":
+    elif config["transform"] == "whiten":
+        z = linear(f, "transform")
+    elif config["transform"] == "hidden":
+        z = np.maximum(linear(f, "transform.0"), 0)
+    elif config["transform"] == "residual_mlp":
         norm = "network.transform.branch.1"
         hidden = linear(f, "transform.branch.0") - t[f"{norm}.running_mean"]
         hidden /= np.sqrt(t[f"{norm}.running_var"] + 1e-5)
         hidden = np.maximum(hidden * t[f"{norm}.weight"] + t[f"{norm}.bias"], 0)
         z = f + t["network.transform.scale"] * linear(hidden, "transform.branch.3")
-    odds = np.exp(linear(z, "classifier"))
+    odds = np.exp(linear(z, "classifier") / document["temperature"])
     np.testing.assert_allclose(head.transform(rows.x), z, rtol=1e-4, atol=1e-5)
     expected = odds / odds.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(head.predict_proba(rows.x), expected, rtol=1e-4, atol=1e-6)
@@ -266,23 +280,27 @@ def test_safetensors_of_another_kind_is_refused(reference_head: Head) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 2}, "expected nmtune-head version 1, got nmtune-head version 2"),
+        ({"version": 1}, "expected nmtune-head version 2, got nmtune-head version 1"),
         ({"kind": "nmtune-checkpoint"}, "expected nmtune-head"),
         ({"classes": ["cat", "cat", "dog"]}, "different names"),
         ({"classes": ["cat", "dog"]}, "tensor classifier."),
         ({"classes": ["cat", "", "dog"]}, "non-empty strings"),
         ({"classes": "abc"}, "different names"),
         ({"classes": None}, "not a readable head"),
-        ({"n_columns": 7}, "tensor transform."),
+        ({"n_columns": 7}, "tensor "),
         ({"n_columns": True}, "n_columns"),
         ({"n_columns": 10**12}, "n_columns"),
         ({"temperature": 0.0}, "temperature"),
         ({"temperature": math.nan}, "temperature"),
         ({"temperature": "1"}, "temperature"),
-        ({"config": {"epochs": 0}}, "epochs must be"),
-        ({"config": {"warm_up": 1}}, "warm_up is no setting"),
-        ({"config": {}}, "unknown tensors"),
-        ({"config": []}, "not a readable head"),
+        ({"members": [{"config": {"epochs": 0}, "weight": 1.0}]}, "epochs must be"),
+        ({"members": [{"config": {"warm_up": 1}, "weight": 1.0}]}, "warm_up is no setting"),
+        ({"members": [{"config": {}, "weight": 1.0}]}, "unknown tensors"),
+        ({"members": [{"config": [], "weight": 1.0}]}, "not a readable head"),
+        ({"members": [{"config": {}, "weight": math.inf}]}, "weight"),
+        ({"members": [{"config": {}, "weight": 1}]}, "weight"),
+        ({"members": []}, "1 to 64 members"),
+        ({"members": 3}, "not a readable head"),
     ],
 )
 def test_document_that_does_not_fit_is_refused(
@@ -297,15 +315,17 @@ def test_document_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("name", "tensor", "words"),
     [
-        ("network.classifier.bias", None, "missing or unknown tensors: classifier.bias"),
-        ("network.more", np.zeros(3, np.float32), "missing or unknown tensors: more"),
+        ("0.network.classifier.bias", None, "missing or unknown tensors: classifier.bias"),
+        ("0.network.more", np.zeros(3, np.float32), "missing or unknown tensors: more"),
         ("more", np.zeros(3, np.float32), "unknown tensor more"),
-        ("scaling.mean", np.zeros(5, np.float32), "tensor mean must be torch.float32 (6,)"),
-        ("scaling.mean", np.zeros(6, np.float64), "got torch.float64"),
-        ("scaling.divisor", np.zeros(6, np.float32), "divides by something not positive"),
-        ("scaling.mean", np.full(6, np.inf, np.float32), "tensor mean is not finite"),
+        ("0.more", np.zeros(3, np.float32), "unknown tensor more"),
+        ("1.network.more", np.zeros(3, np.float32), "unknown tensor 1.network.more"),
+        ("0.scaling.mean", np.zeros(5, np.float32), "tensor mean must be torch.float32 (6,)"),
+        ("0.scaling.mean", np.zeros(6, np.float64), "got torch.float64"),
+        ("0.scaling.divisor", np.zeros(6, np.float32), "divides by something not positive"),
+        ("0.scaling.mean", np.full(6, np.inf, np.float32), "tensor mean is not finite"),
         (
-            "network.transform.branch.1.running_var",
+            "0.network.transform.branch.1.running_var",
             np.full(24, -1, np.float32),
             "is a variance and must not be negative",
         ),
@@ -321,3 +341,45 @@ def test_tensors_that_do_not_fit_are_refused(
     with pytest.raises(HeadFormatError) as caught:
         Head.from_bytes(closed(document, changed))
     assert words in caught.value.message
+
+
+def blended(rows: Any) -> tuple[list[Head], Head]:
+    heads = []
+    for config in CONFIGS.values():
+        trainer = Trainer(rows.x, rows.y, classes=rows.classes, config=config)
+        assert list(trainer)
+        heads.append(trainer.result().head)
+    heads[0] = heads[0].calibrated(0.5)
+    return heads, Head.blend(heads, [0.5, 0.25, 0.1, 0.1, 0.05, 0.0])
+
+
+def test_blend_is_the_weighted_geometric_mean_of_its_heads(rows: Any) -> None:
+    heads, blend = blended(rows)
+    weights = [0.5, 0.25, 0.1, 0.1, 0.05, 0.0]
+    logs = sum(
+        weight * np.log(head.predict_proba(rows.x).astype(np.float64))
+        for weight, head in zip(weights, heads, strict=True)
+    )
+    expected = np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(blend.predict_proba(rows.x), expected, rtol=1e-3, atol=1e-6)
+    tuned = np.concatenate([head.transform(rows.x) for head in heads], axis=1)
+    np.testing.assert_array_equal(blend.transform(rows.x), tuned)
+    assert blend.n_tuned_columns == tuned.shape[1]
+    assert blend.n_parameters == sum(head.n_parameters for head in heads)
+    assert blend.configs == tuple(head.config for head in heads)
+
+
+def test_blend_comes_back_from_its_bytes(rows: Any) -> None:
+    _, blend = blended(rows)
+    again = Head.from_bytes(blend.calibrated(1.5).to_bytes())
+    assert again.temperature == 1.5
+    np.testing.assert_array_equal(again.logits(rows.x), blend.logits(rows.x))
+    with pytest.raises(ValueError, match="unpack"):
+        _ = again.config
+
+
+def test_heads_of_other_classes_do_not_blend(reference_head: Head, rows: Any) -> None:
+    other = Trainer(rows.x, rows.y, classes=("a", "b", "c"), config=CONFIGS["paper"])
+    assert list(other)
+    with pytest.raises(DataError, match="same classes"):
+        Head.blend([reference_head, other.result().head], [0.5, 0.5])

@@ -6,15 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
+from nmtune.calibration import fit_temperature
 from nmtune.config import TuneConfig
-from nmtune.errors import CheckpointError
-from nmtune.lbfgs_fit import FALLBACK_L2, L2_GRID
+from nmtune.errors import CheckpointError, DataError
+from nmtune.folds import assign_folds, held_out_rows
+from nmtune.held_out import HeldOut
+from nmtune.logistic import row_losses
+from nmtune.probe_fit import FALLBACK_L2_PER_ROW, FEWEST_ROWS, L2_PER_ROW
 from nmtune.trainer import Fit, Trainer
 
 PROBE = TuneConfig.from_preset("linear_probe")
@@ -58,30 +63,109 @@ def test_penalty_of_two_classes_is_twice_scikit_learns(digits: Digits) -> None:
     np.testing.assert_allclose(head.predict_proba(x[1200:]), theirs, atol=2e-3)
 
 
-def test_penalty_is_chosen_on_held_out_rows_and_then_fitted_on_all(digits: Digits) -> None:
+def test_penalty_is_cross_validated_and_then_fitted_on_all(digits: Digits) -> None:
     x, y = digits[0][:600], digits[1][:600]
     fit = fitted(x, y)
-    *tried, last = fit.history
-    assert [report.epoch for report in fit.history] == list(range(1, 9))
-    assert {report.n_epochs for report in fit.history} == {8}
-    assert tuple(report.l2 for report in tried) == L2_GRID == tuple(sorted(L2_GRID, reverse=True))
+    assert [report.epoch for report in fit.history] == list(range(1, 7))
+    assert {report.n_epochs for report in fit.history} == {6}
+    last = fit.history[-1]
     assert last.validation is None
-    scores = [report.validation for report in tried if report.validation is not None]
-    least = min(scores, key=lambda held_out: held_out["loss"])
-    enough = least["loss"] + least["loss_standard_error"]
-    strongest = next(
-        l2 for l2, held_out in zip(L2_GRID, scores, strict=True) if held_out["loss"] <= enough
-    )
-    assert last.l2 == fit.head.config.l2 == strongest
-    assert fit.head.config == PROBE.replace(l2=strongest)
-    assert fit.notes == (
-        f"l2 = {strongest:g} was chosen on 60 held-out rows: of 7 values the strongest whose log "
-        "loss is within one standard error of the least.",
-    )
+    assert last.l2 == fit.head.config.l2
+    assert last.l2 in [l2 * 600 for l2 in L2_PER_ROW]
+    assert fit.head.config == PROBE.replace(l2=last.l2)
+    assert "was chosen by cross-validation (5 folds)" in fit.notes[0]
     alone = fitted(x, y, fit.head.config).head
-    np.testing.assert_allclose(
-        fit.head.predict_proba(digits[0]), alone.predict_proba(digits[0]), atol=5e-3
-    )
+    np.testing.assert_allclose(fit.head.logits(digits[0]), alone.logits(digits[0]), atol=5e-3)
+
+
+def test_chosen_penalty_is_the_strongest_within_one_standard_error_of_the_best(
+    digits: Digits,
+) -> None:
+    """Against scikit-learn on the same folds."""
+    x, y = digits[0][:600], digits[1][:600]
+    folds = assign_folds(y, n_folds=5, seed=0)
+    scaled = StandardScaler().fit_transform(x)
+    accuracies = []
+    for l2_per_row in L2_PER_ROW:
+        correct = np.zeros(600, bool)
+        for kept, held_out in held_out_rows(folds):
+            peer = LogisticRegression(C=1 / (l2_per_row * len(kept)), max_iter=5000, tol=1e-6)
+            peer.fit(scaled[kept], y[kept])
+            correct[held_out] = peer.predict(scaled[held_out]) == y[held_out]
+        accuracies.append(correct.mean())
+    best = max(accuracies)
+    enough = best - np.sqrt(best * (1 - best) / 600)
+    strongest = next(l2 for l2, one in zip(L2_PER_ROW, accuracies, strict=True) if one >= enough)
+    assert fitted(x, y).head.config.l2 == pytest.approx(strongest * 600)
+
+
+def test_held_out_predictions_are_of_models_that_had_not_seen_the_rows(digits: Digits) -> None:
+    x, y = digits[0][:600], digits[1][:600]
+    fit = fitted(x, y)
+    held_out = fit.held_out
+    assert held_out is not None
+    assert (held_out.n_train_rows, held_out.logits.shape) == (600, (600, 10))
+    np.testing.assert_array_equal(held_out.y, y)
+    l2_per_row = fit.head.config.l2 / 600
+    scaled = StandardScaler().fit_transform(x)
+    for kept, rest in held_out_rows(assign_folds(y, n_folds=5, seed=0)):
+        peer = LogisticRegression(C=1 / (l2_per_row * len(kept)), max_iter=5000, tol=1e-6)
+        theirs = peer.fit(scaled[kept], y[kept]).predict_proba(scaled[rest])
+        ours = np.exp(held_out.log_probabilities[rest])
+        assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean() >= 0.99
+        assert abs(log_loss(y[rest], ours) - log_loss(y[rest], theirs)) < 5e-3
+    assert HeldOut.from_bytes(held_out.to_bytes()).to_bytes() == held_out.to_bytes()
+
+
+def test_temperature_is_fitted_on_the_held_out_predictions(digits: Digits) -> None:
+    fit = fitted(digits[0][:600], digits[1][:600])
+    assert fit.held_out is not None
+    assert fit.head.temperature == fit_temperature(fit.held_out.logits, fit.held_out.y)
+    assert "Probabilities are calibrated" in fit.notes[-1]
+
+
+def test_groups_are_held_out_whole(digits: Digits) -> None:
+    x, y = digits[0][:300], digits[1][:300]
+    groups = np.repeat(["a", "b", "c"], 100)
+    fit = fitted(x, y, groups=groups)
+    assert len(fit.history) == 4
+    with pytest.raises(DataError, match="at least two different groups"):
+        fitted(x, y, groups=np.zeros(300))
+    with pytest.raises(DataError, match="one per row"):
+        fitted(x, y, groups=groups[:10])
+
+
+def test_weight_of_a_row_is_worth_its_repetition(digits: Digits) -> None:
+    x, y = digits[0][:300], digits[1][:300]
+    weight = np.random.default_rng(0).integers(0, 4, 300)
+    config = TuneConfig.from_preset("linear_probe", scaling="rms", l2=3.0)
+    weighed = fitted(x, y, config.replace(l2=3.0), sample_weight=weight).head
+    repeated = np.repeat(np.arange(300), weight)
+    # The factor of the scaling is of the rows as they came, repeated or not.
+    rms = np.sqrt(np.square(x[weight > 0]).mean() / np.square(x[repeated]).mean())
+    many = fitted(
+        x[repeated],
+        y[repeated],
+        config.replace(l2=3.0 * len(repeated) / (weight > 0).sum() / rms**2),
+    ).head
+    np.testing.assert_allclose(weighed.predict_proba(x), many.predict_proba(x), atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (np.full(300, -1.0), "got -1.0 in row 0"),
+        (np.where(np.arange(300) == 7, np.nan, 1.0), "got nan in row 7"),
+        (np.zeros(300), "must not be 0 for every row"),
+        (np.ones(3), "one per row"),
+        (["a"] * 300, "must be numbers"),
+    ],
+)
+def test_weights_that_mean_nothing_are_refused(digits: Digits, weight: Any, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        fitted(digits[0][:300], digits[1][:300], sample_weight=weight)
+    assert caught.value.field == "sample_weight"
+    assert words in caught.value.message
 
 
 def test_losses_are_the_objective_per_row(digits: Digits) -> None:
@@ -104,23 +188,20 @@ def test_noise_is_met_with_a_strong_penalty_and_signal_with_a_weak_one() -> None
     x = generator.normal(size=(400, 30))
     noise = generator.integers(0, 2, size=400)
     signal = (x @ generator.normal(size=30) > 0).astype(np.int64)
-    assert fitted(x, noise).head.config.l2 == L2_GRID[0]
+    assert fitted(x, noise).head.config.l2 == L2_PER_ROW[0] * 400
     chosen = fitted(x, signal).head.config.l2
     assert chosen is not None
-    assert chosen < 100
+    assert chosen <= 0.1 * 400
 
 
-def test_given_validation_rows_choose_the_penalty_and_none_are_held_out(digits: Digits) -> None:
+def test_validation_rows_are_held_out_too(digits: Digits) -> None:
     x, y = digits[0][:300], digits[1][:300]
     fit = fitted(x, y, validation=(digits[0][300:500], digits[1][300:500]))
-    assert "was chosen on 200 held-out rows" in fit.notes[0]
     assert fit.history[-1].validation is not None
-    # The grid's solution for the chosen penalty is on the same rows as the last.
-    same = next(report for report in fit.history if report.l2 == fit.head.config.l2)
-    assert same.losses["total"] == pytest.approx(fit.history[-1].losses["total"], rel=1e-3)
-    shuffled = np.random.default_rng(0).permutation(digits[1][300:500])
-    misled = fitted(x, y, validation=(digits[0][300:500], shuffled))
-    assert misled.head.config.l2 == L2_GRID[0]
+    assert fit.held_out is not None
+    assert (fit.held_out.n_train_rows, len(fit.held_out.y)) == (300, 500)
+    np.testing.assert_array_equal(fit.held_out.y[300:], digits[1][300:500])
+    assert fit.held_out.correct[300:].mean() > 0.8
 
 
 def test_held_out_rows_follow_the_seed(digits: Digits) -> None:
@@ -130,14 +211,16 @@ def test_held_out_rows_follow_the_seed(digits: Digits) -> None:
     assert first.history[0].validation != other.history[0].validation
 
 
-def test_too_few_rows_to_hold_out_take_the_stated_penalty(rows: Any) -> None:
-    at = np.r_[0:20, 30:50, 60]
+def test_too_few_rows_to_cross_validate_take_the_stated_penalty(rows: Any) -> None:
+    at = np.arange(0, 90, 5)
+    assert len(at) < FEWEST_ROWS
     fit = fitted(rows.x[at], rows.y[at])
     assert len(fit.history) == 1
-    assert fit.head.config.l2 == FALLBACK_L2
+    assert fit.head.config.l2 == FALLBACK_L2_PER_ROW * 18
+    assert fit.held_out is None
     assert fit.notes == (
-        "Too few training rows (41) to hold out 10 for the choice of l2: 30 was taken. "
-        "Give validation rows, or l2.",
+        "Too few training rows (18, of 20) to choose l2 by cross-validation: 1.8 was taken. "
+        "Add rows, or give l2.",
     )
 
 
@@ -145,7 +228,7 @@ def test_class_of_a_single_row_does_not_forbid_the_choice(digits: Digits) -> Non
     x, y = digits[0][:300], digits[1][:300].copy()
     y[y == 9] = 8
     y[0] = 9
-    assert len(fitted(x, y).history) == 8
+    assert len(fitted(x, y).history) == 6
 
 
 def test_two_rows_train() -> None:
@@ -159,7 +242,7 @@ def test_constant_column_neither_helps_nor_harms(digits: Digits) -> None:
     with_constant = np.column_stack([x, np.full(300, 1 / 3)])
     config = PROBE.replace(l2=1.0)
     head = fitted(with_constant, y, config).head
-    assert safetensors.numpy.load(head.to_bytes())["scaling.divisor"][-1] == 1.0
+    assert safetensors.numpy.load(head.to_bytes())["0.scaling.divisor"][-1] == 1.0
     np.testing.assert_allclose(
         head.predict_proba(with_constant),
         fitted(x, y, config).head.predict_proba(x),
@@ -172,6 +255,7 @@ def test_one_common_factor_for_all_columns_will_do_too(digits: Digits) -> None:
     config = PROBE.replace(scaling="rms")
     plain, large = fitted(x, y, config), fitted(x * 1024, y, config)
     assert large.head.config == plain.head.config
+    assert large.head.temperature == pytest.approx(plain.head.temperature, rel=1e-3)
     np.testing.assert_allclose(
         large.head.predict_proba(x * 1024), plain.head.predict_proba(x), atol=1e-4
     )
@@ -204,3 +288,27 @@ def test_checkpoint_of_mini_batch_training_is_refused(rows: Any) -> None:
     paper = Trainer(rows.x, rows.y, classes=rows.classes, config=TuneConfig(epochs=1))
     with pytest.raises(CheckpointError, match="with other config"):
         Trainer(rows.x, rows.y, classes=rows.classes, config=PROBE, checkpoint=paper.checkpoint())
+
+
+def test_generalised_cross_entropy_withstands_flipped_labels(digits: Digits) -> None:
+    x, y = digits
+    generator = np.random.default_rng(0)
+    flipped = generator.random(1200) < 0.4
+    labels = np.where(flipped, (y[:1200] + generator.integers(1, 10, 1200)) % 10, y[:1200])
+    accuracy = {
+        preset: (
+            fitted(x[:1200], labels, TuneConfig.from_preset(preset)).head.logits(x[1200:]).argmax(1)
+            == y[1200:]
+        ).mean()
+        for preset in ("linear_probe", "robust_probe")
+    }
+    assert accuracy["robust_probe"] > accuracy["linear_probe"] + 0.02
+
+
+def test_generalised_cross_entropy_is_its_formula() -> None:
+    logits = torch.tensor([[1.0, 2.0, 0.5], [0.0, 0.0, 0.0]])
+    y = torch.tensor([1, 2])
+    probability = logits.double().softmax(1)[[0, 1], y]
+    expected = (1 - probability**0.7) / 0.7
+    torch.testing.assert_close(row_losses(logits, y, "gce"), expected)
+    torch.testing.assert_close(row_losses(logits, y, "cross_entropy"), -probability.log())

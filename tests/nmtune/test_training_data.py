@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nmtune.config import TuneConfig
+from nmtune.config import PRESETS, TuneConfig
 from nmtune.errors import DataError
 from nmtune.trainer import Fit, Trainer
 
@@ -90,8 +90,19 @@ def test_scaling_makes_the_head_blind_to_a_common_factor(rows: Any) -> None:
 def test_class_without_rows_is_told(rows: Any) -> None:
     classes = (*rows.classes, "elk", "fox")
     fit = trained(Trainer(rows.x, rows.y, classes=classes, config=MLP))
-    assert fit.notes == ("No training row is of class 'elk', 'fox': the head cannot know it.",)
-    assert fit.head.predict_proba(rows.x).shape == (90, 5)
+    assert fit.notes == (
+        "No training row is of class 'elk', 'fox': the head cannot know it, and never predicts it.",
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_class_without_rows_is_never_predicted(rows: Any, preset: str) -> None:
+    classes = ("ant", *rows.classes, "fox")
+    config = TuneConfig.from_preset(preset, epochs=2)
+    head = trained(Trainer(rows.x, rows.y + 1, classes=classes, config=config)).head
+    probabilities = head.predict_proba(np.concatenate([rows.x, rows.x * -5]))
+    assert probabilities.shape == (180, 5)
+    assert probabilities[:, [0, 4]].max() == 0
 
 
 def test_batch_smaller_than_asked_for_is_told(rows: Any) -> None:

@@ -49,8 +49,16 @@ def test_the_documented_example_is_taken(
     assert job["status"] == "queued"
     assert job["alias"] == "prod"
     assert job["head"] is None
-    assert list(job["config"]["configs"]) == ["linear_probe", "mlp", "nmtune"]
-    assert job["config"]["configs"]["nmtune"]["epochs"] == 10
+    assert job["method"] == job["config"]["method"] == "auto"
+    assert list(job["config"]["configs"]) == [
+        "linear_probe",
+        "robust_probe",
+        "whitened_probe",
+        "mlp_ensemble",
+        "mlp",
+        "nmtune",
+    ]
+    assert job["config"]["configs"]["nmtune"]["epochs"] == 30
     assert job["created_at"].endswith("Z")
     assert queue.rung_for == [job["id"]]
     assert client.get(response.headers["location"]).json() == job

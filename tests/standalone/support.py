@@ -90,6 +90,7 @@ def job_request(**config: object) -> dict[str, Any]:
         "embeddings": x.round(3).tolist(),
         "labels": [f"class {label}" for label in y],
         "splits": ["train"] * 80 + ["test"] * 40,
+        "method": "nmtune",
         "config": {"l2": 1.0, **config},
     }
 

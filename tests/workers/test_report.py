@@ -47,7 +47,8 @@ def evaluated(sureness: float) -> Evaluation:
 
 
 def trained(head: Head, *, temperature: float | None = None) -> Trained:
-    one = Trained(head=head, train_seconds=1, history=[], notes=[], temperature=temperature)
+    head = head.calibrated(temperature or 1.0)
+    one = Trained(head=head, train_seconds=1, history=[], notes=[])
     for split in SPLITS:
         one.evaluations[split] = evaluated(0.9)
         one.spectra[split] = spectrum(head.transform(X))
@@ -89,7 +90,7 @@ def test_what_is_not_given_is_not_claimed(head: Head) -> None:
     report = report_of({"linear_probe": trained(head)}, "linear_probe")
     assert (report["version"], report["choice"], report["calibration"]) == (2, None, None)
     assert report["findings"] == {}
-    assert report["candidates"]["linear_probe"]["temperature"] is None
+    assert report["candidates"]["linear_probe"]["temperature"] == 1.0
 
 
 def test_calibration_is_that_of_the_published_head_before_and_after(head: Head) -> None:

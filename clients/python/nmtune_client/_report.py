@@ -1,18 +1,13 @@
-"""Home of the report: a light wrapper of the server's JSON, and its result table in plain text."""
+"""Home of the report: a light wrapper of the server's JSON, whatever version wrote it."""
 
-import re
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from nmtune_client import _text
+from nmtune_client import _report_text
+from nmtune_client._report_text import OOD_PREFIX, TITLES, split_title
 
-# Candidates as people read them; one that a newer server adds appears under its own name.
-_TITLES = {"linear_probe": "linear probe", "mlp": "MLP", "nmtune": "NMTune"}
 _NOT_TESTED_ON = frozenset({"train", "validation"})
-_SPLIT_WIDTH = 30
-_TIED = re.compile(r"(?<=\d) (%|± ?)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +34,7 @@ class ReportRow:
         """The row's name for people: `ID test`, `OOD sketch`, `mean OOD`."""
         if self.kind == "ood_mean":
             return "mean OOD"
-        if self.kind == "ood":
-            return f"OOD {self.split.removeprefix('ood/')}"
-        return f"ID {self.split}"
+        return split_title(self.split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +79,10 @@ class Report:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """What was trained side by side: the baselines first, then what a newer server adds."""
+        """What was trained side by side, from the simplest to auto; then those unknown here."""
         present = self.raw["candidates"]
-        known = [name for name in _TITLES if name in present]
-        return (*known, *(name for name in present if name not in _TITLES))
+        known = [name for name in TITLES if name in present]
+        return (*known, *(name for name in present if name not in TITLES))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -112,13 +105,44 @@ class Report:
         metrics: Mapping[str, Any] = self.raw["candidates"][candidate]["metrics"][split]
         return metrics
 
+    def per_class(self, candidate: str, split: str) -> tuple[Mapping[str, Any], ...]:
+        """Each class in order: `name`, `support` (true rows), `precision`, `recall`, `f1`."""
+        return tuple(self.metrics(candidate, split).get("per_class") or ())
+
+    def confusions(self, candidate: str, split: str) -> tuple[Mapping[str, Any], ...]:
+        """The most frequent mistakes: `true` and `predicted` class, `n_rows`; none in old reports.
+
+        All pairs are in the (c, c) `confusion_matrix` of `metrics`, which is None for many classes.
+        """
+        return tuple(self.metrics(candidate, split).get("confusions") or ())
+
+    @property
+    def comparison(self) -> tuple[Mapping[str, Any], ...]:
+        """One entry a pair and split: `accuracy_difference`, `interval`, `p_value`, `finding`."""
+        return tuple(self.raw.get("comparison") or ())
+
+    @property
+    def choice(self) -> Mapping[str, Any] | None:
+        """What method auto chose, with the `reason`; None for other methods."""
+        return self.raw.get("choice")
+
+    @property
+    def calibration(self) -> Mapping[str, Any] | None:
+        """The published head's temperature and, by split, its ECE before and after; or None."""
+        return self.raw.get("calibration")
+
+    @property
+    def findings(self) -> Mapping[str, Any]:
+        """What else was found about the data, by name."""
+        return self.raw.get("findings") or {}
+
     def table(self) -> tuple[ReportRow, ...]:
         """One row a split (ID first, then each OOD), then the mean over the OOD splits."""
         splits: dict[str, None] = {}
         for candidate in self.candidates:
             splits |= dict.fromkeys(self.raw["candidates"][candidate].get("metrics") or {})
-        in_domain = [name for name in splits if not name.startswith("ood/")]
-        ood = [self._row(name, "ood") for name in sorted(splits) if name.startswith("ood/")]
+        in_domain = [name for name in splits if not name.startswith(OOD_PREFIX)]
+        ood = [self._row(name, "ood") for name in sorted(splits) if name.startswith(OOD_PREFIX)]
         rows = [self._row(name, "id") for name in in_domain if name not in _NOT_TESTED_ON]
         rows += ood
         if ood:
@@ -150,38 +174,12 @@ class Report:
         return self.text()
 
     def text(self, *, with_warnings: bool = True) -> str:
-        """The table, the spectra and the verdict as plain text, at most 100 characters wide."""
-        rows = self.table()
-        parts = [self._heading(), self._scores(rows), _spectra(rows)]
-        parts += [_wrap(self.verdict.summary), "\n".join(map(_item, self.verdict.sentences))]
-        if with_warnings:
-            parts += [_wrap(f"Warning: {warning}") for warning in self.warnings]
-        return "\n\n".join(part for part in parts if part)
+        """Tables, spectra, calibration and verdict as plain text, at most 100 characters wide."""
+        return _report_text.report(self, with_warnings=with_warnings)
 
-    def _heading(self) -> str:
-        dataset = self.raw.get("dataset") or {}
-        facts = [f"method {self.method}"]
-        if dataset:
-            facts.append(f"dataset {dataset.get('name')}")
-            facts.append(f"{len(dataset.get('classes') or ())} classes")
-            facts.append(f"{dataset.get('n_columns')} columns")
-        return _wrap(f"{self.name} ({self.job_id}): {', '.join(facts)}")
-
-    def _scores(self, rows: tuple[ReportRow, ...]) -> str:
-        titles = [_TITLES.get(name, name) for name in self.candidates]
-        header = ["accuracy %  (macro-F1 %)", "rows", *titles]
-        lines = [header]
-        for row in rows:
-            # with nothing beside it, to be the best says nothing
-            best = max(row.accuracy.values()) if len(row.accuracy) > 1 else None
-            scores = [
-                _score(row.accuracy.get(name), row.macro_f1.get(name), best)
-                for name in self.candidates
-            ]
-            n_rows = "" if row.n_rows is None else str(row.n_rows)
-            lines.append([_text.shorten(row.title, _SPLIT_WIDTH), n_rows, *scores])
-        table = _text.columns(lines, right=range(1, len(header)))
-        return f"{table}\n* best accuracy of the row" if len(titles) > 1 else table
+    def per_class_text(self, candidate: str, split: str) -> str:
+        """The per-class figures of one candidate on one split as a plain text table."""
+        return _report_text.per_class(self, candidate, split)
 
 
 def _mean(rows: list[ReportRow], candidates: tuple[str, ...]) -> ReportRow:
@@ -202,47 +200,7 @@ def _mean(rows: list[ReportRow], candidates: tuple[str, ...]) -> ReportRow:
     )
 
 
-def _score(accuracy: float | None, macro_f1: float | None, best: float | None) -> str:
-    if accuracy is None or macro_f1 is None:
-        return "- "
-    star = "*" if accuracy == best else " "
-    return f"{100 * accuracy:.2f}{star} ({100 * macro_f1:.2f})"
-
-
-def _spectra(rows: tuple[ReportRow, ...]) -> str:
-    lines = [["spectrum, raw -> tuned", "SVE", "", "LSVR", ""]]
-    for row in rows:
-        sve = _change(row.sve_before, row.sve_after)
-        lsvr = _change(row.lsvr_before, row.lsvr_after)
-        if sve and lsvr:
-            lines.append([_text.shorten(row.title, _SPLIT_WIDTH), *sve, *lsvr])
-    return _text.columns(lines, right=(1, 2, 3, 4)) if len(lines) > 1 else ""
-
-
-def _change(before: float | None, after: float | None) -> list[str] | None:
-    if before is None or after is None:
-        return None
-    return [f"{before:.3f} -> {after:.3f}", f"{after - before:+.3f}"]
-
-
 def _sentence(warning: object) -> str:
     if isinstance(warning, Mapping):
         return str(warning.get("message") or warning.get("code") or dict(warning))
     return str(warning)
-
-
-def _wrap(text: str, indent: str = "") -> str:
-    wrapped = textwrap.fill(
-        # what belongs to a number stays on its line
-        _TIED.sub(lambda match: match[0].replace(" ", "\xa0"), text),
-        _text.WIDTH,
-        initial_indent=indent,
-        subsequent_indent=" " * len(indent),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return wrapped.replace("\xa0", " ")
-
-
-def _item(text: str) -> str:
-    return _wrap(text, indent="- ")

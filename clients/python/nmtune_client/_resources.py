@@ -3,7 +3,7 @@
 import itertools
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,6 +120,7 @@ class Jobs:
         dataset: str | Dataset | None = None,
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
+        analyses: Sequence[str] | None = None,
         alias: str | None = None,
         wait: int | None = None,
         idempotency_key: str | None = None,
@@ -129,8 +130,9 @@ class Jobs:
         embeddings: (n, d) numbers: numpy, nested lists, or anything with `__array__`.
         labels: n strings or integers. splits: n names (train, validation, test, ood/<domain>);
         without them the server holds out a stratified fifth as `test`.
-        method: nmtune (the server's default), mlp or linear_probe. config: `preset` and settings
-        over it, e.g. {"preset": "reference", "epochs": 10}. alias: set on the new head version.
+        method: auto (the server's default), nmtune, mlp or linear_probe. config: `preset` and
+        settings over it, e.g. {"preset": "reference", "epochs": 10}. analyses: what else to look
+        into, `ablation` and `learning_curve`. alias: set on the new head version.
         wait: seconds the server may hold its answer for the job to end; `Job.wait` is what waits.
         idempotency_key: a key of your own makes repeating the call, even from another process,
         return the first job.
@@ -144,6 +146,7 @@ class Jobs:
             "name": name,
             "method": method,
             "config": dict(config) if config else None,
+            "analyses": list(analyses) if analyses else None,
             "alias": alias,
         }
         if dataset is not None:

@@ -72,7 +72,7 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     )
     tune.add_argument("source", metavar="FILE.npz", help="dataset file, or the id of a stored one")
     tune.add_argument("--name", required=True, help="name of the head (and of the dataset)")
-    tune.add_argument("--method", metavar="M", help="nmtune (default), mlp or linear_probe")
+    tune.add_argument("--method", metavar="M", help="auto (default), nmtune, mlp or linear_probe")
     tune.add_argument("--preset", metavar="P", help="paper (default) or reference")
     tune.add_argument(
         "--set",
@@ -80,6 +80,13 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="a setting over the preset, e.g. epochs=10; may be repeated",
+    )
+    tune.add_argument(
+        "--analyse",
+        metavar="WHAT",
+        action="append",
+        choices=("ablation", "learning_curve"),
+        help="look into the ablation of NMTune's terms, or the learning_curve; may be repeated",
     )
     tune.add_argument("--alias", metavar="A", help="alias to set on the new version, e.g. prod")
     tune.add_argument(

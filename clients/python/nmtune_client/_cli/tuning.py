@@ -28,6 +28,7 @@ def tune(client: Client, arguments: Namespace) -> None:
             dataset=dataset or arguments.source,
             method=arguments.method,
             config=config,
+            analyses=arguments.analyse,
             alias=arguments.alias,
         )
     except APIStatusError:

@@ -1,0 +1,131 @@
+"""Method auto: what is chosen, why, and that the blend is what was promised."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from nmtune import auto, evaluate
+from nmtune.config import TuneConfig
+from nmtune.held_out import HeldOut
+from nmtune.trainer import Fit, Trainer
+
+N = 2000
+GENERATOR = np.random.default_rng(0)
+Y = GENERATOR.integers(0, 3, N)
+NOISE = GENERATOR.normal(size=(N, 3))
+
+
+def judged(signal: float, *, n: int = N) -> HeldOut:
+    """Held-out logits of a classifier of some skill: more signal, better predictions."""
+    logits: NDArray[np.float64] = np.eye(3)[Y[:n]] * signal + NOISE[:n]
+    return HeldOut(logits=(logits * signal).astype(np.float32), y=Y[:n], n_train_rows=n)
+
+
+def test_ties_go_to_the_whitened_probe() -> None:
+    choice = auto.choose(
+        {"linear_probe": judged(2), "whitened_probe": judged(2), "mlp_ensemble": judged(2)}
+    )
+    assert choice.weights == {"whitened_probe": 1.0}
+    assert choice.n_rows == N
+    assert "level with the linear probe" in choice.reason
+    assert "not clearly better" in choice.reason
+
+
+def test_ensemble_that_is_clearly_better_joins() -> None:
+    choice = auto.choose(
+        {"linear_probe": judged(2), "whitened_probe": judged(2), "mlp_ensemble": judged(2.5)}
+    )
+    assert choice.weights == {"whitened_probe": 0.5, "mlp_ensemble": 0.5}
+    assert "blended half and half" in choice.reason
+
+
+def test_linear_probe_that_is_clearly_better_replaces_the_whitened_one() -> None:
+    choice = auto.choose(
+        {"linear_probe": judged(2.5), "whitened_probe": judged(2), "mlp_ensemble": judged(2.5)}
+    )
+    assert choice.weights == {"linear_probe": 1.0}
+
+
+def test_noisy_labels_bring_in_the_robust_candidates() -> None:
+    names = ("linear_probe", "robust_probe", "whitened_probe", "mlp_ensemble")
+    choice = auto.choose({name: judged(2) for name in names}, noisy=True)
+    assert choice.weights == dict.fromkeys(("linear_probe", "robust_probe", "mlp_ensemble"), 1 / 3)
+    assert "labels look wrong" in choice.reason
+
+
+def test_evidence_is_of_every_candidate_that_was_weighed_and_of_no_other() -> None:
+    choice = auto.choose(
+        {
+            "linear_probe": judged(2),
+            "whitened_probe": judged(2),
+            "mlp_ensemble": judged(3),
+            "mlp": judged(9),
+        }
+    )
+    assert [one.candidate for one in choice.evidence] == [
+        "linear_probe",
+        "whitened_probe",
+        "mlp_ensemble",
+    ]
+    best = choice.evidence[2]
+    assert best.accuracy == judged(3).accuracy > choice.evidence[0].accuracy
+    assert 0 < best.log_loss < choice.evidence[0].log_loss
+    assert choice.to_dict()["evidence"][2]["candidate"] == "mlp_ensemble"
+
+
+def test_nothing_held_out_falls_back_to_the_linear_probe() -> None:
+    choice = auto.choose({"mlp_ensemble": judged(2)})
+    assert choice.weights == {"linear_probe": 1.0}
+    assert "too few training rows" in choice.reason
+
+
+@pytest.mark.parametrize(("flipped", "is_noisy"), [(0.0, False), (0.3, True)])
+def test_labels_that_were_flipped_look_noisy(flipped: float, is_noisy: bool) -> None:
+    x, y = load_digits(return_X_y=True)
+    generator = np.random.default_rng(1)
+    is_flipped = generator.random(len(y)) < flipped
+    labels = np.where(is_flipped, (y + generator.integers(1, 10, len(y))) % 10, y)
+    held_out = trained(x, labels, "linear_probe").held_out
+    assert held_out is not None
+    errors = auto.label_errors(held_out)
+    assert errors is not None
+    assert auto.labels_look_noisy(errors) is is_noisy
+    if flipped:
+        assert is_flipped[errors.rows[:100]].mean() > 0.95
+
+
+def test_few_rows_are_never_called_noisy() -> None:
+    lot = HeldOut(logits=NOISE[:400].astype(np.float32), y=Y[:400], n_train_rows=400)
+    errors = auto.label_errors(lot)
+    assert errors is not None
+    assert errors.confident_disagreement > 0.3
+    assert not auto.labels_look_noisy(errors)
+
+
+def trained(x: NDArray[np.float64], y: NDArray[np.int64], preset: str) -> Fit:
+    config = TuneConfig.from_preset(preset, n_folds=3)
+    if config.transform == "hidden":
+        config = config.replace(hidden_width=32, epochs=15)
+    trainer = Trainer(x, y, classes=[str(index) for index in range(10)], config=config)
+    assert list(trainer)
+    return trainer.result()
+
+
+def test_blend_predicts_as_promised_and_is_calibrated() -> None:
+    x, y = load_digits(return_X_y=True)
+    names = ("linear_probe", "whitened_probe", "mlp_ensemble")
+    fits = {name: trained(x[:1200], y[:1200], name) for name in names}
+    held_out = {name: fit.held_out for name, fit in fits.items() if fit.held_out}
+    choice = auto.choose(held_out)
+    head, calibration = auto.blend(choice, {name: fit.head for name, fit in fits.items()}, held_out)
+    probabilities = head.predict_proba(x[1200:])
+    evaluation = evaluate(probabilities, y[1200:], head.classes)
+    worst = min(
+        evaluate(fit.head.predict_proba(x[1200:]), y[1200:], head.classes).accuracy
+        for fit in fits.values()
+    )
+    assert evaluation.accuracy >= worst
+    assert evaluation.ece < 0.05
+    assert head.temperature == calibration.temperature
+    assert "calibrated" in calibration.note

@@ -1,0 +1,136 @@
+"""The home of the training of one candidate: resumed from the folder's files, kept in them."""
+
+import logging
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from nmtune import CheckpointError, Head, HeadFormatError, HeldOut, Trainer, TuneConfig
+from nmtune.runtime import Runtime
+from store.dataset_file import DatasetFile
+from workers.progress import Workload
+from workers.report import Trained
+from workers.workdir import (
+    Plan,
+    Workdir,
+    checkpoint_file,
+    head_file,
+    held_out_file,
+    result_file,
+)
+
+logger = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+"""What the supervisor is told; `workers.train` lists the kinds."""
+
+CHECKPOINT_SHARE = 20  # training goes on for this many times what writing a checkpoint took
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A candidate as the report shows it, and what it said of rows it had not learnt from."""
+
+    trained: Trained
+    held_out: HeldOut | None
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training of candidates one after another, each resumed from the folder's files."""
+
+    workdir: Workdir
+    plan: Plan
+    dataset: DatasetFile
+    machine: Runtime
+    workload: Workload
+
+    def leave_out(self, name: str) -> None:
+        """This candidate is not needed after all."""
+        self.workload.leave_out(name)
+
+    def candidate(self, name: str, config: TuneConfig) -> Generator[Message, None, Finished]:
+        """Train one candidate, or take it as an earlier attempt finished it."""
+        finished = self._finished(name)
+        if finished is not None:
+            self.workload.skip(name)
+            return finished
+        trainer = self._trainer(name, config)
+        saved_at, pause = time.monotonic(), self.plan.checkpoint_seconds
+        for report in trainer:
+            is_last = report.epoch == report.n_epochs
+            yield {
+                "type": "progress",
+                "progress": self.workload.progress(name, report),
+                "is_last": is_last,
+            }
+            began = time.monotonic()
+            if began - saved_at >= pause and not is_last:
+                self.workdir.write_bytes(checkpoint_file(name), trainer.checkpoint())
+                yield {"type": "checkpoint", "file": checkpoint_file(name)}
+                saved_at = time.monotonic()
+                pause = max(self.plan.checkpoint_seconds, CHECKPOINT_SHARE * (saved_at - began))
+        yield {
+            "type": "finished",
+            "files": self._write(name, trainer),
+            "replaces": checkpoint_file(name),
+        }
+        return self._read(name)
+
+    def _write(self, name: str, trainer: Trainer) -> list[str]:
+        fit = trainer.result()
+        files = [head_file(name), result_file(name)]
+        self.workdir.write_bytes(head_file(name), fit.head.to_bytes())
+        if fit.held_out is not None:
+            self.workdir.write_bytes(held_out_file(name), fit.held_out.to_bytes())
+            files.append(held_out_file(name))
+        self.workdir.write_json(
+            result_file(name),
+            {
+                "train_seconds": fit.seconds,
+                "history": [report.to_dict() for report in fit.history],
+                "notes": list(fit.notes),
+                "has_held_out": fit.held_out is not None,
+            },
+        )
+        return files
+
+    def _finished(self, name: str) -> Finished | None:
+        if not (self.workdir.has(head_file(name)) and self.workdir.has(result_file(name))):
+            return None
+        try:
+            return self._read(name)
+        except (HeadFormatError, ValueError, KeyError, FileNotFoundError) as error:
+            logger.warning("candidate.retrain name=%s reason=%s", name, error)
+            return None
+
+    def _read(self, name: str) -> Finished:
+        """A finished candidate: the head as it will be served, from its bytes."""
+        result = self.workdir.read_json(result_file(name))
+        held_out = None
+        if result.pop("has_held_out"):
+            held_out = HeldOut.from_bytes(self.workdir.read_bytes(held_out_file(name)))
+        head = Head.from_bytes(self.workdir.read_bytes(head_file(name)))
+        return Finished(trained=Trained(head=head, **result), held_out=held_out)
+
+    def _trainer(self, name: str, config: TuneConfig) -> Trainer:
+        train, validation = self.dataset.splits["train"], self.dataset.splits.get("validation")
+
+        def start(checkpoint: bytes | None) -> Trainer:
+            return Trainer(
+                train.x,
+                train.y,
+                classes=self.dataset.classes,
+                config=config,
+                validation=(validation.x, validation.y) if validation else None,
+                device=self.machine.device,
+                checkpoint=checkpoint,
+            )
+
+        if self.workdir.has(checkpoint_file(name)):
+            try:
+                return start(self.workdir.read_bytes(checkpoint_file(name)))
+            except CheckpointError as error:
+                logger.warning("checkpoint.unusable name=%s reason=%s", name, error)
+        return start(None)
