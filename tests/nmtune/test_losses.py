@@ -338,6 +338,21 @@ def test_the_objective_is_the_weighted_sum_of_its_parts(
     assert not any(part.requires_grad for part in losses[1:])
 
 
+def test_weights_scale_each_rows_cross_entropy_and_no_other_term() -> None:
+    z, f = torch.tensor(embeddings((4, 6)), requires_grad=True), torch.tensor(embeddings((4, 6)))
+    logits = torch.tensor(embeddings((4, 3), seed=2), requires_grad=True)
+    y, weight = torch.tensor([0, 1, 2, 0]), torch.tensor([2.0, 0.0, 0.5, 1.5])
+    terms = {"w_consistency": 0.7, "w_covariance": 0.03, "w_dominant": 5.0}
+    plain = nmtune_loss(logits, y, z, f, **terms)
+    weighted = nmtune_loss(logits, y, z, f, **terms, weight=weight)
+    apart = torch.nn.functional.cross_entropy(logits, y, reduction="none")
+    expected = (weight * apart).sum().item() / 4
+    assert weighted.cross_entropy.item() == pytest.approx(expected)
+    assert weighted[2:] == plain[2:]
+    weighted.total.backward()
+    assert (logits.grad[1] == 0).all()
+
+
 def test_a_term_of_weight_zero_is_left_out_and_reads_zero() -> None:
     z, f = torch.tensor(embeddings((6, 9)), requires_grad=True), torch.ones(6, 9)
     logits = torch.tensor(embeddings((6, 2)), requires_grad=True)
