@@ -8,6 +8,7 @@ evaluation = evaluate(head.predict_proba(test_x), test_y, classes)
 """
 
 from nmtune.auto import Choice
+from nmtune.auto_fit import AutoFit, fit_auto
 from nmtune.candidates import ANALYSES, METHODS, Candidates, resolve
 from nmtune.class_spectra import ClassSpectra, ClassSpectrum, class_spectra
 from nmtune.config import PRESETS, TuneConfig
@@ -43,6 +44,7 @@ __all__ = [
     "ANALYSES",
     "METHODS",
     "PRESETS",
+    "AutoFit",
     "Candidates",
     "CheckpointError",
     "Choice",
@@ -75,6 +77,7 @@ __all__ = [
     "evaluate",
     "find_label_errors",
     "find_near_duplicates",
+    "fit_auto",
     "learning_curve",
     "nmtune_loss",
     "resolve",

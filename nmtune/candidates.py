@@ -17,9 +17,11 @@ ROBUST = ("robust_probe",)
 ANALYSES = ("ablation", "learning_curve")
 """What a job may be asked to look into beside its candidates."""
 
-_CHOSEN_FROM = ("linear_probe", *ROBUST, "whitened_probe", "mlp_ensemble")
+CHOSEN_FROM = ("linear_probe", *ROBUST, "whitened_probe", "mlp_ensemble")
+"""What `auto` chooses from, in the order of training."""
+
 _ABLATIONS = {f"nmtune_without_{name.removeprefix('w_')}": name for name in WEIGHTS}
-_ORDER = (*_CHOSEN_FROM, "mlp", "nmtune", *_ABLATIONS)
+_ORDER = (*CHOSEN_FROM, "mlp", "nmtune", *_ABLATIONS)
 _PRESETS = {
     "linear_probe": OneOf("linear_probe"),
     "mlp": OneOf("paper", "reference", "mlp"),
@@ -126,7 +128,7 @@ def resolve(
 def _names(method: str, analyses: Sequence[str]) -> tuple[str, ...]:
     names = set(METHODS[: METHODS.index(method) + 1]) - {"auto"}
     if method == "auto":
-        names |= set(_CHOSEN_FROM)
+        names |= set(CHOSEN_FROM)
     if "ablation" in analyses:
         names |= set(_ABLATIONS)
     return tuple(name for name in _ORDER if name in names)
@@ -171,7 +173,7 @@ def _chosen_from(settings: Mapping[str, Any]) -> dict[str, TuneConfig]:
     of_probe = {name: value for name, value in of_all.items() if name != "max_steps"}
     return {
         name: TuneConfig.from_preset(name, **(of_probe if name.endswith("probe") else steps))
-        for name in _CHOSEN_FROM
+        for name in CHOSEN_FROM
         if name != "linear_probe"
     }
 

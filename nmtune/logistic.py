@@ -68,32 +68,48 @@ def solve(
     )
 
     def objective() -> float:
-        optimiser.zero_grad()
-        penalty = l2_per_row / 2 * coefficients[:, :-1].double().square().sum()
-        torch.autograd.backward(penalty)
-        return _mean_loss(coefficients, rows, loss, backward=True) + penalty.item()
+        with torch.no_grad():
+            mean_loss, gradient = _mean_loss(coefficients, rows, loss)
+            gradient[:, :-1] += l2_per_row * coefficients[:, :-1]
+            coefficients.grad = gradient
+            return mean_loss + _penalty(coefficients, l2_per_row)
 
     optimiser.step(objective)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     solved = coefficients.detach()
-    mean_loss = _mean_loss(solved, rows, loss, backward=False)
-    penalty = l2_per_row / 2 * solved[:, :-1].double().square().sum().item()
+    mean_loss, _ = _mean_loss(solved, rows, loss)
+    penalty = _penalty(solved, l2_per_row)
     losses = {"total": mean_loss + penalty, "cross_entropy": mean_loss, "l2_penalty": penalty}
     return Solution(coefficients=solved, losses=losses)
 
 
-def _mean_loss(coefficients: Tensor, rows: LabelledRows, loss: Loss, *, backward: bool) -> float:
-    """Mean loss, its gradient added to the coefficients', a block of rows at a time."""
+def _penalty(coefficients: Tensor, l2_per_row: float) -> float:
+    return l2_per_row / 2 * coefficients[:, :-1].double().square().sum().item()
+
+
+def _mean_loss(coefficients: Tensor, rows: LabelledRows, loss: Loss) -> tuple[float, Tensor]:
+    """Mean loss and its gradient, a block of rows at a time.
+
+    The gradient is written out, (p - e_y) for each row and p_y^q times that with `gce`: autograd
+    took three times as long. Losses are in float64, as the line search compares values that differ
+    in the eighth digit.
+    """
     block = max(1, _LOGITS_AT_A_TIME // len(coefficients))
+    weight = coefficients[:, :-1].T.contiguous()
     total = torch.zeros((), dtype=torch.float64, device=rows.y.device)
-    with torch.set_grad_enabled(backward):
-        for start in range(0, len(rows), block):
-            stop = start + block
-            # In float64: the line search compares values that differ in the eighth digit.
-            part = row_losses(linear(coefficients, rows.x[start:stop]), rows.y[start:stop], loss)
-            if rows.weight is not None:
-                part = part * rows.weight[start:stop]
-            mean = part.sum() / len(rows)
-            if backward:
-                torch.autograd.backward(mean)
-            total += mean.detach()
-    return total.item()
+    gradient = torch.zeros_like(coefficients)
+    for start in range(0, len(rows), block):
+        x, y = rows.x[start : start + block], rows.y[start : start + block]
+        logs = torch.addmm(coefficients[:, -1], x, weight).log_softmax(dim=1)
+        losses = row_losses(logs, y, loss)
+        by_row = logs.exp()
+        by_row[torch.arange(len(y), device=y.device), y] -= 1
+        share = torch.full_like(losses, 1 / len(rows))
+        if rows.weight is not None:
+            share *= rows.weight[start : start + block]
+        total += (losses * share).sum()
+        if loss == "gce":
+            share *= 1 - GCE_POWER * losses  # p_y^q
+        by_row *= share[:, None].to(by_row.dtype)
+        gradient[:, :-1].addmm_(by_row.T, x)
+        gradient[:, -1] += by_row.sum(0)
+    return total.item(), gradient

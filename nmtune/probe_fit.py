@@ -1,7 +1,6 @@
 """The home of the linear probes: L2-penalised logistic regression, its penalty cross-validated."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ FALLBACK_L2_PER_ROW = 0.1
 FEWEST_ROWS = 20
 """Rows; fewer say too little of a penalty to choose by them."""
 
-_PATIENCE = 2
+_RISE = 1e-6
 _GRID_TOLERANCE = 1e-4
 _GRID_ITERATIONS = 100
 _TOLERANCE = 1e-6
@@ -38,7 +37,8 @@ class ProbeFit:
 
     With config.l2 given there is one epoch: the solution. With None there is one epoch for each
     fold of the training rows: the penalties from strong to weak, each started from the solution
-    before, are scored on the fold, and given up once the held-out loss has risen twice in a row.
+    before, are scored on the fold, and given up once the held-out loss rises: weaker ones count
+    there as the last one tried.
     The last epoch fits all training rows with the penalty chosen: the strongest whose held-out
     accuracy, over all folds and the validation rows, is within one standard error of the best
     (Breiman et al. 1984; Hastie et al. 2009, section 7.10). Once a set is separable its loss is
@@ -99,7 +99,7 @@ class ProbeFit:
                 score_logits(logits, held_out.y)
                 | {"held_out": row_losses(logits, held_out.y, self._config.loss).mean().item()}
             )
-            if _has_risen([one["held_out"] for one in scores]):
+            if len(scores) > 1 and scores[-1]["held_out"] > scores[-2]["held_out"] + _RISE:
                 break
         self._paths.append(torch.stack(path))
         best = min(range(len(scores)), key=lambda index: scores[index]["held_out"])
@@ -152,7 +152,7 @@ class ProbeFit:
         return L2_PER_ROW[self._chosen_index()] * len(self._rows)
 
     def _chosen_index(self) -> int:
-        n_penalties = min(map(len, self._paths))
+        n_penalties = max(map(len, self._paths))
         accuracies = [self._held_out(index).accuracy for index in range(n_penalties)]
         best = max(accuracies)
         n_rows = len(self._rows) + len(self._validation or ())
@@ -167,10 +167,10 @@ class ProbeFit:
         logits = torch.empty(len(self._rows), len(self._zeros()), device=self._rows.x.device)
         for fold, path in enumerate(self._paths):
             at = torch.from_numpy(np.flatnonzero(self._folds == fold)).to(logits.device)
-            logits[at] = linear(path[index], self._rows.x[at])
+            logits[at] = linear(_of(path, index), self._rows.x[at])
         y = self._rows.y
         if self._validation is not None:
-            mean = torch.stack([path[index] for path in self._paths]).mean(0)
+            mean = torch.stack([_of(path, index) for path in self._paths]).mean(0)
             logits = torch.cat([logits, linear(mean, self._validation.x)])
             y = torch.cat([y, self._validation.y])
         return HeldOut(logits=logits.cpu().numpy(), y=y.cpu().numpy(), n_train_rows=len(self._rows))
@@ -185,7 +185,7 @@ class ProbeFit:
             ]
         return [
             f"l2 = {self._chosen():g} was chosen by cross-validation ({len(self._paths)} folds): "
-            f"of {min(map(len, self._paths))} values the strongest whose accuracy is within one "
+            f"of {max(map(len, self._paths))} values the strongest whose accuracy is within one "
             "standard error of the best."
         ]
 
@@ -218,10 +218,9 @@ class ProbeFit:
 _SCORES = ("loss", "loss_standard_error", "accuracy")
 
 
-def _has_risen(values: list[float]) -> bool:
-    """Whether the last `_PATIENCE` values each were above the one before."""
-    last = values[-_PATIENCE - 1 :]
-    return len(last) > _PATIENCE and all(later > earlier for earlier, later in pairwise(last))
+def _of(path: Tensor, index: int) -> Tensor:
+    """The coefficients of a penalty, or of the weakest tried where it is weaker still."""
+    return path[min(index, len(path) - 1)]
 
 
 def _mapped(rows: LabelledRows, whitening: tuple[Tensor, Tensor] | None) -> LabelledRows:

@@ -1,5 +1,6 @@
-"""The home of what training asks of its process: threads, a device, and how memory runs out."""
+"""The home of what training asks of its process: threads, a device, memory, fast products."""
 
+import ctypes
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,12 @@ import torch
 from nmtune.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")
+
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_MOST = 2**31 - 1
+# Relative error of a float32 product of 512 terms is 3e-7; of one that goes by bfloat16, 2e-3.
+_FLOAT32_ERROR = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +29,10 @@ class Runtime:
 def prepare(*, device: str = "auto", n_threads: int | None = None) -> Runtime:
     """Set this process up for training and say what it got; call it once, before any tensor.
 
+    It changes the process: denormal numbers become 0, freed memory is kept for the next step until
+    the process ends (where the C library is glibc), and on a CPU float32 products take the faster
+    of torch's two libraries as long as that keeps float32's accuracy.
+
     Args:
         device: `cpu`, `cuda`, or `auto` for the GPU where there is one.
         n_threads: threads of one operation, torch's own choice if None. The last bits of a
@@ -35,7 +46,10 @@ def prepare(*, device: str = "auto", n_threads: int | None = None) -> Runtime:
     # Dead units leave optimiser moments that decay into denormal numbers, which are several
     # times slower. Threads that torch starts from here on inherit the setting.
     torch.set_flush_denormal(True)
+    _keep_freed_memory()
     chosen = _choose(device)
+    if chosen == "cpu":
+        _take_fast_products()
     return Runtime(
         torch_version=str(torch.__version__),
         device=chosen,
@@ -51,6 +65,39 @@ def is_out_of_memory(error: BaseException) -> bool:
     # torch's allocator for the CPU has no exception class of its own.
     words = ("can't allocate memory", "bad_alloc")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def _keep_freed_memory() -> None:
+    """Let malloc give nothing back: a step needs the same large arrays as the one before.
+
+    Given back they come again as pages that the kernel has to clear, which is half of a step's
+    time at d = 3072. Without glibc nothing happens.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return
+    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_TRIM_THRESHOLD, _MOST)
+
+
+def _take_fast_products() -> None:
+    """Let oneDNN, not MKL, do float32 products: twice as fast on AMD's processors with AVX-512.
+
+    The setting that does it also permits bfloat16, which processors with AMX would take.
+    """
+    torch.set_float32_matmul_precision("medium")
+    if product_error() > _FLOAT32_ERROR:
+        torch.set_float32_matmul_precision("highest")
+
+
+def product_error() -> float:
+    """The relative error of a float32 product on the CPU, as torch is set at present."""
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(64, 512, generator=generator)
+    right = torch.randn(512, 512, generator=generator)
+    exact = left.double() @ right.double()
+    return float(((left @ right).double() - exact).norm() / exact.norm())
 
 
 def _choose(device: str) -> str:

@@ -1,0 +1,37 @@
+"""The home of what the benchmarks share: the machine in a line, and tables kept in a page."""
+
+import datetime
+import platform
+from pathlib import Path
+
+import torch
+
+import nmtune
+
+
+def machine() -> str:
+    """Date, processor, threads and versions, in one line."""
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    today = datetime.datetime.now(datetime.UTC).date()
+    return (
+        f"{today}, {cpu} ({torch.backends.cpu.get_cpu_capability()}), "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}, nmtune {nmtune.__version__}"
+    )
+
+
+def write(page: Path, name: str, text: str) -> None:
+    """Put text between the marks `<!-- name:start -->` and `<!-- name:stop -->` of the page."""
+    start, stop = f"<!-- {name}:start -->", f"<!-- {name}:stop -->"
+    whole = page.read_text()
+    before, found_start, rest = whole.partition(start)
+    _, found_stop, after = rest.partition(stop)
+    if not found_start or not found_stop:
+        raise SystemExit(f"{page} lacks the marks {start} and {stop}")
+    page.write_text(f"{before}{start}\n{text}\n{stop}{after}")
