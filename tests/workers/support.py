@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,7 @@ class Workplace:
         dataset: Dataset | None = None,
         alias: str | None = None,
         max_attempts: int = 3,
+        analyses: Sequence[str] = (),
     ) -> Job:
         dataset = dataset or self.add_dataset()
         with self.store.database.begin() as tx:
@@ -114,7 +115,7 @@ class Workplace:
                 name="pets",
                 dataset_id=dataset.id,
                 method=method,
-                config=resolve(method=method, config=config).to_dict(),
+                config=resolve(method=method, config=config, analyses=analyses).to_dict(),
                 alias=alias,
                 max_attempts=max_attempts,
             )
@@ -146,6 +147,10 @@ class Workplace:
     def read(self, job: Job) -> Job:
         with self.store.database.read() as tx:
             return jobs.get(tx, "default", job.id)
+
+    def jobs(self) -> Sequence[Job]:
+        with self.store.database.read() as tx:
+            return jobs.page(tx, "default", limit=100).items
 
     def events(self, job: Job) -> list[Event]:
         with self.store.database.read() as tx:
