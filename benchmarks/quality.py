@@ -10,7 +10,7 @@ them. --noise flips that share of the training labels to another class, drawn ev
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,17 +84,27 @@ def reference(splits: Splits, seed: int) -> Probabilities:
     return {name: best.predict_proba(split_x) for name, (split_x, _) in splits.items()}
 
 
-def candidate(splits: Splits, classes: Sequence[str], config: nmtune.TuneConfig) -> Probabilities:
+def candidate(
+    splits: Splits, classes: Sequence[str], config: nmtune.TuneConfig
+) -> tuple[Probabilities, float]:
     trainer = nmtune.Trainer(*splits["train"], classes=classes, config=config)
     for _ in trainer:
         pass
-    return predicted(trainer.result().head, splits)
+    fit = trainer.result()
+    return predicted(fit.head, splits), fit.seconds
 
 
-def chosen(splits: Splits, classes: Sequence[str], seed: int) -> Probabilities:
+def chosen(
+    splits: Splits, classes: Sequence[str], seed: int
+) -> dict[str, tuple[Probabilities, float]]:
+    """What auto makes of the rows, and each candidate it chose from."""
     fit = nmtune.fit_auto(*splits["train"], classes=classes, seed=seed)
     print(f"    {dict(fit.choice.weights)}: {fit.choice.reason}")
-    return predicted(fit.head, splits)
+    seconds = sum(one.seconds for one in fit.fits.values())
+    heads = {"auto": (predicted(fit.head, splits), seconds)}
+    return heads | {
+        name: (predicted(one.head, splits), one.seconds) for name, one in fit.fits.items()
+    }
 
 
 def predicted(head: nmtune.Head, splits: Splits) -> Probabilities:
@@ -124,19 +134,12 @@ def measure(path: Path, n_seeds: int, noise: float) -> dict[str, Runs]:
         x, y = clean["train"]
         splits = clean | {"train": (x, flipped(y, noise, len(classes), seed))}
         configs = nmtune.resolve(method="auto", config={"seed": seed}).configs
-        heads: dict[str, Callable[[], Probabilities]] = {
-            REFERENCE: lambda splits=splits, seed=seed: reference(splits, seed),
-            "auto": lambda splits=splits, seed=seed: chosen(splits, classes, seed),
-        }
-        shown = ("nmtune",) if noise else tuple(name for name in configs if name != "robust_probe")
-        for name in shown:
-            heads[name] = lambda splits=splits, config=configs[name]: candidate(
-                splits, classes, config
-            )
-        for name, fit in heads.items():
-            started = time.perf_counter()
-            probabilities = fit()
-            seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        heads = {REFERENCE: (reference(splits, seed), time.perf_counter() - started)}
+        heads |= chosen(splits, classes, seed)
+        for name in () if noise else ("mlp", "nmtune"):
+            heads[name] = candidate(splits, classes, configs[name])
+        for name, (probabilities, seconds) in heads.items():
             found = figures(probabilities, clean, classes) | {SECONDS: seconds}
             runs.setdefault(name, Runs()).figures.append(found)
             told = ", ".join(f"{key} {value:.3g}" for key, value in found.items())

@@ -14,6 +14,7 @@ Finding = Literal["gain", "probable_gain", "unclear", "probable_loss", "loss"]
 
 OOD_PREFIX = "ood/"
 OOD_MEAN = "ood"
+ABLATION_PREFIX = "nmtune_without_"
 # How often equally good candidates may disagree as unevenly: for a difference to be clear, and to
 # be probable (a normal variable leaves one standard error so often).
 CLEAR = 0.05
@@ -127,13 +128,14 @@ def mean_ood_accuracy(scores: Mapping[str, Score]) -> float | None:
 
 
 def _pairs(scores: Mapping[str, object], method: str) -> list[tuple[str, str]]:
-    """Candidate and baseline: what is published, then NMTune, then the MLP."""
+    """Candidate and baseline: what is published, then NMTune, then the MLP; then the ablations."""
     wanted = [
         (method, "linear_probe"),
         (method, "mlp"),
         ("nmtune", "linear_probe"),
         ("nmtune", "mlp"),  # its own transform without the regularisers
         ("mlp", "linear_probe"),
+        *(("nmtune", name) for name in scores if name.startswith(ABLATION_PREFIX)),
     ]
     return [
         (candidate, baseline)

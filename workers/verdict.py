@@ -58,7 +58,9 @@ def judge(
         name: value for name in scores if (value := mean_ood_accuracy(scores[name])) is not None
     }
     sentences = [str(choice["reason"])] if choice else []
-    for (candidate, _), rows in pairs.items():
+    for (candidate, baseline), rows in pairs.items():
+        if method == "auto" and (candidate, baseline) == ("mlp", PROBE):
+            continue  # it counts for the summary; the user asked for neither
         sentences += pair_sentences(rows, with_domains=candidate == method)
     if pairs:
         sentences.append(_reach(has_domains=bool(ood_accuracy)))

@@ -15,7 +15,6 @@ NAMES = {
     "nmtune_without_covariance": "NMTune without its covariance term",
     "nmtune_without_dominant": "NMTune without its dominant term",
     "mlp_ensemble": "the MLP ensemble",
-    "robust_ensemble": "the robust ensemble",
     "auto": "auto's head",
 }
 """Every candidate in words, the simplest first."""

@@ -117,6 +117,11 @@ def test_what_is_published_comes_first_then_nmtune_and_no_pair_twice() -> None:
     others = [("nmtune", "linear_probe"), ("nmtune", "mlp"), ("mlp", "linear_probe")]
     assert pairs_of("auto", *everything) == [("auto", "linear_probe"), ("auto", "mlp"), *others]
     assert pairs_of("nmtune", "linear_probe", "mlp", "nmtune") == others
+    ablation = "nmtune_without_dominant"
+    assert pairs_of("nmtune", "linear_probe", "mlp", "nmtune", ablation) == [
+        *others,
+        ("nmtune", ablation),
+    ]
     assert pairs_of("mlp", "linear_probe", "mlp") == [("mlp", "linear_probe")]
     assert pairs_of("linear_probe", "linear_probe", "mlp") == [("mlp", "linear_probe")]
 
