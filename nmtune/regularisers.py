@@ -141,7 +141,7 @@ def _unit_rows(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _smallest_normal(x: Tensor) -> float:
-    return torch.finfo(torch.promote_types(x.dtype, torch.float32)).tiny
+    return torch.finfo(x.dtype if x.dtype == torch.float64 else torch.float32).tiny
 
 
 def _singular_values(batch: Batch) -> tuple[Tensor, Tensor]:
