@@ -13,14 +13,18 @@ import torch
 from numpy.typing import NDArray
 
 from nmtune.errors import ConfigError, DataError
+from nmtune.gram import float32_noise, float64_error, random_error
 
 Centring: TypeAlias = Literal["none", "columns", "reference"]
 _Array: TypeAlias = NDArray[np.float64]
 
 _CHUNK_VALUES = 2**21  # 16 MiB of float64
-# What the Gram route may get wrong in entropy and largest ratio before it is redone by QR: half of
-# what is promised. The estimate errs high, by 20 times and more on the spectra tried.
+# What a Gram matrix may get wrong in entropy and largest ratio before it is done in more precision:
+# half of what is promised. The estimates err high.
 _TRUSTED_ERROR = 5e-7
+# In float32 only where this many chunks are to be read: with fewer the check costs more than it
+# saves.
+_CHUNKS_WORTH_FLOAT32 = 4
 # Values this far from 1 would leave float64 when squared and summed.
 _SAFE_MAGNITUDES = (1e-100, 1e100)
 
@@ -58,12 +62,12 @@ def spectrum(
     to length 1 and subtracts the row's own mean, as the paper's authors do. chunk_rows: rows held
     at a time, by default about 16 MiB of float64 or d rows, whichever is more.
 
-    Everything is summed in float64; entropy and largest ratio agree with a full float64 SVD to
-    1e-6, each singular value to 1e-7 of the largest one. x is read twice (three times for
-    "columns"): a check, then a d x d Gram matrix; once more, by QR of one chunk after another,
-    where the Gram matrix cannot resolve the small singular values well enough. Memory does not
-    grow with n: a few d x d float64 matrices and two chunks; the QR holds four, of at least d rows
-    each.
+    Entropy and largest ratio agree with a full float64 SVD to 1e-6, each singular value to 1e-6 of
+    the largest one. x is read twice (three times for "columns"): a check, then a d x d Gram matrix
+    whose chunks are multiplied in float32 and added in float64. It is read again for a Gram matrix
+    all in float64 where the first cannot be trusted to that precision, and a last time, by QR of
+    one chunk after another, where that cannot be either (see `gram`). Memory does not grow with n:
+    a few d x d float64 matrices and two chunks; the QR holds four, of at least d rows each.
 
     Raises DataError (field "x", with row and column) where x is not 2-D, is empty, is not of real
     numbers or holds NaN or inf; ConfigError for an unknown centering or chunk_rows < 1.
@@ -109,15 +113,24 @@ class _Rows:
 
     def chunks(self, chunk_rows: int) -> Iterator[_Array]:
         for start in range(0, self.shape[0], chunk_rows):
-            chunk = self._x[start : start + chunk_rows].astype(np.float64)
-            if self._scale != 1:
-                chunk /= self._scale
-            if self._centering == "columns":
-                chunk -= self._origin
-                chunk -= self._mean
-            elif self._centering == "reference":
-                _centre_rows(chunk)
-            yield chunk
+            yield self.some(slice(start, start + chunk_rows))
+
+    def float32_chunks(self) -> Iterator[NDArray[np.float32]]:
+        is_plain = self._centering == "none" and self._scale == 1
+        for start in range(0, self.shape[0], self.chunk_rows):
+            at = slice(start, start + self.chunk_rows)
+            yield (self._x[at] if is_plain else self.some(at)).astype(np.float32)
+
+    def some(self, at: slice) -> _Array:
+        chunk = self._x[at].astype(np.float64)
+        if self._scale != 1:
+            chunk /= self._scale
+        if self._centering == "columns":
+            chunk -= self._origin
+            chunk -= self._mean
+        elif self._centering == "reference":
+            _centre_rows(chunk)
+        return chunk
 
 
 def _centre_rows(chunk: _Array) -> None:
@@ -134,6 +147,10 @@ def _centre_rows(chunk: _Array) -> None:
 def _singular_values(rows: _Rows) -> _Array:
     """All min(n, d) singular values, largest first."""
     n_rows, n_columns = rows.shape
+    if n_rows >= max(n_columns, _CHUNKS_WORTH_FLOAT32 * rows.chunk_rows):
+        quick = _by_float32(rows)
+        if quick is not None:
+            return quick
     if n_rows <= n_columns:
         # The matrix is no larger than its own d x d Gram matrix would be: take it whole.
         (whole,) = rows.chunks(n_rows)
@@ -142,28 +159,36 @@ def _singular_values(rows: _Rows) -> _Array:
         gram = np.zeros((n_columns, n_columns))
         for chunk in rows.chunks(rows.chunk_rows):
             gram += chunk.T @ chunk
-    eigenvalues = np.asarray(np.linalg.eigvalsh(gram)[::-1], dtype=np.float64)
-    if _gram_error(eigenvalues, n_terms=max(n_rows, n_columns)) <= _TRUSTED_ERROR:
+    eigenvalues = _eigenvalues(gram)
+    if float64_error(eigenvalues, n_terms=max(n_rows, n_columns)) <= _TRUSTED_ERROR:
         return np.sqrt(np.maximum(eigenvalues, 0))
     triangle = whole if n_rows <= n_columns else _triangle(rows)
     return np.asarray(np.linalg.svd(triangle, compute_uv=False), dtype=np.float64)
 
 
-def _gram_error(eigenvalues: _Array, *, n_terms: int) -> float:
-    """About how far entropy or largest ratio can be off when read from a Gram matrix.
+def _by_float32(rows: _Rows) -> _Array | None:
+    """All singular values from float32 products, or None where those are not exact enough."""
+    n_rows, n_columns = rows.shape
+    gram = np.zeros((n_columns, n_columns))
+    # What leaves float32's range shows in the noise, or in the Gram matrix.
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        # Rows from all over the matrix, in case they are sorted.
+        sample = rows.some(slice(0, None, n_rows // rows.chunk_rows))
+        narrow = sample.astype(np.float32)
+        share = float32_noise(sample, narrow.T @ narrow)
+        for chunk in rows.float32_chunks():
+            gram += chunk.T @ chunk
+    if not (math.isfinite(share) and np.isfinite(gram).all()):
+        return None
+    eigenvalues = _eigenvalues(gram)
+    noise = share * float(gram.diagonal().max())
+    is_exact = random_error(eigenvalues, noise=noise) <= _TRUSTED_ERROR
+    return np.sqrt(eigenvalues) if is_exact else None
 
-    Rounding in sums of n_terms moves an eigenvalue by some `noise` whatever its size, so a singular
-    value s by noise / 2s, or by sqrt(noise) where s is that small itself.
-    """
-    values = np.sqrt(np.maximum(eigenvalues, 0))
-    total = values.sum()
-    if total == 0:
-        return 0.0
-    noise = np.finfo(np.float64).eps * math.sqrt(n_terms) * eigenvalues[0]
-    errors = noise / np.maximum(2 * values, math.sqrt(noise)) / total
-    entropy, _ = _summarise(values)
-    information = -np.log(np.maximum(values / total, errors))
-    return float((errors * (information + entropy + 1)).sum())
+
+def _eigenvalues(gram: _Array) -> _Array:
+    """Of a symmetric matrix, largest first."""
+    return np.asarray(np.linalg.eigvalsh(gram)[::-1], dtype=np.float64)
 
 
 def _triangle(rows: _Rows) -> _Array:

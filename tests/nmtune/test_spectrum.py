@@ -2,6 +2,8 @@
 
 import math
 import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nmtune.errors import ConfigError, DataError
-from nmtune.spectrum import Centring, Spectrum, spectrum
+from nmtune.spectrum import Centring, Spectrum, _Rows, spectrum
 
 Array = NDArray[np.float64]
 
@@ -101,7 +103,7 @@ def test_the_size_of_the_chunks_does_not_matter(centering: Centring, deficient: 
     whole = spectrum(x, centering=centering)
     for chunk_rows in (1, 7, 16, 300, 301, 1000):
         chunked = spectrum(x, centering=centering, chunk_rows=chunk_rows)
-        assert chunked.singular_values == pytest.approx(whole.singular_values, abs=1e-7)
+        assert chunked.singular_values == pytest.approx(whole.singular_values, rel=1e-6, abs=1e-7)
         assert chunked.entropy == pytest.approx(whole.entropy, abs=1e-7)
         assert chunked.largest_ratio == pytest.approx(whole.largest_ratio, abs=1e-7)
 
@@ -124,6 +126,76 @@ def test_memory_does_not_grow_with_a_memory_mapped_file(
     tracemalloc.stop()
     assert_agrees(result, expected)
     assert peak < 6 * 8 * (n_columns**2 + chunk_rows * n_columns)  # 0.6 MB; x in float64 is 7.7 MB
+
+
+def _many_rows() -> dict[str, Array]:
+    """Matrices tall enough for float32 products; some are fit for them and some are not."""
+    generator = np.random.default_rng(0)
+    n, d = 4800, 48
+
+    def normal(n_rows: int = n) -> Array:
+        return generator.standard_normal((n_rows, d))
+
+    geometric = {
+        f"condition {condition:.0e}": with_singular_values(n, d, np.geomspace(1, 1 / condition, d))
+        for condition in (1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
+    }
+    twin_column = normal()
+    twin_column[:, 1] = twin_column[:, 0]
+    one_zero = normal()
+    one_zero[:, 7] = 0
+    return geometric | {
+        "ordinary": normal() + 0.5,
+        "a large mean": normal() + 50,
+        "half the rank": with_singular_values(n, d, np.r_[np.ones(24), np.zeros(24)]),
+        "a spike": with_singular_values(n, d, np.r_[1e3, np.ones(47)]),
+        "rows twice": np.tile(normal(n // 2), (2, 1)),
+        "rows in runs": np.repeat(normal(n // 10), 10, axis=0),
+        "few distinct rows": np.repeat(normal(d // 2), n // (d // 2), axis=0),
+        "a column twice": twin_column,
+        "a zero column": one_zero,
+        "unlike columns": normal() * np.geomspace(1, 1e-3, d),
+        "heavy tails": generator.standard_t(2, (n, d)),
+        "sorted by length": normal() * np.geomspace(1e-3, 1, n)[:, None],
+        "beyond float32 when squared": normal() * 1e25,
+        "below float32 when squared": normal() * 1e-25,
+        "integers": generator.integers(-3, 4, (n, d)).astype(np.float64),
+    }
+
+
+MANY_ROWS = _many_rows()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", MANY_ROWS)
+def test_many_rows_agree_whichever_precision_is_chosen(name: str, dtype: type) -> None:
+    x = MANY_ROWS[name].astype(dtype)
+    result = spectrum(x, chunk_rows=400)
+    scale = np.abs(x).max()
+    assert_agrees(
+        replace(result, singular_values=result.singular_values / scale),
+        x.astype(np.float64) / scale,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "quick"),
+    [("ordinary", True), ("condition 1e+01", True), ("condition 1e+04", False)]
+    + [(name, False) for name in ("half the rank", "few distinct rows", "a large mean")],
+)
+def test_float32_is_enough_where_the_spectrum_allows_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, quick: bool
+) -> None:
+    read: list[int] = []
+    chunks = _Rows.chunks
+
+    def counted(self: _Rows, chunk_rows: int) -> Iterator[Array]:
+        read.append(chunk_rows)
+        return chunks(self, chunk_rows)
+
+    monkeypatch.setattr(_Rows, "chunks", counted)
+    spectrum(MANY_ROWS[name].astype(np.float32), chunk_rows=400)
+    assert (read == []) is quick
 
 
 @pytest.mark.parametrize("centering", ["none", "columns", "reference"])
