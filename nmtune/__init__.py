@@ -7,6 +7,8 @@ head = trainer.result().head
 evaluation = evaluate(head.predict_proba(test_x), test_y, classes)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from nmtune.auto import Choice
 from nmtune.auto_fit import AutoFit, fit_auto
 from nmtune.candidates import ANALYSES, METHODS, Candidates, resolve
@@ -40,6 +42,9 @@ from nmtune.split import stratified_split
 from nmtune.trainer import Fit, Trainer
 from nmtune.version import __version__
 
+if TYPE_CHECKING:
+    from nmtune.estimator import NMTuneClassifier
+
 __all__ = [
     "ANALYSES",
     "METHODS",
@@ -63,6 +68,7 @@ __all__ = [
     "LabelErrors",
     "LabelOutlook",
     "LearningPoint",
+    "NMTuneClassifier",
     "NMTuneError",
     "NMTuneLoss",
     "NearDuplicates",
@@ -85,3 +91,12 @@ __all__ = [
     "stratified_split",
     "would_more_labels_help",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """NMTuneClassifier when it is asked for: scikit-learn takes half a second to import."""
+    if name == "NMTuneClassifier":
+        from nmtune.estimator import NMTuneClassifier
+
+        return NMTuneClassifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

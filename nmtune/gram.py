@@ -21,18 +21,27 @@ _RESOLVED = 10
 _DEVIATIONS = 5
 
 
-def float64_error(eigenvalues: _Array, *, n_terms: int) -> float:
+def float64_error(gram: _Array, eigenvalues: _Array, *, n_terms: int) -> float:
     """About how large the error is if products of n_terms were summed in float64; errs high.
 
-    Rounding moves an eigenvalue by some `noise` whatever its size, so a singular value s by
-    noise / 2s, or by sqrt(noise) where s is that small itself. (20 times too high and more on the
-    spectra tried.)
+    Rounding in a sum moves an entry by at most about `rounding` times the largest of the diagonal.
+    As random errors that is little, but says nothing of eigenvalues near 0; there the bound is
+    that any is moved by `rounding` times the largest eigenvalue.
+    """
+    rounding = float(np.finfo(np.float64).eps) * math.sqrt(n_terms)
+    at_random = random_error(eigenvalues, noise=rounding * float(gram.diagonal().max()))
+    return min(at_random, _bound(eigenvalues, noise=rounding * float(eigenvalues[0])))
+
+
+def _bound(eigenvalues: _Array, *, noise: float) -> float:
+    """The error if all eigenvalues are off by `noise`, to the worst effect.
+
+    That moves a singular value s by noise / 2s, or by sqrt(noise) where s is that small itself.
     """
     values = np.sqrt(np.maximum(eigenvalues, 0))
     total = values.sum()
     if total == 0:
         return 0.0
-    noise = np.finfo(np.float64).eps * math.sqrt(n_terms) * eigenvalues[0]
     errors = noise / np.maximum(2 * values, math.sqrt(noise)) / total
     shares = values[values > 0] / total
     entropy = float(-(shares * np.log(shares)).sum())

@@ -182,6 +182,10 @@ class Head:
             tensors |= prefixed(str(index), parts)
         return pack(document, tensors)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickles and copies hold the stored form, which runs nothing when it is read.
+        return type(self).from_bytes, (self.to_bytes(),)
+
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The head that `to_bytes` wrote; its predictions are bit for bit the same.

@@ -119,7 +119,7 @@ class _Rows:
         is_plain = self._centering == "none" and self._scale == 1
         for start in range(0, self.shape[0], self.chunk_rows):
             at = slice(start, start + self.chunk_rows)
-            yield (self._x[at] if is_plain else self.some(at)).astype(np.float32)
+            yield (self._x[at] if is_plain else self.some(at)).astype(np.float32, copy=False)
 
     def some(self, at: slice) -> _Array:
         chunk = self._x[at].astype(np.float64)
@@ -160,7 +160,7 @@ def _singular_values(rows: _Rows) -> _Array:
         for chunk in rows.chunks(rows.chunk_rows):
             gram += chunk.T @ chunk
     eigenvalues = _eigenvalues(gram)
-    if float64_error(eigenvalues, n_terms=max(n_rows, n_columns)) <= _TRUSTED_ERROR:
+    if float64_error(gram, eigenvalues, n_terms=max(n_rows, n_columns)) <= _TRUSTED_ERROR:
         return np.sqrt(np.maximum(eigenvalues, 0))
     triangle = whole if n_rows <= n_columns else _triangle(rows)
     return np.asarray(np.linalg.svd(triangle, compute_uv=False), dtype=np.float64)
@@ -172,16 +172,23 @@ def _by_float32(rows: _Rows) -> _Array | None:
     gram = np.zeros((n_columns, n_columns))
     # What leaves float32's range shows in the noise, or in the Gram matrix.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        # Rows from all over the matrix, in case they are sorted.
-        sample = rows.some(slice(0, None, n_rows // rows.chunk_rows))
+        # Rows from all over the matrix, in case they are sorted. A quarter of a chunk will do: the
+        # noise, as a share, hardly depends on how many rows are summed, and that it is random, so
+        # that it falls from chunk to chunk, is not counted on.
+        sample = rows.some(slice(0, None, 4 * n_rows // rows.chunk_rows))
         narrow = sample.astype(np.float32)
         share = float32_noise(sample, narrow.T @ narrow)
+        squares = np.square(sample).sum(axis=0) * (n_rows / len(sample))
         for chunk in rows.float32_chunks():
             gram += chunk.T @ chunk
     if not (math.isfinite(share) and np.isfinite(gram).all()):
         return None
     eigenvalues = _eigenvalues(gram)
-    noise = share * float(gram.diagonal().max())
+    # A column much longer than the sample lets expect has a few very large entries, beside which
+    # float32 loses the others: what the sample says is then too little by about as much.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unforeseen = float((gram.diagonal() / squares).max())
+    noise = share * unforeseen * float(gram.diagonal().max())
     is_exact = random_error(eigenvalues, noise=noise) <= _TRUSTED_ERROR
     return np.sqrt(eigenvalues) if is_exact else None
 

@@ -1,6 +1,7 @@
 """The streamed spectrum against a full float64 SVD, in bounded memory and at every edge."""
 
 import math
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -196,6 +197,20 @@ def test_float32_is_enough_where_the_spectrum_allows_it(
     monkeypatch.setattr(_Rows, "chunks", counted)
     spectrum(MANY_ROWS[name].astype(np.float32), chunk_rows=400)
     assert (read == []) is quick
+
+
+def test_float64_products_are_enough_up_to_a_condition_of_1e5(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(_rows: _Rows) -> Array:
+        raise AssertionError("by QR")
+
+    # By its full name the module is hidden behind the function.
+    monkeypatch.setattr(sys.modules["nmtune.spectrum"], "_triangle", refused)
+    for condition in ("1e+04", "1e+05"):
+        spectrum(MANY_ROWS[f"condition {condition}"], chunk_rows=400)
+    with pytest.raises(AssertionError, match="by QR"):
+        spectrum(MANY_ROWS["condition 1e+07"], chunk_rows=400)
 
 
 @pytest.mark.parametrize("centering", ["none", "columns", "reference"])

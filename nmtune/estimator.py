@@ -1,0 +1,248 @@
+"""The home of NMTuneClassifier: the science behind scikit-learn's contract."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from nmtune.auto import Choice
+from nmtune.auto_fit import fit_auto
+from nmtune.candidates import CHOSEN_FROM, resolve
+from nmtune.config import TuneConfig
+from nmtune.errors import ConfigError, NMTuneError
+from nmtune.trainer import Trainer
+
+_OF_THE_CONFIG = (
+    "preset",
+    "scaling",
+    "w_consistency",
+    "w_covariance",
+    "w_dominant",
+    "k",
+    "hidden_multiplier",
+    "learning_rate",
+    "weight_decay",
+    "batch_size",
+    "epochs",
+    "max_steps",
+    "l2",
+    "n_folds",
+)
+_ROWS_AT_A_TIME = 256
+
+
+class NMTuneClassifier(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]  # scikit-learn leaves its classes untyped
+    TransformerMixin,  # type: ignore[misc]
+    ClassifierMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
+    """A head on frozen embeddings (arXiv 2403.06869), chosen by cross-validation or by name.
+
+    Parameters
+    ----------
+    method : {"auto", "nmtune", "mlp", "linear_probe", "whitened_probe", "robust_probe", \
+            "mlp_ensemble"}, default="auto"
+        `auto` trains probes and an ensemble of small MLPs, chooses by cross-validation and blends
+        (see nmtune.auto); the others train that one candidate.
+    preset : {"paper", "reference"}, default=None
+        What the fields of `nmtune` and `mlp` start from; None is "paper".
+    scaling, w_consistency, w_covariance, w_dominant, k, hidden_multiplier, learning_rate, \
+            weight_decay, batch_size, epochs, max_steps, l2, n_folds : default=None
+        Fields of nmtune.TuneConfig over the preset's; None leaves the preset's value. What has no
+        effect on the method is refused in `fit`. `auto` takes n_folds and max_steps.
+    random_state : int, RandomState instance or None, default=None
+        Seeds initial weights, the order of rows and the folds. None draws a seed from numpy.
+    device : str, default="cpu"
+        Where to train, as torch names it. Predictions are made on the CPU.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, in the order of the probabilities' columns.
+    head_ : nmtune.Head
+        The trained head; its class names are the indices of `classes_` as text.
+    choice_ : nmtune.Choice or None
+        What `auto` chose and why.
+    fits_ : dict of str to nmtune.Fit
+        Every training behind the head, by candidate.
+    n_features_in_ : int
+        Width of the embeddings.
+    n_iter_ : int
+        Epochs that were made, of all trainings together.
+    """
+
+    def __init__(
+        self,
+        method: str = "auto",
+        *,
+        preset: str | None = None,
+        scaling: str | None = None,
+        w_consistency: float | None = None,
+        w_covariance: float | None = None,
+        w_dominant: float | None = None,
+        k: int | None = None,
+        hidden_multiplier: int | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        max_steps: int | None = None,
+        l2: float | None = None,
+        n_folds: int | None = None,
+        random_state: Any = None,
+        device: str = "cpu",
+    ) -> None:
+        self.method = method
+        self.preset = preset
+        self.scaling = scaling
+        self.w_consistency = w_consistency
+        self.w_covariance = w_covariance
+        self.w_dominant = w_dominant
+        self.k = k
+        self.hidden_multiplier = hidden_multiplier
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.max_steps = max_steps
+        self.l2 = l2
+        self.n_folds = n_folds
+        self.random_state = random_state
+        self.device = device
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train on embeddings X (n_samples, n_features) and labels y (n_samples,).
+
+        groups: (n_samples,) which domain each row is from: cross-validation then holds out whole
+        domains. sample_weight: (n_samples,) how much each row counts, not negative.
+
+        Raises ValueError for what cannot be trained on, and for parameters out of bounds.
+        """
+        rows: NDArray[Any]
+        rows, y = validate_data(self, X, y, dtype="numeric", ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_, indices = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"NMTuneClassifier needs at least two classes, got 1 class: {self.classes_[0]!r}"
+            )
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, rows, dtype=np.float64)
+        beside = {"groups": groups, "sample_weight": weight, "device": self.device}
+        names = [str(index) for index in range(len(self.classes_))]
+        try:
+            if self.method == "auto":
+                self._fit_auto(rows, indices, names, beside)
+            else:
+                self._fit_one(rows, indices, names, beside)
+        except NMTuneError as error:
+            raise ValueError(str(error)) from error
+        self.n_iter_ = sum(len(fit.history) for fit in self.fits_.values())
+        return self
+
+    def _fit_auto(
+        self, X: NDArray[Any], y: NDArray[np.int64], names: list[str], beside: dict[str, Any]
+    ) -> None:
+        configs = resolve(method="auto", config=self._settings()).configs
+        fit = fit_auto(X, y, classes=names, configs=configs, **beside)
+        self.choice_: Choice | None = fit.choice
+        self.head_, self.fits_ = fit.head, dict(fit.fits)
+
+    def _fit_one(
+        self, X: NDArray[Any], y: NDArray[np.int64], names: list[str], beside: dict[str, Any]
+    ) -> None:
+        trainer = Trainer(X, y, classes=names, config=self._config(), **beside)
+        for _ in trainer:
+            pass
+        fit = trainer.result()
+        self.choice_ = None
+        self.head_, self.fits_ = fit.head, {self.method: fit}
+
+    def _config(self) -> TuneConfig:
+        settings = self._settings()
+        if self.method in ("nmtune", "mlp", "linear_probe"):
+            return resolve(method=self.method, config=settings).configs[self.method]
+        if self.method not in CHOSEN_FROM:
+            known = ", ".join(("auto", "nmtune", "mlp", *CHOSEN_FROM))
+            raise ConfigError(f"method must be one of {known}, got {self.method!r}", field="method")
+        if settings.pop("preset", None) is not None:
+            raise ConfigError(f"preset does nothing for method {self.method!r}", field="preset")
+        return TuneConfig.from_preset(self.method, **settings)
+
+    def _settings(self) -> dict[str, Any]:
+        given = {name: getattr(self, name) for name in _OF_THE_CONFIG}
+        seed = self.random_state
+        if not isinstance(seed, (int, np.integer)):
+            seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
+        return {name: value for name, value in given.items() if value is not None} | {"seed": seed}
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable label of each row of X (n_samples, n_features)."""
+        best = self._logits(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[best]
+        return labels
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Probabilities (n_samples, n_classes), columns in the order of `classes_`."""
+        logits = self._logits(X)
+        logs = logits / self.head_.temperature
+        odds = np.exp(logs - logs.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Logits (n_samples, n_classes); for two classes (n_samples,), positive for the second."""
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Tuned embeddings (n_samples, n_tuned) of X (n_samples, n_features)."""
+        checked = self._checked(X)
+        return self._in_blocks(self.head_.transform, checked)
+
+    def _logits(self, X: ArrayLike) -> NDArray[np.float64]:
+        checked = self._checked(X)
+        return self._in_blocks(self.head_.logits, checked).astype(np.float64)
+
+    def _checked(self, X: ArrayLike) -> NDArray[Any]:
+        check_is_fitted(self)
+        checked: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False)
+        return checked
+
+    def _in_blocks(self, method: Any, X: NDArray[Any]) -> NDArray[np.float32]:
+        """`method` on blocks of one size, so that no row's last bits depend on the others."""
+        parts = []
+        for start in range(0, len(X), _ROWS_AT_A_TIME):
+            block = X[start : start + _ROWS_AT_A_TIME]
+            missing = _ROWS_AT_A_TIME - len(block)
+            padded = np.concatenate([block, np.repeat(block[:1], missing, axis=0)])
+            try:
+                parts.append(method(padded)[: len(block)])
+            except NMTuneError as error:
+                raise ValueError(str(error)) from error
+        return np.concatenate(parts)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]  # tuned embeddings are float32
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.head_.n_tuned_columns

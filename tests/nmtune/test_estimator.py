@@ -1,0 +1,142 @@
+"""NMTuneClassifier keeps scikit-learn's contract to the letter."""
+
+import io
+import subprocess
+import sys
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from nmtune import NMTuneClassifier
+
+EQUIVALENCE = (
+    "rows are dealt out to folds and batches, so a row of weight 2 is not trained on like two rows"
+)
+EXPECTED = {
+    "check_sample_weight_equivalence_on_dense_data": EQUIVALENCE,
+    "check_sample_weight_equivalence_on_sparse_data": EQUIVALENCE,
+}
+CHECKED = [
+    NMTuneClassifier(max_steps=20, n_folds=2),
+    NMTuneClassifier("nmtune", epochs=20, learning_rate=0.01, scaling="standardise"),
+    NMTuneClassifier("linear_probe", n_folds=3),
+]
+
+
+def expected_failures(estimator: NMTuneClassifier) -> dict[str, str]:
+    return EXPECTED
+
+
+@pytest.mark.slow
+@parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures)
+def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[NDArray[Any], NDArray[Any]]:
+    x, y = load_digits(return_X_y=True)
+    at = np.random.default_rng(0).permutation(len(y))[:600]
+    return x[at], np.array([f"digit {label}" for label in y[at]])
+
+
+def test_auto_chooses_and_says_why(digits: Any) -> None:
+    x, y = digits
+    model = NMTuneClassifier(random_state=0).fit(x[:400], y[:400])
+    assert model.score(x[400:], y[400:]) > 0.9
+    assert set(model.choice_.weights) <= set(model.fits_)
+    assert model.choice_.reason.endswith(".")
+    assert model.n_iter_ == sum(len(fit.history) for fit in model.fits_.values())
+    assert model.transform(x[:3]).shape == (3, model.head_.n_tuned_columns)
+    assert len(model.get_feature_names_out()) == model.head_.n_tuned_columns
+
+
+def test_it_works_in_pipelines_searches_and_cross_validation(digits: Any) -> None:
+    x, y = digits
+    model = make_pipeline(StandardScaler(), NMTuneClassifier("linear_probe", random_state=0))
+    assert cross_val_score(model, x, y, cv=3).min() > 0.85
+    search = GridSearchCV(model, {"nmtuneclassifier__l2": [1.0, 1e5]}, cv=3).fit(x, y)
+    assert search.best_params_ == {"nmtuneclassifier__l2": 1.0}
+
+
+def test_groups_are_held_out_whole_when_it_chooses(digits: Any) -> None:
+    x, y = digits
+    groups = np.arange(len(y)) % 4
+    model = NMTuneClassifier("linear_probe", random_state=0).fit(x, y, groups=groups)
+    assert model.n_iter_ == 5
+    scores = cross_val_score(
+        NMTuneClassifier("linear_probe", l2=1.0), x, y, groups=groups, cv=GroupKFold(4)
+    )
+    assert scores.min() > 0.85
+    with pytest.raises(ValueError, match="one per row"):
+        model.fit(x, y, groups=groups[:5])
+
+
+@pytest.mark.parametrize("method", ["auto", "nmtune", "mlp_ensemble"])
+def test_joblib_brings_it_back_bit_for_bit(method: str, digits: Any) -> None:
+    x, y = digits
+    model = NMTuneClassifier(method, max_steps=40, random_state=1).fit(x[:200], y[:200])
+    stream = io.BytesIO()
+    joblib.dump(model, stream)
+    stream.seek(0)
+    again = joblib.load(stream)
+    np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
+    np.testing.assert_array_equal(again.transform(x), model.transform(x))
+    assert b"torch" not in stream.getvalue()
+
+
+def test_same_seed_same_model_and_torchs_random_numbers_are_left_alone(digits: Any) -> None:
+    x, y = digits
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = NMTuneClassifier("nmtune", epochs=1, random_state=4).fit(x, y)
+    second = clone(first).fit(x, y)
+    np.testing.assert_array_equal(first.predict_proba(x), second.predict_proba(x))
+    assert torch.equal(torch.get_rng_state(), state)
+    other = NMTuneClassifier("nmtune", epochs=1, random_state=np.random.RandomState(4)).fit(x, y)
+    assert (other.predict_proba(x) != first.predict_proba(x)).any()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"method": "nmtun"}, "method must be one of auto"),
+        ({"method": "nmtune", "epochs": 0}, "epochs must be a whole number"),
+        ({"method": "linear_probe", "epochs": 3}, "does nothing"),
+        ({"method": "whitened_probe", "preset": "paper"}, "preset does nothing"),
+        ({"l2": 1.0}, "chosen by cross-validation"),
+    ],
+)
+def test_parameters_are_checked_when_it_is_fitted(
+    parameters: dict[str, Any], words: str, digits: Any
+) -> None:
+    model = NMTuneClassifier(**parameters)
+    with pytest.raises(ValueError, match=words):
+        model.fit(*digits)
+
+
+def test_one_class_and_values_beyond_float32_are_refused(digits: Any) -> None:
+    x, y = digits
+    with pytest.raises(ValueError, match="at least two classes"):
+        NMTuneClassifier().fit(x[:5], ["a"] * 5)
+    with pytest.raises(ValueError, match="float32's range"):
+        NMTuneClassifier("linear_probe").fit(x * 1e300, y)
+
+
+def test_importing_nmtune_does_not_import_scikit_learn() -> None:
+    code = "import nmtune, sys; assert 'sklearn' not in sys.modules; nmtune.NMTuneClassifier"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'NMTuneClassifer'"):
+        import nmtune
+
+        _ = nmtune.NMTuneClassifer
