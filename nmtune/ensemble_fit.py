@@ -251,10 +251,8 @@ def _members(rows: LabelledRows, config: TuneConfig, groups: NDArray[Any] | None
 
 def _losses(logits: Tensor, y: Tensor) -> Tensor:
     """The cross-entropies (K, b) of logits (K, b, c) and classes y (b,)."""
-    flat = functional.cross_entropy(
-        logits.flatten(0, 1).double(), y.repeat(len(logits)), reduction="none"
-    )
-    return flat.view(len(logits), -1)
+    flat = functional.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)), reduction="none")
+    return flat.view(len(logits), -1).double()
 
 
 def _out_of_fold(logits: Tensor, own: Tensor) -> Tensor:

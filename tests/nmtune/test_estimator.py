@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import nmtune
 from nmtune import NMTuneClassifier
 
 EQUIVALENCE = (
@@ -137,6 +138,4 @@ def test_importing_nmtune_does_not_import_scikit_learn() -> None:
     code = "import nmtune, sys; assert 'sklearn' not in sys.modules; nmtune.NMTuneClassifier"
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'NMTuneClassifer'"):
-        import nmtune
-
         _ = nmtune.NMTuneClassifer

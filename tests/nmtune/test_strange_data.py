@@ -1,4 +1,4 @@
-"""Small and strange data: the right answer or a clear error, for auto and each of its candidates."""
+"""Small and strange data: the right answer or a clear error, for auto and each candidate."""
 
 from typing import Any
 
@@ -120,9 +120,13 @@ def test_numbers_of_any_type(method: str, dtype: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_classes() -> None:
+@pytest.mark.parametrize("method", ["whitened_probe", "mlp_ensemble"])
+def test_a_thousand_classes(method: str) -> None:
     x, y = blobs(3000, 24, 1000, spread=0.05)
-    configs = resolve(config={"max_steps": 60, "n_folds": 2}).configs
+    config = TuneConfig.from_preset(method, n_folds=2)
+    if method == "mlp_ensemble":
+        config = config.replace(epochs=40, hidden_width=32, n_bags=1)
     classes = [f"class {index}" for index in range(1000)]
-    head = fit_auto(x[:2000], y[:2000], classes=classes, configs=configs).head
-    assert accuracy(head, x[2000:], y[2000:]) > 0.8
+    trainer = Trainer(x[:2000], y[:2000], classes=classes, config=config)
+    assert list(trainer)
+    assert accuracy(trainer.result().head, x[2000:], y[2000:]) > 0.8
