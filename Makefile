@@ -39,6 +39,9 @@ test-fast: $(VENV)/.installed-test ## Run the tests that take seconds
 bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-learn on FILES="a.npz b.npz" (default: the bundled set)
 	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/benchmarks.md
 
+bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
+	$(BIN)/python benchmarks/train.py $(FILES) --write docs/benchmarks.md
+
 lint: $(VENV)/.installed-test ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,4 +61,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast bench-quality lint format types clean help
+.PHONY: install demo serve test test-fast bench-quality bench-train lint format types clean help

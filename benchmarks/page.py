@@ -2,6 +2,7 @@
 
 import datetime
 import platform
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -24,6 +25,11 @@ def machine() -> str:
         f"{today}, {cpu} ({torch.backends.cpu.get_cpu_capability()}), "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, nmtune {nmtune.__version__}"
     )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+    return [f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows]]
 
 
 def write(page: Path, name: str, text: str) -> None:

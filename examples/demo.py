@@ -56,7 +56,7 @@ def main() -> None:
     with server() as url, Client(url) as client:
         heading(f"1. Server ready at {url}, data in {DATA_DIR}/")
 
-        heading(f"2. Upload {DATA.name} and tune: linear probe, MLP and NMTune side by side")
+        heading(f"2. Upload {DATA.name} and tune: probes, ensemble, MLP and NMTune side by side")
         dataset = client.datasets.upload(DATA, name="intents")
         rows = ", ".join(f"{split.name} {split.n_rows}" for split in dataset.splits)
         print(f"{dataset.n_columns} columns, {len(dataset.classes)} classes; rows: {rows}")
