@@ -42,6 +42,9 @@ bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-lea
 bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
 	$(BIN)/python benchmarks/train.py $(FILES) --write docs/benchmarks.md
 
+bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
+	$(BIN)/python benchmarks/gpu.py --write docs/benchmarks.md
+
 lint: $(VENV)/.installed-test ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -61,4 +64,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast bench-quality bench-train lint format types clean help
+.PHONY: install demo serve test test-fast bench-quality bench-train bench-gpu lint format types clean help

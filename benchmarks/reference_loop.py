@@ -72,10 +72,18 @@ class ReferenceLoop:
     """The loop over one set of rows, a step or an epoch at a time."""
 
     def __init__(
-        self, x: Tensor, y: Tensor, *, n_classes: int, epochs: int = EPOCHS, seed: int = 0
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        n_classes: int,
+        epochs: int = EPOCHS,
+        seed: int = 0,
+        device: str = "cpu",
     ) -> None:
         torch.manual_seed(seed)
-        self.head = ReferenceHead(x.shape[1], n_classes)
+        self._device = device
+        self.head = ReferenceHead(x.shape[1], n_classes).to(device)
         self._optimiser = torch.optim.AdamW(
             self.head.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
         )
@@ -93,7 +101,8 @@ class ReferenceLoop:
     def epoch(self) -> Iterator[None]:
         """One pass over the rows; pauses after each step."""
         self.head.train()
-        for f, y in self._loader:
+        for rows in self._loader:
+            f, y = (part.to(self._device) for part in rows)
             rate = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * self._n_done / self._n_steps))
             for group in self._optimiser.param_groups:
                 group["lr"] = rate

@@ -39,6 +39,7 @@ from nmtune.near_duplicates import NearDuplicates, find_near_duplicates
 from nmtune.procedure import EpochReport
 from nmtune.spectrum import Spectrum, spectrum
 from nmtune.split import stratified_split
+from nmtune.together import TogetherTrainer
 from nmtune.trainer import Fit, Trainer
 from nmtune.version import __version__
 
@@ -73,6 +74,7 @@ __all__ = [
     "NMTuneLoss",
     "NearDuplicates",
     "Spectrum",
+    "TogetherTrainer",
     "Trainer",
     "TuneConfig",
     "__version__",

@@ -90,25 +90,10 @@ class AdamwFit:
         return loss
 
     def notes(self) -> list[str]:
-        config, (n_rows, n_columns) = self._config, self._rows.x.shape
-        notes = []
-        if self.n_epochs < config.epochs:
-            notes.append(
-                f"{self.n_epochs} of {config.epochs} epochs were made: more would take over "
-                f"max_steps ({config.max_steps:,}) steps."
-            )
-        if n_rows < config.batch_size:
-            notes.append(
-                f"The {n_rows} training rows make one batch, smaller than batch_size "
-                f"({config.batch_size}), so the regularisers weigh otherwise than they would in "
-                "full batches."
-            )
-        if config.w_dominant and config.k >= min(n_rows, n_columns):
-            notes.append(
-                f"k = {config.k} takes in every singular value there is, so the dominant term is "
-                "constant."
-            )
-        return notes
+        n_rows, n_columns = self._rows.x.shape
+        return notes_on_steps(
+            self._config, n_rows=n_rows, n_columns=n_columns, n_epochs=self.n_epochs
+        )
 
     def held_out(self) -> HeldOut | None:
         """What it says of the validation rows; of the training rows it has learnt from all."""
@@ -125,8 +110,8 @@ class AdamwFit:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = prefixed("network", self.network.state_dict())
-        for name, parameter in self.network.named_parameters():
-            tensors |= prefixed(f"optimiser.{name}", self._optimiser.state[parameter])
+        for name, _ in self.network.named_parameters():
+            tensors |= prefixed(f"optimiser.{name}", self._moments(name))
         return {}, tensors
 
     def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -142,10 +127,43 @@ class AdamwFit:
         check_layout(tensors, expected)
         of_network, of_optimiser = sections(tensors, "network", "optimiser")
         self.network.load_state_dict(of_network)
-        for name, parameter in parameters.items():
-            self._optimiser.state[parameter] = {
-                moment: of_optimiser[f"{name}.{moment}"].to(parameter.device) for moment in _MOMENTS
-            }
+        for name in parameters:
+            self._set_moments(
+                name, {moment: of_optimiser[f"{name}.{moment}"] for moment in _MOMENTS}
+            )
+
+    def _moments(self, name: str) -> dict[str, Tensor]:
+        """What AdamW knows of a parameter; empty before the first step."""
+        state: dict[str, Tensor] = self._optimiser.state[self.network.get_parameter(name)]
+        return state
+
+    def _set_moments(self, name: str, moments: Mapping[str, Tensor]) -> None:
+        parameter = self.network.get_parameter(name)
+        self._optimiser.state[parameter] = {
+            moment: tensor.to(parameter.device) for moment, tensor in moments.items()
+        }
+
+
+def notes_on_steps(config: TuneConfig, *, n_rows: int, n_columns: int, n_epochs: int) -> list[str]:
+    """What the user should know of a training by mini-batches."""
+    notes = []
+    if n_epochs < config.epochs:
+        notes.append(
+            f"{n_epochs} of {config.epochs} epochs were made: more would take over "
+            f"max_steps ({config.max_steps:,}) steps."
+        )
+    if n_rows < config.batch_size:
+        notes.append(
+            f"The {n_rows} training rows make one batch, smaller than batch_size "
+            f"({config.batch_size}), so the regularisers weigh otherwise than they would in "
+            "full batches."
+        )
+    if config.w_dominant and config.k >= min(n_rows, n_columns):
+        notes.append(
+            f"k = {config.k} takes in every singular value there is, so the dominant term is "
+            "constant."
+        )
+    return notes
 
 
 def batch_bounds(n_rows: int, batch_size: int, *, smallest: int) -> list[tuple[int, int]]:

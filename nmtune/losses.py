@@ -48,7 +48,7 @@ def consistency_loss(z: Tensor, f: Tensor, *, mean_over_dimensions: bool = False
     """
     _check(z)
     _check_same_shape(z, f)
-    return _differentiable(z, *_consistency(Batch(z), f, mean_over_dimensions=mean_over_dimensions))
+    return differentiable(z, *_consistency(Batch(z), f, mean_over_dimensions=mean_over_dimensions))
 
 
 def covariance_loss(z: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def covariance_loss(z: Tensor) -> Tensor:
     z: (b, d). Raises DataError where it is not 2-D or is empty.
     """
     _check(z)
-    return _differentiable(z, *regularisers.covariance(Batch(z)))
+    return differentiable(z, *regularisers.covariance(Batch(z)))
 
 
 def dominant_singular_value_loss(z: Tensor, k: int = 1) -> Tensor:
@@ -77,7 +77,7 @@ def dominant_singular_value_loss(z: Tensor, k: int = 1) -> Tensor:
     """
     _check(z)
     _check_k(k)
-    return _differentiable(z, *regularisers.dominant(Batch(z), k=k))
+    return differentiable(z, *regularisers.dominant(Batch(z), k=k))
 
 
 def nmtune_loss(
@@ -123,7 +123,7 @@ def nmtune_loss(
         # One node of autograd for all: each would cost passes over (b, d) of its own.
         value = reduce(torch.add, (weights[name] * term.value for name, term in terms.items()))
         gradient = reduce(torch.add, (term.gradient for term in terms.values()))
-        total = total + _differentiable(z, value, gradient)
+        total = total + differentiable(z, value, gradient)
     cross_entropy = cross_entropy.detach()
     zero = torch.zeros_like(cross_entropy)
     parts = (terms[name].value.to(zero.dtype) if name in terms else zero for name in weights)
@@ -145,7 +145,8 @@ class _KnownGradient(torch.autograd.Function):
         return (grad_outputs[0] * gradient).to(gradient.dtype), None, None
 
 
-def _differentiable(z: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+def differentiable(z: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+    """The scalar `value` as a function of Z that has this gradient."""
     loss: Tensor = _KnownGradient.apply(  # type: ignore[no-untyped-call]  # torch has no types here
         z, value, gradient
     )

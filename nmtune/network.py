@@ -1,6 +1,7 @@
 """The home of the network: the transform to tuned embeddings and the linear classifier on them."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +87,9 @@ def _transform(config: TuneConfig, d: int) -> tuple[nn.Module, int]:
     return _ScaledResidual(nn.Sequential(into, normalise, nn.ReLU(), back), d), d
 
 
-def forward_in_batches(network: Network, f: Tensor) -> tuple[Tensor, Tensor]:
+def forward_in_batches(
+    network: Callable[[Tensor], tuple[Tensor, Tensor]], f: Tensor
+) -> tuple[Tensor, Tensor]:
     """Z and logits of any number of rows; the caller has set eval mode and no gradients."""
     starts = range(0, len(f), _ROWS_AT_A_TIME)
     parts = [network(f[start : start + _ROWS_AT_A_TIME]) for start in starts]

@@ -27,6 +27,15 @@ class LabelledRows:
     def __len__(self) -> int:
         return len(self.y)
 
+    def parts(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """x, y and weight."""
+        return self.x, self.y, self.weight
+
+    def clone(self) -> "LabelledRows":
+        """The same rows in memory of their own."""
+        weight = None if self.weight is None else self.weight.clone()
+        return LabelledRows(self.x.clone(), self.y.clone(), weight)
+
     def take(self, indices: Tensor) -> "LabelledRows":
         """A copy of some rows."""
         at = indices.to(self.y.device)

@@ -17,6 +17,7 @@ from nmtune.checkpoint import Checkpoint
 from nmtune.config import TuneConfig
 from nmtune.ensemble_fit import EnsembleFit
 from nmtune.errors import CheckpointError, DivergenceError
+from nmtune.gpu_fit import GpuFit
 from nmtune.head import Head, Member
 from nmtune.held_out import HeldOut
 from nmtune.network import Network
@@ -115,7 +116,7 @@ class Trainer:
         network = Network.initialised(
             config, n_columns=n_columns, n_classes=n_classes, generator=generator(config.seed, 0)
         )
-        self._procedure: Procedure = _procedure(config)(
+        self._procedure: Procedure = _procedure(config, device)(
             network.to(device),
             train.scaled(self._scaling, device),
             config=config,
@@ -180,18 +181,14 @@ class Trainer:
         if len(self._history) < self._procedure.n_epochs:
             raise RuntimeError("the training has not finished: iterate the trainer to its end")
         network = copy.deepcopy(self._procedure.network).to("cpu")
-        _silence(network, self._absent)
         config = self._config.replace(**self._procedure.settings())
-        member = Member(network=network, scaling=self._scaling, config=config)
-        held_out = self._procedure.held_out()
-        calibration = calibrate(held_out)
-        notes = [calibration.note] if held_out is not None else []
-        return Fit(
-            head=Head([member], classes=self._classes, temperature=calibration.temperature),
-            history=tuple(self._history),
-            seconds=sum(report.seconds for report in self._history),
-            notes=(*self._notes, *self._procedure.notes(), *notes),
-            held_out=held_out,
+        return finish(
+            Member(network=network, scaling=self._scaling, config=config),
+            classes=self._classes,
+            absent=self._absent,
+            history=self._history,
+            notes=(*self._notes, *self._procedure.notes()),
+            held_out=self._procedure.held_out(),
         )
 
     def _check_between_epochs(self) -> None:
@@ -210,10 +207,34 @@ class Trainer:
         )
 
 
-def _procedure(config: TuneConfig) -> type[AdamwFit | ProbeFit | EnsembleFit]:
+def _procedure(config: TuneConfig, device: str) -> type[AdamwFit | ProbeFit | EnsembleFit]:
     if config.is_convex:
         return ProbeFit
-    return EnsembleFit if config.transform == "hidden" else AdamwFit
+    if config.transform == "hidden":
+        return EnsembleFit
+    return GpuFit if torch.device(device).type == "cuda" else AdamwFit
+
+
+def finish(
+    member: Member,
+    *,
+    classes: tuple[str, ...],
+    absent: NDArray[np.int64],
+    history: Sequence[EpochReport],
+    notes: Sequence[str],
+    held_out: HeldOut | None,
+) -> Fit:
+    """Calibrate what was trained; it never predicts a class that was absent."""
+    _silence(member.network, absent)
+    calibration = calibrate(held_out)
+    calibrated = [calibration.note] if held_out is not None else []
+    return Fit(
+        head=Head([member], classes=classes, temperature=calibration.temperature),
+        history=tuple(history),
+        seconds=sum(report.seconds for report in history),
+        notes=(*notes, *calibrated),
+        held_out=held_out,
+    )
 
 
 def _silence(network: Network, classes: NDArray[np.int64]) -> None:

@@ -34,3 +34,11 @@ def rows() -> Rows:
     x = (centres[y] + 0.5 * spread).astype(np.float32)
     x.flags.writeable = y.flags.writeable = False
     return Rows(x, y, ("cat", "dog", "élan"))
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> str:
+    """A CPU, and a GPU where there is one."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("this machine has no GPU")
+    return str(request.param)
