@@ -97,7 +97,7 @@ def _attempt(
                 receive=listener.receive,
                 should_stop=should_stop,
                 log_path=workdir / LOG,
-                environment=_environment(settings),
+                environment=child_environment(settings),
                 memory_limit=settings.memory_limit,
             )
             if outcome.ending is Ending.DONE:
@@ -140,7 +140,7 @@ def _plan(job: Job, store: Store, settings: WorkerSettings) -> Plan:
     )
 
 
-def _environment(settings: WorkerSettings) -> dict[str, str]:
+def child_environment(settings: WorkerSettings) -> dict[str, str]:
     """The child's environment: ours without our settings, which may hold passwords."""
     environment = {name: v for name, v in os.environ.items() if not name.startswith("NMTUNE_")}
     # glibc would hand freed gradients back to the kernel and fault them in again at every step,
