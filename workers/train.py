@@ -22,7 +22,7 @@ import orjson
 
 from nmtune import runtime
 from nmtune.errors import ConfigError, DataError, DivergenceError
-from workers import recipe
+from workers import memory, recipe
 from workers.workdir import Workdir
 
 REFUSED = 2  # exit status: an error message was sent
@@ -40,6 +40,10 @@ def main() -> None:
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
         _send(channel, {"type": "error", "error": {**_describe(error), "stage": stage}})
+        sys.exit(REFUSED)
+    except memory.InsufficientMemoryError as error:
+        known = {"code": "out_of_memory", "message": str(error), "stage": stage}
+        _send(channel, {"type": "error", "error": known})
         sys.exit(REFUSED)
     except (MemoryError, RuntimeError) as error:
         if not runtime.is_out_of_memory(error):
