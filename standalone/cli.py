@@ -66,7 +66,7 @@ def _run(given: argparse.Namespace) -> int:
         case "api":
             up.api(service, workers)
         case "worker":
-            up.worker(workers)
+            return up.worker(workers)
         case "migrate":
             migrations.upgrade(service.database_url)
             print(f"The database is at schema {migrations.head_revision()}.")

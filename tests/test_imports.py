@@ -27,6 +27,8 @@ ONLY_HOME: dict[str, set[str]] = {
     "sqlalchemy": {"store", "migrations"},
     "alembic": {"migrations"},
     "celery": {"workers"},
+    "kombu": {"workers"},
+    "redis": {"workers"},
     "fastapi": {"service"},
     "starlette": {"service"},
     "uvicorn": {"service", "standalone"},

@@ -65,7 +65,11 @@ class LocalWorker:
                 job = self._claim(worker)
                 if job is not None:
                     run_claimed(
-                        job, store=self._store, settings=self._settings, stopping=self._stopping
+                        job,
+                        store=self._store,
+                        settings=self._settings,
+                        stopping=self._stopping,
+                        slot=slot,
                     )
                     continue
             except StoreError as error:
@@ -76,4 +80,9 @@ class LocalWorker:
 
     def _claim(self, worker: str) -> Job | None:
         with self._store.database.begin() as tx:
-            return moves.claim_next(tx, worker=worker, lease_seconds=self._settings.lease_seconds)
+            return moves.claim_next(
+                tx,
+                worker=worker,
+                lease_seconds=self._settings.lease_seconds,
+                queues=self._settings.queues,
+            )

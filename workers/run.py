@@ -57,12 +57,13 @@ def run_job(
 
 
 def run_claimed(
-    job: Job, *, store: Store, settings: WorkerSettings, stopping: threading.Event
+    job: Job, *, store: Store, settings: WorkerSettings, stopping: threading.Event, slot: int = 0
 ) -> Job | None:
     """Run a job claimed just now to an end; the row as it then is, None if it is no longer ours.
 
     Call it from a thread that lives as long as the worker: the training process dies with it.
-    When `stopping` is set, the training is ended and the job goes back to the queue.
+    When `stopping` is set, the training is ended and the job goes back to the queue. `slot` says
+    which of the worker's GPUs it trains on.
     """
     logger.info("job.start job_id=%s attempt=%d fence=%d", job.id, job.attempt, job.fence)
     lease = Lease(
@@ -72,14 +73,21 @@ def run_claimed(
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     with lease:
-        end = _attempt(job, lease=lease, store=store, settings=settings, stopping=stopping)
+        environment = child_environment(settings, slot=slot)
+        end = _attempt(job, environment, lease, store=store, settings=settings, stopping=stopping)
     ended = _write_end(end, job=job, lease=lease, store=store)
     logger.info("job.end job_id=%s status=%s", job.id, ended.status if ended else "not_ours")
     return ended
 
 
 def _attempt(
-    job: Job, *, lease: Lease, store: Store, settings: WorkerSettings, stopping: threading.Event
+    job: Job,
+    environment: dict[str, str],
+    lease: Lease,
+    *,
+    store: Store,
+    settings: WorkerSettings,
+    stopping: threading.Event,
 ) -> End:
     """Train in a supervised process in a folder of its own; every way this can end is a value."""
 
@@ -97,7 +105,7 @@ def _attempt(
                 receive=listener.receive,
                 should_stop=should_stop,
                 log_path=workdir / LOG,
-                environment=child_environment(settings),
+                environment=environment,
                 memory_limit=settings.memory_limit,
             )
             if outcome.ending is Ending.DONE:
@@ -140,7 +148,7 @@ def _plan(job: Job, store: Store, settings: WorkerSettings) -> Plan:
     )
 
 
-def child_environment(settings: WorkerSettings) -> dict[str, str]:
+def child_environment(settings: WorkerSettings, *, slot: int = 0) -> dict[str, str]:
     """The child's environment: ours without our settings, which may hold passwords."""
     environment = {name: v for name, v in os.environ.items() if not name.startswith("NMTUNE_")}
     # glibc would hand freed gradients back to the kernel and fault them in again at every step,
@@ -150,6 +158,8 @@ def child_environment(settings: WorkerSettings) -> dict[str, str]:
     # there was more to run than cores, a step took 1.5 to 8 times as long as with threads that
     # sleep, and numpy's eigenvalues (OpenBLAS has no such choice) 3 to 18 times as long as in one.
     environment |= {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+    if settings.gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = settings.gpus[slot % len(settings.gpus)]
     environment["OMP_NUM_THREADS"] = str(settings.threads_per_slot)
     root = str(Path(__file__).parent.parent)
     if root != sysconfig.get_path("purelib"):  # run from a checkout

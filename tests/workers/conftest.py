@@ -8,6 +8,7 @@ import pytest
 
 import migrations
 from store.store import Store
+from tests.servers.redis import RedisServer
 from tests.workers.support import OpenWorkplace, Workplace
 from workers.settings import WorkerSettings
 
@@ -47,3 +48,11 @@ def open_workplace(sqlite_template: Path) -> Iterator[OpenWorkplace]:
 def workplace(open_workplace: OpenWorkplace, tmp_path: Path) -> Workplace:
     """A workplace with nothing in it."""
     return open_workplace(tmp_path)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A broker of the test's own."""
+    server = RedisServer(tmp_path)
+    yield server
+    server.stop()
