@@ -10,7 +10,7 @@ from service.idempotency import Answer, Key, earlier, once
 from service.ingest import inline, prepared
 from service.schemas import Job, JobCreate
 from service.settings import ServiceSettings
-from store import datasets, jobs
+from store import datasets, failpoints, jobs
 from store.database import Transaction
 from store.datasets import Dataset
 from store.idempotency import StoredResponse
@@ -65,6 +65,7 @@ def submit(
 
             answer = once(store, tenant_id, key, sent_along)
 
+    failpoints.reach("submit.committed")
     if not answer.is_replay:
         _ring(queue, answer.id, to)
     return answer
@@ -80,6 +81,7 @@ def _record(
     to: str,
 ) -> StoredResponse:
     _check_trainable(dataset, field=field)
+    failpoints.reach("submit.begun")
     job = jobs.submit(
         tx,
         dataset.tenant_id,

@@ -19,7 +19,7 @@ class Store:
     def open(cls, settings: StoreSettings) -> "Store":
         """Open what the settings name; folders are made, the schema is not (see `migrations`)."""
         return cls(
-            database=Database.open(settings.database_url),
+            database=Database.open(settings.database_url, pool_size=settings.database_pool_size),
             artifacts=LocalArtifacts(settings.artifacts_dir),
         )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from store import datasets, moves
+from store import datasets, failpoints, moves
 from store.artifacts import Artifacts
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.heads import NewHeadVersion
@@ -65,6 +65,7 @@ def run_claimed(
     When `stopping` is set, the training is ended and the job goes back to the queue. `slot` says
     which of the worker's GPUs it trains on.
     """
+    failpoints.reach("run.claimed")
     logger.info("job.start job_id=%s attempt=%d fence=%d", job.id, job.attempt, job.fence)
     lease = Lease(
         store,
@@ -75,7 +76,9 @@ def run_claimed(
     with lease:
         environment = child_environment(settings, slot=slot)
         end = _attempt(job, environment, lease, store=store, settings=settings, stopping=stopping)
+    failpoints.reach("run.trained")
     ended = _write_end(end, job=job, lease=lease, store=store)
+    failpoints.reach("run.finished")
     logger.info("job.end job_id=%s status=%s", job.id, ended.status if ended else "not_ours")
     return ended
 
@@ -238,6 +241,7 @@ def _write_end(end: End, *, job: Job, lease: Lease, store: Store) -> Job | None:
         try:
             with store.database.begin() as tx:
                 if isinstance(end, Success):
+                    failpoints.reach("run.finishing")
                     return moves.succeed(tx, job, report_sha256=end.report_sha256, head=end.head)
                 if isinstance(end, Failure) and not end.may_pass:
                     return moves.fail(tx, job, error=end.error)

@@ -77,6 +77,14 @@ class Process:
             if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
         ]
 
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """End it as the kernel would: at once, with nothing tidied."""
         self.client.close()
