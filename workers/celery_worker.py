@@ -5,7 +5,6 @@ import os
 import socket
 import threading
 import time
-from queue import SimpleQueue
 from typing import Any
 
 from celery import signals
@@ -16,8 +15,9 @@ from store.jobs import Job
 from store.store import Store
 from workers.celery_app import TASK, make_app
 from workers.celery_queue import CeleryQueue
-from workers.run import run_claimed
+from workers.run import run_claimed, standby_of
 from workers.settings import WorkerSettings
+from workers.standby import Standby
 from workers.sweep import Sweeper
 from workers.workdir import remove_abandoned
 
@@ -43,9 +43,8 @@ class CeleryWorker:
         self._queue = CeleryQueue(self._app, store)
         self._sweeper = Sweeper(store, self._queue, poll_seconds=settings.poll_seconds)
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-        self._free: SimpleQueue[int] = SimpleQueue()
-        for slot in range(settings.slots):
-            self._free.put(slot)
+        self._own = threading.local()  # each pool thread's slot and standby
+        self._slots = iter(range(settings.slots))
         self._n_busy = 0
         self._worked_at = time.monotonic()
 
@@ -83,7 +82,7 @@ class CeleryWorker:
         self._stopping.set()
 
     def _run_job(self, job_id: str) -> None:
-        slot = self._free.get()
+        slot, standby = self._of_this_thread()
         self._n_busy += 1
         try:
             logger.debug("worker.rung job_id=%s slot=%d", job_id, slot)
@@ -98,13 +97,22 @@ class CeleryWorker:
                     settings=self._settings,
                     stopping=self._stopping,
                     slot=slot,
+                    standby=standby,
                 )
         except StoreError as error:
             logger.warning("worker.claim_failed reason=%s", error)
         finally:
+            if standby is not None:
+                standby.close() if self._stopping.is_set() else standby.prepare()
             self._worked_at = time.monotonic()
             self._n_busy -= 1
-            self._free.put(slot)
+
+    def _of_this_thread(self) -> tuple[int, Standby | None]:
+        """Its slot, for as long as it lives, and the standby that the kernel ties to it."""
+        if not hasattr(self._own, "slot"):
+            self._own.slot = next(self._slots)
+            self._own.standby = standby_of(self._settings, self._own.slot)
+        return self._own.slot, self._own.standby
 
     def _claim(self, slot: int) -> Job | None:
         with self._store.database.begin() as tx:

@@ -10,7 +10,7 @@ from store.errors import StoreError
 from store.jobs import Job
 from store.queue import LocalQueue
 from store.store import Store
-from workers.run import run_claimed
+from workers.run import run_claimed, standby_of
 from workers.settings import WorkerSettings
 from workers.sweep import Sweeper
 from workers.workdir import remove_abandoned
@@ -60,8 +60,11 @@ class LocalWorker:
 
     def _work(self, slot: int) -> None:
         worker = f"{socket.gethostname()}:{os.getpid()}:{slot}"
+        standby = standby_of(self._settings, slot)
         while not self._stopping.is_set():
             try:
+                if standby is not None:
+                    standby.prepare()
                 job = self._claim(worker)
                 if job is not None:
                     run_claimed(
@@ -70,6 +73,7 @@ class LocalWorker:
                         settings=self._settings,
                         stopping=self._stopping,
                         slot=slot,
+                        standby=standby,
                     )
                     continue
             except StoreError as error:
@@ -77,6 +81,8 @@ class LocalWorker:
             except Exception:
                 logger.exception("worker.error")  # the slot must outlive any one job
             self._queue.wait(self._settings.poll_seconds)
+        if standby is not None:
+            standby.close()
 
     def _claim(self, worker: str) -> Job | None:
         with self._store.database.begin() as tx:

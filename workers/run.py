@@ -6,7 +6,9 @@ import sys
 import sysconfig
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +22,7 @@ from workers import failure
 from workers.failure import Failure
 from workers.lease import Lease
 from workers.settings import WorkerSettings
+from workers.standby import Standby
 from workers.supervise import Ending, Outcome, supervise
 from workers.workdir import LOG, REPORT, Plan, Workdir, head_file, open_workdir
 
@@ -57,13 +60,19 @@ def run_job(
 
 
 def run_claimed(
-    job: Job, *, store: Store, settings: WorkerSettings, stopping: threading.Event, slot: int = 0
+    job: Job,
+    *,
+    store: Store,
+    settings: WorkerSettings,
+    stopping: threading.Event,
+    slot: int = 0,
+    standby: Standby | None = None,
 ) -> Job | None:
     """Run a job claimed just now to an end; the row as it then is, None if it is no longer ours.
 
     Call it from a thread that lives as long as the worker: the training process dies with it.
     When `stopping` is set, the training is ended and the job goes back to the queue. `slot` says
-    which of the worker's GPUs it trains on.
+    which of the worker's GPUs it trains on; `standby` is that slot's, made by this thread.
     """
     failpoints.reach("run.claimed")
     logger.info("job.start job_id=%s attempt=%d fence=%d", job.id, job.attempt, job.fence)
@@ -74,8 +83,8 @@ def run_claimed(
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     with lease:
-        environment = child_environment(settings, slot=slot)
-        end = _attempt(job, environment, lease, store=store, settings=settings, stopping=stopping)
+        start = partial(_supervised, settings=settings, slot=slot, standby=standby)
+        end = _attempt(job, start, lease, store=store, settings=settings, stopping=stopping)
     failpoints.reach("run.trained")
     ended = _write_end(end, job=job, lease=lease, store=store)
     failpoints.reach("run.finished")
@@ -85,7 +94,7 @@ def run_claimed(
 
 def _attempt(
     job: Job,
-    environment: dict[str, str],
+    run_child: Callable[..., Outcome],
     lease: Lease,
     *,
     store: Store,
@@ -102,15 +111,7 @@ def _attempt(
             workdir.restore(store.artifacts, job.tenant_id, job.checkpoint)
             _plan(job, store, settings).save(workdir)
             listener = _Listener(job, workdir=workdir, lease=lease, artifacts=store.artifacts)
-            outcome = supervise(
-                # -P: the folder the service was started in must not lend the child its modules.
-                [sys.executable, "-P", "-m", "workers.train", str(workdir.path)],
-                receive=listener.receive,
-                should_stop=should_stop,
-                log_path=workdir / LOG,
-                environment=environment,
-                memory_limit=settings.memory_limit,
-            )
+            outcome = run_child(workdir, receive=listener.receive, should_stop=should_stop)
             if outcome.ending is Ending.DONE:
                 lease.enter_stage("publishing")
                 return _publish(job, workdir, store.artifacts)
@@ -120,6 +121,34 @@ def _attempt(
     except Exception as error:
         logger.exception("job.error job_id=%s", job.id)
         return failure.of_error(error, job=job)
+
+
+def _supervised(
+    workdir: Workdir,
+    *,
+    receive: Callable[[dict[str, Any]], None],
+    should_stop: Callable[[], Ending | None],
+    settings: WorkerSettings,
+    slot: int,
+    standby: Standby | None,
+) -> Outcome:
+    return supervise(
+        # -P: the folder the service was started in must not lend the child its modules.
+        [sys.executable, "-P", "-m", "workers.train", str(workdir.path)],
+        receive=receive,
+        should_stop=should_stop,
+        log_path=workdir / LOG,
+        environment=child_environment(settings, slot=slot),
+        memory_limit=settings.memory_limit,
+        waiting=standby.take(workdir.path) if standby else None,
+    )
+
+
+def standby_of(settings: WorkerSettings, slot: int) -> Standby | None:
+    """A slot's standby, if the settings want one; to be made and used by the slot's thread."""
+    if not settings.standby:
+        return None
+    return Standby(child_environment(settings, slot=slot), memory_limit=settings.memory_limit)
 
 
 def _failed(job: Job, outcome: Outcome, *, told: dict[str, Any] | None) -> Failure:

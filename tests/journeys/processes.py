@@ -45,6 +45,7 @@ class Process:
                 text=True,
                 env=clean
                 | {"NMTUNE_LEASE_SECONDS": "3", "NMTUNE_POLL_SECONDS": "0.2"}
+                | {"NMTUNE_STANDBY": "false"}  # its children are then its trainings
                 | environment,
             )
         self.pid = self._process.pid
