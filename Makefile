@@ -42,6 +42,9 @@ bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-lea
 bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
 	$(BIN)/python benchmarks/train.py $(FILES) --write docs/benchmarks.md
 
+bench-job: $(VENV)/.installed-test ## Time whole jobs of method auto, and their memory
+	$(BIN)/python benchmarks/job.py --write docs/benchmarks.md
+
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
 	$(BIN)/python benchmarks/gpu.py --write docs/benchmarks.md
 
@@ -64,4 +67,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast bench-quality bench-train bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast bench-quality bench-train bench-job bench-gpu lint format types clean help
