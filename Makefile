@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 FILES ?= examples/data/intents.npz
 PORT ?= 8000
 DATA_DIR ?= nmtune-data
+SECONDS ?= 600
 
 .DEFAULT_GOAL := help
 
@@ -35,6 +36,9 @@ test: $(VENV)/.installed-test ## Run every test
 
 test-fast: $(VENV)/.installed-test ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
+
+soak: $(VENV)/.installed-test ## Do random faults to a real deployment for SECONDS (default: 600)
+	NMTUNE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s --timeout 0 tests/faults/test_soak.py
 
 bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-learn on FILES="a.npz b.npz" (default: the bundled set)
 	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/benchmarks.md
@@ -67,4 +71,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast bench-quality bench-train bench-job bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast soak bench-quality bench-train bench-job bench-gpu lint format types clean help

@@ -72,9 +72,10 @@ def supervise(
     `command` begins with an absolute path. `waiting` is a process that this thread started ahead
     and that does the same: then that one is supervised. Each JSON object that the child writes on
     a line of its stdout is handed to `receive`, until a stop was asked; stderr goes to `log_path`,
-    which is kept near 1 MiB. To stop: SIGTERM, `grace_seconds` later SIGKILL, both to the whole group. Whatever
-    happens, an exception in `receive` too, no process of the group outlives this call. The child
-    dies with the calling thread, so call this from a thread that lives as long as the worker.
+    which is kept near 1 MiB. To stop: SIGTERM, `grace_seconds` later SIGKILL, both to the whole
+    group. Whatever happens, an exception in `receive` too, no process of the group outlives this
+    call. The child dies with the calling thread, so call this from a thread that lives as long as
+    the worker.
     """
     with log_path.open("ab") as log:
         process = waiting or subprocess.Popen(
