@@ -36,6 +36,12 @@ test: $(VENV)/.installed-test ## Run every test
 test-fast: $(VENV)/.installed-test ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
+compose-env: ## Write .env with random passwords for docker compose
+	@deploy/make-env.sh
+
+compose-test: $(VENV)/.installed-test ## Start docker-compose.yml under a name of its own, try it out and take it down (docker, minutes)
+	$(BIN)/python -m pytest tests/compose -m compose
+
 bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-learn on FILES="a.npz b.npz" (default: the bundled set)
 	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/benchmarks.md
 
@@ -64,4 +70,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast bench-quality bench-train bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast compose-env compose-test bench-quality bench-train bench-gpu lint format types clean help
