@@ -23,7 +23,7 @@ RUN torch="$(grep '^torch==' constraints.txt)" \
 COPY pyproject.toml ./
 COPY clients/python/pyproject.toml clients/python/
 COPY deploy/requirements.py deploy/
-ARG EXTRAS=postgres,celery,s3
+ARG EXTRAS=s3
 RUN python deploy/requirements.py "$EXTRAS" pyproject.toml clients/python/pyproject.toml \
       >requirements.txt \
  && pip install -c constraints.txt -r requirements.txt

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from nmtune_client import Client, RetryPolicy
 
-from tests.compose.stack import Stack
+from tests.compose.stack import Stack, docker
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(900)]
 
@@ -126,3 +126,23 @@ def test_jobs_are_done_after_all_restarts(stack: Stack, client: Client, quick_he
         dataset=next(iter(client.datasets.list())).id, name=name, method="linear_probe"
     )
     assert again.wait(timeout=300).status == "succeeded"
+
+
+def test_an_api_that_is_killed_takes_no_prediction_with_it(
+    stack: Stack, quick_head: str, rows: Rows
+) -> None:
+    victim = stack.containers("api")[0]
+    load = Load(stack.url, quick_head, rows)
+    began = time.monotonic()
+    with load.running():
+        time.sleep(1)
+        docker("kill", victim)
+        time.sleep(5)
+        docker("start", victim)
+        stack.wait_healthy(victim)
+    stack.note(
+        began,
+        f"kill -9 of an api container under load: {len(load.answered_at)} predictions answered, "
+        f"{len(load.failures)} failed, longest gap {load.longest_gap():.1f} s",
+    )
+    assert load.failures == []
