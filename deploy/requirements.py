@@ -1,8 +1,9 @@
 """The home of the image's requirements: what pyproject.toml files ask for, with chosen extras.
 
-Usage: python deploy/requirements.py EXTRA,EXTRA PYPROJECT...  Prints one requirement a line. An extra
-that no file has is named on stderr and left out. The image installs this list in a layer of its
-own, so that a change of our code does not install torch again.
+Usage: python deploy/requirements.py EXTRA,EXTRA PYPROJECT...
+
+Prints one requirement a line. An extra that no file has is named on stderr and left out. The image
+installs this list in a layer of its own, so that a change of our code does not download it again.
 """
 
 import sys

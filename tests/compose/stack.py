@@ -45,7 +45,7 @@ class Stack:
         return [line.partition("=")[2] for line in lines if "PASSWORD=" in line]
 
     def compose(self, *arguments: str, seconds: float = 120) -> str:
-        """Run `docker compose` on this project and return its stdout; AssertionError if it fails."""
+        """Run `docker compose` on this project; its stdout, or an AssertionError if it fails."""
         return compose(
             ["--env-file", str(self._env_file), "-p", self.project, *arguments], seconds=seconds
         )

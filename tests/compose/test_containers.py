@@ -58,8 +58,7 @@ def test_the_proxy_does_not_see_the_database_and_only_it_has_a_way_out(stack: St
         for network in internal.split()
     }
     assert kinds == {
-        f"{stack.project}_{name}"
-        for name in ("public false", "web true", "data true")
+        f"{stack.project}_{name}" for name in ("public false", "web true", "data true")
     }
 
 

@@ -87,7 +87,7 @@ def test_a_worker_that_dies_half_way_costs_an_attempt_and_nothing_else(
 
 
 def wait_for_training(job: Job, *, seconds: float = 120) -> None:
-    """Wait until the job's second candidate is being trained, so that there is something to lose."""
+    """Wait until a candidate has trained for some epochs: there is something to lose."""
     deadline = time.monotonic() + seconds
     while job.refresh().progress is None or (job.progress.epoch or 0) < 3:  # type: ignore[union-attr]
         assert not job.is_final, f"{job.status}: the job was to last longer than this"

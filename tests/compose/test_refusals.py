@@ -75,7 +75,8 @@ def test_a_body_that_never_comes_is_refused_by_the_api_through_the_proxy(stack: 
 def test_two_lengths_in_one_request_are_refused(stack: Stack) -> None:
     with connection(stack) as opened:
         opened.sendall(
-            b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
             b"0\r\n\r\nGET /heads HTTP/1.1\r\nHost: x\r\n\r\n"
         )
         found = answer(opened)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -52,7 +53,7 @@ class Load:
     def longest_gap(self) -> float:
         """The longest time in seconds between two good answers."""
         times = sorted(self.answered_at)
-        return max(b - a for a, b in zip(times, times[1:], strict=False))
+        return max(b - a for a, b in pairwise(times))
 
     def _ask(self) -> None:
         with httpx.Client(timeout=20) as http:

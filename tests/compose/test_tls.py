@@ -35,7 +35,7 @@ def proxy(stack: Stack, folder: Path) -> Iterator[str]:
     name = f"nmtune-test-tls-{secrets.token_hex(4)}"
     limits = ("NMTUNE_MAX_JSON_BYTES", "NMTUNE_MAX_UPLOAD_BYTES", "PROXY_REQUESTS_PER_ADDRESS")
     docker(
-        "run", "-d", "--name", name, "--read-only", "--tmpfs", "/tmp", "-p", "127.0.0.1::8080",
+        "run", "-d", "--name", name, "--read-only", "--tmpfs", "/tmp", "-p", "127.0.0.1::8080",  # noqa: S108
         "-v", f"{folder}:/etc/nginx/tls:ro", *(f"-e{limit}=1000" for limit in limits),
         SETTINGS["NMTUNE_PROXY_IMAGE"],
     )  # fmt: skip
