@@ -40,6 +40,12 @@ test-fast: $(VENV)/.installed-test ## Run the tests that take seconds
 soak: $(VENV)/.installed-test ## Do random faults to a real deployment for SECONDS (default: 600)
 	NMTUNE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s --timeout 0 tests/faults/test_soak.py
 
+compose-env: ## Write .env with random passwords for docker compose
+	@deploy/make-env.sh
+
+compose-test: $(VENV)/.installed-test ## Start docker-compose.yml under a name of its own, try it out and take it down (docker, minutes)
+	$(BIN)/python -m pytest tests/compose -m compose
+
 bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-learn on FILES="a.npz b.npz" (default: the bundled set)
 	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/benchmarks.md
 
@@ -71,4 +77,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast soak bench-quality bench-train bench-job bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-job bench-gpu lint format types clean help
