@@ -74,4 +74,4 @@ def quick_head(stack: Stack, dataset: Dataset) -> str:
 @pytest.fixture(scope="session")
 def rows() -> np.ndarray[Any, np.dtype[np.float32]]:
     with np.load(DATA, allow_pickle=False) as arrays:
-        return arrays["ood_hwu_x"][:8].astype(np.float32)
+        return np.array(arrays["ood_hwu_x"][:8], dtype=np.float32)

@@ -32,7 +32,7 @@ def test_upload_tune_report_and_predict(
     assert not job.refresh().is_final, "the stream must tell events as they happen"
     job.wait(timeout=1500)
     stack.note(began, "a job of method auto on the bundled data, from submission to report")
-    times = {event.type: event.created_at for event in job.events()}
+    times = {event.type: event.created_at for event in job.events() if event.created_at}
     waited = times["job.started"] - times["job.queued"]
     stack.times.append(f"{waited.total_seconds():7.1f} s  of which it waited for the worker")
 

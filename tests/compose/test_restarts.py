@@ -28,13 +28,11 @@ class Load:
     def __init__(self, url: str, head: str, rows: Rows) -> None:
         self.failures: list[str] = []
         self.answered_at: list[float] = []
-        self._request = {
-            "url": f"{url}/predict?head={head}",
-            "content": rows.tobytes(),
-            "headers": {
-                "Content-Type": "application/octet-stream",
-                "X-Shape": ",".join(map(str, rows.shape)),
-            },
+        self._url = f"{url}/predict?head={head}"
+        self._content = rows.tobytes()
+        self._headers = {
+            "Content-Type": "application/octet-stream",
+            "X-Shape": ",".join(map(str, rows.shape)),
         }
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
@@ -56,10 +54,10 @@ class Load:
         return max(b - a for a, b in pairwise(times))
 
     def _ask(self) -> None:
-        with httpx.Client(timeout=20) as http:
+        with httpx.Client(timeout=20, headers=self._headers) as http:
             while not self._stop.wait(PAUSE_SECONDS):
                 try:
-                    status = http.post(**self._request).status_code
+                    status = http.post(self._url, content=self._content).status_code
                 except httpx.TransportError as error:
                     self.failures.append(repr(error))
                     continue
