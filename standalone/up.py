@@ -19,6 +19,7 @@ from service.settings import ServiceSettings
 from store.queue import LocalQueue, Queue
 from store.settings import StoreSettings
 from store.store import Store
+from workers import metrics
 from workers.local import LocalWorker
 from workers.settings import WorkerSettings
 from workers.sweep import Sweeper
@@ -67,7 +68,7 @@ def worker(settings: WorkerSettings) -> int:
     if settings.broker_url is not None:
         return _celery_worker(settings, settings.broker_url.get_secret_value())
     told_to_stop = threading.Event()
-    with _store(settings) as store, _signals(told_to_stop):
+    with _store(settings) as store, _signals(told_to_stop), metrics.served(settings):
         local = LocalWorker(store, LocalQueue(), settings)
         local.start()
         print(f"NMTune worker is ready (data in {_where(settings)})", flush=True)

@@ -9,7 +9,10 @@ import pytest
 
 import migrations
 from service.settings import ServiceSettings
-from standalone.doctor import Finding, examine
+from standalone import doctor, doctor_services
+from standalone.doctor import examine
+from standalone.finding import Finding
+from store.examination import PostgresqlServer
 from workers.settings import WorkerSettings
 
 
@@ -23,7 +26,8 @@ def test_migrated_folder_is_sound(tmp_path: Path) -> None:
     found = findings_in(tmp_path)
     found.pop("sqlite", None)  # depends on the library this Python was built with
     assert {one.status for one in found.values()} <= {"ok", "warn"}
-    for name in ("python", "training", "data folder", "database", "port"):
+    assert "broker" not in found
+    for name in ("python", "data folder", "database", "clock", "artifacts", "port"):
         assert found[name].status == "ok", found[name]
 
 
@@ -82,3 +86,100 @@ def test_every_problem_has_advice(tmp_path: Path) -> None:
     for one in findings_in(tmp_path).values():
         assert bool(one.advice) is (one.status != "ok")
         assert str(one).startswith(one.status)
+
+
+def test_schema_of_an_older_version_says_how_far_it_is(tmp_path: Path) -> None:
+    url = ServiceSettings(data_dir=tmp_path).database_url
+    migrations.upgrade(url)
+    assert migrations.pending(migrations.head_revision()) == []
+    first = migrations.pending("0001")
+    assert first is not None
+    if not first:
+        pytest.skip("there is one migration only")
+    migrations.downgrade(url, "0001")
+    assert f"{len(first)} migrations before" in findings_in(tmp_path)["database"].detail
+
+
+def test_artifacts_that_cannot_be_written_fail(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = findings_in(tmp_path, artifacts_dir=tmp_path / "file" / "artifacts")["artifacts"]
+    assert found.status == "fail"
+    assert found.advice
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "detail"),
+    [
+        ("redis://:canary@127.0.0.1:{port}/0", "warn", "redis://127.0.0.1:"),
+        ("amqp://user:canary@127.0.0.1:{port}//", "warn", "ConnectionRefusedError"),
+        ("canary", "fail", "NMTUNE_BROKER_URL"),
+        ("redis://:canary@host:port", "fail", "NMTUNE_BROKER_URL"),
+    ],
+)
+def test_a_broker_that_does_not_answer_is_told_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, status: str, detail: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("NMTUNE_BROKER_URL", url.format(port=port))
+    found = findings_in(tmp_path)["broker"]
+    assert found.status == status
+    assert detail in found.detail
+    assert found.advice
+    assert "canary" not in str(found)
+
+
+def test_a_broker_that_accepts_connections_is_enough_without_its_client() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        found = doctor_services.broker(f"amqp://u:p@127.0.0.1:{listener.getsockname()[1]}//")
+    assert found is not None
+    assert (found.status, found.detail.endswith("accepts connections")) == ("ok", True)
+
+
+@pytest.mark.parametrize(
+    ("max_connections", "status"), [(97, "ok"), (60, "ok"), (59, "warn"), (20, "warn")]
+)
+def test_connections_of_postgresql_are_set_against_the_pools(
+    max_connections: int, status: str
+) -> None:
+    server = PostgresqlServer(version="15.3", major=15, max_connections=max_connections, n_open=4)
+    found = doctor_services.connections(server)
+    assert (found.status, bool(found.advice)) == (status, status != "ok")
+
+
+def test_an_old_postgresql_is_a_warning() -> None:
+    server = PostgresqlServer(version="11.2", major=11, max_connections=97, n_open=4)
+    assert doctor_services.version(server).status == "warn"
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0.4, "ok"), (-90.0, "warn"), (3600.0, "warn")])
+def test_a_clock_that_differs_is_a_warning(seconds: float, status: str) -> None:
+    found = doctor_services.clock(seconds)
+    assert found.status == status
+    assert ("behind" in found.detail) is (seconds < -2)
+
+
+def test_little_memory_is_a_warning_and_a_containers_limit_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meminfo, limit = tmp_path / "meminfo", tmp_path / "memory.max"
+    meminfo.write_text("MemTotal: 99 kB\nMemAvailable:   8388608 kB\n")
+    monkeypatch.setattr(doctor, "MEMORY", meminfo)
+    monkeypatch.setattr(doctor, "CGROUP_LIMIT", limit)
+    assert doctor.memory().detail == "8.0 GiB available"
+    limit.write_text("max\n")
+    assert doctor.memory().status == "ok"
+    limit.write_text("1073741824\n")
+    assert (doctor.memory().status, doctor.memory().detail) == ("warn", "1.0 GiB available")
+    meminfo.write_text("nothing of the kind")
+    assert doctor.memory().status == "ok"
+
+
+def test_a_gpu_that_torch_does_not_use_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "version"
+    driver.touch()
+    monkeypatch.setattr(doctor, "NVIDIA_DRIVER", driver)
+    monkeypatch.setattr(doctor.machine, "describe", lambda _: "torch 2.13.0 on cpu with 8 threads")
+    assert findings_in(tmp_path)["training"].status == "warn"

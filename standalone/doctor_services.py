@@ -1,0 +1,198 @@
+"""The home of the doctor's look at what a server talks to: database, artifact storage, broker."""
+
+import importlib
+import socket
+from collections.abc import Iterator
+from types import ModuleType
+from urllib.parse import urlsplit
+
+import migrations
+from standalone.finding import Finding
+from store import examination
+from store.database import POSTGRESQL_OVERFLOW, POSTGRESQL_POOL_SIZE, Database
+from store.errors import StoreError
+from store.examination import PostgresqlServer
+from store.settings import StoreSettings
+from store.store import Store
+
+OLDEST_POSTGRESQL = 14
+CONNECTIONS_OF_A_PROCESS = POSTGRESQL_POOL_SIZE + POSTGRESQL_OVERFLOW
+FEWEST_PROCESSES = 2  # an API and a worker
+CLOCK_SECONDS = 2.0
+BROKER_SECONDS = 3.0
+BROKER_PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
+
+
+def database(settings: StoreSettings) -> Iterator[Finding]:
+    """Its schema, version, connections and clock."""
+    try:
+        opened = Database.open(settings.database_url)
+    except (StoreError, OSError) as error:
+        yield _unreachable(error)
+        return
+    try:
+        yield _schema(opened.schema_revision())
+        warning = opened.sqlite_version_warning()
+        if warning is not None:
+            detail, _, advice = warning.partition(". ")
+            yield Finding(name="sqlite", status="warn", detail=f"{detail}.", advice=advice)
+        server = examination.postgresql_server(opened)
+        if server is not None:
+            yield version(server)
+            yield connections(server)
+        yield clock(examination.clock_difference_seconds(opened))
+    except StoreError as error:
+        yield _unreachable(error)
+    finally:
+        opened.close()
+
+
+def artifacts(settings: StoreSettings) -> Finding:
+    """Whether bytes can be stored."""
+    try:
+        store = Store.open(settings)
+        try:
+            store.artifacts.check()
+        finally:
+            store.close()
+    except (StoreError, OSError) as error:
+        return Finding(
+            name="artifacts",
+            status="fail",
+            detail=str(error),
+            advice="Check the settings of the artifact storage, and that this user may write.",
+        )
+    return Finding(name="artifacts", status="ok", detail="can be written")
+
+
+def broker(url: str | None) -> Finding | None:
+    """Whether the broker answers; None if there is none. Its address is told, its password not."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    try:
+        host, port = parts.hostname, parts.port or BROKER_PORTS.get(parts.scheme)
+    except ValueError:
+        host = port = None
+    if host is None or port is None:
+        return Finding(
+            name="broker",
+            status="fail",
+            detail="NMTUNE_BROKER_URL is not the URL of a broker",
+            advice="Write it as redis://:PASSWORD@HOST:6379/0.",
+        )
+    place = f"{parts.scheme}://{host}:{port}"
+    client = _redis() if parts.scheme in {"redis", "rediss"} else None
+    try:
+        if client is None:
+            socket.create_connection((host, port), timeout=BROKER_SECONDS).close()
+        else:
+            _ping(client, url)
+    except Exception as error:  # noqa: BLE001 - whatever a client raises: it does not answer
+        return Finding(
+            name="broker",
+            status="warn",
+            detail=f"{place} does not answer: {type(error).__name__}",
+            advice="Jobs are safe without it and begin a little later. Check NMTUNE_BROKER_URL and "
+            "its password, and that the broker runs.",
+        )
+    answer = "accepts connections" if client is None else "answers"
+    return Finding(name="broker", status="ok", detail=f"{place} {answer}")
+
+
+def _redis() -> ModuleType | None:
+    """The client of Redis, where it is installed."""
+    try:
+        return importlib.import_module("redis")
+    except ModuleNotFoundError:
+        return None
+
+
+def _ping(client: ModuleType, url: str) -> None:
+    seconds = BROKER_SECONDS
+    connection = client.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds)
+    try:
+        connection.ping()
+    finally:
+        connection.close()
+
+
+def _unreachable(error: Exception) -> Finding:
+    return Finding(
+        name="database",
+        status="fail",
+        detail=str(error),
+        advice="Check NMTUNE_DATABASE_URL, and that the database runs and lets this user in.",
+    )
+
+
+def _schema(revision: str | None) -> Finding:
+    head = migrations.head_revision()
+    if revision == head:
+        return Finding(name="database", status="ok", detail=f"reachable, at schema {head}")
+    if revision is None:
+        return Finding(
+            name="database",
+            status="warn",
+            detail="reachable, without a schema yet",
+            advice="`nmtune-server up` makes it; before `api` and `worker` run `migrate`.",
+        )
+    pending = migrations.pending(revision)
+    if pending is None:
+        return Finding(
+            name="database",
+            status="fail",
+            detail=f"at schema {revision}, which this version does not know; it needs {head}",
+            advice="A newer version has migrated it: run that one, or restore the backup made "
+            "before it.",
+        )
+    return Finding(
+        name="database",
+        status="fail",
+        detail=f"at schema {revision}, {len(pending)} migrations before {head}",
+        advice="Make a backup, then run `nmtune-server migrate`.",
+    )
+
+
+def version(server: PostgresqlServer) -> Finding:
+    """Whether the server's version still gets repairs."""
+    if server.major >= OLDEST_POSTGRESQL:
+        return Finding(name="postgresql", status="ok", detail=f"version {server.version}")
+    return Finding(
+        name="postgresql",
+        status="warn",
+        detail=f"version {server.version} gets no more repairs",
+        advice=f"Use PostgreSQL {OLDEST_POSTGRESQL} or later.",
+    )
+
+
+def connections(server: PostgresqlServer) -> Finding:
+    """The server's limit against what our processes may open."""
+    n_processes = server.max_connections // CONNECTIONS_OF_A_PROCESS
+    detail = (
+        f"{server.n_open} of {server.max_connections} open; each process takes up to "
+        f"{CONNECTIONS_OF_A_PROCESS}, so there is room for {n_processes}"
+    )
+    if n_processes >= FEWEST_PROCESSES:
+        return Finding(name="connections", status="ok", detail=detail)
+    return Finding(
+        name="connections",
+        status="warn",
+        detail=detail,
+        advice="Raise max_connections of PostgreSQL to "
+        f"{CONNECTIONS_OF_A_PROCESS} for each API and worker process.",
+    )
+
+
+def clock(difference: float) -> Finding:
+    """A database that is `difference` seconds ahead."""
+    if abs(difference) <= CLOCK_SECONDS:
+        return Finding(name="clock", status="ok", detail="agrees with the database's")
+    way = "ahead of" if difference > 0 else "behind"
+    return Finding(
+        name="clock",
+        status="warn",
+        detail=f"the database's is {abs(difference):.0f} s {way} this machine's",
+        advice="Leases go by the database's clock alone, but logs and times in the API will not "
+        "fit together: synchronise both machines (chrony, systemd-timesyncd).",
+    )
