@@ -84,15 +84,19 @@ def _of_backlog(found: Backlog | None) -> Iterator[Metric]:
     yield GaugeMetricFamily("nmtune_database_up", up, value=float(found is not None))
     if found is None:
         return
-    jobs = GaugeMetricFamily("nmtune_jobs", "Unfinished jobs by status", labels=["status"])
-    jobs.add_metric(["queued"], found.n_queued)
-    jobs.add_metric(["running"], found.n_running)
+    jobs = GaugeMetricFamily("nmtune_jobs", "Unfinished jobs", labels=["queue", "status"])
+    for status, by_queue in (("queued", found.n_queued), ("running", found.n_running)):
+        for queue, n in by_queue.items():
+            jobs.add_metric([queue, status], n)
     yield jobs
-    yield GaugeMetricFamily(
+    oldest = GaugeMetricFamily(
         "nmtune_oldest_queued_job_seconds",
         "Time since the oldest queued job was submitted; 0 if none is queued",
-        value=found.oldest_queued_seconds,
+        labels=["queue"],
     )
+    for queue, seconds in found.oldest_queued_seconds.items():
+        oldest.add_metric([queue], seconds)
+    yield oldest
     if found.shortest_lease_seconds is not None:
         yield GaugeMetricFamily(
             "nmtune_shortest_lease_seconds",

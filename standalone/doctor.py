@@ -8,9 +8,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from service.settings import ServiceSettings
 from standalone import doctor_services
 from standalone.finding import Finding
@@ -27,18 +24,10 @@ MEMORY = Path("/proc/meminfo")
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-class _BrokerSettings(BaseSettings):
-    """The one setting that neither API nor worker settings have."""
-
-    model_config = SettingsConfigDict(env_prefix="NMTUNE_")
-
-    broker_url: SecretStr | None = None
-
-
 def examine(service: ServiceSettings, workers: WorkerSettings) -> list[Finding]:
     """Look at everything a server needs; nothing is changed, but the data folder is made."""
-    broker_url = _BrokerSettings().broker_url
-    broker = doctor_services.broker(broker_url.get_secret_value() if broker_url else None)
+    broker_url = workers.broker_url.get_secret_value() if workers.broker_url else None
+    broker = doctor_services.message_broker(broker_url)
     return [
         _python(),
         _device(workers),

@@ -1,10 +1,6 @@
 """The home of the doctor's look at what a server talks to: database, artifact storage, broker."""
 
-import importlib
-import socket
 from collections.abc import Iterator
-from types import ModuleType
-from urllib.parse import urlsplit
 
 import migrations
 from standalone.finding import Finding
@@ -14,13 +10,12 @@ from store.errors import StoreError
 from store.examination import PostgresqlServer
 from store.settings import StoreSettings
 from store.store import Store
+from workers import broker
 
 OLDEST_POSTGRESQL = 14
 CONNECTIONS_OF_A_PROCESS = POSTGRESQL_POOL_SIZE + POSTGRESQL_OVERFLOW
 FEWEST_PROCESSES = 2  # an API and a worker
 CLOCK_SECONDS = 2.0
-BROKER_SECONDS = 3.0
-BROKER_PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 
 
 def database(settings: StoreSettings) -> Iterator[Finding]:
@@ -65,56 +60,28 @@ def artifacts(settings: StoreSettings) -> Finding:
     return Finding(name="artifacts", status="ok", detail="can be written")
 
 
-def broker(url: str | None) -> Finding | None:
+def message_broker(url: str | None) -> Finding | None:
     """Whether the broker answers; None if there is none. Its address is told, its password not."""
     if url is None:
         return None
-    parts = urlsplit(url)
     try:
-        host, port = parts.hostname, parts.port or BROKER_PORTS.get(parts.scheme)
+        place = broker.ask(url)
     except ValueError:
-        host = port = None
-    if host is None or port is None:
         return Finding(
             name="broker",
             status="fail",
-            detail="NMTUNE_BROKER_URL is not the URL of a broker",
+            detail="NMTUNE_BROKER_URL is not the URL of a Redis",
             advice="Write it as redis://:PASSWORD@HOST:6379/0.",
         )
-    place = f"{parts.scheme}://{host}:{port}"
-    client = _redis() if parts.scheme in {"redis", "rediss"} else None
-    try:
-        if client is None:
-            socket.create_connection((host, port), timeout=BROKER_SECONDS).close()
-        else:
-            _ping(client, url)
-    except Exception as error:  # noqa: BLE001 - whatever a client raises: it does not answer
+    except broker.BrokerAway as error:
         return Finding(
             name="broker",
             status="warn",
-            detail=f"{place} does not answer: {type(error).__name__}",
+            detail=str(error),
             advice="Jobs are safe without it and begin a little later. Check NMTUNE_BROKER_URL and "
             "its password, and that the broker runs.",
         )
-    answer = "accepts connections" if client is None else "answers"
-    return Finding(name="broker", status="ok", detail=f"{place} {answer}")
-
-
-def _redis() -> ModuleType | None:
-    """The client of Redis, where it is installed."""
-    try:
-        return importlib.import_module("redis")
-    except ModuleNotFoundError:
-        return None
-
-
-def _ping(client: ModuleType, url: str) -> None:
-    seconds = BROKER_SECONDS
-    connection = client.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds)
-    try:
-        connection.ping()
-    finally:
-        connection.close()
+    return Finding(name="broker", status="ok", detail=f"{place} answers")
 
 
 def _unreachable(error: Exception) -> Finding:

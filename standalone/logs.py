@@ -32,6 +32,7 @@ _NAMED_SECRET = re.compile(
     r"(?i)((?:password|passwd|secret|token|api[-_]?key|authorization)[\"']?\s*[=:]\s*[\"']?"
     r"(?:bearer |basic )?)[^\s\"',;&}\]]+"
 )
+_FAILING_ROW = re.compile(r"(DETAIL:  ).*?(?=\n\[SQL:|\n\n|\Z)", re.DOTALL)  # PostgreSQL's: values
 MASK: Final = "***"
 
 
@@ -63,8 +64,10 @@ def configure(settings: LogSettings) -> None:
 
 
 def masked(line: str) -> str:
-    """`line` without the passwords of URLs and the values of what is named a secret."""
-    return _NAMED_SECRET.sub(rf"\g<1>{MASK}", _URL_PASSWORD.sub(rf"\g<1>{MASK}@", line))
+    """`line` without passwords of URLs, values of what is named a secret, and database rows."""
+    line = _URL_PASSWORD.sub(rf"\g<1>{MASK}@", line)
+    line = _NAMED_SECRET.sub(rf"\g<1>{MASK}", line)
+    return _FAILING_ROW.sub(rf"\g<1>{MASK}", line)
 
 
 def _about(record: logging.LogRecord) -> bool:

@@ -81,7 +81,7 @@ def _celery_worker(settings: WorkerSettings, broker_url: str) -> int:
     # Celery takes a third of a second to import, and the embedded server does without it.
     from workers.celery_worker import CeleryWorker
 
-    with _store(settings) as store:
+    with _store(settings) as store, metrics.served(settings):
         print(f"NMTune worker is ready (data in {_where(settings)})", flush=True)
         return CeleryWorker(store, settings, broker_url=broker_url).run()
 
@@ -112,7 +112,13 @@ def _serve(
     title: str,
 ) -> None:
     revision = migrations.head_revision()
-    app = create_app(settings, store=store, queue=queue, expected_schema=revision)
+    app = create_app(
+        settings,
+        store=store,
+        queue=queue,
+        expected_schema=revision,
+        check_broker=getattr(queue, "ping", None),  # a broker's doorbell has it, ours needs none
+    )
     config = uvicorn.Config(
         app,
         lifespan="on",

@@ -3,15 +3,16 @@
 Crosses tenants by nature: workers serve all of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ScalarSelect, func, select
+from sqlalchemy import func, select
 
 from store import tables
 from store.clock import now
 from store.database import Transaction
+from store.jobs import QUEUES
 from store.states import JobStatus
 from store.tables import has_status
 
@@ -22,36 +23,41 @@ _jobs = tables.jobs.c
 class Backlog:
     """What was unfinished when it was read; seconds are by the database's clock."""
 
-    n_queued: int
-    n_running: int
-    oldest_queued_seconds: float
-    """Since the oldest queued job was submitted; 0 if none is queued."""
+    n_queued: Mapping[str, int]
+    """By queue."""
+    n_running: Mapping[str, int]
+    """By queue."""
+    oldest_queued_seconds: Mapping[str, float]
+    """By queue: since the oldest queued job was submitted; 0 if none is queued."""
     shortest_lease_seconds: float | None
     """Until the first lease runs out, negative if it has; None if no job is running."""
 
 
 def read(tx: Transaction) -> Backlog:
     """The backlog, by one statement that looks at unfinished jobs alone."""
-
-    def of(status: JobStatus, value: Any) -> ScalarSelect[Any]:
-        return select(value).select_from(tables.jobs).where(has_status(status)).scalar_subquery()
-
-    row = tx.execute(
+    rows = tx.execute(
         select(
+            _jobs.queue,
+            _jobs.status,
+            func.count().label("n"),
+            func.min(_jobs.created_at).label("oldest"),
+            func.min(_jobs.lease_expires_at).label("first_expiry"),
             now().label("now"),
-            of(JobStatus.QUEUED, func.count()).label("n_queued"),
-            of(JobStatus.QUEUED, func.min(_jobs.created_at)).label("oldest"),
-            of(JobStatus.RUNNING, func.count()).label("n_running"),
-            of(JobStatus.RUNNING, func.min(_jobs.lease_expires_at)).label("first_expiry"),
         )
-    ).one()
+        .where(has_status(JobStatus.QUEUED, JobStatus.RUNNING))
+        .group_by(_jobs.queue, _jobs.status)
+    ).all()
+    queued = {row.queue: row for row in rows if row.status == JobStatus.QUEUED}
+    running = {row.queue: row for row in rows if row.status == JobStatus.RUNNING}
+    leases = [_seconds(row.now, row.first_expiry) for row in running.values()]
     return Backlog(
-        n_queued=row.n_queued,
-        n_running=row.n_running,
-        oldest_queued_seconds=_seconds(row.oldest, row.now) or 0.0,
-        shortest_lease_seconds=_seconds(row.now, row.first_expiry),
+        n_queued=dict.fromkeys(QUEUES, 0) | {name: row.n for name, row in queued.items()},
+        n_running=dict.fromkeys(QUEUES, 0) | {name: row.n for name, row in running.items()},
+        oldest_queued_seconds=dict.fromkeys(QUEUES, 0.0)
+        | {name: _seconds(row.oldest, row.now) for name, row in queued.items()},
+        shortest_lease_seconds=min(leases, default=None),
     )
 
 
-def _seconds(start: datetime | None, end: datetime | None) -> float | None:
-    return None if start is None or end is None else (end - start).total_seconds()
+def _seconds(start: datetime, end: datetime) -> float:
+    return (end - start).total_seconds()

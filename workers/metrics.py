@@ -56,6 +56,9 @@ LEASE_LOSSES = Counter(
 HEARTBEAT_ERRORS = Counter(
     "nmtune_heartbeat_errors_total", "Heartbeats that the database did not take"
 )
+DOORBELL_ERRORS = Counter(
+    "nmtune_doorbell_errors_total", "Rings that the broker did not take; jobs begin a little later"
+)
 SWEEPS = Counter("nmtune_sweeps_total", "Looks for jobs whose lease ran out")
 SWEEP_ERRORS = Counter("nmtune_sweep_errors_total", "Sweeps that failed")
 SWEPT = Counter(

@@ -10,11 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service import metrics, scrape
 from service.settings import ServiceSettings
+from store.jobs import QUEUES
 from store.store import Store
 from tests.service.support import InProcess, add_job, claim, publish
 from tests.store.support import statements
 
-KNOWN_LABELS = {"route", "method", "status", "pool", "version", "python", "le"}
+KNOWN_LABELS = {"route", "queue", "method", "status", "pool", "version", "python", "le"}
 OURS = ("nmtune_http", "nmtune_pred", "nmtune_head", "nmtune_data", "nmtune_jobs", "nmtune_build")
 
 
@@ -80,10 +81,19 @@ def test_the_backlog_is_in_a_scrape(client: InProcess, store: Store) -> None:
     add_job(store)
     found = scraped(client)
     assert found["nmtune_database_up", ()] == 1
-    assert found["nmtune_jobs", (("status", "queued"),)] == 1
-    assert found["nmtune_jobs", (("status", "running"),)] == 1
+    jobs = {
+        (queue, status): found["nmtune_jobs", (("queue", queue), ("status", status))]
+        for queue in QUEUES
+        for status in ("queued", "running")
+    }
+    assert jobs == {
+        ("cpu", "queued"): 1,
+        ("cpu", "running"): 1,
+        ("gpu", "queued"): 0,
+        ("gpu", "running"): 0,
+    }
     assert 0 < found["nmtune_shortest_lease_seconds", ()] <= 60
-    assert found["nmtune_oldest_queued_job_seconds", ()] >= 0
+    assert found["nmtune_oldest_queued_job_seconds", (("queue", "cpu"),)] >= 0
     assert found["nmtune_database_connections", (("pool", "read"),)] == 0
 
 

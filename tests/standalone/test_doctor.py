@@ -13,6 +13,8 @@ from standalone import doctor, doctor_services
 from standalone.doctor import examine
 from standalone.finding import Finding
 from store.examination import PostgresqlServer
+from tests.servers.postgres import PostgresServer
+from tests.servers.redis import RedisServer
 from workers.settings import WorkerSettings
 
 
@@ -111,9 +113,9 @@ def test_artifacts_that_cannot_be_written_fail(tmp_path: Path) -> None:
     ("url", "status", "detail"),
     [
         ("redis://:canary@127.0.0.1:{port}/0", "warn", "redis://127.0.0.1:"),
-        ("amqp://user:canary@127.0.0.1:{port}//", "warn", "ConnectionRefusedError"),
-        ("canary", "fail", "NMTUNE_BROKER_URL"),
-        ("redis://:canary@host:port", "fail", "NMTUNE_BROKER_URL"),
+        ("canary", "fail", "not the URL of a Redis"),
+        ("amqp://user:canary@host//", "fail", "not the URL of a Redis"),
+        ("redis://:canary@host:port", "fail", "not the URL of a Redis"),
     ],
 )
 def test_a_broker_that_does_not_answer_is_told_without_its_password(
@@ -129,11 +131,31 @@ def test_a_broker_that_does_not_answer_is_told_without_its_password(
     assert "canary" not in str(found)
 
 
-def test_a_broker_that_accepts_connections_is_enough_without_its_client() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        found = doctor_services.broker(f"amqp://u:p@127.0.0.1:{listener.getsockname()[1]}//")
-    assert found is not None
-    assert (found.status, found.detail.endswith("accepts connections")) == ("ok", True)
+def test_a_broker_that_answers_is_sound_and_a_wrong_password_is_told(tmp_path: Path) -> None:
+    redis = RedisServer(tmp_path)
+    try:
+        found = doctor_services.message_broker(redis.url)
+        assert found is not None
+        assert (found.status, found.detail) == ("ok", f"redis://127.0.0.1:{redis.port} answers")
+        wrong = doctor_services.message_broker(f"redis://:canary@127.0.0.1:{redis.port}/0")
+        assert wrong is not None
+        assert (wrong.status, "Error" in wrong.detail) == ("warn", True)
+    finally:
+        redis.stop()
+
+
+@pytest.mark.slow
+def test_postgresql_is_looked_at_whole(tmp_path: Path) -> None:
+    server = PostgresServer()
+    try:
+        migrations.upgrade(server.url())
+        found = findings_in(tmp_path, database_url=server.url())
+        for name in ("database", "postgresql", "clock", "artifacts"):
+            assert found[name].status == "ok", found[name]
+        assert "of 57 open" in found["connections"].detail
+        assert found["connections"].status == "warn"
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize(

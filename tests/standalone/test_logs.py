@@ -140,13 +140,16 @@ def test_secrets_are_masked(log_format: str, capsys: pytest.CaptureFixture[str])
         '{"api_key": "canary", "x": 1}',
         "Authorization: Bearer canary",
         "s3 secret = 'canary'",
+        "(psycopg.errors.NotNullViolation) null value\nDETAIL:  Failing row contains (canary,\n"
+        "canary).\n[SQL: INSERT]",
+        "psycopg.errors.UniqueViolation: duplicate\nDETAIL:  Key (name)=(canary) already exists.",
         "twice password=canary\nand token: canary",
     ):
         logger.error("%s", text)
     written = capsys.readouterr().err
     assert "canary" not in written
     assert "ary@" not in written
-    assert written.count(logs.MASK) == 9
+    assert written.count(logs.MASK) == 11
 
 
 @pytest.mark.parametrize(
