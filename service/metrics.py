@@ -4,6 +4,7 @@ No label holds an id, a name or a text: routes are templates, and each label has
 values. What is only looked up when somebody asks is in `service.scrape`.
 """
 
+import functools
 import time
 from typing import Final
 
@@ -62,9 +63,20 @@ class RequestMetrics:
             IN_FLIGHT.dec()
             route = _route(scope)
             method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
-            REQUESTS.labels(route, method, status).inc()
+            _requests(route, method, status).inc()
             if seconds is not None:
-                REQUEST_SECONDS.labels(route, method).observe(seconds)
+                _request_seconds(route, method).observe(seconds)
+
+
+# The sets of labels are small and fixed; finding one anew costs as much as counting it.
+@functools.cache
+def _requests(route: str, method: str, status: int) -> Counter:
+    return REQUESTS.labels(route, method, status)
+
+
+@functools.cache
+def _request_seconds(route: str, method: str) -> Histogram:
+    return REQUEST_SECONDS.labels(route, method)
 
 
 def _route(scope: Scope) -> str:

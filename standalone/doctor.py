@@ -11,7 +11,7 @@ from pathlib import Path
 from service.settings import ServiceSettings
 from standalone import doctor_services
 from standalone.finding import Finding
-from workers import machine
+from workers import machine, memory
 from workers.settings import WorkerSettings
 
 OLDEST_PYTHON = (3, 11)
@@ -20,8 +20,6 @@ LITTLE_SPACE = 5 * GIB
 TOO_LITTLE_SPACE = GIB // 2
 LITTLE_MEMORY = 2 * GIB
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
-MEMORY = Path("/proc/meminfo")
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def examine(service: ServiceSettings, workers: WorkerSettings) -> list[Finding]:
@@ -31,7 +29,7 @@ def examine(service: ServiceSettings, workers: WorkerSettings) -> list[Finding]:
     return [
         _python(),
         _device(workers),
-        memory(),
+        _memory(),
         _data_dir(service),
         _disk_space(service),
         *doctor_services.database(service),
@@ -70,9 +68,8 @@ def _device(settings: WorkerSettings) -> Finding:
     return Finding(name="training", status="ok", detail=found)
 
 
-def memory() -> Finding:
-    """What a training could have, in this container if it is one."""
-    found = _available_memory()
+def _memory() -> Finding:
+    found = memory.available_bytes()
     if found is None:
         return Finding(name="memory", status="ok", detail="this system does not tell")
     detail = f"{found / GIB:.1f} GiB available"
@@ -84,21 +81,6 @@ def memory() -> Finding:
         detail=detail,
         advice="A training needs 1 GiB and three times its embeddings: see docs/operations.md.",
     )
-
-
-def _available_memory() -> int | None:
-    """What the kernel says is available, or the limit of this container if that is less; bytes."""
-    try:
-        lines = MEMORY.read_text().splitlines()
-        (line,) = [line for line in lines if line.startswith("MemAvailable:")]
-        available = int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        return None
-    try:
-        limit = CGROUP_LIMIT.read_text().strip()
-    except OSError:
-        return available
-    return min(available, int(limit)) if limit.isdigit() else available
 
 
 def _data_dir(settings: ServiceSettings) -> Finding:

@@ -28,9 +28,9 @@ CHATTY = ("alembic", "uvicorn")  # their INFO says what our own lines say better
 _TEMPLATE = re.compile(r"([a-z_]+\.[a-z_]+)((?: [a-z_0-9]+=%[-+#.0-9]*[a-z])*)")
 _FIELD = re.compile(r" ([a-z_0-9]+)=(%[-+#.0-9]*[a-z])")
 _URL_PASSWORD = re.compile(r"(://[^/\s:@\"']*:)[^/\s\"']+@")
+_SECRET_WORDS = ("password", "passwd", "secret", "token", "api_key", "api-key", "authorization")
 _NAMED_SECRET = re.compile(
-    r"(?i)((?:password|passwd|secret|token|api[-_]?key|authorization)[\"']?\s*[=:]\s*[\"']?"
-    r"(?:bearer |basic )?)[^\s\"',;&}\]]+"
+    rf"(?i)((?:{'|'.join(_SECRET_WORDS)})[\"']?\s*[=:]\s*[\"']?(?:bearer |basic )?)[^\s\"',;&}}\]]+"
 )
 _FAILING_ROW = re.compile(r"(DETAIL:  ).*?(?=\n\[SQL:|\n\n|\Z)", re.DOTALL)  # PostgreSQL's: values
 MASK: Final = "***"
@@ -65,9 +65,15 @@ def configure(settings: LogSettings) -> None:
 
 def masked(line: str) -> str:
     """`line` without passwords of URLs, values of what is named a secret, and database rows."""
-    line = _URL_PASSWORD.sub(rf"\g<1>{MASK}@", line)
-    line = _NAMED_SECRET.sub(rf"\g<1>{MASK}", line)
-    return _FAILING_ROW.sub(rf"\g<1>{MASK}", line)
+    # Nearly no line has anything to mask: looking for plain words first is ten times as fast.
+    if "://" in line:
+        line = _URL_PASSWORD.sub(rf"\g<1>{MASK}@", line)
+    small = line.lower()
+    if any(word in small for word in _SECRET_WORDS):
+        line = _NAMED_SECRET.sub(rf"\g<1>{MASK}", line)
+    if "DETAIL:" in line:
+        line = _FAILING_ROW.sub(rf"\g<1>{MASK}", line)
+    return line
 
 
 def _about(record: logging.LogRecord) -> bool:

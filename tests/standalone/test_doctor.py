@@ -181,20 +181,24 @@ def test_a_clock_that_differs_is_a_warning(seconds: float, status: str) -> None:
     assert ("behind" in found.detail) is (seconds < -2)
 
 
-def test_little_memory_is_a_warning_and_a_containers_limit_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("n_bytes", "status", "detail"),
+    [
+        (8 << 30, "ok", "8.0 GiB available"),
+        (1 << 30, "warn", "1.0 GiB available"),
+        (None, "ok", "does not tell"),
+    ],
+)
+def test_little_memory_is_a_warning(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    n_bytes: int | None,
+    status: str,
+    detail: str,
 ) -> None:
-    meminfo, limit = tmp_path / "meminfo", tmp_path / "memory.max"
-    meminfo.write_text("MemTotal: 99 kB\nMemAvailable:   8388608 kB\n")
-    monkeypatch.setattr(doctor, "MEMORY", meminfo)
-    monkeypatch.setattr(doctor, "CGROUP_LIMIT", limit)
-    assert doctor.memory().detail == "8.0 GiB available"
-    limit.write_text("max\n")
-    assert doctor.memory().status == "ok"
-    limit.write_text("1073741824\n")
-    assert (doctor.memory().status, doctor.memory().detail) == ("warn", "1.0 GiB available")
-    meminfo.write_text("nothing of the kind")
-    assert doctor.memory().status == "ok"
+    monkeypatch.setattr(doctor.memory, "available_bytes", lambda: n_bytes)
+    found = findings_in(tmp_path)["memory"]
+    assert (found.status, detail in found.detail) == (status, True)
 
 
 def test_a_gpu_that_torch_does_not_use_is_a_warning(
