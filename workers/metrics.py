@@ -50,6 +50,8 @@ STAGE_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 ATTEMPTS = Counter("nmtune_attempts_total", "Attempts begun", ["method"])
+for _method in METHODS:
+    ATTEMPTS.labels(_method)  # from 0 on, or Prometheus would not see the first
 LEASE_LOSSES = Counter(
     "nmtune_lease_losses_total", "Jobs whose lease this process lost while it worked on them"
 )
