@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import migrations
 from standalone.finding import Finding
 from store import examination
-from store.database import POSTGRESQL_OVERFLOW, POSTGRESQL_POOL_SIZE, Database
+from store.database import Database
 from store.errors import StoreError
 from store.examination import PostgresqlServer
 from store.settings import StoreSettings
@@ -13,7 +13,6 @@ from store.store import Store
 from workers import broker
 
 OLDEST_POSTGRESQL = 14
-CONNECTIONS_OF_A_PROCESS = POSTGRESQL_POOL_SIZE + POSTGRESQL_OVERFLOW
 FEWEST_PROCESSES = 2  # an API and a worker
 CLOCK_SECONDS = 2.0
 
@@ -34,7 +33,7 @@ def database(settings: StoreSettings) -> Iterator[Finding]:
         server = examination.postgresql_server(opened)
         if server is not None:
             yield version(server)
-            yield connections(server)
+            yield connections(server, pool_size=settings.database_pool_size)
         yield clock(examination.clock_difference_seconds(opened))
     except StoreError as error:
         yield _unreachable(error)
@@ -133,12 +132,12 @@ def version(server: PostgresqlServer) -> Finding:
     )
 
 
-def connections(server: PostgresqlServer) -> Finding:
-    """The server's limit against what our processes may open."""
-    n_processes = server.max_connections // CONNECTIONS_OF_A_PROCESS
+def connections(server: PostgresqlServer, *, pool_size: int) -> Finding:
+    """The server's limit against what our processes, each with a pool of `pool_size`, may open."""
+    n_processes = server.max_connections // pool_size
     detail = (
-        f"{server.n_open} of {server.max_connections} open; each process takes up to "
-        f"{CONNECTIONS_OF_A_PROCESS}, so there is room for {n_processes}"
+        f"{server.n_open} of {server.max_connections} open; each process takes up to {pool_size}, "
+        f"so there is room for {n_processes}"
     )
     if n_processes >= FEWEST_PROCESSES:
         return Finding(name="connections", status="ok", detail=detail)
@@ -146,8 +145,8 @@ def connections(server: PostgresqlServer) -> Finding:
         name="connections",
         status="warn",
         detail=detail,
-        advice="Raise max_connections of PostgreSQL to "
-        f"{CONNECTIONS_OF_A_PROCESS} for each API and worker process.",
+        advice=f"Raise max_connections of PostgreSQL to {pool_size} for each API and worker "
+        "process, or lower NMTUNE_DATABASE_POOL_SIZE.",
     )
 
 

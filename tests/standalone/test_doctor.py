@@ -152,20 +152,19 @@ def test_postgresql_is_looked_at_whole(tmp_path: Path) -> None:
         found = findings_in(tmp_path, database_url=server.url())
         for name in ("database", "postgresql", "clock", "artifacts"):
             assert found[name].status == "ok", found[name]
-        assert "of 57 open" in found["connections"].detail
-        assert found["connections"].status == "warn"
+        assert "of 57 open; each process takes up to 16" in found["connections"].detail
     finally:
         server.stop()
 
 
 @pytest.mark.parametrize(
-    ("max_connections", "status"), [(97, "ok"), (60, "ok"), (59, "warn"), (20, "warn")]
+    ("max_connections", "status"), [(97, "ok"), (32, "ok"), (31, "warn"), (10, "warn")]
 )
 def test_connections_of_postgresql_are_set_against_the_pools(
     max_connections: int, status: str
 ) -> None:
     server = PostgresqlServer(version="15.3", major=15, max_connections=max_connections, n_open=4)
-    found = doctor_services.connections(server)
+    found = doctor_services.connections(server, pool_size=16)
     assert (found.status, bool(found.advice)) == (status, status != "ok")
 
 
