@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.head import Head
+from service import metrics
 from service.errors import Problem
 from store import heads
 from store.heads import HeadVersion
@@ -46,6 +48,10 @@ class HeadCache:
         self._loaded: OrderedDict[str, tuple[Head, int]] = OrderedDict()
         self._loading: dict[str, Future[Head]] = {}
         self._n_bytes = 0
+        self.n_hits = 0
+        """How often a head was there, or on its way."""
+        self.n_misses = 0
+        """How often a head had to be loaded."""
 
     @property
     def n_bytes(self) -> int:
@@ -60,10 +66,12 @@ class HeadCache:
         """
         with self._lock:
             if sha256 in self._loaded:
+                self.n_hits += 1
                 self._loaded.move_to_end(sha256)
                 return self._loaded[sha256][0]
             pending = self._loading.get(sha256)
             if pending is None:
+                self.n_misses += 1
                 mine = self._loading[sha256] = Future()
         if pending is not None:
             return pending.result()
@@ -124,6 +132,7 @@ class Predictor:
             DataError: x has another width than the head, or values it cannot take.
             ArtifactMissing, ArtifactCorrupt, HeadFormatError: the head's file is lost or damaged.
         """
+        began = time.perf_counter()
         self.check_n_rows(len(x))
         with self._store.database.read() as tx:
             version = heads.resolve(tx, tenant_id, reference)
@@ -134,6 +143,8 @@ class Predictor:
         head = self.cache.get(version.sha256, load)
         probabilities = head.predict_proba(x)
         labels = [head.classes[index] for index in probabilities.argmax(axis=1).tolist()]
+        metrics.PREDICTION_SECONDS.observe(time.perf_counter() - began)
+        metrics.PREDICTED_ROWS.inc(len(x))
         return Prediction(
             version=version, classes=head.classes, labels=labels, probabilities=probabilities
         )

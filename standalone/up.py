@@ -19,6 +19,7 @@ from service.settings import ServiceSettings
 from store.queue import LocalQueue, Queue
 from store.settings import StoreSettings
 from store.store import Store
+from workers import metrics
 from workers.local import LocalWorker
 from workers.settings import WorkerSettings
 from workers.sweep import Sweeper
@@ -67,7 +68,7 @@ def worker(settings: WorkerSettings) -> int:
     if settings.broker_url is not None:
         return _celery_worker(settings, settings.broker_url.get_secret_value())
     told_to_stop = threading.Event()
-    with _store(settings) as store, _signals(told_to_stop):
+    with _store(settings) as store, _signals(told_to_stop), metrics.served(settings):
         local = LocalWorker(store, LocalQueue(), settings)
         local.start()
         print(f"NMTune worker is ready (data in {_where(settings)})", flush=True)
@@ -80,7 +81,7 @@ def _celery_worker(settings: WorkerSettings, broker_url: str) -> int:
     # Celery takes a third of a second to import, and the embedded server does without it.
     from workers.celery_worker import CeleryWorker
 
-    with _store(settings) as store:
+    with _store(settings) as store, metrics.served(settings):
         print(f"NMTune worker is ready (data in {_where(settings)})", flush=True)
         return CeleryWorker(store, settings, broker_url=broker_url).run()
 
@@ -111,7 +112,13 @@ def _serve(
     title: str,
 ) -> None:
     revision = migrations.head_revision()
-    app = create_app(settings, store=store, queue=queue, expected_schema=revision)
+    app = create_app(
+        settings,
+        store=store,
+        queue=queue,
+        expected_schema=revision,
+        check_broker=getattr(queue, "ping", None),  # a broker's doorbell has it, ours needs none
+    )
     config = uvicorn.Config(
         app,
         lifespan="on",

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
 
 from store import postgresql
 from store.errors import DatabaseUnavailable, StoreError
@@ -134,6 +135,15 @@ class Database:
         """What to do about a SQLite library known to corrupt databases; None if all is well."""
         return wal_reset_warning(sqlite3.sqlite_version_info) if self._sqlite else None
 
+    def connections_in_use(self) -> dict[str, int]:
+        """How many connections each pool has lent out now; PostgreSQL has one pool for both."""
+        engines = {"write": self._writing, "read": self._reading}
+        pools = engines if self._sqlite else {"shared": self._writing}
+        return {
+            name: engine.pool.checkedout() if isinstance(engine.pool, QueuePool) else 0
+            for name, engine in pools.items()
+        }
+
     def close(self) -> None:
         """Close all connections."""
         self._writing.dispose()
@@ -197,6 +207,7 @@ def _sqlite_engine(
     engine = create_engine(
         url,
         json_serializer=_dumps,
+        hide_parameters=True,  # an error's text goes into logs: the values are the users'
         pool_size=pool_size,
         max_overflow=overflow,
         pool_timeout=BUSY_TIMEOUT_SECONDS,

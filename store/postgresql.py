@@ -44,6 +44,7 @@ def engines(
         url,
         creator=connect,
         json_serializer=json_serializer,
+        hide_parameters=True,  # an error's text goes into logs: the values are the users'
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,

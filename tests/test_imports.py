@@ -32,6 +32,8 @@ ONLY_HOME: dict[str, set[str]] = {
     "fastapi": {"service"},
     "starlette": {"service"},
     "uvicorn": {"service", "standalone"},
+    "prometheus_client": {"service", "workers", "standalone"},
+    "structlog": {"standalone"},
     "httpx": {"providers", "clients/python/nmtune_client"},
 }
 SDK_MAY_USE = {"httpx", "numpy"}

@@ -10,6 +10,7 @@ from store import moves
 from store.errors import StoreError
 from store.jobs import QUEUES
 from store.store import Store
+from workers import metrics
 from workers.celery_app import EXPIRES_SECONDS, TASK
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class CeleryQueue:
             except StoreError as error:
                 logger.warning("doorbell.remind_failed reason=%s", error)
             except Exception as error:  # noqa: BLE001  # the client has many of its own
+                metrics.DOORBELL_ERRORS.inc()
                 self._waiting.clear()
                 if not self._is_down:
                     logger.warning("doorbell.broker_away reason=%s", type(error).__name__)

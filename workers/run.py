@@ -18,7 +18,7 @@ from store.errors import DatabaseUnavailable, LeaseLost
 from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.store import Store
-from workers import failure
+from workers import failure, observe
 from workers.failure import Failure
 from workers.lease import Lease
 from workers.settings import WorkerSettings
@@ -59,6 +59,7 @@ def run_job(
     return run_claimed(job, store=store, settings=settings, stopping=stopping)
 
 
+@observe.attempt
 def run_claimed(
     job: Job,
     *,

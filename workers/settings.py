@@ -42,6 +42,10 @@ class WorkerSettings(StoreSettings):
     """The least time between two checkpoints of a training, taken at an epoch's end."""
     poll_seconds: float = Field(default=1.0, gt=0.0, le=60.0)
     """How often to look for jobs nobody rang for, and for leases that ran out."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """The port of a worker's own /metrics, 0 lets the system choose; none unless set."""
+    metrics_host: str = "127.0.0.1"
+    """The address of that port; the default is reachable from this machine only."""
 
     @field_validator("gpus", "queues", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from store.jobs import QUEUES
 from store.moves import SweepResult
 from store.queue import Queue
 from store.store import Store
+from workers import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ def sweep(store: Store, queue: Queue) -> SweepResult:
     """
     with store.database.begin() as tx:
         result = moves.sweep(tx)
+    metrics.count_sweep(result)
     if result.requeued:
         remind(store, queue, limit=len(result.requeued))
     return result
@@ -65,7 +67,9 @@ class Sweeper:
                     garbage.collect(self._store)
             except StoreError as error:
                 logger.warning("sweep.failed reason=%s", error)
+                metrics.SWEEP_ERRORS.inc()
             except Exception:
+                metrics.SWEEP_ERRORS.inc()
                 logger.exception("sweep.error")  # a fault of ours must not end all remedy
             self._stopping.wait(self._poll_seconds)
 
