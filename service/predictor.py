@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nmtune.head import Head
 from service import metrics
 from service.errors import Problem
-from store import heads
+from service.known_heads import KnownHeads
 from store.heads import HeadVersion
 from store.store import Store
 
@@ -26,6 +26,8 @@ class Prediction:
     """What one head version says of n embeddings."""
 
     version: HeadVersion
+    is_remembered: bool
+    """Whether the database was away: the version is what the reference named before."""
     classes: tuple[str, ...]
     labels: list[str]
     """The most probable class of each row."""
@@ -105,11 +107,15 @@ class HeadCache:
 
 
 class Predictor:
-    """Answers with the head that a reference such as `pets@prod` names at that moment."""
+    """Answers with the head that a reference such as `pets@prod` names at that moment.
+
+    While the database is away, loaded heads go on by what references named before.
+    """
 
     def __init__(self, store: Store, *, max_cache_bytes: int, max_rows: int) -> None:
         self.max_rows = max_rows
         self._store = store
+        self._known = KnownHeads(store)
         self.cache = HeadCache(max_bytes=max_cache_bytes)
 
     def check_n_rows(self, n_rows: int) -> None:
@@ -134,8 +140,7 @@ class Predictor:
         """
         began = time.perf_counter()
         self.check_n_rows(len(x))
-        with self._store.database.read() as tx:
-            version = heads.resolve(tx, tenant_id, reference)
+        version, is_remembered = self._known.resolve(tenant_id, reference)
 
         def load() -> bytes:
             return self._store.artifacts.get_bytes(tenant_id, version.sha256)
@@ -146,5 +151,9 @@ class Predictor:
         metrics.PREDICTION_SECONDS.observe(time.perf_counter() - began)
         metrics.PREDICTED_ROWS.inc(len(x))
         return Prediction(
-            version=version, classes=head.classes, labels=labels, probabilities=probabilities
+            version=version,
+            is_remembered=is_remembered,
+            classes=head.classes,
+            labels=labels,
+            probabilities=probabilities,
         )
