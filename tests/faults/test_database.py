@@ -21,10 +21,11 @@ def test_a_database_that_is_away_costs_no_job_and_predictions_go_on(
     deployment: Deployment, arrays: Arrays, trouble: str
 ) -> None:
     api = deployment.start("api")
-    worker = deployment.start("worker", NMTUNE_LEASE_SECONDS="12")
+    worker = deployment.start("worker", NMTUNE_LEASE_SECONDS="40")
     dataset = upload(api.client, arrays)
     deployment.submit(api, dataset, alias="prod")
     deployment.check()
+    deployment.expected += ["database.unavailable", "request.unavailable"]
     with Predictions(api.url, "pets@1", arrays["test_x"][:4]) as predictions:
         job_id = deployment.submit(api, dataset, **LONG)
         trainings(worker)
@@ -44,7 +45,6 @@ def test_a_database_that_is_away_costs_no_job_and_predictions_go_on(
     assert job.attempt == 1, "a lease outlives a database that is back in time"
     assert predictions.n_done > n_before
     assert head_versions(deployment) == 2
-    deployment.expected += ["database.unavailable", "request.unavailable"]
 
 
 def test_a_migration_killed_half_way_is_done_by_the_next(deployment: Deployment) -> None:
