@@ -32,7 +32,7 @@ from store.artifacts import ArtifactRef, StoredArtifact
 from store.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
 from store.names import check_name, is_name
 from store.s3_bucket import PART_BYTES, Bucket, ObjectMissing
-from store.s3_client import Patience, connect
+from store.s3_client import Patience, connect, sign_in
 from store.settings import StoreSettings, split_artifacts_url
 
 log = logging.getLogger(__name__)
@@ -77,14 +77,14 @@ class S3Artifacts:
             raise ValueError("artifacts_url must name a bucket")
         name, prefix = split_artifacts_url(settings.artifacts_url)
 
+        session = sign_in(
+            region=settings.s3_region,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=settings.s3_secret_access_key,
+        )
+
         def bucket(patience: Patience) -> Bucket:
-            client = connect(
-                endpoint_url=settings.s3_endpoint_url,
-                region=settings.s3_region,
-                access_key_id=settings.s3_access_key_id,
-                secret_access_key=settings.s3_secret_access_key,
-                patience=patience,
-            )
+            client = connect(session, endpoint_url=settings.s3_endpoint_url, patience=patience)
             return Bucket(client, name, patience, part_bytes=part_bytes)
 
         return cls(

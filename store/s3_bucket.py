@@ -16,11 +16,12 @@ from store.s3_client import Patience, available, is_missing
 from store.s3_upload import Upload
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
-_CHUNK_BYTES: Final = 16 << 10  # small, for the pace is looked at after each
+_CHUNK_BYTES: Final = 256 << 10
 _SLOWEST_BYTES_PER_SECOND: Final = 64 << 10
 _PAUSE_SECONDS: Final = 0.2  # before a download goes on; doubled each time
 _BROKE_OFF: Final = (HTTPClientError, IncompleteReadError, TransferError)
@@ -47,8 +48,11 @@ class ObjectMissing(Exception):  # noqa: N818  as the store's errors are named
 class Body(Protocol):
     """The bytes of an answer, as they come."""
 
-    def read(self, n_bytes: int, /) -> bytes: ...
-    def close(self) -> object: ...
+    def read1(self, n_bytes: int, /) -> bytes:
+        """What has come, at most so many bytes, waiting for the first of them; empty at the end."""
+
+    def close(self) -> object:
+        """Read no further."""
 
 
 class Bucket:
@@ -171,7 +175,7 @@ class Bucket:
         try:
             if not n_skipped:
                 answer = self._client.get_object(Bucket=self._name, Key=key)
-                return answer["ContentLength"], answer["Body"]
+                return answer["ContentLength"], _raw(answer["Body"])
             answer = self._client.get_object(
                 Bucket=self._name, Key=key, Range=f"bytes={n_skipped}-"
             )
@@ -182,7 +186,14 @@ class Bucket:
         if not answer.get("ContentRange", "").startswith(f"bytes {n_skipped}-"):
             answer["Body"].close()
             raise TransferError("the storage cannot go on in the middle of an object")
-        return n_skipped + answer["ContentLength"], answer["Body"]
+        return n_skipped + answer["ContentLength"], _raw(answer["Body"])
+
+
+def _raw(body: "StreamingBody") -> Body:
+    # The library's own `read` waits until all it was asked for has come, be it byte by byte for
+    # days: its timeout is for the next byte. What it wraps can give what there is.
+    raw: Body = body._raw_stream  # type: ignore[attr-defined]  # not in its description
+    return raw
 
 
 def _paced(body: Body, patience: Patience) -> Iterator[bytes]:
@@ -190,7 +201,7 @@ def _paced(body: Body, patience: Patience) -> Iterator[bytes]:
     n_read, waited_seconds = 0, 0.0
     while True:
         began = time.monotonic()
-        chunk = body.read(_CHUNK_BYTES)
+        chunk = body.read1(_CHUNK_BYTES)
         waited_seconds += time.monotonic() - began
         if not chunk:
             return

@@ -19,6 +19,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ReadTimeoutError,
 )
+from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 from pydantic import SecretStr
 from urllib3.exceptions import HTTPError as TransferError
@@ -53,20 +54,24 @@ class Patience:
     """How often a request is sent before its failure counts."""
 
 
-def connect(
-    *,
-    endpoint_url: str | None,
-    region: str | None,
-    access_key_id: str | None,
-    secret_access_key: SecretStr | None,
-    patience: Patience,
-) -> "S3Client":
-    """A client, safe to share between threads; nothing is sent yet."""
-    session = boto3.session.Session(
+def sign_in(
+    *, region: str | None, access_key_id: str | None, secret_access_key: SecretStr | None
+) -> boto3.session.Session:
+    """What clients are made of; None leaves a thing to the AWS variables, profile or role."""
+    return boto3.session.Session(
         aws_access_key_id=access_key_id,
         aws_secret_access_key=secret_access_key.get_secret_value() if secret_access_key else None,
         region_name=region,
     )
+
+
+def connect(
+    session: boto3.session.Session, *, endpoint_url: str | None, patience: Patience
+) -> "S3Client":
+    """A client, safe to share between threads; nothing is sent yet.
+
+    The first of a session costs half a second, for the library reads its description of S3.
+    """
     config = Config(
         connect_timeout=patience.connect_seconds,
         read_timeout=patience.answer_seconds,
@@ -141,6 +146,6 @@ def _reason(error: Exception) -> str:
             return "no access key for it was found"
         case ConnectTimeoutError() | ReadTimeoutError():
             return "it does not answer in time"
-        case HTTPClientError():
+        case NoConnectionError() | HTTPClientError():
             return "it cannot be reached"
     return "its answer broke off"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,15 +44,12 @@ def s3_port() -> Iterator[int]:
 class S3Place:
     """A bucket of its own, seen past our code by another client."""
 
-    def __init__(self, port: int, folder: Path) -> None:
+    def __init__(self, port: int, folder: Path, client: "S3Client") -> None:
         self.proxy = Proxy(port)
         self.folder = folder
-        session = boto3.session.Session(
-            aws_access_key_id=KEY_ID, aws_secret_access_key=SECRET, region_name="us-east-1"
-        )
-        self.client: S3Client = session.client("s3", endpoint_url=f"http://127.0.0.1:{port}")
-        self.bucket = f"bucket-{folder.name.lower().replace('_', '-')}"
-        self.client.create_bucket(Bucket=self.bucket)
+        self.client = client
+        self.bucket = f"bucket-{uuid.uuid4().hex}"
+        client.create_bucket(Bucket=self.bucket)
 
     def settings(self, **values: object) -> StoreSettings:
         """What an operator would set."""
@@ -95,9 +93,18 @@ class S3Place:
         self.write(self.key(sha256, tenant_id), data)
 
 
+@pytest.fixture(scope="session")
+def s3_client(s3_port: int) -> "S3Client":
+    """A client of our own, straight to the server."""
+    session = boto3.session.Session(
+        aws_access_key_id=KEY_ID, aws_secret_access_key=SECRET, region_name="us-east-1"
+    )
+    return session.client("s3", endpoint_url=f"http://127.0.0.1:{s3_port}")
+
+
 @pytest.fixture
-def s3(s3_port: int, folder: Path) -> Iterator[S3Place]:
+def s3(s3_port: int, s3_client: "S3Client", folder: Path) -> Iterator[S3Place]:
     """An empty bucket behind a proxy."""
-    place = S3Place(s3_port, folder)
+    place = S3Place(s3_port, folder, s3_client)
     yield place
     place.proxy.close()
