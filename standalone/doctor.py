@@ -14,6 +14,7 @@ import migrations
 from service.settings import ServiceSettings
 from store.database import Database
 from store.errors import StoreError
+from store.store import open_artifacts
 from workers import machine
 from workers.settings import WorkerSettings
 
@@ -41,12 +42,16 @@ class Finding:
 
 
 def examine(service: ServiceSettings, workers: WorkerSettings) -> list[Finding]:
-    """Look at everything a server needs; nothing is changed, but the data folder is made."""
+    """Look at everything a server needs.
+
+    Nothing is changed, but the data folder is made and a few bytes are written to a bucket.
+    """
     return [
         _python(),
         _device(workers),
         _data_dir(service),
         _disk_space(service),
+        *_bucket(service),
         *_database(service),
         _port(service),
     ]
@@ -103,6 +108,24 @@ def _disk_space(settings: ServiceSettings) -> Finding:
         detail=detail,
         advice="Data sets, checkpoints and heads need room: free some, or move --data-dir.",
     )
+
+
+def _bucket(settings: ServiceSettings) -> Iterator[Finding]:
+    if settings.artifacts_url is None:
+        return  # the artifacts are in the data folder, or in one that is made when it is opened
+    try:
+        open_artifacts(settings).check()
+    except StoreError as error:
+        yield Finding(
+            name="object storage",
+            status="fail",
+            detail=str(error),
+            advice="Check NMTUNE_ARTIFACTS_URL, the NMTUNE_S3_ settings and the key's rights: "
+            "docs/object-storage.md has them all.",
+        )
+    else:
+        detail = f"{settings.artifacts_url} can be written"
+        yield Finding(name="object storage", status="ok", detail=detail)
 
 
 def _database(settings: ServiceSettings) -> Iterator[Finding]:

@@ -82,3 +82,17 @@ def test_every_problem_has_advice(tmp_path: Path) -> None:
     for one in findings_in(tmp_path).values():
         assert bool(one.advice) is (one.status != "ok")
         assert str(one).startswith(one.status)
+
+
+def test_bucket_that_cannot_be_reached_fails(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    bucket = {
+        "artifacts_url": "s3://bucket/prefix",
+        "s3_endpoint_url": f"http://127.0.0.1:{port}",
+        "s3_access_key_id": "key",
+        "s3_secret_access_key": "secret",
+    }
+    found = findings_in(tmp_path, **bucket)["object storage"]
+    assert found.status == "fail"
+    assert "NMTUNE_ARTIFACTS_URL" in found.advice
