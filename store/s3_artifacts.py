@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 
 _PATIENCE: Final = Patience()
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_DECISION_SECONDS: Final = 30.0  # from a mark to the deletion it announces, at most
-_MARK_SECONDS: Final = 120.0  # after these a mark is of a collection that died
+_DECISION_SECONDS: Final = 10.0  # from a mark to the deletion it announces, at most
+_MARK_SECONDS: Final = 60.0  # after these a mark is of a collection that died
 _TICK: Final = timedelta(seconds=1)  # the storage cuts its times to the second
 _N_READS: Final = 2  # damage on the way is no damage of what is stored
 _N_PUTS: Final = 5

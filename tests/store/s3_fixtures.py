@@ -6,14 +6,16 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3.session
 import pytest
+from pydantic import SecretStr
 
+from store import s3_artifacts
 from store.s3_artifacts import S3Artifacts
 from store.s3_bucket import PART_BYTES
-from store.s3_client import Patience
+from store.s3_client import Patience, sign_in
 from store.settings import StoreSettings
 from tests.store.s3_proxy import Proxy
 
@@ -102,9 +104,26 @@ def s3_client(s3_port: int) -> "S3Client":
     return session.client("s3", endpoint_url=f"http://127.0.0.1:{s3_port}")
 
 
+@pytest.fixture(scope="session")
+def signed_in() -> boto3.session.Session:
+    """What all clients with the tests' key are made of, for each anew costs half a second."""
+    return sign_in(region=None, access_key_id=KEY_ID, secret_access_key=SecretStr(SECRET))
+
+
 @pytest.fixture
-def s3(s3_port: int, s3_client: "S3Client", folder: Path) -> Iterator[S3Place]:
+def s3(
+    s3_port: int,
+    s3_client: "S3Client",
+    signed_in: boto3.session.Session,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[S3Place]:
     """An empty bucket behind a proxy."""
+
+    def sign_in_once(**values: Any) -> boto3.session.Session:
+        return signed_in if values["access_key_id"] == KEY_ID else sign_in(**values)
+
+    monkeypatch.setattr(s3_artifacts, "sign_in", sign_in_once)
     place = S3Place(s3_port, folder, s3_client)
     yield place
     place.proxy.close()

@@ -172,6 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
         self.send_header("Content-Length", length)
         self.end_headers()
+        if self.command == "HEAD":
+            return None
         if fault is Fault.CUT:
             self.wfile.write(body[: len(body) // 2])
             return self._cut()

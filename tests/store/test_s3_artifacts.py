@@ -283,7 +283,7 @@ def test_the_secret_is_in_no_message_and_no_log(
 ) -> None:
     caplog.set_level(logging.INFO)
     s3.proxy.close()
-    settings = s3.settings(s3_secret_access_key="hunter2hunter2")
+    settings = s3.settings(s3_access_key_id="other", s3_secret_access_key="hunter2hunter2")
     artifacts = S3Artifacts.open(settings, patience=Patience(connect_seconds=0.5, n_tries=1))
     with pytest.raises(StorageUnavailable) as raised:
         artifacts.put_bytes("default", DATA)
