@@ -23,7 +23,10 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def examine(service: ServiceSettings, workers: WorkerSettings) -> list[Finding]:
-    """Look at everything a server needs; nothing is changed, but the data folder is made."""
+    """Look at everything a server needs.
+
+    Nothing is changed, but the data folder is made and a few bytes are written to a bucket.
+    """
     broker_url = workers.broker_url.get_secret_value() if workers.broker_url else None
     broker = doctor_services.message_broker(broker_url)
     return [

@@ -54,7 +54,8 @@ def artifacts(settings: StoreSettings) -> Finding:
             name="artifacts",
             status="fail",
             detail=str(error),
-            advice="Check the settings of the artifact storage, and that this user may write.",
+            advice="Check that this user may write there; for a bucket NMTUNE_ARTIFACTS_URL, the "
+            "NMTUNE_S3_ settings and the key's rights: docs/object-storage.md has them all.",
         )
     return Finding(name="artifacts", status="ok", detail="can be written")
 

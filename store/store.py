@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from store.artifacts import Artifacts
 from store.database import Database
+from store.errors import StoreError
 from store.local_artifacts import LocalArtifacts
 from store.settings import StoreSettings
 
@@ -20,9 +21,26 @@ class Store:
         """Open what the settings name; folders are made, the schema is not (see `migrations`)."""
         return cls(
             database=Database.open(settings.database_url, pool_size=settings.database_pool_size),
-            artifacts=LocalArtifacts(settings.artifacts_dir),
+            artifacts=open_artifacts(settings),
         )
 
     def close(self) -> None:
         """Close the database's connections."""
         self.database.close()
+
+
+def open_artifacts(settings: StoreSettings) -> Artifacts:
+    """The artifacts where the settings say: a bucket, or else a folder.
+
+    A bucket is not asked for anything yet: `Artifacts.check` does that. Raises StoreError where
+    the library for buckets is missing, StorageUnavailable where a folder cannot be made.
+    """
+    if settings.artifacts_url is None:
+        return LocalArtifacts(settings.artifacts_dir)
+    try:
+        from store.s3_artifacts import S3Artifacts  # an optional library, and slow to import
+    except ModuleNotFoundError as error:
+        if error.name not in {"boto3", "botocore"}:
+            raise
+        raise StoreError("Object storage needs boto3: pip install 'nmtune-server[s3]'") from error
+    return S3Artifacts.open(settings)

@@ -20,7 +20,7 @@ API = (ROOT / "docs" / "api.md").read_text()
 
 
 def test_every_setting_is_documented() -> None:
-    documented = set(re.findall(r"^\| `NMTUNE_([A-Z_]+)` ", CONFIGURATION, re.MULTILINE))
+    documented = set(re.findall(r"^\| `NMTUNE_([A-Z0-9_]+)` ", CONFIGURATION, re.MULTILINE))
     known = {
         name.upper()
         for settings in (StoreSettings, ServiceSettings, WorkerSettings, LogSettings)

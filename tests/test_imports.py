@@ -25,6 +25,8 @@ ONLY_HOME: dict[str, set[str]] = {
     "torch": {"nmtune"},
     "sklearn": {"nmtune"},
     "sqlalchemy": {"store", "migrations"},
+    "boto3": {"store"},
+    "botocore": {"store"},
     "alembic": {"migrations"},
     "celery": {"workers"},
     "kombu": {"workers"},

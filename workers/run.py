@@ -182,8 +182,9 @@ def _plan(job: Job, store: Store, settings: WorkerSettings) -> Plan:
 
 
 def child_environment(settings: WorkerSettings, *, slot: int = 0) -> dict[str, str]:
-    """The child's environment: ours without our settings, which may hold passwords."""
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("NMTUNE_")}
+    """The child's environment: ours without settings that may hold passwords and keys."""
+    private = ("NMTUNE_", "AWS_")
+    environment = {name: v for name, v in os.environ.items() if not name.startswith(private)}
     # glibc would hand freed gradients back to the kernel and fault them in again at every step,
     # nearly half of the time on wide embeddings. The child keeps its heap; it is given up at exit.
     environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}

@@ -76,7 +76,9 @@ def test_a_frozen_worker_that_wakes_up_writes_nothing(
     job = deployment.wait_for("succeeded", job_id=job_id)
     assert job.fence == 2
     assert head_versions(deployment) == 1
-    wait_until(lambda: re.search(r"lease\.(lost|expired)", sleeper.log_path.read_text()), seconds=20)
+    wait_until(
+        lambda: re.search(r"lease\.(lost|expired)", sleeper.log_path.read_text()), seconds=20
+    )
 
 
 def test_a_training_that_dies_is_tried_again_and_its_worker_goes_on(

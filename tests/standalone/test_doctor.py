@@ -208,3 +208,17 @@ def test_a_gpu_that_torch_does_not_use_is_a_warning(
     monkeypatch.setattr(doctor, "NVIDIA_DRIVER", driver)
     monkeypatch.setattr(doctor.machine, "describe", lambda _: "torch 2.13.0 on cpu with 8 threads")
     assert findings_in(tmp_path)["training"].status == "warn"
+
+
+def test_bucket_that_cannot_be_reached_fails(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    bucket = {
+        "artifacts_url": "s3://bucket/prefix",
+        "s3_endpoint_url": f"http://127.0.0.1:{port}",
+        "s3_access_key_id": "key",
+        "s3_secret_access_key": "secret",
+    }
+    found = findings_in(tmp_path, **bucket)["artifacts"]
+    assert found.status == "fail"
+    assert "docs/object-storage.md" in found.advice

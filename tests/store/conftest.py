@@ -15,6 +15,7 @@ from store.database import Database
 from store.local_artifacts import LocalArtifacts
 from store.store import Store
 from tests.servers.postgres import PostgresServer
+from tests.store.s3_fixtures import s3, s3_client, s3_port, signed_in  # noqa: F401  fixtures
 from tests.store.support import Rows
 
 # Memory instead of a disk, where there is one: what is tested here is not the disk's fsync.

@@ -1,4 +1,7 @@
-"""Bytes on the file system: whole or not at all, checked on read, whatever goes wrong between."""
+"""What is particular to a folder: whole files or none, whatever a disk does in between.
+
+What every artifacts store must do is in `test_artifacts.py`.
+"""
 
 import errno
 import hashlib
@@ -14,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from store import local_artifacts
-from store.artifacts import ArtifactRef, Artifacts
-from store.errors import ArtifactCorrupt, ArtifactMissing, InvalidName, StorageUnavailable
+from store.artifacts import ArtifactRef
+from store.errors import ArtifactCorrupt, StorageUnavailable
 from store.local_artifacts import LocalArtifacts
 
 DATA = b"head" * 1000
@@ -46,11 +49,6 @@ def overwrite(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def test_it_is_the_port(artifacts: LocalArtifacts) -> None:
-    port: Artifacts = artifacts
-    port.check()
-
-
 def test_bytes_come_back_from_where_their_hash_says(artifacts: LocalArtifacts, root: Path) -> None:
     assert artifacts.put_bytes("default", DATA) == REF
     assert artifacts.get_bytes("default", SHA) == DATA
@@ -58,12 +56,6 @@ def test_bytes_come_back_from_where_their_hash_says(artifacts: LocalArtifacts, r
     assert artifacts.exists("default", SHA)
     assert files(root) == [place(root)]
     assert stat.S_IMODE(place(root).stat().st_mode) == 0o400, "immutable, and nobody else's"
-
-
-def test_empty_bytes_are_bytes(artifacts: LocalArtifacts) -> None:
-    ref = artifacts.put_bytes("default", b"")
-    assert ref.size_bytes == 0
-    assert artifacts.get_bytes("default", ref.sha256) == b""
 
 
 def test_a_file_is_moved_into_place(artifacts: LocalArtifacts, root: Path, folder: Path) -> None:
@@ -124,13 +116,6 @@ def test_a_file_that_changes_while_it_is_copied_is_not_stored(
     assert files(root) == []
 
 
-def test_a_file_that_is_not_there_is_the_callers_fault(
-    artifacts: LocalArtifacts, folder: Path
-) -> None:
-    with pytest.raises(FileNotFoundError):
-        artifacts.put_file("default", folder / "none")
-
-
 def test_putting_again_makes_the_bytes_young_and_consumes_the_file(
     artifacts: LocalArtifacts, root: Path, folder: Path
 ) -> None:
@@ -161,65 +146,6 @@ def test_an_old_file_is_young_once_it_is_stored(
     assert place(root).stat().st_mtime > time.time() - 60
 
 
-def test_tenants_have_folders_of_their_own(artifacts: LocalArtifacts, root: Path) -> None:
-    artifacts.put_bytes("a", DATA)
-    artifacts.put_bytes("b", DATA)
-    assert artifacts.delete("a", SHA)
-    assert not artifacts.exists("a", SHA)
-    assert artifacts.get_bytes("b", SHA) == DATA
-
-
-CALLS: dict[str, Callable[[LocalArtifacts, str, str], object]] = {
-    "put_bytes": lambda artifacts, tenant, _: artifacts.put_bytes(tenant, b""),
-    "get_bytes": lambda artifacts, tenant, sha: artifacts.get_bytes(tenant, sha),
-    "open_path": lambda artifacts, tenant, sha: artifacts.open_path(tenant, sha),
-    "exists": lambda artifacts, tenant, sha: artifacts.exists(tenant, sha),
-    "delete": lambda artifacts, tenant, sha: artifacts.delete(tenant, sha),
-}
-
-
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("tenant", ["..", ".", ".tmp", "", "a/b", "/etc", "a\0b", "a\n"])
-def test_no_tenant_name_leads_out_of_its_folder(
-    artifacts: LocalArtifacts, root: Path, call: str, tenant: str
-) -> None:
-    with pytest.raises(InvalidName):
-        CALLS[call](artifacts, tenant, SHA)
-    assert files(root) == []
-
-
-@pytest.mark.parametrize("call", ["get_bytes", "open_path", "exists", "delete"])
-@pytest.mark.parametrize(
-    "sha256", ["", "../" * 10 + "etc/passwd", SHA[:-1], SHA.upper(), SHA + "\n", "g" * 64]
-)
-def test_what_is_no_sha256_is_refused(artifacts: LocalArtifacts, call: str, sha256: str) -> None:
-    with pytest.raises(ValueError, match="64 lower-case"):
-        CALLS[call](artifacts, "default", sha256)
-
-
-READS: dict[str, Callable[[LocalArtifacts], object]] = {
-    "get_bytes": lambda artifacts: artifacts.get_bytes("default", SHA),
-    "open_path": lambda artifacts: artifacts.open_path("default", SHA),
-}
-
-
-@pytest.mark.parametrize("read", READS)
-@pytest.mark.parametrize("damage", [b"", DATA[:-1], DATA + b"x", b"HEAD" * 1000])
-def test_damaged_bytes_are_never_given_out(
-    artifacts: LocalArtifacts, root: Path, read: str, damage: bytes
-) -> None:
-    artifacts.put_bytes("default", DATA)
-    overwrite(place(root), damage)
-    with pytest.raises(ArtifactCorrupt, match=r"damaged.*backup"):
-        READS[read](artifacts)
-
-
-@pytest.mark.parametrize("read", READS)
-def test_missing_bytes_say_what_to_do(artifacts: LocalArtifacts, read: str) -> None:
-    with pytest.raises(ArtifactMissing, match=r"gone.*backup"):
-        READS[read](artifacts)
-
-
 def test_a_file_is_hashed_once_per_process_and_again_when_it_was_cut(
     artifacts: LocalArtifacts, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,42 +164,6 @@ def test_a_file_is_hashed_once_per_process_and_again_when_it_was_cut(
     overwrite(place(root), DATA[:100])
     with pytest.raises(ArtifactCorrupt):
         artifacts.open_path("default", SHA)
-
-
-def test_putting_the_right_bytes_again_repairs_damage(
-    artifacts: LocalArtifacts, root: Path
-) -> None:
-    artifacts.put_bytes("default", DATA)
-    artifacts.open_path("default", SHA)
-    overwrite(place(root), b"HEAD" * 1000)  # as long as the true bytes, and already checked
-    artifacts.put_bytes("default", DATA)
-    assert artifacts.get_bytes("default", SHA) == DATA
-
-
-def test_a_mapped_file_outlives_its_deletion(artifacts: LocalArtifacts) -> None:
-    artifacts.put_bytes("default", DATA)
-    with artifacts.open_path("default", SHA).open("rb") as file:
-        assert artifacts.delete("default", SHA) is True
-        assert file.read() == DATA
-    assert artifacts.delete("default", SHA) is False
-
-
-def test_bytes_put_again_meanwhile_are_not_deleted(artifacts: LocalArtifacts) -> None:
-    artifacts.put_bytes("default", DATA)
-    moment = datetime.now(UTC)
-    assert not artifacts.delete("default", SHA, unless_put_after=moment - timedelta(seconds=60))
-    assert artifacts.exists("default", SHA)
-    assert artifacts.delete("default", SHA, unless_put_after=moment + timedelta(seconds=60))
-
-
-def test_the_inventory_lists_artifacts_alone(artifacts: LocalArtifacts, root: Path) -> None:
-    artifacts.put_bytes("a", DATA)
-    artifacts.put_bytes("b", b"x")
-    (root / "a" / SHA[:2] / "notes.txt").write_text("an operator's note")
-    (root / ".tmp" / "left").write_bytes(b"half")
-    found = {(item.tenant_id, item.sha256, item.size_bytes) for item in artifacts.stored()}
-    assert found == {("a", SHA, len(DATA)), ("b", hashlib.sha256(b"x").hexdigest(), 1)}
-    assert all(abs(item.put_at - datetime.now(UTC)).seconds < 60 for item in artifacts.stored())
 
 
 def test_only_old_leftovers_are_removed(artifacts: LocalArtifacts, root: Path) -> None:

@@ -173,6 +173,7 @@ def test_our_settings_which_may_hold_passwords_are_not_the_trainings(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NMTUNE_DATABASE_URL", "postgresql://user:password@host/db")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("OTHERS", "kept")
     job = workplace.submit(ENDLESS)
     with workplace.running(job):
@@ -180,7 +181,7 @@ def test_our_settings_which_may_hold_passwords_are_not_the_trainings(
         (environment,) = [child.environ() for child in children()]
         workplace.request_cancel(job)
     assert environment["OTHERS"] == "kept"
-    assert not [name for name in environment if name.startswith("NMTUNE_")]
+    assert not [name for name in environment if name.startswith(("NMTUNE_", "AWS_"))]
 
 
 def test_cancel_of_a_running_job_takes_under_three_seconds(workplace: Workplace) -> None:

@@ -1,0 +1,117 @@
+"""Home of the files that this machine keeps of an object storage: bounded, checked, disposable."""
+
+import errno
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from store.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
+from store.local_artifacts import LocalArtifacts
+
+log = logging.getLogger(__name__)
+
+_IN_USE: Final = timedelta(minutes=10)  # from being asked for to being mapped, at the longest
+_STALE_SECONDS: Final = 86_400.0
+
+
+class ArtifactCache:
+    """Whole artifacts as files below `root`; the least recently used go when `max_bytes` is full.
+
+    The files are a `LocalArtifacts`: written under a temporary name and renamed, so that processes
+    may share the folder, and checked once per process. A file's time is when it was last used.
+    Whoever has mapped a file keeps it when it is removed; what was asked for within the last ten
+    minutes is not removed, so `max_bytes` may be exceeded by that much.
+    """
+
+    def __init__(self, root: Path, *, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._files = LocalArtifacts(root)
+        # No tenant can have this name. On the same file system, for what is in it is renamed.
+        self._downloads = root / ".downloads"
+        with _writable():
+            self._downloads.mkdir(exist_ok=True, mode=0o700)
+            self._remove_stale_downloads()
+
+    def find(self, tenant_id: str, sha256: str) -> Path | None:
+        """The file, checked, and now the most recently used; None if it is not kept."""
+        try:
+            path = self._files.open_path(tenant_id, sha256)
+            os.utime(path)
+        except (ArtifactMissing, FileNotFoundError):
+            return None
+        except ArtifactCorrupt:
+            self.discard(tenant_id, sha256)
+            return None
+        return path
+
+    def add(self, tenant_id: str, sha256: str, chunks: Iterable[bytes]) -> Path | None:
+        """Keep these bytes; None, and nothing kept, if they do not have that hash.
+
+        Raises StorageUnavailable if the disk is full, and whatever `chunks` raises.
+        """
+        with _writable(), self._download() as path:
+            digest = hashlib.sha256()
+            with path.open("wb") as file:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    file.write(chunk)
+            if digest.hexdigest() != sha256:
+                return None
+            self._make_room(path.stat().st_size)
+            self._files.put_file(tenant_id, path)
+        return self._files.open_path(tenant_id, sha256)
+
+    def discard(self, tenant_id: str, sha256: str) -> None:
+        """Keep the bytes no longer."""
+        self._files.delete(tenant_id, sha256)
+
+    def _make_room(self, n_bytes: int) -> None:
+        """Remove the least recently used files until so many bytes fit, or all are in use."""
+        kept = sorted(self._files.stored(), key=lambda item: item.put_at)
+        too_many = sum(item.size_bytes for item in kept) + n_bytes - self._max_bytes
+        unused = datetime.now(UTC) - _IN_USE
+        for item in kept:
+            if too_many <= 0:
+                return
+            if self._files.delete(item.tenant_id, item.sha256, unless_put_after=unused):
+                too_many -= item.size_bytes
+
+    @contextmanager
+    def _download(self) -> Iterator[Path]:
+        """A private file to download into, gone at the end."""
+        descriptor, name = tempfile.mkstemp(dir=self._downloads)
+        os.close(descriptor)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def _remove_stale_downloads(self) -> None:
+        """Remove what processes that were killed left behind."""
+        self._files.remove_leftovers(older_than_seconds=_STALE_SECONDS)
+        for path in self._downloads.iterdir():
+            try:
+                if time.time() - path.stat().st_mtime >= _STALE_SECONDS:
+                    path.unlink()
+            except FileNotFoundError:
+                continue
+
+
+@contextmanager
+def _writable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        log.error("artifact_cache.unavailable error=%s", error)
+        hint = " Free some disk space." if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+        raise StorageUnavailable(
+            f"The artifact storage cannot keep a file on this machine's disk now: "
+            f"{error.strerror or error}.{hint}"
+        ) from error

@@ -1,0 +1,279 @@
+"""Home of bytes in a bucket of an S3-compatible storage; the port is in `store.artifacts`.
+
+How putting and collecting garbage keep out of each other's way
+---------------------------------------------------------------
+S3 has no "delete this if nobody has put it again since": its condition for a deletion, the ETag,
+is the same for the same bytes. So a collection says what it is about to do. It writes a mark,
+reads when the object was last put, removes it if that is long ago, and removes the mark. Whoever
+puts bytes that were there before does so, waits until there is no mark, and then looks whether
+the bytes are there; if not, it puts them again. Of two such, one always sees the other: bytes put
+before the collection looked are young to it and stay; bytes put after it looked, and so after its
+mark, are not believed to be there until the mark is gone. S3 is strongly consistent, which this
+needs. Bytes under a new key need no such care: no collection can have found them old.
+
+A mark is made with "only if there is none", so one collection has it at a time. Its deletion is
+sent once, never again, and only if it decided quickly; where the outcome is unknown the mark stays
+until it is older than any request on its way can be.
+"""
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from store.artifact_cache import ArtifactCache
+from store.artifacts import ArtifactRef, StoredArtifact
+from store.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
+from store.names import check_name, is_name
+from store.s3_bucket import PART_BYTES, Bucket, ObjectMissing
+from store.s3_client import Patience, connect, sign_in
+from store.settings import StoreSettings, split_artifacts_url
+
+log = logging.getLogger(__name__)
+
+_PATIENCE: Final = Patience()
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_DECISION_SECONDS: Final = 10.0  # from a mark to the deletion it announces, at most
+_MARK_SECONDS: Final = 60.0  # after these a mark is of a collection that died
+_TICK: Final = timedelta(seconds=1)  # the storage cuts its times to the second
+_N_READS: Final = 2  # damage on the way is no damage of what is stored
+_N_PUTS: Final = 5
+
+
+class S3Artifacts:
+    """Bytes as objects `<prefix>/<tenant>/<sha256>`, and some of them as files on this machine."""
+
+    def __init__(self, bucket: Bucket, once: Bucket, *, prefix: str, cache: ArtifactCache) -> None:
+        """`once` is the same bucket through a client that sends each request once."""
+        self._bucket = bucket
+        self._once = once
+        self._prefix = f"{prefix}/" if prefix else ""
+        # No tenant can have these names: the naming rule forbids a leading dot.
+        self._marks = f"{self._prefix}.collecting/"
+        self._probe = f"{self._prefix}.check"
+        self._is_conditional = False
+        self._cache = cache
+
+    @classmethod
+    def open(
+        cls,
+        settings: StoreSettings,
+        *,
+        patience: Patience = _PATIENCE,
+        part_bytes: int = PART_BYTES,
+    ) -> "S3Artifacts":
+        """The bucket that the settings name; nothing is sent yet.
+
+        Raises ValueError if they name none, StorageUnavailable if the cache's folder cannot be
+        made.
+        """
+        if settings.artifacts_url is None:
+            raise ValueError("artifacts_url must name a bucket")
+        name, prefix = split_artifacts_url(settings.artifacts_url)
+
+        session = sign_in(
+            region=settings.s3_region,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=settings.s3_secret_access_key,
+        )
+
+        def bucket(patience: Patience) -> Bucket:
+            client = connect(session, endpoint_url=settings.s3_endpoint_url, patience=patience)
+            return Bucket(client, name, patience, part_bytes=part_bytes)
+
+        return cls(
+            bucket(patience),
+            bucket(replace(patience, answer_seconds=patience.answer_seconds / 3, n_tries=1)),
+            prefix=prefix,
+            cache=ArtifactCache(
+                settings.artifacts_cache_dir, max_bytes=settings.artifacts_cache_bytes
+            ),
+        )
+
+    def put_bytes(self, tenant_id: str, data: bytes) -> ArtifactRef:
+        """Store bytes; see `Artifacts.put_bytes`."""
+        ref = ArtifactRef(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+        self._put(tenant_id, ref, BytesIO(data))
+        return ref
+
+    def put_file(self, tenant_id: str, path: Path) -> ArtifactRef:
+        """Store a file and remove it; a large one is sent in parts, from the disk."""
+        with path.open("rb") as source:
+            try:
+                sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+                ref = ArtifactRef(sha256=sha256, size_bytes=source.tell())
+                self._put(tenant_id, ref, source)
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                log.error("artifact.unavailable action=write error=%s", error)
+                raise StorageUnavailable(
+                    f"The artifact storage cannot write now: {error.strerror or error}."
+                ) from error
+        return ref
+
+    def get_bytes(self, tenant_id: str, sha256: str) -> bytes:
+        """The bytes; see `Artifacts.get_bytes`."""
+        key = self._key(tenant_id, sha256)
+        for _ in range(_N_READS):
+            try:
+                data = b"".join(self._bucket.read(key))
+            except ObjectMissing as error:
+                raise _missing(sha256) from error
+            if hashlib.sha256(data).hexdigest() == sha256:
+                return data
+        raise _corrupt(key, sha256)
+
+    def open_path(self, tenant_id: str, sha256: str) -> Path:
+        """A file of the cache; see `Artifacts.open_path` and `ArtifactCache`."""
+        key = self._key(tenant_id, sha256)
+        kept = self._cache.find(tenant_id, sha256)
+        if kept is not None:
+            # What was deleted, maybe on another machine, is not given out from here.
+            if self._bucket.find(key) is not None:
+                return kept
+            self._cache.discard(tenant_id, sha256)
+        for _ in range(_N_READS):
+            try:
+                path = self._cache.add(tenant_id, sha256, self._bucket.read(key))
+            except ObjectMissing as error:
+                raise _missing(sha256) from error
+            if path is not None:
+                return path
+        raise _corrupt(key, sha256)
+
+    def exists(self, tenant_id: str, sha256: str) -> bool:
+        """Whether the object is there."""
+        return self._bucket.find(self._key(tenant_id, sha256)) is not None
+
+    def delete(
+        self, tenant_id: str, sha256: str, *, unless_put_after: datetime | None = None
+    ) -> bool:
+        """Remove the object, and the file that this machine keeps of it; see `Artifacts.delete`."""
+        key = self._key(tenant_id, sha256)
+        if unless_put_after is not None:
+            is_removed = self._collect(key, self._mark(tenant_id, sha256), unless_put_after)
+        else:
+            is_removed = self._bucket.find(key) is not None
+            self._bucket.delete(key)
+        if is_removed:
+            self._cache.discard(tenant_id, sha256)
+        return is_removed
+
+    def stored(self) -> Iterator[StoredArtifact]:
+        """All objects that are artifacts, by key."""
+        for found in self._bucket.list(self._prefix):
+            tenant_id, _, sha256 = found.key.removeprefix(self._prefix).partition("/")
+            if is_name(tenant_id) and _SHA256.fullmatch(sha256):
+                yield StoredArtifact(
+                    tenant_id=tenant_id,
+                    sha256=sha256,
+                    size_bytes=found.size_bytes,
+                    put_at=found.put_at,
+                )
+
+    def remove_leftovers(self, *, older_than_seconds: float) -> int:
+        """Remove the parts of broken uploads, and marks of collections that died."""
+        n_removed = self._bucket.abort_uploads(self._prefix, older_than_seconds=older_than_seconds)
+        for found in list(self._bucket.list(self._marks)):
+            if found.age_seconds >= max(older_than_seconds, _MARK_SECONDS):
+                self._bucket.delete(found.key)
+                n_removed += 1
+        return n_removed
+
+    def check(self) -> None:
+        """Write a few bytes, which stay; see `Artifacts.check`.
+
+        The first time it also tries a conditional write, which not every storage knows.
+        """
+        self._write(self._once, self._probe, only_if_missing=False)
+        if not self._is_conditional:
+            if self._write(self._once, self._probe, only_if_missing=True):
+                log.error("artifact.unconditional key=%s", self._probe)
+                raise StorageUnavailable(
+                    "The artifact storage does not know conditional writes (If-None-Match), which "
+                    "are needed: see docs/object-storage.md."
+                )
+            self._is_conditional = True
+
+    def _put(self, tenant_id: str, ref: ArtifactRef, source: BinaryIO) -> None:
+        key, mark = self._key(tenant_id, ref.sha256), self._mark(tenant_id, ref.sha256)
+        size_bytes, sha256 = ref.size_bytes, ref.sha256
+        if self._bucket.put(
+            key, source, size_bytes=size_bytes, sha256=sha256, only_if_missing=True
+        ):
+            return
+        # There before. Putting the same bytes again makes them young, and repairs damage.
+        for _ in range(_N_PUTS):
+            self._bucket.put(key, source, size_bytes=size_bytes, sha256=sha256)
+            self._wait_for_collection(mark)
+            if self._bucket.find(key) is not None:
+                return
+        raise StorageUnavailable(
+            "The artifact storage cannot write now: what is put is removed again. See the "
+            "server's log."
+        )
+
+    def _wait_for_collection(self, mark: str) -> None:
+        """Return once no collection is about to remove what has this mark."""
+        pause = 0.05
+        while (found := self._bucket.find(mark)) is not None:
+            if found.age_seconds > _MARK_SECONDS:
+                log.warning("artifact.mark_of_dead_collection key=%s", mark)
+                self._bucket.delete(mark)
+                return
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+    def _collect(self, key: str, mark: str, unless_put_after: datetime) -> bool:
+        """Remove the object unless it was put after that moment; see the head of this module."""
+        began = time.monotonic()
+        if not self._write(self._bucket, mark, only_if_missing=True):
+            return False  # another collection is at it, or died at it: the next one will tell
+        found = self._bucket.find(key)
+        is_old = found is not None and found.put_at + _TICK <= unless_put_after
+        is_removed = is_old and time.monotonic() - began < _DECISION_SECONDS
+        if is_removed:
+            self._once.delete(key)
+        self._bucket.delete(mark)
+        return is_removed
+
+    def _write(self, bucket: Bucket, key: str, *, only_if_missing: bool) -> bool:
+        data = datetime.now(UTC).isoformat().encode()
+        sha256 = hashlib.sha256(data).hexdigest()
+        return bucket.put(
+            key,
+            BytesIO(data),
+            size_bytes=len(data),
+            sha256=sha256,
+            only_if_missing=only_if_missing,
+        )
+
+    def _key(self, tenant_id: str, sha256: str) -> str:
+        check_name("tenant", tenant_id)
+        if _SHA256.fullmatch(sha256) is None:
+            raise ValueError("a sha256 is 64 lower-case hexadecimal digits")
+        return f"{self._prefix}{tenant_id}/{sha256}"
+
+    def _mark(self, tenant_id: str, sha256: str) -> str:
+        return f"{self._marks}{tenant_id}/{sha256}"
+
+
+def _missing(sha256: str) -> ArtifactMissing:
+    return ArtifactMissing(
+        f"The stored bytes {sha256[:12]} are gone: restore the artifacts from a backup, or upload "
+        "or train again."
+    )
+
+
+def _corrupt(key: str, sha256: str) -> ArtifactCorrupt:
+    log.error("artifact.corrupt key=%s", key)
+    return ArtifactCorrupt(
+        f"The stored bytes {sha256[:12]} are damaged: restore the artifacts from a backup, or "
+        "upload or train again."
+    )
