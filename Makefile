@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 FILES ?= examples/data/intents.npz
 PORT ?= 8000
 DATA_DIR ?= nmtune-data
+SECONDS ?= 600
 
 .DEFAULT_GOAL := help
 
@@ -36,11 +37,23 @@ test: $(VENV)/.installed-test ## Run every test
 test-fast: $(VENV)/.installed-test ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
+soak: $(VENV)/.installed-test ## Do random faults to a real deployment for SECONDS (default: 600)
+	NMTUNE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s --timeout 0 tests/faults/test_soak.py
+
+compose-env: ## Write .env with random passwords for docker compose
+	@deploy/make-env.sh
+
+compose-test: $(VENV)/.installed-test ## Start docker-compose.yml under a name of its own, try it out and take it down (docker, minutes)
+	$(BIN)/python -m pytest tests/compose -m compose
+
 bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-learn on FILES="a.npz b.npz" (default: the bundled set)
 	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/benchmarks.md
 
 bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
 	$(BIN)/python benchmarks/train.py $(FILES) --write docs/benchmarks.md
+
+bench-job: $(VENV)/.installed-test ## Time whole jobs of method auto, and their memory
+	$(BIN)/python benchmarks/job.py --write docs/benchmarks.md
 
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
 	$(BIN)/python benchmarks/gpu.py --write docs/benchmarks.md
@@ -64,4 +77,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast bench-quality bench-train bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-job bench-gpu lint format types clean help

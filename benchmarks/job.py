@@ -54,10 +54,12 @@ def measure(size: str, folder: Path) -> list[str]:
             writer.x(name)[:], writer.y(name)[:] = embeddings, labels
     seconds, peak, workdir = _job(dataset, folder / size)
     report = workdir.read_json(REPORT)
-    training = sum(one["train_seconds"] for name, one in report["candidates"].items() if name != "auto")
+    training = sum(
+        one["train_seconds"] for name, one in report["candidates"].items() if name != "auto"
+    )
     reference = _reference(x, y, n_classes)
     predicted = peak_bytes(
-        resolve(method="auto").configs,
+        resolve(method="auto").configs.values(),
         n_rows=n_rows,
         n_columns=n_columns,
         n_classes=n_classes,

@@ -37,6 +37,16 @@ def head_revision() -> str:
     return ScriptDirectory.from_config(_config()).get_heads()[0]
 
 
+def pending(revision: str) -> list[str] | None:
+    """The revisions that a database at `revision` lacks, oldest first; None if it is not known."""
+    newest_first = [
+        script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()
+    ]
+    if revision not in newest_first:
+        return None
+    return newest_first[: newest_first.index(revision)][::-1]
+
+
 def _migrate(database_url: str, step: Callable[[Config], None]) -> None:
     config = _config()
     database = Database.open(database_url)

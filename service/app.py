@@ -1,7 +1,7 @@
 """The home of `create_app`, which puts the HTTP door together; importing it does nothing."""
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
@@ -11,9 +11,12 @@ from starlette.middleware import Middleware
 from nmtune.version import __version__
 from service import docs_page, errors
 from service.guards import BodyLimit, RequestLog
+from service.metrics import RequestMetrics
 from service.openapi import DocumentedAPI, problems
 from service.predictor import Predictor
+from service.readiness import Readiness
 from service.routes import datasets, events, heads, health, jobs, predict
+from service.scrape import Scrape
 from service.settings import ServiceSettings
 from store.queue import Queue
 from store.store import Store
@@ -33,6 +36,7 @@ def create_app(
     store: Store,
     queue: Queue,
     expected_schema: str | None = None,
+    check_broker: Callable[[], object] | None = None,
 ) -> FastAPI:
     """The API over `store`, ringing `queue` for each new job.
 
@@ -41,6 +45,7 @@ def create_app(
         store: rows and bytes; its owner closes it.
         queue: the doorbell for workers.
         expected_schema: the revision that the database must be at to be ready; None: any.
+        check_broker: raises if the broker does not answer; /readyz then warns. None: no broker.
 
     `app.state.stopping` is an Event that ends open event streams and waits when it is set.
     """
@@ -54,6 +59,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
         middleware=[
+            Middleware(RequestMetrics),
             Middleware(RequestLog),
             Middleware(
                 BodyLimit,
@@ -68,10 +74,13 @@ def create_app(
     app.state.settings = settings
     app.state.store = store
     app.state.queue = queue
-    app.state.expected_schema = expected_schema
     app.state.stopping = threading.Event()
     app.state.predictor = Predictor(
         store, max_cache_bytes=settings.head_cache_bytes, max_rows=settings.max_predict_rows
+    )
+    app.state.scrape = Scrape(store, app.state.predictor.cache)
+    app.state.readiness = Readiness(
+        store, expected_schema=expected_schema, check_broker=check_broker
     )
     errors.install(app)
     docs_page.install(app)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.head import Head
+from service import metrics
 from service.errors import Problem
-from store import heads
+from service.known_heads import KnownHeads
 from store.heads import HeadVersion
 from store.store import Store
 
@@ -24,6 +26,8 @@ class Prediction:
     """What one head version says of n embeddings."""
 
     version: HeadVersion
+    is_remembered: bool
+    """Whether the database was away: the version is what the reference named before."""
     classes: tuple[str, ...]
     labels: list[str]
     """The most probable class of each row."""
@@ -46,6 +50,10 @@ class HeadCache:
         self._loaded: OrderedDict[str, tuple[Head, int]] = OrderedDict()
         self._loading: dict[str, Future[Head]] = {}
         self._n_bytes = 0
+        self.n_hits = 0
+        """How often a head was there, or on its way."""
+        self.n_misses = 0
+        """How often a head had to be loaded."""
 
     @property
     def n_bytes(self) -> int:
@@ -60,10 +68,12 @@ class HeadCache:
         """
         with self._lock:
             if sha256 in self._loaded:
+                self.n_hits += 1
                 self._loaded.move_to_end(sha256)
                 return self._loaded[sha256][0]
             pending = self._loading.get(sha256)
             if pending is None:
+                self.n_misses += 1
                 mine = self._loading[sha256] = Future()
         if pending is not None:
             return pending.result()
@@ -97,11 +107,15 @@ class HeadCache:
 
 
 class Predictor:
-    """Answers with the head that a reference such as `pets@prod` names at that moment."""
+    """Answers with the head that a reference such as `pets@prod` names at that moment.
+
+    While the database is away, loaded heads go on by what references named before.
+    """
 
     def __init__(self, store: Store, *, max_cache_bytes: int, max_rows: int) -> None:
         self.max_rows = max_rows
         self._store = store
+        self._known = KnownHeads(store)
         self.cache = HeadCache(max_bytes=max_cache_bytes)
 
     def check_n_rows(self, n_rows: int) -> None:
@@ -124,9 +138,9 @@ class Predictor:
             DataError: x has another width than the head, or values it cannot take.
             ArtifactMissing, ArtifactCorrupt, HeadFormatError: the head's file is lost or damaged.
         """
+        began = time.perf_counter()
         self.check_n_rows(len(x))
-        with self._store.database.read() as tx:
-            version = heads.resolve(tx, tenant_id, reference)
+        version, is_remembered = self._known.resolve(tenant_id, reference)
 
         def load() -> bytes:
             return self._store.artifacts.get_bytes(tenant_id, version.sha256)
@@ -134,6 +148,12 @@ class Predictor:
         head = self.cache.get(version.sha256, load)
         probabilities = head.predict_proba(x)
         labels = [head.classes[index] for index in probabilities.argmax(axis=1).tolist()]
+        metrics.PREDICTION_SECONDS.observe(time.perf_counter() - began)
+        metrics.PREDICTED_ROWS.inc(len(x))
         return Prediction(
-            version=version, classes=head.classes, labels=labels, probabilities=probabilities
+            version=version,
+            is_remembered=is_remembered,
+            classes=head.classes,
+            labels=labels,
+            probabilities=probabilities,
         )

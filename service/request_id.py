@@ -1,6 +1,5 @@
 """The home of the request id: what it may look like, and which one is being served."""
 
-import logging
 import re
 import secrets
 from contextvars import ContextVar
@@ -27,11 +26,3 @@ def bind(request_id: str) -> None:
 def current() -> str | None:
     """The id of the request being served, or None outside of one."""
     return _current.get()
-
-
-class RequestIdFilter(logging.Filter):
-    """Puts `request_id` ('-' outside of a request) on every record, for use in a log format."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current() or "-"
-        return True

@@ -97,6 +97,14 @@ class JobCreate(BaseModel):
     alias: Alias | None = Field(
         default=None, description="An alias that moves to the new version when the job succeeds."
     )
+    queue: Literal["cpu", "gpu"] | None = Field(
+        default=None,
+        description="Which workers train it; the service's default if left out. With `gpu` it "
+        "waits for a worker that serves that queue.",
+    )
+    priority: int = Field(
+        default=0, ge=-100, le=100, description="Jobs of a higher priority are taken first."
+    )
 
 
 class JobHead(BaseModel):
@@ -118,6 +126,8 @@ class Job(BaseModel):
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
                     "method": "nmtune",
                     "alias": "prod",
+                    "queue": "cpu",
+                    "priority": 0,
                     "status": "running",
                     "stage": "training",
                     "progress": {
@@ -151,6 +161,8 @@ class Job(BaseModel):
     dataset_id: str
     method: str
     alias: str | None
+    queue: str
+    priority: int
     status: JobStatus
     stage: str | None = Field(
         description="loading, training, evaluating, spectra or publishing, while it runs."
@@ -181,6 +193,8 @@ class Job(BaseModel):
             dataset_id=record.dataset_id,
             method=record.method,
             alias=record.alias,
+            queue=record.queue,
+            priority=record.priority,
             status=record.status,
             stage=record.stage,
             progress=record.progress,

@@ -1,5 +1,7 @@
 """The home of what the HTTP door is configured by, read once from NMTUNE_... variables."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from store.settings import StoreSettings
@@ -22,6 +24,8 @@ class ServiceSettings(StoreSettings):
     """How long a client may keep us waiting for its body, beside the time its bytes need."""
     body_bytes_per_second: float = Field(default=64 * 1024.0, gt=0)
     """The slowest pace at which the bytes of a body may come."""
+    default_queue: Literal["cpu", "gpu"] = "cpu"
+    """The queue of jobs that name none."""
     threads: int = Field(default=16, ge=1, le=256)
     """How many requests may use the database or a head at once."""
     head_cache_bytes: int = Field(default=512 * _MIB, ge=0)

@@ -10,7 +10,7 @@ from service.idempotency import Answer, Key, earlier, once
 from service.ingest import inline, prepared
 from service.schemas import Job, JobCreate
 from service.settings import ServiceSettings
-from store import datasets, jobs
+from store import datasets, failpoints, jobs
 from store.database import Transaction
 from store.datasets import Dataset
 from store.idempotency import StoredResponse
@@ -39,13 +39,17 @@ def submit(
         return found
     candidates = _candidates(body)
     _check_source(body)
+    to = body.queue or settings.default_queue
+
+    def record(tx: Transaction, dataset: Dataset, field: str) -> StoredResponse:
+        return _record(tx, body, candidates, dataset, field=field, to=to)
 
     if body.dataset_id is not None:
         dataset_id = body.dataset_id
 
         def stored(tx: Transaction) -> StoredResponse:
             dataset = datasets.get(tx, tenant_id, dataset_id)
-            return _record(tx, body, candidates, dataset, field="dataset_id")
+            return record(tx, dataset, "dataset_id")
 
         answer = once(store, tenant_id, key, stored)
     else:
@@ -57,19 +61,27 @@ def submit(
                 dataset = ready.add(
                     tx, tenant_id, name=body.name, artifact=artifact, artifacts=store.artifacts
                 )
-                return _record(tx, body, candidates, dataset, field="splits")
+                return record(tx, dataset, "splits")
 
             answer = once(store, tenant_id, key, sent_along)
 
+    failpoints.reach("submit.committed")
     if not answer.is_replay:
-        _ring(queue, answer.id)
+        _ring(queue, answer.id, to)
     return answer
 
 
 def _record(
-    tx: Transaction, body: JobCreate, candidates: Candidates, dataset: Dataset, *, field: str
+    tx: Transaction,
+    body: JobCreate,
+    candidates: Candidates,
+    dataset: Dataset,
+    *,
+    field: str,
+    to: str,
 ) -> StoredResponse:
     _check_trainable(dataset, field=field)
+    failpoints.reach("submit.begun")
     job = jobs.submit(
         tx,
         dataset.tenant_id,
@@ -78,6 +90,8 @@ def _record(
         method=body.method,
         config=candidates.to_dict(),
         alias=body.alias,
+        queue=to,
+        priority=body.priority,
     )
     return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
 
@@ -134,8 +148,8 @@ def _check_trainable(dataset: Dataset, *, field: str) -> None:
         )
 
 
-def _ring(queue: Queue, job_id: str) -> None:
+def _ring(queue: Queue, job_id: str, to: str) -> None:
     try:
-        queue.send(job_id)
+        queue.send(job_id, to)
     except Exception:  # the row is the queue: whatever the doorbell's trouble, the job is safe
         logger.warning("queue.send_failed job_id=%s", job_id, exc_info=True)

@@ -37,8 +37,8 @@ setting.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     given = _parser().parse_args(arguments)
-    logs.configure(given.log_level)
     try:
+        logs.configure(logs.LogSettings(**_given(vars(given), "log_level", "log_format")))
         return _run(given)
     except ValidationError as error:
         for one in error.errors():
@@ -66,7 +66,7 @@ def _run(given: argparse.Namespace) -> int:
         case "api":
             up.api(service, workers)
         case "worker":
-            up.worker(workers)
+            return up.worker(workers)
         case "migrate":
             migrations.upgrade(service.database_url)
             print(f"The database is at schema {migrations.head_revision()}.")
@@ -144,8 +144,11 @@ def _common() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the SQLite database, data sets and heads (default: nmtune-data)",
     )
+    options.add_argument("--log-level", choices=logs.LEVELS, help="what to log (default: info)")
     options.add_argument(
-        "--log-level", choices=logs.LEVELS, default="info", help="what to log (default: info)"
+        "--log-format",
+        choices=logs.FORMATS,
+        help="how to log: for people or programs (default: text)",
     )
     return options
 

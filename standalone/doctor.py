@@ -6,53 +6,35 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Literal
+from pathlib import Path
 
-import migrations
 from service.settings import ServiceSettings
-from store.database import Database
-from store.errors import StoreError
-from store.store import open_artifacts
-from workers import machine
+from standalone import doctor_services
+from standalone.finding import Finding
+from workers import machine, memory
 from workers.settings import WorkerSettings
 
 OLDEST_PYTHON = (3, 11)
 GIB = 1 << 30
 LITTLE_SPACE = 5 * GIB
 TOO_LITTLE_SPACE = GIB // 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that was looked at; `advice` says what to do unless it is ok."""
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    detail: str
-    advice: str = ""
-
-    def to_dict(self) -> dict[str, str]:
-        return asdict(self)
-
-    def __str__(self) -> str:
-        advice = f"\n       {self.advice}" if self.advice else ""
-        return f"{self.status:<4}  {self.name}: {self.detail}{advice}"
+LITTLE_MEMORY = 2 * GIB
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def examine(service: ServiceSettings, workers: WorkerSettings) -> list[Finding]:
-    """Look at everything a server needs.
-
-    Nothing is changed, but the data folder is made and a few bytes are written to a bucket.
-    """
+    """Look at everything a server needs; nothing is changed, but the data folder is made."""
+    broker_url = workers.broker_url.get_secret_value() if workers.broker_url else None
+    broker = doctor_services.message_broker(broker_url)
     return [
         _python(),
         _device(workers),
+        _memory(),
         _data_dir(service),
         _disk_space(service),
-        *_bucket(service),
-        *_database(service),
+        *doctor_services.database(service),
+        doctor_services.artifacts(service),
+        *([broker] if broker else []),
         _port(service),
     ]
 
@@ -68,7 +50,7 @@ def _python() -> Finding:
 
 def _device(settings: WorkerSettings) -> Finding:
     try:
-        return Finding(name="training", status="ok", detail=machine.describe(settings.device))
+        found = machine.describe(settings.device)
     except RuntimeError as error:
         return Finding(
             name="training",
@@ -76,6 +58,29 @@ def _device(settings: WorkerSettings) -> Finding:
             detail=str(error),
             advice="Set NMTUNE_DEVICE to auto, or make the GPU visible to torch.",
         )
+    if settings.device == "auto" and " on cpu " in found and NVIDIA_DRIVER.exists():
+        return Finding(
+            name="training",
+            status="warn",
+            detail=f"{found}, though this machine has an NVIDIA driver",
+            advice="Install a CUDA build of torch, or set NMTUNE_DEVICE to cpu if that is meant.",
+        )
+    return Finding(name="training", status="ok", detail=found)
+
+
+def _memory() -> Finding:
+    found = memory.available_bytes()
+    if found is None:
+        return Finding(name="memory", status="ok", detail="this system does not tell")
+    detail = f"{found / GIB:.1f} GiB available"
+    if found >= LITTLE_MEMORY:
+        return Finding(name="memory", status="ok", detail=detail)
+    return Finding(
+        name="memory",
+        status="warn",
+        detail=detail,
+        advice="A training needs 1 GiB and three times its embeddings: see docs/operations.md.",
+    )
 
 
 def _data_dir(settings: ServiceSettings) -> Finding:
@@ -107,70 +112,6 @@ def _disk_space(settings: ServiceSettings) -> Finding:
         status="warn" if free >= TOO_LITTLE_SPACE else "fail",
         detail=detail,
         advice="Data sets, checkpoints and heads need room: free some, or move --data-dir.",
-    )
-
-
-def _bucket(settings: ServiceSettings) -> Iterator[Finding]:
-    if settings.artifacts_url is None:
-        return  # the artifacts are in the data folder, or in one that is made when it is opened
-    try:
-        open_artifacts(settings).check()
-    except StoreError as error:
-        yield Finding(
-            name="object storage",
-            status="fail",
-            detail=str(error),
-            advice="Check NMTUNE_ARTIFACTS_URL, the NMTUNE_S3_ settings and the key's rights: "
-            "docs/object-storage.md has them all.",
-        )
-    else:
-        detail = f"{settings.artifacts_url} can be written"
-        yield Finding(name="object storage", status="ok", detail=detail)
-
-
-def _database(settings: ServiceSettings) -> Iterator[Finding]:
-    try:
-        database = Database.open(settings.database_url)
-    except (StoreError, OSError) as error:
-        yield _unreachable(error)
-        return
-    try:
-        yield _schema(database.schema_revision())
-        warning = database.sqlite_version_warning()
-        if warning is not None:
-            detail, _, advice = warning.partition(". ")
-            yield Finding(name="sqlite", status="warn", detail=f"{detail}.", advice=advice)
-    except StoreError as error:
-        yield _unreachable(error)
-    finally:
-        database.close()
-
-
-def _unreachable(error: Exception) -> Finding:
-    return Finding(
-        name="database",
-        status="fail",
-        detail=str(error),
-        advice="Check NMTUNE_DATABASE_URL, and that the database runs and lets this user in.",
-    )
-
-
-def _schema(revision: str | None) -> Finding:
-    head = migrations.head_revision()
-    if revision == head:
-        return Finding(name="database", status="ok", detail=f"reachable, at schema {head}")
-    if revision is None:
-        return Finding(
-            name="database",
-            status="warn",
-            detail="reachable, without a schema yet",
-            advice="`nmtune-server up` makes it; before `api` and `worker` run `migrate`.",
-        )
-    return Finding(
-        name="database",
-        status="fail",
-        detail=f"at schema {revision}, this version needs {head}",
-        advice="Make a backup, then run `nmtune-server migrate`.",
     )
 
 

@@ -16,9 +16,10 @@ import migrations
 from service.app import create_app
 from service.server import Server
 from service.settings import ServiceSettings
-from store.queue import LocalQueue
+from store.queue import LocalQueue, Queue
 from store.settings import StoreSettings
 from store.store import Store
+from workers import metrics
 from workers.local import LocalWorker
 from workers.settings import WorkerSettings
 from workers.sweep import Sweeper
@@ -49,8 +50,11 @@ def up(service: ServiceSettings, workers: WorkerSettings) -> None:
 
 def api(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run the API alone; it sweeps too, so that jobs of dead workers move on."""
-    with _listening(service) as listener, _store(service) as store:
-        queue = LocalQueue()  # nobody of this process listens; workers look for themselves
+    with (
+        _listening(service) as listener,
+        _store(service) as store,
+        _doorbell(store, workers) as queue,
+    ):
         sweeper = Sweeper(store, queue, poll_seconds=workers.poll_seconds)
         sweeper.start()
         try:
@@ -59,27 +63,62 @@ def api(service: ServiceSettings, workers: WorkerSettings) -> None:
             sweeper.stop()
 
 
-def worker(settings: WorkerSettings) -> None:
-    """Run a worker alone until it is told to stop."""
+def worker(settings: WorkerSettings) -> int:
+    """Run a worker alone until it is told to stop; its exit status."""
+    if settings.broker_url is not None:
+        return _celery_worker(settings, settings.broker_url.get_secret_value())
     told_to_stop = threading.Event()
-    with _store(settings) as store, _signals(told_to_stop):
+    with _store(settings) as store, _signals(told_to_stop), metrics.served(settings):
         local = LocalWorker(store, LocalQueue(), settings)
         local.start()
         print(f"NMTune worker is ready (data in {_where(settings)})", flush=True)
         told_to_stop.wait()
         local.stop()
+    return 0
+
+
+def _celery_worker(settings: WorkerSettings, broker_url: str) -> int:
+    # Celery takes a third of a second to import, and the embedded server does without it.
+    from workers.celery_worker import CeleryWorker
+
+    with _store(settings) as store, metrics.served(settings):
+        print(f"NMTune worker is ready (data in {_where(settings)})", flush=True)
+        return CeleryWorker(store, settings, broker_url=broker_url).run()
+
+
+@contextmanager
+def _doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
+    """The broker's, or one that nobody hears: then workers look for themselves."""
+    if settings.broker_url is None:
+        yield LocalQueue()
+        return
+    from workers.celery_app import make_app
+    from workers.celery_queue import CeleryQueue
+
+    queue = CeleryQueue(make_app(settings.broker_url.get_secret_value()), store)
+    queue.start()
+    try:
+        yield queue
+    finally:
+        queue.stop()
 
 
 def _serve(
     settings: ServiceSettings,
     listener: socket.socket,
     store: Store,
-    queue: LocalQueue,
+    queue: Queue,
     *,
     title: str,
 ) -> None:
     revision = migrations.head_revision()
-    app = create_app(settings, store=store, queue=queue, expected_schema=revision)
+    app = create_app(
+        settings,
+        store=store,
+        queue=queue,
+        expected_schema=revision,
+        check_broker=getattr(queue, "ping", None),  # a broker's doorbell has it, ours needs none
+    )
     config = uvicorn.Config(
         app,
         lifespan="on",

@@ -26,7 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
 
+from store import postgresql
 from store.errors import DatabaseUnavailable, StoreError
 
 log = logging.getLogger(__name__)
@@ -51,9 +53,10 @@ class Database:
         self._sqlite = writing.dialect.name == "sqlite"
 
     @classmethod
-    def open(cls, url: str) -> "Database":
+    def open(cls, url: str, *, pool_size: int = 10) -> "Database":
         """Open `sqlite:///path` (the file and its folder are made, the file 0600) or PostgreSQL.
 
+        `pool_size` is the most connections to PostgreSQL at a time; who finds none free waits.
         Nothing is read and no schema is made: `migrations.upgrade` does that.
         """
         try:
@@ -66,7 +69,8 @@ class Database:
             return cls(parsed, *_sqlite_engines(parsed))
         if parsed.get_backend_name() in {"postgresql", "postgres"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
-            return cls(parsed, *_postgresql_engines(parsed))
+            engines = postgresql.engines(parsed, json_serializer=_dumps, pool_size=pool_size)
+            return cls(parsed, *engines)
         raise StoreError(
             f"database_url must begin with sqlite or postgresql, got {parsed.drivername}"
         )
@@ -105,6 +109,9 @@ class Database:
                         if broken:
                             raise StoreError(f"the migration breaks {len(broken)} foreign keys")
                     else:
+                        postgresql.be_patient(connection.connection.dbapi_connection)
+                        for bound in ("statement_timeout", "lock_timeout"):
+                            connection.execute(text(f"SET LOCAL {bound} = 0"))
                         lock = func.pg_advisory_xact_lock(literal(_SCHEMA_LOCK, Integer))
                         connection.execute(select(lock))
                         yield connection
@@ -127,6 +134,15 @@ class Database:
     def sqlite_version_warning(self) -> str | None:
         """What to do about a SQLite library known to corrupt databases; None if all is well."""
         return wal_reset_warning(sqlite3.sqlite_version_info) if self._sqlite else None
+
+    def connections_in_use(self) -> dict[str, int]:
+        """How many connections each pool has lent out now; PostgreSQL has one pool for both."""
+        engines = {"write": self._writing, "read": self._reading}
+        pools = engines if self._sqlite else {"shared": self._writing}
+        return {
+            name: engine.pool.checkedout() if isinstance(engine.pool, QueuePool) else 0
+            for name, engine in pools.items()
+        }
 
     def close(self) -> None:
         """Close all connections."""
@@ -173,23 +189,6 @@ def _dumps(value: object) -> str:
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
-def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
-    try:
-        engine = create_engine(
-            url,
-            json_serializer=_dumps,
-            pool_size=10,
-            max_overflow=20,
-            pool_timeout=5,
-            pool_pre_ping=True,
-            pool_recycle=1800,
-            connect_args={"connect_timeout": 3},
-        )
-    except ModuleNotFoundError as error:
-        raise StoreError("PostgreSQL needs psycopg 3: pip install 'psycopg[binary]'") from error
-    return engine, engine.execution_options(postgresql_readonly=True)
-
-
 def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
     path = url.database
     if not path or path == ":memory:" or path.startswith("file:"):
@@ -208,6 +207,7 @@ def _sqlite_engine(
     engine = create_engine(
         url,
         json_serializer=_dumps,
+        hide_parameters=True,  # an error's text goes into logs: the values are the users'
         pool_size=pool_size,
         max_overflow=overflow,
         pool_timeout=BUSY_TIMEOUT_SECONDS,

@@ -6,9 +6,9 @@ What a worker does to a job is in `store.moves`.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, literal, or_, select, update
 
 from store import cursors, events, tables
 from store.clock import now
@@ -20,6 +20,9 @@ from store.ids import new_id
 from store.names import check_alias, check_name
 from store.states import JobStatus
 from store.tables import has_status
+
+QUEUES: Final = ("cpu", "gpu")
+"""The queues that a job may wait in; the first unless told otherwise."""
 
 _jobs = tables.jobs.c
 _NOTHING = literal({}, _jobs.checkpoint.type)
@@ -35,6 +38,10 @@ class Job:
     dataset_id: str
     method: str
     alias: str | None
+    queue: str
+    """Which workers take it: those that serve this queue."""
+    priority: int
+    """Higher ones are taken first."""
     status: JobStatus
     stage: str | None
     """Where a running job is, or where a failed one stopped."""
@@ -73,6 +80,8 @@ def submit(
     method: str,
     config: Mapping[str, object],
     alias: str | None = None,
+    queue: str = QUEUES[0],
+    priority: int = 0,
     max_attempts: int = 3,
 ) -> Job:
     """Queue a job. Raises NotFound for the dataset, InvalidName.
@@ -80,6 +89,8 @@ def submit(
     The row is the queue: ring the doorbell only after the transaction has ended.
     """
     check_name("job", name)
+    if queue not in QUEUES:
+        raise ValueError(f"queue must be one of {', '.join(QUEUES)}, got {queue!r}")
     if alias is not None:
         check_alias(alias)
     # Locked against `datasets.delete` until the job's row is there to be seen by it.
@@ -97,6 +108,9 @@ def submit(
             dataset_id=dataset_id,
             method=method,
             alias=alias,
+            queue=queue,
+            priority=priority,
+            turn=_turn(tenant_id, queue, priority),
             status=JobStatus.QUEUED.value,
             config=dict(config),
             attempt=0,
@@ -112,6 +126,20 @@ def submit(
     data = {"dataset_id": dataset_id, "method": method}
     events.add(tx, tenant_id, row.id, last=1, new=[(EventType.QUEUED, data)])
     return job_of(row)
+
+
+def _turn(tenant_id: str, queue: str, priority: int) -> ColumnElement[int]:
+    """One more than the tenant's last waiting job has, and no less than the first of all has.
+
+    So a tenant with a thousand jobs waiting delays another's by one job, not by a thousand.
+    """
+    among = (has_status(JobStatus.QUEUED), _jobs.queue == queue, _jobs.priority == priority)
+    first = select(_jobs.turn).where(*among).order_by(_jobs.turn).limit(1)
+    mine = select(_jobs.turn).where(_jobs.tenant_id == tenant_id, *among)
+    last = mine.order_by(_jobs.turn.desc()).limit(1)
+    waiting = func.coalesce(first.scalar_subquery(), 0)
+    after_mine = func.coalesce(last.scalar_subquery(), -1) + 1
+    return case((after_mine > waiting, after_mine), else_=waiting)
 
 
 def get(tx: Transaction, tenant_id: str, job_id: str) -> Job:

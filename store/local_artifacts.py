@@ -15,6 +15,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO, Final
 
+from store import failpoints
 from store.artifacts import ArtifactRef, StoredArtifact
 from store.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
 from store.names import check_name, is_name
@@ -224,8 +225,10 @@ def _place(path: Path, file: BinaryIO, target: Path) -> None:
     file.flush()
     os.fchmod(file.fileno(), 0o400)
     os.utime(file.fileno())  # young when it gets its name, however long ago it was written
+    failpoints.reach("artifact.written")
     os.fsync(file.fileno())
     path.replace(target)
+    failpoints.reach("artifact.placed")
     for folder in target.parents[:3]:
         _sync_folder(folder)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
 
 from store import events, heads, tables
 from store.clock import now, seconds_from_now
@@ -17,7 +17,7 @@ from store.database import Transaction
 from store.errors import LeaseLost
 from store.events import EventType
 from store.heads import NewHeadVersion
-from store.jobs import COLUMNS, Job, job_of, move
+from store.jobs import COLUMNS, QUEUES, Job, job_of, move
 from store.states import JobStatus
 from store.tables import has_status
 
@@ -45,20 +45,26 @@ def claim(tx: Transaction, job_id: str, *, worker: str, lease_seconds: float) ->
     return _claim(tx, _jobs.id == job_id, worker=worker, lease_seconds=lease_seconds)
 
 
-def claim_next(tx: Transaction, *, worker: str, lease_seconds: float) -> Job | None:
-    """Take the oldest queued job that is due; None if there is none.
+def claim_next(
+    tx: Transaction, *, worker: str, lease_seconds: float, queues: Sequence[str] = QUEUES
+) -> Job | None:
+    """Take the first job that is due of the first of `queues` that has one; None if there is none.
 
+    By priority, then by turn, which shares the workers fairly between tenants, then by age.
     Crosses tenants by nature: workers serve all of them.
     """
-    oldest = (
-        select(_jobs.id)
-        .where(*_is_due())
-        .order_by(_jobs.created_at, _jobs.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    which = _jobs.id == oldest.scalar_subquery()
-    return _claim(tx, which, worker=worker, lease_seconds=lease_seconds)
+    for queue in queues:
+        first = _in_order(queue).limit(1).with_for_update(skip_locked=True)
+        which = _jobs.id == first.scalar_subquery()
+        job = _claim(tx, which, worker=worker, lease_seconds=lease_seconds)
+        if job is not None:
+            return job
+    return None
+
+
+def due(tx: Transaction, queue: str, *, limit: int) -> tuple[str, ...]:
+    """The ids of up to `limit` jobs that wait in the queue and may start now, the first first."""
+    return tuple(tx.execute(_in_order(queue).limit(limit)).scalars())
 
 
 def heartbeat(
@@ -210,6 +216,15 @@ def _claim(
             EventType.STARTED,
             {"attempt": job.attempt, "max_attempts": job.max_attempts},
         ),
+    )
+
+
+def _in_order(queue: str) -> Select[str]:
+    """The ids of the jobs of a queue that are due, as they are to be taken."""
+    return (
+        select(_jobs.id)
+        .where(_jobs.queue == queue, *_is_due())
+        .order_by(_jobs.priority.desc(), _jobs.turn, _jobs.created_at, _jobs.id)
     )
 
 

@@ -7,8 +7,11 @@ from typing import Protocol
 class Queue(Protocol):
     """Tells workers that a job is queued. The row in the database is the queue; this is a hint."""
 
-    def send(self, job_id: str) -> None:
-        """Ring for a job, after the transaction that queued it has ended."""
+    def send(self, job_id: str, queue: str) -> None:
+        """Ring for a job of that queue, after the transaction that queued it has ended.
+
+        Never waits for a network.
+        """
         ...
 
 
@@ -19,7 +22,7 @@ class LocalQueue:
         self._rung = threading.Event()
         self._closed = False
 
-    def send(self, job_id: str) -> None:  # noqa: ARG002  the worker looks for the oldest job itself
+    def send(self, job_id: str, queue: str) -> None:  # noqa: ARG002  the worker looks itself
         """Wake the waiting worker."""
         self._rung.set()
 

@@ -35,6 +35,8 @@ class StoreSettings(BaseSettings):
     """The folder of the SQLite database and of the artifacts; made absolute."""
     database_url: str = Field(default_factory=_default_database_url)
     """SQLAlchemy URL; the default is the SQLite file `nmtune.db` in `data_dir`."""
+    database_pool_size: int = Field(default=16, ge=1, le=500)
+    """The most connections of one process to PostgreSQL; those of all fit its max_connections."""
     artifacts_dir: Path = Field(default_factory=_default_artifacts_dir)
     """The folder of the artifacts; the default is `artifacts` in `data_dir`."""
     artifacts_url: str | None = None

@@ -20,7 +20,8 @@ class Store:
     def open(cls, settings: StoreSettings) -> "Store":
         """Open what the settings name; folders are made, the schema is not (see `migrations`)."""
         return cls(
-            database=Database.open(settings.database_url), artifacts=open_artifacts(settings)
+            database=Database.open(settings.database_url, pool_size=settings.database_pool_size),
+            artifacts=open_artifacts(settings),
         )
 
     def close(self) -> None:

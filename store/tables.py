@@ -16,6 +16,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
+    TextClause,
     UniqueConstraint,
     literal,
     text,
@@ -43,7 +44,7 @@ def _json(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, JSON(none_as_null=True), nullable=nullable)
 
 
-def _partial(name: str, *columns: str, where: str) -> Index:
+def _partial(name: str, *columns: str | TextClause, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
@@ -76,6 +77,10 @@ jobs = Table(
     Column("dataset_id", _ID, nullable=False),
     Column("method", _NAME, nullable=False),
     Column("alias", _NAME),
+    Column("queue", String(16), nullable=False),
+    Column("priority", Integer, nullable=False),
+    # Fair share: a tenant's waiting jobs are numbered, and all tenants' first ones come first.
+    Column("turn", BigInteger, nullable=False),
     Column("status", String(16), nullable=False),
     Column("stage", _NAME),
     _json("progress", nullable=True),
@@ -118,7 +123,16 @@ jobs = Table(
     ),
     CheckConstraint("status <> 'failed' OR error IS NOT NULL", name="failed"),
     Index("ix_jobs_list", "tenant_id", "created_at", "id"),
-    _partial("ix_jobs_claim", "created_at", "id", where="status = 'queued'"),
+    _partial(
+        "ix_jobs_claim",
+        "queue",
+        text("priority DESC"),
+        "turn",
+        "created_at",
+        "id",
+        where="status = 'queued'",
+    ),
+    _partial("ix_jobs_turn", "tenant_id", "queue", "priority", "turn", where="status = 'queued'"),
     _partial("ix_jobs_sweep", "lease_expires_at", where="status = 'running'"),
     _partial(
         "ix_jobs_unfinished_dataset",

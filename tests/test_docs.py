@@ -8,6 +8,7 @@ import pytest
 from nmtune import TuneConfig
 from service.app import create_app
 from service.settings import ServiceSettings
+from standalone.logs import LogSettings
 from store.queue import LocalQueue
 from store.settings import StoreSettings
 from store.store import Store
@@ -22,7 +23,7 @@ def test_every_setting_is_documented() -> None:
     documented = set(re.findall(r"^\| `NMTUNE_([A-Z0-9_]+)` ", CONFIGURATION, re.MULTILINE))
     known = {
         name.upper()
-        for settings in (StoreSettings, ServiceSettings, WorkerSettings)
+        for settings in (StoreSettings, ServiceSettings, WorkerSettings, LogSettings)
         for name in settings.model_fields
     }
     assert documented == known

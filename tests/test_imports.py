@@ -29,9 +29,13 @@ ONLY_HOME: dict[str, set[str]] = {
     "botocore": {"store"},
     "alembic": {"migrations"},
     "celery": {"workers"},
+    "kombu": {"workers"},
+    "redis": {"workers"},
     "fastapi": {"service"},
     "starlette": {"service"},
     "uvicorn": {"service", "standalone"},
+    "prometheus_client": {"service", "workers", "standalone"},
+    "structlog": {"standalone"},
     "httpx": {"providers", "clients/python/nmtune_client"},
 }
 SDK_MAY_USE = {"httpx", "numpy"}

@@ -59,6 +59,8 @@ def delay_seconds(attempt: int) -> float:
 
 
 def _out_of_memory(told: Error | None) -> Error:
+    if told and "message" in told:
+        return told
     stage = {"stage": told["stage"]} if told else {}
     return {
         "code": OUT_OF_MEMORY,

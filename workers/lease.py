@@ -1,5 +1,6 @@
 """The home of the lease: a thread that keeps a claimed job ours and carries news both ways."""
 
+import contextvars
 import logging
 import threading
 import time
@@ -13,6 +14,7 @@ from store.errors import DatabaseUnavailable, LeaseLost, StorageUnavailable
 from store.events import EventType
 from store.jobs import Job
 from store.store import Store
+from workers import metrics
 from workers.supervise import Ending
 
 logger = logging.getLogger(__name__)
@@ -58,13 +60,19 @@ class Lease:
         self._lock = threading.Lock()
         self._something_new = threading.Event()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"lease-{job.id}", daemon=True)
+        self._stages = metrics.StageClock(job.method)
+        # In a copy of the context, so that the thread's log lines name the job too.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(
+            target=run, args=(self._run,), name=f"lease-{job.id}", daemon=True
+        )
 
     @property
     def ending(self) -> Ending | None:
         """CANCELLED or LEASE_LOST once that is so, else None."""
         if self._ending is None and self.seconds_left() <= 0:
             logger.warning("lease.expired job_id=%s", self._job.id)
+            metrics.LEASE_LOSSES.inc()
             self._ending = Ending.LEASE_LOST
         return self._ending
 
@@ -74,6 +82,7 @@ class Lease:
 
     def enter_stage(self, stage: str) -> None:
         """Write the stage with the next heartbeat."""
+        self._stages.enter(stage)
         with self._lock:
             self._news.stage = stage
             self._news.events.append((EventType.STAGE, {"stage": stage}))
@@ -113,6 +122,7 @@ class Lease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._stages.stop()
         self._closing.set()
         self._something_new.set()
         self._thread.join()
@@ -144,9 +154,11 @@ class Lease:
                 )
         except LeaseLost:
             logger.warning("lease.lost job_id=%s", self._job.id)
+            metrics.LEASE_LOSSES.inc()
             self._ending = Ending.LEASE_LOST
         except DatabaseUnavailable as error:
             logger.warning("lease.heartbeat_failed job_id=%s reason=%s", self._job.id, error)
+            metrics.HEARTBEAT_ERRORS.inc()
             self._put_back(news)
         else:
             self._expires_at = began + self._lease_seconds

@@ -10,7 +10,7 @@ from store.errors import StoreError
 from store.jobs import Job
 from store.queue import LocalQueue
 from store.store import Store
-from workers.run import run_claimed
+from workers.run import run_claimed, standby_of
 from workers.settings import WorkerSettings
 from workers.sweep import Sweeper
 from workers.workdir import remove_abandoned
@@ -60,12 +60,20 @@ class LocalWorker:
 
     def _work(self, slot: int) -> None:
         worker = f"{socket.gethostname()}:{os.getpid()}:{slot}"
+        standby = standby_of(self._settings, slot)
         while not self._stopping.is_set():
             try:
+                if standby is not None:
+                    standby.prepare()
                 job = self._claim(worker)
                 if job is not None:
                     run_claimed(
-                        job, store=self._store, settings=self._settings, stopping=self._stopping
+                        job,
+                        store=self._store,
+                        settings=self._settings,
+                        stopping=self._stopping,
+                        slot=slot,
+                        standby=standby,
                     )
                     continue
             except StoreError as error:
@@ -73,7 +81,14 @@ class LocalWorker:
             except Exception:
                 logger.exception("worker.error")  # the slot must outlive any one job
             self._queue.wait(self._settings.poll_seconds)
+        if standby is not None:
+            standby.close()
 
     def _claim(self, worker: str) -> Job | None:
         with self._store.database.begin() as tx:
-            return moves.claim_next(tx, worker=worker, lease_seconds=self._settings.lease_seconds)
+            return moves.claim_next(
+                tx,
+                worker=worker,
+                lease_seconds=self._settings.lease_seconds,
+                queues=self._settings.queues,
+            )

@@ -19,7 +19,7 @@ from nmtune import (
 )
 from nmtune.candidates import ROBUST
 from store.dataset_file import DatasetFile, Embeddings
-from workers import findings
+from workers import findings, memory
 from workers.comparison import Score
 from workers.progress import Workload
 from workers.report import Spectra, Trained, compose
@@ -41,6 +41,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     machine = runtime.prepare(device=plan.device, n_threads=plan.n_threads)
     candidates = Candidates.from_dict(plan.candidates)
     dataset = _load(plan)
+    _check_memory(candidates, dataset)
 
     yield _stage("training")
     training = Training(workdir, plan, dataset, machine, _workload(candidates, dataset))
@@ -93,6 +94,19 @@ def _load(plan: Plan) -> DatasetFile:
     if "train" not in dataset.splits:
         raise DataError("the data set has no split named 'train' to learn from", field="splits")
     return dataset
+
+
+def _check_memory(candidates: Candidates, dataset: DatasetFile) -> None:
+    """Raise InsufficientMemoryError now rather than be killed an hour later."""
+    n_rows = {name: len(arrays.y) for name, arrays in dataset.splits.items()}
+    needed = memory.peak_bytes(
+        candidates.configs.values(),
+        n_rows=n_rows["train"] + n_rows.get("validation", 0),
+        n_columns=dataset.n_columns,
+        n_classes=len(dataset.classes),
+        most_rows=max(n_rows.values()),
+    )
+    memory.check(needed)
 
 
 def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:

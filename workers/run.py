@@ -6,20 +6,23 @@ import sys
 import sysconfig
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from store import datasets, moves
+from store import datasets, failpoints, moves
 from store.artifacts import Artifacts
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.store import Store
-from workers import failure
+from workers import failure, observe
 from workers.failure import Failure
 from workers.lease import Lease
 from workers.settings import WorkerSettings
+from workers.standby import Standby
 from workers.supervise import Ending, Outcome, supervise
 from workers.workdir import LOG, REPORT, Plan, Workdir, head_file, open_workdir
 
@@ -56,14 +59,23 @@ def run_job(
     return run_claimed(job, store=store, settings=settings, stopping=stopping)
 
 
+@observe.attempt
 def run_claimed(
-    job: Job, *, store: Store, settings: WorkerSettings, stopping: threading.Event
+    job: Job,
+    *,
+    store: Store,
+    settings: WorkerSettings,
+    stopping: threading.Event,
+    slot: int = 0,
+    standby: Standby | None = None,
 ) -> Job | None:
     """Run a job claimed just now to an end; the row as it then is, None if it is no longer ours.
 
     Call it from a thread that lives as long as the worker: the training process dies with it.
-    When `stopping` is set, the training is ended and the job goes back to the queue.
+    When `stopping` is set, the training is ended and the job goes back to the queue. `slot` says
+    which of the worker's GPUs it trains on; `standby` is that slot's, made by this thread.
     """
+    failpoints.reach("run.claimed")
     logger.info("job.start job_id=%s attempt=%d fence=%d", job.id, job.attempt, job.fence)
     lease = Lease(
         store,
@@ -72,14 +84,23 @@ def run_claimed(
         heartbeat_seconds=settings.heartbeat_seconds,
     )
     with lease:
-        end = _attempt(job, lease=lease, store=store, settings=settings, stopping=stopping)
+        start = partial(_supervised, settings=settings, slot=slot, standby=standby)
+        end = _attempt(job, start, lease, store=store, settings=settings, stopping=stopping)
+    failpoints.reach("run.trained")
     ended = _write_end(end, job=job, lease=lease, store=store)
+    failpoints.reach("run.finished")
     logger.info("job.end job_id=%s status=%s", job.id, ended.status if ended else "not_ours")
     return ended
 
 
 def _attempt(
-    job: Job, *, lease: Lease, store: Store, settings: WorkerSettings, stopping: threading.Event
+    job: Job,
+    run_child: Callable[..., Outcome],
+    lease: Lease,
+    *,
+    store: Store,
+    settings: WorkerSettings,
+    stopping: threading.Event,
 ) -> End:
     """Train in a supervised process in a folder of its own; every way this can end is a value."""
 
@@ -91,15 +112,7 @@ def _attempt(
             workdir.restore(store.artifacts, job.tenant_id, job.checkpoint)
             _plan(job, store, settings).save(workdir)
             listener = _Listener(job, workdir=workdir, lease=lease, artifacts=store.artifacts)
-            outcome = supervise(
-                # -P: the folder the service was started in must not lend the child its modules.
-                [sys.executable, "-P", "-m", "workers.train", str(workdir.path)],
-                receive=listener.receive,
-                should_stop=should_stop,
-                log_path=workdir / LOG,
-                environment=child_environment(settings),
-                memory_limit=settings.memory_limit,
-            )
+            outcome = run_child(workdir, receive=listener.receive, should_stop=should_stop)
             if outcome.ending is Ending.DONE:
                 lease.enter_stage("publishing")
                 return _publish(job, workdir, store.artifacts)
@@ -109,6 +122,34 @@ def _attempt(
     except Exception as error:
         logger.exception("job.error job_id=%s", job.id)
         return failure.of_error(error, job=job)
+
+
+def _supervised(
+    workdir: Workdir,
+    *,
+    receive: Callable[[dict[str, Any]], None],
+    should_stop: Callable[[], Ending | None],
+    settings: WorkerSettings,
+    slot: int,
+    standby: Standby | None,
+) -> Outcome:
+    return supervise(
+        # -P: the folder the service was started in must not lend the child its modules.
+        [sys.executable, "-P", "-m", "workers.train", str(workdir.path)],
+        receive=receive,
+        should_stop=should_stop,
+        log_path=workdir / LOG,
+        environment=child_environment(settings, slot=slot),
+        memory_limit=settings.memory_limit,
+        waiting=standby.take(workdir.path) if standby else None,
+    )
+
+
+def standby_of(settings: WorkerSettings, slot: int) -> Standby | None:
+    """A slot's standby, if the settings want one; to be made and used by the slot's thread."""
+    if not settings.standby:
+        return None
+    return Standby(child_environment(settings, slot=slot), memory_limit=settings.memory_limit)
 
 
 def _failed(job: Job, outcome: Outcome, *, told: dict[str, Any] | None) -> Failure:
@@ -140,7 +181,7 @@ def _plan(job: Job, store: Store, settings: WorkerSettings) -> Plan:
     )
 
 
-def child_environment(settings: WorkerSettings) -> dict[str, str]:
+def child_environment(settings: WorkerSettings, *, slot: int = 0) -> dict[str, str]:
     """The child's environment: ours without settings that may hold passwords and keys."""
     private = ("NMTUNE_", "AWS_")
     environment = {name: v for name, v in os.environ.items() if not name.startswith(private)}
@@ -151,6 +192,8 @@ def child_environment(settings: WorkerSettings) -> dict[str, str]:
     # there was more to run than cores, a step took 1.5 to 8 times as long as with threads that
     # sleep, and numpy's eigenvalues (OpenBLAS has no such choice) 3 to 18 times as long as in one.
     environment |= {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+    if settings.gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = settings.gpus[slot % len(settings.gpus)]
     environment["OMP_NUM_THREADS"] = str(settings.threads_per_slot)
     root = str(Path(__file__).parent.parent)
     if root != sysconfig.get_path("purelib"):  # run from a checkout
@@ -229,6 +272,7 @@ def _write_end(end: End, *, job: Job, lease: Lease, store: Store) -> Job | None:
         try:
             with store.database.begin() as tx:
                 if isinstance(end, Success):
+                    failpoints.reach("run.finishing")
                     return moves.succeed(tx, job, report_sha256=end.report_sha256, head=end.head)
                 if isinstance(end, Failure) and not end.may_pass:
                     return moves.fail(tx, job, error=end.error)

@@ -2,11 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
+from store.jobs import QUEUES
 from store.settings import StoreSettings
+
+_Names = Annotated[tuple[str, ...], NoDecode]
 
 LONGEST_SILENCE_SECONDS = 1.0  # so that a cancel is seen within a second, however long the lease
 
@@ -17,17 +21,49 @@ class WorkerSettings(StoreSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where heads are trained; `auto` takes the GPU where torch finds one."""
     slots: int = Field(default=1, ge=1, le=64)
-    """Jobs trained side by side; on a GPU keep 1."""
+    """Jobs trained side by side; with `gpus` one for each, whatever this says."""
+    gpus: _Names = ()
+    """GPUs to use, as CUDA_VISIBLE_DEVICES names them, such as `0,1`: one slot for each."""
+    queues: _Names = QUEUES
+    """The queues to serve, such as `gpu,cpu`; an earlier one goes first."""
+    broker_url: SecretStr | None = None
+    """Celery's broker, such as `redis://:password@host:6379/0`; without it workers poll."""
+    deaf_seconds: float = Field(default=60.0, ge=1.0)
+    """How long an idle worker may leave due jobs waiting before it ends itself, to be restarted."""
     n_threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of one training; the default shares the cores among the slots."""
     memory_limit: ByteSize | None = None
     """What one training may allocate on the host, such as `4GiB`; no limit unless set."""
+    standby: bool = True
+    """Keep a process ready in each slot that has imported torch: a job starts seconds sooner."""
     lease_seconds: float = Field(default=20.0, ge=1.0, le=3600.0)
     """How long a job stays ours without a heartbeat; a dead worker's job waits about this long."""
     checkpoint_seconds: float = Field(default=15.0, ge=0.0)
     """The least time between two checkpoints of a training, taken at an epoch's end."""
     poll_seconds: float = Field(default=1.0, gt=0.0, le=60.0)
     """How often to look for jobs nobody rang for, and for leases that ran out."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """The port of a worker's own /metrics, 0 lets the system choose; none unless set."""
+    metrics_host: str = "127.0.0.1"
+    """The address of that port; the default is reachable from this machine only."""
+
+    @field_validator("gpus", "queues", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("queues")
+    @classmethod
+    def _known(cls, queues: tuple[str, ...]) -> tuple[str, ...]:
+        if not queues or len(set(queues)) < len(queues) or not set(queues) <= set(QUEUES):
+            raise ValueError(f"queues must be some of {','.join(QUEUES)}, each once")
+        return queues
+
+    @model_validator(mode="before")
+    @classmethod
+    def _slot_for_each_gpu(cls, values: dict[str, object]) -> dict[str, object]:
+        gpus = cls._split(values.get("gpus") or ())
+        return values | {"slots": len(gpus)} if isinstance(gpus, list | tuple) and gpus else values
 
     @property
     def work_dir(self) -> Path:

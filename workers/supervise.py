@@ -18,6 +18,7 @@ import orjson
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1  # the longest time between two looks at `should_stop`
+NICENESS = 10
 GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
 READ_BYTES = 1 << 16
 MAX_READS = 64  # in a row: a child that never stops talking must not keep us from stopping it
@@ -61,21 +62,24 @@ def supervise(
     should_stop: Callable[[], Ending | None],
     log_path: Path,
     environment: Mapping[str, str] | None = None,
-    niceness: int = 10,
+    niceness: int = NICENESS,
     memory_limit: int | None = None,
     grace_seconds: float = GRACE_SECONDS,
+    waiting: subprocess.Popen[bytes] | None = None,
 ) -> Outcome:
     """Run `command` in a process group of its own, until it ends or `should_stop` gives a reason.
 
-    `command` begins with an absolute path. Each JSON object that the child writes on a line of its
-    stdout is handed to `receive`, until a stop was asked; stderr goes to `log_path`, which is kept
-    near 1 MiB. To stop: SIGTERM, `grace_seconds` later SIGKILL, both to the whole group. Whatever
-    happens, an exception in `receive` too, no process of the group outlives this call. The child
-    dies with the calling thread, so call this from a thread that lives as long as the worker.
+    `command` begins with an absolute path. `waiting` is a process that this thread started ahead
+    and that does the same: then that one is supervised. Each JSON object that the child writes on
+    a line of its stdout is handed to `receive`, until a stop was asked; stderr goes to `log_path`,
+    which is kept near 1 MiB. To stop: SIGTERM, `grace_seconds` later SIGKILL, both to the whole
+    group. Whatever happens, an exception in `receive` too, no process of the group outlives this
+    call. The child dies with the calling thread, so call this from a thread that lives as long as
+    the worker.
     """
     with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            _leashed(command, niceness=niceness, memory_limit=memory_limit),
+        process = waiting or subprocess.Popen(
+            leashed(command, niceness=niceness, memory_limit=memory_limit),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -113,7 +117,7 @@ def supervise(
     return Outcome(ending=reason, exit_code=exit_code, log_tail=child_log.tail())
 
 
-def _leashed(command: Sequence[str], *, niceness: int, memory_limit: int | None) -> list[str]:
+def leashed(command: Sequence[str], *, niceness: int, memory_limit: int | None) -> list[str]:
     """The command behind `leash.py`, which needs no site-packages (-S) and no environment (-I)."""
     leash = [sys.executable, "-I", "-S", str(LEASH)]
     return [*leash, str(os.getpid()), str(niceness), str(memory_limit or 0), *command]

@@ -6,9 +6,11 @@ import time
 
 from store import garbage, moves
 from store.errors import StoreError
+from store.jobs import QUEUES
 from store.moves import SweepResult
 from store.queue import Queue
 from store.store import Store
+from workers import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -16,15 +18,25 @@ GARBAGE_SECONDS = 3600.0  # between two collections
 
 
 def sweep(store: Store, queue: Queue) -> SweepResult:
-    """Move on jobs whose lease ran out, then ring for those that are queued again.
+    """Move on jobs whose lease ran out, then ring for as many as are queued again.
 
     Safe in any number of processes. Raises DatabaseUnavailable.
     """
     with store.database.begin() as tx:
         result = moves.sweep(tx)
-    for job_id in result.requeued:
-        _ring(queue, job_id)
+    metrics.count_sweep(result)
+    if result.requeued:
+        remind(store, queue, limit=len(result.requeued))
     return result
+
+
+def remind(store: Store, queue: Queue, *, limit: int) -> None:
+    """Ring for jobs that are due, up to `limit` of each queue: their rings may have been lost."""
+    with store.database.read() as tx:
+        due = {name: moves.due(tx, name, limit=limit) for name in QUEUES}
+    for name, job_ids in due.items():
+        for job_id in job_ids:
+            _ring(queue, job_id, name)
 
 
 class Sweeper:
@@ -55,14 +67,16 @@ class Sweeper:
                     garbage.collect(self._store)
             except StoreError as error:
                 logger.warning("sweep.failed reason=%s", error)
+                metrics.SWEEP_ERRORS.inc()
             except Exception:
+                metrics.SWEEP_ERRORS.inc()
                 logger.exception("sweep.error")  # a fault of ours must not end all remedy
             self._stopping.wait(self._poll_seconds)
 
 
-def _ring(queue: Queue, job_id: str) -> None:
+def _ring(queue: Queue, job_id: str, name: str) -> None:
     try:
-        queue.send(job_id)
+        queue.send(job_id, name)
     except Exception:
         # The row says `queued`; every worker finds it at its next look.
         logger.exception("queue.send_failed job_id=%s", job_id)

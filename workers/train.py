@@ -1,5 +1,7 @@
 """The home of the training process: `python -m workers.train WORKDIR`, one job's child.
 
+With `--standby` in place of WORKDIR it waits for that on a line of stdin.
+
 It tells its supervisor what happens as JSON lines on stdout; `type` is one of
 
     stage       `stage` has begun
@@ -22,8 +24,8 @@ import orjson
 
 from nmtune import runtime
 from nmtune.errors import ConfigError, DataError, DivergenceError
-from workers import recipe
-from workers.workdir import Workdir
+from workers import memory, recipe
+from workers.workdir import LOG, Workdir
 
 REFUSED = 2  # exit status: an error message was sent
 
@@ -35,11 +37,15 @@ def main() -> None:
     os.dup2(2, 1)
     stage = "starting"
     try:
-        for message in recipe.run(Workdir(Path(sys.argv[1]))):
+        for message in recipe.run(Workdir(_folder())):
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
         _send(channel, {"type": "error", "error": {**_describe(error), "stage": stage}})
+        sys.exit(REFUSED)
+    except memory.InsufficientMemoryError as error:
+        known = {"code": "out_of_memory", "message": str(error), "stage": stage}
+        _send(channel, {"type": "error", "error": known})
         sys.exit(REFUSED)
     except (MemoryError, RuntimeError) as error:
         if not runtime.is_out_of_memory(error):
@@ -47,6 +53,22 @@ def main() -> None:
         logging.getLogger(__name__).exception("training.out_of_memory")
         _send(channel, {"type": "error", "error": {"code": "out_of_memory", "stage": stage}})
         sys.exit(REFUSED)
+
+
+def _folder() -> Path:
+    """The folder to work in: an argument, or for a standby the line that ends its wait."""
+    if sys.argv[1] != "--standby":
+        return Path(sys.argv[1])
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit(0)  # the worker has no use for it
+    folder = Path(line.rstrip("\n"))
+    # Whatever it says from here on belongs to the job.
+    log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    return folder
 
 
 def _describe(error: ConfigError | DataError | DivergenceError) -> dict[str, Any]:

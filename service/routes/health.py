@@ -1,17 +1,16 @@
-"""The routes for whoever operates the service: is it alive, and can it do its work?"""
+"""The routes for whoever operates the service: is it alive, can it do its work, what did it do?"""
 
-from collections.abc import Callable
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from service.dependencies import StoreDep
+from service import scrape
 from service.errors import Problem
 from service.openapi import problems
+from service.readiness import Check, Readiness
+from service.scrape import Scrape
 from service.validation import FieldError
-from store.errors import SchemaMismatch, StoreError
-from store.store import Store
 
 router = APIRouter(tags=["operations"])
 
@@ -20,13 +19,6 @@ class Alive(BaseModel):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
-
-
-class Check(BaseModel):
-    """One thing the service needs."""
-
-    status: Literal["ok", "failed"]
-    message: str | None = None
 
 
 class Ready(BaseModel):
@@ -41,6 +33,7 @@ class Ready(BaseModel):
                         "database": {"status": "ok", "message": None},
                         "migrations": {"status": "ok", "message": None},
                         "artifacts": {"status": "ok", "message": None},
+                        "broker": {"status": "warning", "message": "The broker does not answer."},
                     },
                 }
             ]
@@ -58,14 +51,14 @@ async def livez() -> Alive:
 
 
 @router.get("/readyz", responses=problems(503))
-def readyz(request: Request, store: StoreDep) -> Ready:
-    """Whether the database, its schema and the artifact storage are fit for work."""
-    expected: str | None = request.app.state.expected_schema
-    checks = {
-        "database": _check(store.database.ping),
-        "migrations": _check(lambda: _check_schema(store, expected)),
-        "artifacts": _check(store.artifacts.check),
-    }
+async def readyz(request: Request) -> Ready:
+    """Whether the database, its schema and the artifact storage are fit for work.
+
+    A broker, where one is configured, is looked at too, but only warned of: without it jobs begin
+    a little later. Answers within about two seconds; what was found holds for one.
+    """
+    readiness: Readiness = request.app.state.readiness
+    checks = dict(await readiness.checks())
     failed = {name: check for name, check in checks.items() if check.status == "failed"}
     if failed:
         raise Problem(
@@ -78,20 +71,12 @@ def readyz(request: Request, store: StoreDep) -> Ready:
     return Ready(checks=checks)
 
 
-def _check_schema(store: Store, expected: str | None) -> None:
-    found = store.database.schema_revision()
-    if found is None:
-        raise SchemaMismatch("The database has no schema yet: run nmtune-server migrate.")
-    if expected is not None and found != expected:
-        raise SchemaMismatch(
-            f"The database is at revision {found}, this service needs {expected}: run "
-            "nmtune-server migrate, or the version of the service that fits the database."
-        )
-
-
-def _check(check: Callable[[], object]) -> Check:
-    try:
-        check()
-    except StoreError as error:
-        return Check(status="failed", message=str(error))
-    return Check(status="ok")
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def metrics(request: Request) -> Response:
+    """Counts, times and the backlog, in the text format of Prometheus."""
+    found: Scrape = request.app.state.scrape
+    return Response(found.text(), headers={"Content-Type": scrape.CONTENT_TYPE})

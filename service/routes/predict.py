@@ -27,6 +27,9 @@ from service.schemas_heads import (
 
 NPY: Final = "application/x-npy"
 RAW: Final = "application/octet-stream"
+DATABASE_HEADER: Final = "X-NMTune-Database"
+"""`away` if the head is what the reference named before the database went away."""
+
 _FLOAT_BYTES: Final = 4
 
 _SHAPE = re.compile(r"\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*")
@@ -36,7 +39,10 @@ router = APIRouter(tags=["predictions"])
 
 @router.get("/predict", responses=problems(404))
 def predict_one(
-    query: Annotated[PredictQuery, Query()], predictor: PredictorDep, tenant_id: TenantDep
+    query: Annotated[PredictQuery, Query()],
+    response: Response,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
 ) -> Prediction:
     """Classify one embedding."""
     if query.text is not None:
@@ -55,6 +61,7 @@ def predict_one(
     except DataError as error:
         message = error.message.replace("embeddings", "embedding")
         raise DataError(message, field="embedding", column=error.column) from error
+    response.headers.update(_headers(found))
     row = found.probabilities[0].tolist()
     return Prediction(
         head=_head(found, query.head),
@@ -134,7 +141,11 @@ def predict_many(
         "probabilities": found.probabilities,
     }
     content = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(content, media_type="application/json")
+    return Response(content, media_type="application/json", headers=_headers(found))
+
+
+def _headers(found: predictor.Prediction) -> dict[str, str]:
+    return {DATABASE_HEADER: "away"} if found.is_remembered else {}
 
 
 def _head(found: predictor.Prediction, reference: str) -> PredictHead:

@@ -12,7 +12,7 @@ from store.queue import LocalQueue
 from store.store import Store
 
 # For people, browsers and orchestrators; a batch of one goes through POST /predict.
-NOT_FOR_THIS_CLIENT = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/predict")}
+NOT_FOR_THIS_CLIENT = {("GET", path) for path in ("/livez", "/readyz", "/metrics", "/predict")}
 
 
 @pytest.fixture(scope="module")

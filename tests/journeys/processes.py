@@ -45,6 +45,7 @@ class Process:
                 text=True,
                 env=clean
                 | {"NMTUNE_LEASE_SECONDS": "3", "NMTUNE_POLL_SECONDS": "0.2"}
+                | {"NMTUNE_STANDBY": "false"}  # its children are then its trainings
                 | environment,
             )
         self.pid = self._process.pid
@@ -76,6 +77,14 @@ class Process:
             for child in psutil.Process(self.pid).children(recursive=True)
             if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
         ]
+
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """End it as the kernel would: at once, with nothing tidied."""

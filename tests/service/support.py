@@ -52,9 +52,9 @@ class RecordingQueue(LocalQueue):
         super().__init__()
         self.rung_for: list[str] = []
 
-    def send(self, job_id: str) -> None:
+    def send(self, job_id: str, queue: str) -> None:
         self.rung_for.append(job_id)
-        super().send(job_id)
+        super().send(job_id, queue)
 
 
 def example(model: type[BaseModel]) -> Any:

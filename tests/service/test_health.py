@@ -1,6 +1,11 @@
+import threading
+import time
+from collections.abc import Callable
+
 import pytest
 from fastapi import FastAPI
 
+from service import readiness
 from service.app import create_app
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
@@ -67,6 +72,75 @@ def test_an_artifact_folder_that_is_gone_is_not_ready(
     settings.artifacts_dir.rename(settings.artifacts_dir.with_name("moved"))
     body = assert_problem(client.get("/readyz"), 503, "not_ready", "artifacts")
     assert body["checks"]["database"]["status"] == "ok"
+
+
+def with_broker(settings: ServiceSettings, store: Store, check: Callable[[], object]) -> InProcess:
+    return InProcess(create_app(settings, store=store, queue=LocalQueue(), check_broker=check))
+
+
+def test_a_broker_that_answers_is_named(settings: ServiceSettings, store: Store) -> None:
+    body = with_broker(settings, store, lambda: "PONG").get("/readyz").json()
+    assert body["checks"]["broker"] == {"status": "ok", "message": None}
+
+
+def test_a_broker_that_is_down_is_a_warning_without_its_address(
+    settings: ServiceSettings, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away() -> None:
+        raise ConnectionError("redis://:canary@secret-host:6379 refused")
+
+    response = with_broker(settings, store, away).get("/readyz")
+    assert response.status_code == 200
+    assert response.json()["checks"]["broker"]["status"] == "warning"
+    assert "Jobs are safe" in response.json()["checks"]["broker"]["message"]
+    assert "canary" not in response.text + caplog.text
+    assert "broker.unavailable error=ConnectionError" in caplog.text
+
+
+def test_a_look_that_hangs_delays_nobody_and_is_not_begun_twice(
+    settings: ServiceSettings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(readiness, "MAX_AGE_SECONDS", 0.0)
+    may_end, looks = threading.Event(), []
+
+    def hang() -> None:
+        looks.append(1)
+        may_end.wait(30)
+
+    client = with_broker(settings, store, hang)
+    began = time.monotonic()
+    try:
+        for _ in range(3):
+            checks = client.get("/readyz").json()["checks"]
+            assert checks["broker"]["status"] == "warning"
+            assert "did not answer within 0.1 seconds" in checks["broker"]["message"]
+            assert checks["database"]["status"] == "ok"
+    finally:
+        may_end.set()
+    assert time.monotonic() - began < 10
+    assert looks == [1]
+
+
+def test_what_was_found_holds_for_about_a_second(settings: ServiceSettings, store: Store) -> None:
+    looks: list[int] = []
+    client = with_broker(settings, store, lambda: looks.append(1))
+    for _ in range(5):
+        assert client.get("/readyz").status_code == 200
+    assert looks == [1]
+
+
+def test_a_look_that_is_broken_fails_without_its_words(
+    app: FastAPI, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise ValueError("canary")
+
+    monkeypatch.setattr(store.artifacts, "check", broken)
+    app.state.readiness = readiness.Readiness(store, expected_schema=None)
+    response = InProcess(app).get("/readyz")
+    assert_problem(response, 503, "not_ready", "artifacts")
+    assert "canary" not in response.text
 
 
 @pytest.mark.usefixtures("store")

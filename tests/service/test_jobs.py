@@ -196,7 +196,7 @@ def test_a_broken_doorbell_loses_nothing(
     settings: ServiceSettings, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
-        def send(self, job_id: str) -> None:
+        def send(self, job_id: str, queue: str) -> None:
             raise ConnectionError(f"nobody there for {job_id}")
 
     client = InProcess(create_app(settings, store=store, queue=Broken()))
@@ -274,7 +274,7 @@ def test_waiting_ends_with_the_job(settings: ServiceSettings, store: Store, trai
     class Working:
         """A queue whose ring makes a worker do the job at once, in a thread of its own."""
 
-        def send(self, job_id: str) -> None:
+        def send(self, job_id: str, queue: str) -> None:
             threading.Thread(target=lambda: succeed(store, claim(store, job_id), trained)).start()
 
     client = InProcess(create_app(settings, store=store, queue=Working()))

@@ -23,6 +23,7 @@ def logging_as_it_was() -> Iterator[None]:
     root.handlers[:], root.level = handlers, level
     for name in ("alembic", "uvicorn"):
         logging.getLogger(name).setLevel(logging.NOTSET)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,12 @@ import pytest
 
 import migrations
 from service.settings import ServiceSettings
-from standalone.doctor import Finding, examine
+from standalone import doctor, doctor_services
+from standalone.doctor import examine
+from standalone.finding import Finding
+from store.examination import PostgresqlServer
+from tests.servers.postgres import PostgresServer
+from tests.servers.redis import RedisServer
 from workers.settings import WorkerSettings
 
 
@@ -23,7 +28,8 @@ def test_migrated_folder_is_sound(tmp_path: Path) -> None:
     found = findings_in(tmp_path)
     found.pop("sqlite", None)  # depends on the library this Python was built with
     assert {one.status for one in found.values()} <= {"ok", "warn"}
-    for name in ("python", "training", "data folder", "database", "port"):
+    assert "broker" not in found
+    for name in ("python", "data folder", "database", "clock", "artifacts", "port"):
         assert found[name].status == "ok", found[name]
 
 
@@ -93,6 +99,127 @@ def test_bucket_that_cannot_be_reached_fails(tmp_path: Path) -> None:
         "s3_access_key_id": "key",
         "s3_secret_access_key": "secret",
     }
-    found = findings_in(tmp_path, **bucket)["object storage"]
+    found = findings_in(tmp_path, **bucket)["artifacts"]
     assert found.status == "fail"
-    assert "NMTUNE_ARTIFACTS_URL" in found.advice
+    assert "cannot be reached" in found.detail
+    assert found.advice
+
+
+def test_schema_of_an_older_version_says_how_far_it_is(tmp_path: Path) -> None:
+    url = ServiceSettings(data_dir=tmp_path).database_url
+    migrations.upgrade(url)
+    assert migrations.pending(migrations.head_revision()) == []
+    first = migrations.pending("0001")
+    assert first is not None
+    if not first:
+        pytest.skip("there is one migration only")
+    migrations.downgrade(url, "0001")
+    assert f"{len(first)} migrations before" in findings_in(tmp_path)["database"].detail
+
+
+def test_artifacts_that_cannot_be_written_fail(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = findings_in(tmp_path, artifacts_dir=tmp_path / "file" / "artifacts")["artifacts"]
+    assert found.status == "fail"
+    assert found.advice
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "detail"),
+    [
+        ("redis://:canary@127.0.0.1:{port}/0", "warn", "redis://127.0.0.1:"),
+        ("canary", "fail", "not the URL of a Redis"),
+        ("amqp://user:canary@host//", "fail", "not the URL of a Redis"),
+        ("redis://:canary@host:port", "fail", "not the URL of a Redis"),
+    ],
+)
+def test_a_broker_that_does_not_answer_is_told_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, status: str, detail: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("NMTUNE_BROKER_URL", url.format(port=port))
+    found = findings_in(tmp_path)["broker"]
+    assert found.status == status
+    assert detail in found.detail
+    assert found.advice
+    assert "canary" not in str(found)
+
+
+def test_a_broker_that_answers_is_sound_and_a_wrong_password_is_told(tmp_path: Path) -> None:
+    redis = RedisServer(tmp_path)
+    try:
+        found = doctor_services.message_broker(redis.url)
+        assert found is not None
+        assert (found.status, found.detail) == ("ok", f"redis://127.0.0.1:{redis.port} answers")
+        wrong = doctor_services.message_broker(f"redis://:canary@127.0.0.1:{redis.port}/0")
+        assert wrong is not None
+        assert (wrong.status, "Error" in wrong.detail) == ("warn", True)
+    finally:
+        redis.stop()
+
+
+@pytest.mark.slow
+def test_postgresql_is_looked_at_whole(tmp_path: Path) -> None:
+    server = PostgresServer()
+    try:
+        migrations.upgrade(server.url())
+        found = findings_in(tmp_path, database_url=server.url())
+        for name in ("database", "postgresql", "clock", "artifacts"):
+            assert found[name].status == "ok", found[name]
+        assert "of 57 open; each process takes up to 16" in found["connections"].detail
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("max_connections", "status"), [(97, "ok"), (32, "ok"), (31, "warn"), (10, "warn")]
+)
+def test_connections_of_postgresql_are_set_against_the_pools(
+    max_connections: int, status: str
+) -> None:
+    server = PostgresqlServer(version="15.3", major=15, max_connections=max_connections, n_open=4)
+    found = doctor_services.connections(server, pool_size=16)
+    assert (found.status, bool(found.advice)) == (status, status != "ok")
+
+
+def test_an_old_postgresql_is_a_warning() -> None:
+    server = PostgresqlServer(version="11.2", major=11, max_connections=97, n_open=4)
+    assert doctor_services.version(server).status == "warn"
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0.4, "ok"), (-90.0, "warn"), (3600.0, "warn")])
+def test_a_clock_that_differs_is_a_warning(seconds: float, status: str) -> None:
+    found = doctor_services.clock(seconds)
+    assert found.status == status
+    assert ("behind" in found.detail) is (seconds < -2)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "status", "detail"),
+    [
+        (8 << 30, "ok", "8.0 GiB available"),
+        (1 << 30, "warn", "1.0 GiB available"),
+        (None, "ok", "does not tell"),
+    ],
+)
+def test_little_memory_is_a_warning(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    n_bytes: int | None,
+    status: str,
+    detail: str,
+) -> None:
+    monkeypatch.setattr(doctor.memory, "available_bytes", lambda: n_bytes)
+    found = findings_in(tmp_path)["memory"]
+    assert (found.status, detail in found.detail) == (status, True)
+
+
+def test_a_gpu_that_torch_does_not_use_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "version"
+    driver.touch()
+    monkeypatch.setattr(doctor, "NVIDIA_DRIVER", driver)
+    monkeypatch.setattr(doctor.machine, "describe", lambda _: "torch 2.13.0 on cpu with 8 threads")
+    assert findings_in(tmp_path)["training"].status == "warn"

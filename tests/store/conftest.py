@@ -4,7 +4,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -12,6 +14,7 @@ import migrations
 from store.database import Database
 from store.local_artifacts import LocalArtifacts
 from store.store import Store
+from tests.servers.postgres import PostgresServer
 from tests.store.s3_fixtures import s3, s3_client, s3_port, signed_in  # noqa: F401  fixtures
 from tests.store.support import Rows
 
@@ -44,20 +47,43 @@ def sqlite_template(fast_folder: Path) -> Path:
     return path
 
 
-def _sqlite(request: pytest.FixtureRequest, folder: Path) -> str:
+@contextmanager
+def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     path = folder / "nmtune.db"
     shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
-    return f"sqlite:///{path}"
+    yield f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server whose database `template` was made by the migrations."""
+    server = PostgresServer()
+    try:
+        server.execute("CREATE DATABASE template")
+        migrations.upgrade(server.url("template"))
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _postgresql(request: pytest.FixtureRequest, _folder: Path) -> Iterator[str]:
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"test_{uuid4().hex}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE template")
+    yield server.url(name)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 # The conformance suite: every test that takes `store` runs on each back end named here.
-BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {"sqlite": _sqlite}
+BACKENDS = {"sqlite": _sqlite, "postgresql": _postgresql}
 
 
 @pytest.fixture(params=BACKENDS)
-def database_url(request: pytest.FixtureRequest, folder: Path) -> str:
+def database_url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     """The URL of an empty, migrated database."""
-    return BACKENDS[request.param](request, folder)
+    with BACKENDS[request.param](request, folder) as url:
+        yield url
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_operations_cost_what_they_did(store: Store, rows: Rows) -> None:
     assert found == {
         "submit": 3,
         "claim_next": 2,
-        "claim_next of nothing": 1,
+        "claim_next of nothing": 2,
         "sweep of nothing": 1,
         "heartbeat": 1,
         "heartbeat with ten events": 2,

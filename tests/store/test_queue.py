@@ -8,8 +8,8 @@ from store.queue import LocalQueue
 
 def test_a_ring_before_the_wait_is_heard_once() -> None:
     queue = LocalQueue()
-    queue.send("job_1")
-    queue.send("job_2")
+    queue.send("job_1", "cpu")
+    queue.send("job_2", "gpu")
     assert queue.wait(10) is True
     assert queue.wait(0) is False
 
@@ -19,7 +19,7 @@ def test_a_ring_ends_a_wait_from_another_thread() -> None:
     heard: list[bool] = []
     thread = threading.Thread(target=lambda: heard.append(queue.wait(30)))
     thread.start()
-    queue.send("job_1")
+    queue.send("job_1", "cpu")
     thread.join(10)
     assert heard == [True]
 
@@ -32,7 +32,7 @@ def test_closing_ends_the_wait_and_all_later_ones() -> None:
     queue.close()
     thread.join(10)
     assert heard == [False]
-    queue.send("job_1")
+    queue.send("job_1", "cpu")
     before = time.monotonic()
     assert queue.wait(30) is False
     assert time.monotonic() - before < 5

@@ -8,6 +8,7 @@ import pytest
 
 import migrations
 from store.store import Store
+from tests.servers.redis import RedisServer
 from tests.workers.support import OpenWorkplace, Workplace
 from workers.settings import WorkerSettings
 
@@ -32,6 +33,7 @@ def open_workplace(sqlite_template: Path) -> Iterator[OpenWorkplace]:
             lease_seconds=4,
             checkpoint_seconds=0,
             poll_seconds=0.1,
+            standby=False,  # the worker's children are then its trainings
         )
         shutil.copyfile(sqlite_template, folder / "nmtune.db")
         store = Store.open(settings)
@@ -47,3 +49,11 @@ def open_workplace(sqlite_template: Path) -> Iterator[OpenWorkplace]:
 def workplace(open_workplace: OpenWorkplace, tmp_path: Path) -> Workplace:
     """A workplace with nothing in it."""
     return open_workplace(tmp_path)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A broker of the test's own."""
+    server = RedisServer(tmp_path)
+    yield server
+    server.stop()

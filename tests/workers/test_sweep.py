@@ -15,14 +15,14 @@ class Bell(LocalQueue):
         self.rings: list[tuple[str, str]] = []
         self._workplace = workplace
 
-    def send(self, job_id: str) -> None:
+    def send(self, job_id: str, queue: str) -> None:
         with self._workplace.store.database.read() as tx:
             self.rings.append((job_id, jobs.get(tx, "default", job_id).status))
         super().send(job_id)
 
 
 class BrokenBell(LocalQueue):
-    def send(self, job_id: str) -> None:
+    def send(self, job_id: str, queue: str) -> None:
         raise ConnectionError(f"no broker for {job_id}")
 
 

@@ -122,6 +122,8 @@ class Jobs:
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
         alias: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
         wait: int | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
@@ -132,7 +134,8 @@ class Jobs:
         without them the server holds out a stratified fifth as `test`.
         method: auto (the server's default), nmtune, mlp or linear_probe. config: `preset` and
         settings over it, e.g. {"preset": "reference", "epochs": 10}. analyses: what else to look
-        into, `ablation` and `learning_curve`. alias: set on the new head version.
+        into, `ablation` and `learning_curve`. alias: set on the new head version. queue: cpu or
+        gpu, the workers that train it. priority: -100 to 100, higher ones are taken first.
         wait: seconds the server may hold its answer for the job to end; `Job.wait` is what waits.
         idempotency_key: a key of your own makes repeating the call, even from another process,
         return the first job.
@@ -148,6 +151,8 @@ class Jobs:
             "config": dict(config) if config else None,
             "analyses": list(analyses) if analyses else None,
             "alias": alias,
+            "queue": queue,
+            "priority": priority,
         }
         if dataset is not None:
             if labels is not None or splits is not None:

@@ -89,6 +89,8 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
         help="look into the ablation of NMTune's terms, or the learning_curve; may be repeated",
     )
     tune.add_argument("--alias", metavar="A", help="alias to set on the new version, e.g. prod")
+    tune.add_argument("--queue", metavar="Q", help="cpu or gpu: which workers train it")
+    tune.add_argument("--priority", metavar="N", type=int, help="-100 to 100, higher goes first")
     tune.add_argument(
         "--no-wait", dest="wait", action="store_false", help="submit, print the job's id and leave"
     )

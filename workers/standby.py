@@ -1,0 +1,72 @@
+"""The home of the standby: a training process started ahead, so that a job does not wait for torch.
+
+It has imported what a training needs and waits on its stdin for the folder to work in. It has no
+GPU yet, and no data; the memory of the imports is what it costs.
+"""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from workers.supervise import NICENESS, leashed
+
+logger = logging.getLogger(__name__)
+
+
+class Standby:
+    """At most one waiting process, tied to the thread that made it: a slot's own."""
+
+    def __init__(self, environment: Mapping[str, str], *, memory_limit: int | None) -> None:
+        self._environment = dict(environment)
+        self._memory_limit = memory_limit
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Start a process unless one waits already."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        command = [sys.executable, "-P", "-m", "workers.train", "--standby"]
+        try:
+            self._process = subprocess.Popen(
+                leashed(command, niceness=NICENESS, memory_limit=self._memory_limit),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=self._environment,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:  # a job starts a process of its own then, and tells what it meets
+            logger.warning("standby.not_started reason=%s", error)
+
+    def take(self, workdir: Path) -> subprocess.Popen[bytes] | None:
+        """The process, at work on that folder; None if there is none that lives."""
+        process, self._process = self._process, None
+        if process is None or process.stdin is None:
+            return None
+        try:
+            process.stdin.write(f"{workdir}\n".encode())
+            process.stdin.close()
+        except OSError:
+            _end(process)
+            return None
+        return process
+
+    def close(self) -> None:
+        """End the process that waits."""
+        process, self._process = self._process, None
+        if process is not None:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
