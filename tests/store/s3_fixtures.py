@@ -38,9 +38,11 @@ def s3_port() -> Iterator[int]:
         env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "3"},  # so that lists come in pages
     )
     with server:
+        assert server.stdin is not None
         assert server.stdout is not None
         yield int(server.stdout.readline())
-        server.terminate()
+        server.stdin.close()  # which ends it
+        server.stdout.read()  # until it has ended
 
 
 class S3Place:

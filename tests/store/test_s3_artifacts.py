@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from store import s3_artifacts
+from store import garbage, s3_artifacts
 from store.artifacts import Artifacts
 from store.errors import ArtifactMissing, StorageUnavailable, StoreError
 from store.local_artifacts import LocalArtifacts
@@ -24,6 +24,7 @@ from store.settings import StoreSettings
 from store.store import Store, open_artifacts
 from tests.store.s3_fixtures import PREFIX, S3Place
 from tests.store.s3_proxy import Request
+from tests.store.support import Rows
 
 DATA = b"head" * 1000
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -206,6 +207,20 @@ def test_a_dead_collections_mark_holds_nobody_up_for_long(
     s3.write(mark, b"")
     assert artifacts.remove_leftovers(older_than_seconds=0) == 1
     assert s3.names() == [s3.key(SHA)]
+
+
+def test_the_garbage_collection_keeps_what_a_row_names(
+    s3: S3Place, artifacts: S3Artifacts, store: Store, rows: Rows
+) -> None:
+    named, orphan = (artifacts.put_bytes("default", data).sha256 for data in (b"1", b"2"))
+    artifacts.put_bytes("theirs", b"1")
+    rows.dataset(sha256=named)
+    in_bucket = Store(database=store.database, artifacts=artifacts)
+    assert garbage.collect(in_bucket).n_artifacts == 0, "all is young"
+    collected = garbage.collect(in_bucket, older_than_seconds=-60)  # what is young in a minute
+    assert (collected.n_artifacts, collected.n_bytes) == (2, 2)
+    assert s3.names() == [s3.key(named)]
+    assert not artifacts.exists("default", orphan)
 
 
 def test_only_old_broken_uploads_are_removed(s3: S3Place, artifacts: S3Artifacts) -> None:
