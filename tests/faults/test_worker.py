@@ -152,3 +152,13 @@ def test_a_late_writer_is_refused_by_the_fence(deployment: Deployment, arrays: A
         store.database.begin() as tx,
     ):
         moves.fail(tx, old, error={"code": "late", "message": "too late"})
+
+
+def test_a_full_disk_is_a_passing_trouble(deployment: Deployment, arrays: Arrays) -> None:
+    api = deployment.start("api")
+    dataset = upload(api.client, arrays)
+    worker = deployment.start("worker", NMTUNE_FAILPOINT="artifact.written:enospc")
+    job_id = deployment.submit(api, dataset)
+    assert deployment.wait_for("succeeded", job_id=job_id).attempt == 2
+    assert worker.is_running()
+    deployment.expected += ["artifact.unavailable", "job.error", "Traceback", "StorageUnavailable"]
