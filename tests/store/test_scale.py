@@ -31,7 +31,8 @@ def crowded(store: Store, rows: Rows) -> Store:
             dict(row._mapping) | {"id": new_id("job"), "turn": turn, "created_at": row.created_at}
             for turn in range(1, N_JOBS)
         ]
-        tx.execute(insert(tables.jobs), copies)
+        for start in range(0, len(copies), 500):  # a statement has its bound
+            tx.execute(insert(tables.jobs), copies[start : start + 500])
         if store.database.url.get_backend_name() == "postgresql":
             tx.execute(text("ANALYZE jobs"))
     return store
