@@ -68,7 +68,10 @@ class Job:
     updated_at: datetime
 
 
-COLUMNS = tuple(_jobs[field.name] for field in fields(Job))
+COLUMNS = tuple(
+    (-_jobs.precedence).label("priority") if field.name == "priority" else _jobs[field.name]
+    for field in fields(Job)
+)
 
 
 def submit(
@@ -109,8 +112,8 @@ def submit(
             method=method,
             alias=alias,
             queue=queue,
-            priority=priority,
-            turn=_turn(tenant_id, queue, priority),
+            precedence=-priority,
+            turn=_turn(tenant_id, queue, -priority),
             status=JobStatus.QUEUED.value,
             config=dict(config),
             attempt=0,
@@ -128,12 +131,12 @@ def submit(
     return job_of(row)
 
 
-def _turn(tenant_id: str, queue: str, priority: int) -> ColumnElement[int]:
+def _turn(tenant_id: str, queue: str, precedence: int) -> ColumnElement[int]:
     """One more than the tenant's last waiting job has, and no less than the first of all has.
 
     So a tenant with a thousand jobs waiting delays another's by one job, not by a thousand.
     """
-    among = (has_status(JobStatus.QUEUED), _jobs.queue == queue, _jobs.priority == priority)
+    among = (has_status(JobStatus.QUEUED), _jobs.queue == queue, _jobs.precedence == precedence)
     first = select(_jobs.turn).where(*among).order_by(_jobs.turn).limit(1)
     mine = select(_jobs.turn).where(_jobs.tenant_id == tenant_id, *among)
     last = mine.order_by(_jobs.turn.desc()).limit(1)

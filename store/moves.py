@@ -224,7 +224,7 @@ def _in_order(queue: str) -> Select[str]:
     return (
         select(_jobs.id)
         .where(_jobs.queue == queue, *_is_due())
-        .order_by(_jobs.priority.desc(), _jobs.turn, _jobs.created_at, _jobs.id)
+        .order_by(_jobs.precedence, _jobs.turn, _jobs.created_at, _jobs.id)
     )
 
 

@@ -16,7 +16,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
-    TextClause,
     UniqueConstraint,
     literal,
     text,
@@ -44,7 +43,7 @@ def _json(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, JSON(none_as_null=True), nullable=nullable)
 
 
-def _partial(name: str, *columns: str | TextClause, where: str) -> Index:
+def _partial(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
@@ -78,7 +77,8 @@ jobs = Table(
     Column("method", _NAME, nullable=False),
     Column("alias", _NAME),
     Column("queue", String(16), nullable=False),
-    Column("priority", Integer, nullable=False),
+    # Minus the priority: what goes first is the least, in one direction for all of the index.
+    Column("precedence", Integer, nullable=False),
     # Fair share: a tenant's waiting jobs are numbered, and all tenants' first ones come first.
     Column("turn", BigInteger, nullable=False),
     Column("status", String(16), nullable=False),
@@ -126,13 +126,13 @@ jobs = Table(
     _partial(
         "ix_jobs_claim",
         "queue",
-        text("priority DESC"),
+        "precedence",
         "turn",
         "created_at",
         "id",
         where="status = 'queued'",
     ),
-    _partial("ix_jobs_turn", "tenant_id", "queue", "priority", "turn", where="status = 'queued'"),
+    _partial("ix_jobs_turn", "tenant_id", "queue", "precedence", "turn", where="status = 'queued'"),
     _partial("ix_jobs_sweep", "lease_expires_at", where="status = 'running'"),
     _partial(
         "ix_jobs_unfinished_dataset",

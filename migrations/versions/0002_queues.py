@@ -16,23 +16,23 @@ def upgrade() -> None:
         jobs.add_column(
             sa.Column("queue", sa.String(length=16), nullable=False, server_default="cpu")
         )
-        jobs.add_column(sa.Column("priority", sa.Integer(), nullable=False, server_default="0"))
+        jobs.add_column(sa.Column("precedence", sa.Integer(), nullable=False, server_default="0"))
         jobs.add_column(sa.Column("turn", sa.BigInteger(), nullable=False, server_default="0"))
         jobs.drop_index("ix_jobs_claim")
     with op.batch_alter_table("jobs") as jobs:
-        for name in ("queue", "priority", "turn"):
+        for name in ("queue", "precedence", "turn"):
             jobs.alter_column(name, server_default=None)
     op.create_index(
         "ix_jobs_claim",
         "jobs",
-        ["queue", sa.text("priority DESC"), "turn", "created_at", "id"],
+        ["queue", "precedence", "turn", "created_at", "id"],
         sqlite_where=_QUEUED,
         postgresql_where=_QUEUED,
     )
     op.create_index(
         "ix_jobs_turn",
         "jobs",
-        ["tenant_id", "queue", "priority", "turn"],
+        ["tenant_id", "queue", "precedence", "turn"],
         sqlite_where=_QUEUED,
         postgresql_where=_QUEUED,
     )
@@ -42,7 +42,7 @@ def downgrade() -> None:
     op.drop_index("ix_jobs_turn", "jobs")
     op.drop_index("ix_jobs_claim", "jobs")
     with op.batch_alter_table("jobs") as jobs:
-        for name in ("turn", "priority", "queue"):
+        for name in ("turn", "precedence", "queue"):
             jobs.drop_column(name)
     op.create_index(
         "ix_jobs_claim",
