@@ -45,7 +45,7 @@ class CeleryWorker:
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._own = threading.local()  # each pool thread's slot and standby
         self._slots = iter(range(settings.slots))
-        self._n_busy = 0
+        self._busy: set[int] = set()
         self._worked_at = time.monotonic()
 
     def run(self) -> int:
@@ -83,7 +83,7 @@ class CeleryWorker:
 
     def _run_job(self, job_id: str) -> None:
         slot, standby = self._of_this_thread()
-        self._n_busy += 1
+        self._busy.add(slot)
         try:
             logger.debug("worker.rung job_id=%s slot=%d", job_id, slot)
             while not self._stopping.is_set():
@@ -105,7 +105,7 @@ class CeleryWorker:
             if standby is not None:
                 standby.close() if self._stopping.is_set() else standby.prepare()
             self._worked_at = time.monotonic()
-            self._n_busy -= 1
+            self._busy.discard(slot)
 
     def _of_this_thread(self) -> tuple[int, Standby | None]:
         """Its slot, for as long as it lives, and the standby that the kernel ties to it."""
@@ -131,7 +131,7 @@ class CeleryWorker:
         """
         patience = self._settings.deaf_seconds
         while not self._stopping.wait(patience / 4):
-            if self._n_busy or time.monotonic() - self._worked_at < patience:
+            if self._busy or time.monotonic() - self._worked_at < patience:
                 continue
             try:
                 with self._store.database.read() as tx:
