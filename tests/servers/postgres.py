@@ -31,8 +31,11 @@ class PostgresServer:
         )
         self._data = self._folder / "data"
         self._as = _unprivileged_user()
+        self._programs = _BIN
         if self._as is not None:
             shutil.chown(self._folder, self._as)
+            if not _may_run(_BIN / "postgres", self._as):  # below a folder of root alone
+                self._programs = _copied(self._folder / "programs")
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-N")
         self.start()
 
@@ -80,7 +83,7 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [str(_BIN / program), *arguments],
+            [str(self._programs / program), *arguments],
             user=self._as,
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
@@ -89,6 +92,27 @@ class PostgresServer:
         )
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr.decode(errors='replace')[-2000:]}")
+
+
+def _copied(folder: Path) -> Path:
+    """The programs in a folder that others may read, their libraries beside them as in the wheel."""
+    package = _BIN.parent.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+    place = folder / package.name / _BIN.parent.name
+    shutil.copytree(_BIN.parent, place, symlinks=True)
+    return place / "bin"
+
+
+def _may_run(program: Path, user: str) -> bool:
+    try:
+        subprocess.run(
+            [str(program), "--version"], user=user, stdout=subprocess.DEVNULL, check=True
+        )
+    except (PermissionError, subprocess.CalledProcessError):
+        return False
+    return True
 
 
 def _unprivileged_user() -> str | None:
