@@ -95,7 +95,7 @@ class PostgresServer:
 
 
 def _copied(folder: Path) -> Path:
-    """The programs in a folder that others may read, their libraries beside them as in the wheel."""
+    """The programs in a folder that others may read, their libraries where the wheel has them."""
     package = _BIN.parent.parent
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.exists():
