@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Engine, create_engine, event
 
 from store.errors import StoreError
 
@@ -37,12 +37,11 @@ def engines(
     Raises StoreError where psycopg 3 is missing.
     """
     try:
-        connect = _connector(url)
+        connect = _connector()
     except ModuleNotFoundError as error:
         raise StoreError("PostgreSQL needs psycopg 3: pip install 'psycopg[binary]'") from error
     engine = create_engine(
         url,
-        creator=connect,
         json_serializer=json_serializer,
         hide_parameters=True,  # an error's text goes into logs: the values are the users'
         pool_size=pool_size,
@@ -50,7 +49,13 @@ def engines(
         pool_timeout=POOL_SECONDS,
         pool_pre_ping=True,
         pool_recycle=1800,
+        connect_args={**_NETWORK, "options": _SESSION},
     )
+
+    @event.listens_for(engine, "do_connect")
+    def do_connect(_dialect: object, _record: object, given: Any, named: Any) -> Any:
+        return connect(*given, **named)
+
     return engine, engine.execution_options(postgresql_readonly=True)
 
 
@@ -59,7 +64,7 @@ def be_patient(connection: Any) -> None:
     connection.answer_seconds = None
 
 
-def _connector(url: URL) -> Callable[[], Any]:
+def _connector() -> Callable[..., Any]:
     """What opens a connection whose every wait for the server has an end."""
     from psycopg import Connection, OperationalError, errors
 
@@ -74,7 +79,4 @@ def _connector(url: URL) -> Callable[[], Any]:
                 self.pgconn.finish()  # half an answer may still come: nobody may read it as theirs
                 raise OperationalError(f"no answer within {bound} seconds") from late
 
-    dialect: Any = url.get_dialect()()
-    arguments, options = dialect.create_connect_args(url)
-    options = {**_NETWORK, "options": _SESSION, **options}
-    return lambda: BoundedConnection.connect(*arguments, **options)
+    return BoundedConnection.connect

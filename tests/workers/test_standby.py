@@ -54,6 +54,8 @@ def test_what_waits_ends_with_the_thread_that_made_it(workplace: Workplace) -> N
     def slot() -> None:
         standby.prepare()
         found.extend(children())
+        # Tied to this thread once the leash has become the command.
+        wait_until(lambda: not any("leash.py" in word for word in found[0].cmdline()))
 
     thread = threading.Thread(target=slot)
     thread.start()
