@@ -19,8 +19,6 @@ from nmtune.network import Network
 from nmtune.procedure import LabelledRows
 from nmtune.regularisers import Batch, Term
 
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-
 
 class Passed(NamedTuple):
     """What a forward pass gave: Z (h, b, d), logits (h, b, c), and what the terms share of Z."""
@@ -96,11 +94,10 @@ class Stack:
         return {name: tensor.detach()[index] for name, tensor in self._state.items()}
 
     def moments(self, name: str, index: int) -> dict[str, Tensor]:
-        """What AdamW knows of one head's parameter, as its own state names it."""
-        state = self.optimiser.state[self._state[name]]
+        """What AdamW knows of one head's parameter, by its own names; empty before a step."""
         return {
-            moment: state[moment] if moment == "step" else state[moment][index]
-            for moment in _MOMENTS
+            moment: tensor if moment == "step" else tensor[index]
+            for moment, tensor in self.optimiser.state[self._state[name]].items()
         }
 
     def set_moments(self, name: str, moments: Mapping[str, Tensor]) -> None:
