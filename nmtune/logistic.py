@@ -21,10 +21,6 @@ class Solution:
     coefficients: Tensor
     losses: dict[str, float]
 
-    def logits(self, x: Tensor) -> Tensor:
-        """(n, c) of x (n, d)."""
-        return linear(self.coefficients, x)
-
 
 def linear(coefficients: Tensor, x: Tensor) -> Tensor:
     """Logits (n, c) of x (n, d) under coefficients (c, d + 1)."""

@@ -1,4 +1,4 @@
-"""The home of run_job: one job from its claim to its end, whatever the end may be."""
+"""The home of run_claimed: one job from its claim to its end, whatever the end may be."""
 
 import logging
 import os
@@ -41,22 +41,6 @@ class Success:
 
 
 End: TypeAlias = Success | Failure | Ending
-
-
-def run_job(
-    job_id: str,
-    *,
-    store: Store,
-    worker: str,
-    settings: WorkerSettings,
-    stopping: threading.Event,
-) -> Job | None:
-    """Claim the job and run it; None if there is nothing to claim (a late or doubled message)."""
-    with store.database.begin() as tx:
-        job = moves.claim(tx, job_id, worker=worker, lease_seconds=settings.lease_seconds)
-    if job is None:
-        return None
-    return run_claimed(job, store=store, settings=settings, stopping=stopping)
 
 
 @observe.attempt

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import migrations
 from tests.faults.deployment import Deployment
 from tests.journeys.conftest import arrays as arrays  # a fixture of the journeys
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, migrated
 from tests.servers.redis import RedisServer
 
 
@@ -22,13 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server whose database `template` was made by the migrations."""
-    server = PostgresServer()
-    try:
-        server.execute("CREATE DATABASE template")
-        migrations.upgrade(server.url("template"))
+    with migrated() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

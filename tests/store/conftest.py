@@ -14,7 +14,7 @@ import migrations
 from store.database import Database
 from store.local_artifacts import LocalArtifacts
 from store.store import Store
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, migrated
 from tests.store.s3_fixtures import s3, s3_client, s3_port, signed_in  # noqa: F401  fixtures
 from tests.store.support import Rows
 
@@ -57,13 +57,8 @@ def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server whose database `template` was made by the migrations."""
-    server = PostgresServer()
-    try:
-        server.execute("CREATE DATABASE template")
-        migrations.upgrade(server.url("template"))
+    with migrated() as server:
         yield server
-    finally:
-        server.stop()
 
 
 @contextmanager

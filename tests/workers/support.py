@@ -12,7 +12,7 @@ import orjson
 import psutil
 
 from nmtune import resolve
-from store import datasets, events, heads, jobs
+from store import datasets, events, heads, jobs, moves
 from store.dataset_file import DatasetWriter
 from store.datasets import Dataset
 from store.events import Event
@@ -20,7 +20,7 @@ from store.jobs import Job
 from store.queue import LocalQueue
 from store.store import Store
 from workers.local import LocalWorker
-from workers.run import run_job
+from workers.run import run_claimed
 from workers.settings import WorkerSettings
 
 CLASSES = ("cat", "dog", "owl")
@@ -122,10 +122,15 @@ class Workplace:
 
     def run(self, job: Job, *, stopping: threading.Event | None = None) -> Job | None:
         """Claim the job and run it to its end in this thread."""
-        return run_job(
-            job.id,
+        with self.store.database.begin() as tx:
+            claimed = moves.claim(
+                tx, job.id, worker="tests", lease_seconds=self.settings.lease_seconds
+            )
+        if claimed is None:
+            return None
+        return run_claimed(
+            claimed,
             store=self.store,
-            worker="tests",
             settings=self.settings,
             stopping=stopping or threading.Event(),
         )

@@ -1,4 +1,4 @@
-"""run_job with real processes: every end a job can have, and going on where it was broken off."""
+"""Jobs with real processes: every end a job can have, and going on where it was broken off."""
 
 import time
 from typing import Any
