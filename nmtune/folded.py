@@ -40,6 +40,8 @@ class TunedPart:
     + u[:, first:last] back  or  u[:, first:last]  or  nothing,  + bias.
     """
 
+    n_columns: int
+    """m."""
     diagonal: Matrix | None = None
     """(d,): what the residual or the plain embeddings are multiplied by."""
     linear: Matrix | None = None
@@ -78,6 +80,11 @@ class FoldedHead:
     """B (u, c)."""
     tuned: tuple[TunedPart, ...]
     """For `transform`: one of each member, side by side."""
+
+    @property
+    def n_tuned_columns(self) -> int:
+        """m, the width of a tuned embedding."""
+        return sum(part.n_columns for part in self.tuned)
 
     @property
     def n_bytes(self) -> int:
@@ -215,6 +222,7 @@ class _Layers:
 
     def tuned(self, hidden: tuple[int, int] | None) -> TunedPart:
         return TunedPart(
+            n_columns=len(self.bias),
             diagonal=None if self.diagonal is None else _narrow(self.diagonal),
             linear=None if self.linear is None else _narrow(self.linear),
             hidden=hidden,
