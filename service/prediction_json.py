@@ -47,8 +47,10 @@ def _parse(parser: simdjson.Parser, body: bytes, max_rows: int) -> Parsed | None
     if len(keys) != len(names) or not {"head", "embeddings"} <= names <= _KNOWN:
         return None
     head: Any = document["head"]
+    if not isinstance(document["embeddings"], simdjson.Array):
+        return None
     rows: Any = document["embeddings"]
-    if type(head) is not str or not isinstance(rows, simdjson.Array):
+    if type(head) is not str:
         return None
     options = {name: document[name] for name in names & OPTIONS}
     n_rows = len(rows)
