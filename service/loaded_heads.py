@@ -17,6 +17,7 @@ from nmtune.errors import DataError, HeadFormatError
 from nmtune.folded import fold
 from nmtune.head import Head
 from nmtune.rows import as_rows
+from service.finite import is_finite
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,7 @@ class LoadedHead:
     def check(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """x (n, d) in C order if the head can take it; DataError says where it cannot."""
         if x.ndim == 2 and x.shape[1] == self.n_columns and len(x):
-            squares = np.einsum("ij,ij->", x, x)  # one pass, one thread, and not finite if x is not
-            if np.isfinite(squares):
+            if is_finite(x):
                 return np.ascontiguousarray(x, np.float32)
         rows = as_rows(x, n_columns=self.n_columns)
         with np.errstate(over="ignore"):
