@@ -49,9 +49,8 @@ class LoadedHead:
 
     def check(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """x (n, d) in C order if the head can take it; DataError says where it cannot."""
-        if x.ndim == 2 and x.shape[1] == self.n_columns and len(x):
-            if is_finite(x):
-                return np.ascontiguousarray(x, np.float32)
+        if x.ndim == 2 and x.shape[1] == self.n_columns and len(x) and is_finite(x):
+            return np.ascontiguousarray(x, np.float32)
         rows = as_rows(x, n_columns=self.n_columns)
         with np.errstate(over="ignore"):
             finite = np.isfinite(np.einsum("ij,ij->i", rows, rows))
