@@ -13,8 +13,6 @@ from service.ingest import inline
 
 _BOUND = 2.0**50
 FLOATS = st.floats(-_BOUND, _BOUND, width=32)
-    width=32, allow_nan=False, allow_infinity=False, min_value=-(2**50), max_value=2**50
-)
 MATRICES = st.integers(1, 5).flatmap(
     lambda d: st.lists(
         st.lists(FLOATS | st.integers(-(2**40), 2**40), min_size=d, max_size=d),
