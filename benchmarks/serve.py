@@ -1,4 +1,4 @@
-"""Predictions under load: this server as users start it beside what others serve the same head with.
+"""Predictions under load: this server as users start it, beside others that serve the same head.
 
 python benchmarks/serve.py [--seconds 4] [--peers DIR] [--write docs/benchmarks.md]
 
