@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from service.finite import is_finite
 from service.ingest.limits import MAX_COLUMNS
 from service.prediction_options import OPTIONS
+from service.schemas_heads import MAX_REFERENCE_CHARACTERS
 
 _NEEDED: Final = frozenset({"head", "embeddings"})
 _KNOWN: Final = _NEEDED | OPTIONS
@@ -49,7 +50,9 @@ def _parse(parser: simdjson.Parser, body: bytes, max_rows: int) -> Parsed | None
     if len(keys) != len(names) or not _NEEDED <= names <= _KNOWN:
         return None
     head, rows = document["head"], document["embeddings"]
-    if type(head) is not str or not isinstance(rows, simdjson.Array):
+    if not isinstance(rows, simdjson.Array):
+        return None
+    if type(head) is not str or len(head) > MAX_REFERENCE_CHARACTERS:
         return None
     lengths = {len(row) for row in rows}  # type: ignore[arg-type]
     n_rows = len(rows)

@@ -70,6 +70,7 @@ def test_options_come_as_they_are_written() -> None:
         body([[1]], more=1),
         body({"base64": "AAAAAA==", "shape": [1, 1], "dtype": "float32"}),
         b'{"head": 1, "embeddings": [[1]]}',
+        b'{"head": "' + b"p" * 130 + b'", "embeddings": [[1]]}',
     ],
 )
 def test_all_else_is_left_to_the_careful_way(content: bytes) -> None:
