@@ -123,13 +123,20 @@ class _Graph:
         return total
 
     def _columns(self, matrix: str, name: str, bounds: tuple[int, int]) -> str:
-        ends = [self._whole(f"{name}_{end}", at) for end, at in zip(("first", "last"), bounds)]
+        ends = [
+            self._whole(f"{name}_{end}", at)
+            for end, at in zip(("first", "last"), bounds, strict=True)
+        ]
         return self._node("Slice", matrix, *ends, self._whole(f"{name}_axis", 1))
 
     def _node(self, kind: str, *inputs: str, to: str | None = None, **attributes: int) -> str:
         self._n_made += 1
         name = to or f"{kind.lower()}_{self._n_made}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        node = helper.make_node(kind, [*inputs], [name])
+        node.attribute.extend(
+            helper.make_attribute(key, value) for key, value in attributes.items()
+        )
+        self.nodes.append(node)
         return name
 
     def _constant(self, name: str, values: Matrix) -> str:

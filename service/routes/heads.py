@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from service import head_comparison, idempotency
-from service.dependencies import StoreDep, TenantDep
+from service.dependencies import PredictorDep, StoreDep, TenantDep
 from service.idempotency import REPLAYED_HEADER, IdempotencyKey, Key
 from service.json_body import JsonRoute
 from service.openapi import BODY_STATUSES, problems
@@ -70,20 +70,35 @@ def get_head_version(
 
 @router.put("/heads/{name}/aliases/{alias}", responses=problems(404, *BODY_STATUSES))
 def set_head_alias(
-    name: HeadName, alias: AliasName, body: AliasUpdate, store: StoreDep, tenant_id: TenantDep
+    name: HeadName,
+    alias: AliasName,
+    body: AliasUpdate,
+    store: StoreDep,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
 ) -> HeadVersion:
-    """Point an alias at a version, moving it if it exists; predictions follow at once."""
+    """Point an alias at a version, moving it if it exists.
+
+    Predictions of this process follow at once, those of others within a second.
+    """
     with store.database.begin() as tx:
-        return HeadVersion.of(heads.set_alias(tx, tenant_id, name, alias, body.version))
+        moved = HeadVersion.of(heads.set_alias(tx, tenant_id, name, alias, body.version))
+    predictor.known.forget()
+    return moved
 
 
 @router.delete("/heads/{name}/aliases/{alias}", status_code=204, responses=problems(404))
 def delete_head_alias(
-    name: HeadName, alias: AliasName, store: StoreDep, tenant_id: TenantDep
+    name: HeadName,
+    alias: AliasName,
+    store: StoreDep,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
 ) -> None:
     """Remove an alias; the version that it named stays."""
     with store.database.begin() as tx:
         heads.delete_alias(tx, tenant_id, name, alias)
+    predictor.known.forget()
 
 
 @router.post(
@@ -96,6 +111,7 @@ def roll_back_head_alias(
     name: HeadName,
     alias: AliasName,
     store: StoreDep,
+    predictor: PredictorDep,
     tenant_id: TenantDep,
     expected: Annotated[
         int | None,
@@ -128,6 +144,7 @@ def roll_back_head_alias(
     answer = idempotency.earlier(store, tenant_id, key) or idempotency.once(
         store, tenant_id, key, act
     )
+    predictor.known.forget()
     headers = {REPLAYED_HEADER: "true"} if answer.is_replay else {}
     return Response(answer.response.body, 200, headers, media_type="application/json")
 
@@ -151,22 +168,29 @@ def delete_head_version(
     name: HeadName,
     version: VersionNumber,
     store: StoreDep,
+    predictor: PredictorDep,
     tenant_id: TenantDep,
     force: Force = False,
 ) -> None:
     """Delete a version, its row and its bytes; 409 while an alias points at it.
 
-    Its number is never given again. The job that made it, and its report, stay.
+    Predictions with it end at once in this process, in others within a second. Its number is never
+    given again. The job that made it, and its report, stay.
     """
     with store.database.begin() as tx:
         deleted = head_deletion.delete_version(tx, tenant_id, name, version, force=force)
         _remove_bytes(store.artifacts, tenant_id, deleted)
+    predictor.known.forget()
     logger.info("head.deleted name=%s versions=%s aliases=%s", name, version, deleted.aliases)
 
 
 @router.delete("/heads/{name}", status_code=204, responses=problems(404, 409))
 def delete_head(
-    name: HeadName, store: StoreDep, tenant_id: TenantDep, force: Force = False
+    name: HeadName,
+    store: StoreDep,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
+    force: Force = False,
 ) -> None:
     """Delete all versions of a head, rows and bytes; 409 while it has aliases.
 
@@ -175,6 +199,7 @@ def delete_head(
     with store.database.begin() as tx:
         deleted = head_deletion.delete_head(tx, tenant_id, name, force=force)
         _remove_bytes(store.artifacts, tenant_id, deleted)
+    predictor.known.forget()
     logger.info(
         "head.deleted name=%s versions=%s aliases=%s",
         name,
