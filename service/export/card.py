@@ -143,7 +143,8 @@ def _front_matter(version: HeadVersion, report: Mapping[str, Any]) -> dict[str, 
 
 
 def _summary(version: HeadVersion, report: Mapping[str, Any]) -> str:
-    shown = ", ".join(f"`{name}`" for name in version.classes[:_MOST_CLASSES_SHOWN])
+    classes = version.classes[:_MOST_CLASSES_SHOWN]
+    shown = ", ".join(f"`{_one_line(name).replace('`', "'")}`" for name in classes)
     n_more = len(version.classes) - _MOST_CLASSES_SHOWN
     more = f" and {n_more} more (`config.json` has all)" if n_more > 0 else ""
     verdict = _dict(report, "verdict").get("summary")
@@ -204,8 +205,13 @@ def _on_stored_rows(n_rows: int) -> list[str]:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    lines = [f"| {' | '.join(_one_line(cell).replace('|', '/') for cell in row)} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _one_line(text: str) -> str:
+    """Names are the user's and may hold anything; none may begin a line of its own."""
+    return " ".join(text.split())
 
 
 def _dict(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -137,6 +137,8 @@ def _bundle(
 
 
 def _config(version: HeadVersion, head: Head, check: CheckRows) -> dict[str, Any]:
+    lineage = Lineage.of(version).model_dump(mode="json")
+    del lineage["machine"]["worker"]  # names of our machines stay at home
     return {
         "name": version.name,
         "version": version.version,
@@ -146,7 +148,7 @@ def _config(version: HeadVersion, head: Head, check: CheckRows) -> dict[str, Any
         "n_parameters": head.n_parameters,
         "temperature": head.temperature,
         "config": version.config,
-        "lineage": Lineage.of(version).model_dump(mode="json"),
+        "lineage": lineage,
         "created_at": version.created_at.isoformat(),
         "check": {
             "rows": "stored with the head at its training" if check.are_stored else "seeded random",

@@ -65,6 +65,7 @@ async def export_head_version(
             alias="format",
             description="safetensors: the head as it is stored. onnx: for onnxruntime and others. "
             "bundle: a zip of both with a model card, metrics and a runner that needs numpy alone.",
+            examples=["bundle"],
         ),
     ] = "bundle",
 ) -> Response:

@@ -33,7 +33,11 @@ AliasName = Annotated[
 ]
 
 Force = Annotated[
-    bool, Query(description="Delete also what aliases point at, and those aliases with it.")
+    bool,
+    Query(
+        description="Delete also what aliases point at, and those aliases with it.",
+        examples=[True],
+    ),
 ]
 
 _EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
@@ -120,6 +124,7 @@ def roll_back_head_alias(
             ge=1,
             le=MAX_VERSION,
             description="Only if the alias points at this version now; else 409.",
+            examples=[3],
         ),
     ] = None,
     idempotency_key: IdempotencyKey = None,

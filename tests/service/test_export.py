@@ -168,6 +168,7 @@ def test_the_manifest_names_every_file_by_size_and_hash(
     assert config["classes"] == list(CLASSES)
     assert config["lineage"]["dataset_sha256"] == hashlib.sha256(b"dataset").hexdigest()
     assert config["check"]["rows"] == "seeded random"
+    assert "worker" not in config["lineage"]["machine"]
 
 
 def test_the_bundles_runner_needs_numpy_alone(
