@@ -143,8 +143,8 @@ def _front_matter(version: HeadVersion, report: Mapping[str, Any]) -> dict[str, 
 
 
 def _summary(version: HeadVersion, report: Mapping[str, Any]) -> str:
-    classes = version.classes[:_MOST_CLASSES_SHOWN]
-    shown = ", ".join(f"`{_one_line(name).replace('`', "'")}`" for name in classes)
+    names = [_one_line(name).replace("`", "'") for name in version.classes[:_MOST_CLASSES_SHOWN]]
+    shown = ", ".join(f"`{name}`" for name in names)
     n_more = len(version.classes) - _MOST_CLASSES_SHOWN
     more = f" and {n_more} more (`config.json` has all)" if n_more > 0 else ""
     verdict = _dict(report, "verdict").get("summary")
