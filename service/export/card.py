@@ -22,8 +22,8 @@ _LIMITS: Final = """\
 - It takes embeddings of the model that made its training embeddings, in the same form (normalised
   or not), and of no other: it cannot tell them apart and would answer all the same.
 - It knows no other classes than the above; whatever it is shown gets one of them.
-- Confidences are calibrated on rows like those it was trained on. On other data a head is surer
-  than it should be.
+- Confidences are calibrated, unless the temperature above is 1, on rows like those it was trained
+  on. On other data a head is surer than it should be.
 - Figures say how it did on the splits named here, and of other data nothing. `report.json` has
   intervals.
 """
@@ -58,7 +58,7 @@ def model_card(
     stored_rows: how many rows of the user's data the bundle carries to check itself by.
     """
     return (
-        f"---\n{yaml(_front_matter(version, report))}---\n\n"
+        f"---\n{_LICENSE}{yaml(_front_matter(version, report))}---\n\n"
         + "\n\n".join(
             part.strip("\n")
             for part in (

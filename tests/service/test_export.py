@@ -312,6 +312,7 @@ def test_the_card_is_what_the_hub_reads_and_people_need(
     _, front, prose = text.split("---\n", 2)
     card = yaml.safe_load(front)
     assert "license" not in card
+    assert "# license: state one" in front
     (result,) = card["model-index"][0]["results"]
     assert result["dataset"]["name"] == "pets: a|b"
     assert result["dataset"]["split"] == "test"
