@@ -17,7 +17,7 @@ from service.openapi import DocumentedAPI, problems
 from service.predict_door import PredictDoor
 from service.predictor import Predictor
 from service.readiness import Readiness
-from service.routes import datasets, events, heads, health, jobs, predict
+from service.routes import datasets, events, exports, heads, health, jobs, predict
 from service.scrape import Scrape
 from service.settings import ServiceSettings, available_cores
 from store.queue import Queue
@@ -101,7 +101,7 @@ def create_app(
     )
     errors.install(app)
     docs_page.install(app)
-    for module in (datasets, jobs, events, heads, predict):
+    for module in (datasets, jobs, events, heads, exports, predict):
         app.include_router(module.router, responses=problems(422, 500, 503))
     app.include_router(health.router, responses=problems(500))
     return app

@@ -1,6 +1,8 @@
 """Python client of an NMTune server: upload embeddings, tune heads on them, predict."""
 
+from nmtune_client._bundle import BundleError, BundleReport, verify_bundle
 from nmtune_client._client import Client
+from nmtune_client._comparison import HeadComparison
 from nmtune_client._errors import (
     APIConnectionError,
     APIStatusError,
@@ -42,12 +44,15 @@ __all__ = [
     "APITimeoutError",
     "BadRequestError",
     "BadResponseError",
+    "BundleError",
+    "BundleReport",
     "Client",
     "ConflictError",
     "Dataset",
     "Event",
     "FieldError",
     "Head",
+    "HeadComparison",
     "HeadRef",
     "HeadVersion",
     "Job",
@@ -70,4 +75,5 @@ __all__ = [
     "Verdict",
     "WaitTimeout",
     "__version__",
+    "verify_bundle",
 ]

@@ -1,12 +1,17 @@
 """Home of `Client`, the synchronous sender of calls."""
 
+import hashlib
 import logging
 import os
 import ssl
 import time
-from collections.abc import Iterator
+import uuid
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
@@ -109,11 +114,29 @@ class Client:
 
     def send(self, call: Call[T]) -> T:
         """Send a call, again if the retry policy says so, and return its value."""
+        answer, tries = self._answer(call, self._exchange)
+        return result(call, answer, tries=tries)
+
+    def download(self, call: Call[None], path: Path) -> None:
+        """Send a call as `send` does, and write its answer's bytes to `path`, whole or not at all.
+
+        Bytes that do not have the answer's Repr-Digest count as a broken connection.
+        """
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+        try:
+            answer, tries = self._answer(call, partial(self._exchange_into, part))
+            result(call, answer, tries=tries)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _answer(self, call: Call[T], exchange: Callable[[Call[T]], Answer]) -> tuple[Answer, int]:
+        """The answer that the retry policy is content with, and after how many tries."""
         tries = 0
         while True:
             tries += 1
             try:
-                answer = self._exchange(call)
+                answer = exchange(call)
             except APIConnectionError as error:
                 delay = self._retry.delay(tries)
                 if delay is None:
@@ -122,7 +145,7 @@ class Client:
             else:
                 delay = self._retry.delay(tries, status=answer.status, headers=answer.headers)
                 if delay is None:
-                    return result(call, answer, tries=tries)
+                    return answer, tries
                 reason = str(answer.status)
             logger.info(
                 "request.retry method=%s path=%s tries=%d delay_seconds=%.2f reason=%s",
@@ -181,6 +204,37 @@ class Client:
                 ),
             )
             return _answer(response)
+
+    def _exchange_into(self, part: Path, call: Call[T]) -> Answer:
+        """One try of a download: a success goes into the file, another answer into memory."""
+        with (
+            self._translated(call),
+            self._http.stream(
+                call.method,
+                self.base_url + call.path,
+                params=dict(call.params),
+                headers=dict(call.headers),
+                timeout=httpx.Timeout(
+                    self._timeout,
+                    connect=_CONNECT_SECONDS,
+                    read=self._timeout + call.extra_read_seconds,
+                ),
+            ) as response,
+        ):
+            if response.status_code != httpx.codes.OK:
+                response.read()
+                return _answer(response)
+            digest = hashlib.sha256()
+            with part.open("wb") as file:
+                for chunk in response.iter_bytes():
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            promised = response.headers.get("repr-digest", "")
+            if promised and promised != f"sha-256=:{b64encode(digest.digest()).decode()}:":
+                raise APIConnectionError(f"{call.method} {call.path}: the bytes came damaged")
+            return Answer(response.status_code, {}, b"")
 
     @contextmanager
     def _translated(self, call: Call[T]) -> Iterator[None]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from nmtune_client import _arrays, _calls
+from nmtune_client._comparison import HeadComparison
 from nmtune_client._errors import APIStatusError
 from nmtune_client._jobs import Job
 from nmtune_client._report import Report
@@ -18,6 +19,8 @@ from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import Call, Sender
 
 T = TypeVar("T")
+
+EXPORT_SUFFIXES = {"bundle": ".zip", "onnx": ".onnx", "safetensors": ".safetensors"}
 
 # As float32 bytes. Base64 makes a third more of it; the server takes 64 MiB of JSON.
 MOST_INLINE_BYTES = 32 * 1024 * 1024
@@ -236,3 +239,51 @@ class Heads:
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean `version` from now on."""
         self._sender.send(_calls.set_alias(name, alias, version))
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias; the version that it named stays."""
+        self._sender.send(_calls.delete_alias(name, alias))
+
+    def rollback(self, name: str, alias: str, *, expected: int | None = None) -> HeadVersion:
+        """Point `name@alias` at the version that it named before; that version.
+
+        expected: only if the alias points at this version now. ConflictError if it does not, or if
+        there is nothing to go back to.
+        """
+        return self._sender.send(_calls.roll_back_alias(name, alias, expected=expected))
+
+    def compare(self, name: str, before: int | str, after: int | str) -> HeadComparison:
+        """Two versions, by number or alias, side by side, with a cautious verdict."""
+        return self._sender.send(_calls.compare_versions(name, str(before), str(after)))
+
+    def delete(self, name: str, version: int | None = None, *, force: bool = False) -> None:
+        """Delete one version, or all of them with None: rows and bytes; numbers are not reused.
+
+        ConflictError while an alias points at it, unless `force`: the alias then goes too.
+        """
+        if version is None:
+            self._sender.send(_calls.delete_head(name, force=force))
+        else:
+            self._sender.send(_calls.delete_head_version(name, version, force=force))
+
+    def export(
+        self,
+        name: str,
+        version: int | str = "latest",
+        *,
+        format: str = "bundle",  # noqa: A002  the API's word
+        path: str | PathLike[str] | None = None,
+    ) -> Path:
+        """Write a version, by number or alias, to a file; its path.
+
+        format: bundle (a zip with all of it, a model card and a numpy runner), onnx or safetensors.
+        path: by default NAME-VERSION with the format's ending, in this folder. The file is there
+        whole or not at all. ServerError with code `export_disagrees`: the server refuses an export
+        that would not answer as the head does.
+        """
+        if format not in EXPORT_SUFFIXES:
+            raise ValueError(f"format must be one of {', '.join(EXPORT_SUFFIXES)}, got {format!r}")
+        call = _calls.export_head_version(name, str(version), form=format)
+        target = Path(fspath(path or f"{name}-{version}{EXPORT_SUFFIXES[format]}"))
+        self._sender.download(call, target)
+        return target
