@@ -12,10 +12,12 @@ from nmtune.version import __version__
 from service import docs_page, errors
 from service.guards import BodyLimit, RequestLog
 from service.metrics import RequestMetrics
+from service.oip_errors import ProtocolErrors
 from service.openapi import DocumentedAPI, problems
 from service.predictor import Predictor
 from service.readiness import Readiness
-from service.routes import datasets, events, heads, health, jobs, predict
+from service.routes import datasets, events, heads, health, jobs, oip, predict
+from service.schemas_oip import oip_errors
 from service.scrape import Scrape
 from service.settings import ServiceSettings
 from store.queue import Queue
@@ -59,6 +61,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
         middleware=[
+            Middleware(ProtocolErrors),
             Middleware(RequestMetrics),
             Middleware(RequestLog),
             Middleware(
@@ -86,6 +89,7 @@ def create_app(
     docs_page.install(app)
     for module in (datasets, jobs, events, heads, predict):
         app.include_router(module.router, responses=problems(422, 500, 503))
+    app.include_router(oip.router, responses=oip_errors(422, 500))
     app.include_router(health.router, responses=problems(500))
     return app
 
