@@ -435,7 +435,7 @@ def test_a_claim_costs_no_memory() -> None:
     try:
         for claim in claims:
             with pytest.raises(Problem):
-                oip.read(claim + bytes(12), str(len(claim)), check_n_rows=lambda n_rows: None)
+                oip.read(claim + bytes(12), str(len(claim)), check_n_rows=lambda _: None)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
