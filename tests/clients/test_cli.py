@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nmtune_client import _client, _jobs
+from nmtune_client import _client, _following
 from nmtune_client._cli.main import main
 
 JOB = "/jobs/job_1"
@@ -38,7 +38,7 @@ HEAD = {
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_jobs, "_FIRST_POLL_SECONDS", 0.005)
+    monkeypatch.setattr(_following, "_FIRST_POLL_SECONDS", 0.005)
     monkeypatch.setattr(_client.time, "sleep", lambda _: None)
 
 

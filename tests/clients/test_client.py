@@ -16,6 +16,7 @@ from nmtune_client import (
     RetryPolicy,
     ServerError,
     ValidationError,
+    _batches,
     _client,
     _resources,
 )
@@ -270,24 +271,18 @@ def test_many_rows_are_predicted_in_batches_by_one_version(server: Any, client: 
     assert prediction.probabilities.dtype == np.float32
     assert (prediction.head_name, prediction.head_version) == ("parity", 3)
     asked = [(r.query["head"], r.headers["x-shape"]) for r in server.requests]
-    assert asked == [
-        ("parity@prod", "10000,2"),
-        ("parity@3", "10000,2"),
-        ("parity@3", "5000,2"),
-    ]
+    assert asked[0] == ("parity@prod", "10000,2")
+    assert sorted(asked[1:]) == [("parity@3", "10000,2"), ("parity@3", "5000,2")]
 
 
 def test_wide_rows_are_batched_by_their_bytes(
     server: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_client, "_MOST_BYTES_A_REQUEST", 4 * 100 * 3)
+    monkeypatch.setattr(_batches, "_MOST_BYTES_A_REQUEST", 4 * 100 * 3)
     server.on("POST", "/predict", answers_by_first_value(server))
     assert len(client.predict("parity", np.ones((7, 100)))) == 7
-    assert [request.headers["x-shape"] for request in server.requests] == [
-        "3,100",
-        "3,100",
-        "1,100",
-    ]
+    sizes = sorted(request.headers["x-shape"] for request in server.requests)
+    assert sizes == ["1,100", "3,100", "3,100"]
 
 
 def test_address_comes_from_argument_environment_or_default(

@@ -21,6 +21,7 @@ from nmtune_client._errors import (
     WaitTimeout,
 )
 from nmtune_client._jobs import Job
+from nmtune_client._prediction import Prediction
 from nmtune_client._report import Report, ReportRow, Verdict
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._types import (
@@ -30,7 +31,6 @@ from nmtune_client._types import (
     HeadRef,
     HeadVersion,
     JobData,
-    Prediction,
     Progress,
     Split,
 )

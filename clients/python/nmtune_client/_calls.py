@@ -4,13 +4,12 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import TypeVar
 
 from nmtune_client._arrays import Embeddings
+from nmtune_client._prediction import Options, Prediction, read_prediction
 from nmtune_client._report import Report
-from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page, Prediction
+from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import Answer, Call, Route
 
 T = TypeVar("T")
@@ -174,30 +173,15 @@ def set_alias(name: str, alias: str, version: int) -> Call[None]:
     )
 
 
-def predict(head: str, rows: Embeddings) -> Call[Prediction]:
+def predict(head: str, rows: Embeddings, *, options: Options | None = None) -> Call[Prediction]:
     """Predict for raw little-endian float32 rows (n, d)."""
     n_rows, n_columns = rows.shape
     return Call(
         route=_PREDICT,
-        parse=lambda answer: _prediction(answer.json(), n_rows),
-        params=_params(head=head),
+        parse=lambda answer: read_prediction(answer.json(), n_rows),
+        params=_params(head=head) | (options or Options()).params(),
         headers=_post_headers("application/octet-stream") | {"X-Shape": f"{n_rows},{n_columns}"},
         content=rows.astype("<f4", copy=False).tobytes(),
-    )
-
-
-def _prediction(data: Any, n_rows: int) -> Prediction:
-    classes = tuple(data["classes"])
-    probabilities = np.asarray(data["probabilities"], dtype=np.float32)
-    labels = np.asarray(data["labels"], dtype=np.str_)
-    if probabilities.shape != (n_rows, len(classes)) or labels.shape != (n_rows,):
-        raise ValueError(f"{n_rows} rows were sent, {labels.size} labels came back")
-    return Prediction(
-        labels=labels,
-        probabilities=probabilities,
-        classes=classes,
-        head_name=data["head"]["name"],
-        head_version=int(data["head"]["version"]),
     )
 
 

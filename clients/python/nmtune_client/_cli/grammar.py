@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from nmtune_client._cli import registry, tuning
-from nmtune_client._client import DEFAULT_URL, URL_VARIABLE, Client
+from nmtune_client._client import Client
+from nmtune_client._server import DEFAULT_URL, URL_VARIABLE
 from nmtune_client._version import __version__
 
 _EPILOG = f"""\
