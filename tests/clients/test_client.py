@@ -18,7 +18,7 @@ from nmtune_client import (
     ValidationError,
     _batches,
     _client,
-    _resources,
+    _submission,
 )
 
 DATASET = {"id": "ds_1", "name": "clinc", "n_rows": 4, "n_columns": 2, "classes": ["a", "b"]}
@@ -134,7 +134,7 @@ def test_large_rows_go_up_as_a_dataset_first(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(_resources, "MOST_INLINE_BYTES", 16)
+    monkeypatch.setattr(_submission, "MOST_INLINE_BYTES", 16)
     server.on("POST", "/datasets", server.ok(DATASET, status=201))
     server.on("POST", "/jobs", server.ok(job_json(), status=202))
     client.jobs.create(
@@ -159,7 +159,7 @@ def test_large_rows_go_up_as_a_dataset_first(
 def test_large_rows_of_a_refused_job_can_be_named_next_time(
     server: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_resources, "MOST_INLINE_BYTES", 16)
+    monkeypatch.setattr(_submission, "MOST_INLINE_BYTES", 16)
     server.on("POST", "/datasets", server.ok(DATASET, status=201))
     server.on("POST", "/jobs", server.problem(422, "invalid_config", "epochs must be 1 or more."))
     with pytest.raises(ValidationError) as caught:

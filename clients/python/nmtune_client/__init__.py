@@ -1,5 +1,7 @@
 """Python client of an NMTune server: upload embeddings, tune heads on them, predict."""
 
+from nmtune_client._async_client import AsyncClient
+from nmtune_client._async_jobs import AsyncJob
 from nmtune_client._client import Client
 from nmtune_client._errors import (
     APIConnectionError,
@@ -40,6 +42,8 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncClient",
+    "AsyncJob",
     "BadRequestError",
     "BadResponseError",
     "Client",

@@ -14,13 +14,11 @@ from nmtune_client import _arrays, _calls
 from nmtune_client._errors import APIStatusError
 from nmtune_client._jobs import Job
 from nmtune_client._report import Report
+from nmtune_client._submission import dataset_key, note_stored, submission
 from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import Call, Sender
 
 T = TypeVar("T")
-
-# As float32 bytes. Base64 makes a third more of it; the server takes 64 MiB of JSON.
-MOST_INLINE_BYTES = 32 * 1024 * 1024
 
 
 def paged(
@@ -40,12 +38,20 @@ def paged(
     return itertools.islice(items(), limit)
 
 
+def file_upload(source: str | PathLike[str], name: str | None) -> Call[Dataset]:
+    """The upload of a file, by default under its own name; FileNotFoundError if it is not there."""
+    path = Path(fspath(source))
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    return _calls.upload_dataset(path, name=name or _name_of(path))
+
+
 def _name_of(path: Path) -> str | None:
     """A dataset name made of a file's: the characters that names lack become `-`."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:64] or None
 
 
-def _page_size(limit: int | None) -> int | None:
+def page_size(limit: int | None) -> int | None:
     return None if limit is None else max(1, min(limit, 100))
 
 
@@ -67,10 +73,7 @@ class Datasets:
         """
         if isinstance(source, Mapping):
             return self.upload_arrays(_arrays.check_npz_arrays(source), name=name)
-        path = Path(fspath(source))
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
-        return self._sender.send(_calls.upload_dataset(path, name=name or _name_of(path)))
+        return self._sender.send(file_upload(source, name))
 
     def upload_arrays(
         self,
@@ -89,7 +92,7 @@ class Datasets:
 
     def list(self, *, limit: int | None = None) -> Iterator[Dataset]:
         """All datasets, newest first; pages are fetched as the iterator reaches them."""
-        size = _page_size(limit)
+        size = page_size(limit)
         return paged(
             self._sender, lambda cursor: _calls.list_datasets(cursor=cursor, limit=size), limit
         )
@@ -143,52 +146,36 @@ class Jobs:
         Rows of more than 32 MiB go up as a dataset first. Raises ValueError for rows that cannot
         be right, and ValidationError for what the server finds wrong.
         """
-        if (dataset is None) == (embeddings is None):
-            raise ValueError("pass either dataset= or embeddings= and labels=")
-        data: dict[str, Any] = {
-            "name": name,
-            "method": method,
-            "config": dict(config) if config else None,
-            "analyses": list(analyses) if analyses else None,
-            "alias": alias,
-            "queue": queue,
-            "priority": priority,
-        }
-        if dataset is not None:
-            if labels is not None or splits is not None:
-                raise ValueError("labels and splits belong to embeddings, not to a stored dataset")
-            data["dataset_id"] = dataset if isinstance(dataset, str) else dataset.id
-        else:
-            data |= self._rows(embeddings, labels, splits, name=name, key=idempotency_key)
-        call = _calls.create_job(data, wait=wait, idempotency_key=idempotency_key)
+        sent = submission(
+            name=name,
+            embeddings=embeddings,
+            labels=labels,
+            splits=splits,
+            dataset=dataset,
+            method=method,
+            config=config,
+            analyses=analyses,
+            alias=alias,
+            queue=queue,
+            priority=priority,
+        )
+        if sent.arrays is None:
+            call = _calls.create_job(sent.data, wait=wait, idempotency_key=idempotency_key)
+            return self._bind(self._sender.send(call))
+        stored = self._datasets.upload_arrays(
+            sent.arrays, name=name, idempotency_key=dataset_key(idempotency_key)
+        )
+        data = sent.with_dataset(stored)
         try:
+            call = _calls.create_job(data, wait=wait, idempotency_key=idempotency_key)
             return self._bind(self._sender.send(call))
         except APIStatusError as error:
-            if dataset is None and "dataset_id" in data:
-                error.add_note(f"The rows were stored: dataset={data['dataset_id']!r} has them.")
+            note_stored(error, stored)
             raise
-
-    def _rows(
-        self, embeddings: object, labels: object, splits: object, *, name: str, key: str | None
-    ) -> dict[str, Any]:
-        """The rows as the fields of a job: inline if small, else uploaded and named."""
-        if labels is None:
-            raise ValueError("embeddings need labels, one a row")
-        x = _arrays.embeddings_array(embeddings)
-        y = _arrays.label_list(labels, n_rows=len(x))
-        of_row = None if splits is None else _arrays.split_list(splits, n_rows=len(x))
-        if x.nbytes > MOST_INLINE_BYTES:
-            arrays = _arrays.npz_arrays(x, y, of_row)
-            dataset = self._datasets.upload_arrays(
-                arrays, name=name, idempotency_key=f"{key}.dataset" if key else None
-            )
-            return {"dataset_id": dataset.id}
-        rows = {"embeddings": _arrays.inline(x), "labels": y}
-        return rows if of_row is None else rows | {"splits": of_row}
 
     def list(self, *, status: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """All jobs (of one status), newest first; pages are fetched as the iterator needs them."""
-        size = _page_size(limit)
+        size = page_size(limit)
         jobs = paged(
             self._sender,
             lambda cursor: _calls.list_jobs(cursor=cursor, limit=size, status=status),
@@ -220,7 +207,7 @@ class Heads:
 
     def list(self, *, limit: int | None = None) -> Iterator[Head]:
         """All heads; pages are fetched as the iterator reaches them."""
-        size = _page_size(limit)
+        size = page_size(limit)
         return paged(
             self._sender, lambda cursor: _calls.list_heads(cursor=cursor, limit=size), limit
         )
