@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from service import prediction_answer
 from service.oip import LABELS, InferRequest, RequestedOutput, invalid
 from service.predictor import Prediction
 
@@ -80,8 +81,7 @@ def _best(found: Prediction, n_best: int) -> list[str]:
             f"classification names at most {MOST_STRINGS} classes an answer, not {n_best} for each "
             f"of {n_rows} rows: ask for fewer, or for the probabilities themselves."
         )
-    # stable, so that equal probabilities keep the order of the classes
-    order = np.argsort(-found.probabilities, axis=1, kind="stable")[:, :n_best]
+    order = prediction_answer.best(found.probabilities, n_best)
     values = np.take_along_axis(found.probabilities, order, axis=1)
     return [
         f"{value!s}:{index}:{found.classes[index]}"

@@ -4,18 +4,18 @@ A model is a head, its versions are the head's; wherever a version may stand, an
 (`versions/prod`), and `pets@prod` is a model's name of its own for clients that send no version.
 """
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
-import numpy as np
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from nmtune.version import __version__
-from service import oip, oip_answer
+from service import oip, oip_answer, prediction_answer
 from service.dependencies import PredictorDep, StoreDep, TenantDep
 from service.errors import Problem
 from service.openapi import BODY_STATUSES
+from service.predict_door import BodyBudget
 from service.routes import health
-from service.routes.predict import DATABASE_HEADER
 from service.schemas_heads import MAX_REFERENCE_CHARACTERS
 from service.schemas_oip import (
     EMBEDDED_BODY,
@@ -129,19 +129,10 @@ def model_version_metadata(
     return _metadata(reference, store, tenant_id)
 
 
-def _ready(reference: str, predictor: PredictorDep, store: StoreDep, tenant_id: str) -> ModelReady:
-    with store.database.read() as tx:
-        version = heads.resolve(tx, tenant_id, reference)
-    row = np.zeros((1, version.n_columns), np.float32)
-    return ModelReady(name=predictor.predict(tenant_id, reference, row).version.name)
-
-
 @router.get("/models/{name}/ready", name="oip_model_ready", responses=oip_errors(404, 503))
-def model_ready(
-    reference: HeadAlone, predictor: PredictorDep, store: StoreDep, tenant_id: TenantDep
-) -> ModelReady:
+def model_ready(reference: HeadAlone, predictor: PredictorDep, tenant_id: TenantDep) -> ModelReady:
     """Whether a head can be asked; it is loaded if it was not yet."""
-    return _ready(reference, predictor, store, tenant_id)
+    return ModelReady(name=predictor.find(tenant_id, reference).version.name)
 
 
 @router.get(
@@ -150,18 +141,27 @@ def model_ready(
     responses=oip_errors(400, 404, 503),
 )
 def model_version_ready(
-    reference: HeadVersion, predictor: PredictorDep, store: StoreDep, tenant_id: TenantDep
+    reference: HeadVersion, predictor: PredictorDep, tenant_id: TenantDep
 ) -> ModelReady:
     """Whether one version of a head can be asked; it is loaded if it was not yet."""
-    return _ready(reference, predictor, store, tenant_id)
+    return ModelReady(name=predictor.find(tenant_id, reference).version.name)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    """The body, which is held against the budget of all bodies until the answer is out."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(
             415, "unsupported_media_type", "Send the body without compression: it is not read."
         )
-    return await request.body()
+    budget: BodyBudget = request.app.state.oip_bodies
+    announced = request.headers.get("content-length", "")
+    with budget.held() as held:
+        budget.check(int(announced[:20]) if announced.isdecimal() else 0)
+        parts = []
+        async for part in request.stream():
+            held.take(len(part))
+            parts.append(part)
+        yield b"".join(parts)
 
 
 Body = Annotated[bytes, Depends(_body)]
@@ -176,7 +176,7 @@ HeaderLength = Annotated[
 
 _INFER: Final[dict[str, Any]] = {
     "response_model": InferAnswer,
-    "responses": oip_errors(404, *BODY_STATUSES, 503),
+    "responses": oip_errors(404, 429, *BODY_STATUSES, 503),
     "openapi_extra": {
         "requestBody": {
             "required": True,
@@ -195,7 +195,7 @@ def _infer(
     asked = oip.read(body, header_length, check_n_rows=predictor.check_n_rows)
     found = predictor.predict(tenant_id, reference, asked.x)
     answer = oip_answer.write(asked, found)
-    headers = {DATABASE_HEADER: "away"} if found.is_remembered else {}
+    headers = prediction_answer.headers_of(found.serving)
     if answer.n_json is None:
         return Response(answer.body, media_type="application/json", headers=headers)
     headers[oip.LENGTH_HEADER] = str(answer.n_json)
