@@ -298,7 +298,7 @@ def test_many_rows_are_predicted_in_batches_and_come_back_in_order(server: Any) 
     prediction = asyncio.run(predict())
     np.testing.assert_array_equal(prediction.labels, np.where(x[:, 0] % 2, "odd", "even"))
     asked = [request.query["head"] for request in server.requests]
-    assert asked == ["parity@prod"] + ["parity@3"] * 9
+    assert asked == ["parity@prod"] + ["parity@3"] * 46
 
 
 def test_one_failing_batch_ends_the_prediction(server: Any) -> None:
@@ -307,7 +307,7 @@ def test_one_failing_batch_ends_the_prediction(server: Any) -> None:
 
     def answer(request: Any) -> Any:
         first = np.frombuffer(request.body[:4], "<f4")[0]
-        return broken if first == 20_000 else good(request)
+        return broken if first == 4096 else good(request)
 
     server.on("POST", "/predict", answer)
     x = np.arange(1_000_000)[:, None].repeat(2, axis=1)

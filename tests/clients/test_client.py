@@ -13,6 +13,7 @@ from nmtune_client import (
     BadResponseError,
     Client,
     ConflictError,
+    PayloadTooLargeError,
     RetryPolicy,
     ServerError,
     ValidationError,
@@ -271,8 +272,66 @@ def test_many_rows_are_predicted_in_batches_by_one_version(server: Any, client: 
     assert prediction.probabilities.dtype == np.float32
     assert (prediction.head_name, prediction.head_version) == ("parity", 3)
     asked = [(r.query["head"], r.headers["x-shape"]) for r in server.requests]
-    assert asked[0] == ("parity@prod", "10000,2")
-    assert sorted(asked[1:]) == [("parity@3", "10000,2"), ("parity@3", "5000,2")]
+    assert asked[0] == ("parity@prod", "2048,2")
+    assert sorted(asked[1:]) == [("parity@3", "2048,2")] * 11 + [("parity@3", "424,2")]
+
+
+def test_server_that_takes_fewer_rows_gets_smaller_batches(server: Any, client: Client) -> None:
+    good = answers_by_first_value(server)
+
+    def answer(request: Any) -> Any:
+        n_rows = int(request.headers["x-shape"].split(",")[0])
+        return (
+            server.problem(413, "too_many_rows", "At most 600.") if n_rows > 600 else good(request)
+        )
+
+    server.on("POST", "/predict", answer)
+    x = np.arange(3000, dtype=np.float64)[:, None]
+    prediction = client.predict("parity", x)
+    np.testing.assert_array_equal(prediction.labels, np.where(x[:, 0] % 2, "odd", "even"))
+    sizes = [int(request.headers["x-shape"].split(",")[0]) for request in server.requests]
+    assert sizes[:3] == [2048, 1024, 512]
+    assert set(sizes[3:]) == {512, 440}
+
+
+def test_server_that_takes_no_row_at_all_is_told(server: Any, client: Client) -> None:
+    server.on("POST", "/predict", server.problem(413, "body_too_large", "Too large."))
+    with pytest.raises(PayloadTooLargeError, match="Too large"):
+        client.predict("parity", np.ones((3, 2)))
+
+
+def test_error_of_one_batch_is_the_error_of_all(server: Any, client: Client) -> None:
+    good = answers_by_first_value(server)
+    broken = server.problem(422, "invalid_data", "Row 7 is broken.")
+
+    def answer(request: Any) -> Any:
+        is_broken = np.frombuffer(request.body[:4], "<f4")[0] == 4096
+        return broken if is_broken else good(request)
+
+    server.on("POST", "/predict", answer)
+    with pytest.raises(ValidationError, match="Row 7"):
+        client.predict("parity", np.arange(500_000)[:, None])
+    assert len(server.requests) < 20
+
+
+def test_classes_too_many_for_a_header_are_asked_for(server: Any, client: Client) -> None:
+    def answer(request: Any) -> Any:
+        n_rows = int(request.headers["x-shape"].split(",")[0])
+        probabilities = np.tile(np.array([0.25, 0.75], "<f4"), (n_rows, 1))
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "X-Shape": f"{n_rows},2",
+            "X-NMTune-Head": "pets@3",
+        }
+        return type(server.DROP)(body=probabilities.tobytes(), headers=headers)
+
+    server.on("POST", "/predict", answer)
+    version = {"name": "pets", "version": 3, "classes": ["cat", "dog"]}
+    server.on("GET", "/heads/pets/versions/3", server.ok(version))
+    prediction = client.predict("pets", np.ones((3000, 2)))
+    assert set(prediction.labels) == {"dog"}
+    assert prediction.classes == ("cat", "dog")
+    assert len(server.seen("GET", "/heads/pets/versions/3")) == 1
 
 
 def test_wide_rows_are_batched_by_their_bytes(

@@ -98,9 +98,52 @@ def test_rows_of_every_kind_get_the_head_s_own_answer(
     prediction = client.predict("pets@prod", rows)
     expected = x.astype(np.float16).astype(np.float32) if form == "float16" else x
     assert prediction.labels.tolist() == pets.predict(expected)
-    np.testing.assert_allclose(prediction.probabilities, pets.predict_proba(expected), atol=1e-6)
+    np.testing.assert_allclose(prediction.probabilities, pets.predict_proba(expected), atol=1e-5)
     assert (prediction.head_name, prediction.head_version) == ("pets", 1)
     assert prediction.classes == CLASSES
+
+
+def test_each_output_is_what_the_head_itself_computes(
+    client: Client, pets: Head, x: np.ndarray
+) -> None:
+    logits = client.predict("pets", x, output="logits")
+    np.testing.assert_allclose(logits.logits, pets.logits(x), atol=1e-4)
+    assert logits.labels.tolist() == pets.predict(x)
+    tuned = client.predict("pets", x, output="embeddings")
+    np.testing.assert_allclose(tuned.embeddings, pets.transform(x), atol=1e-4)
+    assert len(tuned) == len(x)
+    assert tuned.to_pandas().columns[0] == "embedding_0"
+    labels = client.predict("pets", x, output="labels")
+    assert labels.labels.tolist() == pets.predict(x)
+    assert labels.to_pandas().columns.tolist() == ["label"]
+    for prediction, name in ((tuned, "labels"), (labels, "probabilities"), (logits, "embeddings")):
+        with pytest.raises(AttributeError, match="output="):
+            getattr(prediction, name)
+
+
+@pytest.mark.parametrize("output", ["probabilities", "labels"])
+def test_a_head_may_abstain(client: Client, pets: Head, x: np.ndarray, output: Any) -> None:
+    best = pets.predict_proba(x).max(axis=1)
+    threshold = float(np.quantile(best, 0.3))
+    prediction = client.predict("pets", x, output=output, abstain_below=threshold)
+    sure = np.abs(best - threshold) > 1e-5
+    expected = np.where(best >= threshold, pets.predict(x), None)
+    assert prediction.labels[sure].tolist() == expected[sure].tolist()
+    assert prediction.to_pandas()["label"].isna().sum() == (prediction.labels == None).sum()  # noqa: E711
+
+
+def test_the_best_classes_alone_may_be_asked_for(client: Client, pets: Head, x: np.ndarray) -> None:
+    prediction = client.predict("pets", x, top_k=1)
+    (best,) = zip(*prediction.top(5), strict=True)
+    assert [label for label, _ in best] == prediction.labels.tolist() == pets.predict(x)
+    np.testing.assert_allclose(
+        [probability for _, probability in best], pets.predict_proba(x).max(axis=1), atol=1e-5
+    )
+
+
+def test_an_option_that_cannot_be_is_refused_by_the_server(client: Client) -> None:
+    with pytest.raises(ValidationError, match="abstain_below"):
+        client.predict("pets", np.ones((1, 3)), abstain_below=2)
 
 
 def test_a_frame_comes_back_with_its_own_index(client: Client, x: np.ndarray) -> None:

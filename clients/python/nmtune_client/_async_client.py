@@ -11,9 +11,11 @@ import httpx
 from nmtune_client._async_resources import AsyncDatasets, AsyncHeads, AsyncJobs
 from nmtune_client._batches import AT_ONCE, Batches
 from nmtune_client._errors import APIConnectionError, PayloadTooLargeError
-from nmtune_client._prediction import HeadLike, Output, Prediction
+from nmtune_client._prediction import Prediction
+from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._server import Server, answer_of, check_stream, value_of
+from nmtune_client._types import HeadVersion
 from nmtune_client._wire import Answer, Call, result
 
 T = TypeVar("T")
@@ -70,15 +72,14 @@ class AsyncClient:
         ood: bool | None = None,
     ) -> Prediction:
         """Classify embeddings (n, d) with a head; the arguments are those of `Client.predict`."""
-        batches = Batches(
-            head,
-            embeddings,
+        options = Options(
             output=output,
             top_k=top_k,
             abstain_below=abstain_below,
             conformal_level=conformal_level,
             ood=ood,
         )
+        batches = Batches(head, embeddings, options)
         while True:
             try:
                 first = await self.send(batches.first())
@@ -86,8 +87,11 @@ class AsyncClient:
             except PayloadTooLargeError:
                 if not batches.shrink():
                     raise
-        rest = batches.rest(first)
-        return batches.joined([first, *await self._send_all(rest)])
+        version: HeadVersion | None = None
+        if (ask_classes := batches.class_names(first)) is not None:
+            version = await self.send(ask_classes)
+        rest = await self._send_all(batches.rest(first))
+        return batches.joined([first, *rest], version)
 
     async def send(self, call: Call[T]) -> T:
         """Send a call, again if the retry policy says so, and return its value."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nmtune_client._arrays import Embeddings
-from nmtune_client._prediction import Options, Prediction, read_prediction
+from nmtune_client._prediction_call import BINARY, Options, Part, read_part
 from nmtune_client._report import Report
 from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import Answer, Call, Route
@@ -173,14 +173,16 @@ def set_alias(name: str, alias: str, version: int) -> Call[None]:
     )
 
 
-def predict(head: str, rows: Embeddings, *, options: Options | None = None) -> Call[Prediction]:
+def predict(head: str, rows: Embeddings, *, options: Options | None = None) -> Call[Part]:
     """Predict for raw little-endian float32 rows (n, d)."""
+    asked = options or Options()
     n_rows, n_columns = rows.shape
     return Call(
         route=_PREDICT,
-        parse=lambda answer: read_prediction(answer.json(), n_rows),
-        params=_params(head=head) | (options or Options()).params(),
-        headers=_post_headers("application/octet-stream") | {"X-Shape": f"{n_rows},{n_columns}"},
+        parse=lambda answer: read_part(answer, asked, n_rows=n_rows),
+        params=_params(head=head) | asked.params,
+        headers=_post_headers(BINARY)
+        | {"X-Shape": f"{n_rows},{n_columns}", "Accept": asked.accept},
         content=rows.astype("<f4", copy=False).tobytes(),
     )
 

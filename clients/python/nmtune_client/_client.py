@@ -1,7 +1,7 @@
 """Home of `Client`, the synchronous sender of calls."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
@@ -11,10 +11,12 @@ import httpx
 
 from nmtune_client._batches import AT_ONCE, Batches
 from nmtune_client._errors import APIConnectionError, PayloadTooLargeError
-from nmtune_client._prediction import HeadLike, Output, Prediction
+from nmtune_client._prediction import Prediction
+from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._resources import Datasets, Heads, Jobs
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._server import Server, answer_of, check_stream, value_of
+from nmtune_client._types import HeadVersion
 from nmtune_client._wire import Answer, Call, result
 
 T = TypeVar("T")
@@ -83,15 +85,14 @@ class Client:
         classes that holds the true one with that probability. ood: whether each row looks unlike
         the training rows.
         """
-        batches = Batches(
-            head,
-            embeddings,
+        options = Options(
             output=output,
             top_k=top_k,
             abstain_below=abstain_below,
             conformal_level=conformal_level,
             ood=ood,
         )
+        batches = Batches(head, embeddings, options)
         while True:
             try:
                 first = self.send(batches.first())
@@ -99,12 +100,11 @@ class Client:
             except PayloadTooLargeError:
                 if not batches.shrink():
                     raise
-        rest = batches.rest(first)
-        if not rest:
-            return batches.joined([first])
-        with ThreadPoolExecutor(min(AT_ONCE, len(rest)), "nmtune-predict") as threads:
-            parts = threads.map(lambda batch: self.send(batch()), rest)
-            return batches.joined([first, *parts])
+        version: HeadVersion | None = None
+        if (ask_classes := batches.class_names(first)) is not None:
+            version = self.send(ask_classes)
+        rest = self._send_all(batches.rest(first))
+        return batches.joined([first, *rest], version)
 
     def send(self, call: Call[T]) -> T:
         """Send a call, again if the retry policy says so, and return its value."""
@@ -140,6 +140,16 @@ class Client:
                 return answer_of(self._http.request(content=content, **arguments))
         except APIConnectionError as error:
             return error
+
+    def _send_all(self, calls: Sequence[Callable[[], Call[T]]]) -> list[T]:
+        """The values of all calls, in their order, a few under way at a time.
+
+        The first error ends them: those under way are waited for, the others are not sent.
+        """
+        if not calls:
+            return []
+        with ThreadPoolExecutor(min(AT_ONCE, len(calls)), "nmtune-predict") as threads:
+            return list(threads.map(lambda make: self.send(make()), calls))
 
 
 def _chunks(call: Call[T]) -> Iterator[bytes]:
