@@ -169,8 +169,44 @@ def test_prediction_that_does_not_fit_its_rows_is_refused(change: dict[str, obje
 @pytest.mark.parametrize("output", ["logits", "embeddings"])
 def test_server_too_old_for_what_was_asked_is_told(output: Any) -> None:
     call = _calls.predict("pets", ROWS, options=Options(output=output))
-    with pytest.raises(BadResponseError, match=f"{output} were asked for and did not come"):
+    with pytest.raises(BadResponseError, match=f"'{output}' was asked for and did not come"):
         result(call, answer(PREDICTIONS))
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (Options(top_k=1), "top_labels"),
+        (Options(conformal_level=0.9), "sets"),
+        (Options(ood=True), "ood"),
+        (Options(abstain_below=0.7), "abstain_below"),
+    ],
+)
+def test_server_too_old_for_an_option_is_told(options: Options, name: str) -> None:
+    with pytest.raises(BadResponseError, match=f"'{name}' was asked for"):
+        result(_calls.predict("pets", ROWS, options=options), answer(PREDICTIONS))
+
+
+def test_abstentions_are_none() -> None:
+    call = _calls.predict("pets", ROWS, options=Options(abstain_below=0.7))
+    part = result(call, answer(PREDICTIONS | {"labels": ["dog", None]}))
+    assert part.labels is not None
+    assert part.labels.tolist() == ["dog", None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ood": {"scores": [1.0], "threshold": 2.0, "is_ood": [False]}},
+        {"ood": {"scores": [1.0, 2.0], "threshold": 2.0}},
+        {"ood": {"scores": [1.0, 2.0], "is_ood": [False, True]}},
+        {"ood": 3},
+    ],
+)
+def test_ood_scores_that_do_not_fit_their_rows_are_refused(change: dict[str, object]) -> None:
+    call = _calls.predict("pets", ROWS, options=Options(ood=True))
+    with pytest.raises(BadResponseError, match="POST /predict answered 200"):
+        result(call, answer(PREDICTIONS | change))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The client over real connections, with the faults that real networks and servers have."""
 
+import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -312,6 +313,48 @@ def test_error_of_one_batch_is_the_error_of_all(server: Any, client: Client) -> 
     with pytest.raises(ValidationError, match="Row 7"):
         client.predict("parity", np.arange(500_000)[:, None])
     assert len(server.requests) < 20
+
+
+def test_sets_and_ood_scores_are_joined_and_shown_as_a_table(server: Any, client: Client) -> None:
+    good = answers_by_first_value(server)
+
+    def answer(request: Any) -> Any:
+        assert (request.query["conformal_level"], request.query["ood"]) == ("0.9", "true")
+        data = json.loads(good(request).body)
+        data["conformal_level"] = 0.9
+        data["sets"] = [[label, "else"] for label in data["labels"]]
+        first = np.frombuffer(request.body, "<f4")[::2]
+        is_ood = (first > 2999).tolist()
+        data["ood"] = {"scores": first.tolist(), "threshold": 2999.0, "is_ood": is_ood}
+        return server.ok(data)
+
+    server.on("POST", "/predict", answer)
+    x = np.arange(3001)[:, None].repeat(2, axis=1)
+    prediction = client.predict("parity", x, conformal_level=0.9, ood=True)
+    assert prediction.sets[2999] == ["odd", "else"]
+    assert prediction.ood_threshold == 2999
+    assert prediction.ood_scores.tolist() == x[:, 0].tolist()
+    assert prediction.is_ood.tolist() == [False] * 3000 + [True]
+    table = prediction.to_pandas()
+    columns = ["label", "probability_even", "probability_odd", "ood_score", "is_ood", "set"]
+    assert table.columns.tolist() == columns
+    assert table.iloc[3000].tolist() == ["even", 1.0, 0.0, 3000.0, True, ["even", "else"]]
+    plain = client.predict("parity", x, conformal_level=0.9, ood=True).extras
+    assert list(plain) == ["sets"]
+
+
+def test_what_was_not_asked_for_says_how_to_ask(server: Any, client: Client) -> None:
+    server.on("POST", "/predict", answers_by_first_value(server))
+    prediction = client.predict("parity", X)
+    for name, how in (
+        ("logits", "output='logits'"),
+        ("embeddings", "output='embeddings'"),
+        ("sets", "conformal_level=0.9"),
+        ("ood_scores", "ood=True"),
+        ("is_ood", "ood=True"),
+    ):
+        with pytest.raises(AttributeError, match=how):
+            getattr(prediction, name)
 
 
 def test_classes_too_many_for_a_header_are_asked_for(server: Any, client: Client) -> None:

@@ -73,6 +73,7 @@ class Batches:
                 name: list(chain.from_iterable(part.extras[name] for part in parts))
                 for name in first.extras
             },
+            ood_threshold=first.ood_threshold,
             index=self._index,
         )
 

@@ -22,7 +22,7 @@ Output: TypeAlias = Literal["probabilities", "logits", "embeddings", "labels"]
 BINARY = "application/octet-stream"
 
 _VALUES = ("probabilities", "logits", "embeddings")
-_KNOWN = {"head", "classes", "labels", *_VALUES}
+_KNOWN = {"head", "classes", "labels", "ood", *_VALUES}
 _ABSTAINS = -1
 
 
@@ -52,9 +52,11 @@ class Options:
         return f"{BINARY}, application/json;q=0.5"
 
     @property
-    def main_value(self) -> str:
-        """The member of an answer that must be there, for it to be one to this question."""
-        return "top_labels" if self.top_k is not None else self.output or "probabilities"
+    def wanted(self) -> tuple[str, ...]:
+        """The members that JSON must have, for it to be an answer to this question."""
+        main = "top_labels" if self.top_k is not None else self.output or "probabilities"
+        sets = ("sets",) if self.conformal_level is not None else ()
+        return (main, *sets, *(("ood",) if self.ood else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +72,9 @@ class Part:
     classes: tuple[str, ...] | None
     labels: NDArray[Any] | None = None
     numbers: NDArray[np.integer[Any]] | None = None
-    values: Mapping[str, NDArray[np.float32]]
+    values: Mapping[str, NDArray[Any]]
     extras: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    ood_threshold: float | None = None
 
 
 def read_part(answer: Answer, options: Options, *, n_rows: int) -> Part:
@@ -104,18 +107,28 @@ def _of_bytes(answer: Answer, options: Options, n_rows: int) -> Part:
 
 
 def _of_json(data: Any, options: Options, n_rows: int) -> Part:
-    if options.main_value not in data:
-        raise ValueError(f"{options.main_value} were asked for and did not come")
+    for name in options.wanted:
+        if name not in data:
+            raise ValueError(f"{name!r} was asked for and did not come")
     classes = tuple(data.get("classes") or ())
     labels = np.asarray(data["labels"]) if "labels" in data else None
     if labels is not None and labels.dtype.kind != "O":
         labels = labels.astype(np.str_)
     if labels is not None:
         _check_shape("labels", labels, n_rows, n_dimensions=1)
-    values = {name: np.asarray(data[name], dtype=np.float32) for name in _VALUES if name in data}
+    values: dict[str, NDArray[Any]] = {
+        name: np.asarray(data[name], dtype=np.float32) for name in _VALUES if name in data
+    }
     for name, array in values.items():
         width = None if name == "embeddings" else len(classes)
         _check_shape(name, array, n_rows, width=width, n_dimensions=2)
+    _check_abstention(labels, values.get("probabilities"), options)
+    ood = data.get("ood")
+    if ood is not None:
+        values["ood_scores"] = np.asarray(ood["scores"], dtype=np.float32)
+        values["is_ood"] = np.asarray(ood["is_ood"], dtype=np.bool_)
+        for name in ("ood_scores", "is_ood"):
+            _check_shape(name, values[name], n_rows, n_dimensions=1)
     return Part(
         head_name=data["head"]["name"],
         head_version=int(data["head"]["version"]),
@@ -127,6 +140,7 @@ def _of_json(data: Any, options: Options, n_rows: int) -> Part:
             for name, value in data.items()
             if name not in _KNOWN and isinstance(value, list) and len(value) == n_rows
         },
+        ood_threshold=None if ood is None else float(ood["threshold"]),
     )
 
 
@@ -138,6 +152,17 @@ def labels_of(part: Part, classes: Sequence[str]) -> NDArray[Any] | None:
     names: NDArray[Any] = np.array([*classes, None] if abstains else classes, object)
     labels: NDArray[Any] = names[part.numbers]
     return labels if abstains else labels.astype(np.str_)
+
+
+def _check_abstention(
+    labels: NDArray[Any] | None, probabilities: NDArray[Any] | None, options: Options
+) -> None:
+    """Refuse the answer of a server too old to abstain, which passes over what it does not know."""
+    if options.abstain_below is None or probabilities is None or labels is None:
+        return
+    is_unsure = probabilities.max(axis=1) < np.float32(options.abstain_below)
+    if any(label is not None for label in labels[is_unsure].tolist()):
+        raise ValueError("'abstain_below' was asked for and passed over")
 
 
 def _check_shape(
