@@ -17,7 +17,7 @@ from service.openapi import DocumentedAPI, problems
 from service.predict_door import BodyBudget, PredictDoor
 from service.predictor import Predictor
 from service.readiness import Readiness
-from service.routes import datasets, events, heads, health, jobs, oip, predict
+from service.routes import datasets, events, exports, heads, health, jobs, oip, predict
 from service.schemas_oip import oip_errors
 from service.scrape import Scrape
 from service.settings import ServiceSettings, available_cores
@@ -104,7 +104,7 @@ def create_app(
     )
     errors.install(app)
     docs_page.install(app)
-    for module in (datasets, jobs, events, heads, predict):
+    for module in (datasets, jobs, events, heads, exports, predict):
         app.include_router(module.router, responses=problems(422, 500, 503))
     app.include_router(oip.router, responses=oip_errors(422, 500))
     app.include_router(health.router, responses=problems(500))

@@ -170,6 +170,7 @@ idempotency_keys = Table(
     Index("ix_idempotency_keys_created_at", "created_at"),
 )
 
+# A row outlives its versions: their numbers are never given twice, not even after a deletion.
 heads = Table(
     "heads",
     metadata,
@@ -197,12 +198,17 @@ head_versions = Table(
     Column("n_parameters", BigInteger, nullable=False),
     _json("config"),
     _json("metrics"),
+    # What it was made from and with. The hash outlives the dataset; versions older than the column
+    # and made from a deleted one have none.
+    Column("dataset_sha256", _SHA256),
+    _json("lineage"),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "version"),
     UniqueConstraint("job_id"),  # exactly once: a job publishes one version, however often it ran
     ForeignKeyConstraint(["tenant_id", "name"], ["heads.tenant_id", "heads.name"]),
     ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"]),
     CheckConstraint("version >= 1", name="version"),
+    Index("ix_head_versions_sha256", "tenant_id", "sha256"),
 )
 
 head_aliases = Table(
@@ -212,6 +218,8 @@ head_aliases = Table(
     Column("name", _NAME, nullable=False),
     Column("alias", _NAME, nullable=False),
     Column("version", Integer, nullable=False),
+    # What it named before, the latest last: what a rollback goes back to.
+    _json("history"),
     Column("updated_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "alias"),
     ForeignKeyConstraint(

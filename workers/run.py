@@ -21,6 +21,7 @@ from store.store import Store
 from workers import failure, observe
 from workers.failure import Failure
 from workers.lease import Lease
+from workers.lineage import lineage
 from workers.settings import WorkerSettings
 from workers.standby import Standby
 from workers.supervise import Ending, Outcome, supervise
@@ -245,6 +246,7 @@ def _publish(job: Job, workdir: Workdir, artifacts: Artifacts) -> Success:
                 split: {name: metrics[name] for name in HEADLINES}
                 for split, metrics in candidate["metrics"].items()
             },
+            lineage=lineage(report, job),
             alias=job.alias,
         ),
     )

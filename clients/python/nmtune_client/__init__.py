@@ -2,7 +2,9 @@
 
 from nmtune_client._async_client import AsyncClient
 from nmtune_client._async_jobs import AsyncJob
+from nmtune_client._bundle import BundleError, BundleReport, verify_bundle
 from nmtune_client._client import Client
+from nmtune_client._comparison import HeadComparison
 from nmtune_client._errors import (
     APIConnectionError,
     APIStatusError,
@@ -46,12 +48,15 @@ __all__ = [
     "AsyncJob",
     "BadRequestError",
     "BadResponseError",
+    "BundleError",
+    "BundleReport",
     "Client",
     "ConflictError",
     "Dataset",
     "Event",
     "FieldError",
     "Head",
+    "HeadComparison",
     "HeadRef",
     "HeadVersion",
     "Job",
@@ -74,4 +79,5 @@ __all__ = [
     "Verdict",
     "WaitTimeout",
     "__version__",
+    "verify_bundle",
 ]

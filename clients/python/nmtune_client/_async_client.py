@@ -1,8 +1,10 @@
 """Home of `AsyncClient`, the asynchronous sender of calls, for asyncio."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
@@ -10,6 +12,7 @@ import httpx
 
 from nmtune_client._async_resources import AsyncDatasets, AsyncHeads, AsyncJobs
 from nmtune_client._batches import AT_ONCE, Batches
+from nmtune_client._download import Sink, downloading
 from nmtune_client._errors import APIConnectionError, PayloadTooLargeError
 from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
@@ -21,6 +24,7 @@ from nmtune_client._wire import Answer, Call, result
 T = TypeVar("T")
 
 _UPLOAD_CHUNK_BYTES = 1 << 18
+_DOWNLOAD_CHUNK_BYTES = 1 << 18
 
 
 class AsyncClient:
@@ -95,14 +99,15 @@ class AsyncClient:
 
     async def send(self, call: Call[T]) -> T:
         """Send a call, again if the retry policy says so, and return its value."""
-        tries = 0
-        while True:
-            tries += 1
-            outcome = await self._try(call)
-            delay = self._server.delay(call, outcome, tries=tries)
-            if delay is None:
-                return value_of(call, outcome, tries=tries)
-            await asyncio.sleep(delay)
+        return await self._persist(call, self._try)
+
+    async def download(self, call: Call[None], path: Path) -> None:
+        """Send a call as `send` does, and write its answer's bytes to `path`, whole or not at all.
+
+        Bytes that do not have the answer's Repr-Digest count as a broken connection.
+        """
+        with downloading(path) as part:
+            await self._persist(call, partial(self._try_into, part))
 
     @asynccontextmanager
     async def open_stream(
@@ -118,12 +123,42 @@ class AsyncClient:
                 check_stream(call, response)
                 yield response.aiter_bytes()
 
+    async def _persist(
+        self, call: Call[T], attempt: Callable[[Call[T]], Awaitable[Answer | APIConnectionError]]
+    ) -> T:
+        tries = 0
+        while True:
+            tries += 1
+            outcome = await attempt(call)
+            delay = self._server.delay(call, outcome, tries=tries)
+            if delay is None:
+                return value_of(call, outcome, tries=tries)
+            await asyncio.sleep(delay)
+
     async def _try(self, call: Call[T]) -> Answer | APIConnectionError:
         content = call.content if call.file is None else _chunks(call)
         try:
             with self._server.translated(call):
                 arguments = self._server.request_arguments(call)
                 return answer_of(await self._http.request(content=content, **arguments))
+        except APIConnectionError as error:
+            return error
+
+    async def _try_into(self, part: Path, call: Call[None]) -> Answer | APIConnectionError:
+        """One try of a download: a success goes into the file, another answer into memory."""
+        try:
+            with self._server.translated(call):
+                arguments = self._server.request_arguments(call)
+                async with self._http.stream(**arguments) as response:
+                    if response.status_code != httpx.codes.OK:
+                        await response.aread()
+                        return answer_of(response)
+                    with part.open("wb") as file:
+                        sink = Sink(file)
+                        async for chunk in response.aiter_bytes(_DOWNLOAD_CHUNK_BYTES):
+                            await asyncio.to_thread(sink.write, chunk)
+                        await asyncio.to_thread(sink.finish, response.headers)
+                    return Answer(response.status_code, {}, b"")
         except APIConnectionError as error:
             return error
 

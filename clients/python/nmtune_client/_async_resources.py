@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from nmtune_client import _arrays, _calls
 from nmtune_client._async_jobs import AsyncJob
+from nmtune_client._comparison import HeadComparison
 from nmtune_client._errors import APIStatusError
 from nmtune_client._report import Report
-from nmtune_client._resources import file_upload, page_size
+from nmtune_client._resources import export, file_upload, page_size
 from nmtune_client._submission import dataset_key, note_stored, submission
 from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import AsyncSender, Call
@@ -189,6 +190,38 @@ class AsyncHeads:
     async def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean `version` from now on."""
         await self._sender.send(_calls.set_alias(name, alias, version))
+
+    async def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias; the version that it named stays."""
+        await self._sender.send(_calls.delete_alias(name, alias))
+
+    async def rollback(self, name: str, alias: str, *, expected: int | None = None) -> HeadVersion:
+        """Point `name@alias` at the version that it named before; as `Heads.rollback`."""
+        return await self._sender.send(_calls.roll_back_alias(name, alias, expected=expected))
+
+    async def compare(self, name: str, before: int | str, after: int | str) -> HeadComparison:
+        """Two versions, by number or alias, side by side, with a cautious verdict."""
+        return await self._sender.send(_calls.compare_versions(name, str(before), str(after)))
+
+    async def delete(self, name: str, version: int | None = None, *, force: bool = False) -> None:
+        """Delete one version, or all of them with None; as `Heads.delete`."""
+        if version is None:
+            await self._sender.send(_calls.delete_head(name, force=force))
+        else:
+            await self._sender.send(_calls.delete_head_version(name, version, force=force))
+
+    async def export(
+        self,
+        name: str,
+        version: int | str = "latest",
+        *,
+        format: str = "bundle",  # noqa: A002  the API's word
+        path: str | PathLike[str] | None = None,
+    ) -> Path:
+        """Write a version, by number or alias, to a file; as `Heads.export`."""
+        call, target = export(name, version, form=format, path=path)
+        await self._sender.download(call, target)
+        return target
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nmtune_client._arrays import Embeddings
+from nmtune_client._comparison import HeadComparison
 from nmtune_client._prediction_call import BINARY, Options, Part, read_part
 from nmtune_client._report import Report
 from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page
@@ -27,7 +28,13 @@ _GET_REPORT = Route("GET", "/jobs/{job_id}/report")
 _LIST_HEADS = Route("GET", "/heads")
 _GET_HEAD = Route("GET", "/heads/{name}")
 _GET_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}")
+_COMPARE_VERSIONS = Route("GET", "/heads/{name}/compare")
+_DELETE_HEAD = Route("DELETE", "/heads/{name}")
+_DELETE_HEAD_VERSION = Route("DELETE", "/heads/{name}/versions/{version}")
+_EXPORT_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}/export")
 _SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
+_DELETE_ALIAS = Route("DELETE", "/heads/{name}/aliases/{alias}")
+_ROLL_BACK_ALIAS = Route("POST", "/heads/{name}/aliases/{alias}/rollback")
 _PREDICT = Route("POST", "/predict")
 
 # For the test that compares this client with the server's OpenAPI description.
@@ -35,6 +42,8 @@ ROUTES = tuple(value for value in list(globals().values()) if isinstance(value, 
 
 # The server answers an upload once it has read and checked each row.
 _UPLOAD_READ_SECONDS = 600.0
+# It makes an export and tries it before the first byte comes.
+_EXPORT_READ_SECONDS = 600.0
 
 
 def upload_dataset(
@@ -160,6 +169,59 @@ def get_head_version(name: str, version: int) -> Call[HeadVersion]:
     """One version of a head."""
     ids: dict[str, str | int] = {"name": name, "version": version}
     return Call(route=_GET_HEAD_VERSION, ids=ids, parse=_parser(HeadVersion.from_json))
+
+
+def compare_versions(name: str, before: str, after: str) -> Call[HeadComparison]:
+    """Two versions of a head side by side."""
+    return Call(
+        route=_COMPARE_VERSIONS,
+        ids={"name": name},
+        parse=_parser(HeadComparison.from_json),
+        params={"from": before, "to": after},
+    )
+
+
+def delete_head(name: str, *, force: bool = False) -> Call[None]:
+    """Delete all versions of a head."""
+    return Call(route=_DELETE_HEAD, ids={"name": name}, parse=_nothing, params=_forced(force))
+
+
+def delete_head_version(name: str, version: int, *, force: bool = False) -> Call[None]:
+    """Delete one version of a head."""
+    ids: dict[str, str | int] = {"name": name, "version": version}
+    return Call(route=_DELETE_HEAD_VERSION, ids=ids, parse=_nothing, params=_forced(force))
+
+
+def export_head_version(name: str, version: str, *, form: str) -> Call[None]:
+    """A version as a file, to be downloaded, not sent."""
+    return Call(
+        route=_EXPORT_HEAD_VERSION,
+        ids={"name": name, "version": version},
+        parse=_nothing,
+        params={"format": form},
+        headers={"Accept": "*/*"},
+        extra_read_seconds=_EXPORT_READ_SECONDS,
+    )
+
+
+def delete_alias(name: str, alias: str) -> Call[None]:
+    """Remove an alias."""
+    return Call(route=_DELETE_ALIAS, ids={"name": name, "alias": alias}, parse=_nothing)
+
+
+def roll_back_alias(name: str, alias: str, *, expected: int | None = None) -> Call[HeadVersion]:
+    """Point an alias at what it named before."""
+    return Call(
+        route=_ROLL_BACK_ALIAS,
+        ids={"name": name, "alias": alias},
+        parse=_parser(HeadVersion.from_json),
+        params={} if expected is None else {"from": str(expected)},
+        headers=_post_headers(None),
+    )
+
+
+def _forced(force: bool) -> dict[str, str]:
+    return {"force": "true"} if force else {}
 
 
 def set_alias(name: str, alias: str, version: int) -> Call[None]:

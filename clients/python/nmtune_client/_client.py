@@ -4,12 +4,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
 
 from nmtune_client._batches import AT_ONCE, Batches
+from nmtune_client._download import Sink, downloading
 from nmtune_client._errors import APIConnectionError, PayloadTooLargeError
 from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
@@ -108,14 +111,15 @@ class Client:
 
     def send(self, call: Call[T]) -> T:
         """Send a call, again if the retry policy says so, and return its value."""
-        tries = 0
-        while True:
-            tries += 1
-            outcome = self._try(call)
-            delay = self._server.delay(call, outcome, tries=tries)
-            if delay is None:
-                return value_of(call, outcome, tries=tries)
-            time.sleep(delay)
+        return self._persist(call, self._try)
+
+    def download(self, call: Call[None], path: Path) -> None:
+        """Send a call as `send` does, and write its answer's bytes to `path`, whole or not at all.
+
+        Bytes that do not have the answer's Repr-Digest count as a broken connection.
+        """
+        with downloading(path) as part:
+            self._persist(call, partial(self._try_into, part))
 
     @contextmanager
     def open_stream(self, call: Call[None], *, read_seconds: float) -> Iterator[Iterator[bytes]]:
@@ -132,12 +136,42 @@ class Client:
             check_stream(call, response)
             yield response.iter_bytes()
 
+    def _persist(
+        self, call: Call[T], attempt: Callable[[Call[T]], Answer | APIConnectionError]
+    ) -> T:
+        tries = 0
+        while True:
+            tries += 1
+            outcome = attempt(call)
+            delay = self._server.delay(call, outcome, tries=tries)
+            if delay is None:
+                return value_of(call, outcome, tries=tries)
+            time.sleep(delay)
+
     def _try(self, call: Call[T]) -> Answer | APIConnectionError:
         content = call.content if call.file is None else _chunks(call)
         try:
             with self._server.translated(call):
                 arguments = self._server.request_arguments(call)
                 return answer_of(self._http.request(content=content, **arguments))
+        except APIConnectionError as error:
+            return error
+
+    def _try_into(self, part: Path, call: Call[None]) -> Answer | APIConnectionError:
+        """One try of a download: a success goes into the file, another answer into memory."""
+        try:
+            with self._server.translated(call):
+                arguments = self._server.request_arguments(call)
+                with self._http.stream(**arguments) as response:
+                    if response.status_code != httpx.codes.OK:
+                        response.read()
+                        return answer_of(response)
+                    with part.open("wb") as file:
+                        sink = Sink(file)
+                        for chunk in response.iter_bytes():
+                            sink.write(chunk)
+                        sink.finish(response.headers)
+                    return Answer(response.status_code, {}, b"")
         except APIConnectionError as error:
             return error
 

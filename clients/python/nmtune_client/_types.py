@@ -208,6 +208,7 @@ class HeadVersion:
     aliases: tuple[str, ...] = ()
     config: Json = field(default_factory=dict, repr=False)
     metrics: Json = field(default_factory=dict, repr=False)
+    lineage: Json = field(default_factory=dict, repr=False)
     sha256: str | None = None
     size_bytes: int | None = None
     created_at: datetime | None = None

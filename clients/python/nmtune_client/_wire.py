@@ -76,6 +76,9 @@ class Sender(Protocol):
     def send(self, call: Call[T]) -> T:
         """Send the call, again if need be, and return its value."""
 
+    def download(self, call: Call[None], path: Path) -> None:
+        """Send the call, again if need be, and write its answer's bytes to a file."""
+
     def open_stream(
         self, call: Call[None], *, read_seconds: float
     ) -> AbstractContextManager[Iterator[bytes]]:
@@ -87,6 +90,9 @@ class AsyncSender(Protocol):
 
     async def send(self, call: Call[T]) -> T:
         """Send the call, again if need be, and return its value."""
+
+    async def download(self, call: Call[None], path: Path) -> None:
+        """Send the call, again if need be, and write its answer's bytes to a file."""
 
     def open_stream(
         self, call: Call[None], *, read_seconds: float
