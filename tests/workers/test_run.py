@@ -56,6 +56,12 @@ def test_job_succeeds_and_publishes_its_head_under_name_and_alias(
     np.testing.assert_allclose(
         head.predict_proba(head.canary.x), head.canary.probabilities, atol=1e-6
     )
+    assert head.knowledge is not None
+    assert head.knowledge.conformal is not None
+    # NMTune holds nothing out, so the validation rows are what it has not learnt from.
+    assert head.knowledge.conformal.n_rows == SPLITS["validation"]
+    assert head.knowledge.sketch.n_rows == SPLITS["train"]
+    assert head.knowledge.ood is not None
 
 
 def test_events_tell_every_stage_and_the_last_epoch_of_each_candidate(
