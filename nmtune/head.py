@@ -145,6 +145,11 @@ class Head:
         )
 
     @property
+    def members(self) -> tuple[Member, ...]:
+        """The networks that are averaged, to be read only."""
+        return self._members
+
+    @property
     def configs(self) -> tuple[TuneConfig, ...]:
         """The config of each member; a linear probe's holds the l2 that was chosen."""
         return tuple(member.config for member in self._members)
