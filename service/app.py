@@ -10,13 +10,14 @@ from starlette.middleware import Middleware
 
 from nmtune.version import __version__
 from service import docs_page, errors
+from service.drift_recorder import DriftRecorder
 from service.guards import BodyLimit, RequestLog
 from service.metrics import RequestMetrics
 from service.openapi import DocumentedAPI, problems
 from service.predict_door import PredictDoor
 from service.predictor import Predictor
 from service.readiness import Readiness
-from service.routes import datasets, events, heads, health, jobs, predict
+from service.routes import datasets, drift, events, heads, health, jobs, predict
 from service.scrape import Scrape
 from service.settings import ServiceSettings, available_cores
 from store.queue import Queue
@@ -50,6 +51,11 @@ def create_app(
 
     `app.state.stopping` is an Event that ends open event streams and waits when it is set.
     """
+    recorder = (
+        DriftRecorder(store, flush_seconds=settings.drift_flush_seconds)
+        if settings.drift == "on"
+        else None
+    )
     predictor = Predictor(
         store,
         max_cache_bytes=settings.head_cache_bytes,
@@ -57,6 +63,7 @@ def create_app(
         n_threads=settings.predict_threads or available_cores(),
         max_waiting=settings.predict_queue,
         fresh_seconds=settings.predict_reference_seconds,
+        recorder=recorder,
     )
     app = DocumentedAPI(
         title="NMTune",
@@ -100,7 +107,7 @@ def create_app(
     )
     errors.install(app)
     docs_page.install(app)
-    for module in (datasets, jobs, events, heads, predict):
+    for module in (datasets, jobs, events, heads, drift, predict):
         app.include_router(module.router, responses=problems(422, 500, 503))
     app.include_router(health.router, responses=problems(500))
     return app

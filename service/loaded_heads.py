@@ -38,6 +38,7 @@ class LoadedHead:
         self.classes = head.classes
         self.n_columns = head.n_columns
         self.temperature = np.float32(head.temperature)
+        self.knowledge = head.knowledge
         self.classes_json = orjson.Fragment(orjson.dumps(head.classes))
         self.folded = fold(head)
         self.engine = Engine(self.folded, n_threads=n_threads)

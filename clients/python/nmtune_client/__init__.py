@@ -1,6 +1,7 @@
 """Python client of an NMTune server: upload embeddings, tune heads on them, predict."""
 
 from nmtune_client._client import Client
+from nmtune_client._drift import Drift
 from nmtune_client._errors import (
     APIConnectionError,
     APIStatusError,
@@ -45,6 +46,7 @@ __all__ = [
     "Client",
     "ConflictError",
     "Dataset",
+    "Drift",
     "Event",
     "FieldError",
     "Head",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nmtune_client._arrays import Embeddings
+from nmtune_client._drift import Drift
 from nmtune_client._report import Report
 from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page, Prediction
 from nmtune_client._wire import Answer, Call, Route
@@ -29,6 +30,7 @@ _LIST_HEADS = Route("GET", "/heads")
 _GET_HEAD = Route("GET", "/heads/{name}")
 _GET_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}")
 _SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
+_GET_DRIFT = Route("GET", "/heads/{name}/drift")
 _PREDICT = Route("POST", "/predict")
 
 # For the test that compares this client with the server's OpenAPI description.
@@ -161,6 +163,18 @@ def get_head_version(name: str, version: int) -> Call[HeadVersion]:
     """One version of a head."""
     ids: dict[str, str | int] = {"name": name, "version": version}
     return Call(route=_GET_HEAD_VERSION, ids=ids, parse=_parser(HeadVersion.from_json))
+
+
+def get_drift(
+    name: str, *, version: int | None = None, alias: str | None = None, hours: int | None = None
+) -> Call[Drift]:
+    """How rows predicted lately differ from a head's training rows."""
+    return Call(
+        route=_GET_DRIFT,
+        ids={"name": name},
+        parse=_parser(Drift.from_json),
+        params=_params(version=version, alias=alias, hours=hours),
+    )
 
 
 def set_alias(name: str, alias: str, version: int) -> Call[None]:
