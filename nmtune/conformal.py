@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmtune.errors import ConfigError
+from nmtune.errors import DataError
 from nmtune.tensor_file import check_layout
 
 LEVELS: Final = np.arange(500, 1000, 5)
@@ -67,17 +67,17 @@ class Conformal:
         """The level that is kept for one that is asked for: it, or the next above it.
 
         Raises:
-            ConfigError: below 0.5, above 0.995, or higher than the rows allow.
+            DataError: below 0.5, above 0.995, or higher than the rows allow.
         """
         lowest, highest = (float(LEVELS[at]) / _THOUSAND for at in (0, -1))
         if not lowest <= asked <= highest:
-            raise ConfigError(
+            raise DataError(
                 f"conformal_level must be from {lowest:g} to {highest:g}, got {asked:g}",
                 field="conformal_level",
             )
         level = math.ceil(asked * _THOUSAND / _STEP - _ROUNDING) * _STEP / _THOUSAND
         if level > self.highest_level:
-            raise ConfigError(
+            raise DataError(
                 f"conformal_level {asked:g} needs {math.ceil(level / (1 - level) - _ROUNDING)} "
                 f"held-out rows, and this head had {self.n_rows}: ask for {self.highest_level:g} "
                 "at most, or train on more rows",

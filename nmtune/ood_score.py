@@ -180,3 +180,11 @@ def _leading(
     order = np.argsort(values)[::-1][:rank]
     directions = np.ascontiguousarray((basis @ vectors[:, order]).astype(np.float32))
     return directions, np.maximum(values[order], 0).astype(np.float32)
+
+
+def auroc(inside: NDArray[np.floating], outside: NDArray[np.floating]) -> float:
+    """How often one of the scores outside is above one of those inside; ties count half."""
+    ordered = np.sort(inside)
+    below = np.searchsorted(ordered, outside, side="left")
+    not_above = np.searchsorted(ordered, outside, side="right")
+    return float((below + not_above).mean() / (2 * len(ordered)))

@@ -23,7 +23,7 @@ async def of_rows(found: Prediction, x: NDArray[np.floating], options: Predictio
 
     Raises:
         Problem: 422, the head has not learnt what is asked of it.
-        ConfigError: its held-out rows were too few for the level.
+        DataError: its held-out rows were too few for the level.
     """
     if options.conformal_level is None and not options.ood:
         return {}

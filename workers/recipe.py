@@ -19,7 +19,7 @@ from nmtune import (
 )
 from nmtune.candidates import ROBUST
 from store.dataset_file import DatasetFile, Embeddings
-from workers import findings, memory, publication
+from workers import findings, memory, publication, trust
 from workers.comparison import Score
 from workers.progress import Workload
 from workers.report import Spectra, Trained, compose
@@ -74,6 +74,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
         trained[candidates.method].head, dataset, finished[candidates.method].held_out
     )
     workdir.write_bytes(head_file(candidates.method), published.to_bytes())
+    found |= trust.of_splits(published, dataset)
     report = compose(
         plan,
         method=candidates.method,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nmtune.conformal import LEVELS, Conformal
-from nmtune.errors import ConfigError
+from nmtune.errors import DataError
 from tests.nmtune.real_sets import PATHS, real_set
 
 Z = 3.0  # standard errors: one such miss in 700
@@ -53,7 +53,7 @@ def test_a_level_between_two_counts_as_the_higher(asked: float, kept: float) -> 
 def test_level_that_cannot_be_kept_is_refused(n_rows: int, asked: float, words: str) -> None:
     conformal = Conformal.fit(np.full(n_rows, 0.5))
     assert conformal is not None
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(DataError) as caught:
         conformal.sets(np.ones((1, 2)) / 2, asked)
     assert words in caught.value.message
     assert caught.value.field == "conformal_level"

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from nmtune.ood_score import QUANTILE, OodScore
+from nmtune.ood_score import QUANTILE, OodScore, auroc
 from tests.nmtune.real_sets import PATHS, real_set
 
 
@@ -80,6 +80,13 @@ def test_any_width_and_constant_rows_give_finite_scores(d: int) -> None:
         assert score.score(wild)[2] > score.threshold
         again = OodScore.from_tensors(score.tensors(), n_columns=d)
         np.testing.assert_array_equal(again.score(x), score.score(x))
+
+
+def test_auroc_is_that_of_scikit_learn_with_ties_too() -> None:
+    random = np.random.default_rng(0)
+    inside, outside = random.integers(0, 9, 50), random.integers(3, 12, 70)
+    expected = roc_auc_score(np.repeat([0, 1], [50, 70]), np.concatenate([inside, outside]))
+    assert auroc(inside.astype(float), outside.astype(float)) == pytest.approx(expected)
 
 
 def test_of_few_rows_there_is_none() -> None:

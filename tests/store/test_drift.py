@@ -9,7 +9,6 @@ from sqlalchemy import select, update
 
 from store import drift, tables
 from store.clock import seconds_from_now
-from store.database import Database
 from store.drift import KEPT_HOURS, Total
 from store.store import Store
 
@@ -85,4 +84,3 @@ def test_sums_of_another_length_are_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="a window of 3 sums, got 2"), store.database.begin() as tx:
         drift.add(tx, "default", HEAD, n_rows=1, sums=np.zeros(3))
     assert total(store).n_rows == 1
-    assert isinstance(store.database, Database)
