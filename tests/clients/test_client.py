@@ -431,5 +431,25 @@ def test_heads_are_read_and_aliases_set(server: Any, client: Client) -> None:
     assert [str(found) for found in client.heads.list()] == ["pets"]
     assert client.heads.get("pets").aliases == {"prod": 3}
     assert str(client.heads.version("pets", 3)) == "pets@3"
+    server.on(
+        "GET",
+        "/heads/pets/drift",
+        server.ok(
+            {
+                "name": "pets",
+                "version": 3,
+                "state": "none",
+                "sentence": "Alike.",
+                "n_rows": 500,
+                "n_training_rows": 900,
+                "first_at": "2026-11-26T03:00:00Z",
+                "later": "unknown",
+            }
+        ),
+    )
+    drift = client.heads.drift("pets", version=3)
+    assert (str(drift), drift.columns, drift.mean_shift) == ("pets@3: Alike.", (), None)
+    assert drift.first_at is not None
+    assert server.seen("GET", "/heads/pets/drift")[0].query == {"version": "3"}
     client.heads.set_alias("pets", "prod", 3)
     assert server.seen("PUT", "/heads/pets/aliases/prod")[0].json == {"version": 3}

@@ -5,6 +5,7 @@ from nmtune_client._async_jobs import AsyncJob
 from nmtune_client._bundle import BundleError, BundleReport, verify_bundle
 from nmtune_client._client import Client
 from nmtune_client._comparison import HeadComparison
+from nmtune_client._drift import Drift
 from nmtune_client._errors import (
     APIConnectionError,
     APIStatusError,
@@ -53,6 +54,7 @@ __all__ = [
     "Client",
     "ConflictError",
     "Dataset",
+    "Drift",
     "Event",
     "FieldError",
     "Head",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nmtune_client import _arrays, _calls
 from nmtune_client._async_jobs import AsyncJob
 from nmtune_client._comparison import HeadComparison
+from nmtune_client._drift import Drift
 from nmtune_client._errors import APIStatusError
 from nmtune_client._report import Report
 from nmtune_client._resources import export, file_upload, page_size
@@ -186,6 +187,18 @@ class AsyncHeads:
     async def version(self, name: str, version: int) -> HeadVersion:
         """One version of a head."""
         return await self._sender.send(_calls.get_head_version(name, version))
+
+    async def drift(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        hours: int | None = None,
+    ) -> Drift:
+        """Whether rows predicted lately still look like the training rows; as `Heads.drift`."""
+        call = _calls.get_drift(name, version=version, alias=alias, hours=hours)
+        return await self._sender.send(call)
 
     async def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean `version` from now on."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from nmtune_client._arrays import Embeddings
 from nmtune_client._comparison import HeadComparison
+from nmtune_client._drift import Drift
 from nmtune_client._prediction_call import BINARY, Options, Part, read_part
 from nmtune_client._report import Report
 from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page
@@ -35,6 +36,7 @@ _EXPORT_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}/export")
 _SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
 _DELETE_ALIAS = Route("DELETE", "/heads/{name}/aliases/{alias}")
 _ROLL_BACK_ALIAS = Route("POST", "/heads/{name}/aliases/{alias}/rollback")
+_GET_DRIFT = Route("GET", "/heads/{name}/drift")
 _PREDICT = Route("POST", "/predict")
 
 # For the test that compares this client with the server's OpenAPI description.
@@ -222,6 +224,18 @@ def roll_back_alias(name: str, alias: str, *, expected: int | None = None) -> Ca
 
 def _forced(force: bool) -> dict[str, str]:
     return {"force": "true"} if force else {}
+
+
+def get_drift(
+    name: str, *, version: int | None = None, alias: str | None = None, hours: int | None = None
+) -> Call[Drift]:
+    """How rows predicted lately differ from a head's training rows."""
+    return Call(
+        route=_GET_DRIFT,
+        ids={"name": name},
+        parse=_parser(Drift.from_json),
+        params=_params(version=version, alias=alias, hours=hours),
+    )
 
 
 def set_alias(name: str, alias: str, version: int) -> Call[None]:

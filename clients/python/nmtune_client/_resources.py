@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nmtune_client import _arrays, _calls
 from nmtune_client._comparison import HeadComparison
+from nmtune_client._drift import Drift
 from nmtune_client._errors import APIStatusError
 from nmtune_client._jobs import Job
 from nmtune_client._report import Report
@@ -232,6 +233,21 @@ class Heads:
     def version(self, name: str, version: int) -> HeadVersion:
         """One version of a head."""
         return self._sender.send(_calls.get_head_version(name, version))
+
+    def drift(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        hours: int | None = None,
+    ) -> Drift:
+        """Whether rows predicted in the last `hours` (24) still look like the training rows.
+
+        Of the latest version, or of `version` or of the one that `alias` names. The server counts
+        rows only if its operator lets it: `Drift.is_recording`.
+        """
+        return self._sender.send(_calls.get_drift(name, version=version, alias=alias, hours=hours))
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean `version` from now on."""
