@@ -1,5 +1,6 @@
 """The home of `create_app`, which puts the HTTP door together; importing it does nothing."""
 
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -117,6 +118,10 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: ServiceSettings = app.state.settings
     to_thread.current_default_thread_limiter().total_tokens = settings.threads
+    # What lives as long as the process is not looked through by each garbage collection.
+    gc.collect()
+    gc.freeze()
     yield
+    gc.unfreeze()
     app.state.stopping.set()
     app.state.predictor.close()

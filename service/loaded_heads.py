@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -12,11 +13,12 @@ import orjson
 from numpy.typing import NDArray
 
 from nmtune.canary import Canary
-from nmtune.engine import Engine
+from nmtune.engine import Engine, TunedEngine
 from nmtune.errors import DataError, HeadFormatError
 from nmtune.folded import fold
 from nmtune.head import Head
 from nmtune.rows import as_rows
+from service.finite import is_finite
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class CanaryError(HeadFormatError):
 
 
 class LoadedHead:
-    """One head, ready to answer: an engine for probabilities, arrays for tuned embeddings."""
+    """One head, ready to answer: an engine for probabilities, and one for tuned embeddings."""
 
     def __init__(self, head: Head, *, n_threads: int) -> None:
         """Raises CanaryError if head has a canary and the engine says something else of it."""
@@ -40,19 +42,27 @@ class LoadedHead:
         self.temperature = np.float32(head.temperature)
         self.knowledge = head.knowledge
         self.classes_json = orjson.Fragment(orjson.dumps(head.classes))
-        self.folded = fold(head)
-        self.engine = Engine(self.folded, n_threads=n_threads)
-        self.n_bytes = 2 * self.folded.n_bytes
+        self._folded = fold(head)
+        self._n_threads = n_threads
+        self.engine = Engine(self._folded, n_threads=n_threads)
+        self.n_bytes = 2 * self._folded.n_bytes
         """The arrays, and the engine's own copy of them."""
         if head.canary is not None:
             _check(self.engine, head.canary)
 
+    @cached_property
+    def tuned(self) -> TunedEngine:
+        """What makes tuned embeddings; built when they are first asked for."""
+        return TunedEngine(self._folded, n_threads=self._n_threads)
+
+    def transform(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Tuned embeddings (n, m) of rows x (n, d) that `check` has passed. Blocking."""
+        return self.tuned.run(x)
+
     def check(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """x (n, d) in C order if the head can take it; DataError says where it cannot."""
-        if x.ndim == 2 and x.shape[1] == self.n_columns and len(x):
-            squares = np.einsum("ij,ij->", x, x)  # one pass, one thread, and not finite if x is not
-            if np.isfinite(squares):
-                return np.ascontiguousarray(x, np.float32)
+        if x.ndim == 2 and x.shape[1] == self.n_columns and len(x) and is_finite(x):
+            return np.ascontiguousarray(x, np.float32)
         rows = as_rows(x, n_columns=self.n_columns)
         with np.errstate(over="ignore"):
             finite = np.isfinite(np.einsum("ij,ij->i", rows, rows))

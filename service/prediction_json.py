@@ -12,10 +12,13 @@ import numpy as np
 import simdjson
 from numpy.typing import NDArray
 
+from service.finite import is_finite
 from service.ingest.limits import MAX_COLUMNS
 from service.prediction_options import OPTIONS
+from service.schemas_heads import MAX_REFERENCE_CHARACTERS
 
-_KNOWN: Final = frozenset({"head", "embeddings"}) | OPTIONS
+_NEEDED: Final = frozenset({"head", "embeddings"})
+_KNOWN: Final = _NEEDED | OPTIONS
 _KEPT_BYTES: Final = 64 * 1024
 """A parser keeps ten times its largest body in memory, so larger ones get a parser of their own."""
 
@@ -44,27 +47,33 @@ def _parse(parser: simdjson.Parser, body: bytes, max_rows: int) -> Parsed | None
     document: Any = parser.parse(body)
     keys = list(document.keys())
     names = set(keys)
-    if len(keys) != len(names) or not {"head", "embeddings"} <= names <= _KNOWN:
+    if len(keys) != len(names) or not _NEEDED <= names <= _KNOWN:
         return None
-    head: Any = document["head"]
-    if not isinstance(document["embeddings"], simdjson.Array):
+    head, rows = document["head"], document["embeddings"]
+    if not isinstance(rows, simdjson.Array):
         return None
-    rows: Any = document["embeddings"]
-    if type(head) is not str:
+    if type(head) is not str or len(head) > MAX_REFERENCE_CHARACTERS:
         return None
-    options = {name: document[name] for name in names & OPTIONS}
+    lengths = {len(row) for row in rows}  # type: ignore[arg-type]
     n_rows = len(rows)
-    # Deeper lists would flatten to the same numbers: there must be one list for each row.
-    if not 0 < n_rows <= max_rows or body.count(b"[") != n_rows + 1:
+    if len(lengths) != 1 or n_rows > max_rows or not _has_lists(body, n_rows + 1):
         return None
-    first: Any = rows[0]
-    n_columns = len(first)
-    if not 0 < n_columns <= MAX_COLUMNS or any(len(row) != n_columns for row in rows):
+    (n_columns,) = lengths
+    if not 0 < n_columns <= MAX_COLUMNS:
         return None
     values = np.frombuffer(rows.as_buffer(of_type="d"), np.float64)
     with np.errstate(over="ignore"):
         x = values.astype(np.float32).reshape(n_rows, n_columns)
-    return Parsed(head, x, options) if np.isfinite(np.einsum("ij,ij->", x, x)) else None
+    options = {name: document[name] for name in names & OPTIONS} if len(names) > 2 else {}
+    return Parsed(head, x, options) if is_finite(x) else None
+
+
+def _has_lists(body: bytes, expected: int) -> bool:
+    """Whether so many lists begin, no more: deeper ones would flatten to the same numbers."""
+    at = -1
+    for _ in range(expected):
+        at = body.find(b"[", at + 1)
+    return body.find(b"[", at + 1) == -1
 
 
 def _parser(body: bytes) -> simdjson.Parser:

@@ -190,7 +190,7 @@ class Predictor:
         self.batcher.check_room(len(x))
         serving = await self.serving(tenant_id, reference)
         x = serving.loaded.check(x)
-        z = await to_thread.run_sync(serving.loaded.folded.transform, x)
+        z = await to_thread.run_sync(serving.loaded.transform, x)
         if not np.isfinite(z).all():
             raise too_large(int(np.isfinite(z).all(axis=1).argmin()))
         metrics.PREDICTED_ROWS.inc(len(x))
