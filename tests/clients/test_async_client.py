@@ -1,6 +1,8 @@
 """The asynchronous client over real connections, with faults, many tasks and cancellations."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -348,3 +350,37 @@ def test_a_prediction_cancelled_in_the_middle_leaves_nothing_behind(server: Any)
             assert len(await client.predict("parity@prod", x)) == 50_000
 
     asyncio.run(predict())
+
+
+def test_a_download_that_breaks_is_tried_again_and_leaves_nothing(
+    server: Any, tmp_path: Path
+) -> None:
+    content = b"PK and so on" * 50_000
+    digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    headers = {"Repr-Digest": f"sha-256=:{digest}:"}
+    reply = type(server.DROP)
+    whole = reply(body=content, headers=headers)
+    damaged = reply(body=content[:-1] + b"?", headers=headers)
+    cut = reply(body=content, headers=headers, fault="cut")
+    route = ("GET", "/heads/pets/versions/3/export")
+    path = tmp_path / "it.zip"
+
+    async def export() -> None:
+        async with connected(server) as client:
+            server.on(*route, damaged, cut, whole)
+            assert await client.heads.export("pets", 3, path=path) == path
+            assert path.read_bytes() == content
+            server.on(*route, damaged)
+            with pytest.raises(APIConnectionError, match="damaged"):
+                await client.heads.export("pets", 3, path=path)
+            server.on(*route, server.problem(500, "export_disagrees", "ONNX differs by 0.1"))
+            with pytest.raises(ServerError, match="differs"):
+                await client.heads.export("pets", 3, path=path)
+            server.on(*route, server.HANG)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await client.heads.export("pets", 3, path=path)
+
+    asyncio.run(export())
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]

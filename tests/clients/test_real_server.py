@@ -13,6 +13,7 @@ from nmtune_client import AsyncClient, Client, JobData, NotFoundError, Validatio
 
 import migrations
 from nmtune import Head
+from nmtune.knowledge import learn
 from service.app import create_app
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
@@ -39,13 +40,25 @@ def trained(x: np.ndarray) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, trained: bytes) -> Iterator[Store]:
-    """A store that has the head pets@prod."""
+def knowing(trained: bytes, x: np.ndarray) -> Head:
+    """The same head, which also knows when to trust it."""
+    head = Head.from_bytes(trained)
+    y = np.repeat([0, 1], 500)
+    of_truth = head.predict_proba(x)[np.arange(len(y)), y]
+    return head.with_knowledge(learn(x, y, predicted=y, of_truth=of_truth, n_classes=2, seed=0))
+
+
+@pytest.fixture(scope="module")
+def store(
+    tmp_path_factory: pytest.TempPathFactory, trained: bytes, knowing: Head
+) -> Iterator[Store]:
+    """A store that has the heads pets@prod and, with knowledge, knowing."""
     settings = ServiceSettings(data_dir=tmp_path_factory.mktemp("real") / "data")
     settings.data_dir.mkdir()
     migrations.upgrade(f"sqlite:///{settings.data_dir / 'nmtune.db'}")
     store = Store.open(settings)
     publish(store, trained, alias="prod")
+    publish(store, knowing.to_bytes(), name="knowing")
     yield store
     store.close()
 
@@ -139,6 +152,31 @@ def test_the_best_classes_alone_may_be_asked_for(client: Client, pets: Head, x: 
     np.testing.assert_allclose(
         [probability for _, probability in best], pets.predict_proba(x).max(axis=1), atol=1e-5
     )
+
+
+def test_what_a_head_knows_comes_with_its_predictions(
+    running: Running, client: Client, knowing: Head, x: np.ndarray
+) -> None:
+    rows = np.concatenate([x, np.full((1, N_COLUMNS), 9, np.float32)])
+    prediction = client.predict("knowing", rows, conformal_level=0.9, ood=True)
+    assert knowing.knowledge is not None
+    assert knowing.knowledge.ood is not None
+    scores = knowing.knowledge.ood.score(rows)
+    np.testing.assert_allclose(prediction.ood_scores, scores, rtol=1e-3, atol=1e-4)
+    assert prediction.ood_threshold == pytest.approx(knowing.knowledge.ood.threshold)
+    assert prediction.is_ood[-1]
+    assert [one[0] for one in prediction.sets] == prediction.labels.tolist()
+    assert len(prediction.probabilities) == len(rows)
+
+    async def ask() -> Any:
+        async with AsyncClient(running.url) as other:
+            return await other.predict("knowing", rows, conformal_level=0.9, ood=True)
+
+    twin = asyncio.run(ask())
+    assert twin.sets == prediction.sets
+    assert twin.to_pandas().columns.tolist() == prediction.to_pandas().columns.tolist()
+    with pytest.raises(ValidationError, match="not_learnt"):
+        client.predict("pets", rows, ood=True)
 
 
 def test_an_option_that_cannot_be_is_refused_by_the_server(client: Client) -> None:
@@ -238,6 +276,7 @@ def test_both_clients_read_the_same_things(running: Running, client: Client) -> 
 
     heads, jobs, dataset = asyncio.run(read())
     assert heads == [str(head) for head in client.heads.list()]
+    assert "pets" in heads
     assert jobs == [job.id for job in client.jobs.list(status="succeeded")]
     assert dataset == client.datasets.get(dataset.id)
     assert client.heads.get("pets").aliases["twin"] == 1
