@@ -15,7 +15,13 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import json_body, prediction_answer, prediction_body, prediction_options
+from service import (
+    json_body,
+    prediction_answer,
+    prediction_body,
+    prediction_options,
+    trust,
+)
 from service.batching import too_busy
 from service.errors import problem_of
 from service.prediction_answer import Answer
@@ -134,6 +140,9 @@ async def _answered(predictor: Predictor, asked: Asked, form: str) -> Answer:
         serving, z = await predictor.transform(DEFAULT_TENANT, reference, x)
         return prediction_answer.of_embeddings(z, serving, reference, options, form)
     found = await predictor.answer(DEFAULT_TENANT, reference, x)
+    if form == prediction_body.JSON:
+        said = await trust.of_rows(found, x, options)
+        return prediction_answer.of_prediction(found, reference, options, form, said)
     return prediction_answer.of_prediction(found, reference, options, form)
 
 

@@ -228,6 +228,19 @@ head_aliases = Table(
     ),
 )
 
+# No foreign key: a window is about bytes, and outlives nothing that anyone asks for.
+drift_windows = Table(
+    "drift_windows",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("sha256", _SHA256, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("n_rows", BigInteger, nullable=False),
+    Column("sums", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "sha256", "started_at"),
+    Index("ix_drift_windows_started_at", "started_at"),
+)
+
 
 def has_status(*statuses: JobStatus) -> ColumnElement[bool]:
     """The condition that a job has one of the statuses, in the words of the partial indices.

@@ -4,14 +4,14 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import TypeVar
 
 from nmtune_client._arrays import Embeddings
 from nmtune_client._comparison import HeadComparison
+from nmtune_client._drift import Drift
+from nmtune_client._prediction_call import BINARY, Options, Part, read_part
 from nmtune_client._report import Report
-from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page, Prediction
+from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import Answer, Call, Route
 
 T = TypeVar("T")
@@ -36,6 +36,7 @@ _EXPORT_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}/export")
 _SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
 _DELETE_ALIAS = Route("DELETE", "/heads/{name}/aliases/{alias}")
 _ROLL_BACK_ALIAS = Route("POST", "/heads/{name}/aliases/{alias}/rollback")
+_GET_DRIFT = Route("GET", "/heads/{name}/drift")
 _PREDICT = Route("POST", "/predict")
 
 # For the test that compares this client with the server's OpenAPI description.
@@ -225,6 +226,18 @@ def _forced(force: bool) -> dict[str, str]:
     return {"force": "true"} if force else {}
 
 
+def get_drift(
+    name: str, *, version: int | None = None, alias: str | None = None, hours: int | None = None
+) -> Call[Drift]:
+    """How rows predicted lately differ from a head's training rows."""
+    return Call(
+        route=_GET_DRIFT,
+        ids={"name": name},
+        parse=_parser(Drift.from_json),
+        params=_params(version=version, alias=alias, hours=hours),
+    )
+
+
 def set_alias(name: str, alias: str, version: int) -> Call[None]:
     """Make or move an alias."""
     return Call(
@@ -236,30 +249,17 @@ def set_alias(name: str, alias: str, version: int) -> Call[None]:
     )
 
 
-def predict(head: str, rows: Embeddings) -> Call[Prediction]:
+def predict(head: str, rows: Embeddings, *, options: Options | None = None) -> Call[Part]:
     """Predict for raw little-endian float32 rows (n, d)."""
+    asked = options or Options()
     n_rows, n_columns = rows.shape
     return Call(
         route=_PREDICT,
-        parse=lambda answer: _prediction(answer.json(), n_rows),
-        params=_params(head=head),
-        headers=_post_headers("application/octet-stream") | {"X-Shape": f"{n_rows},{n_columns}"},
+        parse=lambda answer: read_part(answer, asked, n_rows=n_rows),
+        params=_params(head=head) | asked.params,
+        headers=_post_headers(BINARY)
+        | {"X-Shape": f"{n_rows},{n_columns}", "Accept": asked.accept},
         content=rows.astype("<f4", copy=False).tobytes(),
-    )
-
-
-def _prediction(data: Any, n_rows: int) -> Prediction:
-    classes = tuple(data["classes"])
-    probabilities = np.asarray(data["probabilities"], dtype=np.float32)
-    labels = np.asarray(data["labels"], dtype=np.str_)
-    if probabilities.shape != (n_rows, len(classes)) or labels.shape != (n_rows,):
-        raise ValueError(f"{n_rows} rows were sent, {labels.size} labels came back")
-    return Prediction(
-        labels=labels,
-        probabilities=probabilities,
-        classes=classes,
-        head_name=data["head"]["name"],
-        head_version=int(data["head"]["version"]),
     )
 
 

@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from nmtune_client._cli import exports, registry, tuning
-from nmtune_client._client import DEFAULT_URL, URL_VARIABLE, Client
+from nmtune_client._cli import drift, exports, registry, tuning
+from nmtune_client._client import Client
+from nmtune_client._server import DEFAULT_URL, URL_VARIABLE
 from nmtune_client._version import __version__
 
 _EPILOG = f"""\
@@ -179,6 +180,17 @@ def _add_heads(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     delete.add_argument(
         "--force", action="store_true", help="although aliases point at it; they go too"
     )
+    _add_drift(actions, shared)
+
+
+def _add_drift(actions: _Subparsers, shared: argparse.ArgumentParser) -> None:
+    text = "compare rows predicted lately with the training rows"
+    drifted = _add(actions, shared, "drift", drift.show_drift, text)
+    drifted.add_argument("head", metavar="HEAD", help="name of the head")
+    which = drifted.add_mutually_exclusive_group()
+    which.add_argument("--version", type=_positive(int), help="its version (the latest)")
+    which.add_argument("--alias", help="the version that this alias names")
+    drifted.add_argument("--hours", type=_positive(int), help="how far back (24)")
 
 
 def _add_datasets(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
