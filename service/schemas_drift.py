@@ -16,8 +16,12 @@ class DriftQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: int | None = Field(default=None, ge=1, le=MAX_VERSION, examples=[3])
-    alias: Alias | None = Field(default=None, examples=["prod"])
+    version: int | None = Field(
+        default=None, ge=1, le=MAX_VERSION, description="The version's number.", examples=[3]
+    )
+    alias: Alias | None = Field(
+        default=None, description="The version that this alias names.", examples=["prod"]
+    )
     hours: int = Field(
         default=24,
         ge=1,
