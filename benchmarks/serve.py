@@ -37,6 +37,8 @@ HEAD = (
     "1,024 rows JSON x 8: rows/s", "1,024 rows binary x 8: rows/s", "memory, MB",
 )  # fmt: skip
 LARGE = 1024
+SETTLE_SECONDS = 8
+"""What a server starts beside itself shall have started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,10 +205,11 @@ def measure(one: Contestant, folder: Path, seconds: float) -> list[Load | float 
     """The figures of one row of the table."""
     with started(one, folder) as (url, process):
         small = one.json_body(1)
+        time.sleep(SETTLE_SECONDS)
         many = ask(url, small, connections=64, seconds=seconds)
         single = ask(url, small, connections=1, seconds=seconds)
         memory = proportional_bytes(process)
-        large = ask(url, one.json_body(LARGE), connections=8, seconds=2 * seconds)
+        large = ask(url, one.json_body(LARGE), connections=8, seconds=4 * seconds)
         binary = None
         if one.binary_body is not None:
             binary = ask(url, one.binary_body(LARGE), connections=8, seconds=2 * seconds)

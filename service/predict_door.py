@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import prediction_answer, prediction_body, prediction_options, trust
+from service import json_body, prediction_answer, prediction_body, prediction_options, trust
 from service.batching import too_busy
 from service.errors import problem_of
 from service.prediction_answer import Answer
@@ -27,7 +27,8 @@ from store.names import DEFAULT_TENANT
 PATH: Final = "/predict"
 
 LARGE_BYTES: Final = 64 * 1024
-"""From this size on a body is parsed in a thread, so that the event loop goes on."""
+"""From this size on a JSON body is parsed in a thread, so that the event loop goes on; the other
+bodies are arrays already."""
 
 _PARSERS: Final = 2
 
@@ -99,6 +100,7 @@ class PredictDoor:
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        self._predictor.batcher.check_room()  # before anything is read: refusing must be cheap
         content_type, accept, shape, length = _headers(scope)
         query = prediction_options.of_query(scope["query_string"])
         with self._budget.held() as held:
@@ -121,7 +123,7 @@ class PredictDoor:
                 max_rows=self._predictor.max_rows,
             )
 
-        if len(body) < LARGE_BYTES:
+        if len(body) < LARGE_BYTES or not json_body.is_json(content_type):
             return read()
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 

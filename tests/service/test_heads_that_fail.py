@@ -8,7 +8,10 @@ from fastapi import FastAPI
 
 from nmtune import Head
 from service import predictor
+from service.app import create_app
+from service.known_heads import KnownHeads
 from service.settings import ServiceSettings
+from store.queue import LocalQueue
 from store.store import Store
 from tests.service.support import InProcess, assert_problem, publish, train
 
@@ -131,9 +134,6 @@ def test_a_head_that_says_something_else_of_its_canary_does_not(
 def test_a_loaded_head_needs_no_database_for_as_long_as_its_reference_is_fresh(
     settings: ServiceSettings, store: Store, trained: bytes, rows: Rows
 ) -> None:
-    from service.app import create_app
-    from store.queue import LocalQueue
-
     publish(store, trained, alias="prod")
     fresh = settings.model_copy(update={"predict_reference_seconds": 60.0})
     app: FastAPI = create_app(fresh, store=store, queue=LocalQueue())
@@ -148,8 +148,6 @@ def test_a_loaded_head_needs_no_database_for_as_long_as_its_reference_is_fresh(
 def test_what_a_reference_names_is_asked_again_before_it_is_stale(
     store: Store, trained: bytes
 ) -> None:
-    from service.known_heads import KnownHeads
-
     publish(store, trained, alias="prod")
     known = KnownHeads(store, fresh_seconds=1000.0)
     assert known.recent("default", "pets@prod") is None

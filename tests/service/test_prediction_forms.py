@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from nmtune import Head
+from service.app import create_app
 from service.settings import ServiceSettings
+from store.queue import LocalQueue
 from store.store import Store
 from tests.service.support import CLASSES, InProcess, assert_problem, publish
 
@@ -210,12 +212,25 @@ def test_of_many_requests_at_once_a_wrong_one_fails_alone(
             )
 
 
+def test_where_too_many_wait_the_next_is_refused_at_once(
+    client: InProcess, store: Store, trained: bytes, rows: Rows
+) -> None:
+    publish(store, trained, alias="prod")
+    assert ask(client, rows[0]).status_code == 200
+    batcher = client.app.state.predictor.batcher
+    usual, batcher.max_requests = batcher.max_requests, 0
+    for form in ("json", "raw"):
+        refused = ask(client, rows[0], form=form)
+        assert_problem(refused, 429, "too_busy")
+        assert refused.headers["retry-after"] == "1"
+    assert client.get("/predict?head=pets&embedding=1,0,0").status_code == 429
+    batcher.max_requests = usual
+    assert ask(client, rows[0]).status_code == 200
+
+
 def test_more_bodies_than_there_is_room_for_are_refused(
     settings: ServiceSettings, store: Store, trained: bytes, rows: Rows
 ) -> None:
-    from service.app import create_app
-    from store.queue import LocalQueue
-
     publish(store, trained, alias="prod")
     small = settings.model_copy(update={"predict_body_bytes": 1024})
     client = InProcess(create_app(small, store=store, queue=LocalQueue()))
