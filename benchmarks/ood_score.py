@@ -4,8 +4,7 @@ python benchmarks/ood_score.py FILE.npz [...] [--write PAGE]
 
 Each score is fitted on the training rows, and asked to tell the test rows from each OOD split: no
 test or OOD row chooses anything. `above` is the share of test rows beyond the 95 % quantile of
-scores that the training rows got from fits on the other folds; 5 % is right. Tuned embeddings of
-training rows are those of the head that learnt from them: there is no other, which is the point.
+scores that the training rows got from fits on the other folds; 5 % is right.
 """
 
 import argparse

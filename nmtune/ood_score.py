@@ -3,8 +3,9 @@
 A Mahalanobis distance to the nearest class: Lee et al., "A Simple Unified Framework for Detecting
 Out-of-Distribution Samples and Adversarial Attacks" (arXiv 1807.03888), with one covariance for
 all classes, of which the leading directions are kept and the rest counts as even (Tipping &
-Bishop 1999). It is taken of the embeddings as they come: tuned ones of the rows that were learnt
-from lie closer than any other row's, so no honest threshold could be set on them.
+Bishop 1999). It is taken of the embeddings as they come: that is level with the tuned ones or near
+(docs/benchmarks.md), is several times smaller for an ensemble, needs no second pass through the
+head, and means the same for every version that was trained on the same rows.
 """
 
 from collections.abc import Mapping
