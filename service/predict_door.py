@@ -15,13 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import (
-    json_body,
-    prediction_answer,
-    prediction_body,
-    prediction_options,
-    trust,
-)
+from service import json_body, prediction_answer, prediction_body, prediction_options, trust
 from service.batching import too_busy
 from service.errors import problem_of
 from service.prediction_answer import Answer

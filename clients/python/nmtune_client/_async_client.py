@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 _UPLOAD_CHUNK_BYTES = 1 << 18
 _DOWNLOAD_CHUNK_BYTES = 1 << 18
+# Of all tasks together. A server answers 429 where too many wait, and httpx's pool slows down with
+# the number of requests that wait for a connection.
+_MOST_PREDICTIONS_AT_ONCE = 32
 
 
 class AsyncClient:
@@ -45,6 +48,7 @@ class AsyncClient:
         self._server = Server.at(base_url, timeout=timeout, retry=retry)
         self.base_url = self._server.base_url
         self._http = httpx.AsyncClient(**self._server.client_arguments())
+        self._turns = asyncio.Semaphore(_MOST_PREDICTIONS_AT_ONCE)
         self.datasets = AsyncDatasets(self)
         self.jobs = AsyncJobs(self, self.datasets)
         self.heads = AsyncHeads(self)
@@ -86,7 +90,7 @@ class AsyncClient:
         batches = Batches(head, embeddings, options)
         while True:
             try:
-                first = await self.send(batches.first())
+                first = await self._send_in_turn(batches.first())
                 break
             except PayloadTooLargeError:
                 if not batches.shrink():
@@ -162,6 +166,10 @@ class AsyncClient:
         except APIConnectionError as error:
             return error
 
+    async def _send_in_turn(self, call: Call[T]) -> T:
+        async with self._turns:
+            return await self.send(call)
+
     async def _send_all(self, calls: Sequence[Callable[[], Call[T]]]) -> list[T]:
         """The values of all calls, in their order, a few under way at a time.
 
@@ -172,7 +180,7 @@ class AsyncClient:
 
         async def work() -> None:
             for place, make in waiting:
-                values[place] = await self.send(make())
+                values[place] = await self._send_in_turn(make())
 
         workers = [asyncio.create_task(work()) for _ in range(min(AT_ONCE, len(calls)))]
         try:
