@@ -35,6 +35,8 @@ class NewHeadVersion:
     config: Mapping[str, object]
     metrics: Mapping[str, object]
     alias: str | None = None
+    encoder: Mapping[str, object] | None = None
+    """What made the embeddings, where that is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,8 @@ class HeadVersion:
     n_parameters: int
     config: dict[str, Any]
     metrics: dict[str, Any]
+    encoder: dict[str, Any] | None
+    """What made the embeddings it learnt from, where that is known."""
     created_at: datetime
     aliases: tuple[str, ...]
 
@@ -89,6 +93,7 @@ def publish(
         "classes": list(new.classes),
         "config": dict(new.config),
         "metrics": dict(new.metrics),
+        "encoder": None if new.encoder is None else dict(new.encoder),
     }
     tx.execute(
         insert(tables.head_versions).values(
