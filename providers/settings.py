@@ -3,7 +3,7 @@
 from typing import Self
 
 from pydantic import SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from providers import keys
 from providers.addresses import parse_allowed
@@ -11,6 +11,10 @@ from providers.addresses import parse_allowed
 
 class ProviderSettings(BaseSettings):
     """Keys and the reach of requests; a door's settings class adds it to its own."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="NMTUNE_", frozen=True, hide_input_in_errors=True, validate_default=True
+    )
 
     provider_keys: SecretStr | None = None
     """`openai=sk-… https://gateway.example=abc`: keys by provider name or origin."""

@@ -4,12 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from providers.settings import ProviderSettings
 from store.settings import StoreSettings
 
 _MIB = 1024 * 1024
 
 
-class ServiceSettings(StoreSettings):
+class ServiceSettings(ProviderSettings, StoreSettings):
     """The HTTP door's settings, on top of the store's."""
 
     host: str = "127.0.0.1"
@@ -32,6 +33,12 @@ class ServiceSettings(StoreSettings):
     """How many bytes of heads stay loaded for predictions; the least recently used go first."""
     max_predict_rows: int = Field(default=10_000, ge=1)
     """The most rows that one prediction may have."""
+    predict_text_seconds: float = Field(default=10.0, gt=0, le=120)
+    """How long a prediction of texts may take, the wait for its turn included."""
+    predict_text_slots: int = Field(default=8, ge=1, le=256)
+    """How many predictions may have texts embedded at once."""
+    max_predict_texts: int = Field(default=256, ge=1)
+    """The most texts that one prediction may have."""
     events_poll_seconds: float = Field(default=0.5, gt=0)
     """How often an open event stream, or a request that waits for a job, looks for news."""
     events_heartbeat_seconds: float = Field(default=15.0, gt=0)

@@ -10,11 +10,6 @@ from providers import keys
 from providers.errors import KeyMissing
 from providers.settings import ProviderSettings
 
-
-class Settings(ProviderSettings, env_prefix="NMTUNE_", frozen=True, hide_input_in_errors=True):
-    """As a door has them."""
-
-
 SECRET = os.urandom(32)
 
 
@@ -23,7 +18,7 @@ def test_keys_go_by_origin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "NMTUNE_PROVIDER_KEYS", "openai=sk-1, https://gw.example=a=b==\n http://ollama:11434=x"
     )
-    settings = Settings()
+    settings = ProviderSettings()
     assert settings.keys_by_origin == {
         "https://api.openai.com": "sk-1",
         "https://gw.example": "a=b==",
@@ -37,14 +32,14 @@ def test_keys_go_by_origin(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_is_wrong_with_keys_is_told_without_them(text: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        Settings(provider_keys=text)
+        ProviderSettings(provider_keys=text)
     assert "sk-secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("secret", ["short", "ä", base64.b64encode(b"a" * 31).decode()])
 def test_a_secret_has_32_bytes(secret: str) -> None:
     with pytest.raises(ValidationError, match="32 random bytes"):
-        Settings(secret_key=secret)
+        ProviderSettings(secret_key=secret)
 
 
 def test_a_sealed_key_opens_for_its_tenant_and_origin_alone() -> None:
