@@ -15,9 +15,10 @@ from service.metrics import RequestMetrics
 from service.openapi import DocumentedAPI, problems
 from service.predictor import Predictor
 from service.readiness import Readiness
-from service.routes import datasets, events, heads, health, jobs, predict
+from service.routes import datasets, events, heads, health, jobs, predict, provider_keys
 from service.scrape import Scrape
 from service.settings import ServiceSettings
+from service.text_prediction import TextPredictor
 from store.queue import Queue
 from store.store import Store
 
@@ -78,13 +79,14 @@ def create_app(
     app.state.predictor = Predictor(
         store, max_cache_bytes=settings.head_cache_bytes, max_rows=settings.max_predict_rows
     )
+    app.state.text_predictor = TextPredictor(store, settings)
     app.state.scrape = Scrape(store, app.state.predictor.cache)
     app.state.readiness = Readiness(
         store, expected_schema=expected_schema, check_broker=check_broker
     )
     errors.install(app)
     docs_page.install(app)
-    for module in (datasets, jobs, events, heads, predict):
+    for module in (datasets, jobs, events, heads, predict, provider_keys):
         app.include_router(module.router, responses=problems(422, 500, 503))
     app.include_router(health.router, responses=problems(500))
     return app
@@ -96,3 +98,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     to_thread.current_default_thread_limiter().total_tokens = settings.threads
     yield
     app.state.stopping.set()
+    app.state.text_predictor.close()

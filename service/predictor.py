@@ -129,6 +129,10 @@ class Predictor:
                 field="embeddings",
             )
 
+    def version(self, tenant_id: str, reference: str) -> HeadVersion:
+        """The head version that `reference` names now. Raises NotFound, InvalidReference."""
+        return self._known.resolve(tenant_id, reference).version
+
     def predict(self, tenant_id: str, reference: str, x: NDArray[np.float32]) -> Prediction:
         """The prediction of the head `reference` for embeddings x (n, d).
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.ingest.texts import MAX_TEXT_CHARACTERS
 from service.schemas import Cursor, Limit
+from service.schemas_providers import Texts
 from service.schemas_rows import Embeddings
 from store.heads import Head as HeadRecord
 from store.heads import HeadVersion as HeadVersionRecord
@@ -32,6 +34,7 @@ class HeadVersion(BaseModel):
                     "n_parameters": 4722434,
                     "config": {"preset": "paper", "epochs": 30, "seed": 0},
                     "metrics": {"test": {"accuracy": 0.97, "macro_f1": 0.97}},
+                    "encoder": None,
                     "aliases": ["prod"],
                     "job_id": "job_31k8ds2m0v4xq9rt6wy5zbnc7e",
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
@@ -51,6 +54,10 @@ class HeadVersion(BaseModel):
     n_parameters: int
     config: dict[str, Any]
     metrics: dict[str, Any]
+    encoder: dict[str, Any] | None = Field(
+        description="What embedded the texts that it learnt from, with its fingerprint; null "
+        "where it learnt from embeddings."
+    )
     aliases: list[str]
     job_id: str
     dataset_id: str
@@ -70,6 +77,7 @@ class HeadVersion(BaseModel):
             n_parameters=record.n_parameters,
             config=record.config,
             metrics=record.metrics,
+            encoder=_shown(record.encoder),
             aliases=list(record.aliases),
             job_id=record.job_id,
             dataset_id=record.dataset_id,
@@ -77,6 +85,13 @@ class HeadVersion(BaseModel):
             size_bytes=record.size_bytes,
             created_at=record.created_at,
         )
+
+
+def _shown(encoder: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The encoder without the numbers by which it is recognised."""
+    if encoder is None:
+        return None
+    return {name: value for name, value in encoder.items() if name != "sketch"}
 
 
 class Head(BaseModel):
@@ -141,13 +156,14 @@ class PredictQuery(BaseModel):
     )
     text: str | None = Field(
         default=None,
-        description="For heads trained on texts only. This version has none.",
-        examples=[None],
+        max_length=MAX_TEXT_CHARACTERS,
+        description="A text, for heads trained on texts; the head's provider embeds it.",
+        examples=["where is my parcel?"],
     )
 
 
 class PredictRequest(BaseModel):
-    """Embeddings and the head to ask."""
+    """Embeddings, or texts for a head trained on texts, and the head to ask."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -157,7 +173,14 @@ class PredictRequest(BaseModel):
     )
 
     head: str = Field(max_length=MAX_REFERENCE_CHARACTERS, description=f"Which head: {_REFERENCE}")
-    embeddings: Embeddings
+    embeddings: Embeddings = None
+    texts: Texts = None
+    encoder: str | None = Field(
+        default=None,
+        max_length=64,
+        description="The fingerprint of the encoder that made the embeddings; a head that was "
+        "trained on those of another refuses them.",
+    )
 
 
 class PredictHead(BaseModel):

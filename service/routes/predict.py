@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from nmtune.errors import DataError
 from service import json_body, predictor
-from service.dependencies import PredictorDep, TenantDep
+from service.dependencies import PredictorDep, TenantDep, TextPredictorDep
 from service.errors import Problem
-from service.ingest import inline, npy
+from service.ingest import inline, npy, texts
 from service.openapi import BODY_STATUSES, problems
 from service.predictor import Predictor
 from service.schemas_heads import (
@@ -24,6 +24,7 @@ from service.schemas_heads import (
     PredictQuery,
     PredictRequest,
 )
+from service.text_prediction import TextPredictor, check_encoder
 
 NPY: Final = "application/x-npy"
 RAW: Final = "application/octet-stream"
@@ -42,25 +43,22 @@ def predict_one(
     query: Annotated[PredictQuery, Query()],
     response: Response,
     predictor: PredictorDep,
+    text_predictor: TextPredictorDep,
     tenant_id: TenantDep,
 ) -> Prediction:
-    """Classify one embedding."""
+    """Classify one embedding, or one text with a head that was trained on texts."""
+    if (query.text is None) == (query.embedding is None):
+        raise _wrong_embedding("embedding or text is required: send embedding=0.1,0.2,... or text=")
     if query.text is not None:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "text_not_supported",
-            "This head was trained on embeddings and cannot read text. Embed the text with the "
-            "model that made the training embeddings, and send embedding=0.1,0.2,...",
-            field="text",
-        )
-    if query.embedding is None:
-        raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,...")
-    x = _embedding(query.embedding)
-    try:
-        found = predictor.predict(tenant_id, query.head, x)
-    except DataError as error:
-        message = error.message.replace("embeddings", "embedding")
-        raise DataError(message, field="embedding", column=error.column) from error
+        read = texts.read_texts([query.text], field="text")
+        found = text_predictor.predict(predictor, tenant_id, query.head, read)
+    else:
+        x = _embedding(query.embedding or "")
+        try:
+            found = predictor.predict(tenant_id, query.head, x)
+        except DataError as error:
+            message = error.message.replace("embeddings", "embedding")
+            raise DataError(message, field="embedding", column=error.column) from error
     response.headers.update(_headers(found))
     row = found.probabilities[0].tolist()
     return Prediction(
@@ -97,6 +95,7 @@ def predict_many(
     request: Request,
     body: Annotated[bytes, Depends(_body)],
     predictor: PredictorDep,
+    text_predictor: TextPredictorDep,
     tenant_id: TenantDep,
     head: Annotated[
         str | None,
@@ -116,12 +115,16 @@ def predict_many(
         ),
     ] = None,
 ) -> Response:
-    """Classify embeddings, sent as JSON, as a .npy file or as bare float32 bytes."""
+    """Classify embeddings or texts, sent as JSON, as a .npy file or as bare float32 bytes."""
     content_type = request.headers.get("content-type", "")
     essence = content_type.partition(";")[0].strip().lower()
     if json_body.is_json(content_type):
         asked = json_body.validate(PredictRequest, json_body.parse(body))
         reference = asked.head
+        if asked.texts is not None:
+            return _answer(_from_texts(asked, predictor, text_predictor, tenant_id), reference)
+        if asked.encoder is not None:
+            check_encoder(predictor.version(tenant_id, reference), asked.encoder)
         x = inline.read_embeddings(asked.embeddings, max_rows=predictor.max_rows)
     elif essence == NPY:
         reference, x = _reference(head), npy.read_npy(body, max_rows=predictor.max_rows)
@@ -133,7 +136,24 @@ def predict_many(
             "unsupported_media_type",
             f"Send the body as application/json, {NPY} or {RAW}, and say which in Content-Type.",
         )
-    found = predictor.predict(tenant_id, reference, x)
+    return _answer(predictor.predict(tenant_id, reference, x), reference)
+
+
+def _from_texts(
+    asked: PredictRequest, predictor: Predictor, text_predictor: TextPredictor, tenant_id: str
+) -> predictor.Prediction:
+    if asked.embeddings is not None:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_request",
+            "Send either embeddings or texts, not both: leave out texts.",
+            field="texts",
+        )
+    read = texts.read_texts(asked.texts, field="texts", max_rows=text_predictor.max_texts)
+    return text_predictor.predict(predictor, tenant_id, asked.head, read)
+
+
+def _answer(found: predictor.Prediction, reference: str) -> Response:
     answer = {
         "head": _head(found, reference).model_dump(),
         "classes": found.classes,

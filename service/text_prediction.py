@@ -1,0 +1,134 @@
+"""The home of predictions from texts: embedded by the head's own provider, within a time limit."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from providers import canary, engine
+from providers.encoder import Encoder
+from providers.engine import Patience
+from providers.errors import EncoderChanged, ProviderUnavailable
+from providers.opening import Providers
+from providers.pace import Stopped
+from service import provider_access
+from service.errors import Problem
+from service.predictor import Prediction, Predictor
+from service.settings import ServiceSettings
+from store.heads import HeadVersion
+from store.store import Store
+
+RECOGNISED_SECONDS: Final = 3600.0
+"""How long an encoder that was recognised is taken for the same."""
+
+_FIRST_PAUSE_SECONDS: Final = 0.2
+
+
+class TextPredictor:
+    """Embeds texts for heads that were trained on texts; safe among threads.
+
+    At most `predict_text_slots` requests do so at once: a slow provider must not take all the
+    threads from predictions that need none.
+    """
+
+    def __init__(self, store: Store, settings: ServiceSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._providers = Providers(allowed=settings.allowed_hosts)
+        self._slots = threading.BoundedSemaphore(settings.predict_text_slots)
+        self._recognised: dict[str, float] = {}
+
+    @property
+    def max_texts(self) -> int:
+        """The most texts of one request."""
+        return self._settings.max_predict_texts
+
+    def close(self) -> None:
+        """Close the connections to providers."""
+        self._providers.close()
+
+    def predict(
+        self, predictor: Predictor, tenant_id: str, reference: str, texts: Sequence[str]
+    ) -> Prediction:
+        """What the head `reference` says of the texts.
+
+        Raises:
+            Problem: the head reads no texts, or the time has run out.
+            ProviderError: the provider refuses, is away, or embeds otherwise than before.
+            What `Predictor.predict` raises.
+        """
+        deadline = time.monotonic() + self._settings.predict_text_seconds
+        version = predictor.version(tenant_id, reference)
+        if version.encoder is None:
+            raise Problem(
+                422,
+                "text_not_supported",
+                "This head was trained on embeddings and cannot read text. Embed the text with the "
+                "model that made the training embeddings, and send the embedding.",
+                field="text",
+            )
+        if not self._slots.acquire(timeout=self._settings.predict_text_seconds):
+            raise _too_slow()
+        try:
+            x = self._embed(tenant_id, version.encoder, texts, deadline)
+        except Stopped as error:
+            raise _too_slow() from error
+        finally:
+            self._slots.release()
+        # By number: an alias that moves meanwhile must not send these vectors to another encoder.
+        return predictor.predict(tenant_id, f"{version.name}@{version.version}", x)
+
+    def _embed(
+        self, tenant_id: str, known: dict[str, Any], texts: Sequence[str], deadline: float
+    ) -> NDArray[np.float32]:
+        """The texts' embeddings (n, d), by the encoder that the head knows."""
+        encoder = Encoder.from_dict(known)
+        provider = self._providers.open(
+            encoder,
+            lambda origin: provider_access.find_key(
+                origin, tenant_id=tenant_id, store=self._store, settings=self._settings
+            ),
+        )
+        left = max(0.1, deadline - time.monotonic())
+        patience = Patience(
+            request_seconds=left, give_up_seconds=left, first_pause_seconds=_FIRST_PAUSE_SECONDS
+        )
+        is_new = time.monotonic() >= self._recognised.get(known["fingerprint"], 0.0)
+        asked = [*canary.TEXTS, *texts] if is_new else list(texts)
+        found: dict[int, NDArray[np.float32]] = {}
+        for part in engine.embed(
+            provider, asked, should_stop=lambda: time.monotonic() > deadline, patience=patience
+        ):
+            found |= dict(zip(part.places, part.vectors, strict=True))
+        x = np.array([found[place] for place in range(len(asked))], np.float32)
+        if is_new:
+            n_canaries = len(canary.TEXTS)
+            if not canary.are_alike(known["sketch"], canary.sketch(x[:n_canaries])):
+                raise EncoderChanged(
+                    f"{encoder.model} of {encoder.provider} gives other vectors than when this "
+                    "head was trained, so that it cannot judge them. Train it again: submit the "
+                    "same job."
+                )
+            self._recognised[known["fingerprint"]] = time.monotonic() + RECOGNISED_SECONDS
+            x = x[n_canaries:]
+        return x
+
+
+def check_encoder(version: HeadVersion, stated: str | None) -> None:
+    """Refuse vectors that are said to come from another encoder than the head's. Problem 409."""
+    known = (version.encoder or {}).get("fingerprint")
+    if stated is not None and known is not None and stated != known:
+        raise Problem(
+            409,
+            "wrong_encoder",
+            f"The embeddings are said to come from the encoder {stated[:64]}, but this head was "
+            f"trained on those of {known}.",
+            field="encoder",
+        )
+
+
+def _too_slow() -> ProviderUnavailable:
+    return ProviderUnavailable("The provider did not embed the text in time.")
