@@ -231,6 +231,13 @@ async def _receive(
 
 
 def _read_body(body: DatasetCreate, *, workdir: FilePath) -> PreparedDataset | PreparedTexts:
+    if body.texts is None and body.embeddings is None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "embeddings is required, or texts in their place.",
+            field="embeddings",
+        )
     if body.texts is None:
         return inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
     if body.embeddings is not None:

@@ -47,13 +47,16 @@ def predict_one(
     tenant_id: TenantDep,
 ) -> Prediction:
     """Classify one embedding, or one text with a head that was trained on texts."""
-    if (query.text is None) == (query.embedding is None):
-        raise _wrong_embedding("embedding or text is required: send embedding=0.1,0.2,... or text=")
+    if query.text is not None and query.embedding is not None:
+        message = "Send either embedding or text, not both: leave out text."
+        raise Problem(422, "invalid_request", message, field="text")
     if query.text is not None:
         read = texts.read_texts([query.text], field="text")
         found = text_predictor.predict(predictor, tenant_id, query.head, read)
     else:
-        x = _embedding(query.embedding or "")
+        if query.embedding is None:
+            raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,... (or text=)")
+        x = _embedding(query.embedding)
         try:
             found = predictor.predict(tenant_id, query.head, x)
         except DataError as error:
@@ -123,6 +126,13 @@ def predict_many(
         reference = asked.head
         if asked.texts is not None:
             return _answer(_from_texts(asked, predictor, text_predictor, tenant_id), reference)
+        if asked.embeddings is None:
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "invalid_request",
+                "embeddings is required, or texts for a head that was trained on texts.",
+                field="embeddings",
+            )
         if asked.encoder is not None:
             check_encoder(predictor.version(tenant_id, reference), asked.encoder)
         x = inline.read_embeddings(asked.embeddings, max_rows=predictor.max_rows)

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,9 @@ _GET_HEAD = Route("GET", "/heads/{name}")
 _GET_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}")
 _SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
 _PREDICT = Route("POST", "/predict")
+_SET_PROVIDER_KEY = Route("PUT", "/provider-keys")
+_LIST_PROVIDER_KEYS = Route("GET", "/provider-keys")
+_DELETE_PROVIDER_KEY = Route("DELETE", "/provider-keys")
 
 # For the test that compares this client with the server's OpenAPI description.
 ROUTES = tuple(value for value in list(globals().values()) if isinstance(value, Route))
@@ -184,6 +187,39 @@ def predict(head: str, rows: Embeddings) -> Call[Prediction]:
         headers=_post_headers("application/octet-stream") | {"X-Shape": f"{n_rows},{n_columns}"},
         content=rows.astype("<f4", copy=False).tobytes(),
     )
+
+
+def predict_texts(head: str, texts: Sequence[str]) -> Call[Prediction]:
+    """Predict for texts, which the head's own provider embeds."""
+    return Call(
+        route=_PREDICT,
+        parse=lambda answer: _prediction(answer.json(), len(texts)),
+        headers=_post_headers("application/json"),
+        content=_body({"head": head, "texts": list(texts)}),
+    )
+
+
+def set_provider_key(origin: str, key: str) -> Call[None]:
+    """Store a key for a provider."""
+    return Call(
+        route=_SET_PROVIDER_KEY,
+        parse=_nothing,
+        headers={"Content-Type": "application/json"},
+        content=_body({"origin": origin, "key": key}),
+    )
+
+
+def list_provider_keys() -> Call[list[str]]:
+    """The origins for which keys are stored."""
+    return Call(
+        route=_LIST_PROVIDER_KEYS,
+        parse=lambda answer: [item["origin"] for item in answer.json()["items"]],
+    )
+
+
+def delete_provider_key(origin: str) -> Call[None]:
+    """Forget a key."""
+    return Call(route=_DELETE_PROVIDER_KEY, parse=_nothing, params=_params(origin=origin))
 
 
 def _prediction(data: Any, n_rows: int) -> Prediction:

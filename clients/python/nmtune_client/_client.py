@@ -20,7 +20,7 @@ from nmtune_client._errors import (
     APITimeoutError,
     BadResponseError,
 )
-from nmtune_client._resources import Datasets, Heads, Jobs
+from nmtune_client._resources import Datasets, Heads, Jobs, ProviderKeys
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._types import Head, HeadRef, HeadVersion, Prediction
 from nmtune_client._version import __version__
@@ -34,6 +34,7 @@ URL_VARIABLE = "NMTUNE_URL"
 _CONNECT_SECONDS = 5.0
 _UPLOAD_CHUNK_BYTES = 1 << 18
 _MOST_ROWS_A_REQUEST = 10_000
+_MOST_TEXTS_A_REQUEST = 256
 _MOST_BYTES_A_REQUEST = 32 * 1024 * 1024
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Client:
         self.datasets = Datasets(self)
         self.jobs = Jobs(self, self.datasets)
         self.heads = Heads(self)
+        self.provider_keys = ProviderKeys(self)
 
     def __enter__(self) -> Self:
         return self
@@ -82,30 +84,45 @@ class Client:
         """Close the connections; the client cannot be used any more."""
         self._http.close()
 
-    def predict(self, head: str | Head | HeadRef | HeadVersion, embeddings: object) -> Prediction:
+    def predict(
+        self,
+        head: str | Head | HeadRef | HeadVersion,
+        embeddings: object = None,
+        *,
+        texts: object = None,
+    ) -> Prediction:
         """Classify embeddings (n, d) with a head: `pets` (its latest), `pets@3` or `pets@prod`.
+
+        texts: strings in their place, for a head that was trained on texts: its own provider
+        embeds them.
 
         More rows than the server takes at once are sent in several requests; all of them are
         answered by the version that answered the first, even if the alias moves meanwhile.
         """
+        if (embeddings is None) == (texts is None):
+            raise ValueError("pass either embeddings or texts=")
+        if texts is not None:
+            return self._predict_texts(str(head), _arrays.text_list(texts))
         rows = _arrays.embeddings_array(embeddings)
         size = min(_MOST_ROWS_A_REQUEST, _MOST_BYTES_A_REQUEST // (4 * rows.shape[1]))
         size = max(1, size)
         first = self.send(_calls.predict(str(head), rows[:size]))
-        if len(rows) <= size:
-            return first
         pinned = f"{first.head_name}@{first.head_version}"
-        parts = [first] + [
+        more = [
             self.send(_calls.predict(pinned, rows[start : start + size]))
             for start in range(size, len(rows), size)
         ]
-        return Prediction(
-            labels=np.concatenate([part.labels for part in parts]),
-            probabilities=np.concatenate([part.probabilities for part in parts]),
-            classes=first.classes,
-            head_name=first.head_name,
-            head_version=first.head_version,
-        )
+        return _joined([first, *more])
+
+    def _predict_texts(self, head: str, texts: list[str]) -> Prediction:
+        size = _MOST_TEXTS_A_REQUEST
+        first = self.send(_calls.predict_texts(head, texts[:size]))
+        pinned = f"{first.head_name}@{first.head_version}"
+        more = [
+            self.send(_calls.predict_texts(pinned, texts[start : start + size]))
+            for start in range(size, len(texts), size)
+        ]
+        return _joined([first, *more])
 
     def send(self, call: Call[T]) -> T:
         """Send a call, again if the retry policy says so, and return its value."""
@@ -215,6 +232,19 @@ def _chunks(call: Call[T]) -> Iterator[bytes]:
         with call.file.open("rb") as file:
             while chunk := file.read(_UPLOAD_CHUNK_BYTES):
                 yield chunk
+
+
+def _joined(parts: list[Prediction]) -> Prediction:
+    """The answers to several requests, all of one head version, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Prediction(
+        labels=np.concatenate([part.labels for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        classes=parts[0].classes,
+        head_name=parts[0].head_name,
+        head_version=parts[0].head_version,
+    )
 
 
 def _checked_url(url: str) -> str:

@@ -94,6 +94,12 @@ class Job:
         return self.data.dataset_id
 
     @property
+    def encoder(self) -> Json | None:
+        """What embeds its texts; once it has, `usage` counts texts and tokens."""
+        encoder: Json | None = self.data.raw.get("encoder")
+        return encoder
+
+    @property
     def created_at(self) -> datetime | None:
         """When it was submitted."""
         return self.data.created_at

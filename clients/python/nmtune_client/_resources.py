@@ -40,7 +40,7 @@ def paged(
     return itertools.islice(items(), limit)
 
 
-def _name_of(path: Path) -> str | None:
+def name_of(path: Path) -> str | None:
     """A dataset name made of a file's: the characters that names lack become `-`."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:64] or None
 
@@ -70,7 +70,7 @@ class Datasets:
         path = Path(fspath(source))
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
-        return self._sender.send(_calls.upload_dataset(path, name=name or _name_of(path)))
+        return self._sender.send(_calls.upload_dataset(path, name=name or name_of(path)))
 
     def upload_arrays(
         self,
@@ -103,6 +103,19 @@ class Datasets:
         self._sender.send(_calls.delete_dataset(dataset_id))
 
 
+def _text_rows(texts: object, labels: object, splits: object) -> dict[str, Any]:
+    """Texts as the fields of a job."""
+    if labels is None:
+        raise ValueError("texts need labels, one a row")
+    values = _arrays.text_list(texts)
+    rows: dict[str, Any] = {
+        "texts": values,
+        "labels": _arrays.label_list(labels, n_rows=len(values)),
+    }
+    of_row = None if splits is None else _arrays.split_list(splits, n_rows=len(values))
+    return rows if of_row is None else rows | {"splits": of_row}
+
+
 class Jobs:
     """The tuning jobs."""
 
@@ -117,6 +130,8 @@ class Jobs:
         embeddings: object = None,
         labels: object = None,
         splits: object = None,
+        texts: object = None,
+        provider: str | Mapping[str, Any] | None = None,
         dataset: str | Dataset | None = None,
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
@@ -132,6 +147,9 @@ class Jobs:
         embeddings: (n, d) numbers: numpy, nested lists, or anything with `__array__`.
         labels: n strings or integers. splits: n names (train, validation, test, ood/<domain>);
         without them the server holds out a stratified fifth as `test`.
+        texts: n strings in place of embeddings; provider: what embeds them, a name such as
+        "local-minilm" or {"name": "openai", "model": "text-embedding-3-small"}, with `base_url`
+        and `dimensions` where needed.
         method: auto (the server's default), nmtune, mlp or linear_probe. config: `preset` and
         settings over it, e.g. {"preset": "reference", "epochs": 10}. analyses: what else to look
         into, `ablation` and `learning_curve`. alias: set on the new head version. queue: cpu or
@@ -143,8 +161,10 @@ class Jobs:
         Rows of more than 32 MiB go up as a dataset first. Raises ValueError for rows that cannot
         be right, and ValidationError for what the server finds wrong.
         """
-        if (dataset is None) == (embeddings is None):
-            raise ValueError("pass either dataset= or embeddings= and labels=")
+        if sum(given is not None for given in (dataset, embeddings, texts)) != 1:
+            raise ValueError("pass either dataset=, or embeddings= or texts= and labels=")
+        if texts is not None and provider is None:
+            raise ValueError("texts need provider=, which embeds them")
         data: dict[str, Any] = {
             "name": name,
             "method": method,
@@ -153,11 +173,14 @@ class Jobs:
             "alias": alias,
             "queue": queue,
             "priority": priority,
+            "provider": {"name": provider} if isinstance(provider, str) else provider,
         }
         if dataset is not None:
             if labels is not None or splits is not None:
                 raise ValueError("labels and splits belong to embeddings, not to a stored dataset")
             data["dataset_id"] = dataset if isinstance(dataset, str) else dataset.id
+        elif texts is not None:
+            data |= _text_rows(texts, labels, splits)
         else:
             data |= self._rows(embeddings, labels, splits, name=name, key=idempotency_key)
         call = _calls.create_job(data, wait=wait, idempotency_key=idempotency_key)
@@ -236,3 +259,22 @@ class Heads:
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean `version` from now on."""
         self._sender.send(_calls.set_alias(name, alias, version))
+
+
+class ProviderKeys:
+    """The keys for embedding providers that the server keeps for you; it never shows them."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def set(self, origin: str, key: str) -> None:
+        """Store a key, for a provider by name (`openai`) or an origin (`https://host`)."""
+        self._sender.send(_calls.set_provider_key(origin, key))
+
+    def list(self) -> list[str]:
+        """The origins for which keys are stored."""
+        return self._sender.send(_calls.list_provider_keys())
+
+    def delete(self, origin: str) -> None:
+        """Forget a key."""
+        self._sender.send(_calls.delete_provider_key(origin))
