@@ -39,7 +39,6 @@ def house(provider: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             NMTUNE_PROVIDER_ALLOW_HOSTS=f"{host}:{port}",
             NMTUNE_SECRET_KEY=base64.b64encode(b"s" * 32).decode(),
             NMTUNE_PREDICT_TEXT_SECONDS="3",
-            NMTUNE_LOG_LEVEL="debug",
         )
     finally:
         site.close()
