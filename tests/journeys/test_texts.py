@@ -38,7 +38,6 @@ def house(provider: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield site.start(
             NMTUNE_PROVIDER_ALLOW_HOSTS=f"{host}:{port}",
             NMTUNE_SECRET_KEY=base64.b64encode(b"s" * 32).decode(),
-            NMTUNE_PREDICT_TEXT_SECONDS="3",
         )
     finally:
         site.close()
@@ -74,13 +73,13 @@ def test_sentences_become_a_head_that_reads_text(client: Client, house: Process)
     assert job.encoder["usage"]["n_texts"] == len(rows)
 
     asked = {"head": "intents", "text": "will it rain in London tomorrow?"}
-    answer = httpx.get(f"{house.url}/predict", params=asked).raise_for_status().json()
+    answer = httpx.get(f"{house.url}/predict", params=asked, timeout=60).raise_for_status().json()
     assert answer["label"] == "weather"
     both = client.predict("intents", texts=[asked["text"], "wake me at seven"])
     assert both.labels.tolist() == ["weather", "alarm"]
     assert both.probabilities[0].max() == pytest.approx(answer["probability"], abs=1e-4)
     stated = {"head": "intents", "embeddings": [[0.0] * 384], "encoder": "f" * 64}
-    refused = httpx.post(f"{house.url}/predict", json=stated)
+    refused = httpx.post(f"{house.url}/predict", json=stated, timeout=60)
     assert (refused.status_code, refused.json()["code"]) == (409, "wrong_encoder")
 
 
@@ -131,21 +130,21 @@ def test_predictions_from_text_meet_the_provider_as_it_is(client: Client, provid
     provider.faults.append(fault_server.status(429, {}, Retry_After="0"))
     assert len(client.predict("toy", texts=texts[:3])) == 3
 
-    quick = httpx.Client(base_url=client.base_url)
     asked = {"head": "toy", "text": "text 1"}
     provider.always = fault_server.hang
-    late = quick.get("/predict", params=asked, timeout=20)
+    late = httpx.get(f"{client.base_url}/predict", params=asked, timeout=60)
     assert (late.status_code, late.json()["code"]) == (503, "provider_unavailable")
-    assert 2 < late.elapsed.total_seconds() < 6
+    assert 9 < late.elapsed.total_seconds() < 20, "the limit is 10 seconds"
     assert late.headers["Retry-After"]
     provider.released.set()
     provider.always = fault_server.status(401, {"error": {"message": f"no such key: {KEY}"}})
-    refused = quick.get("/predict", params=asked)
+    refused = httpx.get(f"{client.base_url}/predict", params=asked, timeout=60)
     assert (refused.status_code, refused.json()["code"]) == (502, "provider_key_refused")
     assert "no such key" in refused.json()["detail"]
     assert KEY not in refused.text
     provider.always = None
-    assert quick.get("/predict", params=asked).status_code == 200
+    again = httpx.get(f"{client.base_url}/predict", params=asked, timeout=60)
+    assert again.status_code == 200
     with pytest.raises(ValueError, match="row 1"):
         client.predict("toy", texts=["a", " "])
     wait_until(lambda: provider.n_under_way == 0)
