@@ -56,6 +56,9 @@ bench-train: $(VENV)/.installed-test ## Time a training step, the way to the pub
 bench-job: $(VENV)/.installed-test ## Time whole jobs of method auto, and their memory
 	$(BIN)/python benchmarks/job.py --write docs/benchmarks.md
 
+bench-serve: $(VENV)/.installed-test ## Predictions under load beside other servers (needs wrk; PEERS=DIR with their environments)
+	$(BIN)/python benchmarks/serve.py $(if $(PEERS),--peers $(PEERS)) --write docs/benchmarks.md
+
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
 	$(BIN)/python benchmarks/gpu.py --write docs/benchmarks.md
 
@@ -78,4 +81,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-job bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-job bench-serve bench-gpu lint format types clean help

@@ -1,5 +1,6 @@
 """The home of `create_app`, which puts the HTTP door together; importing it does nothing."""
 
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,11 +14,12 @@ from service import docs_page, errors
 from service.guards import BodyLimit, RequestLog
 from service.metrics import RequestMetrics
 from service.openapi import DocumentedAPI, problems
+from service.predict_door import PredictDoor
 from service.predictor import Predictor
 from service.readiness import Readiness
 from service.routes import datasets, events, heads, health, jobs, predict, provider_keys
 from service.scrape import Scrape
-from service.settings import ServiceSettings
+from service.settings import ServiceSettings, available_cores
 from service.text_prediction import TextPredictor
 from store.queue import Queue
 from store.store import Store
@@ -50,6 +52,15 @@ def create_app(
 
     `app.state.stopping` is an Event that ends open event streams and waits when it is set.
     """
+    predictor = Predictor(
+        store,
+        max_cache_bytes=settings.head_cache_bytes,
+        max_rows=settings.max_predict_rows,
+        n_threads=settings.predict_threads or available_cores(),
+        max_waiting=settings.predict_queue,
+        fresh_seconds=settings.predict_reference_seconds,
+    )
+    text_predictor = TextPredictor(store, settings)
     app = DocumentedAPI(
         title="NMTune",
         version=__version__,
@@ -70,19 +81,27 @@ def create_app(
                 seconds=settings.body_seconds,
                 bytes_per_second=settings.body_bytes_per_second,
             ),
+            Middleware(
+                PredictDoor,
+                predictor=predictor,
+                text_predictor=text_predictor,
+                route=predict.POST_ROUTE,
+                max_body_bytes=settings.predict_body_bytes,
+            ),
         ],
     )
     app.state.settings = settings
     app.state.store = store
     app.state.queue = queue
     app.state.stopping = threading.Event()
-    app.state.predictor = Predictor(
-        store, max_cache_bytes=settings.head_cache_bytes, max_rows=settings.max_predict_rows
-    )
-    app.state.text_predictor = TextPredictor(store, settings)
-    app.state.scrape = Scrape(store, app.state.predictor.cache)
+    app.state.predictor = predictor
+    app.state.scrape = Scrape(store, predictor.cache)
+    app.state.text_predictor = text_predictor
     app.state.readiness = Readiness(
-        store, expected_schema=expected_schema, check_broker=check_broker
+        store,
+        expected_schema=expected_schema,
+        check_broker=check_broker,
+        head_trouble=predictor.trouble,
     )
     errors.install(app)
     docs_page.install(app)
@@ -96,6 +115,11 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: ServiceSettings = app.state.settings
     to_thread.current_default_thread_limiter().total_tokens = settings.threads
+    # What lives as long as the process is not looked through by each garbage collection.
+    gc.collect()
+    gc.freeze()
     yield
+    gc.unfreeze()
     app.state.stopping.set()
     app.state.text_predictor.close()
+    app.state.predictor.close()

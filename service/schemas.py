@@ -1,6 +1,7 @@
 """The home of the JSON shapes of jobs and events, one example each.
 
-Datasets are in `schemas_datasets`, heads and predictions in `schemas_heads`.
+Datasets are in `schemas_datasets`, heads in `schemas_heads`, predictions in
+`schemas_predictions`.
 """
 
 from datetime import datetime

@@ -1,14 +1,11 @@
-"""The home of the JSON shapes of heads and predictions, one example each."""
+"""The home of the JSON shapes of heads, one example each."""
 
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.ingest.texts import MAX_TEXT_CHARACTERS
 from service.schemas import Cursor, Limit
-from service.schemas_providers import Texts
-from service.schemas_rows import Embeddings
 from store.heads import Head as HeadRecord
 from store.heads import HeadVersion as HeadVersionRecord
 
@@ -16,7 +13,7 @@ MAX_VERSION = 2**31 - 1
 MAX_REFERENCE_CHARACTERS = 129
 """Two names of 64 characters and the @ between them."""
 
-_REFERENCE = "name (the latest version), name@version, name@alias or name@latest."
+REFERENCE = "name (the latest version), name@version, name@alias or name@latest."
 
 
 class HeadVersion(BaseModel):
@@ -137,99 +134,3 @@ class AliasUpdate(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 3}]})
 
     version: int = Field(ge=1, le=MAX_VERSION, strict=True)
-
-
-class PredictQuery(BaseModel):
-    """One embedding and the head to ask."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    head: str = Field(
-        max_length=MAX_REFERENCE_CHARACTERS,
-        description=f"Which head: {_REFERENCE}",
-        examples=["pets@prod"],
-    )
-    embedding: str | None = Field(
-        default=None,
-        description="The numbers of one embedding, separated by commas; brackets are allowed.",
-        examples=["0.9,0.1,0.2"],
-    )
-    text: str | None = Field(
-        default=None,
-        max_length=MAX_TEXT_CHARACTERS,
-        description="A text, for heads trained on texts; the head's provider embeds it.",
-        examples=["where is my parcel?"],
-    )
-
-
-class PredictRequest(BaseModel):
-    """Embeddings, or texts for a head trained on texts, and the head to ask."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"head": "pets@prod", "embeddings": [[0.9, 0.1, 0.2], [0.2, 0.8, 0.1]]}]
-        },
-    )
-
-    head: str = Field(max_length=MAX_REFERENCE_CHARACTERS, description=f"Which head: {_REFERENCE}")
-    embeddings: Embeddings = None
-    texts: Texts = None
-    encoder: str | None = Field(
-        default=None,
-        max_length=64,
-        description="The fingerprint of the encoder that made the embeddings; a head that was "
-        "trained on those of another refuses them.",
-    )
-
-
-class PredictHead(BaseModel):
-    """The head version that answered."""
-
-    name: str
-    version: int
-    reference: str = Field(description="What was asked for.")
-
-
-class Prediction(BaseModel):
-    """The answer for one embedding."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "head": {"name": "pets", "version": 3, "reference": "pets@prod"},
-                    "label": "cat",
-                    "probability": 0.98,
-                    "probabilities": {"cat": 0.98, "dog": 0.02},
-                }
-            ]
-        }
-    )
-
-    head: PredictHead
-    label: str
-    probability: float = Field(description="Of the label.")
-    probabilities: dict[str, float] = Field(description="Of every class, in the head's order.")
-
-
-class Predictions(BaseModel):
-    """The answers for several embeddings."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "head": {"name": "pets", "version": 3, "reference": "pets@prod"},
-                    "classes": ["cat", "dog"],
-                    "labels": ["cat", "dog"],
-                    "probabilities": [[0.98, 0.02], [0.11, 0.89]],
-                }
-            ]
-        }
-    )
-
-    head: PredictHead
-    classes: list[str] = Field(description="The columns of probabilities.")
-    labels: list[str] = Field(description="The most probable class of each row.")
-    probabilities: list[list[float]]

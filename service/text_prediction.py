@@ -1,11 +1,11 @@
 """The home of predictions from texts: embedded by the head's own provider, within a time limit."""
 
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from anyio import CapacityLimiter, move_on_after, to_thread
 from numpy.typing import NDArray
 
 from providers import canary, engine
@@ -16,7 +16,7 @@ from providers.opening import Providers
 from providers.pace import Stopped
 from service import provider_access
 from service.errors import Problem
-from service.predictor import Prediction, Predictor
+from service.predictor import Predictor
 from service.settings import ServiceSettings
 from store.heads import HeadVersion
 from store.store import Store
@@ -30,15 +30,15 @@ _FIRST_PAUSE_SECONDS: Final = 0.2
 class TextPredictor:
     """Embeds texts for heads that were trained on texts; safe among threads.
 
-    At most `predict_text_slots` requests do so at once: a slow provider must not take all the
-    threads from predictions that need none.
+    At most `predict_text_slots` requests do so at once, in threads of their own: a slow provider
+    must not take the threads from requests that need none.
     """
 
     def __init__(self, store: Store, settings: ServiceSettings) -> None:
         self._store = store
         self._settings = settings
         self._providers = Providers(allowed=settings.allowed_hosts)
-        self._slots = threading.BoundedSemaphore(settings.predict_text_slots)
+        self._limiter: CapacityLimiter | None = None  # made in the event loop
         self._recognised: dict[str, float] = {}
 
     @property
@@ -50,18 +50,22 @@ class TextPredictor:
         """Close the connections to providers."""
         self._providers.close()
 
-    def predict(
+    async def embed(
         self, predictor: Predictor, tenant_id: str, reference: str, texts: Sequence[str]
-    ) -> Prediction:
-        """What the head `reference` says of the texts.
+    ) -> tuple[str, NDArray[np.float32]]:
+        """The texts' embeddings (n, d) for the head `reference`, and its version's own reference.
+
+        By that it is to be asked: an alias that moves meanwhile must not send these vectors to a
+        head of another encoder.
 
         Raises:
-            Problem: the head reads no texts, or the time has run out.
-            ProviderError: the provider refuses, is away, or embeds otherwise than before.
-            What `Predictor.predict` raises.
+            Problem: the head reads no texts.
+            ProviderError: the provider refuses, is away, too slow, or embeds otherwise than before.
+            What `Predictor.serving` raises.
         """
-        deadline = time.monotonic() + self._settings.predict_text_seconds
-        version = predictor.version(tenant_id, reference)
+        seconds = self._settings.predict_text_seconds
+        deadline = time.monotonic() + seconds
+        version = (await predictor.serving(tenant_id, reference)).version
         if version.encoder is None:
             raise Problem(
                 422,
@@ -70,16 +74,15 @@ class TextPredictor:
                 "model that made the training embeddings, and send the embedding.",
                 field="text",
             )
-        if not self._slots.acquire(timeout=self._settings.predict_text_seconds):
-            raise _too_slow()
-        try:
-            x = self._embed(tenant_id, version.encoder, texts, deadline)
-        except Stopped as error:
-            raise _too_slow() from error
-        finally:
-            self._slots.release()
-        # By number: an alias that moves meanwhile must not send these vectors to another encoder.
-        return predictor.predict(tenant_id, f"{version.name}@{version.version}", x)
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(self._settings.predict_text_slots)
+        # Only the wait for a turn can be cancelled; the thread keeps the deadline by itself.
+        with move_on_after(seconds):
+            x = await to_thread.run_sync(
+                self._embed, tenant_id, version.encoder, texts, deadline, limiter=self._limiter
+            )
+            return f"{version.name}@{version.version}", x
+        raise _too_slow()
 
     def _embed(
         self, tenant_id: str, known: dict[str, Any], texts: Sequence[str], deadline: float
@@ -99,10 +102,13 @@ class TextPredictor:
         is_new = time.monotonic() >= self._recognised.get(known["fingerprint"], 0.0)
         asked = [*canary.TEXTS, *texts] if is_new else list(texts)
         found: dict[int, NDArray[np.float32]] = {}
-        for part in engine.embed(
-            provider, asked, should_stop=lambda: time.monotonic() > deadline, patience=patience
-        ):
-            found |= dict(zip(part.places, part.vectors, strict=True))
+        try:
+            for part in engine.embed(
+                provider, asked, should_stop=lambda: time.monotonic() > deadline, patience=patience
+            ):
+                found |= dict(zip(part.places, part.vectors, strict=True))
+        except Stopped as error:
+            raise _too_slow() from error
         x = np.array([found[place] for place in range(len(asked))], np.float32)
         if is_new:
             n_canaries = len(canary.TEXTS)

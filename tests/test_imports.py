@@ -23,6 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 OURS = {Path(package).name for package in MAY_IMPORT}
 ONLY_HOME: dict[str, set[str]] = {
     "torch": {"nmtune"},
+    "onnx": {"nmtune"},
+    "onnxruntime": {"nmtune"},
     "sklearn": {"nmtune"},
     "sqlalchemy": {"store", "migrations"},
     "boto3": {"store"},

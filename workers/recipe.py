@@ -19,7 +19,7 @@ from nmtune import (
 )
 from nmtune.candidates import ROBUST
 from store.dataset_file import DatasetFile, Embeddings
-from workers import findings, memory
+from workers import findings, memory, publication
 from workers.comparison import Score
 from workers.progress import Workload
 from workers.report import Spectra, Trained, compose
@@ -70,6 +70,8 @@ def run(workdir: Workdir) -> Iterator[Message]:
             if (name, split) == (candidates.method, shown):
                 found |= findings.of_classes(one.head, dataset, split=split, tuned=tuned)
 
+    published = publication.equip(trained[candidates.method].head, dataset)
+    workdir.write_bytes(head_file(candidates.method), published.to_bytes())
     report = compose(
         plan,
         method=candidates.method,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from service.dependencies import StoreDep, TenantDep
+from service.dependencies import PredictorDep, StoreDep, TenantDep
 from service.json_body import JsonRoute
 from service.openapi import BODY_STATUSES, problems
 from service.schemas import Alias
@@ -54,8 +54,18 @@ def get_head_version(
 
 @router.put("/heads/{name}/aliases/{alias}", responses=problems(404, *BODY_STATUSES))
 def set_head_alias(
-    name: HeadName, alias: AliasName, body: AliasUpdate, store: StoreDep, tenant_id: TenantDep
+    name: HeadName,
+    alias: AliasName,
+    body: AliasUpdate,
+    store: StoreDep,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
 ) -> HeadVersion:
-    """Point an alias at a version, moving it if it exists; predictions follow at once."""
+    """Point an alias at a version, moving it if it exists.
+
+    Predictions of this process follow at once, those of others within a second.
+    """
     with store.database.begin() as tx:
-        return HeadVersion.of(heads.set_alias(tx, tenant_id, name, alias, body.version))
+        moved = HeadVersion.of(heads.set_alias(tx, tenant_id, name, alias, body.version))
+    predictor.known.forget()
+    return moved

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from service import openapi, schemas, schemas_heads
+from service import openapi, schemas, schemas_heads, schemas_predictions
 from service.routes import health
 from store.store import Store
 from tests.service.support import InProcess, example, publish
@@ -106,7 +106,7 @@ def test_every_json_body_has_an_example(document: dict[str, Any]) -> None:
 
 def _models() -> list[type[BaseModel]]:
     found = []
-    for module in (schemas, schemas_heads, openapi, health):
+    for module in (schemas, schemas_heads, schemas_predictions, openapi, health):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, BaseModel):
                 extra = value.model_config.get("json_schema_extra")
@@ -127,7 +127,9 @@ def test_the_examples_work_when_they_are_tried(
     assert client.post("/jobs", json=example(schemas.JobCreate)).status_code == 202
     for _ in range(3):
         publish(store, trained, alias="prod")
-    assert client.post("/predict", json=example(schemas_heads.PredictRequest)).status_code == 200
+    assert (
+        client.post("/predict", json=example(schemas_predictions.PredictRequest)).status_code == 200
+    )
     assert client.get("/predict?head=pets@prod&embedding=0.9,0.1,0.2").status_code == 200
     alias = example(schemas_heads.AliasUpdate)
     assert client.put("/heads/pets/aliases/prod", json=alias).status_code == 200

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -51,6 +52,10 @@ def test_job_succeeds_and_publishes_its_head_under_name_and_alias(
     head = Head.from_bytes(finished.store.artifacts.get_bytes("default", version.sha256))
     assert head.n_parameters == version.n_parameters
     assert version.metrics["test"]["n_rows"] == SPLITS["test"]
+    assert head.canary is not None
+    np.testing.assert_allclose(
+        head.predict_proba(head.canary.x), head.canary.probabilities, atol=1e-6
+    )
 
 
 def test_events_tell_every_stage_and_the_last_epoch_of_each_candidate(
