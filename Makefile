@@ -59,6 +59,9 @@ bench-job: $(VENV)/.installed-test ## Time whole jobs of method auto, and their 
 bench-serve: $(VENV)/.installed-test ## Predictions under load beside other servers (needs wrk; PEERS=DIR with their environments)
 	$(BIN)/python benchmarks/serve.py $(if $(PEERS),--peers $(PEERS)) --write docs/benchmarks.md
 
+bench-stack: $(VENV)/.installed-test ## Time jobs through API, PostgreSQL, Redis and worker, and requests beside them
+	PYTHONPATH=. $(BIN)/python benchmarks/stack.py --write docs/benchmarks.md
+
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
 	$(BIN)/python benchmarks/gpu.py --write docs/benchmarks.md
 
@@ -81,4 +84,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-job bench-serve bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-job bench-stack bench-serve bench-gpu lint format types clean help

@@ -44,23 +44,35 @@ class Standby:
             logger.warning("standby.not_started reason=%s", error)
 
     def take(self, workdir: Path) -> subprocess.Popen[bytes] | None:
-        """The process, at work on that folder; None if there is none that lives."""
+        """The process, at work on that folder; None if there is none that lives.
+
+        The next one starts at once: while this job trains, so that a job behind it need not wait.
+        """
         process, self._process = self._process, None
-        if process is None or process.stdin is None:
-            return None
         try:
-            process.stdin.write(f"{workdir}\n".encode())
-            process.stdin.close()
-        except OSError:
-            _end(process)
-            return None
-        return process
+            return _handed_over(process, workdir)
+        finally:
+            self.prepare()
 
     def close(self) -> None:
         """End the process that waits."""
         process, self._process = self._process, None
         if process is not None:
             _end(process)
+
+
+def _handed_over(
+    process: subprocess.Popen[bytes] | None, workdir: Path
+) -> subprocess.Popen[bytes] | None:
+    if process is None or process.stdin is None:
+        return None
+    try:
+        process.stdin.write(f"{workdir}\n".encode())
+        process.stdin.close()
+    except OSError:
+        _end(process)
+        return None
+    return process
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

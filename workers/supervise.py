@@ -88,7 +88,7 @@ def supervise(
             start_new_session=True,
         )
     assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
-    messages = _Messages(process.stdout.fileno())
+    messages = _Messages(process.stdout.fileno(), process.pid)
     child_log = _Log(log_path)
     reason: Ending | None = None
     kill_at = float("inf")
@@ -112,6 +112,7 @@ def supervise(
         _signal_group(process, signal.SIGKILL)
         exit_code = process.wait()
         process.stdout.close()
+        messages.close()
     if reason is None:
         reason = Ending.DONE if exit_code == 0 else Ending.FAILED
     return Outcome(ending=reason, exit_code=exit_code, log_tail=child_log.tail())
@@ -158,21 +159,23 @@ class _Log:
 
 
 class _Messages:
-    """JSON objects, one a line, read from a pipe without ever waiting for a line's end."""
+    """JSON objects, one a line, read from a pipe without ever waiting for a line's end.
 
-    def __init__(self, descriptor: int) -> None:
+    Waiting also ends with the process `pid`. Close it.
+    """
+
+    def __init__(self, descriptor: int, pid: int) -> None:
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
+        self._process = os.pidfd_open(pid)
         self._poll = select.poll()  # not select(), which fails in a process with many sockets
         self._poll.register(descriptor, select.POLLIN)
+        self._poll.register(self._process, select.POLLIN)
         self._open = True
         self._rest = b""
 
     def read(self, timeout: float) -> Iterator[dict[str, Any]]:
-        """What has arrived, after waiting at most `timeout` seconds for the first byte."""
-        if not self._open:
-            time.sleep(timeout)
-            return
+        """What has arrived, after waiting at most `timeout` seconds for a byte or the end."""
         self._poll.poll(timeout * 1000)
         for _ in range(MAX_READS):
             if (chunk := self._chunk()) is None:
@@ -192,8 +195,13 @@ class _Messages:
             chunk = os.read(self._descriptor, READ_BYTES)
         except BlockingIOError:
             return None
-        self._open = chunk != b""
+        if not chunk:  # closed: it would end every wait at once
+            self._poll.unregister(self._descriptor)
+            self._open = False
         return chunk or None
+
+    def close(self) -> None:
+        os.close(self._process)
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

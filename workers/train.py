@@ -53,6 +53,9 @@ def main() -> None:
         logging.getLogger(__name__).exception("training.out_of_memory")
         _send(channel, {"type": "error", "error": {"code": "out_of_memory", "stage": stage}})
         sys.exit(REFUSED)
+    # All is written. Taking torch down in an orderly way would only keep the slot waiting.
+    logging.shutdown()
+    os._exit(0)
 
 
 def _folder() -> Path:

@@ -38,26 +38,17 @@ NEXT = {
 """Which move may follow which."""
 
 
-class Deployment(Site):
-    """API and worker processes over PostgreSQL and Redis, and the jobs that clients were told of.
+class Accepting(Site):
+    """API and worker processes on one store, and the jobs that clients were told of."""
 
-    Closing it checks the invariants I1 to I6 of docs/job-states.md.
-    """
-
-    def __init__(self, folder: Path, postgres: PostgresServer, redis: RedisServer) -> None:
+    def __init__(self, folder: Path, settings: StoreSettings) -> None:
         super().__init__(folder)
-        self.postgres, self.redis = postgres, redis
-        self.database = f"fault_{uuid4().hex}"
-        postgres.execute(f"CREATE DATABASE {self.database} TEMPLATE template")
         self.accepted: list[str] = []
-        self.settings = StoreSettings(
-            data_dir=self.data_dir, database_url=postgres.url(self.database)
-        )
+        self.settings = settings
 
     def start(self, command: str = "up", **environment: str) -> Process:
         ours = {
             "NMTUNE_DATABASE_URL": self.settings.database_url,
-            "NMTUNE_BROKER_URL": self.redis.url,
             "NMTUNE_LEASE_SECONDS": str(LEASE_SECONDS),
             "NMTUNE_POLL_SECONDS": "0.3",
             "NMTUNE_CHECKPOINT_SECONDS": "0",
@@ -116,6 +107,23 @@ class Deployment(Site):
         return Counter(job.status.value for job in ended)
 
 
+class Deployment(Accepting):
+    """The processes over PostgreSQL and Redis.
+
+    Closing it checks the invariants I1 to I6 of docs/job-states.md.
+    """
+
+    def __init__(self, folder: Path, postgres: PostgresServer, redis: RedisServer) -> None:
+        self.postgres, self.redis = postgres, redis
+        self.database = f"fault_{uuid4().hex}"
+        postgres.execute(f"CREATE DATABASE {self.database} TEMPLATE template")
+        url = postgres.url(self.database)
+        super().__init__(folder, StoreSettings(data_dir=folder / "data", database_url=url))
+
+    def start(self, command: str = "up", **environment: str) -> Process:
+        return super().start(command, **({"NMTUNE_BROKER_URL": self.redis.url} | environment))
+
+
 def check_history(history: Sequence[Event], job: Job) -> None:
     """No move is lost or done twice, none comes after the end, attempts only grow."""
     moves = [event for event in history if event.type in NEXT or event.type in FINAL]
@@ -143,7 +151,7 @@ def check_effect(store: Store, tx: Any, job: Job) -> None:
     assert store.artifacts.get_bytes("default", job.report_sha256)
 
 
-def head_versions(deployment: Deployment) -> int:
+def head_versions(deployment: Accepting) -> int:
     """How many versions the head of all these jobs has."""
     with deployment.store() as store, store.database.read() as tx:
         try:

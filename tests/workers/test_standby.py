@@ -74,8 +74,8 @@ def test_a_standby_that_died_is_not_given_out(workplace: Workplace) -> None:
     process = standby.take(workplace.settings.data_dir)
     if process is not None:  # the pipe took the line before it was known to be broken
         assert process.wait(10) != 0
-    standby.prepare()
-    assert children()
+    [following] = children()
+    assert following.pid != waiting.pid, "the next starts as soon as one is taken"
     standby.close()
     assert not children()
 
