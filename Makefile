@@ -53,6 +53,9 @@ bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-lea
 bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
 	$(BIN)/python benchmarks/train.py $(FILES) --write docs/benchmarks.md
 
+bench-ood: $(VENV)/.installed-test ## Compare ways of telling OOD rows, and measure conformal coverage, on FILES
+	$(BIN)/python benchmarks/ood_score.py $(FILES) --write docs/benchmarks.md
+
 bench-job: $(VENV)/.installed-test ## Time whole jobs of method auto, and their memory
 	$(BIN)/python benchmarks/job.py --write docs/benchmarks.md
 
@@ -84,4 +87,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-job bench-stack bench-serve bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-gpu lint format types clean help

@@ -13,6 +13,7 @@ from torch import Tensor
 from nmtune.canary import MOST_ROWS, Canary
 from nmtune.config import TuneConfig
 from nmtune.errors import DataError, HeadFormatError, NMTuneError
+from nmtune.knowledge import Knowledge
 from nmtune.network import Network, forward_in_batches
 from nmtune.rows import as_classes, as_rows
 from nmtune.scaling import Scaling
@@ -22,8 +23,8 @@ from nmtune.version import __version__
 _KIND = "nmtune-head"
 _FORMAT_VERSION = 3
 _OLDER_VERSIONS = (2,)
-"""Without a canary; their heads load as they are."""
-_CANARY = "canary"
+"""Without canary and knowledge; their heads load as they are."""
+_CANARY, _KNOWLEDGE = "canary", "knowledge"
 _MAX_COLUMNS = 1 << 20
 _MAX_MEMBERS = 64
 
@@ -57,12 +58,14 @@ class Head:
         classes: tuple[str, ...],
         temperature: float = 1.0,
         canary: Canary | None = None,
+        knowledge: Knowledge | None = None,
     ) -> None:
         """Take ownership of the members' networks, which from now on only predict."""
         self._members = tuple(members)
         self._classes = classes
         self._temperature = temperature
         self._canary = canary
+        self._knowledge = knowledge
         for member in self._members:
             member.network.to("cpu").eval().requires_grad_(False)
 
@@ -84,7 +87,10 @@ class Head:
         return cls(members, classes=first.classes)
 
     def calibrated(self, temperature: float) -> "Head":
-        """The same head with another temperature, without canary; it shares the networks."""
+        """The same head with another temperature; it shares the networks.
+
+        Canary and knowledge are of the old temperature, so it has none.
+        """
         return Head(self._members, classes=self._classes, temperature=temperature)
 
     def with_canary(self, x: ArrayLike) -> "Head":
@@ -98,11 +104,20 @@ class Head:
             raise DataError(
                 f"a canary has at most {MOST_ROWS} rows, got {len(rows)}", field="embeddings"
             )
+        canary = Canary(x=rows, probabilities=self.predict_proba(rows))
+        return self._carrying(canary, self._knowledge)
+
+    def with_knowledge(self, knowledge: Knowledge) -> "Head":
+        """The same head carrying what `knowledge.learn` gave for it; it shares the networks."""
+        return self._carrying(self._canary, knowledge)
+
+    def _carrying(self, canary: Canary | None, knowledge: Knowledge | None) -> "Head":
         return Head(
             self._members,
             classes=self._classes,
             temperature=self._temperature,
-            canary=Canary(x=rows, probabilities=self.predict_proba(rows)),
+            canary=canary,
+            knowledge=knowledge,
         )
 
     @property
@@ -154,6 +169,11 @@ class Head:
     def canary(self) -> Canary | None:
         """Rows with what the head said of them at publication; None if it carries none."""
         return self._canary
+
+    @property
+    def knowledge(self) -> Knowledge | None:
+        """What it learnt about when to trust it; None if it carries none."""
+        return self._knowledge
 
     def predict_proba(self, x: ArrayLike) -> NDArray[np.float32]:
         """Probabilities (n, c) of embeddings x (n, d) of any float or integer type.
@@ -220,6 +240,8 @@ class Head:
             tensors |= prefixed(str(index), parts)
         if self._canary is not None:
             tensors |= prefixed(_CANARY, self._canary.tensors())
+        if self._knowledge is not None:
+            tensors |= prefixed(_KNOWLEDGE, self._knowledge.tensors())
         return pack(document, tensors)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -253,17 +275,23 @@ class Head:
         described = document["members"]
         if not 1 <= len(described) <= _MAX_MEMBERS:
             raise ValueError(f"a head has 1 to {_MAX_MEMBERS} members, got {len(described)}")
-        optional = [] if document["version"] in _OLDER_VERSIONS else [_CANARY]
+        optional = [] if document["version"] in _OLDER_VERSIONS else [_CANARY, _KNOWLEDGE]
         names = [*map(str, range(len(described))), *optional]
         by_name = dict(zip(names, sections(tensors, *names), strict=True))
         members = [
             _member(one, by_name[str(index)], n_columns=n_columns, n_classes=len(classes))
             for index, one in enumerate(described)
         ]
-        canary = None
-        if of_canary := by_name.get(_CANARY):
-            canary = Canary.from_tensors(of_canary, n_columns=n_columns, n_classes=len(classes))
-        return cls(members, classes=classes, temperature=temperature, canary=canary)
+        canary, knowledge = None, None
+        if tensors_of := by_name.get(_CANARY):
+            canary = Canary.from_tensors(tensors_of, n_columns=n_columns, n_classes=len(classes))
+        if tensors_of := by_name.get(_KNOWLEDGE):
+            knowledge = Knowledge.from_tensors(
+                tensors_of, n_columns=n_columns, n_classes=len(classes)
+            )
+        return cls(
+            members, classes=classes, temperature=temperature, canary=canary, knowledge=knowledge
+        )
 
 
 def _member(

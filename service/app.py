@@ -11,13 +11,27 @@ from starlette.middleware import Middleware
 
 from nmtune.version import __version__
 from service import docs_page, errors
+from service.drift_recorder import DriftRecorder
 from service.guards import BodyLimit, RequestLog
 from service.metrics import RequestMetrics
+from service.oip_errors import ProtocolErrors
 from service.openapi import DocumentedAPI, problems
-from service.predict_door import PredictDoor
+from service.predict_door import BodyBudget, PredictDoor
 from service.predictor import Predictor
 from service.readiness import Readiness
-from service.routes import datasets, events, heads, health, jobs, predict, provider_keys
+from service.routes import (
+    datasets,
+    drift,
+    events,
+    exports,
+    heads,
+    health,
+    jobs,
+    oip,
+    predict,
+    provider_keys,
+)
+from service.schemas_oip import oip_errors
 from service.scrape import Scrape
 from service.settings import ServiceSettings, available_cores
 from service.text_prediction import TextPredictor
@@ -52,6 +66,11 @@ def create_app(
 
     `app.state.stopping` is an Event that ends open event streams and waits when it is set.
     """
+    recorder = (
+        DriftRecorder(store, flush_seconds=settings.drift_flush_seconds)
+        if settings.drift == "on"
+        else None
+    )
     predictor = Predictor(
         store,
         max_cache_bytes=settings.head_cache_bytes,
@@ -59,6 +78,7 @@ def create_app(
         n_threads=settings.predict_threads or available_cores(),
         max_waiting=settings.predict_queue,
         fresh_seconds=settings.predict_reference_seconds,
+        recorder=recorder,
     )
     text_predictor = TextPredictor(store, settings)
     app = DocumentedAPI(
@@ -71,6 +91,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
         middleware=[
+            Middleware(ProtocolErrors),
             Middleware(RequestMetrics),
             Middleware(RequestLog),
             Middleware(
@@ -95,6 +116,7 @@ def create_app(
     app.state.queue = queue
     app.state.stopping = threading.Event()
     app.state.predictor = predictor
+    app.state.oip_bodies = BodyBudget(settings.predict_body_bytes)
     app.state.scrape = Scrape(store, predictor.cache)
     app.state.text_predictor = text_predictor
     app.state.readiness = Readiness(
@@ -105,8 +127,9 @@ def create_app(
     )
     errors.install(app)
     docs_page.install(app)
-    for module in (datasets, jobs, events, heads, predict, provider_keys):
+    for module in (datasets, jobs, events, heads, exports, drift, predict, provider_keys):
         app.include_router(module.router, responses=problems(422, 500, 503))
+    app.include_router(oip.router, responses=oip_errors(422, 500))
     app.include_router(health.router, responses=problems(500))
     return app
 

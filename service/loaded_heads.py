@@ -40,6 +40,7 @@ class LoadedHead:
         self.classes = head.classes
         self.n_columns = head.n_columns
         self.temperature = np.float32(head.temperature)
+        self.knowledge = head.knowledge
         self.classes_json = orjson.Fragment(orjson.dumps(head.classes))
         self._folded = fold(head)
         self._n_threads = n_threads

@@ -68,7 +68,8 @@ _MEANINGS: Final[Mapping[int, str]] = {
     415: "The Content-Type is not one that this path takes.",
     422: "Something in the request is wrong; errors names the field.",
     429: "Too many predictions are waiting; Retry-After says when to try again.",
-    500: "A bug in the service; request_id finds it in the log.",
+    500: "A bug in the service, or an export that does not answer as the head; request_id finds it "
+    "in the log.",
     503: "Not now: storage or database cannot be reached, or a stored file is damaged.",
 }
 

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import json_body, prediction_answer, prediction_body, prediction_options
+from service import json_body, prediction_answer, prediction_body, prediction_options, trust
 from service.batching import too_busy
 from service.errors import problem_of
 from service.prediction_answer import Answer
@@ -151,6 +151,9 @@ async def _answered(
         serving, z = await predictor.transform(DEFAULT_TENANT, head, x)
         return prediction_answer.of_embeddings(z, serving, reference, options, form)
     found = await predictor.answer(DEFAULT_TENANT, head, x)
+    if form == prediction_body.JSON:
+        said = await trust.of_rows(found, x, options)
+        return prediction_answer.of_prediction(found, reference, options, form, said)
     return prediction_answer.of_prediction(found, reference, options, form)
 
 

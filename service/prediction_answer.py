@@ -7,6 +7,7 @@ A binary answer holds one little-endian array in C order, whose rows are the req
 
 import json
 import struct
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ SHAPE_HEADER: Final = "X-Shape"
 MAX_CLASSES_BYTES: Final = 4096
 """A longer list of classes is not sent in a header; GET /heads/{name}/versions/{n} has it."""
 
+NOTHING: Final[Mapping[str, Any]] = {}
+
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[bytes, Headers]
 """The body, and all its headers."""
@@ -45,12 +48,19 @@ def media_type(accept: bytes) -> str:
 
 
 def of_prediction(
-    found: Prediction, reference: str, options: PredictionOptions, form: str
+    found: Prediction,
+    reference: str,
+    options: PredictionOptions,
+    form: str,
+    said: Mapping[str, Any] = NOTHING,
 ) -> Answer:
-    """The answer for predictions, which `options` asked for in this form."""
+    """The answer for predictions, which `options` asked for in this form.
+
+    said: further fields of a JSON answer.
+    """
     if form != JSON:
         return _binary(_plain(found, options), found.serving, form)
-    answer = {"head": _head(found.serving, reference), **_fields(found, options)}
+    answer = {"head": _head(found.serving, reference), **_fields(found, options), **said}
     return _json(answer, found.serving)
 
 
@@ -60,6 +70,8 @@ def of_embeddings(
     """The answer for tuned embeddings z (n, m)."""
     if options.top_k is not None or options.abstain_below is not None:
         raise _does_not_go("top_k and abstain_below are about classes: leave them out.")
+    if options.conformal_level is not None or options.ood:
+        raise _does_not_go("conformal_level and ood go with labels, probabilities or logits.")
     if form != JSON:
         return _binary(z, serving, form)
     return _json({"head": _head(serving, reference), "embeddings": z}, serving)
@@ -108,6 +120,10 @@ def _fields(found: Prediction, options: PredictionOptions) -> dict[str, Any]:
 def _plain(found: Prediction, options: PredictionOptions) -> NDArray[Any]:
     if options.top_k is not None:
         raise _does_not_go("top_k needs a JSON answer: leave it out, or send no Accept header.")
+    if options.conformal_level is not None:
+        raise _does_not_go("conformal_level needs a JSON answer: send no Accept header.")
+    if options.ood:
+        raise _does_not_go("ood needs a JSON answer: send no Accept header.")
     if options.output == "labels":
         numbers = found.indices.astype("<i4")
         if options.abstain_below is not None:

@@ -39,6 +39,20 @@ class PredictionOptions(BaseModel):
         description="The label is null where no class has at least this probability.",
         examples=[0.5],
     )
+    conformal_level: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=0.995,
+        description="Of each row a set of classes that holds the true one with this probability, "
+        "for rows that are like the training's.",
+        examples=[0.9],
+    )
+    ood: bool = Field(
+        default=False,
+        description="Of each row how far it lies from the training rows, and whether that is "
+        "farther than 95 % of rows like them.",
+        examples=[True],
+    )
 
 
 NO_OPTIONS: Final = PredictionOptions()

@@ -18,6 +18,7 @@ from nmtune.engine import Answers
 from nmtune.errors import HeadFormatError
 from service import metrics
 from service.batching import Batcher
+from service.drift_recorder import DriftRecorder
 from service.errors import Problem
 from service.known_heads import MOST, Known, KnownHeads
 from service.loaded_heads import HeadCache, LoadedHead, too_large
@@ -124,11 +125,14 @@ class Predictor:
         max_waiting: int = 100,
         max_waiting_rows: int = 16_384,
         fresh_seconds: float = 0.0,
+        recorder: DriftRecorder | None = None,
     ) -> None:
+        """recorder: what counts the predicted rows for drift, if anything does."""
         self.max_rows = max_rows
         self.known = KnownHeads(store, fresh_seconds=fresh_seconds)
         self.cache = HeadCache(max_bytes=max_cache_bytes, n_threads=n_threads)
         self.batcher = Batcher(max_requests=max_waiting, max_rows=max_waiting_rows)
+        self._recorder = recorder
         self._store = store
         self._served: OrderedDict[Key, HeadVersion] = OrderedDict()
         self._failures: dict[Key, _Failure] = {}
@@ -169,7 +173,17 @@ class Predictor:
             raise too_large(int(np.isfinite(answers.scores).all(axis=1).argmin()))
         metrics.PREDICTION_SECONDS.observe(time.perf_counter() - began)
         metrics.PREDICTED_ROWS.inc(len(x))
+        self._record(tenant_id, serving, x, answers)
         return Prediction(serving=serving, answers=answers)
+
+    def _record(
+        self, tenant_id: str, serving: Serving, x: NDArray[np.float32], answers: Answers
+    ) -> None:
+        knowledge = serving.loaded.knowledge
+        if self._recorder is not None and knowledge is not None:
+            self._recorder.record(
+                tenant_id, serving.version.sha256, knowledge.sketch, x, answers.probabilities
+            )
 
     async def transform(
         self, tenant_id: str, reference: str, x: NDArray[np.float32]
@@ -215,8 +229,10 @@ class Predictor:
         ]
 
     def close(self) -> None:
-        """End the thread of predictions."""
+        """End the thread of predictions, and store what was counted of them."""
         self.batcher.close()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _loaded(self, key: Key, known: Known) -> Serving | None:
         """Who answers, if no file has to be read for it."""

@@ -16,6 +16,48 @@ MAX_REFERENCE_CHARACTERS = 129
 REFERENCE = "name (the latest version), name@version, name@alias or name@latest."
 
 
+class Machine(BaseModel):
+    """What a head was trained on."""
+
+    model_config = ConfigDict(extra="allow")
+
+    worker: str | None = None
+    platform: str | None = None
+    python_version: str | None = None
+    torch_version: str | None = None
+    device: str | None = None
+    device_name: str | None = None
+    n_threads: int | None = None
+
+
+class Lineage(BaseModel):
+    """What a head version was made from and with; null is not known, as of older versions."""
+
+    job_id: str
+    dataset_id: str
+    dataset_sha256: str | None = Field(
+        description="Of the data as stored; it outlives the dataset."
+    )
+    encoder: str | None = Field(description="The fingerprint of the model behind the embeddings.")
+    seed: int | None
+    nmtune_version: str | None = Field(description="Of the code that trained it.")
+    machine: Machine
+
+    @classmethod
+    def of(cls, record: HeadVersionRecord) -> "Lineage":
+        """The stored lineage as the API shows it."""
+        known = record.lineage
+        return cls(
+            job_id=record.job_id,
+            dataset_id=record.dataset_id,
+            dataset_sha256=record.dataset_sha256,
+            encoder=known.get("encoder"),
+            seed=known.get("seed"),
+            nmtune_version=known.get("nmtune_version"),
+            machine=Machine(**known.get("machine", {})),
+        )
+
+
 class HeadVersion(BaseModel):
     """One trained head, immutable."""
 
@@ -37,6 +79,24 @@ class HeadVersion(BaseModel):
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
                     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                     "size_bytes": 18892264,
+                    "lineage": {
+                        "job_id": "job_31k8ds2m0v4xq9rt6wy5zbnc7e",
+                        "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
+                        "dataset_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0"
+                        "f98a5e886266e7ae",
+                        "encoder": None,
+                        "seed": 0,
+                        "nmtune_version": "0.1.0",
+                        "machine": {
+                            "worker": "gpu-1:17:0",
+                            "platform": "Linux-6.1-x86_64",
+                            "python_version": "3.11.2",
+                            "torch_version": "2.11.0",
+                            "device": "cpu",
+                            "device_name": "",
+                            "n_threads": 2,
+                        },
+                    },
                     "created_at": "2026-11-24T03:22:10.511000Z",
                 }
             ]
@@ -60,6 +120,7 @@ class HeadVersion(BaseModel):
     dataset_id: str
     sha256: str
     size_bytes: int
+    lineage: Lineage
     created_at: datetime
 
     @classmethod
@@ -80,6 +141,7 @@ class HeadVersion(BaseModel):
             dataset_id=record.dataset_id,
             sha256=record.sha256,
             size_bytes=record.size_bytes,
+            lineage=Lineage.of(record),
             created_at=record.created_at,
         )
 

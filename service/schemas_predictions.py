@@ -59,6 +59,22 @@ class PredictHead(BaseModel):
     reference: str = Field(description="What was asked for.")
 
 
+class OodScore(BaseModel):
+    """How far the row lies from the training rows: about 1 for rows like them."""
+
+    score: float
+    threshold: float = Field(description="Of rows like the training's 95 % score at most this.")
+    is_ood: bool = Field(description="Whether the score is above the threshold.")
+
+
+class OodScores(BaseModel):
+    """How far each row lies from the training rows: about 1 for rows like them."""
+
+    scores: list[float]
+    threshold: float = Field(description="Of rows like the training's 95 % score at most this.")
+    is_ood: list[bool] = Field(description="Whether each score is above the threshold.")
+
+
 class Prediction(BaseModel):
     """The answer for one embedding; what was not asked for is left out."""
 
@@ -84,6 +100,13 @@ class Prediction(BaseModel):
     )
     logits: dict[str, float] | None = Field(default=None, description="As probabilities.")
     embedding: list[float] | None = Field(default=None, description="The tuned one.")
+    conformal_level: float | None = Field(
+        default=None, description="Of the set: the level asked for, or the next that is kept."
+    )
+    set: list[str] | None = Field(
+        default=None, description="With conformal_level: the classes, the most probable first."
+    )
+    ood: OodScore | None = None
 
 
 class Predictions(BaseModel):
@@ -119,3 +142,10 @@ class Predictions(BaseModel):
     )
     top_probabilities: list[list[float]] | None = Field(default=None, description="Theirs.")
     top_logits: list[list[float]] | None = Field(default=None, description="Theirs.")
+    conformal_level: float | None = Field(
+        default=None, description="Of the sets: the level asked for, or the next that is kept."
+    )
+    sets: list[list[str]] | None = Field(
+        default=None, description="With conformal_level: each row's classes, most probable first."
+    )
+    ood: OodScores | None = None

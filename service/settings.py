@@ -50,6 +50,10 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     """How many bytes of bodies of predictions may be held at once; beyond it 429."""
     predict_reference_seconds: float = Field(default=1.0, ge=0, le=60)
     """How long it is taken for granted what a reference names, if another process moves it."""
+    drift: Literal["off", "on"] = "off"
+    """Whether predicted rows are added up, to be compared with each head's training rows."""
+    drift_flush_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """How often what was added up goes into the database."""
     events_poll_seconds: float = Field(default=0.5, gt=0)
     """How often an open event stream, or a request that waits for a job, looks for news."""
     events_heartbeat_seconds: float = Field(default=15.0, gt=0)

@@ -174,6 +174,7 @@ idempotency_keys = Table(
     Index("ix_idempotency_keys_created_at", "created_at"),
 )
 
+# A row outlives its versions: their numbers are never given twice, not even after a deletion.
 heads = Table(
     "heads",
     metadata,
@@ -202,12 +203,17 @@ head_versions = Table(
     _json("config"),
     _json("metrics"),
     _json("encoder", nullable=True),
+    # What it was made from and with. The hash outlives the dataset; versions older than the column
+    # and made from a deleted one have none.
+    Column("dataset_sha256", _SHA256),
+    _json("lineage"),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "version"),
     UniqueConstraint("job_id"),  # exactly once: a job publishes one version, however often it ran
     ForeignKeyConstraint(["tenant_id", "name"], ["heads.tenant_id", "heads.name"]),
     ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"]),
     CheckConstraint("version >= 1", name="version"),
+    Index("ix_head_versions_sha256", "tenant_id", "sha256"),
 )
 
 head_aliases = Table(
@@ -217,6 +223,8 @@ head_aliases = Table(
     Column("name", _NAME, nullable=False),
     Column("alias", _NAME, nullable=False),
     Column("version", Integer, nullable=False),
+    # What it named before, the latest last: what a rollback goes back to.
+    _json("history"),
     Column("updated_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "alias"),
     ForeignKeyConstraint(
@@ -260,6 +268,19 @@ provider_keys = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "origin"),
+)
+
+# No foreign key: a window is about bytes, and outlives nothing that anyone asks for.
+drift_windows = Table(
+    "drift_windows",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("sha256", _SHA256, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("n_rows", BigInteger, nullable=False),
+    Column("sums", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "sha256", "started_at"),
+    Index("ix_drift_windows_started_at", "started_at"),
 )
 
 

@@ -25,6 +25,7 @@ from workers import embedding, failure, observe
 from workers.embedding import EMBEDDINGS
 from workers.failure import Failure
 from workers.lease import Lease
+from workers.lineage import lineage
 from workers.settings import WorkerSettings
 from workers.standby import Standby
 from workers.supervise import Ending, Outcome, supervise
@@ -272,6 +273,7 @@ def _publish(job: Job, workdir: Workdir, store: Store) -> Success:
                 split: {name: metrics[name] for name in HEADLINES}
                 for split, metrics in candidate["metrics"].items()
             },
+            lineage=lineage(report, job),
             alias=job.alias,
             encoder=embedding.head_encoder(job, store),
         ),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from numpy.typing import NDArray
 
 from nmtune.errors import DataError
-from service import predict_door, prediction_answer
+from service import predict_door, prediction_answer, trust
 from service.dependencies import PredictorDep, TenantDep, TextPredictorDep
 from service.errors import Problem
 from service.ingest import texts
@@ -56,7 +56,8 @@ async def predict_one(
             fields: dict[str, Any] = {"embedding": z[0].tolist()}
         else:
             found = await predictor.answer(tenant_id, reference, x)
-            serving, fields = found.serving, _fields(found, query)
+            said = await trust.of_row(found, x, query)
+            serving, fields = found.serving, _fields(found, query) | said
     except DataError as error:
         message = error.message.replace("embeddings", "embedding")
         raise DataError(message, field="embedding", column=error.column) from error
