@@ -78,6 +78,10 @@ def test_sentences_become_a_head_that_reads_text(client: Client, house: Process)
     both = client.predict("intents", texts=[asked["text"], "wake me at seven"])
     assert both.labels.tolist() == ["weather", "alarm"]
     assert both.probabilities[0].max() == pytest.approx(answer["probability"], abs=1e-4)
+    top = client.predict("intents", texts=[asked["text"]], top_k=2)
+    assert top.extras["top_labels"][0][0] == "weather"
+    learnt = client.heads.version("intents", 1).raw["lineage"]
+    assert learnt["encoder"] == job.encoder["fingerprint"]
     stated = {"head": "intents", "embeddings": [[0.0] * 384], "encoder": "f" * 64}
     refused = httpx.post(f"{house.url}/predict", json=stated, timeout=60)
     assert (refused.status_code, refused.json()["code"]) == (409, "wrong_encoder")

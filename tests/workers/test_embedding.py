@@ -104,7 +104,7 @@ def test_texts_become_a_head_that_knows_its_encoder(place: Workplace, server: Se
         head = heads.version(tx, "default", "texts", 1)
     assert head.n_columns == fault_server.WIDTH
     assert head.encoder is not None
-    assert head.encoder["fingerprint"] == job.encoder["fingerprint"]
+    assert head.encoder["fingerprint"] == job.encoder["fingerprint"] == head.lineage["encoder"]
     assert head.encoder["base_url"] == server.url
     stages = [event.data["stage"] for event in place.events(job) if event.type == "job.stage"]
     assert stages[:2] == ["embedding", "loading"]
