@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from store import heads
-from store.errors import DatabaseUnavailable, StoreError
+from store.errors import DatabaseUnavailable, NotFound, StoreError
 from store.heads import HeadVersion
 from store.store import Store
 
@@ -104,6 +104,10 @@ class KnownHeads:
                 raise
             logger.warning("heads.remembered reference=%s", key[1])
             return Known(known, is_remembered=True)
+        except NotFound:  # deleted: nor must it come back while the database is away
+            with self._lock:
+                self._known.pop(key, None)
+            raise
         self._away_until = 0.0
         with self._lock:
             self._known[key] = version
