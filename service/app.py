@@ -19,10 +19,22 @@ from service.openapi import DocumentedAPI, problems
 from service.predict_door import BodyBudget, PredictDoor
 from service.predictor import Predictor
 from service.readiness import Readiness
-from service.routes import datasets, drift, events, exports, heads, health, jobs, oip, predict
+from service.routes import (
+    datasets,
+    drift,
+    events,
+    exports,
+    heads,
+    health,
+    jobs,
+    oip,
+    predict,
+    provider_keys,
+)
 from service.schemas_oip import oip_errors
 from service.scrape import Scrape
 from service.settings import ServiceSettings, available_cores
+from service.text_prediction import TextPredictor
 from store.queue import Queue
 from store.store import Store
 
@@ -68,6 +80,7 @@ def create_app(
         fresh_seconds=settings.predict_reference_seconds,
         recorder=recorder,
     )
+    text_predictor = TextPredictor(store, settings)
     app = DocumentedAPI(
         title="NMTune",
         version=__version__,
@@ -92,6 +105,7 @@ def create_app(
             Middleware(
                 PredictDoor,
                 predictor=predictor,
+                text_predictor=text_predictor,
                 route=predict.POST_ROUTE,
                 max_body_bytes=settings.predict_body_bytes,
             ),
@@ -104,6 +118,7 @@ def create_app(
     app.state.predictor = predictor
     app.state.oip_bodies = BodyBudget(settings.predict_body_bytes)
     app.state.scrape = Scrape(store, predictor.cache)
+    app.state.text_predictor = text_predictor
     app.state.readiness = Readiness(
         store,
         expected_schema=expected_schema,
@@ -112,7 +127,7 @@ def create_app(
     )
     errors.install(app)
     docs_page.install(app)
-    for module in (datasets, jobs, events, heads, exports, drift, predict):
+    for module in (datasets, jobs, events, heads, exports, drift, predict, provider_keys):
         app.include_router(module.router, responses=problems(422, 500, 503))
     app.include_router(oip.router, responses=oip_errors(422, 500))
     app.include_router(health.router, responses=problems(500))
@@ -129,4 +144,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     gc.unfreeze()
     app.state.stopping.set()
+    app.state.text_predictor.close()
     app.state.predictor.close()

@@ -22,6 +22,7 @@ from service.prediction_answer import Answer
 from service.prediction_body import Asked
 from service.prediction_options import PredictionQuery
 from service.predictor import Predictor
+from service.text_prediction import TextPredictor, check_encoder
 from store.names import DEFAULT_TENANT
 
 PATH: Final = "/predict"
@@ -72,11 +73,18 @@ class PredictDoor:
     """Answers POST /predict, and hands all else on."""
 
     def __init__(
-        self, app: ASGIApp, *, predictor: Predictor, route: BaseRoute, max_body_bytes: int
+        self,
+        app: ASGIApp,
+        *,
+        predictor: Predictor,
+        text_predictor: TextPredictor,
+        route: BaseRoute,
+        max_body_bytes: int,
     ) -> None:
         """route: what the metrics shall call it. max_body_bytes: of all bodies held at once."""
         self.app = app
         self._predictor = predictor
+        self._text_predictor = text_predictor
         self._route = route
         self._budget = BodyBudget(max_body_bytes)
         self._threads = ThreadPoolExecutor(_PARSERS, thread_name_prefix="parse")
@@ -109,7 +117,8 @@ class PredictDoor:
             self._predictor.batcher.check_room()
             asked = await self._asked(body, content_type, shape, query)
             del body
-            return await _answered(self._predictor, asked, prediction_answer.media_type(accept))
+            form = prediction_answer.media_type(accept)
+            return await _answered(self._predictor, self._text_predictor, asked, form)
 
     async def _asked(
         self, body: bytes, content_type: str, shape: str | None, query: PredictionQuery
@@ -121,6 +130,7 @@ class PredictDoor:
                 shape_header=shape,
                 query=query,
                 max_rows=self._predictor.max_rows,
+                max_texts=self._text_predictor.max_texts,
             )
 
         if len(body) < LARGE_BYTES or not json_body.is_json(content_type):
@@ -128,12 +138,19 @@ class PredictDoor:
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
 
-async def _answered(predictor: Predictor, asked: Asked, form: str) -> Answer:
-    reference, x, options = asked
+async def _answered(
+    predictor: Predictor, text_predictor: TextPredictor, asked: Asked, form: str
+) -> Answer:
+    reference, x, options, texts, encoder = asked
+    head = reference
+    if texts is not None:
+        head, x = await text_predictor.embed(predictor, DEFAULT_TENANT, reference, texts)
+    if encoder is not None:
+        check_encoder((await predictor.serving(DEFAULT_TENANT, reference)).version, encoder)
     if options.output == "embeddings":
-        serving, z = await predictor.transform(DEFAULT_TENANT, reference, x)
+        serving, z = await predictor.transform(DEFAULT_TENANT, head, x)
         return prediction_answer.of_embeddings(z, serving, reference, options, form)
-    found = await predictor.answer(DEFAULT_TENANT, reference, x)
+    found = await predictor.answer(DEFAULT_TENANT, head, x)
     if form == prediction_body.JSON:
         said = await trust.of_rows(found, x, options)
         return prediction_answer.of_prediction(found, reference, options, form, said)

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from service import json_body, prediction_json, prediction_options
 from service.errors import Problem
-from service.ingest import inline, npy
+from service.ingest import inline, npy, texts
 from service.prediction_options import OPTIONS, PredictionOptions, PredictionQuery
 from service.schemas_predictions import PredictRequest
 
 JSON: Final = "application/json"
 NPY: Final = "application/x-npy"
 RAW: Final = "application/octet-stream"
+
+_NO_ROWS: Final = np.empty((0, 0), np.float32)
 
 _SHAPE = re.compile(r"\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*")
 _MAX_SHAPE_CHARACTERS: Final = 40
@@ -27,6 +29,10 @@ class Asked(NamedTuple):
     reference: str
     x: NDArray[np.float32]
     options: PredictionOptions
+    texts: list[str] | None = None
+    """In place of the rows, which are then none."""
+    encoder: str | None = None
+    """The fingerprint of what is said to have made the rows."""
 
 
 def read(
@@ -36,11 +42,12 @@ def read(
     shape_header: str | None,
     query: PredictionQuery,
     max_rows: int,
+    max_texts: int,
 ) -> Asked:
     """The request; raises Problem, BadInput or RequestValidationError that say what is wrong."""
     essence = content_type.partition(";")[0].strip().lower()
     if essence == JSON or json_body.is_json(content_type):
-        return _json(body, query, max_rows)
+        return _json(body, query, max_rows, max_texts)
     if essence == NPY:
         head = _head(query)
         x = npy.read_npy(body, max_rows=max_rows)
@@ -56,7 +63,7 @@ def read(
     return Asked(head, x, prediction_options.merged(query, {}))
 
 
-def _json(body: bytes, query: PredictionQuery, max_rows: int) -> Asked:
+def _json(body: bytes, query: PredictionQuery, max_rows: int, max_texts: int) -> Asked:
     fast = prediction_json.parse(body, max_rows=max_rows)
     if fast is not None and not fast.options:
         return Asked(fast.head, fast.x, prediction_options.merged(query, {}))
@@ -67,8 +74,29 @@ def _json(body: bytes, query: PredictionQuery, max_rows: int) -> Asked:
         else {"head": fast.head, "embeddings": [], **fast.options},
     )
     said = {name: getattr(asked, name) for name in OPTIONS & asked.model_fields_set}
+    options = prediction_options.merged(query, said)
+    if fast is None and asked.texts is not None:
+        return Asked(asked.head, _NO_ROWS, options, texts=_texts(asked, max_texts))
+    if fast is None and asked.embeddings is None:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_request",
+            "embeddings is required, or texts for a head that was trained on texts.",
+            field="embeddings",
+        )
     x = fast.x if fast is not None else inline.read_embeddings(asked.embeddings, max_rows=max_rows)
-    return Asked(asked.head, x, prediction_options.merged(query, said))
+    return Asked(asked.head, x, options, encoder=asked.encoder)
+
+
+def _texts(asked: PredictRequest, max_texts: int) -> list[str]:
+    if asked.embeddings is not None:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_request",
+            "Send either embeddings or texts, not both: leave out texts.",
+            field="texts",
+        )
+    return texts.read_texts(asked.texts, field="texts", max_rows=max_texts)
 
 
 def _head(query: PredictionQuery) -> str:

@@ -73,6 +73,7 @@ class HeadVersion(BaseModel):
                     "n_parameters": 4722434,
                     "config": {"preset": "paper", "epochs": 30, "seed": 0},
                     "metrics": {"test": {"accuracy": 0.97, "macro_f1": 0.97}},
+                    "encoder": None,
                     "aliases": ["prod"],
                     "job_id": "job_31k8ds2m0v4xq9rt6wy5zbnc7e",
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
@@ -110,6 +111,10 @@ class HeadVersion(BaseModel):
     n_parameters: int
     config: dict[str, Any]
     metrics: dict[str, Any]
+    encoder: dict[str, Any] | None = Field(
+        description="What embedded the texts that it learnt from, with its fingerprint; null "
+        "where it learnt from embeddings."
+    )
     aliases: list[str]
     job_id: str
     dataset_id: str
@@ -130,6 +135,7 @@ class HeadVersion(BaseModel):
             n_parameters=record.n_parameters,
             config=record.config,
             metrics=record.metrics,
+            encoder=_shown(record.encoder),
             aliases=list(record.aliases),
             job_id=record.job_id,
             dataset_id=record.dataset_id,
@@ -138,6 +144,13 @@ class HeadVersion(BaseModel):
             lineage=Lineage.of(record),
             created_at=record.created_at,
         )
+
+
+def _shown(encoder: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The encoder without the numbers by which it is recognised."""
+    if encoder is None:
+        return None
+    return {name: value for name, value in encoder.items() if name != "sketch"}
 
 
 class Head(BaseModel):

@@ -2,8 +2,10 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.ingest.texts import MAX_TEXT_CHARACTERS
 from service.prediction_options import PredictionOptions
 from service.schemas_heads import MAX_REFERENCE_CHARACTERS, REFERENCE
+from service.schemas_providers import Texts
 from service.schemas_rows import Embeddings
 
 
@@ -22,13 +24,14 @@ class PredictQuery(PredictionOptions):
     )
     text: str | None = Field(
         default=None,
-        description="For heads trained on texts only. This version has none.",
-        examples=[None],
+        max_length=MAX_TEXT_CHARACTERS,
+        description="A text, for heads trained on texts; the head's provider embeds it.",
+        examples=["where is my parcel?"],
     )
 
 
 class PredictRequest(PredictionOptions):
-    """Embeddings, the head to ask and what to answer."""
+    """Embeddings, or texts for a head trained on texts, the head to ask and what to answer."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -38,7 +41,14 @@ class PredictRequest(PredictionOptions):
     )
 
     head: str = Field(max_length=MAX_REFERENCE_CHARACTERS, description=f"Which head: {REFERENCE}")
-    embeddings: Embeddings
+    embeddings: Embeddings = None
+    texts: Texts = None
+    encoder: str | None = Field(
+        default=None,
+        max_length=64,
+        description="The fingerprint of the encoder that made the embeddings; a head that was "
+        "trained on those of another refuses them.",
+    )
 
 
 class PredictHead(BaseModel):

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from providers.settings import ProviderSettings
 from store.settings import StoreSettings
 
 _MIB = 1024 * 1024
@@ -12,7 +13,7 @@ _MOST_THREADS = 8
 """Beyond this a forward pass of a head gains nothing."""
 
 
-class ServiceSettings(StoreSettings):
+class ServiceSettings(ProviderSettings, StoreSettings):
     """The HTTP door's settings, on top of the store's."""
 
     host: str = "127.0.0.1"
@@ -35,6 +36,12 @@ class ServiceSettings(StoreSettings):
     """How many bytes of heads stay loaded for predictions; the least recently used go first."""
     max_predict_rows: int = Field(default=10_000, ge=1)
     """The most rows that one prediction may have."""
+    predict_text_seconds: float = Field(default=10.0, gt=0, le=120)
+    """How long a prediction of texts may take, the wait for its turn included."""
+    predict_text_slots: int = Field(default=8, ge=1, le=256)
+    """How many predictions may have texts embedded at once."""
+    max_predict_texts: int = Field(default=256, ge=1)
+    """The most texts that one prediction may have."""
     predict_threads: int = Field(default=0, ge=0, le=64)
     """Threads of one forward pass; 0: the cores this process may use, at most 8."""
     predict_queue: int = Field(default=100, ge=1)

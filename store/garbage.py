@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, select, true, union
 
-from store import idempotency, tables
+from store import encoders, idempotency, tables
 from store.database import Transaction
 from store.states import JobStatus
 from store.store import Store
@@ -33,6 +33,7 @@ def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
     """
     with store.database.begin() as tx:
         n_keys = idempotency.prune(tx)
+        encoders.prune_vectors(tx)
     with store.database.read() as tx:
         found = named(tx)
     old = datetime.now(UTC) - timedelta(seconds=older_than_seconds)

@@ -38,6 +38,8 @@ class NewHeadVersion:
     lineage: Mapping[str, object] = field(default_factory=dict)
     """What it was made with: `encoder`, `seed`, `nmtune_version` and `machine`."""
     alias: str | None = None
+    encoder: Mapping[str, object] | None = None
+    """What made the embeddings, where that is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,8 @@ class HeadVersion:
     n_parameters: int
     config: dict[str, Any]
     metrics: dict[str, Any]
+    encoder: dict[str, Any] | None
+    """What made the embeddings it learnt from, where that is known."""
     dataset_sha256: str | None
     """Of the data it was made from; it outlives the dataset."""
     lineage: dict[str, Any]
@@ -93,6 +97,7 @@ def publish(
         "classes": list(new.classes),
         "config": dict(new.config),
         "metrics": dict(new.metrics),
+        "encoder": None if new.encoder is None else dict(new.encoder),
         "lineage": dict(new.lineage),
     }
     data = select(_datasets.sha256).where(

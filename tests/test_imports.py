@@ -38,7 +38,11 @@ ONLY_HOME: dict[str, set[str]] = {
     "uvicorn": {"service", "standalone"},
     "prometheus_client": {"service", "workers", "standalone"},
     "structlog": {"standalone"},
-    "httpx": {"providers", "clients/python/nmtune_client"},
+    "httpx": {"clients/python/nmtune_client"},
+    "httpcore2": {"providers"},
+    "tenacity": {"providers"},
+    "tokenizers": {"providers"},
+    "cryptography": {"providers"},
 }
 SDK_MAY_USE = {"httpx", "numpy"}
 SDK_MAY_USE_IF_THERE = {"pandas"}  # Prediction.to_pandas, in the function

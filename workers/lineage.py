@@ -13,11 +13,11 @@ def lineage(report: Mapping[str, Any], job: Job) -> dict[str, Any]:
     """The lineage of what `job` publishes with this report, trained on this very machine.
 
     The store adds what it knows itself: the job, the dataset and the hash of its data. `encoder`
-    is the fingerprint of the model that made the embeddings; sent as numbers they have none.
+    is the fingerprint of what embedded the job's texts; embeddings sent as numbers have none.
     """
     environment = report["environment"]
     return {
-        "encoder": None,
+        "encoder": (job.encoder or {}).get("fingerprint"),
         "seed": environment["seed"],
         "nmtune_version": environment["nmtune_version"],
         "machine": {

@@ -17,9 +17,10 @@ from service import idempotency as keys
 from service.dependencies import SettingsDep, StoreDep, TenantDep
 from service.errors import Problem
 from service.idempotency import Answer, IdempotencyKey, Key
-from service.ingest import inline, npz, prepared
+from service.ingest import inline, npz, prepared, texts
 from service.ingest.prepared import PreparedDataset
 from service.ingest.received import receive_form, receive_raw
+from service.ingest.texts import PreparedTexts
 from service.json_body import is_json, read_json, validate
 from service.openapi import BODY_STATUSES, problems
 from service.schemas import Name
@@ -98,7 +99,7 @@ class _Upload:
     name: str
     content_type: str
     body_sha256: str
-    prepare: Callable[[], PreparedDataset]
+    prepare: Callable[[], PreparedDataset | PreparedTexts]
 
 
 @router.post(
@@ -135,7 +136,7 @@ async def create_dataset(
     ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Store labelled embeddings: an .npz file, as the body or in a form, or JSON.
+    """Store labelled embeddings (an .npz file, as the body or in a form, or JSON) or texts (JSON).
 
     The answer has a profile of the rows, and warnings about what may spoil a result.
     """
@@ -205,9 +206,7 @@ async def _receive(
             name=name or body.name or DEFAULT_NAME,
             content_type=content_type,
             body_sha256=digest,
-            prepare=partial(
-                inline.prepare, body.embeddings, body.labels, body.splits, workdir=workdir
-            ),
+            prepare=partial(_read_body, body, workdir=workdir),
         )
     path = workdir / "upload"
     if content_type == FORM:
@@ -229,6 +228,26 @@ async def _receive(
         body_sha256=received.sha256,
         prepare=partial(_read_file, path, workdir=workdir, max_bytes=settings.max_upload_bytes),
     )
+
+
+def _read_body(body: DatasetCreate, *, workdir: FilePath) -> PreparedDataset | PreparedTexts:
+    if body.texts is None and body.embeddings is None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "embeddings is required, or texts in their place.",
+            field="embeddings",
+        )
+    if body.texts is None:
+        return inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
+    if body.embeddings is not None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "Send either embeddings or texts, not both: leave out texts.",
+            field="texts",
+        )
+    return texts.prepare(body.texts, body.labels, body.splits)
 
 
 def _read_file(path: FilePath, *, workdir: FilePath, max_bytes: int) -> PreparedDataset:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from nmtune.errors import DataError
 from service import predict_door, prediction_answer, trust
-from service.dependencies import PredictorDep, TenantDep
+from service.dependencies import PredictorDep, TenantDep, TextPredictorDep
 from service.errors import Problem
+from service.ingest import texts
 from service.openapi import BODY_STATUSES, problems
 from service.prediction_body import JSON, NPY, RAW
 from service.prediction_options import PredictionQuery
@@ -34,26 +35,27 @@ async def predict_one(
     query: Annotated[PredictQuery, Query()],
     response: Response,
     predictor: PredictorDep,
+    text_predictor: TextPredictorDep,
     tenant_id: TenantDep,
 ) -> Prediction:
-    """Classify one embedding."""
+    """Classify one embedding, or one text with a head that was trained on texts."""
+    reference = query.head
+    if query.text is not None and query.embedding is not None:
+        message = "Send either embedding or text, not both: leave out text."
+        raise Problem(422, "invalid_request", message, field="text")
     if query.text is not None:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "text_not_supported",
-            "This head was trained on embeddings and cannot read text. Embed the text with the "
-            "model that made the training embeddings, and send embedding=0.1,0.2,...",
-            field="text",
-        )
-    if query.embedding is None:
-        raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,...")
-    x = _embedding(query.embedding)
+        read = texts.read_texts([query.text], field="text")
+        reference, x = await text_predictor.embed(predictor, tenant_id, query.head, read)
+    elif query.embedding is not None:
+        x = _embedding(query.embedding)
+    else:
+        raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,... (or text=)")
     try:
         if query.output == "embeddings":
-            serving, z = await predictor.transform(tenant_id, query.head, x)
+            serving, z = await predictor.transform(tenant_id, reference, x)
             fields: dict[str, Any] = {"embedding": z[0].tolist()}
         else:
-            found = await predictor.answer(tenant_id, query.head, x)
+            found = await predictor.answer(tenant_id, reference, x)
             said = await trust.of_row(found, x, query)
             serving, fields = found.serving, _fields(found, query) | said
     except DataError as error:
@@ -107,7 +109,7 @@ async def predict_many(
         ),
     ] = None,
 ) -> Response:
-    """Classify embeddings, sent as JSON, as a .npy file or as bare numbers.
+    """Classify embeddings, sent as JSON, as a .npy file or as bare numbers, or texts, as JSON.
 
     With `Accept: application/octet-stream` or `application/x-npy` the answer is the array alone;
     the headers X-Shape, X-NMTune-Head and X-NMTune-Classes say the rest.

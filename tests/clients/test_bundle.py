@@ -49,6 +49,7 @@ def files() -> Files:
         n_parameters=head.n_parameters,
         config=config.to_dict(),
         metrics={},
+        encoder=None,
         dataset_sha256=None,
         lineage={},
         created_at=datetime.now(UTC),

@@ -43,6 +43,10 @@ def answer(data: object, status: int = 200, **headers: str) -> Answer:
         (_calls.get_head_version("pets", 3), "GET /heads/pets/versions/3"),
         (_calls.set_alias("pets", "prod", 3), "PUT /heads/pets/aliases/prod"),
         (_calls.predict("pets@prod", ROWS), "POST /predict head=pets@prod"),
+        (_calls.predict_texts("pets", ["a"], options=Options(top_k=2)), "POST /predict top_k=2"),
+        (_calls.set_provider_key("openai", "sk"), "PUT /provider-keys"),
+        (_calls.list_provider_keys(), "GET /provider-keys"),
+        (_calls.delete_provider_key("openai"), "DELETE /provider-keys origin=openai"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -172,8 +172,8 @@ def test_large_rows_of_a_refused_job_can_be_named_next_time(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "either dataset= or embeddings="),
-        ({"dataset": "ds_1", "embeddings": X}, "either dataset= or embeddings="),
+        ({}, "either dataset=, or embeddings="),
+        ({"dataset": "ds_1", "embeddings": X}, "either dataset=, or embeddings="),
         ({"dataset": "ds_1", "labels": ["a"]}, "belong to embeddings"),
         ({"embeddings": X}, "embeddings need labels"),
         ({"embeddings": X, "labels": ["a"]}, "1 labels for 3 rows"),

@@ -344,6 +344,7 @@ def test_hostile_names_begin_no_line_of_the_card() -> None:
         n_parameters=1,
         config={},
         metrics={"ood/x\n# evil": {"accuracy": 0.5}},
+        encoder=None,
         dataset_sha256=None,
         lineage={},
         created_at=datetime.now(UTC),

@@ -30,6 +30,7 @@ def version(number: int, accuracy: float, **changes: Any) -> HeadVersion:
         n_parameters=10,
         config={"epochs": 3, "seed": number},
         metrics={"test": metrics(accuracy)},
+        encoder=None,
         dataset_sha256="d" * 64,
         lineage={"seed": number, "machine": {"device": "cpu"}},
         created_at=datetime.now(UTC),

@@ -102,7 +102,7 @@ def test_npy_of_another_float_type_and_order_is_taken(
         ({}, 422, "invalid_request", "head"),
         ({"head": "pets"}, 422, "invalid_embedding", "embedding"),
         ({"head": "pets", "text": "a cat"}, 422, "text_not_supported", "text"),
-        ({"head": "pets", "text": "", "embedding": "1,2,3"}, 422, "text_not_supported", "text"),
+        ({"head": "pets", "text": "", "embedding": "1,2,3"}, 422, "invalid_request", "text"),
         ({"head": "pets", "embedding": ""}, 422, "invalid_embedding", "embedding"),
         ({"head": "pets", "embedding": "[]"}, 422, "invalid_embedding", "embedding"),
         ({"head": "pets", "embedding": "1,2"}, 422, "invalid_data", "embedding"),

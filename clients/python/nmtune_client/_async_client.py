@@ -16,6 +16,7 @@ from nmtune_client._download import Sink, downloading
 from nmtune_client._errors import APIConnectionError, PayloadTooLargeError
 from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
+from nmtune_client._provider_keys import AsyncProviderKeys
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._server import Server, answer_of, check_stream, value_of
 from nmtune_client._types import HeadVersion
@@ -52,6 +53,7 @@ class AsyncClient:
         self.datasets = AsyncDatasets(self)
         self.jobs = AsyncJobs(self, self.datasets)
         self.heads = AsyncHeads(self)
+        self.provider_keys = AsyncProviderKeys(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,15 +73,16 @@ class AsyncClient:
     async def predict(
         self,
         head: HeadLike,
-        embeddings: object,
+        embeddings: object = None,
         *,
+        texts: object = None,
         output: Output | None = None,
         top_k: int | None = None,
         abstain_below: float | None = None,
         conformal_level: float | None = None,
         ood: bool | None = None,
     ) -> Prediction:
-        """Classify embeddings (n, d) with a head; the arguments are those of `Client.predict`."""
+        """Classify embeddings (n, d) or texts with a head; the arguments of `Client.predict`."""
         options = Options(
             output=output,
             top_k=top_k,
@@ -87,7 +90,7 @@ class AsyncClient:
             conformal_level=conformal_level,
             ood=ood,
         )
-        batches = Batches(head, embeddings, options)
+        batches = Batches(head, embeddings, options, texts=texts)
         while True:
             try:
                 first = await self._send_in_turn(batches.first())

@@ -19,19 +19,27 @@ AT_ONCE = 4
 # Small enough that several together leave the server room for others, large enough that what a
 # request costs beside its rows is nothing.
 _MOST_ROWS_A_REQUEST = 2048
+# What a server takes, unless its operator has said otherwise.
+_MOST_TEXTS_A_REQUEST = 256
 _MOST_BYTES_A_REQUEST = 8 * 1024 * 1024
 
 
 class Batches:
     """The requests of one prediction: the first tells the head's version, the rest ask it."""
 
-    def __init__(self, head: HeadLike, embeddings: object, options: Options) -> None:
+    def __init__(
+        self, head: HeadLike, embeddings: object, options: Options, *, texts: object = None
+    ) -> None:
+        """ValueError unless there are either embeddings or texts, and for what is wrong in them."""
+        if (embeddings is None) == (texts is None):
+            raise ValueError("pass either embeddings or texts=")
         self._head = str(head)
-        self._rows = _arrays.embeddings_array(embeddings)
-        self._index = _index_of(embeddings)
+        self._rows: _arrays.Embeddings | list[str] = (
+            _arrays.embeddings_array(embeddings) if texts is None else _arrays.text_list(texts)
+        )
+        self._index = _index_of(embeddings if texts is None else texts)
         self._options = options
-        by_bytes = _MOST_BYTES_A_REQUEST // (4 * self._rows.shape[1])
-        self._size: int = min(len(self._rows), max(1, min(_MOST_ROWS_A_REQUEST, by_bytes)))
+        self._size: int = min(len(self._rows), _most_rows(self._rows))
 
     def first(self) -> Call[Part]:
         """The request to begin with, and to wait for."""
@@ -79,10 +87,20 @@ class Batches:
 
     def _batch(self, head: str, start: int) -> Call[Part]:
         rows = self._rows[start : start + self._size]
+        if isinstance(rows, list):
+            return _calls.predict_texts(head, rows, options=self._options)
         return _calls.predict(head, rows, options=self._options)
 
 
-def _index_of(embeddings: object) -> Any:
-    """The row names of a pandas DataFrame; None for all else."""
-    is_pandas = type(embeddings).__module__.partition(".")[0] == "pandas"
-    return getattr(embeddings, "index", None) if is_pandas else None
+def _most_rows(rows: _arrays.Embeddings | list[str]) -> int:
+    """How many of these go in one request."""
+    if isinstance(rows, list):
+        return _MOST_TEXTS_A_REQUEST
+    n_columns: int = rows.shape[1]
+    return max(1, min(_MOST_ROWS_A_REQUEST, _MOST_BYTES_A_REQUEST // (4 * n_columns)))
+
+
+def _index_of(rows: object) -> Any:
+    """The row names of a pandas DataFrame or Series; None for all else."""
+    is_pandas = type(rows).__module__.partition(".")[0] == "pandas"
+    return getattr(rows, "index", None) if is_pandas else None

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +38,9 @@ _DELETE_ALIAS = Route("DELETE", "/heads/{name}/aliases/{alias}")
 _ROLL_BACK_ALIAS = Route("POST", "/heads/{name}/aliases/{alias}/rollback")
 _GET_DRIFT = Route("GET", "/heads/{name}/drift")
 _PREDICT = Route("POST", "/predict")
+_SET_PROVIDER_KEY = Route("PUT", "/provider-keys")
+_LIST_PROVIDER_KEYS = Route("GET", "/provider-keys")
+_DELETE_PROVIDER_KEY = Route("DELETE", "/provider-keys")
 
 # For the test that compares this client with the server's OpenAPI description.
 ROUTES = tuple(value for value in list(globals().values()) if isinstance(value, Route))
@@ -261,6 +264,41 @@ def predict(head: str, rows: Embeddings, *, options: Options | None = None) -> C
         | {"X-Shape": f"{n_rows},{n_columns}", "Accept": asked.accept},
         content=rows.astype("<f4", copy=False).tobytes(),
     )
+
+
+def predict_texts(head: str, texts: Sequence[str], *, options: Options | None = None) -> Call[Part]:
+    """Predict for n texts, which the head's own provider embeds."""
+    asked = options or Options()
+    return Call(
+        route=_PREDICT,
+        parse=lambda answer: read_part(answer, asked, n_rows=len(texts)),
+        params=asked.params,
+        headers=_post_headers("application/json") | {"Accept": asked.accept},
+        content=_body({"head": head, "texts": list(texts)}),
+    )
+
+
+def set_provider_key(origin: str, key: str) -> Call[None]:
+    """Store a key for a provider."""
+    return Call(
+        route=_SET_PROVIDER_KEY,
+        parse=_nothing,
+        headers={"Content-Type": "application/json"},
+        content=_body({"origin": origin, "key": key}),
+    )
+
+
+def list_provider_keys() -> Call[list[str]]:
+    """The origins for which keys are stored."""
+    return Call(
+        route=_LIST_PROVIDER_KEYS,
+        parse=lambda answer: [item["origin"] for item in answer.json()["items"]],
+    )
+
+
+def delete_provider_key(origin: str) -> Call[None]:
+    """Forget a key."""
+    return Call(route=_DELETE_PROVIDER_KEY, parse=_nothing, params=_params(origin=origin))
 
 
 def _nothing(_: Answer) -> None:

@@ -16,6 +16,7 @@ from nmtune_client._download import Sink, downloading
 from nmtune_client._errors import APIConnectionError, PayloadTooLargeError
 from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
+from nmtune_client._provider_keys import ProviderKeys
 from nmtune_client._resources import Datasets, Heads, Jobs
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._server import Server, answer_of, check_stream, value_of
@@ -48,6 +49,7 @@ class Client:
         self.datasets = Datasets(self)
         self.jobs = Jobs(self, self.datasets)
         self.heads = Heads(self)
+        self.provider_keys = ProviderKeys(self)
 
     def __enter__(self) -> Self:
         return self
@@ -67,8 +69,9 @@ class Client:
     def predict(
         self,
         head: HeadLike,
-        embeddings: object,
+        embeddings: object = None,
         *,
+        texts: object = None,
         output: Output | None = None,
         top_k: int | None = None,
         abstain_below: float | None = None,
@@ -78,9 +81,10 @@ class Client:
         """Classify embeddings (n, d) with a head: `pets` (its latest), `pets@3` or `pets@prod`.
 
         embeddings: numpy, pandas, polars, a torch CPU tensor, or lists; ValueError names the row
-        of what is not finite in float32. More rows than the server takes at once go in several
-        requests, a few at a time; all are answered by the version that answered the first, even
-        if the alias moves meanwhile, and come back in order.
+        of what is not finite in float32. texts: strings in their place, for a head that was
+        trained on texts: its own provider embeds them. More rows than the server takes at once go
+        in several requests, a few at a time; all are answered by the version that answered the
+        first, even if the alias moves meanwhile, and come back in order.
 
         output: `probabilities` (the server's default), `logits`, `embeddings` (the tuned ones) or
         `labels` alone. top_k: only the k most probable classes of each row. abstain_below: no
@@ -95,7 +99,7 @@ class Client:
             conformal_level=conformal_level,
             ood=ood,
         )
-        batches = Batches(head, embeddings, options)
+        batches = Batches(head, embeddings, options, texts=texts)
         while True:
             try:
                 first = self.send(batches.first())

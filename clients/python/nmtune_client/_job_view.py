@@ -38,7 +38,7 @@ class JobView:
 
     @property
     def stage(self) -> str | None:
-        """What it is at while it runs: loading, training, evaluating, spectra, publishing."""
+        """What it is at while it runs, from embedding or loading to publishing."""
         return self.data.stage
 
     @property
@@ -60,6 +60,12 @@ class JobView:
     def dataset_id(self) -> str | None:
         """The dataset it learns from."""
         return self.data.dataset_id
+
+    @property
+    def encoder(self) -> Json | None:
+        """What embeds its texts; once it has, `usage` counts texts and tokens."""
+        encoder: Json | None = self.data.raw.get("encoder")
+        return encoder
 
     @property
     def created_at(self) -> datetime | None:

@@ -30,7 +30,8 @@ class Prediction:
     two, the columns are `classes`. `sets`: with conformal_level=. `ood_scores`, `is_ood` and
     `ood_threshold`: with ood=True. `extras`: what else the server said of each row, lists of n by
     their names in its answer. `head_name` and `head_version` name the immutable version that
-    answered, whatever alias was asked for. `index`: that of the pandas DataFrame predicted for.
+    answered, whatever alias was asked for. `index`: that of the pandas
+    DataFrame or Series predicted for.
     """
 
     classes: tuple[str, ...]

@@ -47,7 +47,7 @@ def file_upload(source: str | PathLike[str], name: str | None) -> Call[Dataset]:
     path = Path(fspath(source))
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    return _calls.upload_dataset(path, name=name or _name_of(path))
+    return _calls.upload_dataset(path, name=name or name_of(path))
 
 
 def export(
@@ -60,7 +60,7 @@ def export(
     return _calls.export_head_version(name, str(version), form=form), target
 
 
-def _name_of(path: Path) -> str | None:
+def name_of(path: Path) -> str | None:
     """A dataset name made of a file's: the characters that names lack become `-`."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:64] or None
 
@@ -134,6 +134,8 @@ class Jobs:
         embeddings: object = None,
         labels: object = None,
         splits: object = None,
+        texts: object = None,
+        provider: str | Mapping[str, Any] | None = None,
         dataset: str | Dataset | None = None,
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
@@ -149,6 +151,9 @@ class Jobs:
         embeddings: (n, d) numbers: numpy, nested lists, or anything with `__array__`.
         labels: n strings or integers. splits: n names (train, validation, test, ood/<domain>);
         without them the server holds out a stratified fifth as `test`.
+        texts: n strings in place of embeddings; provider: what embeds them, a name such as
+        "local-minilm" or {"name": "openai", "model": "text-embedding-3-small"}, with `base_url`
+        and `dimensions` where needed.
         method: auto (the server's default), nmtune, mlp or linear_probe. config: `preset` and
         settings over it, e.g. {"preset": "reference", "epochs": 10}. analyses: what else to look
         into, `ablation` and `learning_curve`. alias: set on the new head version. queue: cpu or
@@ -165,6 +170,8 @@ class Jobs:
             embeddings=embeddings,
             labels=labels,
             splits=splits,
+            texts=texts,
+            provider=provider,
             dataset=dataset,
             method=method,
             config=config,

@@ -32,6 +32,8 @@ def submission(
     embeddings: object,
     labels: object,
     splits: object,
+    texts: object,
+    provider: str | Mapping[str, Any] | None,
     dataset: str | Dataset | None,
     method: str | None,
     config: Mapping[str, Any] | None,
@@ -41,8 +43,10 @@ def submission(
     priority: int | None,
 ) -> Submission:
     """What `jobs.create` sends for these arguments; ValueError for what cannot be right."""
-    if (dataset is None) == (embeddings is None):
-        raise ValueError("pass either dataset= or embeddings= and labels=")
+    if sum(given is not None for given in (dataset, embeddings, texts)) != 1:
+        raise ValueError("pass either dataset=, or embeddings= or texts= and labels=")
+    if texts is not None and provider is None:
+        raise ValueError("texts need provider=, which embeds them")
     data: dict[str, Any] = {
         "name": name,
         "method": method,
@@ -51,12 +55,15 @@ def submission(
         "alias": alias,
         "queue": queue,
         "priority": priority,
+        "provider": {"name": provider} if isinstance(provider, str) else provider,
     }
     if dataset is not None:
         if labels is not None or splits is not None:
             raise ValueError("labels and splits belong to embeddings, not to a stored dataset")
         data["dataset_id"] = dataset if isinstance(dataset, str) else dataset.id
         return Submission(data=data)
+    if texts is not None:
+        return Submission(data=data | _text_rows(texts, labels, splits))
     if labels is None:
         raise ValueError("embeddings need labels, one a row")
     x = _arrays.embeddings_array(embeddings)
@@ -66,6 +73,19 @@ def submission(
         return Submission(data=data, arrays=_arrays.npz_arrays(x, y, of_row))
     data |= {"embeddings": _arrays.inline(x), "labels": y}
     return Submission(data=data if of_row is None else data | {"splits": of_row})
+
+
+def _text_rows(texts: object, labels: object, splits: object) -> dict[str, Any]:
+    """Texts as the fields of a job."""
+    if labels is None:
+        raise ValueError("texts need labels, one a row")
+    values = _arrays.text_list(texts)
+    rows: dict[str, Any] = {
+        "texts": values,
+        "labels": _arrays.label_list(labels, n_rows=len(values)),
+    }
+    of_row = None if splits is None else _arrays.split_list(splits, n_rows=len(values))
+    return rows if of_row is None else rows | {"splits": of_row}
 
 
 def dataset_key(key: str | None) -> str | None:

@@ -76,8 +76,21 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     tune = _add(
         commands, shared, "tune", tuning.tune, "upload a dataset, tune a head, show the result"
     )
-    tune.add_argument("source", metavar="FILE.npz", help="dataset file, or the id of a stored one")
-    tune.add_argument("--name", required=True, help="name of the head (and of the dataset)")
+    tune.add_argument(
+        "source",
+        metavar="FILE",
+        help="dataset file (.npz), texts (.csv, .jsonl; see --text), or the id of a stored dataset",
+    )
+    tune.add_argument("--text", metavar="COLUMN", help="column or key of the texts")
+    tune.add_argument("--label", metavar="COLUMN", default="label", help="of the labels (label)")
+    tune.add_argument("--split", metavar="COLUMN", help="of the splits: train, test, ood/<domain>")
+    tune.add_argument(
+        "--provider", metavar="P", help="what embeds texts, e.g. local-minilm, openai"
+    )
+    tune.add_argument("--model", metavar="M", help="the provider's embedding model")
+    tune.add_argument("--base-url", metavar="URL", help="where the provider is, if not as usual")
+    tune.add_argument("--dimensions", metavar="N", type=_positive(int), help="width to ask for")
+    tune.add_argument("--name", help="name of the head and of the dataset (the file's)")
     tune.add_argument("--method", metavar="M", help="auto (default), nmtune, mlp or linear_probe")
     tune.add_argument("--preset", metavar="P", help="paper (default) or reference")
     tune.add_argument(
@@ -136,8 +149,15 @@ def _add_predict(commands: _Subparsers, shared: argparse.ArgumentParser) -> None
     predict = _add(commands, shared, "predict", registry.predict, "classify embeddings with a head")
     predict.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
     predict.add_argument(
+        "--text",
+        metavar="TEXT",
+        action="append",
+        help="a text, for a head that was trained on texts; may be repeated",
+    )
+    predict.add_argument(
         "source",
         metavar="FILE",
+        nargs="?",
         help="rows: FILE.npy, FILE.npz:MEMBER, a text of numbers, or - for standard input",
     )
     predict.add_argument(

@@ -13,19 +13,34 @@ from nmtune_client._cli.registry import upload
 from nmtune_client._client import Client
 from nmtune_client._errors import APIStatusError
 from nmtune_client._jobs import Job
+from nmtune_client._resources import name_of
 
 
 def tune(client: Client, arguments: Namespace) -> None:
     """Upload, submit, watch, show the result."""
     config = inputs.settings(arguments.set, arguments.preset)
+    if arguments.name is None and not arguments.source.startswith("ds_"):
+        arguments.name = name_of(Path(arguments.source))
+    if arguments.name is None:
+        raise ValueError("--name is required: what the head shall be called")
     dataset = None
+    provider = _provider(arguments)
+    rows: dict[str, Any] = {}
+    if arguments.text is not None:
+        if provider is None:
+            raise ValueError("--text needs --provider, which embeds the texts")
+        rows["texts"], rows["labels"], rows["splits"] = inputs.texts(
+            arguments.source, text=arguments.text, label=arguments.label, split=arguments.split
+        )
     # an id is no file name, but a file may be called like an id
-    if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
+    elif Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
         dataset = upload(client, arguments)
     try:
         job = client.jobs.create(
             name=arguments.name,
-            dataset=dataset or arguments.source,
+            dataset=None if rows else dataset or arguments.source,
+            provider=provider,
+            **rows,
             method=arguments.method,
             config=config,
             analyses=arguments.analyse,
@@ -47,6 +62,19 @@ def tune(client: Client, arguments: Namespace) -> None:
         print(job.id)
 
 
+def _provider(arguments: Namespace) -> dict[str, Any] | None:
+    """What embeds texts, out of --provider and what goes with it."""
+    if arguments.provider is None:
+        return None
+    found = {
+        "name": arguments.provider,
+        "model": arguments.model,
+        "base_url": arguments.base_url,
+        "dimensions": arguments.dimensions,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
     """Wait with a progress bar, then show the report, or as JSON the job with its report.
 
@@ -61,7 +89,8 @@ def _watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
     print(report.text(with_warnings=not warned))
     if job.head is not None:
         alias = f" = {job.head.name}@{job.data.alias}" if job.data.alias else ""
-        say(f"\nPublished {job.head}{alias}. Try: nmtune predict {job.head} FILE.npy")
+        what = "FILE.npy" if job.encoder is None else "--text '...'"
+        say(f"\nPublished {job.head}{alias}. Try: nmtune predict {job.head} {what}")
 
 
 def wait_for_job(client: Client, arguments: Namespace) -> None:
