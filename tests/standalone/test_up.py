@@ -22,7 +22,7 @@ ENDLESS = 10_000
 def test_everything_in_one_process_from_job_to_prediction_to_stop(
     start: Start, tmp_path: Path
 ) -> None:
-    quick = QUICK | {"NMTUNE_STANDBY": "false"}  # its children are then its trainings
+    quick = QUICK | {"standby": False}  # its children are then its trainings
     server = start("up", "--port", "0", "--data-dir", str(tmp_path), **quick)
     line = server.ready_line()
     found = re.fullmatch(
