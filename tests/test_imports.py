@@ -36,6 +36,7 @@ ONLY_HOME: dict[str, set[str]] = {
     "uvicorn": {"service", "standalone"},
     "prometheus_client": {"service", "workers", "standalone"},
     "structlog": {"standalone"},
+    "pyarrow": {"service"},
     "httpx": {"providers", "clients/python/nmtune_client"},
 }
 SDK_MAY_USE = {"httpx", "numpy"}
