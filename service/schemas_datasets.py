@@ -88,6 +88,7 @@ class Dataset(BaseModel):
                         "n_constant_columns": 0,
                         "constant_columns": [],
                         "imbalance_ratio": 1.0,
+                        "effective_rank": 2.4,
                     },
                     "warnings": [
                         {
@@ -114,7 +115,8 @@ class Dataset(BaseModel):
     profile: dict[str, Any] = Field(
         description="Per split: rows, missing classes, lengths of the rows, zero rows, rows that "
         "are in train too. Of train: repeated rows, rows with contradicting labels, constant "
-        "columns, the largest class over the smallest."
+        "columns, the largest class over the smallest, and the effective rank (the "
+        "exponential of the spectrum's entropy) of at most 1,024 rows, their mean taken off."
     )
     warnings: list[DatasetWarning]
     sha256: str

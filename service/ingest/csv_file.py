@@ -26,7 +26,7 @@ from service.ingest.unpacked import Unpacked
 from service.ingest.vectors import as_rows
 
 BLOCK_BYTES: Final = 2 << 20
-"""Rows are converted in blocks of this size, so that no row may be longer."""
+"""Rows are converted in blocks of about this size, so that no row may be longer."""
 
 _DELIMITERS: Final = ",;\t"
 _ROW: Final = re.compile(r"Row #(\d+): ")
@@ -52,13 +52,13 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
         warnings=chosen.warnings,
     )
     n_columns: int | None = None
-    for batch in _batches(_Replay(start, source), names, chosen, delimiter, spool):
+    for batch in _batches(source, start, names, chosen, delimiter, spool):
         if not batch.num_rows:
             continue
         x = _embeddings(batch, chosen, first_row=spool.n_rows, n_columns=n_columns)
         n_columns = x.shape[1]
         singles: dict[str, Names] = {
-            part: _distinct(batch.column(name)) for part, name in chosen.single.items()
+            part: _distinct(_single(batch, name)) for part, name in chosen.single.items()
         }
         spool.add(x, singles)
     spool.finish()
@@ -108,29 +108,70 @@ def _header(start: bytes) -> tuple[list[str], str]:
 
 
 def _batches(
-    source: "_Replay", names: list[str], chosen: Columns, delimiter: str, spool: Spool
-) -> Iterator[pa.RecordBatch]:
-    singles = list(chosen.single.values())
+    source: Unpacked, start: bytes, names: list[str], chosen: Columns, delimiter: str, spool: Spool
+) -> Iterator[pa.Table]:
+    """The rows in blocks. Not pyarrow's own stream, whose memory grows with the file."""
     vector_type = pa.float32() if chosen.is_family else pa.string()
-    types = dict.fromkeys(chosen.embedding, vector_type) | dict.fromkeys(singles, pa.string())
-    try:
-        yield from arrow_csv.open_csv(
-            pa.PythonFile(source, mode="r"),
-            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=types,
-                include_columns=list(types),
-                null_values=[""],
-                strings_can_be_null=False,
-            ),
+    types = dict.fromkeys(chosen.embedding, vector_type)
+    types |= dict.fromkeys(chosen.single.values(), pa.string())
+    parse = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    convert = arrow_csv.ConvertOptions(
+        column_types=types,
+        include_columns=list(types),
+        null_values=[""],
+        strings_can_be_null=False,
+    )
+    for block in _blocks(source, start):
+        read = arrow_csv.ReadOptions(
+            use_threads=False, block_size=len(block) + 1, column_names=names
         )
-    except pa.ArrowInvalid as error:
-        raise _explained(str(error), names, spool.n_rows) from error
+        try:
+            yield arrow_csv.read_csv(
+                pa.BufferReader(block),
+                read_options=read,
+                parse_options=parse,
+                convert_options=convert,
+            ).combine_chunks()
+        except pa.ArrowInvalid as error:
+            raise _explained(str(error), names, spool.n_rows) from error
+
+
+def _blocks(source: Unpacked, start: bytes) -> Iterator[bytes]:
+    """The bytes behind the header, cut where a row ends: at a line's end outside of quotes."""
+    rest = start[start.index(b"\n") + 1 :]
+    while True:
+        content = source.read(BLOCK_BYTES)
+        whole = rest + content
+        cut = _last_row_end(whole) if content else len(whole)
+        if cut:
+            if whole[:cut].strip(b"\r\n"):
+                yield whole[:cut]
+        elif len(whole) >= BLOCK_BYTES:
+            raise BadInput(
+                "line_too_long",
+                f"A row is longer than {BLOCK_BYTES:,} bytes: is a quote left open?",
+                field=FIELD,
+                malformed=True,
+            )
+        if not content:
+            return
+        rest = whole[cut:]
+
+
+def _last_row_end(content: bytes) -> int:
+    """Where the last whole row ends, 0 if there is none."""
+    n_quotes = content.count(b'"')
+    end = len(content)
+    while (newline := content.rfind(b"\n", 0, end)) >= 0:
+        n_quotes -= content.count(b'"', newline, end)
+        if n_quotes % 2 == 0:
+            return newline + 1
+        end = newline
+    return 0
 
 
 def _embeddings(
-    batch: pa.RecordBatch, chosen: Columns, *, first_row: int, n_columns: int | None
+    batch: pa.Table, chosen: Columns, *, first_row: int, n_columns: int | None
 ) -> NDArray[Any]:
     if not chosen.is_family:
         cells = batch.column(chosen.embedding[0]).to_pylist()
@@ -139,7 +180,7 @@ def _embeddings(
         return as_rows(values, field=field, first_row=first_row, n_columns=n_columns)
     turned = np.empty((len(chosen.embedding), batch.num_rows), np.float32)
     for column, name in enumerate(chosen.embedding):
-        values_of = batch.column(name)
+        values_of = _single(batch, name)
         if values_of.null_count:
             row = first_row + int(np.argmax(values_of.is_null().to_numpy(zero_copy_only=False)))
             raise BadInput(
@@ -174,6 +215,11 @@ def _list(cell: str, field: str, row: int) -> object:
         ) from None
 
 
+def _single(batch: pa.Table, name: str) -> pa.Array:
+    """The column's one chunk."""
+    return batch.column(name).chunk(0)
+
+
 def _distinct(values: pa.Array) -> Names:
     """The distinct strings and the place of each row's own among them: few, if they are labels."""
     encoded = values.dictionary_encode()
@@ -183,7 +229,7 @@ def _distinct(values: pa.Array) -> Names:
 
 def _explained(message: str, names: list[str], n_read: int) -> BadInput:
     """What pyarrow says of the row that it stopped at, in our words."""
-    row = int(match[1]) - 2 if (match := _ROW.search(message)) else None
+    row = n_read + int(match[1]) - 1 if (match := _ROW.search(message)) else None
     at = f"Row {row}" if row is not None else f"A row from {n_read} on"
     if match := _WIDTH.search(message):
         return BadInput(
@@ -206,14 +252,6 @@ def _explained(message: str, names: list[str], n_read: int) -> BadInput:
             row=row,
             column=column,
         )
-    if "straddling" in message:
-        return BadInput(
-            "line_too_long",
-            f"{at} is longer than {BLOCK_BYTES:,} bytes: is a quote left open?",
-            field=FIELD,
-            row=row,
-            malformed=True,
-        )
     return BadInput("invalid_csv", f"{at} cannot be read as CSV.", field=FIELD, malformed=True)
 
 
@@ -232,27 +270,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-class _Replay:
-    """A file that begins with bytes that were read already."""
-
-    closed = False
-
-    def __init__(self, start: bytes, rest: Unpacked) -> None:
-        self._start = start
-        self._rest = rest
-
-    def read(self, size: int = -1, /) -> bytes:
-        """At most `size` bytes."""
-        if self._start:
-            content, self._start = self._start[:size], self._start[size:]
-            return content
-        return self._rest.read(size)
-
-    def readable(self) -> bool:
-        """Always; pyarrow asks."""
-        return True
-
-    def close(self) -> None:
-        """Nothing: who opened the file closes it. pyarrow calls it."""
