@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nmtune_client._arrays import Embeddings
+from nmtune_client._files import Reading, media_type
 from nmtune_client._report import Report
 from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page, Prediction
 from nmtune_client._wire import Answer, Call, Route
@@ -39,14 +40,18 @@ _UPLOAD_READ_SECONDS = 600.0
 
 
 def upload_dataset(
-    path: Path, *, name: str | None = None, idempotency_key: str | None = None
+    path: Path,
+    *,
+    name: str | None = None,
+    reading: Reading | None = None,
+    idempotency_key: str | None = None,
 ) -> Call[Dataset]:
-    """Send the bytes of an npz file."""
+    """Send the bytes of a dataset file; `reading` says what its columns mean."""
     return Call(
         route=_UPLOAD_DATASET,
         parse=_parser(Dataset.from_json),
-        params=_params(name=name),
-        headers=_post_headers("application/x-npz", idempotency_key),
+        params=_params(name=name) | (reading or Reading()).params(),
+        headers=_post_headers(media_type(path), idempotency_key),
         file=path,
         extra_read_seconds=_UPLOAD_READ_SECONDS,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nmtune_client import _arrays, _calls
 from nmtune_client._errors import APIStatusError
+from nmtune_client._files import Reading, is_frame, write_frame
 from nmtune_client._jobs import Job
 from nmtune_client._report import Report
 from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
@@ -40,9 +41,11 @@ def paged(
     return itertools.islice(items(), limit)
 
 
-def _name_of(path: Path) -> str | None:
+def name_of_file(path: Path) -> str | None:
     """A dataset name made of a file's: the characters that names lack become `-`."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:64] or None
+    stem = re.sub(r"\.(gz|gzip|zst|zstd)$", "", path.name, flags=re.IGNORECASE)
+    stem = Path(stem).stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:64] or None
 
 
 def _page_size(limit: int | None) -> int | None:
@@ -56,21 +59,55 @@ class Datasets:
         self._sender = sender
 
     def upload(
-        self, source: str | PathLike[str] | Mapping[str, object], *, name: str | None = None
+        self,
+        source: object,
+        *,
+        name: str | None = None,
+        embedding: str | None = None,
+        label: str | None = None,
+        split: str | None = None,
+        domain: str | None = None,
+        group: str | None = None,
+        ood_domains: Sequence[str] | None = None,
+        test_fraction: float | None = None,
+        split_seed: int | None = None,
     ) -> Dataset:
-        """Store a dataset: an npz file, streamed, or the arrays that would be in one.
+        """Store a dataset: a file, streamed; a DataFrame; or arrays in the npz layout.
 
-        The layout: `train_x` (n, d) and `train_y` (n,), the same for `validation`, `test` and
-        `ood_<domain>`; `_y` holds strings, or integers that count in `class_names` (c,).
-        name: by default the file's.
+        source: a path of Parquet, CSV, JSON Lines (both also as .gz or .zst), safetensors or npz;
+        a DataFrame of pandas or polars; or a mapping of `train_x` (n, d) and `train_y` (n,), the
+        same for `validation`, `test` and `ood_<domain>`, where `_y` holds strings, or integers
+        that count in `class_names` (c,). name: by default the file's.
+        embedding, label, split, domain, group: the columns of a table, where they are not called
+        so; embedding="pc_*" are numbered columns. ood_domains: domains to hold out, [] for none.
+        test_fraction, split_seed: of the test split that is made where the table has none.
         Arrays are checked first: ValueError names the row and column of what is wrong.
         """
+        reading = Reading(
+            embedding=embedding,
+            label=label,
+            split=split,
+            domain=domain,
+            group=group,
+            ood_domains=ood_domains,
+            test_fraction=test_fraction,
+            split_seed=split_seed,
+        )
         if isinstance(source, Mapping):
+            if reading.params():
+                raise ValueError("columns and splits are those of a table, not of arrays")
             return self.upload_arrays(_arrays.check_npz_arrays(source), name=name)
+        if is_frame(source):
+            with tempfile.TemporaryDirectory(prefix="nmtune-") as folder:
+                path = write_frame(source, Path(folder))
+                return self._sender.send(_calls.upload_dataset(path, name=name, reading=reading))
+        if not isinstance(source, str | PathLike):
+            raise ValueError(f"a dataset is a path, a DataFrame or a mapping, not {type(source)}")
         path = Path(fspath(source))
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
-        return self._sender.send(_calls.upload_dataset(path, name=name or _name_of(path)))
+        call = _calls.upload_dataset(path, name=name or name_of_file(path), reading=reading)
+        return self._sender.send(call)
 
     def upload_arrays(
         self,

@@ -38,7 +38,7 @@ def list_heads(client: Client, arguments: Namespace) -> None:
         as_json=(lambda head: head.raw) if arguments.json else None,
         header=("head", "latest", "aliases", "created"),
         row=_head_row,
-        none="No heads yet; make one with: nmtune tune FILE.npz --name NAME",
+        none="No heads yet; make one with: nmtune tune FILE --name NAME",
     )
 
 
@@ -116,7 +116,21 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
     path = Path(arguments.source)
     if path.is_file():
         say(f"Uploading {path}, {_text.size(path.stat().st_size)} ...")
-    dataset = client.datasets.upload(path, name=arguments.name)
+    domains = arguments.ood_domains
+    if domains is not None:
+        domains = [] if domains == "none" else domains.split(",")
+    dataset = client.datasets.upload(
+        path,
+        name=arguments.name,
+        embedding=arguments.embedding,
+        label=arguments.label,
+        split=arguments.split,
+        domain=arguments.domain,
+        group=arguments.group,
+        ood_domains=domains,
+        test_fraction=arguments.test_fraction,
+        split_seed=arguments.split_seed,
+    )
     say(
         f"Uploaded {dataset.id}: {dataset.n_rows} rows, {dataset.n_columns} columns, "
         f"{len(dataset.classes)} classes."

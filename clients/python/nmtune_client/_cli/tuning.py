@@ -13,18 +13,20 @@ from nmtune_client._cli.registry import upload
 from nmtune_client._client import Client
 from nmtune_client._errors import APIStatusError
 from nmtune_client._jobs import Job
+from nmtune_client._resources import name_of_file
 
 
 def tune(client: Client, arguments: Namespace) -> None:
     """Upload, submit, watch, show the result."""
     config = inputs.settings(arguments.set, arguments.preset)
     dataset = None
+    name = arguments.name or _name_of(arguments.source)
     # an id is no file name, but a file may be called like an id
     if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
         dataset = upload(client, arguments)
     try:
         job = client.jobs.create(
-            name=arguments.name,
+            name=name,
             dataset=dataset or arguments.source,
             method=arguments.method,
             config=config,
@@ -45,6 +47,14 @@ def tune(client: Client, arguments: Namespace) -> None:
     else:
         say(f"Submitted; watch it with: nmtune jobs wait {job.id}")
         print(job.id)
+
+
+def _name_of(source: str) -> str:
+    """The head's name made of the file's; ValueError for a stored dataset, which tells none."""
+    name = name_of_file(Path(source)) if Path(source).exists() else None
+    if name is None:
+        raise ValueError("--name is needed: what shall the head be called?")
+    return name
 
 
 def _watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
