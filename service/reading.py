@@ -38,6 +38,7 @@ async def reading_of(
             min_length=1,
             max_length=_MAX_CHARACTERS,
             description="The column of the splits. Default: split, if there is one.",
+            examples=["part"],
         ),
     ] = None,
     domain: Annotated[
@@ -46,6 +47,7 @@ async def reading_of(
             min_length=1,
             max_length=_MAX_CHARACTERS,
             description="The column of the domains. Default: domain, if there is one.",
+            examples=["source"],
         ),
     ] = None,
     group: Annotated[
@@ -55,6 +57,7 @@ async def reading_of(
             max_length=_MAX_CHARACTERS,
             description="The column of which rows belong together and are not parted when splits "
             "are made. Default: group, if there is one.",
+            examples=["patient"],
         ),
     ] = None,
     ood_domains: Annotated[
@@ -67,10 +70,12 @@ async def reading_of(
         ),
     ] = None,
     test_fraction: Annotated[
-        float, Query(gt=0, le=0.9, description="The share of the rows to become test.")
+        float,
+        Query(gt=0, le=0.9, description="The share of the rows to become test.", examples=[0.2]),
     ] = TEST_FRACTION,
     split_seed: Annotated[
-        int, Query(ge=0, le=2**32 - 1, description="The seed that splits are made with.")
+        int,
+        Query(ge=0, le=2**32 - 1, description="The seed that splits are made with.", examples=[0]),
     ] = SPLIT_SEED,
 ) -> Reading:
     """What the query says of reading a file."""

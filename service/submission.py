@@ -1,7 +1,8 @@
 """The home of what POST /jobs does: check that the job can work, and record it exactly once."""
 
 import logging
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from nmtune.candidates import Candidates, resolve
 from nmtune.errors import ConfigError
@@ -37,8 +38,8 @@ def submit(
     """
     if (found := earlier(store, tenant_id, key)) is not None:
         return found
-    candidates = _candidates(body)
-    _check_source(body)
+    candidates = candidates_of(body)
+    check_source(body)
     to = body.queue or settings.default_queue
 
     def record(tx: Transaction, dataset: Dataset, field: str) -> StoredResponse:
@@ -80,7 +81,7 @@ def _record(
     field: str,
     to: str,
 ) -> StoredResponse:
-    _check_trainable(dataset, field=field)
+    check_trainable(dataset.splits, field=field)
     failpoints.reach("submit.begun")
     job = jobs.submit(
         tx,
@@ -96,7 +97,8 @@ def _record(
     return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
 
 
-def _candidates(body: JobCreate) -> Candidates:
+def candidates_of(body: JobCreate) -> Candidates:
+    """What the job would train; raises ConfigError."""
     for name, value in body.config.items():
         if len(name) > MAX_SETTING_CHARACTERS:  # or the refusal would send it all back
             raise ConfigError("no setting has so long a name", field=name)
@@ -106,7 +108,8 @@ def _candidates(body: JobCreate) -> Candidates:
     return resolve(method=body.method, config=body.config, analyses=body.analyses)
 
 
-def _check_source(body: JobCreate) -> None:
+def check_source(body: JobCreate) -> None:
+    """Raise Problem unless the job has a dataset or rows, and not both."""
     inline_fields = ("embeddings", "labels", "splits")
     given = [name for name in inline_fields if getattr(body, name) is not None]
     if body.dataset_id is not None and given:
@@ -127,9 +130,9 @@ def _check_source(body: JobCreate) -> None:
                 )
 
 
-def _check_trainable(dataset: Dataset, *, field: str) -> None:
+def check_trainable(splits: Sequence[Mapping[str, Any]], *, field: str) -> None:
     """Refuse at once what a worker could only fail."""
-    train = next((split for split in dataset.splits if split["name"] == "train"), None)
+    train = next((split for split in splits if split["name"] == "train"), None)
     if train is None or train["n_rows"] == 0:
         raise Problem(
             422,
