@@ -58,6 +58,10 @@ bench-job: $(VENV)/.installed-test ## Time whole jobs of method auto, and their 
 bench-stack: $(VENV)/.installed-test ## Time jobs through API, PostgreSQL, Redis and worker, and requests beside them
 	PYTHONPATH=. $(BIN)/python benchmarks/stack.py --write docs/benchmarks.md
 
+bench-ingest: $(VENV)/.installed-test ## Time how datasets of each format are taken in, beside the plain library call
+	$(PIP) install -c constraints.txt pandas
+	PYTHONPATH=. $(BIN)/python benchmarks/ingest.py --write docs/benchmarks.md
+
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
 	$(BIN)/python benchmarks/gpu.py --write docs/benchmarks.md
 
@@ -80,4 +84,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-job bench-stack bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-job bench-stack bench-ingest bench-gpu lint format types clean help
