@@ -59,7 +59,6 @@ bench-stack: $(VENV)/.installed-test ## Time jobs through API, PostgreSQL, Redis
 	PYTHONPATH=. $(BIN)/python benchmarks/stack.py --write docs/benchmarks.md
 
 bench-ingest: $(VENV)/.installed-test ## Time how datasets of each format are taken in, beside the plain library call
-	$(PIP) install -c constraints.txt pandas
 	PYTHONPATH=. $(BIN)/python benchmarks/ingest.py --write docs/benchmarks.md
 
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
