@@ -175,3 +175,10 @@ def test_how_to_read_a_file_goes_into_the_query() -> None:
         "split_seed": "3",
     }
     assert Reading(ood_domains=[]).params() == {"ood_domains": "none"}
+
+
+def test_a_plan_is_asked_for_without_a_key() -> None:
+    call = _calls.plan_job({"name": "plan", "dataset_id": "ds_1", "method": None})
+    assert (call.method, call.path, call.params) == ("POST", "/jobs", {"plan": "true"})
+    assert "Idempotency-Key" not in call.headers
+    assert json.loads(call.content or b"") == {"name": "plan", "dataset_id": "ds_1"}

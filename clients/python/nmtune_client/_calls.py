@@ -93,6 +93,17 @@ def create_job(
     )
 
 
+def plan_job(data: Mapping[str, object]) -> Call[dict[str, Any]]:
+    """Ask what a job would do; nothing is stored."""
+    return Call(
+        route=_CREATE_JOB,
+        parse=_object,
+        params={"plan": "true"},
+        headers={"Content-Type": "application/json"},
+        content=_body({name: value for name, value in data.items() if value is not None}),
+    )
+
+
 def list_jobs(
     *, cursor: str | None = None, limit: int | None = None, status: str | None = None
 ) -> Call[Page[JobData]]:
@@ -212,6 +223,10 @@ def _nothing(_: Answer) -> None:
 
 def _parser(read: Callable[[object], T]) -> Callable[[Answer], T]:
     return lambda answer: read(answer.json())
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    return dict(answer.json())
 
 
 def _page_of(read: Callable[[object], T]) -> Callable[[Answer], Page[T]]:

@@ -205,6 +205,28 @@ class Jobs:
                 error.add_note(f"The rows were stored: dataset={data['dataset_id']!r} has them.")
             raise
 
+    def plan(
+        self,
+        dataset: str | Dataset,
+        *,
+        method: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        analyses: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """What a job on a stored dataset would do, as the server says it; nothing is stored.
+
+        Among it: `splits`, `candidates`, `memory_bytes`, `warnings`, and `seconds` by the pace of
+        earlier jobs (None while there is none). The other arguments are those of `create`.
+        """
+        data = {
+            "name": "plan",
+            "dataset_id": dataset if isinstance(dataset, str) else dataset.id,
+            "method": method,
+            "config": dict(config) if config else None,
+            "analyses": list(analyses) if analyses else None,
+        }
+        return self._sender.send(_calls.plan_job(data))
+
     def _rows(
         self, embeddings: object, labels: object, splits: object, *, name: str, key: str | None
     ) -> dict[str, Any]:

@@ -95,6 +95,9 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     tune.add_argument("--queue", metavar="Q", help="cpu or gpu: which workers train it")
     tune.add_argument("--priority", metavar="N", type=int, help="-100 to 100, higher goes first")
     tune.add_argument(
+        "--plan", action="store_true", help="upload, say what the job would do, and train nothing"
+    )
+    tune.add_argument(
         "--no-wait", dest="wait", action="store_false", help="submit, print the job's id and leave"
     )
     _add_timeout(tune)

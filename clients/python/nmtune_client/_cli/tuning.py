@@ -20,10 +20,13 @@ def tune(client: Client, arguments: Namespace) -> None:
     """Upload, submit, watch, show the result."""
     config = inputs.settings(arguments.set, arguments.preset)
     dataset = None
-    name = arguments.name or _name_of(arguments.source)
+    name = "plan" if arguments.plan else arguments.name or _name_of(arguments.source)
     # an id is no file name, but a file may be called like an id
     if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
         dataset = upload(client, arguments)
+    if arguments.plan:
+        _show_plan(client, arguments, dataset.id if dataset else arguments.source, config)
+        return
     try:
         job = client.jobs.create(
             name=name,
@@ -47,6 +50,26 @@ def tune(client: Client, arguments: Namespace) -> None:
     else:
         say(f"Submitted; watch it with: nmtune jobs wait {job.id}")
         print(job.id)
+
+
+def _show_plan(
+    client: Client, arguments: Namespace, dataset_id: str, config: Mapping[str, Any]
+) -> None:
+    plan = client.jobs.plan(
+        dataset_id, method=arguments.method, config=config, analyses=arguments.analyse
+    )
+    if arguments.json:
+        print_json(plan)
+        return
+    seconds = plan["seconds"]
+    facts = {
+        "dataset": plan["dataset_id"],
+        "splits": ", ".join(f"{split['name']} {split['n_rows']}" for split in plan["splits"]),
+        "candidates": ", ".join(candidate["name"] for candidate in plan["candidates"]),
+        "memory": _text.size(plan["memory_bytes"]),
+        "training": "unknown before a first job" if seconds is None else _text.duration(seconds),
+    }
+    print(_text.columns([[name, str(value)] for name, value in facts.items()]))
 
 
 def _name_of(source: str) -> str:
