@@ -13,7 +13,7 @@ from typing import Any, Final
 from service.ingest.errors import BadInput
 from service.ingest.formats import FIELD
 from service.ingest.limits import MAX_COLUMNS
-from service.ingest.profile import Warning_
+from service.ingest.notice import Warning_
 
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "embedding": ("embedding", "embeddings"),

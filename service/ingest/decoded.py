@@ -11,7 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_ROWS
-from service.ingest.profile import Warning_
+from service.ingest.notice import Warning_
 from service.ingest.spool import RESULT, ROWS
 
 _CODE: Final = np.dtype("<i8")

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.ingest.notice import Warning_
 from service.ingest.row_sample import RowSample
 
 MAX_NAMED: Final = 20
@@ -18,8 +19,6 @@ MAX_NAMED: Final = 20
 FEW_ROWS: Final = 5
 IMBALANCE: Final = 10.0
 NORM_FACTOR: Final = 3.0
-
-Warning_ = dict[str, str]
 
 SAMPLE_ROWS: Final = 1024
 """Training rows of which the spectrum is taken."""

@@ -13,7 +13,7 @@ from nmtune.grouped_split import grouped_split
 from nmtune.split import stratified_split
 from service.ingest.decoded import NamedColumn
 from service.ingest.errors import BadInput
-from service.ingest.profile import Warning_
+from service.ingest.notice import Warning_
 from store.names import is_name
 
 TEST_FRACTION: Final = 0.2

@@ -17,8 +17,8 @@ from service.ingest.errors import BadInput, Place
 from service.ingest.formats import FIELD
 from service.ingest.labels import LabelCoder, check_name
 from service.ingest.limits import LARGE_BYTES, MAX_COLUMNS, MAX_RATIO, MAX_ROWS
+from service.ingest.notice import Warning_
 from service.ingest.npy import not_finite, refuse
-from service.ingest.profile import Warning_
 
 RESULT: Final = "decoded.json"
 ROWS: Final = "rows"

@@ -1,6 +1,8 @@
 """Foreign files are decoded by a process of its own, whose memory and time have limits."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -99,6 +101,19 @@ def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 def test_the_process_sees_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NMTUNE_S3_SECRET_ACCESS_KEY", "canary")
     assert "canary" not in sandbox._environment().values()
+
+
+def test_the_process_starts_without_what_it_does_not_need() -> None:
+    """torch alone takes seconds and a hundred megabytes."""
+    code = (
+        "import sys; from service.ingest import array_file, csv_file, jsonl, parquet; "
+        "print([name for name in ('torch', 'sqlalchemy', 'fastapi') if name in sys.modules])"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(
+        command, env=sandbox._environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.slow
