@@ -281,7 +281,7 @@ BAD: dict[str, Bad] = {
     ),
     "gzip, a bomb": (
         "a.csv.gz",
-        gzip.compress(b"label,a0,a1\n" + b"x,0,0\n" * 15_000_000),
+        gzip.compress(b"label,a0,a1\n" + b"x,0.00000000000000000000000000,0\n" * 3_000_000),
         "suspicious_ratio",
         "file",
         None,
