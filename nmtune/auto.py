@@ -117,22 +117,32 @@ def blend(
     choice: Choice, heads: Mapping[str, Head], held_out: Mapping[str, HeldOut]
 ) -> tuple[Head, Calibration]:
     """The chosen head, calibrated on what its members together said of the held-out rows."""
+    together = held_out_of_blend(choice, heads, held_out)
+    calibration = calibrate(together)
     if len(choice.weights) == 1:
         (name,) = choice.weights
-        return heads[name], calibrate(held_out.get(name))
+        return heads[name], calibration
     head = Head.blend([heads[name] for name in choice.weights], list(choice.weights.values()))
+    return head.calibrated(calibration.temperature), calibration
+
+
+def held_out_of_blend(
+    choice: Choice, heads: Mapping[str, Head], held_out: Mapping[str, HeldOut]
+) -> HeldOut | None:
+    """What the chosen candidates together said of the held-out rows; None if there were none."""
+    if len(choice.weights) == 1:
+        (name,) = choice.weights
+        return held_out.get(name)
     parts = [
         weight * held_out[name].logits / heads[name].temperature
         for name, weight in choice.weights.items()
     ]
     first = held_out[next(iter(choice.weights))]
-    together = HeldOut(
+    return HeldOut(
         logits=np.sum(parts, axis=0, dtype=np.float32),
         y=first.y,
         n_train_rows=first.n_train_rows,
     )
-    calibration = calibrate(together)
-    return head.calibrated(calibration.temperature), calibration
 
 
 def _clean(known: Mapping[str, HeldOut]) -> tuple[dict[str, float], str]:

@@ -10,8 +10,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from nmtune.canary import MOST_ROWS, Canary
 from nmtune.config import TuneConfig
 from nmtune.errors import DataError, HeadFormatError, NMTuneError
+from nmtune.knowledge import Knowledge
 from nmtune.network import Network, forward_in_batches
 from nmtune.rows import as_classes, as_rows
 from nmtune.scaling import Scaling
@@ -19,7 +21,10 @@ from nmtune.tensor_file import check_layout, pack, prefixed, sections, unpack
 from nmtune.version import __version__
 
 _KIND = "nmtune-head"
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
+_OLDER_VERSIONS = (2,)
+"""Without canary and knowledge; their heads load as they are."""
+_CANARY, _KNOWLEDGE = "canary", "knowledge"
 _MAX_COLUMNS = 1 << 20
 _MAX_MEMBERS = 64
 
@@ -47,12 +52,20 @@ class Head:
     """
 
     def __init__(
-        self, members: Sequence[Member], *, classes: tuple[str, ...], temperature: float = 1.0
+        self,
+        members: Sequence[Member],
+        *,
+        classes: tuple[str, ...],
+        temperature: float = 1.0,
+        canary: Canary | None = None,
+        knowledge: Knowledge | None = None,
     ) -> None:
         """Take ownership of the members' networks, which from now on only predict."""
         self._members = tuple(members)
         self._classes = classes
         self._temperature = temperature
+        self._canary = canary
+        self._knowledge = knowledge
         for member in self._members:
             member.network.to("cpu").eval().requires_grad_(False)
 
@@ -74,8 +87,38 @@ class Head:
         return cls(members, classes=first.classes)
 
     def calibrated(self, temperature: float) -> "Head":
-        """The same head with another temperature; it shares the networks."""
+        """The same head with another temperature; it shares the networks.
+
+        Canary and knowledge are of the old temperature, so it has none.
+        """
         return Head(self._members, classes=self._classes, temperature=temperature)
+
+    def with_canary(self, x: ArrayLike) -> "Head":
+        """The same head carrying rows x (k, d) and what it says of them; it shares the networks.
+
+        Raises:
+            DataError: as predict_proba, or more than `canary.MOST_ROWS` rows.
+        """
+        rows = as_rows(x, n_columns=self.n_columns).copy()
+        if len(rows) > MOST_ROWS:
+            raise DataError(
+                f"a canary has at most {MOST_ROWS} rows, got {len(rows)}", field="embeddings"
+            )
+        canary = Canary(x=rows, probabilities=self.predict_proba(rows))
+        return self._carrying(canary, self._knowledge)
+
+    def with_knowledge(self, knowledge: Knowledge) -> "Head":
+        """The same head carrying what `knowledge.learn` gave for it; it shares the networks."""
+        return self._carrying(self._canary, knowledge)
+
+    def _carrying(self, canary: Canary | None, knowledge: Knowledge | None) -> "Head":
+        return Head(
+            self._members,
+            classes=self._classes,
+            temperature=self._temperature,
+            canary=canary,
+            knowledge=knowledge,
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -102,6 +145,11 @@ class Head:
         )
 
     @property
+    def members(self) -> tuple[Member, ...]:
+        """The networks that are averaged, to be read only."""
+        return self._members
+
+    @property
     def configs(self) -> tuple[TuneConfig, ...]:
         """The config of each member; a linear probe's holds the l2 that was chosen."""
         return tuple(member.config for member in self._members)
@@ -116,6 +164,16 @@ class Head:
     def temperature(self) -> float:
         """What logits are divided by before the softmax."""
         return self._temperature
+
+    @property
+    def canary(self) -> Canary | None:
+        """Rows with what the head said of them at publication; None if it carries none."""
+        return self._canary
+
+    @property
+    def knowledge(self) -> Knowledge | None:
+        """What it learnt about when to trust it; None if it carries none."""
+        return self._knowledge
 
     def predict_proba(self, x: ArrayLike) -> NDArray[np.float32]:
         """Probabilities (n, c) of embeddings x (n, d) of any float or integer type.
@@ -180,6 +238,10 @@ class Head:
             parts = prefixed("network", member.network.state_dict())
             parts |= prefixed("scaling", member.scaling.tensors())
             tensors |= prefixed(str(index), parts)
+        if self._canary is not None:
+            tensors |= prefixed(_CANARY, self._canary.tensors())
+        if self._knowledge is not None:
+            tensors |= prefixed(_KNOWLEDGE, self._knowledge.tensors())
         return pack(document, tensors)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -195,7 +257,9 @@ class Head:
                 fit together. Nothing in the bytes is run.
         """
         try:
-            document, tensors = unpack(data, kind=_KIND, version=_FORMAT_VERSION)
+            document, tensors = unpack(
+                data, kind=_KIND, version=_FORMAT_VERSION, older=_OLDER_VERSIONS
+            )
             return cls._from_parts(document, tensors)
         except (ValueError, KeyError, TypeError, NMTuneError) as wrong:
             raise HeadFormatError(f"not a readable head: {wrong}") from None
@@ -211,12 +275,23 @@ class Head:
         described = document["members"]
         if not 1 <= len(described) <= _MAX_MEMBERS:
             raise ValueError(f"a head has 1 to {_MAX_MEMBERS} members, got {len(described)}")
-        by_member = sections(tensors, *map(str, range(len(described))))
+        optional = [] if document["version"] in _OLDER_VERSIONS else [_CANARY, _KNOWLEDGE]
+        names = [*map(str, range(len(described))), *optional]
+        by_name = dict(zip(names, sections(tensors, *names), strict=True))
         members = [
-            _member(one, of_member, n_columns=n_columns, n_classes=len(classes))
-            for one, of_member in zip(described, by_member, strict=True)
+            _member(one, by_name[str(index)], n_columns=n_columns, n_classes=len(classes))
+            for index, one in enumerate(described)
         ]
-        return cls(members, classes=classes, temperature=temperature)
+        canary, knowledge = None, None
+        if tensors_of := by_name.get(_CANARY):
+            canary = Canary.from_tensors(tensors_of, n_columns=n_columns, n_classes=len(classes))
+        if tensors_of := by_name.get(_KNOWLEDGE):
+            knowledge = Knowledge.from_tensors(
+                tensors_of, n_columns=n_columns, n_classes=len(classes)
+            )
+        return cls(
+            members, classes=classes, temperature=temperature, canary=canary, knowledge=knowledge
+        )
 
 
 def _member(

@@ -37,6 +37,12 @@ class HeldOut:
         shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         return shifted
 
+    def of_truth(self, temperature: float) -> NDArray[np.float64]:
+        """(m,): the true classes' probabilities, the logits divided by the temperature."""
+        logits = self.logits / np.float32(temperature)
+        tempered = HeldOut(logits=logits, y=self.y, n_train_rows=self.n_train_rows)
+        return np.exp(-tempered.losses)
+
     @property
     def correct(self) -> NDArray[np.bool_]:
         """(m,): which rows it got right."""

@@ -1,7 +1,7 @@
 """The home of our byte format: named tensors and one JSON document in a safetensors file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import safetensors.torch
@@ -21,8 +21,12 @@ def pack(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save(stored, metadata={_KEY: text})
 
 
-def unpack(data: bytes, *, kind: str, version: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def unpack(
+    data: bytes, *, kind: str, version: int, older: Collection[int] = ()
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The document and tensors of `data`, whose document says this kind and version.
+
+    `older` are earlier versions that the caller reads too.
 
     Nothing in the bytes is run, and nothing larger than them is allocated. Tensors are copies,
     laid out as torch lays out its own (a result may depend on alignment in its last bits).
@@ -37,7 +41,7 @@ def unpack(data: bytes, *, kind: str, version: int) -> tuple[dict[str, Any], dic
         found = document["kind"], document["version"]
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, AssertionError):
         raise ValueError("the bytes are no safetensors file of nmtune, or are damaged") from None
-    if found != (kind, version):
+    if found[0] != kind or not (type(found[1]) is int and found[1] in {version, *older}):
         raise ValueError(f"expected {kind} version {version}, got {found[0]} version {found[1]}")
     return document, tensors
 

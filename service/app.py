@@ -1,5 +1,6 @@
 """The home of `create_app`, which puts the HTTP door together; importing it does nothing."""
 
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,14 +11,30 @@ from starlette.middleware import Middleware
 
 from nmtune.version import __version__
 from service import docs_page, errors
+from service.drift_recorder import DriftRecorder
 from service.guards import BodyLimit, RequestLog
 from service.metrics import RequestMetrics
+from service.oip_errors import ProtocolErrors
 from service.openapi import DocumentedAPI, problems
+from service.predict_door import BodyBudget, PredictDoor
 from service.predictor import Predictor
 from service.readiness import Readiness
-from service.routes import datasets, events, heads, health, jobs, predict
+from service.routes import (
+    datasets,
+    drift,
+    events,
+    exports,
+    heads,
+    health,
+    jobs,
+    oip,
+    predict,
+    provider_keys,
+)
+from service.schemas_oip import oip_errors
 from service.scrape import Scrape
-from service.settings import ServiceSettings
+from service.settings import ServiceSettings, available_cores
+from service.text_prediction import TextPredictor
 from store.queue import Queue
 from store.store import Store
 
@@ -49,6 +66,21 @@ def create_app(
 
     `app.state.stopping` is an Event that ends open event streams and waits when it is set.
     """
+    recorder = (
+        DriftRecorder(store, flush_seconds=settings.drift_flush_seconds)
+        if settings.drift == "on"
+        else None
+    )
+    predictor = Predictor(
+        store,
+        max_cache_bytes=settings.head_cache_bytes,
+        max_rows=settings.max_predict_rows,
+        n_threads=settings.predict_threads or available_cores(),
+        max_waiting=settings.predict_queue,
+        fresh_seconds=settings.predict_reference_seconds,
+        recorder=recorder,
+    )
+    text_predictor = TextPredictor(store, settings)
     app = DocumentedAPI(
         title="NMTune",
         version=__version__,
@@ -59,6 +91,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
         middleware=[
+            Middleware(ProtocolErrors),
             Middleware(RequestMetrics),
             Middleware(RequestLog),
             Middleware(
@@ -69,23 +102,34 @@ def create_app(
                 seconds=settings.body_seconds,
                 bytes_per_second=settings.body_bytes_per_second,
             ),
+            Middleware(
+                PredictDoor,
+                predictor=predictor,
+                text_predictor=text_predictor,
+                route=predict.POST_ROUTE,
+                max_body_bytes=settings.predict_body_bytes,
+            ),
         ],
     )
     app.state.settings = settings
     app.state.store = store
     app.state.queue = queue
     app.state.stopping = threading.Event()
-    app.state.predictor = Predictor(
-        store, max_cache_bytes=settings.head_cache_bytes, max_rows=settings.max_predict_rows
-    )
-    app.state.scrape = Scrape(store, app.state.predictor.cache)
+    app.state.predictor = predictor
+    app.state.oip_bodies = BodyBudget(settings.predict_body_bytes)
+    app.state.scrape = Scrape(store, predictor.cache)
+    app.state.text_predictor = text_predictor
     app.state.readiness = Readiness(
-        store, expected_schema=expected_schema, check_broker=check_broker
+        store,
+        expected_schema=expected_schema,
+        check_broker=check_broker,
+        head_trouble=predictor.trouble,
     )
     errors.install(app)
     docs_page.install(app)
-    for module in (datasets, jobs, events, heads, predict):
+    for module in (datasets, jobs, events, heads, exports, drift, predict, provider_keys):
         app.include_router(module.router, responses=problems(422, 500, 503))
+    app.include_router(oip.router, responses=oip_errors(422, 500))
     app.include_router(health.router, responses=problems(500))
     return app
 
@@ -94,5 +138,11 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: ServiceSettings = app.state.settings
     to_thread.current_default_thread_limiter().total_tokens = settings.threads
+    # What lives as long as the process is not looked through by each garbage collection.
+    gc.collect()
+    gc.freeze()
     yield
+    gc.unfreeze()
     app.state.stopping.set()
+    app.state.text_predictor.close()
+    app.state.predictor.close()

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from service.predictor import Predictor
 from service.settings import ServiceSettings
+from service.text_prediction import TextPredictor
 from store.names import DEFAULT_TENANT
 from store.queue import Queue
 from store.store import Store
@@ -32,6 +33,11 @@ async def _predictor(request: Request) -> Predictor:
     return predictor
 
 
+async def _text_predictor(request: Request) -> TextPredictor:
+    predictor: TextPredictor = request.app.state.text_predictor
+    return predictor
+
+
 async def _tenant() -> str:
     """The owner of all that the request may see and make; there is one until keys exist."""
     return DEFAULT_TENANT
@@ -41,4 +47,5 @@ StoreDep = Annotated[Store, Depends(_store)]
 QueueDep = Annotated[Queue, Depends(_queue)]
 SettingsDep = Annotated[ServiceSettings, Depends(_settings)]
 PredictorDep = Annotated[Predictor, Depends(_predictor)]
+TextPredictorDep = Annotated[TextPredictor, Depends(_text_predictor)]
 TenantDep = Annotated[str, Depends(_tenant)]

@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from nmtune.errors import ConfigError, DataError, HeadFormatError, NMTuneError
-from service import request_id, validation
+from providers.errors import ProviderError
+from service import provider_problems, request_id, validation
 from service.ingest.errors import BadInput
 from service.validation import FieldError
 from store import errors as store_errors
@@ -160,6 +161,14 @@ def problem_of(error: Exception) -> Problem | None:
             return _problem_of_validation(error)
         case BadInput():
             return _problem_of_input(error)
+        case ProviderError():
+            return Problem(
+                provider_problems.status_of(error),
+                error.code,
+                str(error),
+                field=provider_problems.field_of(error),
+                headers=provider_problems.headers_of(error),
+            )
         case NMTuneError() | store_errors.StoreError():
             return _problem_of_stone(error)
         case HTTPException():
@@ -179,7 +188,14 @@ def install(app: FastAPI) -> None:
             problem.headers = {**(problem.headers or {}), "Allow": allow}
         return problem.response()
 
-    for cls in (HTTPException, RequestValidationError, BadInput, NMTuneError, StoreError):
+    for cls in (
+        HTTPException,
+        RequestValidationError,
+        BadInput,
+        NMTuneError,
+        StoreError,
+        ProviderError,
+    ):
         app.add_exception_handler(cls, on_error)
 
 

@@ -67,7 +67,9 @@ _MEANINGS: Final[Mapping[int, str]] = {
     413: "The body, or the number of rows, is too large.",
     415: "The Content-Type is not one that this path takes.",
     422: "Something in the request is wrong; errors names the field.",
-    500: "A bug in the service; request_id finds it in the log.",
+    429: "Too many predictions are waiting; Retry-After says when to try again.",
+    500: "A bug in the service, or an export that does not answer as the head; request_id finds it "
+    "in the log.",
     503: "Not now: storage or database cannot be reached, or a stored file is damaged.",
 }
 

@@ -10,12 +10,14 @@ from nmtune.candidates import Candidates
 from nmtune.config import TuneConfig
 from nmtune.errors import NMTuneError
 from nmtune.peak_memory import peak_bytes
-from service.ingest import inline, prepared
+from providers import local
+from providers.encoder import Encoder
+from service.ingest import inline, prepared, texts
 from service.schemas import JobCreate
 from service.schemas_datasets import DatasetWarning, Split
 from service.schemas_plan import Plan, PlannedCandidate
 from service.settings import ServiceSettings
-from service.submission import candidates_of, check_source, check_trainable
+from service.submission import check_content, check_trainable, examine
 from store import datasets, jobs
 from store.errors import NotFound
 from store.jobs import Job
@@ -34,6 +36,7 @@ class _Rows:
     """What a plan needs to know of a dataset, stored or not."""
 
     dataset_id: str | None
+    content: str
     n_rows: int
     n_columns: int
     classes: Sequence[str]
@@ -46,18 +49,30 @@ class _Rows:
 
 def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings) -> Plan:
     """What the job of `body` would do. Blocking. Raises what submitting it would raise."""
-    candidates = candidates_of(body)
-    check_source(body)
+    candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
     rows = _rows(body, tenant_id, store, settings)
+    check_content(rows.content, encoder)
     check_trainable(rows.splits, field="splits" if rows.dataset_id is None else "dataset_id")
     n_trained = rows.n_rows_of("train", "validation")
     paces = _paces(store, tenant_id, body.method)
-    work = _work(candidates, n_trained, rows.n_columns, len(rows.classes))
+    n_columns = rows.n_columns if encoder is None else _width(encoder)
+    seconds = memory_bytes = None
+    if n_columns is not None:
+        memory_bytes = peak_bytes(
+            candidates.configs.values(),
+            n_rows=n_trained,
+            n_columns=n_columns,
+            n_classes=len(rows.classes),
+            most_rows=max(split["n_rows"] for split in rows.splits),
+        )
+        if paces:
+            work = _work(candidates, n_trained, n_columns, len(rows.classes))
+            seconds = round(work / median(paces), 1)
     return Plan(
         dataset_id=rows.dataset_id,
         method=body.method,
         n_rows=rows.n_rows,
-        n_columns=rows.n_columns,
+        n_columns=n_columns,
         classes=list(rows.classes),
         splits=[
             Split(
@@ -71,14 +86,8 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
             PlannedCandidate(name=name, n_steps=_n_steps(config, n_trained))
             for name, config in candidates.configs.items()
         ],
-        memory_bytes=peak_bytes(
-            candidates.configs.values(),
-            n_rows=n_trained,
-            n_columns=rows.n_columns,
-            n_classes=len(rows.classes),
-            most_rows=max(split["n_rows"] for split in rows.splits),
-        ),
-        seconds=round(work / median(paces), 1) if paces else None,
+        memory_bytes=memory_bytes,
+        seconds=seconds,
         n_jobs_measured=len(paces),
         warnings=[DatasetWarning(**warning) for warning in rows.warnings],
     )
@@ -90,22 +99,40 @@ def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettin
             dataset = datasets.get(tx, tenant_id, body.dataset_id)
         return _Rows(
             dataset_id=dataset.id,
+            content=dataset.content,
             n_rows=dataset.n_rows,
             n_columns=dataset.n_columns,
             classes=dataset.classes,
             splits=dataset.splits,
             warnings=dataset.warnings,
         )
+    if body.texts is not None:
+        sent = texts.prepare(body.texts, body.labels, body.splits)
+        return _Rows(
+            dataset_id=None,
+            content=datasets.TEXTS,
+            n_rows=sum(split["n_rows"] for split in sent.splits),
+            n_columns=0,
+            classes=sent.file.classes,
+            splits=sent.splits,
+            warnings=sent.warnings,
+        )
     with prepared.workspace(settings.data_dir) as workdir:
         ready = inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
         return _Rows(
             dataset_id=None,
+            content=datasets.EMBEDDINGS,
             n_rows=ready.n_rows,
             n_columns=ready.n_columns,
             classes=ready.classes,
             splits=ready.splits,
             warnings=ready.warnings,
         )
+
+
+def _width(encoder: Encoder) -> int | None:
+    """The width of an encoder's vectors, if it can be known before the first one."""
+    return local.N_COLUMNS if encoder.provider == local.NAME else encoder.dimensions
 
 
 def _paces(store: Store, tenant_id: str, method: str) -> list[float]:
@@ -121,6 +148,8 @@ def _paces(store: Store, tenant_id: str, method: str) -> list[float]:
                 candidates = Candidates.from_dict(job.config)
             except (NotFound, NMTuneError):
                 continue  # deleted since, or of a version that had other candidates
+            if dataset.content == datasets.TEXTS:
+                continue  # most of its time may have been the provider's
             n_rows = sum(
                 split["n_rows"]
                 for split in dataset.splits

@@ -1,128 +1,149 @@
-"""The home of predictions: heads loaded once, kept while there is room, and asked."""
+"""The home of predictions: which head answers, also when the newest cannot, and what it says."""
 
+import asyncio
 import logging
-import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from http import HTTPStatus
+from typing import Final
 
 import numpy as np
+from anyio import from_thread, to_thread
 from numpy.typing import NDArray
 
-from nmtune.head import Head
+from nmtune.engine import Answers
+from nmtune.errors import HeadFormatError
 from service import metrics
+from service.batching import Batcher
+from service.drift_recorder import DriftRecorder
 from service.errors import Problem
-from service.known_heads import KnownHeads
+from service.known_heads import MOST, Known, KnownHeads
+from service.loaded_heads import HeadCache, LoadedHead, too_large
+from store.errors import StoreError
 from store.heads import HeadVersion
 from store.store import Store
 
 logger = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 5.0
+"""How long a version that could not be loaded is not tried again while another one answers."""
+
+TROUBLE_SECONDS: Final = 60.0
+"""How long readiness tells of a version that could not be loaded and was not asked for again."""
+
+LARGE_VALUES: Final = 1 << 20
+"""Values from which on rows are checked in a thread: up to there it takes half a millisecond."""
+
+Key = tuple[str, str]
+"""A tenant and a reference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """The head that answers a reference, and why it is that one."""
+
+    version: HeadVersion
+    loaded: LoadedHead
+    is_remembered: bool = False
+    """Whether the database was away: the version is what the reference named before."""
+    instead_of: HeadVersion | None = None
+    """The version that the reference names but that cannot be loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
     """What one head version says of n embeddings."""
 
-    version: HeadVersion
-    is_remembered: bool
-    """Whether the database was away: the version is what the reference named before."""
-    classes: tuple[str, ...]
-    labels: list[str]
-    """The most probable class of each row."""
-    probabilities: NDArray[np.float32]
-    """(n, c), the columns in the order of `classes`."""
-
-
-class HeadCache:
-    """Loaded heads by the sha256 of their bytes; the least recently used go beyond `max_bytes`.
-
-    The newest always stays: loading a large head anew for each prediction would take seconds.
-
-    The key is the content, so a new version or a moved alias needs no invalidation. However many
-    threads ask for a head that is not loaded, one of them loads it and the others wait for it.
-    """
-
-    def __init__(self, *, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._loaded: OrderedDict[str, tuple[Head, int]] = OrderedDict()
-        self._loading: dict[str, Future[Head]] = {}
-        self._n_bytes = 0
-        self.n_hits = 0
-        """How often a head was there, or on its way."""
-        self.n_misses = 0
-        """How often a head had to be loaded."""
+    serving: Serving
+    answers: Answers
 
     @property
-    def n_bytes(self) -> int:
-        """The size of all heads that are kept."""
-        return self._n_bytes
+    def version(self) -> HeadVersion:
+        """The head version that answered."""
+        return self.serving.version
 
-    def get(self, sha256: str, load: Callable[[], bytes]) -> Head:
-        """The head whose bytes have this hash; `load` is called at most once, to get them.
+    @property
+    def is_remembered(self) -> bool:
+        """Whether the database was away: the version is what the reference named before."""
+        return self.serving.is_remembered
 
-        Whatever `load` or the reading of the bytes raises goes to everyone who waits, and nothing
-        is kept, so that the next caller tries again.
-        """
-        with self._lock:
-            if sha256 in self._loaded:
-                self.n_hits += 1
-                self._loaded.move_to_end(sha256)
-                return self._loaded[sha256][0]
-            pending = self._loading.get(sha256)
-            if pending is None:
-                self.n_misses += 1
-                mine = self._loading[sha256] = Future()
-        if pending is not None:
-            return pending.result()
-        try:
-            data = load()
-            head = Head.from_bytes(data)
-        except BaseException as error:
-            with self._lock:
-                del self._loading[sha256]
-            mine.set_exception(error)
-            raise
-        with self._lock:
-            del self._loading[sha256]
-            self._keep(sha256, head, len(data))
-        mine.set_result(head)
-        return head
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The columns of probabilities and logits."""
+        return self.serving.loaded.classes
 
-    def _keep(self, sha256: str, head: Head, n_bytes: int) -> None:
-        self._loaded[sha256] = (head, n_bytes)
-        self._n_bytes += n_bytes
-        while self._n_bytes > self.max_bytes and len(self._loaded) > 1:
-            _, (_, n_dropped) = self._loaded.popitem(last=False)
-            self._n_bytes -= n_dropped
-        if n_bytes > self.max_bytes:
-            logger.warning(
-                "head_cache.too_small sha256=%s head_bytes=%s max_bytes=%s",
-                sha256,
-                n_bytes,
-                self.max_bytes,
-            )
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """(n, c)."""
+        return self.answers.probabilities
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """(n, c), not divided by the head's temperature."""
+        return self.answers.scores * self.serving.loaded.temperature
+
+    @cached_property
+    def indices(self) -> NDArray[np.intp]:
+        """(n,): the most probable class of each row."""
+        indices: NDArray[np.intp] = self.answers.probabilities.argmax(axis=1)
+        return indices
+
+    @property
+    def labels(self) -> list[str]:
+        """Their names."""
+        classes = self.classes
+        return [classes[index] for index in self.indices.tolist()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Failure:
+    """A version that could not be loaded for a reference, and what answers meanwhile."""
+
+    wanted: HeadVersion
+    previous: HeadVersion | None
+    code: str
+    at: float
 
 
 class Predictor:
     """Answers with the head that a reference such as `pets@prod` names at that moment.
 
-    While the database is away, loaded heads go on by what references named before.
+    While the database is away, loaded heads go on by what references named before. A version that
+    cannot be loaded does not go live: what the reference served before goes on.
     """
 
-    def __init__(self, store: Store, *, max_cache_bytes: int, max_rows: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        max_cache_bytes: int,
+        max_rows: int,
+        n_threads: int = 1,
+        max_waiting: int = 100,
+        max_waiting_rows: int = 16_384,
+        fresh_seconds: float = 0.0,
+        recorder: DriftRecorder | None = None,
+    ) -> None:
+        """recorder: what counts the predicted rows for drift, if anything does."""
         self.max_rows = max_rows
+        self.known = KnownHeads(store, fresh_seconds=fresh_seconds)
+        self.cache = HeadCache(max_bytes=max_cache_bytes, n_threads=n_threads)
+        self.batcher = Batcher(max_requests=max_waiting, max_rows=max_waiting_rows)
+        self._recorder = recorder
         self._store = store
-        self._known = KnownHeads(store)
-        self.cache = HeadCache(max_bytes=max_cache_bytes)
+        self._served: OrderedDict[Key, HeadVersion] = OrderedDict()
+        self._failures: dict[Key, _Failure] = {}
+        self._asking: set[Key] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def check_n_rows(self, n_rows: int) -> None:
         """Problem 413 if that many rows are too many for one request."""
         if n_rows > self.max_rows:
             raise Problem(
-                413,
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 "too_many_rows",
                 f"got {n_rows} rows; one prediction takes at most {self.max_rows}. Send them in "
                 "several requests.",
@@ -130,30 +151,188 @@ class Predictor:
             )
 
     def predict(self, tenant_id: str, reference: str, x: NDArray[np.float32]) -> Prediction:
+        """As `answer`, for a route that runs in a thread of its own."""
+        return from_thread.run(self.answer, tenant_id, reference, x)
+
+    async def answer(self, tenant_id: str, reference: str, x: NDArray[np.float32]) -> Prediction:
         """The prediction of the head `reference` for embeddings x (n, d).
 
         Raises:
-            Problem: too many rows.
+            Problem: too many rows, or 429: too many predictions are waiting.
             NotFound, InvalidReference: there is no such head, or the reference has no such form.
             DataError: x has another width than the head, or values it cannot take.
-            ArtifactMissing, ArtifactCorrupt, HeadFormatError: the head's file is lost or damaged.
+            ArtifactMissing, ArtifactCorrupt, HeadFormatError: the head's file is lost or damaged,
+                and the reference has served no other version before.
         """
         began = time.perf_counter()
         self.check_n_rows(len(x))
-        version, is_remembered = self._known.resolve(tenant_id, reference)
-
-        def load() -> bytes:
-            return self._store.artifacts.get_bytes(tenant_id, version.sha256)
-
-        head = self.cache.get(version.sha256, load)
-        probabilities = head.predict_proba(x)
-        labels = [head.classes[index] for index in probabilities.argmax(axis=1).tolist()]
+        serving = await self.serving(tenant_id, reference)
+        x = await _checked(serving.loaded, x)
+        answers = await self.batcher.run(serving.loaded.engine, x)
+        if not np.isfinite(answers.scores).all():
+            raise too_large(int(np.isfinite(answers.scores).all(axis=1).argmin()))
         metrics.PREDICTION_SECONDS.observe(time.perf_counter() - began)
         metrics.PREDICTED_ROWS.inc(len(x))
-        return Prediction(
-            version=version,
-            is_remembered=is_remembered,
-            classes=head.classes,
-            labels=labels,
-            probabilities=probabilities,
+        self._record(tenant_id, serving, x, answers)
+        return Prediction(serving=serving, answers=answers)
+
+    def _record(
+        self, tenant_id: str, serving: Serving, x: NDArray[np.float32], answers: Answers
+    ) -> None:
+        knowledge = serving.loaded.knowledge
+        if self._recorder is not None and knowledge is not None:
+            self._recorder.record(
+                tenant_id, serving.version.sha256, knowledge.sketch, x, answers.probabilities
+            )
+
+    async def transform(
+        self, tenant_id: str, reference: str, x: NDArray[np.float32]
+    ) -> tuple[Serving, NDArray[np.float32]]:
+        """Who answered, and the tuned embeddings (n, m) of x (n, d); raises as `answer`."""
+        self.check_n_rows(len(x))
+        self.batcher.check_room(len(x))
+        serving = await self.serving(tenant_id, reference)
+        x = await _checked(serving.loaded, x)
+        z = await to_thread.run_sync(serving.loaded.transform, x)
+        if not np.isfinite(z).all():
+            raise too_large(int(np.isfinite(z).all(axis=1).argmin()))
+        metrics.PREDICTED_ROWS.inc(len(x))
+        return serving, z
+
+    async def serving(self, tenant_id: str, reference: str) -> Serving:
+        """Who answers this reference now: at once if that is known and loaded, else by asking."""
+        key = (tenant_id, reference)
+        recent = self.known.recent(tenant_id, reference)
+        if recent is not None:
+            known, is_due = recent
+            serving = self._loaded(key, known)
+            if serving is not None:
+                if is_due and key not in self._asking:
+                    self._ask_again(key)
+                return serving
+        return await to_thread.run_sync(self.find, tenant_id, reference)
+
+    def find(self, tenant_id: str, reference: str) -> Serving:
+        """Who answers this reference now; asks the database, and loads the head if need be."""
+        key = (tenant_id, reference)
+        known = self.known.resolve(tenant_id, reference)
+        return self._loaded(key, known) or self._load(key, known)
+
+    def trouble(self) -> Sequence[str]:
+        """One sentence for each reference whose version could not be loaded lately."""
+        oldest = time.monotonic() - TROUBLE_SECONDS
+        return [
+            f"{reference} names {_name(one.wanted)}, which cannot be loaded ({one.code}); "
+            + (f"{_name(one.previous)} answers." if one.previous else "nothing answers.")
+            for (_, reference), one in self._failures.copy().items()
+            if one.at > oldest
+        ]
+
+    def close(self) -> None:
+        """End the thread of predictions, and store what was counted of them."""
+        self.batcher.close()
+        if self._recorder is not None:
+            self._recorder.close()
+
+    def _loaded(self, key: Key, known: Known) -> Serving | None:
+        """Who answers, if no file has to be read for it."""
+        wanted = known.version
+        failure = self._failures.get(key)
+        if failure is None or failure.wanted.sha256 != wanted.sha256:
+            loaded = self.cache.peek(wanted.sha256)
+            if loaded is None:
+                return None
+            self._note_served(key, wanted)
+            return Serving(version=wanted, loaded=loaded, is_remembered=known.is_remembered)
+        if failure.previous is None or time.monotonic() - failure.at > RETRY_SECONDS:
+            return None
+        loaded = self.cache.peek(failure.previous.sha256)
+        if loaded is None:
+            return None
+        return Serving(
+            version=failure.previous,
+            loaded=loaded,
+            is_remembered=known.is_remembered,
+            instead_of=wanted,
         )
+
+    def _load(self, key: Key, known: Known) -> Serving:
+        wanted, previous = known.version, self._served.get(key)
+        try:
+            loaded = self._read(key, wanted)
+        except (StoreError, HeadFormatError) as error:
+            if previous is not None and previous.sha256 == wanted.sha256:
+                previous = None
+            self._note_failure(
+                key,
+                _Failure(wanted=wanted, previous=previous, code=error.code, at=time.monotonic()),
+                error,
+            )
+            if previous is None:
+                raise
+            try:
+                loaded = self._read(key, previous)
+            except (StoreError, HeadFormatError):
+                raise error from None
+            return Serving(
+                version=previous,
+                loaded=loaded,
+                is_remembered=known.is_remembered,
+                instead_of=wanted,
+            )
+        self._failures.pop(key, None)
+        self._note_served(key, wanted)
+        return Serving(version=wanted, loaded=loaded, is_remembered=known.is_remembered)
+
+    def _read(self, key: Key, version: HeadVersion) -> LoadedHead:
+        def load() -> bytes:
+            return self._store.artifacts.get_bytes(key[0], version.sha256)
+
+        return self.cache.get(version.sha256, load)
+
+    def _note_served(self, key: Key, version: HeadVersion) -> None:
+        if self._served.get(key) is version:
+            return
+        self._failures.pop(key, None)
+        self._served[key] = version
+        if len(self._served) > MOST:
+            self._served.popitem(last=False)
+
+    def _note_failure(self, key: Key, failure: _Failure, error: Exception) -> None:
+        if len(self._failures) >= MOST:
+            self._failures.clear()
+        self._failures[key] = failure
+        logger.error(
+            "head.not_loaded reference=%s version=%s code=%s serving=%s reason=%s",
+            key[1],
+            failure.wanted.version,
+            failure.code,
+            failure.previous.version if failure.previous else None,
+            error,
+        )
+
+    def _ask_again(self, key: Key) -> None:
+        """Ask the database beside the answers, before what it said is too old to be used."""
+
+        async def ask() -> None:
+            try:
+                await to_thread.run_sync(self.find, *key)
+            except (StoreError, HeadFormatError) as error:
+                logger.debug("heads.not_refreshed reference=%s reason=%s", key[1], error)
+            finally:
+                self._asking.discard(key)
+
+        self._asking.add(key)
+        task = asyncio.get_running_loop().create_task(ask())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _checked(loaded: LoadedHead, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    if x.size < LARGE_VALUES:
+        return loaded.check(x)
+    return await to_thread.run_sync(loaded.check, x)
+
+
+def _name(version: HeadVersion) -> str:
+    return f"{version.name}@{version.version}"

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final, Literal, TypeAlias
 
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS: Final = 2.0
 MAX_AGE_SECONDS: Final = 1.0
 BROKER: Final = "broker"
+MOST_TOLD: Final = 5
+"""Heads that are named; a number says how many more there are."""
 
 Look: TypeAlias = Callable[[], object]
 """Returns if all is well, else raises."""
@@ -37,12 +39,20 @@ class Check(BaseModel):
 class Readiness:
     """Looks at database, migrations and artifacts, and at the broker if there is one.
 
-    A broker that is down is a warning: the database row is the queue, and workers find it.
+    A broker that is down is a warning: the database row is the queue, and workers find it. So is a
+    head that cannot be loaded: the others answer.
     """
 
     def __init__(
-        self, store: Store, *, expected_schema: str | None, check_broker: Look | None = None
+        self,
+        store: Store,
+        *,
+        expected_schema: str | None,
+        check_broker: Look | None = None,
+        head_trouble: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """head_trouble: a sentence for each head that could not be loaded; they are warned of."""
+        self._head_trouble = head_trouble
         self._probes = {
             "database": _Probe(store.database.ping, "The database"),
             "migrations": _Probe(lambda: _check_schema(store, expected_schema), "The database"),
@@ -63,7 +73,14 @@ class Readiness:
                 future.cancel()  # our waiting alone: the look itself goes on
             self._found = {name: self._result(name, future) for name, future in started.items()}
             self._found_at = time.monotonic()
-        return self._found
+        return self._found | {"heads": self._heads()}
+
+    def _heads(self) -> Check:
+        trouble = self._head_trouble()
+        if not trouble:
+            return Check(status="ok")
+        more = f" And {len(trouble) - MOST_TOLD} more." if len(trouble) > MOST_TOLD else ""
+        return Check(status="warning", message=" ".join(trouble[:MOST_TOLD]) + more)
 
     def _result(self, name: str, future: Future[Check]) -> Check:
         check = future.result() if future.done() else self._probes[name].late()

@@ -1,6 +1,7 @@
 """The home of the JSON shapes of jobs and events, one example each.
 
-Datasets are in `schemas_datasets`, heads and predictions in `schemas_heads`.
+Datasets are in `schemas_datasets`, heads in `schemas_heads`, predictions in
+`schemas_predictions`.
 """
 
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.schemas_providers import ProviderChoice, Texts
 from service.schemas_rows import Embeddings, Labels, Splits
 from service.validation import EVENT_ID_PATTERN, ID_PATTERN
 from store.errors import InvalidName
@@ -42,7 +44,7 @@ Limit = Annotated[int, Field(ge=1, le=200, description="How many at most.", exam
 
 
 class JobCreate(BaseModel):
-    """A head to train, on a stored dataset or on rows sent along."""
+    """A head to train, on a stored dataset, or on embeddings or texts sent along."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -72,11 +74,15 @@ class JobCreate(BaseModel):
     dataset_id: str | None = Field(
         default=None,
         pattern=ID_PATTERN,
-        description="A stored dataset. Leave it out when sending embeddings and labels.",
+        description="A stored dataset. Leave it out when sending rows along.",
     )
     embeddings: Embeddings = None
     labels: Labels = None
     splits: Splits = None
+    texts: Texts = None
+    provider: ProviderChoice | None = Field(
+        default=None, description="What embeds the texts, those sent along or of the dataset."
+    )
     method: Literal["linear_probe", "mlp", "nmtune", "auto"] = Field(
         default="auto",
         description="What is published; simpler methods are trained beside it for comparison. "
@@ -143,6 +149,7 @@ class Job(BaseModel):
                         "method": "nmtune",
                         "configs": {"nmtune": {"preset": "paper", "epochs": 10, "seed": 0}},
                     },
+                    "encoder": None,
                     "attempt": 1,
                     "max_attempts": 3,
                     "error": None,
@@ -165,13 +172,18 @@ class Job(BaseModel):
     priority: int
     status: JobStatus
     stage: str | None = Field(
-        description="loading, training, evaluating, spectra or publishing, while it runs."
+        description="embedding (of texts), loading, training, evaluating, spectra or publishing, "
+        "while it runs."
     )
     progress: dict[str, Any] | None = Field(
         description="Where training is: fraction (0 to 1, of the whole job) and eta_seconds, the "
         "candidate being trained with its epoch, losses and validation figures."
     )
     config: dict[str, Any] = Field(description="Every setting, resolved, per candidate.")
+    encoder: dict[str, Any] | None = Field(
+        description="What embeds the texts of its dataset, if it has texts; once it has, its "
+        "fingerprint, and in usage how many texts and tokens it took."
+    )
     attempt: int
     max_attempts: int
     error: dict[str, Any] | None = Field(description="Why it failed: code and message.")
@@ -199,6 +211,7 @@ class Job(BaseModel):
             stage=record.stage,
             progress=record.progress,
             config=record.config,
+            encoder=record.encoder,
             attempt=record.attempt,
             max_attempts=record.max_attempts,
             error=record.error,

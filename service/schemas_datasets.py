@@ -6,12 +6,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas import Cursor, Limit, Name
+from service.schemas_providers import Texts
 from service.schemas_rows import Embeddings, Labels, Splits
 from store.datasets import Dataset as DatasetRecord
 
 
 class DatasetCreate(BaseModel):
-    """Labelled embeddings sent as JSON."""
+    """Labelled embeddings, or texts to be embedded by jobs, sent as JSON."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -35,7 +36,8 @@ class DatasetCreate(BaseModel):
     )
 
     name: Name | None = Field(default=None, description="What to call it; default: dataset.")
-    embeddings: Embeddings
+    embeddings: Embeddings = None
+    texts: Texts = None
     labels: Labels
     splits: Splits = None
 
@@ -67,6 +69,7 @@ class Dataset(BaseModel):
                     "name": "pets",
                     "n_rows": 6,
                     "n_columns": 3,
+                    "content": "embeddings",
                     "classes": ["cat", "dog"],
                     "splits": [
                         {"name": "train", "n_rows": 4, "class_counts": {"cat": 2, "dog": 2}},
@@ -109,7 +112,8 @@ class Dataset(BaseModel):
     id: str
     name: str
     n_rows: int
-    n_columns: int = Field(description="The width of the embeddings.")
+    n_columns: int = Field(description="The width of the embeddings; 0 of texts.")
+    content: str = Field(description="embeddings, or texts that a job's provider embeds.")
     classes: list[str] = Field(description="Their order is that of the class indices.")
     splits: list[Split]
     profile: dict[str, Any] = Field(
@@ -131,6 +135,7 @@ class Dataset(BaseModel):
             name=record.name,
             n_rows=record.n_rows,
             n_columns=record.n_columns,
+            content=record.content,
             classes=record.classes,
             splits=[
                 Split(

@@ -1,4 +1,4 @@
-"""The home of the JSON shapes of heads and predictions, one example each."""
+"""The home of the JSON shapes of heads, one example each."""
 
 from datetime import datetime
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas import Cursor, Limit
-from service.schemas_rows import Embeddings
 from store.heads import Head as HeadRecord
 from store.heads import HeadVersion as HeadVersionRecord
 
@@ -14,7 +13,49 @@ MAX_VERSION = 2**31 - 1
 MAX_REFERENCE_CHARACTERS = 129
 """Two names of 64 characters and the @ between them."""
 
-_REFERENCE = "name (the latest version), name@version, name@alias or name@latest."
+REFERENCE = "name (the latest version), name@version, name@alias or name@latest."
+
+
+class Machine(BaseModel):
+    """What a head was trained on."""
+
+    model_config = ConfigDict(extra="allow")
+
+    worker: str | None = None
+    platform: str | None = None
+    python_version: str | None = None
+    torch_version: str | None = None
+    device: str | None = None
+    device_name: str | None = None
+    n_threads: int | None = None
+
+
+class Lineage(BaseModel):
+    """What a head version was made from and with; null is not known, as of older versions."""
+
+    job_id: str
+    dataset_id: str
+    dataset_sha256: str | None = Field(
+        description="Of the data as stored; it outlives the dataset."
+    )
+    encoder: str | None = Field(description="The fingerprint of the model behind the embeddings.")
+    seed: int | None
+    nmtune_version: str | None = Field(description="Of the code that trained it.")
+    machine: Machine
+
+    @classmethod
+    def of(cls, record: HeadVersionRecord) -> "Lineage":
+        """The stored lineage as the API shows it."""
+        known = record.lineage
+        return cls(
+            job_id=record.job_id,
+            dataset_id=record.dataset_id,
+            dataset_sha256=record.dataset_sha256,
+            encoder=known.get("encoder"),
+            seed=known.get("seed"),
+            nmtune_version=known.get("nmtune_version"),
+            machine=Machine(**known.get("machine", {})),
+        )
 
 
 class HeadVersion(BaseModel):
@@ -32,11 +73,30 @@ class HeadVersion(BaseModel):
                     "n_parameters": 4722434,
                     "config": {"preset": "paper", "epochs": 30, "seed": 0},
                     "metrics": {"test": {"accuracy": 0.97, "macro_f1": 0.97}},
+                    "encoder": None,
                     "aliases": ["prod"],
                     "job_id": "job_31k8ds2m0v4xq9rt6wy5zbnc7e",
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
                     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                     "size_bytes": 18892264,
+                    "lineage": {
+                        "job_id": "job_31k8ds2m0v4xq9rt6wy5zbnc7e",
+                        "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
+                        "dataset_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0"
+                        "f98a5e886266e7ae",
+                        "encoder": None,
+                        "seed": 0,
+                        "nmtune_version": "0.1.0",
+                        "machine": {
+                            "worker": "gpu-1:17:0",
+                            "platform": "Linux-6.1-x86_64",
+                            "python_version": "3.11.2",
+                            "torch_version": "2.11.0",
+                            "device": "cpu",
+                            "device_name": "",
+                            "n_threads": 2,
+                        },
+                    },
                     "created_at": "2026-11-24T03:22:10.511000Z",
                 }
             ]
@@ -51,11 +111,16 @@ class HeadVersion(BaseModel):
     n_parameters: int
     config: dict[str, Any]
     metrics: dict[str, Any]
+    encoder: dict[str, Any] | None = Field(
+        description="What embedded the texts that it learnt from, with its fingerprint; null "
+        "where it learnt from embeddings."
+    )
     aliases: list[str]
     job_id: str
     dataset_id: str
     sha256: str
     size_bytes: int
+    lineage: Lineage
     created_at: datetime
 
     @classmethod
@@ -70,13 +135,22 @@ class HeadVersion(BaseModel):
             n_parameters=record.n_parameters,
             config=record.config,
             metrics=record.metrics,
+            encoder=_shown(record.encoder),
             aliases=list(record.aliases),
             job_id=record.job_id,
             dataset_id=record.dataset_id,
             sha256=record.sha256,
             size_bytes=record.size_bytes,
+            lineage=Lineage.of(record),
             created_at=record.created_at,
         )
+
+
+def _shown(encoder: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The encoder without the numbers by which it is recognised."""
+    if encoder is None:
+        return None
+    return {name: value for name, value in encoder.items() if name != "sketch"}
 
 
 class Head(BaseModel):
@@ -122,91 +196,3 @@ class AliasUpdate(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 3}]})
 
     version: int = Field(ge=1, le=MAX_VERSION, strict=True)
-
-
-class PredictQuery(BaseModel):
-    """One embedding and the head to ask."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    head: str = Field(
-        max_length=MAX_REFERENCE_CHARACTERS,
-        description=f"Which head: {_REFERENCE}",
-        examples=["pets@prod"],
-    )
-    embedding: str | None = Field(
-        default=None,
-        description="The numbers of one embedding, separated by commas; brackets are allowed.",
-        examples=["0.9,0.1,0.2"],
-    )
-    text: str | None = Field(
-        default=None,
-        description="For heads trained on texts only. This version has none.",
-        examples=[None],
-    )
-
-
-class PredictRequest(BaseModel):
-    """Embeddings and the head to ask."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"head": "pets@prod", "embeddings": [[0.9, 0.1, 0.2], [0.2, 0.8, 0.1]]}]
-        },
-    )
-
-    head: str = Field(max_length=MAX_REFERENCE_CHARACTERS, description=f"Which head: {_REFERENCE}")
-    embeddings: Embeddings
-
-
-class PredictHead(BaseModel):
-    """The head version that answered."""
-
-    name: str
-    version: int
-    reference: str = Field(description="What was asked for.")
-
-
-class Prediction(BaseModel):
-    """The answer for one embedding."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "head": {"name": "pets", "version": 3, "reference": "pets@prod"},
-                    "label": "cat",
-                    "probability": 0.98,
-                    "probabilities": {"cat": 0.98, "dog": 0.02},
-                }
-            ]
-        }
-    )
-
-    head: PredictHead
-    label: str
-    probability: float = Field(description="Of the label.")
-    probabilities: dict[str, float] = Field(description="Of every class, in the head's order.")
-
-
-class Predictions(BaseModel):
-    """The answers for several embeddings."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "head": {"name": "pets", "version": 3, "reference": "pets@prod"},
-                    "classes": ["cat", "dog"],
-                    "labels": ["cat", "dog"],
-                    "probabilities": [[0.98, 0.02], [0.11, 0.89]],
-                }
-            ]
-        }
-    )
-
-    head: PredictHead
-    classes: list[str] = Field(description="The columns of probabilities.")
-    labels: list[str] = Field(description="The most probable class of each row.")
-    probabilities: list[list[float]]

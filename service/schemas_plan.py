@@ -43,16 +43,21 @@ class Plan(BaseModel):
     dataset_id: str | None = Field(description="The stored dataset; null for rows sent along.")
     method: str
     n_rows: int
-    n_columns: int
+    n_columns: int | None = Field(
+        description="The width of the embeddings; null for texts whose provider does not say it."
+    )
     classes: list[str]
     splits: list[Split]
     candidates: list[PlannedCandidate] = Field(
         description="In the order of training; robust_probe only if many labels look wrong."
     )
-    memory_bytes: int = Field(description="The most that the training will hold, roughly.")
+    memory_bytes: int | None = Field(
+        description="The most that the training will hold, roughly; null without n_columns."
+    )
     seconds: float | None = Field(
         description="How long it would train, by the pace of earlier jobs of this method; null "
-        "while there is none. Waiting for a worker comes on top."
+        "while there is none, and without n_columns. Waiting for a worker, and for a provider's "
+        "embeddings, comes on top."
     )
     n_jobs_measured: int = Field(description="The earlier jobs that seconds is made from.")
     warnings: list[DatasetWarning]

@@ -1,15 +1,19 @@
 """The home of what the HTTP door is configured by, read once from NMTUNE_... variables."""
 
+import os
 from typing import Literal
 
 from pydantic import Field
 
+from providers.settings import ProviderSettings
 from store.settings import StoreSettings
 
 _MIB = 1024 * 1024
+_MOST_THREADS = 8
+"""Beyond this a forward pass of a head gains nothing."""
 
 
-class ServiceSettings(StoreSettings):
+class ServiceSettings(ProviderSettings, StoreSettings):
     """The HTTP door's settings, on top of the store's."""
 
     host: str = "127.0.0.1"
@@ -32,7 +36,30 @@ class ServiceSettings(StoreSettings):
     """How many bytes of heads stay loaded for predictions; the least recently used go first."""
     max_predict_rows: int = Field(default=10_000, ge=1)
     """The most rows that one prediction may have."""
+    predict_text_seconds: float = Field(default=10.0, gt=0, le=120)
+    """How long a prediction of texts may take, the wait for its turn included."""
+    predict_text_slots: int = Field(default=8, ge=1, le=256)
+    """How many predictions may have texts embedded at once."""
+    max_predict_texts: int = Field(default=256, ge=1)
+    """The most texts that one prediction may have."""
+    predict_threads: int = Field(default=0, ge=0, le=64)
+    """Threads of one forward pass; 0: the cores this process may use, at most 8."""
+    predict_queue: int = Field(default=100, ge=1)
+    """How many predictions may wait for their forward pass; beyond it 429."""
+    predict_body_bytes: int = Field(default=256 * _MIB, ge=1024)
+    """How many bytes of bodies of predictions may be held at once; beyond it 429."""
+    predict_reference_seconds: float = Field(default=1.0, ge=0, le=60)
+    """How long it is taken for granted what a reference names, if another process moves it."""
+    drift: Literal["off", "on"] = "off"
+    """Whether predicted rows are added up, to be compared with each head's training rows."""
+    drift_flush_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """How often what was added up goes into the database."""
     events_poll_seconds: float = Field(default=0.5, gt=0)
     """How often an open event stream, or a request that waits for a job, looks for news."""
     events_heartbeat_seconds: float = Field(default=15.0, gt=0)
     """How often an idle event stream says that it is alive."""
+
+
+def available_cores() -> int:
+    """The cores that this process may use, at most 8."""
+    return min(len(os.sched_getaffinity(0)), _MOST_THREADS)

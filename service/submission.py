@@ -6,9 +6,14 @@ from typing import Any, Final
 
 from nmtune.candidates import Candidates, resolve
 from nmtune.errors import ConfigError
+from providers import catalogue
+from providers.encoder import Encoder
+from service import provider_access
 from service.errors import Problem
 from service.idempotency import Answer, Key, earlier, once
-from service.ingest import inline, prepared
+from service.ingest import inline, prepared, texts
+from service.ingest.prepared import PreparedDataset
+from service.ingest.texts import PreparedTexts
 from service.schemas import Job, JobCreate
 from service.settings import ServiceSettings
 from store import datasets, failpoints, jobs
@@ -38,12 +43,12 @@ def submit(
     """
     if (found := earlier(store, tenant_id, key)) is not None:
         return found
-    candidates = candidates_of(body)
-    check_source(body)
+    candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
     to = body.queue or settings.default_queue
 
     def record(tx: Transaction, dataset: Dataset, field: str) -> StoredResponse:
-        return _record(tx, body, candidates, dataset, field=field, to=to)
+        check_content(dataset.content, encoder)
+        return _record(tx, body, candidates, dataset, encoder, field=field, to=to)
 
     if body.dataset_id is not None:
         dataset_id = body.dataset_id
@@ -55,7 +60,11 @@ def submit(
         answer = once(store, tenant_id, key, stored)
     else:
         with prepared.workspace(settings.data_dir) as workdir:
-            ready = inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
+            ready: PreparedDataset | PreparedTexts
+            if body.texts is not None:
+                ready = texts.prepare(body.texts, body.labels, body.splits)
+            else:
+                ready = inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
             artifact = ready.put(store.artifacts, tenant_id)
 
             def sent_along(tx: Transaction) -> StoredResponse:
@@ -77,6 +86,7 @@ def _record(
     body: JobCreate,
     candidates: Candidates,
     dataset: Dataset,
+    encoder: Encoder | None,
     *,
     field: str,
     to: str,
@@ -93,11 +103,27 @@ def _record(
         alias=body.alias,
         queue=to,
         priority=body.priority,
+        encoder=None if encoder is None else encoder.to_dict(),
     )
     return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
 
 
-def candidates_of(body: JobCreate) -> Candidates:
+def examine(
+    body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings
+) -> tuple[Candidates, Encoder | None]:
+    """What the job would train, and what would embed its texts.
+
+    Raises what can be told without its rows: ConfigError, Problem and what `providers` raises.
+    """
+    candidates = _candidates(body)
+    encoder = _encoder(body, settings)
+    _check_source(body)
+    if encoder is not None:
+        provider_access.check_key(encoder, tenant_id=tenant_id, store=store, settings=settings)
+    return candidates, encoder
+
+
+def _candidates(body: JobCreate) -> Candidates:
     """What the job would train; raises ConfigError."""
     for name, value in body.config.items():
         if len(name) > MAX_SETTING_CHARACTERS:  # or the refusal would send it all back
@@ -108,9 +134,9 @@ def candidates_of(body: JobCreate) -> Candidates:
     return resolve(method=body.method, config=body.config, analyses=body.analyses)
 
 
-def check_source(body: JobCreate) -> None:
+def _check_source(body: JobCreate) -> None:
     """Raise Problem unless the job has a dataset or rows, and not both."""
-    inline_fields = ("embeddings", "labels", "splits")
+    inline_fields = ("embeddings", "texts", "labels", "splits")
     given = [name for name in inline_fields if getattr(body, name) is not None]
     if body.dataset_id is not None and given:
         raise Problem(
@@ -119,8 +145,17 @@ def check_source(body: JobCreate) -> None:
             f"Send either dataset_id or embeddings and labels, not both: leave out {given[0]}.",
             field=given[0],
         )
+    if body.embeddings is not None and body.texts is not None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "Send either embeddings or texts, not both: leave out texts.",
+            field="texts",
+        )
+    if body.embeddings is not None and body.provider is not None:
+        raise _provider_for_nothing()
     if body.dataset_id is None:
-        for name in ("embeddings", "labels"):
+        for name in ("embeddings" if body.texts is None else "texts", "labels"):
             if name not in given:
                 raise Problem(
                     422,
@@ -128,6 +163,43 @@ def check_source(body: JobCreate) -> None:
                     f"{name} is required: a job needs dataset_id, or embeddings and labels.",
                     field=name,
                 )
+
+
+def _encoder(body: JobCreate, settings: ServiceSettings) -> Encoder | None:
+    """What the body's provider means. Raises InvalidProvider."""
+    if body.provider is None:
+        return None
+    choice = body.provider
+    return catalogue.resolve(
+        choice.name,
+        model=choice.model,
+        base_url=choice.base_url,
+        dimensions=choice.dimensions,
+        allowed=settings.allowed_hosts,
+    )
+
+
+def check_content(content: str, encoder: Encoder | None) -> None:
+    """Raise Problem unless texts have a provider; embeddings have no use for one."""
+    if content == datasets.TEXTS and encoder is None:
+        raise Problem(
+            422,
+            "provider_required",
+            "The rows are texts: say what embeds them, as in provider={name: openai, model: "
+            "text-embedding-3-small}.",
+            field="provider",
+        )
+    if content != datasets.TEXTS and encoder is not None:
+        raise _provider_for_nothing()
+
+
+def _provider_for_nothing() -> Problem:
+    return Problem(
+        422,
+        "invalid_request",
+        "A provider embeds texts, and these rows are embeddings already: leave provider out.",
+        field="provider",
+    )
 
 
 def check_trainable(splits: Sequence[Mapping[str, Any]], *, field: str) -> None:

@@ -13,13 +13,14 @@ from anyio import to_thread
 from fastapi import Request
 
 from service.errors import Problem
-from service.ingest import assemble, formats, inline, npz, sandbox
+from service.ingest import assemble, formats, inline, npz, sandbox, texts
 from service.ingest.columns import Wanted
 from service.ingest.errors import BadInput
 from service.ingest.formats import MEDIA_TYPES, NPZ_TYPES, OCTETS
 from service.ingest.prepared import PreparedDataset
 from service.ingest.received import Received, receive_form, receive_raw
 from service.ingest.row_splits import SplitOptions
+from service.ingest.texts import PreparedTexts
 from service.json_body import is_json, read_json, validate
 from service.schemas_datasets import DatasetCreate
 from service.settings import ServiceSettings
@@ -54,7 +55,7 @@ class Upload:
     name: str
     content_type: str
     body_sha256: str
-    prepare: Callable[[], PreparedDataset]
+    prepare: Callable[[], PreparedDataset | PreparedTexts]
 
 
 async def receive(
@@ -113,8 +114,28 @@ async def _receive_json(
         name=name or body.name or DEFAULT_NAME,
         content_type=content_type,
         body_sha256=digest,
-        prepare=partial(inline.prepare, body.embeddings, body.labels, body.splits, workdir=workdir),
+        prepare=partial(_read_body, body, workdir=workdir),
     )
+
+
+def _read_body(body: DatasetCreate, *, workdir: Path) -> PreparedDataset | PreparedTexts:
+    if body.texts is None and body.embeddings is None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "embeddings is required, or texts in their place.",
+            field="embeddings",
+        )
+    if body.texts is None:
+        return inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
+    if body.embeddings is not None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "Send either embeddings or texts, not both: leave out texts.",
+            field="texts",
+        )
+    return texts.prepare(body.texts, body.labels, body.splits)
 
 
 def _read_file(

@@ -61,6 +61,10 @@ def configure(settings: LogSettings) -> None:
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
+    # No line shows these, and finding them out takes longer than all the rest of a line does. The
+    # switches are those that logging's documentation names under optimisation.
+    switches = ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks")
+    vars(logging).update(dict.fromkeys(switches, False), _srcfile=None)
 
 
 def masked(line: str) -> str:

@@ -37,6 +37,8 @@ Transaction: TypeAlias = Connection
 """What `begin()` and `read()` give, and every store function takes."""
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0
+SCHEMA_WAIT_SECONDS: Final = 120.0
+"""How long a process that starts waits for the migrations of another."""
 _SCHEMA_LOCK: Final = 0x6E6D74  # "nmt": the advisory lock of schema changes on PostgreSQL
 
 
@@ -100,7 +102,7 @@ class Database:
         """
         with _availability(), self._writing.connect() as connection:
             if self._sqlite:
-                _set_foreign_keys(connection, on=False)
+                _set_pragmas(connection, foreign_keys="OFF", busy_timeout=SCHEMA_WAIT_SECONDS)
             try:
                 with connection.begin():
                     if self._sqlite:
@@ -117,7 +119,7 @@ class Database:
                         yield connection
             finally:
                 if self._sqlite:
-                    _set_foreign_keys(connection, on=True)
+                    _set_pragmas(connection, foreign_keys="ON", busy_timeout=BUSY_TIMEOUT_SECONDS)
 
     def ping(self) -> None:
         """Ask the database for an answer; DatabaseUnavailable if it gives none."""
@@ -247,10 +249,11 @@ def _until_unlocked(statement: Callable[[], Any]) -> None:
             return
 
 
-def _set_foreign_keys(connection: Connection, *, on: bool) -> None:
-    # On the driver's connection, for the pragma does nothing inside a transaction.
+def _set_pragmas(connection: Connection, *, foreign_keys: str, busy_timeout: float) -> None:
+    # On the driver's connection, for foreign_keys does nothing inside a transaction.
     driver: Any = connection.connection.dbapi_connection
-    driver.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}")
+    driver.execute(f"PRAGMA foreign_keys = {foreign_keys}")
+    driver.execute(f"PRAGMA busy_timeout = {busy_timeout * 1000:.0f}")
 
 
 def _create_privately(path: Path) -> None:

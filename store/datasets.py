@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert, select
@@ -17,6 +17,9 @@ from store.ids import new_id
 from store.names import check_name
 from store.states import JobStatus
 from store.tables import has_status
+
+EMBEDDINGS: Final = "embeddings"
+TEXTS: Final = "texts"
 
 _datasets = tables.datasets.c
 _jobs = tables.jobs.c
@@ -33,6 +36,9 @@ class Dataset:
     size_bytes: int
     n_rows: int
     n_columns: int
+    """The width of the embeddings; 0 of texts, which have none yet."""
+    content: str
+    """`embeddings` or `texts`."""
     classes: list[str]
     splits: list[dict[str, Any]]
     """One `{"name", "n_rows", "class_counts"}` each; counts in the order of `classes`."""
@@ -57,6 +63,7 @@ def add(
     splits: Sequence[Mapping[str, object]],
     profile: Mapping[str, object],
     warnings: Sequence[object] = (),
+    content: str = EMBEDDINGS,
 ) -> Dataset:
     """Record a dataset whose bytes are already stored. Raises InvalidName.
 
@@ -79,6 +86,7 @@ def add(
             size_bytes=size_bytes,
             n_rows=n_rows,
             n_columns=n_columns,
+            content=content,
             classes=list(classes),
             splits=[dict(split) for split in splits],
             profile=dict(profile),

@@ -3,7 +3,9 @@
     StoreError
     ├── NotFound               not_found
     ├── Conflict               conflict
-    │   └── DatasetInUse       dataset_in_use
+    │   ├── DatasetInUse       dataset_in_use
+    │   ├── HeadInUse          head_in_use
+    │   └── NothingToRollBack  nothing_to_roll_back
     ├── LeaseLost              lease_lost
     ├── InvalidName            invalid_name
     ├── InvalidCursor          invalid_cursor
@@ -50,6 +52,18 @@ class DatasetInUse(Conflict):
     """A queued or running job needs the dataset."""
 
     code = "dataset_in_use"
+
+
+class HeadInUse(Conflict):
+    """Aliases point at what shall be deleted."""
+
+    code = "head_in_use"
+
+
+class NothingToRollBack(Conflict):
+    """The alias named no other version before that is still there."""
+
+    code = "nothing_to_roll_back"
 
 
 class LeaseLost(StoreError):

@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select, union
+from sqlalchemy import ColumnElement, select, true, union
 
-from store import idempotency, tables
+from store import encoders, idempotency, tables
 from store.database import Transaction
 from store.states import JobStatus
 from store.store import Store
@@ -33,12 +33,13 @@ def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
     """
     with store.database.begin() as tx:
         n_keys = idempotency.prune(tx)
+        encoders.prune_vectors(tx)
     with store.database.read() as tx:
-        named = _named(tx)
+        found = named(tx)
     old = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
     n_artifacts = n_bytes = 0
     for item in store.artifacts.stored():
-        if (item.tenant_id, item.sha256) in named:
+        if (item.tenant_id, item.sha256) in found:
             continue
         if store.artifacts.delete(item.tenant_id, item.sha256, unless_put_after=old):
             n_artifacts += 1
@@ -53,16 +54,22 @@ def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
     return collected
 
 
-def _named(tx: Transaction) -> set[tuple[str, str]]:
-    """(tenant, sha256) of all bytes that a row names. Crosses tenants by nature."""
+def named(tx: Transaction, tenant_id: str | None = None) -> set[tuple[str, str]]:
+    """(tenant, sha256) of all bytes that a row names: of one tenant, or across all of them."""
     jobs, versions, datasets = tables.jobs.c, tables.head_versions.c, tables.datasets.c
+
+    def mine(column: ColumnElement[str]) -> ColumnElement[bool]:
+        return true() if tenant_id is None else column == tenant_id
+
     hashes = union(
-        select(datasets.tenant_id, datasets.sha256),
-        select(versions.tenant_id, versions.sha256),
-        select(jobs.tenant_id, jobs.report_sha256).where(jobs.report_sha256.is_not(None)),
+        select(datasets.tenant_id, datasets.sha256).where(mine(datasets.tenant_id)),
+        select(versions.tenant_id, versions.sha256).where(mine(versions.tenant_id)),
+        select(jobs.tenant_id, jobs.report_sha256).where(
+            mine(jobs.tenant_id), jobs.report_sha256.is_not(None)
+        ),
     )
     checkpoints = select(jobs.tenant_id, jobs.checkpoint).where(
-        has_status(JobStatus.QUEUED, JobStatus.RUNNING)
+        mine(jobs.tenant_id), has_status(JobStatus.QUEUED, JobStatus.RUNNING)
     )
     found = {(row.tenant_id, row.sha256) for row in tx.execute(hashes)}
     for row in tx.execute(checkpoints):

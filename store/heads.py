@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from store import cursors, tables
+from store import aliases, cursors, tables
 from store.clock import now
 from store.cursors import AnyRow, Page
 from store.database import Transaction
@@ -19,6 +19,7 @@ from store.names import check_alias, check_name, is_name
 _heads = tables.heads.c
 _versions = tables.head_versions.c
 _aliases = tables.head_aliases.c
+_datasets = tables.datasets.c
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,11 @@ class NewHeadVersion:
     n_parameters: int
     config: Mapping[str, object]
     metrics: Mapping[str, object]
+    lineage: Mapping[str, object] = field(default_factory=dict)
+    """What it was made with: `encoder`, `seed`, `nmtune_version` and `machine`."""
     alias: str | None = None
+    encoder: Mapping[str, object] | None = None
+    """What made the embeddings, where that is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,11 @@ class HeadVersion:
     n_parameters: int
     config: dict[str, Any]
     metrics: dict[str, Any]
+    encoder: dict[str, Any] | None
+    """What made the embeddings it learnt from, where that is known."""
+    dataset_sha256: str | None
+    """Of the data it was made from; it outlives the dataset."""
+    lineage: dict[str, Any]
     created_at: datetime
     aliases: tuple[str, ...]
 
@@ -82,20 +92,24 @@ def publish(
     if tx.execute(published).one_or_none() is not None:
         raise Conflict(f"Job {job_id} has already published a head version.")
     number = _next_version(tx, tenant_id, new.name)
-    values = {
-        field.name: getattr(new, field.name) for field in fields(new) if field.name != "alias"
-    }
+    values = {one.name: getattr(new, one.name) for one in fields(new) if one.name != "alias"}
     values |= {
         "classes": list(new.classes),
         "config": dict(new.config),
         "metrics": dict(new.metrics),
+        "encoder": None if new.encoder is None else dict(new.encoder),
+        "lineage": dict(new.lineage),
     }
+    data = select(_datasets.sha256).where(
+        _datasets.tenant_id == tenant_id, _datasets.id == dataset_id
+    )
     tx.execute(
         insert(tables.head_versions).values(
             tenant_id=tenant_id,
             version=number,
             job_id=job_id,
             dataset_id=dataset_id,
+            dataset_sha256=data.scalar_subquery(),
             created_at=now(),
             **values,
         )
@@ -107,11 +121,7 @@ def publish(
 
 def get(tx: Transaction, tenant_id: str, name: str) -> Head:
     """The head with all its versions. Raises NotFound."""
-    row = tx.execute(
-        select(_heads.name, _heads.latest_version, _heads.created_at).where(
-            _heads.tenant_id == tenant_id, _heads.name == name
-        )
-    ).one_or_none()
+    row = tx.execute(_select_heads(tenant_id).where(_heads.name == name)).one_or_none()
     if row is None:
         raise NotFound("head", name)
     return _with_versions(tx, tenant_id, [row])[0]
@@ -122,9 +132,7 @@ def page(
 ) -> Page[Head]:
     """The tenant's heads, newest name first, each with its versions. Raises InvalidCursor."""
     query = cursors.paged(
-        select(_heads.name, _heads.latest_version, _heads.created_at).where(
-            _heads.tenant_id == tenant_id
-        ),
+        _select_heads(tenant_id),
         _heads.created_at,
         _heads.name,
         kind="heads",
@@ -186,22 +194,36 @@ def resolve(tx: Transaction, tenant_id: str, reference: str) -> HeadVersion:
 def set_alias(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -> HeadVersion:
     """Point `alias` at a version, moving it if it exists. Raises NotFound, InvalidName."""
     check_alias(alias)
+    lock(tx, tenant_id, name)
     version(tx, tenant_id, name, number)
-    key = {"tenant_id": tenant_id, "name": name, "alias": alias}
-    moved = (
-        update(tables.head_aliases)
-        .where(*(_aliases[column] == value for column, value in key.items()))
-        .values(version=number, updated_at=now())
-    )
-    if tx.execute(moved).rowcount == 0:
-        try:
-            with tx.begin_nested():
-                tx.execute(
-                    insert(tables.head_aliases).values(version=number, updated_at=now(), **key)
-                )
-        except IntegrityError:  # another transaction made it between the two statements
-            tx.execute(moved)
+    aliases.point(tx, tenant_id, name, alias, number)
     return version(tx, tenant_id, name, number)
+
+
+def roll_back(
+    tx: Transaction, tenant_id: str, name: str, alias: str, *, expected: int | None = None
+) -> HeadVersion:
+    """Point `alias` at the version that it named before; raises as `aliases.roll_back`."""
+    lock(tx, tenant_id, name)
+    return version(
+        tx, tenant_id, name, aliases.roll_back(tx, tenant_id, name, alias, expected=expected)
+    )
+
+
+def delete_alias(tx: Transaction, tenant_id: str, name: str, alias: str) -> None:
+    """Remove the alias; the version that it named stays. Raises NotFound."""
+    lock(tx, tenant_id, name)
+    if not aliases.remove(tx, tenant_id, name, [alias]):
+        raise NotFound("alias", f"{name}@{alias}")
+
+
+def lock(tx: Transaction, tenant_id: str, name: str) -> None:
+    """Wait until no other transaction changes this head's versions or aliases, and keep others out.
+
+    What reads only, as predictions do, never waits for it.
+    """
+    row = select(_heads.name).where(_heads.tenant_id == tenant_id, _heads.name == name)
+    tx.execute(row.with_for_update()).one_or_none()
 
 
 def _next_version(tx: Transaction, tenant_id: str, name: str) -> int:
@@ -225,6 +247,14 @@ def _next_version(tx: Transaction, tenant_id: str, name: str) -> int:
         except IntegrityError:  # another job published the first version meanwhile
             number = tx.execute(count_up).scalar_one()
     return number
+
+
+def _select_heads(tenant_id: str) -> Select[Any]:
+    """The rows of heads that have a version: one that was deleted keeps its row, to count on."""
+    has_version = exists().where(
+        _versions.tenant_id == _heads.tenant_id, _versions.name == _heads.name
+    )
+    return select(_heads.name, _heads.created_at).where(_heads.tenant_id == tenant_id, has_version)
 
 
 def _select_versions(*where: ColumnElement[bool]) -> Select[Any]:
@@ -253,7 +283,7 @@ def _with_versions(tx: Transaction, tenant_id: str, rows: Sequence[AnyRow]) -> l
         Head(
             tenant_id=tenant_id,
             name=row.name,
-            latest_version=row.latest_version,
+            latest_version=versions[row.name][0].version,
             aliases={alias: item.version for item in versions[row.name] for alias in item.aliases},
             versions=versions[row.name],
             created_at=row.created_at,

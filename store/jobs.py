@@ -47,6 +47,8 @@ class Job:
     """Where a running job is, or where a failed one stopped."""
     progress: dict[str, Any] | None
     config: dict[str, Any]
+    encoder: dict[str, Any] | None
+    """What embeds the texts of its dataset, if it has texts; then also the cost."""
     attempt: int
     """Executions so far that count; 0 before the first."""
     max_attempts: int
@@ -86,6 +88,7 @@ def submit(
     queue: str = QUEUES[0],
     priority: int = 0,
     max_attempts: int = 3,
+    encoder: Mapping[str, object] | None = None,
 ) -> Job:
     """Queue a job. Raises NotFound for the dataset, InvalidName.
 
@@ -116,6 +119,7 @@ def submit(
             turn=_turn(tenant_id, queue, -priority),
             status=JobStatus.QUEUED.value,
             config=dict(config),
+            encoder=None if encoder is None else dict(encoder),
             attempt=0,
             max_attempts=max_attempts,
             fence=0,

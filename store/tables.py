@@ -57,6 +57,8 @@ datasets = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("n_rows", BigInteger, nullable=False),
     Column("n_columns", Integer, nullable=False),
+    # `embeddings`, or `texts`, which have no columns until a job embeds them.
+    Column("content", String(16), nullable=False),
     _json("classes"),
     _json("splits"),
     _json("profile"),
@@ -85,6 +87,8 @@ jobs = Table(
     Column("stage", _NAME),
     _json("progress", nullable=True),
     _json("config"),
+    # What embeds a dataset of texts; once it has, also its fingerprint and what it cost.
+    _json("encoder", nullable=True),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
     Column("fence", BigInteger, nullable=False),
@@ -170,6 +174,7 @@ idempotency_keys = Table(
     Index("ix_idempotency_keys_created_at", "created_at"),
 )
 
+# A row outlives its versions: their numbers are never given twice, not even after a deletion.
 heads = Table(
     "heads",
     metadata,
@@ -197,12 +202,18 @@ head_versions = Table(
     Column("n_parameters", BigInteger, nullable=False),
     _json("config"),
     _json("metrics"),
+    _json("encoder", nullable=True),
+    # What it was made from and with. The hash outlives the dataset; versions older than the column
+    # and made from a deleted one have none.
+    Column("dataset_sha256", _SHA256),
+    _json("lineage"),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "version"),
     UniqueConstraint("job_id"),  # exactly once: a job publishes one version, however often it ran
     ForeignKeyConstraint(["tenant_id", "name"], ["heads.tenant_id", "heads.name"]),
     ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"]),
     CheckConstraint("version >= 1", name="version"),
+    Index("ix_head_versions_sha256", "tenant_id", "sha256"),
 )
 
 head_aliases = Table(
@@ -212,12 +223,64 @@ head_aliases = Table(
     Column("name", _NAME, nullable=False),
     Column("alias", _NAME, nullable=False),
     Column("version", Integer, nullable=False),
+    # What it named before, the latest last: what a rollback goes back to.
+    _json("history"),
     Column("updated_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "alias"),
     ForeignKeyConstraint(
         ["tenant_id", "name", "version"],
         ["head_versions.tenant_id", "head_versions.name", "head_versions.version"],
     ),
+)
+
+encoders = Table(
+    "encoders",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("fingerprint", _SHA256, nullable=False),
+    Column("identity", _SHA256, nullable=False),
+    _json("encoder"),
+    _json("sketch"),
+    Column("n_columns", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "fingerprint"),
+    Index("ix_encoders_identity", "tenant_id", "identity"),
+)
+
+# Little-endian float32. Not bound to a dataset or job: what was paid for once is never paid again.
+text_vectors = Table(
+    "text_vectors",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("fingerprint", _SHA256, nullable=False),
+    Column("text_sha256", _SHA256, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "fingerprint", "text_sha256"),
+    Index("ix_text_vectors_created_at", "created_at"),
+)
+
+provider_keys = Table(
+    "provider_keys",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("origin", String(300), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "origin"),
+)
+
+# No foreign key: a window is about bytes, and outlives nothing that anyone asks for.
+drift_windows = Table(
+    "drift_windows",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("sha256", _SHA256, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("n_rows", BigInteger, nullable=False),
+    Column("sums", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "sha256", "started_at"),
+    Index("ix_drift_windows_started_at", "started_at"),
 )
 
 

@@ -4,6 +4,7 @@ import errno
 from dataclasses import dataclass
 from typing import Any
 
+from providers.errors import ProviderError, ProviderUnavailable
 from store.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
@@ -19,16 +20,22 @@ Error = dict[str, Any]
 OUT_OF_MEMORY = "out_of_memory"
 FIRST_DELAY_SECONDS = 1.0  # before the second attempt; doubled before each further one
 LONGEST_DELAY_SECONDS = 60.0
+PROVIDER_DELAY_SECONDS = 60.0  # before a provider that stayed away for minutes is asked again
+LONGEST_PROVIDER_DELAY_SECONDS = 3600.0
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 LOST_DATA = (ArtifactCorrupt, ArtifactMissing, InvalidDatasetFile, NotFound)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why an attempt failed; `may_pass` if another attempt is worth its time."""
+    """Why an attempt failed; `may_pass` if another attempt is worth its time.
+
+    `delay_seconds` is how long to wait before it, if not as long as usual.
+    """
 
     error: Error
     may_pass: bool
+    delay_seconds: float | None = None
 
 
 def of_outcome(outcome: Outcome, *, told: Error | None, job: Job) -> Failure:
@@ -47,10 +54,21 @@ def of_error(error: Exception, *, job: Job) -> Failure:
         return Failure(error={"code": error.code, "message": str(error)}, may_pass=False)
     if isinstance(error, StoreError):
         return Failure(error={"code": error.code, "message": str(error)}, may_pass=True)
+    if isinstance(error, ProviderError):
+        return _of_provider(error)
     if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
         message = f"The worker's folder cannot be used: {error.strerror}. Free some disk space."
         return Failure(error={"code": "storage_unavailable", "message": message}, may_pass=True)
     return Failure(error=_internal(job), may_pass=True)
+
+
+def _of_provider(error: ProviderError) -> Failure:
+    """What providers' errors say is fit for users; only what passes is worth another attempt."""
+    told = {"code": error.code, "message": str(error), "stage": "embedding"}
+    if not isinstance(error, ProviderUnavailable):
+        return Failure(error=told, may_pass=False)
+    asked = min(error.retry_after or 0.0, LONGEST_PROVIDER_DELAY_SECONDS)
+    return Failure(error=told, may_pass=True, delay_seconds=max(asked, PROVIDER_DELAY_SECONDS))
 
 
 def delay_seconds(attempt: int) -> float:

@@ -20,7 +20,7 @@ from nmtune import (
 from nmtune.candidates import ROBUST
 from nmtune.peak_memory import peak_bytes
 from store.dataset_file import DatasetFile, Embeddings
-from workers import findings, memory
+from workers import findings, memory, publication, trust
 from workers.comparison import Score
 from workers.progress import Workload
 from workers.report import Spectra, Trained, compose
@@ -71,6 +71,11 @@ def run(workdir: Workdir) -> Iterator[Message]:
             if (name, split) == (candidates.method, shown):
                 found |= findings.of_classes(one.head, dataset, split=split, tuned=tuned)
 
+    published = publication.equip(
+        trained[candidates.method].head, dataset, finished[candidates.method].held_out
+    )
+    workdir.write_bytes(head_file(candidates.method), published.to_bytes())
+    found |= trust.of_splits(published, dataset)
     report = compose(
         plan,
         method=candidates.method,
@@ -146,11 +151,9 @@ def _train(
 
 def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -> Finished:
     """The head of `auto`, written as it will be served."""
-    head, calibration = auto.blend(
-        choice,
-        {name: one.trained.head for name, one in finished.items()},
-        {name: one.held_out for name, one in finished.items() if one.held_out},
-    )
+    heads = {name: one.trained.head for name, one in finished.items()}
+    held_out = {name: one.held_out for name, one in finished.items() if one.held_out}
+    head, calibration = auto.blend(choice, heads, held_out)
     data = head.to_bytes()
     workdir.write_bytes(head_file("auto"), data)
     weighed = [*choice.weights, *(one.candidate for one in choice.evidence)]
@@ -160,7 +163,7 @@ def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -
         history=[],
         notes=[choice.reason, calibration.note],
     )
-    return Finished(trained=trained, held_out=None)
+    return Finished(trained=trained, held_out=auto.held_out_of_blend(choice, heads, held_out))
 
 
 def _representative(candidates: Candidates, choice: Choice | None) -> tuple[str, Any]:

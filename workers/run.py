@@ -12,15 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from providers.errors import ProviderError
+from providers.pace import Stopped
 from store import datasets, failpoints, moves
 from store.artifacts import Artifacts
+from store.datasets import Dataset
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.store import Store
-from workers import failure, observe
+from workers import embedding, failure, observe
+from workers.embedding import EMBEDDINGS
 from workers.failure import Failure
 from workers.lease import Lease
+from workers.lineage import lineage
 from workers.settings import WorkerSettings
 from workers.standby import Standby
 from workers.supervise import Ending, Outcome, supervise
@@ -93,16 +98,36 @@ def _attempt(
 
     try:
         with open_workdir(settings.work_dir, f"{job.id}.{job.fence}") as workdir:
-            workdir.restore(store.artifacts, job.tenant_id, job.checkpoint)
-            _plan(job, store, settings).save(workdir)
+            with store.database.read() as tx:
+                dataset = datasets.get(tx, job.tenant_id, job.dataset_id)
+            if embedding.needed(job, store):
+                job = embedding.embed(
+                    job,
+                    dataset,
+                    workdir,
+                    lease,
+                    store=store,
+                    settings=settings,
+                    should_stop=lambda: should_stop() is not None,
+                )
+            files = {name: sha for name, sha in job.checkpoint.items() if name != EMBEDDINGS}
+            workdir.restore(store.artifacts, job.tenant_id, files)
+            _plan(job, dataset, store, settings).save(workdir)
             listener = _Listener(job, workdir=workdir, lease=lease, artifacts=store.artifacts)
             outcome = run_child(workdir, receive=listener.receive, should_stop=should_stop)
             if outcome.ending is Ending.DONE:
                 lease.enter_stage("publishing")
-                return _publish(job, workdir, store.artifacts)
+                return _publish(job, workdir, store)
             if outcome.ending is Ending.FAILED:
                 return _failed(job, outcome, told=listener.error)
             return outcome.ending
+    except Stopped:
+        return should_stop() or Ending.STOPPING
+    except LeaseLost:
+        return Ending.LEASE_LOST
+    except ProviderError as error:
+        logger.warning("job.not_embedded job_id=%s code=%s reason=%s", job.id, error.code, error)
+        return failure.of_error(error, job=job)
     except Exception as error:
         logger.exception("job.error job_id=%s", job.id)
         return failure.of_error(error, job=job)
@@ -148,16 +173,15 @@ def _failed(job: Job, outcome: Outcome, *, told: dict[str, Any] | None) -> Failu
     return found
 
 
-def _plan(job: Job, store: Store, settings: WorkerSettings) -> Plan:
-    with store.database.read() as tx:
-        dataset = datasets.get(tx, job.tenant_id, job.dataset_id)
+def _plan(job: Job, dataset: Dataset, store: Store, settings: WorkerSettings) -> Plan:
+    sha256 = job.checkpoint.get(EMBEDDINGS, dataset.sha256)
     return Plan(
         job_id=job.id,
         job_name=job.name,
         dataset_id=dataset.id,
         dataset_name=dataset.name,
-        dataset_path=str(store.artifacts.open_path(job.tenant_id, dataset.sha256)),
-        dataset_warnings=dataset.warnings,
+        dataset_path=str(store.artifacts.open_path(job.tenant_id, sha256)),
+        dataset_warnings=[*dataset.warnings, *embedding.warnings(job)],
         candidates=job.config,
         device=settings.device,
         n_threads=settings.threads_per_slot,
@@ -196,13 +220,16 @@ class _Listener:
         self._workdir = workdir
         self._lease = lease
         self._artifacts = artifacts
+        self._begun = 0.0 if job.encoder is None else embedding.SHARE
 
     def receive(self, message: dict[str, Any]) -> None:
         match message:
             case {"type": "stage", "stage": stage}:
                 self._lease.enter_stage(stage)
             case {"type": "progress", "progress": progress, "is_last": is_last}:
-                self._lease.tell(progress, is_milestone=is_last)
+                done = self._begun + (1 - self._begun) * progress["fraction"]
+                shown = {**progress, "fraction": round(done, 4)}
+                self._lease.tell(shown, is_milestone=is_last)
             case {"type": "checkpoint", "file": name}:
                 if not self._workdir.has(name):
                     return  # the child is ahead of us: the message before this took this file
@@ -225,8 +252,9 @@ class _Listener:
         self._lease.keep(self._checkpoint, superseded=[old] if old else [])
 
 
-def _publish(job: Job, workdir: Workdir, artifacts: Artifacts) -> Success:
+def _publish(job: Job, workdir: Workdir, store: Store) -> Success:
     """Store report and head; the row that names them comes after."""
+    artifacts = store.artifacts
     report = workdir.read_json(REPORT)
     candidate = report["candidates"][job.method]
     head = workdir.put(artifacts, job.tenant_id, head_file(job.method))
@@ -245,7 +273,9 @@ def _publish(job: Job, workdir: Workdir, artifacts: Artifacts) -> Success:
                 split: {name: metrics[name] for name in HEADLINES}
                 for split, metrics in candidate["metrics"].items()
             },
+            lineage=lineage(report, job),
             alias=job.alias,
+            encoder=embedding.head_encoder(job, store),
         ),
     )
 
@@ -264,7 +294,7 @@ def _write_end(end: End, *, job: Job, lease: Lease, store: Store) -> Job | None:
                     return moves.release(
                         tx,
                         job,
-                        delay_seconds=failure.delay_seconds(job.attempt),
+                        delay_seconds=end.delay_seconds or failure.delay_seconds(job.attempt),
                         count_attempt=True,
                         error=end.error,
                     )

@@ -51,7 +51,7 @@ class Plan:
     dataset_id: str
     dataset_name: str
     dataset_path: str
-    dataset_warnings: list[str]
+    dataset_warnings: list[Any]
     candidates: dict[str, Any]
     device: str
     n_threads: int

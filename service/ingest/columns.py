@@ -151,8 +151,9 @@ def _embedding(
     if any(name.strip().lower() == "text" for name in names):
         raise BadInput(
             "text_needs_provider",
-            "The table has texts but no embeddings, and texts need a provider that embeds them. "
-            "Embed them yourself and add the column embedding.",
+            "The table has texts but no embeddings. A job embeds texts by a provider: send them as "
+            "JSON, POST /jobs with texts, labels and provider (nmtune tune FILE --text text "
+            "--provider local-minilm), or embed them yourself and add the column embedding.",
             field="text",
         )
     raise BadInput(

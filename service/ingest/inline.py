@@ -48,8 +48,8 @@ def prepare(
     `train`, `validation`, `test`, `ood/<domain>`, or None. Raises BadInput.
     """
     x = _read(embeddings, field="embeddings", max_rows=None)
-    classes, y = _read_labels(labels, n_rows=len(x))
-    rows_by_split, warnings = _read_splits(splits, y)
+    classes, y = read_labels(labels, n_rows=len(x))
+    rows_by_split, warnings = read_splits(splits, y)
     sources = [
         SplitSource(name=name, x_field="embeddings", y_field="labels", y=y[rows], blocks=[x[rows]])
         for name, rows in rows_by_split.items()
@@ -174,7 +174,8 @@ def _check_rows(n_rows: int, field: str, max_rows: int | None) -> None:
         )
 
 
-def _read_labels(labels: object, *, n_rows: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def read_labels(labels: object, *, n_rows: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The classes, and the class index of each row; raises BadInput."""
     values = _column(labels, "labels", n_rows)
     names = []
     for row, value in enumerate(values):
@@ -192,10 +193,13 @@ def _read_labels(labels: object, *, n_rows: int) -> tuple[tuple[str, ...], NDArr
     return classes, index_of_code[codes]
 
 
-def _read_splits(
+def read_splits(
     splits: object, y: NDArray[np.int64]
 ) -> tuple[dict[str, NDArray[np.intp]], list[Warning_]]:
-    """Row numbers by split, in the order train, validation, test, then domains by name."""
+    """Row numbers by split, in the order train, validation, test, then domains by name.
+
+    `y` (n,) are class indices; a test split is made if there are no splits. Raises BadInput.
+    """
     if splits is None:
         kept, held_out = stratified_split(y, fraction=TEST_FRACTION, seed=SPLIT_SEED)
         made = {"train": kept, "test": held_out} if len(held_out) else {"train": kept}
@@ -234,8 +238,7 @@ def _column(value: object, field: str, n_rows: int) -> list[object]:
     if len(value) != n_rows:
         raise BadInput(
             "length_mismatch",
-            f"{field} has {len(value):,} entries and embeddings {n_rows:,} rows: each row needs "
-            "one.",
+            f"{field} has {len(value):,} entries for {n_rows:,} rows: each row needs one.",
             field=field,
         )
     return value

@@ -131,7 +131,7 @@ async def create_dataset(
     ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Store labelled embeddings: a file of any known format, as the body or in a form, or JSON.
+    """Store labelled embeddings, as a file of any known format or JSON; or texts, as JSON.
 
     The answer has a profile of the rows, and warnings about what may spoil a result.
     """

@@ -1,23 +1,23 @@
 """The routes of predictions: one embedding by GET, many by POST in JSON or as raw bytes."""
 
-import re
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Response
 from numpy.typing import NDArray
 
 from nmtune.errors import DataError
-from service import json_body, predictor
-from service.dependencies import PredictorDep, TenantDep
+from service import predict_door, prediction_answer, trust
+from service.dependencies import PredictorDep, TenantDep, TextPredictorDep
 from service.errors import Problem
-from service.ingest import inline, npy
+from service.ingest import texts
 from service.openapi import BODY_STATUSES, problems
-from service.predictor import Predictor
-from service.schemas_heads import (
-    MAX_REFERENCE_CHARACTERS,
+from service.prediction_body import JSON, NPY, RAW
+from service.prediction_options import PredictionQuery
+from service.predictor import Prediction as Found
+from service.schemas_predictions import (
     PredictHead,
     Prediction,
     Predictions,
@@ -25,142 +25,100 @@ from service.schemas_heads import (
     PredictRequest,
 )
 
-NPY: Final = "application/x-npy"
-RAW: Final = "application/octet-stream"
-DATABASE_HEADER: Final = "X-NMTune-Database"
-"""`away` if the head is what the reference named before the database went away."""
-
-_FLOAT_BYTES: Final = 4
-
-_SHAPE = re.compile(r"\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*")
-
 router = APIRouter(tags=["predictions"])
 
+_BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
-@router.get("/predict", responses=problems(404))
-def predict_one(
+
+@router.get("/predict", response_model_exclude_unset=True, responses=problems(404, 429))
+async def predict_one(
     query: Annotated[PredictQuery, Query()],
     response: Response,
     predictor: PredictorDep,
+    text_predictor: TextPredictorDep,
     tenant_id: TenantDep,
 ) -> Prediction:
-    """Classify one embedding."""
+    """Classify one embedding, or one text with a head that was trained on texts."""
+    reference = query.head
+    if query.text is not None and query.embedding is not None:
+        message = "Send either embedding or text, not both: leave out text."
+        raise Problem(422, "invalid_request", message, field="text")
     if query.text is not None:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "text_not_supported",
-            "This head was trained on embeddings and cannot read text. Embed the text with the "
-            "model that made the training embeddings, and send embedding=0.1,0.2,...",
-            field="text",
-        )
-    if query.embedding is None:
-        raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,...")
-    x = _embedding(query.embedding)
+        read = texts.read_texts([query.text], field="text")
+        reference, x = await text_predictor.embed(predictor, tenant_id, query.head, read)
+    elif query.embedding is not None:
+        x = _embedding(query.embedding)
+    else:
+        raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,... (or text=)")
     try:
-        found = predictor.predict(tenant_id, query.head, x)
+        if query.output == "embeddings":
+            serving, z = await predictor.transform(tenant_id, reference, x)
+            fields: dict[str, Any] = {"embedding": z[0].tolist()}
+        else:
+            found = await predictor.answer(tenant_id, reference, x)
+            said = await trust.of_row(found, x, query)
+            serving, fields = found.serving, _fields(found, query) | said
     except DataError as error:
         message = error.message.replace("embeddings", "embedding")
         raise DataError(message, field="embedding", column=error.column) from error
-    response.headers.update(_headers(found))
-    row = found.probabilities[0].tolist()
-    return Prediction(
-        head=_head(found, query.head),
-        label=found.labels[0],
-        probability=max(row),
-        probabilities=dict(zip(found.classes, row, strict=True)),
-    )
+    response.headers.update(prediction_answer.headers_of(serving))
+    version = serving.version
+    head = PredictHead(name=version.name, version=version.version, reference=query.head)
+    return Prediction(head=head, **fields)
 
 
-async def _body(request: Request) -> bytes:
-    return await request.body()
-
-
-_EMBEDDED_SCHEMA: dict[str, Any] = PredictRequest.model_json_schema()
+def _fields(found: Found, query: PredictQuery) -> dict[str, Any]:
+    (label,) = prediction_answer.labels(found, query)
+    fields: dict[str, Any] = {"label": label, "probability": float(found.probabilities.max())}
+    if query.output == "labels":
+        return fields
+    values = found.logits if query.output == "logits" else found.probabilities
+    columns = range(len(found.classes))
+    if query.top_k is not None:
+        columns = prediction_answer.best(found.probabilities, query.top_k)[0].tolist()
+    numbers = values[0].tolist()
+    return fields | {query.output: {found.classes[at]: numbers[at] for at in columns}}
 
 
 @router.post(
-    "/predict",
+    predict_door.PATH,
     response_model=Predictions,
-    responses=problems(404, *BODY_STATUSES),
+    responses={
+        200: {"content": {NPY: _BINARY, RAW: _BINARY}},
+        **problems(404, 429, *BODY_STATUSES),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": _EMBEDDED_SCHEMA},
-                NPY: {"schema": {"type": "string", "format": "binary"}},
-                RAW: {"schema": {"type": "string", "format": "binary"}},
+                JSON: {"schema": PredictRequest.model_json_schema()},
+                NPY: _BINARY,
+                RAW: _BINARY,
             },
         }
     },
 )
-def predict_many(
-    request: Request,
-    body: Annotated[bytes, Depends(_body)],
-    predictor: PredictorDep,
-    tenant_id: TenantDep,
-    head: Annotated[
-        str | None,
-        Query(
-            max_length=MAX_REFERENCE_CHARACTERS,
-            description="Which head, for a body that is not JSON.",
-            examples=["pets@prod"],
-        ),
-    ] = None,
-    x_shape: Annotated[
+async def predict_many(
+    query: Annotated[PredictionQuery, Query()],  # noqa: ARG001 - what /docs shows
+    x_shape: Annotated[  # noqa: ARG001
         str | None,
         Header(
             alias="X-Shape",
-            max_length=40,
-            description=f"Rows and columns of an {RAW} body of little-endian float32.",
+            description=f"Rows and columns of an {RAW} body; or the parameter shape.",
             examples=["2,768"],
         ),
     ] = None,
 ) -> Response:
-    """Classify embeddings, sent as JSON, as a .npy file or as bare float32 bytes."""
-    content_type = request.headers.get("content-type", "")
-    essence = content_type.partition(";")[0].strip().lower()
-    if json_body.is_json(content_type):
-        asked = json_body.validate(PredictRequest, json_body.parse(body))
-        reference = asked.head
-        x = inline.read_embeddings(asked.embeddings, max_rows=predictor.max_rows)
-    elif essence == NPY:
-        reference, x = _reference(head), npy.read_npy(body, max_rows=predictor.max_rows)
-    elif essence == RAW:
-        reference, x = _reference(head), _raw(body, x_shape, predictor)
-    else:
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            f"Send the body as application/json, {NPY} or {RAW}, and say which in Content-Type.",
-        )
-    found = predictor.predict(tenant_id, reference, x)
-    answer = {
-        "head": _head(found, reference).model_dump(),
-        "classes": found.classes,
-        "labels": found.labels,
-        "probabilities": found.probabilities,
-    }
-    content = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(content, media_type="application/json", headers=_headers(found))
+    """Classify embeddings, sent as JSON, as a .npy file or as bare numbers, or texts, as JSON.
+
+    With `Accept: application/octet-stream` or `application/x-npy` the answer is the array alone;
+    the headers X-Shape, X-NMTune-Head and X-NMTune-Classes say the rest.
+    """
+    raise AssertionError("PredictDoor answers before the router")
 
 
-def _headers(found: predictor.Prediction) -> dict[str, str]:
-    return {DATABASE_HEADER: "away"} if found.is_remembered else {}
-
-
-def _head(found: predictor.Prediction, reference: str) -> PredictHead:
-    return PredictHead(name=found.version.name, version=found.version.version, reference=reference)
-
-
-def _reference(head: str | None) -> str:
-    if head is None:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "invalid_request",
-            "head is required: say which head to ask, as in /predict?head=pets@prod.",
-            field="head",
-        )
-    return head
+POST_ROUTE: Final = router.routes[-1]
+"""What the metrics call it."""
 
 
 def _embedding(text: str) -> NDArray[np.float32]:
@@ -191,27 +149,3 @@ def _wrong_embedding(message: str, column: int | None = None) -> Problem:
         field="embedding",
         column=column,
     )
-
-
-def _raw(body: bytes, shape: str | None, predictor: Predictor) -> NDArray[np.float32]:
-    """Bare little-endian float32 bytes as (n, d), by the X-Shape header."""
-    match = _SHAPE.fullmatch(shape or "")
-    if match is None:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "invalid_request",
-            f"An {RAW} body needs the header X-Shape: rows,columns, as in X-Shape: 2,768.",
-            field="X-Shape",
-        )
-    n_rows, n_columns = int(match[1]), int(match[2])
-    predictor.check_n_rows(n_rows)
-    expected = n_rows * n_columns * _FLOAT_BYTES
-    if len(body) != expected:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "wrong_length",
-            f"X-Shape {n_rows},{n_columns} means {expected} bytes of float32, but the body has "
-            f"{len(body)}.",
-            field="body",
-        )
-    return np.frombuffer(body, "<f4").reshape(n_rows, n_columns)

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from nmtune_client import BadResponseError, NotFoundError, ServerError, _calls
 from nmtune_client._files import Reading
+from nmtune_client._prediction_call import Options, labels_of
 from nmtune_client._wire import Answer, Call, result
 
 ROWS = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], dtype=np.float32)
@@ -42,6 +44,10 @@ def answer(data: object, status: int = 200, **headers: str) -> Answer:
         (_calls.get_head_version("pets", 3), "GET /heads/pets/versions/3"),
         (_calls.set_alias("pets", "prod", 3), "PUT /heads/pets/aliases/prod"),
         (_calls.predict("pets@prod", ROWS), "POST /predict head=pets@prod"),
+        (_calls.predict_texts("pets", ["a"], options=Options(top_k=2)), "POST /predict top_k=2"),
+        (_calls.set_provider_key("openai", "sk"), "PUT /provider-keys"),
+        (_calls.list_provider_keys(), "GET /provider-keys"),
+        (_calls.delete_provider_key("openai"), "DELETE /provider-keys origin=openai"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -90,16 +96,64 @@ def test_stream_resumes_behind_an_event() -> None:
     assert _calls.stream_events("job_1", after="evt_2").headers["Last-Event-ID"] == "evt_2"
 
 
-def test_prediction_sends_raw_float32_and_reads_arrays() -> None:
+def test_prediction_sends_raw_float32_and_reads_json() -> None:
     call = _calls.predict("pets@prod", ROWS)
     assert call.headers["X-Shape"] == "2,3"
+    assert call.headers["Accept"] == "application/octet-stream, application/json;q=0.5"
     np.testing.assert_array_equal(np.frombuffer(call.content or b"", "<f4"), ROWS.ravel())
-    prediction = result(call, answer(PREDICTIONS))
-    assert prediction.labels.tolist() == ["dog", "cat"]
-    assert prediction.labels.dtype.kind == "U"
-    assert prediction.probabilities.dtype == np.float32
-    assert prediction.probabilities.tolist() == [[0.25, 0.75], [0.5, 0.5]]
-    assert (prediction.head_name, prediction.head_version) == ("pets", 3)
+    part = result(call, answer(PREDICTIONS))
+    assert part.labels is not None
+    assert part.labels.tolist() == ["dog", "cat"]
+    assert part.labels.dtype.kind == "U"
+    assert part.values["probabilities"].dtype == np.float32
+    assert part.values["probabilities"].tolist() == [[0.25, 0.75], [0.5, 0.5]]
+    assert (part.head_name, part.head_version) == ("pets", 3)
+
+
+def of_bytes(array: np.ndarray, **headers: str) -> Answer:
+    """An answer in bytes, as the server makes it."""
+    usual = {
+        "content-type": "application/octet-stream",
+        "x-shape": ",".join(map(str, array.shape)),
+        "x-nmtune-head": "pets@3",
+        "x-nmtune-classes": '["cat", "h\\u00fcndchen"]',
+    }
+    return Answer(200, usual | headers, array.tobytes())
+
+
+def test_prediction_reads_an_answer_in_bytes() -> None:
+    probabilities = np.array([[0.25, 0.75], [0.5, 0.5]], "<f4")
+    part = result(_calls.predict("pets@prod", ROWS), of_bytes(probabilities))
+    assert part.classes == ("cat", "hündchen")
+    assert labels_of(part, part.classes).tolist() == ["hündchen", "cat"]
+    assert part.values["probabilities"].tolist() == probabilities.tolist()
+    assert (part.head_name, part.head_version) == ("pets", 3)
+
+
+def test_class_numbers_become_labels_and_less_than_none_is_none() -> None:
+    call = _calls.predict("pets", ROWS, options=Options(output="labels", abstain_below=0.5))
+    assert call.headers["Accept"].startswith("application/octet-stream")
+    part = result(call, of_bytes(np.array([1, -1], "<i4")))
+    assert labels_of(part, ["cat", "dog"]).tolist() == ["dog", None]
+    assert part.values == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters"),
+    [
+        (Options(top_k=3), {"top_k": "3"}),
+        (Options(abstain_below=0.5), {"abstain_below": "0.5"}),
+        (Options(conformal_level=0.9), {"conformal_level": "0.9"}),
+        (Options(ood=True), {"ood": "true"}),
+        (Options(output="labels", ood=False), {"output": "labels", "ood": "false"}),
+    ],
+)
+def test_what_bytes_cannot_say_is_asked_for_as_json(
+    options: Options, parameters: dict[str, str]
+) -> None:
+    call = _calls.predict("pets", ROWS, options=options)
+    assert call.params == {"head": "pets"} | parameters
+    assert call.headers["Accept"] == "application/json"
 
 
 @pytest.mark.parametrize(
@@ -115,6 +169,69 @@ def test_prediction_sends_raw_float32_and_reads_arrays() -> None:
 def test_prediction_that_does_not_fit_its_rows_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(BadResponseError, match="POST /predict answered 200"):
         result(_calls.predict("pets", ROWS), answer(PREDICTIONS | change))
+
+
+@pytest.mark.parametrize("output", ["logits", "embeddings"])
+def test_server_too_old_for_what_was_asked_is_told(output: Any) -> None:
+    call = _calls.predict("pets", ROWS, options=Options(output=output))
+    with pytest.raises(BadResponseError, match=f"'{output}' was asked for and did not come"):
+        result(call, answer(PREDICTIONS))
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (Options(top_k=1), "top_labels"),
+        (Options(conformal_level=0.9), "sets"),
+        (Options(ood=True), "ood"),
+        (Options(abstain_below=0.7), "abstain_below"),
+    ],
+)
+def test_server_too_old_for_an_option_is_told(options: Options, name: str) -> None:
+    with pytest.raises(BadResponseError, match=f"'{name}' was asked for"):
+        result(_calls.predict("pets", ROWS, options=options), answer(PREDICTIONS))
+
+
+def test_abstentions_are_none() -> None:
+    call = _calls.predict("pets", ROWS, options=Options(abstain_below=0.7))
+    part = result(call, answer(PREDICTIONS | {"labels": ["dog", None]}))
+    assert part.labels is not None
+    assert part.labels.tolist() == ["dog", None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ood": {"scores": [1.0], "threshold": 2.0, "is_ood": [False]}},
+        {"ood": {"scores": [1.0, 2.0], "threshold": 2.0}},
+        {"ood": {"scores": [1.0, 2.0], "is_ood": [False, True]}},
+        {"ood": 3},
+    ],
+)
+def test_ood_scores_that_do_not_fit_their_rows_are_refused(change: dict[str, object]) -> None:
+    call = _calls.predict("pets", ROWS, options=Options(ood=True))
+    with pytest.raises(BadResponseError, match="POST /predict answered 200"):
+        result(call, answer(PREDICTIONS | change))
+
+
+@pytest.mark.parametrize(
+    ("array", "headers"),
+    [
+        (np.zeros((1, 2), "<f4"), {}),
+        (np.zeros((2, 3), "<f4"), {}),
+        (np.zeros(4, "<f4"), {}),
+        (np.zeros((2, 2), "<f4"), {"x-shape": "2,3"}),
+        (np.zeros((2, 2), "<f4"), {"x-shape": "two"}),
+        (np.zeros((2, 2), "<f4"), {"x-nmtune-head": "pets"}),
+        (np.zeros((2, 2), "<f4"), {"x-nmtune-classes": "cat, dog"}),
+        (np.zeros((2, 2), "<f2"), {}),
+    ],
+)
+def test_bytes_that_do_not_fit_their_rows_are_refused(
+    array: np.ndarray, headers: dict[str, str]
+) -> None:
+    with pytest.raises(BadResponseError, match="POST /predict answered 200"):
+        result(_calls.predict("pets", ROWS), of_bytes(array, **headers))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"null", b'{"items": 3}', b"\xff"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nmtune_client import _client, _jobs
+from nmtune_client import _client, _following
 from nmtune_client._cli.main import main
 
 JOB = "/jobs/job_1"
@@ -38,7 +38,7 @@ HEAD = {
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_jobs, "_FIRST_POLL_SECONDS", 0.005)
+    monkeypatch.setattr(_following, "_FIRST_POLL_SECONDS", 0.005)
     monkeypatch.setattr(_client.time, "sleep", lambda _: None)
 
 
@@ -340,6 +340,33 @@ def test_heads_are_listed_shown_and_given_aliases(server: Any, nmtune: Any) -> N
     assert json.loads(nmtune("heads", "show", "pets", "--json")[1]) == HEAD
 
 
+def test_drift_of_a_head_is_shown(server: Any, nmtune: Any) -> None:
+    drift = {
+        "name": "pets",
+        "version": 3,
+        "state": "much",
+        "sentence": "Far away.",
+        "n_rows": 500,
+        "n_training_rows": 900,
+        "is_recording": False,
+        "columns": [{"column": 7, "shift": 0.5, "z": 12.25}],
+        "first_at": "2026-11-26T03:00:00Z",
+    }
+    server.on("GET", "/heads/pets/drift", server.ok(drift))
+    code, out, err = nmtune("heads", "drift", "pets", "--alias", "prod", "--hours", 48)
+    assert code == 0
+    assert out.splitlines() == [
+        "pets@3: Far away.",
+        "",
+        "column   shift      z",
+        "     7  +0.500  +12.2",
+    ]
+    assert "NMTUNE_DRIFT=on" in err
+    assert server.seen("GET", "/heads/pets/drift")[0].query == {"alias": "prod", "hours": "48"}
+    assert json.loads(nmtune("heads", "drift", "pets", "--json")[1]) == drift
+    assert nmtune("heads", "drift", "pets", "--alias", "a", "--version", 1)[0] == 2
+
+
 def test_datasets_are_listed_uploaded_shown_and_deleted(
     server: Any, nmtune: Any, npz: Path
 ) -> None:
@@ -357,6 +384,7 @@ def test_datasets_are_listed_uploaded_shown_and_deleted(
 def test_help_of_every_command_fits_and_version_is_told(nmtune: Any) -> None:
     commands = ["", "tune", "jobs", "jobs list", "jobs show", "jobs wait", "jobs cancel"]
     commands += ["jobs events", "report", "predict", "heads", "heads show", "heads alias"]
+    commands += ["heads drift"]
     commands += ["datasets", "datasets upload", "datasets show", "datasets delete"]
     for command in commands:
         code, out, _ = nmtune(*command.split(), "--help")

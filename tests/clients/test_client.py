@@ -1,5 +1,6 @@
 """The client over real connections, with the faults that real networks and servers have."""
 
+import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,13 @@ from nmtune_client import (
     BadResponseError,
     Client,
     ConflictError,
+    PayloadTooLargeError,
     RetryPolicy,
     ServerError,
     ValidationError,
+    _batches,
     _client,
-    _resources,
+    _submission,
 )
 
 DATASET = {"id": "ds_1", "name": "clinc", "n_rows": 4, "n_columns": 2, "classes": ["a", "b"]}
@@ -133,7 +136,7 @@ def test_large_rows_go_up_as_a_dataset_first(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(_resources, "MOST_INLINE_BYTES", 16)
+    monkeypatch.setattr(_submission, "MOST_INLINE_BYTES", 16)
     server.on("POST", "/datasets", server.ok(DATASET, status=201))
     server.on("POST", "/jobs", server.ok(job_json(), status=202))
     client.jobs.create(
@@ -158,7 +161,7 @@ def test_large_rows_go_up_as_a_dataset_first(
 def test_large_rows_of_a_refused_job_can_be_named_next_time(
     server: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_resources, "MOST_INLINE_BYTES", 16)
+    monkeypatch.setattr(_submission, "MOST_INLINE_BYTES", 16)
     server.on("POST", "/datasets", server.ok(DATASET, status=201))
     server.on("POST", "/jobs", server.problem(422, "invalid_config", "epochs must be 1 or more."))
     with pytest.raises(ValidationError) as caught:
@@ -169,8 +172,8 @@ def test_large_rows_of_a_refused_job_can_be_named_next_time(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "either dataset= or embeddings="),
-        ({"dataset": "ds_1", "embeddings": X}, "either dataset= or embeddings="),
+        ({}, "either dataset=, or embeddings="),
+        ({"dataset": "ds_1", "embeddings": X}, "either dataset=, or embeddings="),
         ({"dataset": "ds_1", "labels": ["a"]}, "belong to embeddings"),
         ({"embeddings": X}, "embeddings need labels"),
         ({"embeddings": X, "labels": ["a"]}, "1 labels for 3 rows"),
@@ -270,24 +273,118 @@ def test_many_rows_are_predicted_in_batches_by_one_version(server: Any, client: 
     assert prediction.probabilities.dtype == np.float32
     assert (prediction.head_name, prediction.head_version) == ("parity", 3)
     asked = [(r.query["head"], r.headers["x-shape"]) for r in server.requests]
-    assert asked == [
-        ("parity@prod", "10000,2"),
-        ("parity@3", "10000,2"),
-        ("parity@3", "5000,2"),
-    ]
+    assert asked[0] == ("parity@prod", "2048,2")
+    assert sorted(asked[1:]) == [("parity@3", "2048,2")] * 11 + [("parity@3", "424,2")]
+
+
+def test_server_that_takes_fewer_rows_gets_smaller_batches(server: Any, client: Client) -> None:
+    good = answers_by_first_value(server)
+
+    def answer(request: Any) -> Any:
+        n_rows = int(request.headers["x-shape"].split(",")[0])
+        return (
+            server.problem(413, "too_many_rows", "At most 600.") if n_rows > 600 else good(request)
+        )
+
+    server.on("POST", "/predict", answer)
+    x = np.arange(3000, dtype=np.float64)[:, None]
+    prediction = client.predict("parity", x)
+    np.testing.assert_array_equal(prediction.labels, np.where(x[:, 0] % 2, "odd", "even"))
+    sizes = [int(request.headers["x-shape"].split(",")[0]) for request in server.requests]
+    assert sizes[:3] == [2048, 1024, 512]
+    assert set(sizes[3:]) == {512, 440}
+
+
+def test_server_that_takes_no_row_at_all_is_told(server: Any, client: Client) -> None:
+    server.on("POST", "/predict", server.problem(413, "body_too_large", "Too large."))
+    with pytest.raises(PayloadTooLargeError, match="Too large"):
+        client.predict("parity", np.ones((3, 2)))
+
+
+def test_error_of_one_batch_is_the_error_of_all(server: Any, client: Client) -> None:
+    good = answers_by_first_value(server)
+    broken = server.problem(422, "invalid_data", "Row 7 is broken.")
+
+    def answer(request: Any) -> Any:
+        is_broken = np.frombuffer(request.body[:4], "<f4")[0] == 4096
+        return broken if is_broken else good(request)
+
+    server.on("POST", "/predict", answer)
+    with pytest.raises(ValidationError, match="Row 7"):
+        client.predict("parity", np.arange(500_000)[:, None])
+    assert len(server.requests) < 20
+
+
+def test_sets_and_ood_scores_are_joined_and_shown_as_a_table(server: Any, client: Client) -> None:
+    good = answers_by_first_value(server)
+
+    def answer(request: Any) -> Any:
+        assert (request.query["conformal_level"], request.query["ood"]) == ("0.9", "true")
+        data = json.loads(good(request).body)
+        data["conformal_level"] = 0.9
+        data["sets"] = [[label, "else"] for label in data["labels"]]
+        first = np.frombuffer(request.body, "<f4")[::2]
+        is_ood = (first > 2999).tolist()
+        data["ood"] = {"scores": first.tolist(), "threshold": 2999.0, "is_ood": is_ood}
+        return server.ok(data)
+
+    server.on("POST", "/predict", answer)
+    x = np.arange(3001)[:, None].repeat(2, axis=1)
+    prediction = client.predict("parity", x, conformal_level=0.9, ood=True)
+    assert prediction.sets[2999] == ["odd", "else"]
+    assert prediction.ood_threshold == 2999
+    assert prediction.ood_scores.tolist() == x[:, 0].tolist()
+    assert prediction.is_ood.tolist() == [False] * 3000 + [True]
+    table = prediction.to_pandas()
+    columns = ["label", "probability_even", "probability_odd", "ood_score", "is_ood", "set"]
+    assert table.columns.tolist() == columns
+    assert table.iloc[3000].tolist() == ["even", 1.0, 0.0, 3000.0, True, ["even", "else"]]
+    plain = client.predict("parity", x, conformal_level=0.9, ood=True).extras
+    assert list(plain) == ["sets"]
+
+
+def test_what_was_not_asked_for_says_how_to_ask(server: Any, client: Client) -> None:
+    server.on("POST", "/predict", answers_by_first_value(server))
+    prediction = client.predict("parity", X)
+    for name, how in (
+        ("logits", "output='logits'"),
+        ("embeddings", "output='embeddings'"),
+        ("sets", "conformal_level=0.9"),
+        ("ood_scores", "ood=True"),
+        ("is_ood", "ood=True"),
+    ):
+        with pytest.raises(AttributeError, match=how):
+            getattr(prediction, name)
+
+
+def test_classes_too_many_for_a_header_are_asked_for(server: Any, client: Client) -> None:
+    def answer(request: Any) -> Any:
+        n_rows = int(request.headers["x-shape"].split(",")[0])
+        probabilities = np.tile(np.array([0.25, 0.75], "<f4"), (n_rows, 1))
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "X-Shape": f"{n_rows},2",
+            "X-NMTune-Head": "pets@3",
+        }
+        return type(server.DROP)(body=probabilities.tobytes(), headers=headers)
+
+    server.on("POST", "/predict", answer)
+    version = {"name": "pets", "version": 3, "classes": ["cat", "dog"]}
+    server.on("GET", "/heads/pets/versions/3", server.ok(version))
+    prediction = client.predict("pets", np.ones((3000, 2)))
+    assert set(prediction.labels) == {"dog"}
+    assert prediction.classes == ("cat", "dog")
+    assert len(server.seen("GET", "/heads/pets/versions/3")) == 1
 
 
 def test_wide_rows_are_batched_by_their_bytes(
     server: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_client, "_MOST_BYTES_A_REQUEST", 4 * 100 * 3)
+    monkeypatch.setattr(_batches, "_MOST_BYTES_A_REQUEST", 4 * 100 * 3)
     server.on("POST", "/predict", answers_by_first_value(server))
     assert len(client.predict("parity", np.ones((7, 100)))) == 7
-    assert [request.headers["x-shape"] for request in server.requests] == [
-        "3,100",
-        "3,100",
-        "1,100",
-    ]
+    sizes = sorted(request.headers["x-shape"] for request in server.requests)
+    assert sizes == ["1,100", "3,100", "3,100"]
 
 
 def test_address_comes_from_argument_environment_or_default(
@@ -334,5 +431,25 @@ def test_heads_are_read_and_aliases_set(server: Any, client: Client) -> None:
     assert [str(found) for found in client.heads.list()] == ["pets"]
     assert client.heads.get("pets").aliases == {"prod": 3}
     assert str(client.heads.version("pets", 3)) == "pets@3"
+    server.on(
+        "GET",
+        "/heads/pets/drift",
+        server.ok(
+            {
+                "name": "pets",
+                "version": 3,
+                "state": "none",
+                "sentence": "Alike.",
+                "n_rows": 500,
+                "n_training_rows": 900,
+                "first_at": "2026-11-26T03:00:00Z",
+                "later": "unknown",
+            }
+        ),
+    )
+    drift = client.heads.drift("pets", version=3)
+    assert (str(drift), drift.columns, drift.mean_shift) == ("pets@3: Alike.", (), None)
+    assert drift.first_at is not None
+    assert server.seen("GET", "/heads/pets/drift")[0].query == {"version": "3"}
     client.heads.set_alias("pets", "prod", 3)
     assert server.seen("PUT", "/heads/pets/aliases/prod")[0].json == {"version": 3}

@@ -13,6 +13,8 @@ from store.store import Store
 
 # For people, browsers and orchestrators; a batch of one goes through POST /predict.
 NOT_FOR_THIS_CLIENT = {("GET", path) for path in ("/livez", "/readyz", "/metrics", "/predict")}
+# For the clients of the Open Inference Protocol.
+OTHERS_FOLDER = "v2"
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,7 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
     return {
         (method.upper(), anonymous(path))
         for path, methods in description["paths"].items()
+        if path.split("/")[1] != OTHERS_FOLDER
         for method in methods
     }
 

@@ -14,7 +14,7 @@ from nmtune_client import (
     JobFailed,
     RetryPolicy,
     WaitTimeout,
-    _jobs,
+    _following,
     _progress,
 )
 
@@ -39,8 +39,8 @@ DONE = event(5, "job.succeeded")
 
 @pytest.fixture(autouse=True)
 def _quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_jobs, "_FIRST_POLL_SECONDS", 0.005)
-    monkeypatch.setattr(_jobs, "_LONGEST_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(_following, "_FIRST_POLL_SECONDS", 0.005)
+    monkeypatch.setattr(_following, "_LONGEST_POLL_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_short_absence_of_the_server_is_sat_out(
 def test_long_absence_ends_the_wait(
     server: Any, job: Job, job_json: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_jobs, "_LONGEST_OUTAGE_SECONDS", 0.05)
+    monkeypatch.setattr(_following, "_LONGEST_OUTAGE_SECONDS", 0.05)
     server.on("STREAM", EVENTS, server.DROP)
     server.on("GET", JOB, server.ok(job_json()), server.DROP)
     with pytest.raises(APIConnectionError):
@@ -187,7 +187,7 @@ def test_patience_ends_and_the_job_goes_on(
 def test_silent_stream_is_left_in_time_for_the_deadline(
     server: Any, job: Job, job_json: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_jobs, "_STREAM_READ_SECONDS", 0.05)
+    monkeypatch.setattr(_following, "STREAM_READ_SECONDS", 0.05)
     server.on("GET", JOB, server.ok(job_json(status="running")))
     server.on("STREAM", EVENTS, server.HANG)
     with pytest.raises(WaitTimeout):

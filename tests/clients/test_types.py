@@ -72,8 +72,10 @@ def test_final_is_what_ends_a_job() -> None:
 
 def test_top_classes_come_best_first() -> None:
     prediction = Prediction(
-        labels=np.array(["b", "a"]),
-        probabilities=np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]], dtype=np.float32),
+        values={
+            "labels": np.array(["b", "a"]),
+            "probabilities": np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]], dtype=np.float32),
+        },
         classes=("a", "b", "c"),
         head_name="pets",
         head_version=1,

@@ -142,8 +142,9 @@ def test_a_migration_may_not_break_foreign_keys(url: str) -> None:
         with database.schema_change() as connection:
             connection.execute(
                 text(
-                    "INSERT INTO head_aliases (tenant_id, name, alias, version, updated_at) "
-                    "VALUES ('default', 'pets', 'prod', 1, '2026-01-01 00:00:00.000000')"
+                    "INSERT INTO head_aliases "
+                    "(tenant_id, name, alias, version, history, updated_at) "
+                    "VALUES ('default', 'pets', 'prod', 1, '[]', '2026-01-01 00:00:00.000000')"
                 )
             )
 

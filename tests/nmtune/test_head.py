@@ -280,7 +280,9 @@ def test_safetensors_of_another_kind_is_refused(reference_head: Head) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 1}, "expected nmtune-head version 2, got nmtune-head version 1"),
+        ({"version": 1}, "expected nmtune-head version 3, got nmtune-head version 1"),
+        ({"version": 4}, "expected nmtune-head version 3, got nmtune-head version 4"),
+        ({"version": [2]}, "expected nmtune-head version 3"),
         ({"kind": "nmtune-checkpoint"}, "expected nmtune-head"),
         ({"classes": ["cat", "cat", "dog"]}, "different names"),
         ({"classes": ["cat", "dog"]}, "tensor classifier."),

@@ -33,6 +33,7 @@ def _settings(data_dir: Path) -> ServiceSettings:
         max_json_bytes=256 * 1024,
         max_upload_bytes=1024 * 1024,
         max_predict_rows=1000,
+        predict_reference_seconds=0,
     )
 
 

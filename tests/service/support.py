@@ -44,6 +44,9 @@ class InProcess:
     def put(self, path: str, **arguments: Any) -> httpx.Response:
         return self("PUT", path, **arguments)
 
+    def delete(self, path: str, **arguments: Any) -> httpx.Response:
+        return self("DELETE", path, **arguments)
+
 
 class RecordingQueue(LocalQueue):
     """A true doorbell that remembers for whom it rang."""
@@ -126,7 +129,8 @@ def succeed(
         classes=CLASSES,
         n_parameters=10,
         config={"seed": 0},
-        metrics={"test": {"accuracy": 1.0}},
+        metrics={"test": {"n_rows": 8, "accuracy": 1.0}},
+        lineage={"seed": 0, "nmtune_version": "0.1.0", "machine": {"device": "cpu"}},
         alias=job.alias,
     )
     with store.database.begin() as tx:

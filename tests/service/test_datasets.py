@@ -228,7 +228,7 @@ def test_rows_that_are_not_finite_are_listed(client: InProcess) -> None:
 @pytest.mark.parametrize(
     ("body", "code", "field"),
     [
-        ({}, "invalid_request", "embeddings"),
+        ({"labels": ["cat"]}, "invalid_request", "embeddings"),
         (inline_body(x=1), "invalid_request", "x"),
         (inline_body(labels=["cat"]), "length_mismatch", "labels"),
         (inline_body(embeddings=[[1.0, "x"]]), "invalid_embeddings", "embeddings"),

@@ -50,7 +50,7 @@ def test_a_trailing_slash_is_an_unknown_path_not_a_redirect(refusing: InProcess)
         ("DELETE", "/jobs", "GET, POST"),
         ("PUT", "/jobs/job_1", "GET"),
         ("GET", "/jobs/job_1/cancel", "POST"),
-        ("POST", "/heads/pets/aliases/prod", "PUT"),
+        ("POST", "/heads/pets/aliases/prod", "DELETE, PUT"),
         ("PATCH", "/predict", "GET, POST"),
         ("POST", "/livez", "GET"),
     ],

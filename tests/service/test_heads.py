@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 
 from store.store import Store
@@ -41,6 +43,95 @@ def test_an_alias_is_moved_and_made(client: InProcess) -> None:
     assert client.get("/heads/pets").json()["aliases"] == {"old": 1, "prod": 1, "next": 2}
 
 
+@pytest.mark.usefixtures("pets")
+def test_a_version_tells_what_it_was_made_from_and_with(client: InProcess) -> None:
+    version = client.get("/heads/pets/versions/2").json()
+    lineage = version["lineage"]
+    assert lineage["job_id"] == version["job_id"]
+    assert lineage["dataset_id"] == version["dataset_id"]
+    assert lineage["dataset_sha256"] == hashlib.sha256(b"dataset").hexdigest()
+    assert (lineage["encoder"], lineage["seed"], lineage["nmtune_version"]) == (None, 0, "0.1.0")
+    assert lineage["machine"]["device"] == "cpu"
+
+
+@pytest.mark.usefixtures("pets")
+def test_two_versions_are_compared_by_number_or_alias(client: InProcess) -> None:
+    found = client.get("/heads/pets/compare?from=1&to=prod").json()
+    assert (found["from"]["version"], found["to"]["version"]) == (1, 2)
+    assert found["paired"] is False
+    assert "per-row" in found["note"]
+    assert found["verdict"] == "pets@1 and pets@2 are the same head, byte for byte."
+    accuracy = found["splits"][0]["metrics"]["accuracy"]
+    assert (accuracy["from"], accuracy["to"], accuracy["difference"]) == (1.0, 1.0, 0.0)
+    assert set(found["lineage"]) == {"job_id", "dataset_id"}
+    assert_problem(client.get("/heads/pets/compare?from=1&to=9"), 404, "not_found")
+    assert_problem(client.get("/heads/pets/compare?from=1"), 422, "invalid_request", "to")
+
+
+@pytest.mark.usefixtures("pets")
+def test_an_alias_is_rolled_back_in_one_call(client: InProcess) -> None:
+    client.put("/heads/pets/aliases/prod", json={"version": 1})
+    back = client.post("/heads/pets/aliases/prod/rollback")
+    assert (back.status_code, back.json()["version"]) == (200, 2)
+    assert client.get("/heads/pets").json()["aliases"] == {"old": 1, "prod": 2}
+    again = client.post("/heads/pets/aliases/prod/rollback")
+    assert_problem(again, 409, "nothing_to_roll_back")
+    assert_problem(client.post("/heads/pets/aliases/none/rollback"), 404, "not_found")
+
+
+@pytest.mark.usefixtures("pets")
+def test_a_rollback_that_is_sent_again_goes_back_once(client: InProcess) -> None:
+    for version in (1, 2, 1):
+        client.put("/heads/pets/aliases/prod", json={"version": version})
+    headers = {"Idempotency-Key": "once"}
+    first = client.post("/heads/pets/aliases/prod/rollback?from=1", headers=headers)
+    second = client.post("/heads/pets/aliases/prod/rollback?from=1", headers=headers)
+    assert (first.json()["version"], second.json()) == (2, first.json())
+    assert second.headers["idempotent-replayed"] == "true"
+    assert client.get("/heads/pets").json()["aliases"]["prod"] == 2
+    moved = client.post("/heads/pets/aliases/prod/rollback?from=1")
+    assert_problem(moved, 409, "nothing_to_roll_back")
+
+
+@pytest.mark.usefixtures("pets")
+def test_an_alias_is_deleted_and_its_version_stays(client: InProcess) -> None:
+    assert client.delete("/heads/pets/aliases/old").status_code == 204
+    assert client.get("/heads/pets").json()["aliases"] == {"prod": 2}
+    assert_problem(client.delete("/heads/pets/aliases/old"), 404, "not_found")
+    assert client.get("/heads/pets/versions/1").status_code == 200
+
+
+def test_a_version_is_deleted_with_its_bytes_and_predictions_end(
+    client: InProcess, store: Store, trained: bytes
+) -> None:
+    publish(store, trained, alias="prod")
+    sha256 = client.get("/heads/pets/versions/1").json()["sha256"]
+    refused = assert_problem(client.delete("/heads/pets/versions/1"), 409, "head_in_use")
+    assert "pets@prod" in refused["detail"]
+    assert client.get("/predict?head=pets@prod&embedding=1,0,0.3").status_code == 200
+    assert client.delete("/heads/pets/versions/1?force=true").status_code == 204
+    assert_problem(client.get("/predict?head=pets@prod&embedding=1,0,0.3"), 404, "not_found")
+    assert_problem(client.get("/heads/pets"), 404, "not_found")
+    assert not store.artifacts.exists("default", sha256)
+    job = client.get("/jobs").json()["items"][0]
+    assert job["head"] == {"name": "pets", "version": 1}
+    assert client.get(f"/jobs/{job['id']}/report").status_code == 200
+
+
+@pytest.mark.usefixtures("pets")
+def test_a_head_is_deleted_whole_and_its_numbers_go_on(
+    client: InProcess, store: Store, trained: bytes
+) -> None:
+    assert_problem(client.delete("/heads/pets"), 409, "head_in_use")
+    for alias in ("old", "prod"):
+        client.delete(f"/heads/pets/aliases/{alias}")
+    assert client.delete("/heads/pets").status_code == 204
+    assert client.get("/heads").json()["items"] == []
+    assert_problem(client.delete("/heads/pets"), 404, "not_found")
+    publish(store, trained)
+    assert client.get("/heads/pets").json()["latest_version"] == 3
+
+
 @pytest.mark.parametrize(
     "path", ["/heads/none", "/heads/none/versions/1", "/heads/pets/versions/3"]
 )
@@ -69,6 +160,14 @@ def test_an_alias_needs_a_head_and_a_version(client: InProcess) -> None:
         ("GET", "/heads/pets/versions/99999999999999999999", None, "version"),
         ("GET", "/heads?limit=0", None, "limit"),
         ("GET", "/heads?status=queued", None, "status"),
+        ("GET", "/heads/pets/compare?from=1&to=a%20b", None, "to"),
+        ("GET", "/heads/pets/compare?to=1", None, "from"),
+        ("GET", "/heads/pets/compare?from=1&to=2&x=3", None, "x"),
+        ("DELETE", "/heads/pets/versions/0", None, "version"),
+        ("DELETE", "/heads/pets/versions/1?force=maybe", None, "force"),
+        ("DELETE", "/heads/.hidden", None, "name"),
+        ("POST", "/heads/pets/aliases/latest/rollback", None, "alias"),
+        ("POST", "/heads/pets/aliases/prod/rollback?from=0", None, "from"),
         ("PUT", "/heads/pets/aliases/latest", {"version": 1}, "alias"),
         ("PUT", "/heads/pets/aliases/12", {"version": 1}, "alias"),
         ("PUT", "/heads/pets/aliases/a%20b", {"version": 1}, "alias"),

@@ -24,7 +24,7 @@ def test_a_service_that_has_all_it_needs_is_ready(client: InProcess) -> None:
         "status": "ready",
         "checks": {
             name: {"status": "ok", "message": None}
-            for name in ("database", "migrations", "artifacts")
+            for name in ("database", "migrations", "artifacts", "heads")
         },
     }
 

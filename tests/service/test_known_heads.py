@@ -74,6 +74,20 @@ def test_a_reference_that_names_nothing_is_not_remembered(store: Store, moody: M
         known.resolve("default", "nobody@prod")
 
 
+def test_what_was_deleted_does_not_come_back_while_the_database_is_away(
+    published: str, store: Store, moody: Moody
+) -> None:
+    known = KnownHeads(store)
+    known.resolve("default", published)
+    with store.database.begin() as tx:
+        heads.delete_alias(tx, "default", "pets", "prod")
+    with pytest.raises(NotFound):
+        known.resolve("default", published)
+    moody.is_away = True
+    with pytest.raises(DatabaseUnavailable):
+        known.resolve("default", published)
+
+
 def test_a_prediction_says_that_the_database_is_away(
     published: str, client: InProcess, moody: Moody
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from service import openapi, schemas, schemas_heads
+from service import openapi, schemas, schemas_heads, schemas_oip, schemas_predictions
 from service.routes import health
 from store.store import Store
 from tests.service.support import InProcess, example, publish
@@ -75,9 +75,11 @@ def test_every_operation_has_a_summary_and_its_problems(document: dict[str, Any]
             assert {"400", "408", "413", "415"} <= statuses, where
         if "{" in path:
             assert "404" in statuses, where
+        is_oip = path == "/v2" or path.startswith("/v2/")
+        media_type = "application/json" if is_oip else "application/problem+json"
         for status, response in operation["responses"].items():
             if status[0] in "45":
-                assert list(response["content"]) == ["application/problem+json"], where
+                assert list(response["content"]) == [media_type], where
 
 
 def test_every_parameter_is_explained_and_has_an_example(document: dict[str, Any]) -> None:
@@ -106,7 +108,7 @@ def test_every_json_body_has_an_example(document: dict[str, Any]) -> None:
 
 def _models() -> list[type[BaseModel]]:
     found = []
-    for module in (schemas, schemas_heads, openapi, health):
+    for module in (schemas, schemas_heads, schemas_oip, schemas_predictions, openapi, health):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, BaseModel):
                 extra = value.model_config.get("json_schema_extra")
@@ -127,8 +129,13 @@ def test_the_examples_work_when_they_are_tried(
     assert client.post("/jobs", json=example(schemas.JobCreate)).status_code == 202
     for _ in range(3):
         publish(store, trained, alias="prod")
-    assert client.post("/predict", json=example(schemas_heads.PredictRequest)).status_code == 200
+    assert (
+        client.post("/predict", json=example(schemas_predictions.PredictRequest)).status_code == 200
+    )
     assert client.get("/predict?head=pets@prod&embedding=0.9,0.1,0.2").status_code == 200
+    asked = example(schemas_oip.InferBody)
+    answer = client.post("/v2/models/pets/infer", json=asked).json()
+    assert set(answer) == set(example(schemas_oip.InferAnswer))
     alias = example(schemas_heads.AliasUpdate)
     assert client.put("/heads/pets/aliases/prod", json=alias).status_code == 200
 

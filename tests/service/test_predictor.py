@@ -5,9 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from nmtune import Head
 from nmtune.errors import HeadFormatError
-from service.predictor import HeadCache
+from service.loaded_heads import HeadCache, LoadedHead
 from tests.service.support import train
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -26,7 +25,7 @@ class Shelf:
         self.heads = heads
         self.loads: Counter[str] = Counter()
 
-    def get(self, cache: HeadCache, name: str) -> Head:
+    def get(self, cache: HeadCache, name: str) -> LoadedHead:
         def load() -> bytes:
             self.loads[name] += 1
             return self.heads[name]
@@ -47,7 +46,7 @@ def test_threads_that_want_one_head_at_once_load_it_once(heads: dict[str, bytes]
     all_here = threading.Barrier(n_threads)
     may_load = threading.Event()
 
-    def get(_: int) -> Head:
+    def get(_: int) -> LoadedHead:
         def load() -> bytes:
             loads.append(1)
             assert may_load.wait(10)
@@ -68,7 +67,7 @@ def test_threads_that_want_one_head_at_once_load_it_once(heads: dict[str, bytes]
 def test_the_least_recently_used_head_goes_when_there_is_no_room(
     heads: dict[str, bytes],
 ) -> None:
-    size = len(heads["a"])
+    size = HeadCache(max_bytes=0).get("a", lambda: heads["a"]).n_bytes
     shelf, cache = Shelf(heads), HeadCache(max_bytes=2 * size)
     for name in ("a", "b", "a", "c"):  # b is the one not used for longest
         shelf.get(cache, name)
@@ -82,12 +81,12 @@ def test_the_least_recently_used_head_goes_when_there_is_no_room(
 def test_a_head_beyond_the_whole_room_is_kept_alone(
     heads: dict[str, bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    size = len(heads["a"])
+    size = HeadCache(max_bytes=0).get("a", lambda: heads["a"]).n_bytes
     shelf, cache = Shelf(heads), HeadCache(max_bytes=size - 1)
     for name in ("a", "a", "b", "b"):
         assert shelf.get(cache, name).n_columns == 3
     assert shelf.loads == {"a": 1, "b": 1}
-    assert cache.n_bytes == len(heads["b"])
+    assert cache.n_bytes == size
     assert "head_cache.too_small" in caplog.text
 
 

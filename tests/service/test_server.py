@@ -1,58 +1,23 @@
-import signal
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
-from service.server import Server
 from store import moves
 from store.store import Store
+from tests.service.running import Running, serve, until
 from tests.service.support import add_job, claim, succeed
 
 STREAM = {"accept": "text/event-stream"}
 
 
-@dataclass(frozen=True)
-class Running:
-    """The app behind a true uvicorn, in a thread of this process."""
-
-    server: Server
-    thread: threading.Thread
-    url: str
-
-    def stop(self) -> None:
-        self.server.handle_exit(signal.SIGTERM, None)
-
-
 @pytest.fixture
 def running(app: FastAPI) -> Iterator[Running]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, ws="none", log_config=None, access_log=False)
-        server = Server(config, stopping=app.state.stopping)
-        thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
-        thread.start()
-        found = Running(server, thread, f"http://127.0.0.1:{listener.getsockname()[1]}")
-        try:
-            _until(lambda: server.started)
-            yield found
-        finally:
-            found.stop()
-            thread.join(10)
-            assert not thread.is_alive()
-
-
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    with serve(app) as found:
+        yield found
 
 
 @contextmanager
@@ -100,7 +65,7 @@ def test_a_client_that_leaves_ends_its_stream(
     job_id = add_job(store)
     with _stream(running, job_id) as lines:
         assert _next_event(lines) == "event: job.queued"
-    _until(lambda: f"path=/jobs/{job_id}/events" in caplog.text)
+    until(lambda: f"path=/jobs/{job_id}/events" in caplog.text)
     assert "Traceback" not in caplog.text
     assert "request.crashed" not in caplog.text
 
@@ -115,8 +80,8 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_crash(
             b"POST /jobs HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
             b'Content-Length: 1000\r\n\r\n{"name":'
         )
-        _until(lambda: bool(running.server.server_state.tasks))
-    _until(lambda: "request.finished" in caplog.text)
+        until(lambda: bool(running.server.server_state.tasks))
+    until(lambda: "request.finished" in caplog.text)
     assert "request.crashed" not in caplog.text
     assert "Traceback" not in caplog.text
 

@@ -91,13 +91,17 @@ class Rows:
         return claimed
 
     def succeeded(
-        self, tenant_id: str = "default", *, name: str = "pets", alias: str | None = None
+        self,
+        tenant_id: str = "default",
+        *,
+        name: str = "pets",
+        alias: str | None = None,
+        sha256: str = "a" * 64,
     ) -> Job:
         job = self.running(tenant_id)
+        head = new_head(name=name, alias=alias, sha256=sha256)
         with self._store.database.begin() as tx:
-            return moves.succeed(
-                tx, job, report_sha256="e" * 64, head=new_head(name=name, alias=alias)
-            )
+            return moves.succeed(tx, job, report_sha256="e" * 64, head=head)
 
     def expire(self, job: Job) -> None:
         """Let the job's lease have run out a second ago."""

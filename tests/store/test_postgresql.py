@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
-from store import datasets, events, garbage, heads, idempotency, jobs, moves, tables
+from store import datasets, events, garbage, head_deletion, heads, idempotency, jobs, moves, tables
 from store.heads import NewHeadVersion
 from store.store import Store
 from tests.store.support import Clause, Rows, clauses, new_head
@@ -49,6 +49,7 @@ def everything(store: Store, rows: Rows) -> list[str]:
             assert again is not None
             moves.sweep(tx)
             heads.set_alias(tx, "default", "pets", "prod", 1)
+            heads.roll_back(tx, "default", "pets", "prod")
             idempotency.find(tx, "default", "k", request_hash="h")
             idempotency.save(tx, "default", "k", request_hash="h", status_code=202, body=b"")
         with store.database.read() as tx:
@@ -66,6 +67,9 @@ def everything(store: Store, rows: Rows) -> list[str]:
         free = rows.dataset()
         with store.database.begin() as tx:
             datasets.delete(tx, "default", free.id)
+            heads.delete_alias(tx, "default", "pets", "prod")
+            head_deletion.delete_version(tx, "default", "pets", 1)
+            head_deletion.delete_head(tx, "default", "pets")
         garbage.collect(store)
     return [compiled(clause) for clause in seen]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from store import datasets, events, heads, jobs, moves
+from store import datasets, events, head_deletion, heads, jobs, moves
 from store.database import Transaction
 from store.errors import LeaseLost, NotFound
 from store.jobs import Job
@@ -27,6 +27,10 @@ NOT_FOUND: dict[str, Callable[[Transaction, Job], object]] = {
     "heads.resolve by version": lambda tx, _: heads.resolve(tx, "theirs", "pets@1"),
     "heads.resolve by alias": lambda tx, _: heads.resolve(tx, "theirs", "pets@prod"),
     "heads.set_alias": lambda tx, _: heads.set_alias(tx, "theirs", "pets", "prod", 1),
+    "heads.roll_back": lambda tx, _: heads.roll_back(tx, "theirs", "pets", "prod"),
+    "heads.delete_alias": lambda tx, _: heads.delete_alias(tx, "theirs", "pets", "prod"),
+    "delete_version": lambda tx, _: head_deletion.delete_version(tx, "theirs", "pets", 1),
+    "delete_head": lambda tx, _: head_deletion.delete_head(tx, "theirs", "pets"),
 }
 EMPTY: dict[str, Callable[[Transaction, Job], object]] = {
     "jobs.page": lambda tx, _: jobs.page(tx, "theirs").items,

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -51,6 +52,34 @@ def test_job_succeeds_and_publishes_its_head_under_name_and_alias(
     head = Head.from_bytes(finished.store.artifacts.get_bytes("default", version.sha256))
     assert head.n_parameters == version.n_parameters
     assert version.metrics["test"]["n_rows"] == SPLITS["test"]
+    assert head.canary is not None
+    np.testing.assert_allclose(
+        head.predict_proba(head.canary.x), head.canary.probabilities, atol=1e-6
+    )
+    assert head.knowledge is not None
+    assert head.knowledge.conformal is not None
+    # NMTune holds nothing out, so the validation rows are what it has not learnt from.
+    assert head.knowledge.conformal.n_rows == SPLITS["validation"]
+    assert head.knowledge.sketch.n_rows == SPLITS["train"]
+    assert head.knowledge.ood is not None
+
+
+def test_report_tries_what_the_head_knows_on_rows_never_learnt_from(
+    finished: Workplace, done: Job
+) -> None:
+    trust = finished.report(done)["findings"]["trust"]
+    assert trust["conformal"]["level"] == 0.9
+    assert trust["conformal"]["n_held_out_rows"] == SPLITS["validation"]
+    coverage = {name: one["coverage"] for name, one in trust["conformal"]["splits"].items()}
+    assert set(coverage) == {"test", "ood/paint", "ood/sketch"}
+    assert coverage["test"] > 0.75
+    assert trust["conformal"]["splits"]["test"]["mean_size"] >= 1
+    ood = trust["ood"]["splits"]
+    assert ood["test"]["share_above_threshold"] < 0.2
+    assert (ood["test"]["auroc"], ood["ood/paint"]["n_rows"]) == (None, 80)
+    assert 0.5 < ood["ood/paint"]["auroc"] <= 1
+    assert "of the test rows" in trust["sentence"]
+    assert "AUROC" in trust["sentence"]
 
 
 def test_events_tell_every_stage_and_the_last_epoch_of_each_candidate(

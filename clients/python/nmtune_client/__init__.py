@@ -1,6 +1,11 @@
 """Python client of an NMTune server: upload embeddings, tune heads on them, predict."""
 
+from nmtune_client._async_client import AsyncClient
+from nmtune_client._async_jobs import AsyncJob
+from nmtune_client._bundle import BundleError, BundleReport, verify_bundle
 from nmtune_client._client import Client
+from nmtune_client._comparison import HeadComparison
+from nmtune_client._drift import Drift
 from nmtune_client._errors import (
     APIConnectionError,
     APIStatusError,
@@ -21,6 +26,7 @@ from nmtune_client._errors import (
     WaitTimeout,
 )
 from nmtune_client._jobs import Job
+from nmtune_client._prediction import Prediction
 from nmtune_client._report import Report, ReportRow, Verdict
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._types import (
@@ -30,7 +36,6 @@ from nmtune_client._types import (
     HeadRef,
     HeadVersion,
     JobData,
-    Prediction,
     Progress,
     Split,
 )
@@ -40,14 +45,20 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncClient",
+    "AsyncJob",
     "BadRequestError",
     "BadResponseError",
+    "BundleError",
+    "BundleReport",
     "Client",
     "ConflictError",
     "Dataset",
+    "Drift",
     "Event",
     "FieldError",
     "Head",
+    "HeadComparison",
     "HeadRef",
     "HeadVersion",
     "Job",
@@ -70,4 +81,5 @@ __all__ = [
     "Verdict",
     "WaitTimeout",
     "__version__",
+    "verify_bundle",
 ]

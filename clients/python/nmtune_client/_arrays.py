@@ -93,6 +93,19 @@ def check_finite(
             raise ValueError(f"{name}, row {row}, column {column}: {problem}")
 
 
+def text_list(texts: object) -> list[str]:
+    """n strings, each with something in it. ValueError names the row of what is wrong."""
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise ValueError("texts must be a sequence of strings")
+    values = list(texts)
+    if not values:
+        raise ValueError("texts is empty")
+    for row, text in enumerate(values):
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"texts: row {row} is no string, or an empty one")
+    return [str(text) for text in values]
+
+
 def label_list(values: object, *, n_rows: int) -> list[str]:
     """`values` as n strings; integers and Booleans are written out, anything else is refused."""
     rows = _rows(values, "labels", n_rows)

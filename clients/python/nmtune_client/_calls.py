@@ -2,16 +2,17 @@
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from nmtune_client._arrays import Embeddings
+from nmtune_client._comparison import HeadComparison
+from nmtune_client._drift import Drift
 from nmtune_client._files import Reading, media_type
+from nmtune_client._prediction_call import BINARY, Options, Part, read_part
 from nmtune_client._report import Report
-from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page, Prediction
+from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import Answer, Call, Route
 
 T = TypeVar("T")
@@ -29,14 +30,26 @@ _GET_REPORT = Route("GET", "/jobs/{job_id}/report")
 _LIST_HEADS = Route("GET", "/heads")
 _GET_HEAD = Route("GET", "/heads/{name}")
 _GET_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}")
+_COMPARE_VERSIONS = Route("GET", "/heads/{name}/compare")
+_DELETE_HEAD = Route("DELETE", "/heads/{name}")
+_DELETE_HEAD_VERSION = Route("DELETE", "/heads/{name}/versions/{version}")
+_EXPORT_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}/export")
 _SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
+_DELETE_ALIAS = Route("DELETE", "/heads/{name}/aliases/{alias}")
+_ROLL_BACK_ALIAS = Route("POST", "/heads/{name}/aliases/{alias}/rollback")
+_GET_DRIFT = Route("GET", "/heads/{name}/drift")
 _PREDICT = Route("POST", "/predict")
+_SET_PROVIDER_KEY = Route("PUT", "/provider-keys")
+_LIST_PROVIDER_KEYS = Route("GET", "/provider-keys")
+_DELETE_PROVIDER_KEY = Route("DELETE", "/provider-keys")
 
 # For the test that compares this client with the server's OpenAPI description.
 ROUTES = tuple(value for value in list(globals().values()) if isinstance(value, Route))
 
 # The server answers an upload once it has read and checked each row.
 _UPLOAD_READ_SECONDS = 600.0
+# It makes an export and tries it before the first byte comes.
+_EXPORT_READ_SECONDS = 600.0
 
 
 def upload_dataset(
@@ -179,6 +192,71 @@ def get_head_version(name: str, version: int) -> Call[HeadVersion]:
     return Call(route=_GET_HEAD_VERSION, ids=ids, parse=_parser(HeadVersion.from_json))
 
 
+def compare_versions(name: str, before: str, after: str) -> Call[HeadComparison]:
+    """Two versions of a head side by side."""
+    return Call(
+        route=_COMPARE_VERSIONS,
+        ids={"name": name},
+        parse=_parser(HeadComparison.from_json),
+        params={"from": before, "to": after},
+    )
+
+
+def delete_head(name: str, *, force: bool = False) -> Call[None]:
+    """Delete all versions of a head."""
+    return Call(route=_DELETE_HEAD, ids={"name": name}, parse=_nothing, params=_forced(force))
+
+
+def delete_head_version(name: str, version: int, *, force: bool = False) -> Call[None]:
+    """Delete one version of a head."""
+    ids: dict[str, str | int] = {"name": name, "version": version}
+    return Call(route=_DELETE_HEAD_VERSION, ids=ids, parse=_nothing, params=_forced(force))
+
+
+def export_head_version(name: str, version: str, *, form: str) -> Call[None]:
+    """A version as a file, to be downloaded, not sent."""
+    return Call(
+        route=_EXPORT_HEAD_VERSION,
+        ids={"name": name, "version": version},
+        parse=_nothing,
+        params={"format": form},
+        headers={"Accept": "*/*"},
+        extra_read_seconds=_EXPORT_READ_SECONDS,
+    )
+
+
+def delete_alias(name: str, alias: str) -> Call[None]:
+    """Remove an alias."""
+    return Call(route=_DELETE_ALIAS, ids={"name": name, "alias": alias}, parse=_nothing)
+
+
+def roll_back_alias(name: str, alias: str, *, expected: int | None = None) -> Call[HeadVersion]:
+    """Point an alias at what it named before."""
+    return Call(
+        route=_ROLL_BACK_ALIAS,
+        ids={"name": name, "alias": alias},
+        parse=_parser(HeadVersion.from_json),
+        params={} if expected is None else {"from": str(expected)},
+        headers=_post_headers(None),
+    )
+
+
+def _forced(force: bool) -> dict[str, str]:
+    return {"force": "true"} if force else {}
+
+
+def get_drift(
+    name: str, *, version: int | None = None, alias: str | None = None, hours: int | None = None
+) -> Call[Drift]:
+    """How rows predicted lately differ from a head's training rows."""
+    return Call(
+        route=_GET_DRIFT,
+        ids={"name": name},
+        parse=_parser(Drift.from_json),
+        params=_params(version=version, alias=alias, hours=hours),
+    )
+
+
 def set_alias(name: str, alias: str, version: int) -> Call[None]:
     """Make or move an alias."""
     return Call(
@@ -190,31 +268,53 @@ def set_alias(name: str, alias: str, version: int) -> Call[None]:
     )
 
 
-def predict(head: str, rows: Embeddings) -> Call[Prediction]:
+def predict(head: str, rows: Embeddings, *, options: Options | None = None) -> Call[Part]:
     """Predict for raw little-endian float32 rows (n, d)."""
+    asked = options or Options()
     n_rows, n_columns = rows.shape
     return Call(
         route=_PREDICT,
-        parse=lambda answer: _prediction(answer.json(), n_rows),
-        params=_params(head=head),
-        headers=_post_headers("application/octet-stream") | {"X-Shape": f"{n_rows},{n_columns}"},
+        parse=lambda answer: read_part(answer, asked, n_rows=n_rows),
+        params=_params(head=head) | asked.params,
+        headers=_post_headers(BINARY)
+        | {"X-Shape": f"{n_rows},{n_columns}", "Accept": asked.accept},
         content=rows.astype("<f4", copy=False).tobytes(),
     )
 
 
-def _prediction(data: Any, n_rows: int) -> Prediction:
-    classes = tuple(data["classes"])
-    probabilities = np.asarray(data["probabilities"], dtype=np.float32)
-    labels = np.asarray(data["labels"], dtype=np.str_)
-    if probabilities.shape != (n_rows, len(classes)) or labels.shape != (n_rows,):
-        raise ValueError(f"{n_rows} rows were sent, {labels.size} labels came back")
-    return Prediction(
-        labels=labels,
-        probabilities=probabilities,
-        classes=classes,
-        head_name=data["head"]["name"],
-        head_version=int(data["head"]["version"]),
+def predict_texts(head: str, texts: Sequence[str], *, options: Options | None = None) -> Call[Part]:
+    """Predict for n texts, which the head's own provider embeds."""
+    asked = options or Options()
+    return Call(
+        route=_PREDICT,
+        parse=lambda answer: read_part(answer, asked, n_rows=len(texts)),
+        params=asked.params,
+        headers=_post_headers("application/json") | {"Accept": asked.accept},
+        content=_body({"head": head, "texts": list(texts)}),
     )
+
+
+def set_provider_key(origin: str, key: str) -> Call[None]:
+    """Store a key for a provider."""
+    return Call(
+        route=_SET_PROVIDER_KEY,
+        parse=_nothing,
+        headers={"Content-Type": "application/json"},
+        content=_body({"origin": origin, "key": key}),
+    )
+
+
+def list_provider_keys() -> Call[list[str]]:
+    """The origins for which keys are stored."""
+    return Call(
+        route=_LIST_PROVIDER_KEYS,
+        parse=lambda answer: [item["origin"] for item in answer.json()["items"]],
+    )
+
+
+def delete_provider_key(origin: str) -> Call[None]:
+    """Forget a key."""
+    return Call(route=_DELETE_PROVIDER_KEY, parse=_nothing, params=_params(origin=origin))
 
 
 def _nothing(_: Answer) -> None:

@@ -1,42 +1,31 @@
 """Home of `Client`, the synchronous sender of calls."""
 
-import logging
-import os
-import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from ipaddress import ip_address
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
-import numpy as np
 
-from nmtune_client import _arrays, _calls
-from nmtune_client._errors import (
-    APIConnectionError,
-    APITimeoutError,
-    BadResponseError,
-)
+from nmtune_client._batches import AT_ONCE, Batches
+from nmtune_client._download import Sink, downloading
+from nmtune_client._errors import APIConnectionError, PayloadTooLargeError
+from nmtune_client._prediction import Prediction
+from nmtune_client._prediction_call import HeadLike, Options, Output
+from nmtune_client._provider_keys import ProviderKeys
 from nmtune_client._resources import Datasets, Heads, Jobs
 from nmtune_client._retry import RetryPolicy
-from nmtune_client._types import Head, HeadRef, HeadVersion, Prediction
-from nmtune_client._version import __version__
+from nmtune_client._server import Server, answer_of, check_stream, value_of
+from nmtune_client._types import HeadVersion
 from nmtune_client._wire import Answer, Call, result
 
 T = TypeVar("T")
 
-DEFAULT_URL = "http://127.0.0.1:8000"
-URL_VARIABLE = "NMTUNE_URL"
-
-_CONNECT_SECONDS = 5.0
 _UPLOAD_CHUNK_BYTES = 1 << 18
-_MOST_ROWS_A_REQUEST = 10_000
-_MOST_BYTES_A_REQUEST = 32 * 1024 * 1024
-
-logger = logging.getLogger(__name__)
 
 
 class Client:
@@ -54,18 +43,13 @@ class Client:
         timeout: float = 60.0,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self.base_url = _checked_url(base_url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
-        self._timeout = timeout
-        self._retry = retry if retry is not None else RetryPolicy()
-        self._http = httpx.Client(
-            headers={"User-Agent": f"nmtune-client/{__version__}", "Accept": "application/json"},
-            # a proxy of the environment cannot reach a server on this very machine
-            trust_env=not _is_loopback(self.base_url),
-            verify=_trusted_certificates(self.base_url),
-        )
+        self._server = Server.at(base_url, timeout=timeout, retry=retry)
+        self.base_url = self._server.base_url
+        self._http = httpx.Client(**self._server.client_arguments())
         self.datasets = Datasets(self)
         self.jobs = Jobs(self, self.datasets)
         self.heads = Heads(self)
+        self.provider_keys = ProviderKeys(self)
 
     def __enter__(self) -> Self:
         return self
@@ -82,57 +66,64 @@ class Client:
         """Close the connections; the client cannot be used any more."""
         self._http.close()
 
-    def predict(self, head: str | Head | HeadRef | HeadVersion, embeddings: object) -> Prediction:
+    def predict(
+        self,
+        head: HeadLike,
+        embeddings: object = None,
+        *,
+        texts: object = None,
+        output: Output | None = None,
+        top_k: int | None = None,
+        abstain_below: float | None = None,
+        conformal_level: float | None = None,
+        ood: bool | None = None,
+    ) -> Prediction:
         """Classify embeddings (n, d) with a head: `pets` (its latest), `pets@3` or `pets@prod`.
 
-        More rows than the server takes at once are sent in several requests; all of them are
-        answered by the version that answered the first, even if the alias moves meanwhile.
+        embeddings: numpy, pandas, polars, a torch CPU tensor, or lists; ValueError names the row
+        of what is not finite in float32. texts: strings in their place, for a head that was
+        trained on texts: its own provider embeds them. More rows than the server takes at once go
+        in several requests, a few at a time; all are answered by the version that answered the
+        first, even if the alias moves meanwhile, and come back in order.
+
+        output: `probabilities` (the server's default), `logits`, `embeddings` (the tuned ones) or
+        `labels` alone. top_k: only the k most probable classes of each row. abstain_below: no
+        label (None) where the probability is less. conformal_level: for each row the set of
+        classes that holds the true one with that probability. ood: whether each row looks unlike
+        the training rows.
         """
-        rows = _arrays.embeddings_array(embeddings)
-        size = min(_MOST_ROWS_A_REQUEST, _MOST_BYTES_A_REQUEST // (4 * rows.shape[1]))
-        size = max(1, size)
-        first = self.send(_calls.predict(str(head), rows[:size]))
-        if len(rows) <= size:
-            return first
-        pinned = f"{first.head_name}@{first.head_version}"
-        parts = [first] + [
-            self.send(_calls.predict(pinned, rows[start : start + size]))
-            for start in range(size, len(rows), size)
-        ]
-        return Prediction(
-            labels=np.concatenate([part.labels for part in parts]),
-            probabilities=np.concatenate([part.probabilities for part in parts]),
-            classes=first.classes,
-            head_name=first.head_name,
-            head_version=first.head_version,
+        options = Options(
+            output=output,
+            top_k=top_k,
+            abstain_below=abstain_below,
+            conformal_level=conformal_level,
+            ood=ood,
         )
+        batches = Batches(head, embeddings, options, texts=texts)
+        while True:
+            try:
+                first = self.send(batches.first())
+                break
+            except PayloadTooLargeError:
+                if not batches.shrink():
+                    raise
+        version: HeadVersion | None = None
+        if (ask_classes := batches.class_names(first)) is not None:
+            version = self.send(ask_classes)
+        rest = self._send_all(batches.rest(first))
+        return batches.joined([first, *rest], version)
 
     def send(self, call: Call[T]) -> T:
         """Send a call, again if the retry policy says so, and return its value."""
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                answer = self._exchange(call)
-            except APIConnectionError as error:
-                delay = self._retry.delay(tries)
-                if delay is None:
-                    raise
-                reason = str(error)
-            else:
-                delay = self._retry.delay(tries, status=answer.status, headers=answer.headers)
-                if delay is None:
-                    return result(call, answer, tries=tries)
-                reason = str(answer.status)
-            logger.info(
-                "request.retry method=%s path=%s tries=%d delay_seconds=%.2f reason=%s",
-                call.method,
-                call.path,
-                tries,
-                delay,
-                reason,
-            )
-            time.sleep(delay)
+        return self._persist(call, self._try)
+
+    def download(self, call: Call[None], path: Path) -> None:
+        """Send a call as `send` does, and write its answer's bytes to `path`, whole or not at all.
+
+        Bytes that do not have the answer's Repr-Digest count as a broken connection.
+        """
+        with downloading(path) as part:
+            self._persist(call, partial(self._try_into, part))
 
     @contextmanager
     def open_stream(self, call: Call[None], *, read_seconds: float) -> Iterator[Iterator[bytes]]:
@@ -141,73 +132,62 @@ class Client:
         `read_seconds` is the longest silence allowed. Errors of opening and of reading are those
         of `send`; an answer that is no event stream is a BadResponseError.
         """
-        with (
-            self._translated(call),
-            self._http.stream(
-                call.method,
-                self.base_url + call.path,
-                params=dict(call.params),
-                headers=dict(call.headers),
-                timeout=httpx.Timeout(self._timeout, connect=_CONNECT_SECONDS, read=read_seconds),
-            ) as response,
-        ):
-            kind = response.headers.get("content-type", "")
+        arguments = self._server.stream_arguments(call, read_seconds=read_seconds)
+        with self._server.translated(call), self._http.stream(**arguments) as response:
             if response.status_code != httpx.codes.OK:
                 response.read()
-                result(call, _answer(response))
-            if not kind.startswith("text/event-stream"):
-                raise BadResponseError(f"{call.path} answered {kind!r}, not an event stream")
+                result(call, answer_of(response))
+            check_stream(call, response)
             yield response.iter_bytes()
 
-    def _exchange(self, call: Call[T]) -> Answer:
-        headers = dict(call.headers)
-        content: bytes | Iterator[bytes] | None = call.content
-        write_seconds: float | None = self._timeout
-        with self._translated(call):
-            if call.file is not None:
-                headers["Content-Length"] = str(call.file.stat().st_size)
-                content, write_seconds = _chunks(call), None
-            response = self._http.request(
-                call.method,
-                self.base_url + call.path,
-                params=dict(call.params),
-                headers=headers,
-                content=content,
-                timeout=httpx.Timeout(
-                    self._timeout,
-                    connect=_CONNECT_SECONDS,
-                    read=self._timeout + call.extra_read_seconds,
-                    write=write_seconds,
-                ),
-            )
-            return _answer(response)
+    def _persist(
+        self, call: Call[T], attempt: Callable[[Call[T]], Answer | APIConnectionError]
+    ) -> T:
+        tries = 0
+        while True:
+            tries += 1
+            outcome = attempt(call)
+            delay = self._server.delay(call, outcome, tries=tries)
+            if delay is None:
+                return value_of(call, outcome, tries=tries)
+            time.sleep(delay)
 
-    @contextmanager
-    def _translated(self, call: Call[T]) -> Iterator[None]:
-        """Turn httpx's errors into this package's own."""
-        what = f"{call.method} {self.base_url}{call.path}"
+    def _try(self, call: Call[T]) -> Answer | APIConnectionError:
+        content = call.content if call.file is None else _chunks(call)
         try:
-            yield
-        except httpx.ConnectTimeout as error:
-            raise APITimeoutError(
-                f"{self.base_url} did not accept a connection in {_CONNECT_SECONDS:g} s"
-            ) from error
-        except httpx.TimeoutException as error:
-            raise APITimeoutError(f"{what}: the server took too long to answer") from error
-        except httpx.ConnectError as error:
-            raise APIConnectionError(
-                f"cannot reach {self.base_url} ({error}); start a server with "
-                f"`nmtune-server up`, or name another by {URL_VARIABLE}"
-            ) from error
-        except httpx.TransportError as error:
-            raise APIConnectionError(f"{what}: the connection broke ({error})") from error
-        except httpx.DecodingError as error:
-            raise BadResponseError(f"{what}: the answer cannot be decoded ({error})") from error
+            with self._server.translated(call):
+                arguments = self._server.request_arguments(call)
+                return answer_of(self._http.request(content=content, **arguments))
+        except APIConnectionError as error:
+            return error
 
+    def _try_into(self, part: Path, call: Call[None]) -> Answer | APIConnectionError:
+        """One try of a download: a success goes into the file, another answer into memory."""
+        try:
+            with self._server.translated(call):
+                arguments = self._server.request_arguments(call)
+                with self._http.stream(**arguments) as response:
+                    if response.status_code != httpx.codes.OK:
+                        response.read()
+                        return answer_of(response)
+                    with part.open("wb") as file:
+                        sink = Sink(file)
+                        for chunk in response.iter_bytes():
+                            sink.write(chunk)
+                        sink.finish(response.headers)
+                    return Answer(response.status_code, {}, b"")
+        except APIConnectionError as error:
+            return error
 
-def _answer(response: httpx.Response) -> Answer:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, response.content)
+    def _send_all(self, calls: Sequence[Callable[[], Call[T]]]) -> list[T]:
+        """The values of all calls, in their order, a few under way at a time.
+
+        The first error ends them: those under way are waited for, the others are not sent.
+        """
+        if not calls:
+            return []
+        with ThreadPoolExecutor(min(AT_ONCE, len(calls)), "nmtune-predict") as threads:
+            return list(threads.map(lambda make: self.send(make()), calls))
 
 
 def _chunks(call: Call[T]) -> Iterator[bytes]:
@@ -215,28 +195,3 @@ def _chunks(call: Call[T]) -> Iterator[bytes]:
         with call.file.open("rb") as file:
             while chunk := file.read(_UPLOAD_CHUNK_BYTES):
                 yield chunk
-
-
-def _checked_url(url: str) -> str:
-    """The base URL without a closing slash; ValueError if it is none."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{url!r} is not the address of a server, e.g. {DEFAULT_URL}")
-    if parts.query or parts.fragment:
-        raise ValueError(f"{url!r}: a base URL has no query and no fragment")
-    return parts.geturl().rstrip("/")
-
-
-def _trusted_certificates(url: str) -> ssl.SSLContext:
-    """httpx's own for https; for http none: they take 20 ms to load, for nothing."""
-    if url.startswith("https:"):
-        return httpx.create_ssl_context()
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -13,6 +13,7 @@ NMTuneError
 │   ├── ValidationError           422
 │   ├── RateLimitedError          429
 │   └── ServerError               5xx
+├── BundleError                   an exported bundle is damaged (in `_bundle`)
 ├── JobFailed                     the awaited job ended as `failed`
 ├── JobCancelled                  the awaited job ended as `cancelled`
 └── WaitTimeout                   the job goes on, but the caller's patience ended

@@ -11,17 +11,19 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from nmtune_client import _arrays, _calls
+from nmtune_client._comparison import HeadComparison
+from nmtune_client._drift import Drift
 from nmtune_client._errors import APIStatusError
 from nmtune_client._files import Reading, is_frame, write_frame
 from nmtune_client._jobs import Job
 from nmtune_client._report import Report
+from nmtune_client._submission import dataset_key, note_stored, planned, submission
 from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import Call, Sender
 
 T = TypeVar("T")
 
-# As float32 bytes. Base64 makes a third more of it; the server takes 64 MiB of JSON.
-MOST_INLINE_BYTES = 32 * 1024 * 1024
+EXPORT_SUFFIXES = {"bundle": ".zip", "onnx": ".onnx", "safetensors": ".safetensors"}
 
 
 def paged(
@@ -41,14 +43,43 @@ def paged(
     return itertools.islice(items(), limit)
 
 
-def name_of_file(path: Path) -> str | None:
+def npz_arrays(source: object, reading: Reading) -> Mapping[str, NDArray[Any]] | None:
+    """The checked arrays that a mapping is; None for any other source of a dataset."""
+    if not isinstance(source, Mapping):
+        return None
+    if reading.params():
+        raise ValueError("columns and splits are those of a table, not of arrays")
+    return _arrays.check_npz_arrays(source)
+
+
+def file_upload(source: object, name: str | None, reading: Reading) -> Call[Dataset]:
+    """The upload of a file, by default under its own name; FileNotFoundError if it is not there."""
+    if not isinstance(source, str | PathLike):
+        raise ValueError(f"a dataset is a path, a DataFrame or a mapping, not {type(source)}")
+    path = Path(fspath(source))
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    return _calls.upload_dataset(path, name=name or name_of(path), reading=reading)
+
+
+def export(
+    name: str, version: int | str, *, form: str, path: str | PathLike[str] | None
+) -> tuple[Call[None], Path]:
+    """The download of a version, and the file it goes to; ValueError for another format."""
+    if form not in EXPORT_SUFFIXES:
+        raise ValueError(f"format must be one of {', '.join(EXPORT_SUFFIXES)}, got {form!r}")
+    target = Path(fspath(path or f"{name}-{version}{EXPORT_SUFFIXES[form]}"))
+    return _calls.export_head_version(name, str(version), form=form), target
+
+
+def name_of(path: Path) -> str | None:
     """A dataset name made of a file's: the characters that names lack become `-`."""
     stem = re.sub(r"\.(gz|gzip|zst|zstd)$", "", path.name, flags=re.IGNORECASE)
     stem = Path(stem).stem
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:64] or None
 
 
-def _page_size(limit: int | None) -> int | None:
+def page_size(limit: int | None) -> int | None:
     return None if limit is None else max(1, min(limit, 100))
 
 
@@ -93,21 +124,14 @@ class Datasets:
             test_fraction=test_fraction,
             split_seed=split_seed,
         )
-        if isinstance(source, Mapping):
-            if reading.params():
-                raise ValueError("columns and splits are those of a table, not of arrays")
-            return self.upload_arrays(_arrays.check_npz_arrays(source), name=name)
-        if is_frame(source):
-            with tempfile.TemporaryDirectory(prefix="nmtune-") as folder:
-                path = write_frame(source, Path(folder))
-                return self._sender.send(_calls.upload_dataset(path, name=name, reading=reading))
-        if not isinstance(source, str | PathLike):
-            raise ValueError(f"a dataset is a path, a DataFrame or a mapping, not {type(source)}")
-        path = Path(fspath(source))
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
-        call = _calls.upload_dataset(path, name=name or name_of_file(path), reading=reading)
-        return self._sender.send(call)
+        arrays = npz_arrays(source, reading)
+        if arrays is not None:
+            return self.upload_arrays(arrays, name=name)
+        if not is_frame(source):
+            return self._sender.send(file_upload(source, name, reading))
+        with tempfile.TemporaryDirectory(prefix="nmtune-") as folder:
+            path = write_frame(source, Path(folder))
+            return self._sender.send(_calls.upload_dataset(path, name=name, reading=reading))
 
     def upload_arrays(
         self,
@@ -126,7 +150,7 @@ class Datasets:
 
     def list(self, *, limit: int | None = None) -> Iterator[Dataset]:
         """All datasets, newest first; pages are fetched as the iterator reaches them."""
-        size = _page_size(limit)
+        size = page_size(limit)
         return paged(
             self._sender, lambda cursor: _calls.list_datasets(cursor=cursor, limit=size), limit
         )
@@ -154,6 +178,8 @@ class Jobs:
         embeddings: object = None,
         labels: object = None,
         splits: object = None,
+        texts: object = None,
+        provider: str | Mapping[str, Any] | None = None,
         dataset: str | Dataset | None = None,
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
@@ -169,6 +195,9 @@ class Jobs:
         embeddings: (n, d) numbers: numpy, nested lists, or anything with `__array__`.
         labels: n strings or integers. splits: n names (train, validation, test, ood/<domain>);
         without them the server holds out a stratified fifth as `test`.
+        texts: n strings in place of embeddings; provider: what embeds them, a name such as
+        "local-minilm" or {"name": "openai", "model": "text-embedding-3-small"}, with `base_url`
+        and `dimensions` where needed.
         method: auto (the server's default), nmtune, mlp or linear_probe. config: `preset` and
         settings over it, e.g. {"preset": "reference", "epochs": 10}. analyses: what else to look
         into, `ablation` and `learning_curve`. alias: set on the new head version. queue: cpu or
@@ -180,35 +209,40 @@ class Jobs:
         Rows of more than 32 MiB go up as a dataset first. Raises ValueError for rows that cannot
         be right, and ValidationError for what the server finds wrong.
         """
-        if (dataset is None) == (embeddings is None):
-            raise ValueError("pass either dataset= or embeddings= and labels=")
-        data: dict[str, Any] = {
-            "name": name,
-            "method": method,
-            "config": dict(config) if config else None,
-            "analyses": list(analyses) if analyses else None,
-            "alias": alias,
-            "queue": queue,
-            "priority": priority,
-        }
-        if dataset is not None:
-            if labels is not None or splits is not None:
-                raise ValueError("labels and splits belong to embeddings, not to a stored dataset")
-            data["dataset_id"] = dataset if isinstance(dataset, str) else dataset.id
-        else:
-            data |= self._rows(embeddings, labels, splits, name=name, key=idempotency_key)
-        call = _calls.create_job(data, wait=wait, idempotency_key=idempotency_key)
+        sent = submission(
+            name=name,
+            embeddings=embeddings,
+            labels=labels,
+            splits=splits,
+            texts=texts,
+            provider=provider,
+            dataset=dataset,
+            method=method,
+            config=config,
+            analyses=analyses,
+            alias=alias,
+            queue=queue,
+            priority=priority,
+        )
+        if sent.arrays is None:
+            call = _calls.create_job(sent.data, wait=wait, idempotency_key=idempotency_key)
+            return self._bind(self._sender.send(call))
+        stored = self._datasets.upload_arrays(
+            sent.arrays, name=name, idempotency_key=dataset_key(idempotency_key)
+        )
+        data = sent.with_dataset(stored)
         try:
+            call = _calls.create_job(data, wait=wait, idempotency_key=idempotency_key)
             return self._bind(self._sender.send(call))
         except APIStatusError as error:
-            if dataset is None and "dataset_id" in data:
-                error.add_note(f"The rows were stored: dataset={data['dataset_id']!r} has them.")
+            note_stored(error, stored)
             raise
 
     def plan(
         self,
         dataset: str | Dataset,
         *,
+        provider: str | Mapping[str, Any] | None = None,
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
@@ -218,36 +252,12 @@ class Jobs:
         Among it: `splits`, `candidates`, `memory_bytes`, `warnings`, and `seconds` by the pace of
         earlier jobs (None while there is none). The other arguments are those of `create`.
         """
-        data = {
-            "name": "plan",
-            "dataset_id": dataset if isinstance(dataset, str) else dataset.id,
-            "method": method,
-            "config": dict(config) if config else None,
-            "analyses": list(analyses) if analyses else None,
-        }
+        data = planned(dataset, provider=provider, method=method, config=config, analyses=analyses)
         return self._sender.send(_calls.plan_job(data))
-
-    def _rows(
-        self, embeddings: object, labels: object, splits: object, *, name: str, key: str | None
-    ) -> dict[str, Any]:
-        """The rows as the fields of a job: inline if small, else uploaded and named."""
-        if labels is None:
-            raise ValueError("embeddings need labels, one a row")
-        x = _arrays.embeddings_array(embeddings)
-        y = _arrays.label_list(labels, n_rows=len(x))
-        of_row = None if splits is None else _arrays.split_list(splits, n_rows=len(x))
-        if x.nbytes > MOST_INLINE_BYTES:
-            arrays = _arrays.npz_arrays(x, y, of_row)
-            dataset = self._datasets.upload_arrays(
-                arrays, name=name, idempotency_key=f"{key}.dataset" if key else None
-            )
-            return {"dataset_id": dataset.id}
-        rows = {"embeddings": _arrays.inline(x), "labels": y}
-        return rows if of_row is None else rows | {"splits": of_row}
 
     def list(self, *, status: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """All jobs (of one status), newest first; pages are fetched as the iterator needs them."""
-        size = _page_size(limit)
+        size = page_size(limit)
         jobs = paged(
             self._sender,
             lambda cursor: _calls.list_jobs(cursor=cursor, limit=size, status=status),
@@ -279,7 +289,7 @@ class Heads:
 
     def list(self, *, limit: int | None = None) -> Iterator[Head]:
         """All heads; pages are fetched as the iterator reaches them."""
-        size = _page_size(limit)
+        size = page_size(limit)
         return paged(
             self._sender, lambda cursor: _calls.list_heads(cursor=cursor, limit=size), limit
         )
@@ -292,6 +302,66 @@ class Heads:
         """One version of a head."""
         return self._sender.send(_calls.get_head_version(name, version))
 
+    def drift(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        hours: int | None = None,
+    ) -> Drift:
+        """Whether rows predicted in the last `hours` (24) still look like the training rows.
+
+        Of the latest version, or of `version` or of the one that `alias` names. The server counts
+        rows only if its operator lets it: `Drift.is_recording`.
+        """
+        return self._sender.send(_calls.get_drift(name, version=version, alias=alias, hours=hours))
+
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean `version` from now on."""
         self._sender.send(_calls.set_alias(name, alias, version))
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias; the version that it named stays."""
+        self._sender.send(_calls.delete_alias(name, alias))
+
+    def rollback(self, name: str, alias: str, *, expected: int | None = None) -> HeadVersion:
+        """Point `name@alias` at the version that it named before; that version.
+
+        expected: only if the alias points at this version now. ConflictError if it does not, or if
+        there is nothing to go back to.
+        """
+        return self._sender.send(_calls.roll_back_alias(name, alias, expected=expected))
+
+    def compare(self, name: str, before: int | str, after: int | str) -> HeadComparison:
+        """Two versions, by number or alias, side by side, with a cautious verdict."""
+        return self._sender.send(_calls.compare_versions(name, str(before), str(after)))
+
+    def delete(self, name: str, version: int | None = None, *, force: bool = False) -> None:
+        """Delete one version, or all of them with None: rows and bytes; numbers are not reused.
+
+        ConflictError while an alias points at it, unless `force`: the alias then goes too.
+        """
+        if version is None:
+            self._sender.send(_calls.delete_head(name, force=force))
+        else:
+            self._sender.send(_calls.delete_head_version(name, version, force=force))
+
+    def export(
+        self,
+        name: str,
+        version: int | str = "latest",
+        *,
+        format: str = "bundle",  # noqa: A002  the API's word
+        path: str | PathLike[str] | None = None,
+    ) -> Path:
+        """Write a version, by number or alias, to a file; its path.
+
+        format: bundle (a zip with all of it, a model card and a numpy runner), onnx or safetensors.
+        path: by default NAME-VERSION with the format's ending, in this folder. The file is there
+        whole or not at all. ServerError with code `export_disagrees`: the server refuses an export
+        that would not answer as the head does.
+        """
+        call, target = export(name, version, form=format, path=path)
+        self._sender.download(call, target)
+        return target

@@ -1,12 +1,9 @@
 """Home of the values the server sends: frozen dataclasses that ignore what they do not know."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -211,6 +208,7 @@ class HeadVersion:
     aliases: tuple[str, ...] = ()
     config: Json = field(default_factory=dict, repr=False)
     metrics: Json = field(default_factory=dict, repr=False)
+    lineage: Json = field(default_factory=dict, repr=False)
     sha256: str | None = None
     size_bytes: int | None = None
     created_at: datetime | None = None
@@ -255,29 +253,3 @@ class Head:
 
     def __str__(self) -> str:
         return self.name
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Prediction:
-    """What a head says about n rows.
-
-    `labels` (n,) numpy strings, the most probable class of each row; `probabilities` (n, c)
-    float32, one column per entry of `classes`; `head_name` and `head_version` name the immutable
-    version that answered, whatever alias was asked for.
-    """
-
-    labels: NDArray[np.str_]
-    probabilities: NDArray[np.float32]
-    classes: tuple[str, ...]
-    head_name: str
-    head_version: int
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def top(self, k: int) -> Iterator[list[tuple[str, float]]]:
-        """For each row its `k` most probable (class, probability), best first."""
-        for row in self.probabilities:
-            # stable, so that equal probabilities keep the order of the classes
-            order = np.argsort(-row, kind="stable")[:k]
-            yield [(self.classes[index], float(row[index])) for index in order]

@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from nmtune_client._cli import registry, tuning
-from nmtune_client._client import DEFAULT_URL, URL_VARIABLE, Client
+from nmtune_client._cli import drift, exports, registry, tuning
+from nmtune_client._client import Client
+from nmtune_client._server import DEFAULT_URL, URL_VARIABLE
 from nmtune_client._version import __version__
 
 _EPILOG = f"""\
@@ -44,6 +45,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_predict(commands, shared)
     _add_heads(commands, shared)
     _add_datasets(commands, shared)
+    verify = _add(commands, shared, "verify", exports.verify, "check an exported bundle, offline")
+    verify.add_argument("bundle", metavar="BUNDLE.zip", help="what `nmtune heads export` wrote")
+    verify.add_argument(
+        "--no-onnx", dest="onnx", action="store_false", help="leave model.onnx alone"
+    )
     return parser
 
 
@@ -72,9 +78,12 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     tune = _add(
         commands, shared, "tune", tuning.tune, "upload a dataset, tune a head, show the result"
     )
-    tune.add_argument("source", metavar="FILE", help=f"{_FILE}, or the id of a stored one")
+    tune.add_argument(
+        "source", metavar="FILE", help=f"{_FILE}; with --text .csv or .jsonl; or a dataset's id"
+    )
     tune.add_argument("--name", help="name of the head and of the dataset (the file's)")
     _add_reading(tune)
+    _add_provider(tune)
     tune.add_argument("--method", metavar="M", help="auto (default), nmtune, mlp or linear_probe")
     tune.add_argument("--preset", metavar="P", help="paper (default) or reference")
     tune.add_argument(
@@ -120,6 +129,17 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split-seed", metavar="N", type=int, help="seed of the splits made (0)")
 
 
+def _add_provider(parser: argparse.ArgumentParser) -> None:
+    """The options of texts, and of what embeds them."""
+    parser.add_argument("--text", metavar="COLUMN", help="column of the texts; needs --provider")
+    parser.add_argument(
+        "--provider", metavar="P", help="what embeds texts, e.g. local-minilm, openai"
+    )
+    parser.add_argument("--model", metavar="M", help="the provider's embedding model")
+    parser.add_argument("--base-url", metavar="URL", help="where the provider is, if not as usual")
+    parser.add_argument("--dimensions", metavar="N", type=_positive(int), help="width to ask for")
+
+
 def _add_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", metavar="S", type=_positive(float), help="seconds to wait for the job"
@@ -153,8 +173,15 @@ def _add_predict(commands: _Subparsers, shared: argparse.ArgumentParser) -> None
     predict = _add(commands, shared, "predict", registry.predict, "classify embeddings with a head")
     predict.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
     predict.add_argument(
+        "--text",
+        metavar="TEXT",
+        action="append",
+        help="a text, for a head that was trained on texts; may be repeated",
+    )
+    predict.add_argument(
         "source",
         metavar="FILE",
+        nargs="?",
         help="rows: FILE.npy, FILE.npz:MEMBER, a text of numbers, or - for standard input",
     )
     predict.add_argument(
@@ -173,6 +200,41 @@ def _add_heads(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     alias.add_argument("head", metavar="HEAD", help="name of the head")
     alias.add_argument("alias", metavar="ALIAS", help="e.g. prod")
     alias.add_argument("version", metavar="VERSION", type=_positive(int), help="e.g. 3")
+    back = _add(
+        actions, shared, "rollback", exports.roll_back, "point an alias at what it named before"
+    )
+    back.add_argument("head", metavar="HEAD", help="name of the head")
+    back.add_argument("alias", metavar="ALIAS", help="e.g. prod")
+    compare = _add(actions, shared, "compare", exports.compare, "show what two versions differ in")
+    compare.add_argument("head", metavar="HEAD", help="name of the head")
+    compare.add_argument("before", metavar="FROM", help="a version or an alias, e.g. 2")
+    compare.add_argument("after", metavar="TO", help="a version or an alias, e.g. prod")
+    export = _add(actions, shared, "export", exports.export, "write a version to a file")
+    export.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
+    export.add_argument(
+        "--format",
+        choices=("bundle", "onnx", "safetensors"),
+        default="bundle",
+        help="bundle (default): a zip of all, with model card and numpy runner",
+    )
+    export.add_argument("--output", "-o", metavar="FILE", help="where to (HEAD-VERSION.zip)")
+    delete = _add(actions, shared, "delete", exports.delete, "delete a version, row and bytes")
+    delete.add_argument("head", metavar="HEAD", help="pets@3; or pets, with --all")
+    delete.add_argument("--all", action="store_true", help="all versions of the head")
+    delete.add_argument(
+        "--force", action="store_true", help="although aliases point at it; they go too"
+    )
+    _add_drift(actions, shared)
+
+
+def _add_drift(actions: _Subparsers, shared: argparse.ArgumentParser) -> None:
+    text = "compare rows predicted lately with the training rows"
+    drifted = _add(actions, shared, "drift", drift.show_drift, text)
+    drifted.add_argument("head", metavar="HEAD", help="name of the head")
+    which = drifted.add_mutually_exclusive_group()
+    which.add_argument("--version", type=_positive(int), help="its version (the latest)")
+    which.add_argument("--alias", help="the version that this alias names")
+    drifted.add_argument("--hours", type=_positive(int), help="how far back (24)")
 
 
 def _add_datasets(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:

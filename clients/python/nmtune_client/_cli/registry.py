@@ -13,7 +13,12 @@ from nmtune_client._types import Dataset, Head
 
 def predict(client: Client, arguments: Namespace) -> None:
     """`nmtune predict`: for each row a line with tabs: row, then class and probability."""
-    prediction = client.predict(arguments.head, inputs.embeddings(arguments.source))
+    if (arguments.text is None) == (arguments.source is None):
+        raise ValueError("pass either FILE or --text")
+    if arguments.text is not None:
+        prediction = client.predict(arguments.head, texts=arguments.text)
+    else:
+        prediction = client.predict(arguments.head, inputs.embeddings(arguments.source))
     if arguments.json:
         print_json(
             {

@@ -13,24 +13,41 @@ from nmtune_client._cli.registry import upload
 from nmtune_client._client import Client
 from nmtune_client._errors import APIStatusError
 from nmtune_client._jobs import Job
-from nmtune_client._resources import name_of_file
+from nmtune_client._resources import name_of
 
 
 def tune(client: Client, arguments: Namespace) -> None:
     """Upload, submit, watch, show the result."""
     config = inputs.settings(arguments.set, arguments.preset)
+    if arguments.name is None and not arguments.source.startswith("ds_"):
+        arguments.name = name_of(Path(arguments.source))
+    if arguments.name is None and not arguments.plan:
+        raise ValueError("--name is required: what the head shall be called")
     dataset = None
-    name = "plan" if arguments.plan else arguments.name or _name_of(arguments.source)
+    provider = _provider(arguments)
+    rows: dict[str, Any] = {}
+    if arguments.text is not None:
+        if provider is None:
+            raise ValueError("--text needs --provider, which embeds the texts")
+        _refuse_with_text(arguments)
+        rows["texts"], rows["labels"], rows["splits"] = inputs.texts(
+            arguments.source,
+            text=arguments.text,
+            label=arguments.label or "label",
+            split=arguments.split,
+        )
     # an id is no file name, but a file may be called like an id
-    if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
+    elif Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
         dataset = upload(client, arguments)
     if arguments.plan:
-        _show_plan(client, arguments, dataset.id if dataset else arguments.source, config)
+        _show_plan(client, arguments, dataset.id if dataset else arguments.source, config, provider)
         return
     try:
         job = client.jobs.create(
-            name=name,
-            dataset=dataset or arguments.source,
+            name=arguments.name,
+            dataset=None if rows else dataset or arguments.source,
+            provider=provider,
+            **rows,
             method=arguments.method,
             config=config,
             analyses=arguments.analyse,
@@ -52,32 +69,54 @@ def tune(client: Client, arguments: Namespace) -> None:
         print(job.id)
 
 
+def _refuse_with_text(arguments: Namespace) -> None:
+    """Raise ValueError for options of tables of embeddings, which texts do not go with."""
+    options = ("embedding", "domain", "group", "ood_domains", "test_fraction", "split_seed")
+    given = [name for name in options if getattr(arguments, name) is not None]
+    given += ["plan"] if arguments.plan else []
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} does not go with --text")
+
+
 def _show_plan(
-    client: Client, arguments: Namespace, dataset_id: str, config: Mapping[str, Any]
+    client: Client,
+    arguments: Namespace,
+    dataset_id: str,
+    config: Mapping[str, Any],
+    provider: Mapping[str, Any] | None,
 ) -> None:
     plan = client.jobs.plan(
-        dataset_id, method=arguments.method, config=config, analyses=arguments.analyse
+        dataset_id,
+        provider=provider,
+        method=arguments.method,
+        config=config,
+        analyses=arguments.analyse,
     )
     if arguments.json:
         print_json(plan)
         return
-    seconds = plan["seconds"]
+    seconds, memory = plan["seconds"], plan["memory_bytes"]
     facts = {
         "dataset": plan["dataset_id"],
         "splits": ", ".join(f"{split['name']} {split['n_rows']}" for split in plan["splits"]),
         "candidates": ", ".join(candidate["name"] for candidate in plan["candidates"]),
-        "memory": _text.size(plan["memory_bytes"]),
+        "memory": "unknown before texts are embedded" if memory is None else _text.size(memory),
         "training": "unknown before a first job" if seconds is None else _text.duration(seconds),
     }
     print(_text.columns([[name, str(value)] for name, value in facts.items()]))
 
 
-def _name_of(source: str) -> str:
-    """The head's name made of the file's; ValueError for a stored dataset, which tells none."""
-    name = name_of_file(Path(source)) if Path(source).exists() else None
-    if name is None:
-        raise ValueError("--name is needed: what shall the head be called?")
-    return name
+def _provider(arguments: Namespace) -> dict[str, Any] | None:
+    """What embeds texts, out of --provider and what goes with it."""
+    if arguments.provider is None:
+        return None
+    found = {
+        "name": arguments.provider,
+        "model": arguments.model,
+        "base_url": arguments.base_url,
+        "dimensions": arguments.dimensions,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
@@ -94,7 +133,8 @@ def _watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
     print(report.text(with_warnings=not warned))
     if job.head is not None:
         alias = f" = {job.head.name}@{job.data.alias}" if job.data.alias else ""
-        say(f"\nPublished {job.head}{alias}. Try: nmtune predict {job.head} FILE.npy")
+        what = "FILE.npy" if job.encoder is None else "--text '...'"
+        say(f"\nPublished {job.head}{alias}. Try: nmtune predict {job.head} {what}")
 
 
 def wait_for_job(client: Client, arguments: Namespace) -> None:

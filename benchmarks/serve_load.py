@@ -1,0 +1,147 @@
+"""The home of servers under load: started, waited for, asked by wrk, and ended."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+SCRIPT = Path(__file__).parent / "peers" / "load.lua"
+START_SECONDS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """What is sent, and its headers."""
+
+    path: str
+    content: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What wrk measured: requests a second answered with success, and times in ms of all."""
+
+    rate: float
+    refused_rate: float
+    p50: float
+    p99: float
+    n_failed: int
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    log: Path,
+    probe: str,
+    body: Body | None = None,
+    cwd: Path | None = None,
+) -> Iterator[psutil.Process]:
+    """The server, once it answers `probe` (a POST of `body`, if given), until the block ends."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdout=file,
+            stderr=file,
+            cwd=cwd,
+        )
+        mine = psutil.Process(process.pid)
+        try:
+            _wait_for(probe, body, process)
+            yield mine
+        finally:
+            family = [mine, *mine.children(recursive=True)] if mine.is_running() else []
+            for one in family:
+                _end(one)
+            process.wait(20)
+
+
+def ask(url: str, body: Body, *, connections: int, seconds: float, pause_ms: int = 0) -> Load:
+    """wrk's figures for this body, after a second of warming up."""
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise SystemExit("wrk is missing: apt-get install wrk")
+    content = Path(os.environ["BENCH_DIR"]) / "body"
+    content.write_bytes(body.content)
+    environment = {
+        **os.environ,
+        "BODY": str(content),
+        "HEADERS": "\n".join(f"{name}: {value}" for name, value in body.headers.items()),
+        "PAUSE": str(pause_ms),
+    }
+
+    def run(duration: float) -> Load:
+        options = ["-t1", f"-c{connections}", f"-d{duration:g}s", "--timeout", "30s", "--latency"]
+        done = subprocess.run(
+            [wrk, *options, "-s", str(SCRIPT), url + body.path],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found = json.loads(done.stdout.strip().splitlines()[-1])
+        took = found["us"] / 1e6
+        return Load(
+            rate=(found["n"] - found["refused"]) / took,
+            refused_rate=found["refused"] / took,
+            p50=found["p50"] / 1000,
+            p99=found["p99"] / 1000,
+            n_failed=found["failed"],
+        )
+
+    run(1)
+    return run(seconds)
+
+
+def proportional_bytes(process: psutil.Process) -> int:
+    """The memory of the process and its children, what they share counted once."""
+    family = [process, *process.children(recursive=True)]
+    return sum(one.memory_full_info().pss for one in family)
+
+
+def _wait_for(probe: str, body: Body | None, process: subprocess.Popen[bytes]) -> None:
+    request = urllib.request.Request(
+        probe,
+        data=body.content if body else None,
+        headers=dict(body.headers) if body else {},
+    )
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with status {process.returncode}")
+        try:
+            with urllib.request.urlopen(request, timeout=10):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"no answer within {START_SECONDS} s")
+
+
+def _end(process: psutil.Process) -> None:
+    try:
+        process.terminate()
+        process.wait(10)
+    except psutil.TimeoutExpired:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return

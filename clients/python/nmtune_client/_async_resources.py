@@ -1,0 +1,287 @@
+"""Home of `datasets`, `jobs` and `heads` of an `AsyncClient`: twins of those in `_resources`."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from nmtune_client import _arrays, _calls
+from nmtune_client._async_jobs import AsyncJob
+from nmtune_client._comparison import HeadComparison
+from nmtune_client._drift import Drift
+from nmtune_client._errors import APIStatusError
+from nmtune_client._files import Reading, is_frame, write_frame
+from nmtune_client._report import Report
+from nmtune_client._resources import export, file_upload, npz_arrays, page_size
+from nmtune_client._submission import dataset_key, note_stored, planned, submission
+from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
+from nmtune_client._wire import AsyncSender, Call
+
+T = TypeVar("T")
+
+
+async def paged(
+    sender: AsyncSender, page: Callable[[str | None], Call[Page[T]]], limit: int | None
+) -> AsyncIterator[T]:
+    """The items of all pages one after the other, each page asked for when it is needed."""
+    n_items = 0
+    cursor: str | None = None
+    while limit is None or n_items < limit:
+        answer = await sender.send(page(cursor))
+        for item in answer.items:
+            if n_items == limit:
+                return
+            n_items += 1
+            yield item
+        cursor = answer.next_cursor
+        if cursor is None:
+            return
+
+
+class AsyncDatasets:
+    """The datasets kept by the server."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def upload(
+        self,
+        source: object,
+        *,
+        name: str | None = None,
+        embedding: str | None = None,
+        label: str | None = None,
+        split: str | None = None,
+        domain: str | None = None,
+        group: str | None = None,
+        ood_domains: Sequence[str] | None = None,
+        test_fraction: float | None = None,
+        split_seed: int | None = None,
+    ) -> Dataset:
+        """Store a dataset: a file, a DataFrame or arrays; as `Datasets.upload`."""
+        reading = Reading(
+            embedding=embedding,
+            label=label,
+            split=split,
+            domain=domain,
+            group=group,
+            ood_domains=ood_domains,
+            test_fraction=test_fraction,
+            split_seed=split_seed,
+        )
+        arrays = npz_arrays(source, reading)
+        if arrays is not None:
+            return await self.upload_arrays(arrays, name=name)
+        if not is_frame(source):
+            return await self._sender.send(file_upload(source, name, reading))
+        with tempfile.TemporaryDirectory(prefix="nmtune-", ignore_cleanup_errors=True) as folder:
+            path = await asyncio.to_thread(write_frame, source, Path(folder))
+            call = _calls.upload_dataset(path, name=name, reading=reading)
+            return await self._sender.send(call)
+
+    async def upload_arrays(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        name: str | None,
+        idempotency_key: str | None = None,
+    ) -> Dataset:
+        """Store arrays in the npz layout that have been checked already."""
+        # a thread that still writes when its task is cancelled may disturb the clearing away
+        with tempfile.TemporaryDirectory(prefix="nmtune-", ignore_cleanup_errors=True) as folder:
+            path = Path(folder) / "dataset.npz"
+            await asyncio.to_thread(_write, path, arrays)
+            call = _calls.upload_dataset(path, name=name, idempotency_key=idempotency_key)
+            return await self._sender.send(call)
+
+    def list(self, *, limit: int | None = None) -> AsyncIterator[Dataset]:
+        """All datasets, newest first; pages are fetched as the iterator reaches them."""
+        size = page_size(limit)
+        return paged(
+            self._sender, lambda cursor: _calls.list_datasets(cursor=cursor, limit=size), limit
+        )
+
+    async def get(self, dataset_id: str) -> Dataset:
+        """One dataset, by id."""
+        return await self._sender.send(_calls.get_dataset(dataset_id))
+
+    async def delete(self, dataset_id: str) -> None:
+        """Delete its rows and bytes; ConflictError while a job needs it."""
+        await self._sender.send(_calls.delete_dataset(dataset_id))
+
+
+class AsyncJobs:
+    """The tuning jobs."""
+
+    def __init__(self, sender: AsyncSender, datasets: AsyncDatasets) -> None:
+        self._sender = sender
+        self._datasets = datasets
+
+    async def create(
+        self,
+        *,
+        name: str,
+        embeddings: object = None,
+        labels: object = None,
+        splits: object = None,
+        texts: object = None,
+        provider: str | Mapping[str, Any] | None = None,
+        dataset: str | Dataset | None = None,
+        method: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        analyses: Sequence[str] | None = None,
+        alias: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        wait: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncJob:
+        """Submit a job that tunes the head `name`; the arguments are those of `Jobs.create`."""
+        sent = submission(
+            name=name,
+            embeddings=embeddings,
+            labels=labels,
+            splits=splits,
+            texts=texts,
+            provider=provider,
+            dataset=dataset,
+            method=method,
+            config=config,
+            analyses=analyses,
+            alias=alias,
+            queue=queue,
+            priority=priority,
+        )
+        if sent.arrays is None:
+            call = _calls.create_job(sent.data, wait=wait, idempotency_key=idempotency_key)
+            return self._bind(await self._sender.send(call))
+        stored = await self._datasets.upload_arrays(
+            sent.arrays, name=name, idempotency_key=dataset_key(idempotency_key)
+        )
+        data = sent.with_dataset(stored)
+        try:
+            call = _calls.create_job(data, wait=wait, idempotency_key=idempotency_key)
+            return self._bind(await self._sender.send(call))
+        except APIStatusError as error:
+            note_stored(error, stored)
+            raise
+
+    async def plan(
+        self,
+        dataset: str | Dataset,
+        *,
+        provider: str | Mapping[str, Any] | None = None,
+        method: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        analyses: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """What a job on a stored dataset would do; nothing is stored. As `Jobs.plan`."""
+        data = planned(dataset, provider=provider, method=method, config=config, analyses=analyses)
+        return await self._sender.send(_calls.plan_job(data))
+
+    async def list(
+        self, *, status: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[AsyncJob]:
+        """All jobs (of one status), newest first; pages are fetched as the iterator needs them."""
+        size = page_size(limit)
+        jobs = paged(
+            self._sender,
+            lambda cursor: _calls.list_jobs(cursor=cursor, limit=size, status=status),
+            limit,
+        )
+        async for data in jobs:
+            yield self._bind(data)
+
+    async def get(self, job_id: str) -> AsyncJob:
+        """One job, by id."""
+        return self._bind(await self._sender.send(_calls.get_job(job_id)))
+
+    async def cancel(self, job_id: str) -> AsyncJob:
+        """Ask that a job be cancelled; one that has ended stays as it is."""
+        return self._bind(await self._sender.send(_calls.cancel_job(job_id)))
+
+    async def report(self, job_id: str) -> Report:
+        """What a job found; ConflictError before it has succeeded."""
+        return await self._sender.send(_calls.get_report(job_id))
+
+    def _bind(self, data: JobData) -> AsyncJob:
+        return AsyncJob(self._sender, data)
+
+
+class AsyncHeads:
+    """The registry of tuned heads."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    def list(self, *, limit: int | None = None) -> AsyncIterator[Head]:
+        """All heads; pages are fetched as the iterator reaches them."""
+        size = page_size(limit)
+        return paged(
+            self._sender, lambda cursor: _calls.list_heads(cursor=cursor, limit=size), limit
+        )
+
+    async def get(self, name: str) -> Head:
+        """One head with its versions and aliases."""
+        return await self._sender.send(_calls.get_head(name))
+
+    async def version(self, name: str, version: int) -> HeadVersion:
+        """One version of a head."""
+        return await self._sender.send(_calls.get_head_version(name, version))
+
+    async def drift(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        hours: int | None = None,
+    ) -> Drift:
+        """Whether rows predicted lately still look like the training rows; as `Heads.drift`."""
+        call = _calls.get_drift(name, version=version, alias=alias, hours=hours)
+        return await self._sender.send(call)
+
+    async def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Let `name@alias` mean `version` from now on."""
+        await self._sender.send(_calls.set_alias(name, alias, version))
+
+    async def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias; the version that it named stays."""
+        await self._sender.send(_calls.delete_alias(name, alias))
+
+    async def rollback(self, name: str, alias: str, *, expected: int | None = None) -> HeadVersion:
+        """Point `name@alias` at the version that it named before; as `Heads.rollback`."""
+        return await self._sender.send(_calls.roll_back_alias(name, alias, expected=expected))
+
+    async def compare(self, name: str, before: int | str, after: int | str) -> HeadComparison:
+        """Two versions, by number or alias, side by side, with a cautious verdict."""
+        return await self._sender.send(_calls.compare_versions(name, str(before), str(after)))
+
+    async def delete(self, name: str, version: int | None = None, *, force: bool = False) -> None:
+        """Delete one version, or all of them with None; as `Heads.delete`."""
+        if version is None:
+            await self._sender.send(_calls.delete_head(name, force=force))
+        else:
+            await self._sender.send(_calls.delete_head_version(name, version, force=force))
+
+    async def export(
+        self,
+        name: str,
+        version: int | str = "latest",
+        *,
+        format: str = "bundle",  # noqa: A002  the API's word
+        path: str | PathLike[str] | None = None,
+    ) -> Path:
+        """Write a version, by number or alias, to a file; as `Heads.export`."""
+        call, target = export(name, version, form=format, path=path)
+        await self._sender.download(call, target)
+        return target
+
+
+def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with path.open("wb") as file:
+        _arrays.write_npz(file, arrays)

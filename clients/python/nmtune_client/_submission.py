@@ -1,0 +1,124 @@
+"""Home of what a new job sends: fields, and rows inline or to be stored before; no I/O."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nmtune_client import _arrays
+from nmtune_client._errors import APIStatusError
+from nmtune_client._types import Dataset
+
+# As float32 bytes. Base64 makes a third more of it; the server takes 64 MiB of JSON.
+MOST_INLINE_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """The fields of a job; `arrays`: rows too many to go inline, to be stored as a dataset."""
+
+    data: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]] | None = None
+
+    def with_dataset(self, dataset: Dataset) -> Mapping[str, Any]:
+        """The fields, once the arrays were stored."""
+        return {**self.data, "dataset_id": dataset.id}
+
+
+def submission(
+    *,
+    name: str,
+    embeddings: object,
+    labels: object,
+    splits: object,
+    texts: object,
+    provider: str | Mapping[str, Any] | None,
+    dataset: str | Dataset | None,
+    method: str | None,
+    config: Mapping[str, Any] | None,
+    analyses: Sequence[str] | None,
+    alias: str | None,
+    queue: str | None,
+    priority: int | None,
+) -> Submission:
+    """What `jobs.create` sends for these arguments; ValueError for what cannot be right."""
+    if sum(given is not None for given in (dataset, embeddings, texts)) != 1:
+        raise ValueError("pass either dataset=, or embeddings= or texts= and labels=")
+    if texts is not None and provider is None:
+        raise ValueError("texts need provider=, which embeds them")
+    data: dict[str, Any] = {
+        "name": name,
+        "method": method,
+        "config": dict(config) if config else None,
+        "analyses": list(analyses) if analyses else None,
+        "alias": alias,
+        "queue": queue,
+        "priority": priority,
+        "provider": {"name": provider} if isinstance(provider, str) else provider,
+    }
+    if dataset is not None:
+        if labels is not None or splits is not None:
+            raise ValueError("labels and splits belong to embeddings, not to a stored dataset")
+        data["dataset_id"] = dataset if isinstance(dataset, str) else dataset.id
+        return Submission(data=data)
+    if texts is not None:
+        return Submission(data=data | _text_rows(texts, labels, splits))
+    if labels is None:
+        raise ValueError("embeddings need labels, one a row")
+    x = _arrays.embeddings_array(embeddings)
+    y = _arrays.label_list(labels, n_rows=len(x))
+    of_row = None if splits is None else _arrays.split_list(splits, n_rows=len(x))
+    if x.nbytes > MOST_INLINE_BYTES:
+        return Submission(data=data, arrays=_arrays.npz_arrays(x, y, of_row))
+    data |= {"embeddings": _arrays.inline(x), "labels": y}
+    return Submission(data=data if of_row is None else data | {"splits": of_row})
+
+
+def planned(
+    dataset: str | Dataset,
+    *,
+    provider: str | Mapping[str, Any] | None,
+    method: str | None,
+    config: Mapping[str, Any] | None,
+    analyses: Sequence[str] | None,
+) -> Mapping[str, Any]:
+    """The fields of a job that is only asked about."""
+    return submission(
+        name="plan",  # a job needs one
+        embeddings=None,
+        labels=None,
+        splits=None,
+        texts=None,
+        provider=provider,
+        dataset=dataset,
+        method=method,
+        config=config,
+        analyses=analyses,
+        alias=None,
+        queue=None,
+        priority=None,
+    ).data
+
+
+def _text_rows(texts: object, labels: object, splits: object) -> dict[str, Any]:
+    """Texts as the fields of a job."""
+    if labels is None:
+        raise ValueError("texts need labels, one a row")
+    values = _arrays.text_list(texts)
+    rows: dict[str, Any] = {
+        "texts": values,
+        "labels": _arrays.label_list(labels, n_rows=len(values)),
+    }
+    of_row = None if splits is None else _arrays.split_list(splits, n_rows=len(values))
+    return rows if of_row is None else rows | {"splits": of_row}
+
+
+def dataset_key(key: str | None) -> str | None:
+    """The Idempotency-Key of a job's dataset, for the job's own."""
+    return f"{key}.dataset" if key else None
+
+
+def note_stored(error: APIStatusError, dataset: Dataset) -> None:
+    """Tell with a job's refusal that its rows need not be sent again."""
+    error.add_note(f"The rows were stored: dataset={dataset.id!r} has them.")

@@ -1,0 +1,115 @@
+"""The home of where requests may go: public addresses, and what the operator allows by name.
+
+`ipaddress.is_global` alone passes translation prefixes, multicast and some clouds' metadata
+services, and answers differently from one Python to the next; so the list is ours.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from providers.errors import InvalidProvider
+
+_FORBIDDEN: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        "168.63.129.16/32",
+        *("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32"),
+        *("2002::/16", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+    )
+)
+_GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
+_HTTPS_PORT: Final = 443
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+_MOST_CHARACTERS: Final = 500
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address, as the resolver gave it, is one of the public internet's."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        elif ip not in _GLOBAL_UNICAST:
+            return False
+    return ip.is_global and not any(ip in net for net in _FORBIDDEN if net.version == ip.version)
+
+
+def parse_allowed(text: str) -> frozenset[tuple[str, int]]:
+    """`ollama:11434, 10.0.0.5:8080` as (host, port) pairs. Raises ValueError."""
+    return frozenset(_host_and_port(part) for part in re.split(r"[,\s]+", text) if part)
+
+
+def _host_and_port(part: str) -> tuple[str, int]:
+    host, colon, port = part.rpartition(":")
+    if not colon or not _HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise ValueError(f"{part[:80]!r} is no host:port, such as ollama:11434")
+    return host.strip("[]").lower(), int(port)
+
+
+@dataclass(frozen=True)
+class BaseUrl:
+    """A checked base URL, without a slash at its end."""
+
+    scheme: str
+    host: str
+    """Without the brackets of an IPv6 address."""
+    port: int
+    path: str
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: what a key belongs to."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = _HTTPS_PORT if self.scheme == "https" else 80
+        return f"{self.scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
+
+    def __str__(self) -> str:
+        return self.origin + self.path
+
+
+def parse_base_url(url: str, allowed: Iterable[tuple[str, int]] = ()) -> BaseUrl:
+    """Check a base URL: https on port 443, or whatever host and port the operator allows.
+
+    Where the name leads is checked at the socket, with each connection. Raises InvalidProvider.
+    """
+    if not re.fullmatch(r"[!-~]+", url):  # `urlsplit` would leave out tabs and line breaks
+        raise _no_url()
+    try:
+        parts = urlsplit(url[:_MOST_CHARACTERS])
+        # `netloc` has what `hostname` forgives: user names, spaces, letters beyond ASCII.
+        host, port = parts.netloc, parts.port
+    except ValueError as error:
+        raise _no_url() from error
+    if port is not None:
+        host = host.rpartition(":")[0]
+    is_plain = _HOST.fullmatch(host) and _PATH.fullmatch(parts.path)
+    if len(url) > _MOST_CHARACTERS or not is_plain or parts.query or parts.fragment:
+        raise _no_url()
+    if parts.scheme not in {"http", "https"} or parts.path.find("/.") >= 0:
+        raise _no_url()
+    if port is None:
+        port = _HTTPS_PORT if parts.scheme == "https" else 80
+    host = host.strip("[]").lower()
+    if (parts.scheme, port) != ("https", _HTTPS_PORT) and (host, port) not in set(allowed):
+        raise InvalidProvider(
+            f"base_url leads to {host}:{port}, and only https on port 443 may be used. The "
+            "operator can allow it by adding it to NMTUNE_PROVIDER_ALLOW_HOSTS.",
+            field="base_url",
+        )
+    return BaseUrl(parts.scheme, host, port, parts.path.rstrip("/"))
+
+
+def _no_url() -> InvalidProvider:
+    return InvalidProvider(
+        "base_url must be https://host or https://host/path, in ASCII, without user name, query "
+        "or fragment.",
+        field="base_url",
+    )

@@ -1,0 +1,167 @@
+"""The home of the providers that are known by name: where they are, what they take, what they say.
+
+To add one, add an entry; where it speaks a dialect of its own, a file in `dialects` too. Limits are
+those that the providers' documents state (docs/providers.md); others are learnt from answers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from providers import local
+from providers.addresses import parse_base_url
+from providers.dialects.cohere import Cohere
+from providers.dialects.gemini import Gemini
+from providers.dialects.openai import OpenAI
+from providers.dialects.tei import TextEmbeddingsInference
+from providers.dialects.voyage import Voyage
+from providers.encoder import Encoder
+from providers.errors import InvalidProvider
+from providers.provider import Dialect, Limits
+
+MAX_DIMENSIONS: Final = 16_384
+MAX_MODEL_CHARACTERS: Final = 200
+OURS: Final = "ours"
+PROVIDER: Final = "provider"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One provider of the catalogue."""
+
+    dialect: Dialect
+    limits: Limits
+    base_url: str | None = None
+    """None: the user names it."""
+    needs_key: bool = True
+    intent: str = "none"
+    truncation: str = OURS
+    """`provider` where texts that are too long are cut without a word and it cannot be told not
+    to."""
+
+
+def _own_server(truncation: str = PROVIDER, max_items: int = 32) -> Entry:
+    """A server that users run themselves; 32 texts is the least that a usual one takes."""
+    return Entry(
+        dialect=OpenAI(),
+        limits=Limits(
+            max_items=max_items, max_tokens=100_000, max_text_tokens=8192, max_concurrency=4
+        ),
+        needs_key=False,
+        truncation=truncation,
+    )
+
+
+_OPENAI: Final = Limits(max_items=2048, max_tokens=300_000, max_text_tokens=8192)
+
+ENTRIES: Final[dict[str, Entry]] = {
+    "openai": Entry(dialect=OpenAI(), limits=_OPENAI, base_url="https://api.openai.com/v1"),
+    "azure": Entry(dialect=OpenAI(key_header="api-key"), limits=_OPENAI),
+    "mistral": Entry(
+        dialect=OpenAI(dimensions="output_dimension"),
+        limits=Limits(max_items=256, max_tokens=16_000, max_text_tokens=8192),
+        base_url="https://api.mistral.ai/v1",
+    ),
+    "jina": Entry(
+        dialect=OpenAI(extra={"task": "classification"}),
+        limits=Limits(max_items=512, max_tokens=100_000, max_text_tokens=8192, max_concurrency=5),
+        base_url="https://api.jina.ai/v1",
+        intent="classification",
+    ),
+    "together": Entry(
+        dialect=OpenAI(),
+        limits=Limits(max_items=128, max_tokens=50_000, max_text_tokens=8192),
+        base_url="https://api.together.xyz/v1",
+    ),
+    "cohere": Entry(
+        dialect=Cohere(),
+        limits=Limits(max_items=96, max_tokens=100_000, max_text_tokens=128_000),
+        base_url="https://api.cohere.com",
+        intent="classification",
+    ),
+    "voyage": Entry(
+        dialect=Voyage(),
+        limits=Limits(max_items=1000, max_tokens=120_000, max_text_tokens=32_000),
+        base_url="https://api.voyageai.com/v1",
+    ),
+    "gemini": Entry(
+        dialect=Gemini(),
+        limits=Limits(max_items=100, max_tokens=100_000, max_text_tokens=2048),
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        intent="classification",
+        truncation=PROVIDER,
+    ),
+    "tei": Entry(
+        dialect=TextEmbeddingsInference(),
+        limits=Limits(max_items=32, max_tokens=16_384, max_text_tokens=8192, max_concurrency=4),
+        needs_key=False,
+    ),
+    "vllm": _own_server(truncation=OURS, max_items=256),
+    "infinity": _own_server(),
+    "ollama": _own_server(),
+    "lmstudio": _own_server(),
+    "openai-compatible": _own_server(),
+}
+
+
+def names() -> list[str]:
+    """All names that `resolve` knows."""
+    return [*ENTRIES, local.NAME]
+
+
+def resolve(
+    name: str,
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    dimensions: int | None = None,
+    allowed: Iterable[tuple[str, int]] = (),
+) -> Encoder:
+    """The encoder that a request names, with all that it leaves out. Raises InvalidProvider."""
+    if name == local.NAME:
+        return _local(model=model, base_url=base_url, dimensions=dimensions)
+    if name not in ENTRIES:
+        message = f"There is no provider {name[:64]!r}; there are {', '.join(names())}."
+        raise InvalidProvider(message, field="name")
+    entry = ENTRIES[name]
+    url = base_url or entry.base_url
+    if url is None:
+        raise InvalidProvider(
+            f"{name} runs wherever its user says: base_url is required, as in "
+            "http://host:8080/v1, and the operator must have allowed it.",
+            field="base_url",
+        )
+    if not model and name == "tei":
+        model = "served"  # it serves one model and does not need its name
+    if not model or len(model) > MAX_MODEL_CHARACTERS or not model.isprintable():
+        raise InvalidProvider(
+            f"model is required: the name of {name}'s embedding model, as its documents write it.",
+            field="model",
+        )
+    if name == "gemini" and not model.replace("-", "").replace(".", "").isalnum():
+        raise InvalidProvider(  # it becomes a part of the path
+            "model of gemini is of letters, digits, '-' and '.'.", field="model"
+        )
+    if dimensions is not None and not 1 <= dimensions <= MAX_DIMENSIONS:
+        raise InvalidProvider(f"dimensions is from 1 to {MAX_DIMENSIONS}.", field="dimensions")
+    return Encoder(
+        provider=name,
+        base_url=str(parse_base_url(url, allowed)),
+        model=model,
+        dimensions=dimensions,
+        intent=entry.intent,
+        truncation=entry.truncation,
+    )
+
+
+def _local(*, model: str | None, base_url: str | None, dimensions: int | None) -> Encoder:
+    if model not in {None, local.MODEL}:
+        raise InvalidProvider(f"{local.NAME} has one model: {local.MODEL}.", field="model")
+    if base_url is not None:
+        raise InvalidProvider(f"{local.NAME} runs here and has no base_url.", field="base_url")
+    if dimensions not in {None, local.N_COLUMNS}:
+        message = f"{local.NAME} gives {local.N_COLUMNS} dimensions, no other number."
+        raise InvalidProvider(message, field="dimensions")
+    return Encoder(
+        provider=local.NAME, base_url=None, model=local.MODEL, intent="none", truncation=OURS
+    )

@@ -1,0 +1,31 @@
+"""The home of Cohere's dialect, version 2."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from providers.encoder import Encoder
+
+
+class Cohere:
+    """`POST /v2/embed`, with the intent that Cohere has for classification."""
+
+    def path(self, encoder: Encoder) -> str:  # noqa: ARG002
+        return "/v2/embed"
+
+    def headers(self, key: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {key}"}
+
+    def body(self, encoder: Encoder, texts: Sequence[str]) -> dict[str, Any]:
+        width = {} if encoder.dimensions is None else {"output_dimension": encoder.dimensions}
+        return {
+            "model": encoder.model,
+            "texts": list(texts),
+            "input_type": "classification",
+            "embedding_types": ["float"],
+            "truncate": "NONE",  # refused rather than cut in silence
+            **width,
+        }
+
+    def read(self, answer: Any, n_texts: int) -> tuple[Sequence[object], int | None]:  # noqa: ARG002
+        billed = (answer.get("meta") or {}).get("billed_units") or {}
+        return answer["embeddings"]["float"], billed.get("input_tokens")

@@ -1,0 +1,35 @@
+"""The home of OpenAI's dialect, which most services speak with small differences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from providers.answers import by_index
+from providers.encoder import Encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAI:
+    """`POST /embeddings`. Vectors come as numbers: many compatible servers cannot do base64."""
+
+    dimensions: str = "dimensions"
+    """What the service calls the width."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What else each request says, such as the intent."""
+    key_header: str | None = None
+    """Where the key goes; None: `Authorization: Bearer`."""
+
+    def path(self, encoder: Encoder) -> str:  # noqa: ARG002
+        return "/embeddings"
+
+    def headers(self, key: str) -> dict[str, str]:
+        return {self.key_header: key} if self.key_header else {"Authorization": f"Bearer {key}"}
+
+    def body(self, encoder: Encoder, texts: Sequence[str]) -> dict[str, Any]:
+        width = {} if encoder.dimensions is None else {self.dimensions: encoder.dimensions}
+        return {"model": encoder.model, "input": list(texts), **width, **self.extra}
+
+    def read(self, answer: Any, n_texts: int) -> tuple[Sequence[object], int | None]:
+        usage = answer.get("usage") or {}
+        n_tokens = usage.get("prompt_tokens", usage.get("total_tokens"))
+        return by_index(answer["data"], n_texts), n_tokens

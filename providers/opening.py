@@ -1,0 +1,66 @@
+"""The home of opening providers: an encoder and a key become something that can be asked."""
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+from providers import catalogue, local
+from providers.addresses import parse_base_url
+from providers.encoder import Encoder
+from providers.errors import KeyMissing
+from providers.exchange import Exchange
+from providers.http_provider import HttpProvider
+from providers.provider import Provider
+from providers.sockets import GuardedBackend
+
+FindKey = Callable[[str], str | None]
+"""From an origin to the key for it, if there is one."""
+
+
+class Providers:
+    """The connections of one process to all providers; safe among threads."""
+
+    def __init__(self, *, allowed: Iterable[tuple[str, int]] = ()) -> None:
+        """`allowed` are the operator's (host, port) pairs beyond the public internet."""
+        self.allowed = frozenset(allowed)
+        self._exchange = Exchange(GuardedBackend(self.allowed))
+
+    def open(self, encoder: Encoder, find_key: FindKey) -> Provider:
+        """The provider of an encoder that `catalogue.resolve` made.
+
+        Raises InvalidProvider where the operator no longer allows its host, KeyMissing,
+        NotInstalled.
+        """
+        if encoder.base_url is None:
+            return local.LocalMiniLM(encoder)
+        entry = catalogue.ENTRIES[encoder.provider]
+        base_url = parse_base_url(encoder.base_url, self.allowed)
+        key = find_key(base_url.origin)
+        if key is None and entry.needs_key:
+            raise KeyMissing(
+                f"There is no key for {base_url.origin}. The operator can add "
+                f"{base_url.origin}=KEY to NMTUNE_PROVIDER_KEYS, or PUT /provider-keys stores one."
+            )
+        return HttpProvider(
+            encoder,
+            entry.limits,
+            dialect=entry.dialect,
+            base_url=base_url,
+            key=key,
+            exchange=self._exchange,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._exchange.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,59 @@
+"""The home of what API and worker both need to know of providers, read once at each door."""
+
+from typing import Self
+
+from pydantic import SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from providers import keys
+from providers.addresses import parse_allowed
+
+
+class ProviderSettings(BaseSettings):
+    """Keys and the reach of requests; a door's settings class adds it to its own."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="NMTUNE_", frozen=True, hide_input_in_errors=True, validate_default=True
+    )
+
+    provider_keys: SecretStr | None = None
+    """`openai=sk-… https://gateway.example=abc`: keys by provider name or origin."""
+    provider_allow_hosts: str = ""
+    """`ollama:11434,10.0.0.5:8080`: hosts and ports beyond https on the public internet."""
+    secret_key: SecretStr | None = None
+    """32 bytes in base64 that keys stored by users are sealed with; without it none are taken."""
+
+    @field_validator("provider_allow_hosts")
+    @classmethod
+    def _hosts(cls, text: str) -> str:
+        parse_allowed(text)
+        return text
+
+    @field_validator("secret_key")
+    @classmethod
+    def _secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            keys.parse_secret(secret.get_secret_value())
+        return secret
+
+    @model_validator(mode="after")
+    def _keys(self) -> Self:
+        self.keys_by_origin  # noqa: B018  raises ValueError
+        return self
+
+    @property
+    def allowed_hosts(self) -> frozenset[tuple[str, int]]:
+        """(host, port) pairs that the operator allows."""
+        return parse_allowed(self.provider_allow_hosts)
+
+    @property
+    def keys_by_origin(self) -> dict[str, str]:
+        """The operator's keys."""
+        if self.provider_keys is None:
+            return {}
+        return keys.parse_keys(self.provider_keys.get_secret_value(), self.allowed_hosts)
+
+    @property
+    def secret(self) -> bytes | None:
+        """What stored keys are sealed with."""
+        return keys.parse_secret(self.secret_key.get_secret_value()) if self.secret_key else None

@@ -1,0 +1,148 @@
+"""The home of the guard at the socket: the address that is checked is the address connected to.
+
+So odd spellings, names that resolve to something else a moment later, and mixed answers are all
+met in one place. Each wait is bounded by the deadline of the request that waits.
+"""
+
+import contextlib
+import contextvars
+import logging
+import socket
+import ssl
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import httpcore2
+
+from providers.addresses import is_public
+from providers.errors import AddressForbidden, ProviderUnavailable
+
+CONNECT_SECONDS: Final = 5.0
+
+Resolve = Callable[[str, int], list[str]]
+
+logger = logging.getLogger(__name__)
+
+_ends_at: contextvars.ContextVar[float] = contextvars.ContextVar("ends_at", default=float("inf"))
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Let everything this thread reads and writes within the block end after so many seconds."""
+    token = _ends_at.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _ends_at.reset(token)
+
+
+def seconds_left(timeout: float | None = None) -> float:
+    """What remains to the deadline, at most `timeout`. Raises ReadTimeout if nothing does."""
+    left = _ends_at.get() - time.monotonic()
+    if left <= 0:
+        raise httpcore2.ReadTimeout("the time for this request has run out")
+    return left if timeout is None else min(left, timeout)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host, each once, in the resolver's order. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(item[4][0]) for item in found))
+
+
+class GuardedBackend(httpcore2.NetworkBackend):
+    """Connects to public addresses, and to the hosts and ports that the operator allows."""
+
+    def __init__(
+        self, allowed: Iterable[tuple[str, int]] = (), *, resolve: Resolve = resolve
+    ) -> None:
+        self._allowed = frozenset(allowed)
+        self._resolve = resolve
+        self._plain: httpcore2.NetworkBackend = httpcore2.SyncBackend()
+        self._open: weakref.WeakSet[_BoundedStream] = weakref.WeakSet()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """A connection to an address of `host` that was checked. Raises AddressForbidden."""
+        try:
+            addresses = self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise ProviderUnavailable(f"The provider's host {host} is not known.") from error
+        is_allowed = (host.lower(), port) in self._allowed
+        # One forbidden answer spoils the host: which one comes first is its owner's choice.
+        if not is_allowed and not (addresses and all(map(is_public, addresses))):
+            logger.warning("provider.forbidden host=%s port=%d addresses=%s", host, port, addresses)
+            raise AddressForbidden(
+                f"The host {host} is inside a network that requests must not reach. The operator "
+                f"can allow it by adding {host}:{port} to NMTUNE_PROVIDER_ALLOW_HOSTS."
+            )
+        stream = self._plain.connect_tcp(
+            addresses[0],
+            port,
+            seconds_left(CONNECT_SECONDS if timeout is None else timeout),
+            local_address,
+            socket_options,
+        )
+        return _BoundedStream(stream, self._open)
+
+    def abort(self) -> None:
+        """End every connection now; whoever waits on one gets an error at once."""
+        for stream in list(self._open):
+            stream.abort()
+
+    def connect_unix_socket(
+        self,
+        path: str,  # noqa: ARG002
+        timeout: float | None = None,  # noqa: ARG002
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,  # noqa: ARG002
+    ) -> httpcore2.NetworkStream:
+        """Never."""
+        raise AddressForbidden("Providers are reached over the network only.")
+
+
+class _BoundedStream(httpcore2.NetworkStream):
+    """A connection whose reads and writes keep the deadline of the request that makes them.
+
+    A timeout of each read alone would let a server send a byte now and then for ever.
+    """
+
+    def __init__(
+        self, stream: httpcore2.NetworkStream, all_open: "weakref.WeakSet[_BoundedStream]"
+    ) -> None:
+        self._stream = stream
+        self._all_open = all_open
+        all_open.add(self)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, seconds_left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, seconds_left(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def abort(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.NetworkStream:
+        left = seconds_left(timeout)
+        secured = self._stream.start_tls(ssl_context, server_hostname, left)
+        return _BoundedStream(secured, self._all_open)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

@@ -1,0 +1,182 @@
+"""The home of batching: one forward pass at a time, of what arrived while the last one ran.
+
+No timer: a request that finds nothing running is answered at once, alone. Under load the requests
+that came meanwhile share the next pass, whose cost per row falls sixfold. At most `max_requests`
+wait, with `max_rows` rows between them; the next one is refused, so that no queue grows.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from nmtune.engine import Answers, Engine
+from nmtune.folded import Matrix
+from service.errors import Problem
+
+BATCH_ROWS: Final = 1024
+"""Rows of one pass; a larger request takes several, and lets others in between."""
+
+INLINE_PRODUCTS: Final = 1 << 25
+"""Multiplications of a pass, about a millisecond's, up to which it is made on the event loop: a
+thread would have to be woken, and to get the interpreter's lock."""
+
+RETRY_AFTER_SECONDS: Final = 1
+
+
+class _Asked:
+    """One request's rows, answered pass by pass."""
+
+    __slots__ = ("answers", "future", "n_taken", "x")
+
+    def __init__(self, x: Matrix, future: "asyncio.Future[Answers]") -> None:
+        self.x = x
+        self.future = future
+        self.n_taken = 0
+        self.answers: list[Answers] = []
+
+
+class Batcher:
+    """Runs engines for the requests of an event loop, together where they are for one head."""
+
+    def __init__(self, *, max_requests: int, max_rows: int) -> None:
+        self.max_requests = max_requests
+        self.max_rows = max_rows
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
+
+    def check_room(self, n_rows: int = 0) -> None:
+        """Problem 429 if so many rows more cannot wait. Cheap: to be asked before parsing, too."""
+        line = self._line()
+        is_full = line.n_waiting >= self.max_requests
+        if is_full or (line.n_waiting and line.n_rows + n_rows > self.max_rows):
+            raise too_busy()
+
+    async def run(self, engine: Engine, x: Matrix) -> Answers:
+        """The engine's answers for x (n, d), which it can take; Problem 429 if too many wait."""
+        self.check_room(len(x))
+        line = self._line()
+        line.n_waiting += 1
+        line.n_rows += len(x)
+        try:
+            return await line.add(engine, x)
+        finally:
+            line.n_waiting -= 1
+            line.n_rows -= len(x)
+
+    def _line(self) -> "_Line":
+        loop = asyncio.get_running_loop()
+        line = self._lines.get(loop)
+        if line is None:
+            line = self._lines[loop] = _Line(loop, self._threads)
+        return line
+
+    def close(self) -> None:
+        """End the thread; what runs is finished first."""
+        self._threads.shutdown()
+
+
+class _Line:
+    """Who waits on one event loop, by engine, each engine's turn coming round."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor) -> None:
+        self.n_waiting = 0
+        """Requests that wait for a pass or are in one."""
+        self.n_rows = 0
+        """Their rows."""
+        self._loop = loop
+        self._threads = threads
+        self._waiting: dict[Engine, deque[_Asked]] = {}
+        self._pump: asyncio.Task[None] | None = None
+
+    def add(self, engine: Engine, x: Matrix) -> "asyncio.Future[Answers]":
+        asked = _Asked(x, self._loop.create_future())
+        self._waiting.setdefault(engine, deque()).append(asked)
+        if self._pump is None:
+            self._pump = self._loop.create_task(self._run())
+        return asked.future
+
+    async def _run(self) -> None:
+        """Pass after pass until nobody waits."""
+        try:
+            while self._waiting:
+                engine, batch = self._take()
+                if not batch:
+                    continue
+                try:
+                    _deliver(batch, await self._pass(engine, _joined(batch)))
+                except Exception as error:  # noqa: BLE001 - it goes to those whom it concerns
+                    _fail(batch, error)
+                await asyncio.sleep(0)  # the answers go out and new requests come in
+        finally:
+            self._pump = None
+
+    async def _pass(self, engine: Engine, x: Matrix) -> Answers:
+        if len(x) * engine.n_products <= INLINE_PRODUCTS:
+            return engine.run(x)
+        return await self._loop.run_in_executor(self._threads, engine.run, x)
+
+    def _take(self) -> tuple[Engine, list[tuple[_Asked, int, int]]]:
+        """The next engine's rows, at most BATCH_ROWS: of whom, from which and to which row."""
+        engine = next(iter(self._waiting))
+        line = self._waiting.pop(engine)
+        batch: list[tuple[_Asked, int, int]] = []
+        room, unfinished = BATCH_ROWS, []
+        while line and room:
+            asked = line.popleft()
+            if asked.future.done():  # its client has left
+                continue
+            start = asked.n_taken
+            asked.n_taken = min(len(asked.x), start + room)
+            batch.append((asked, start, asked.n_taken))
+            room -= asked.n_taken - start
+            if asked.n_taken < len(asked.x):
+                unfinished.append(asked)
+        line.extend(unfinished)
+        if line:
+            self._waiting[engine] = line  # at the end: the other engines go first
+        return engine, batch
+
+
+def _joined(batch: list[tuple[_Asked, int, int]]) -> Matrix:
+    if len(batch) == 1:
+        asked, start, stop = batch[0]
+        return asked.x[start:stop]
+    return np.concatenate([asked.x[start:stop] for asked, start, stop in batch])
+
+
+def _deliver(batch: list[tuple[_Asked, int, int]], answers: Answers) -> None:
+    at = 0
+    for asked, start, stop in batch:
+        asked.answers.append(answers.rows(at, at + stop - start))
+        at += stop - start
+        if stop == len(asked.x) and not asked.future.done():
+            parts = asked.answers
+            whole = (
+                parts[0]
+                if len(parts) == 1
+                else Answers(*map(np.concatenate, zip(*parts, strict=True)))
+            )
+            asked.future.set_result(whole)
+
+
+def _fail(batch: list[tuple[_Asked, int, int]], error: Exception) -> None:
+    for asked, _, _ in batch:
+        if not asked.future.done():
+            asked.future.set_exception(error)
+
+
+def too_busy(headers: Mapping[str, str] | None = None) -> Problem:
+    """The refusal of a prediction that would have to wait for too long."""
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too_busy",
+        "More predictions are waiting than can be answered soon. Send this one again after "
+        "Retry-After seconds; fewer and larger requests are served fastest.",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS), **(headers or {})},
+    )

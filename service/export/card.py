@@ -1,0 +1,219 @@
+"""The home of the model card: a head's README in the form of the Hugging Face Hub."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from store.heads import HeadVersion
+
+METRICS: Final = {
+    "accuracy": ("accuracy", "Accuracy"),
+    "macro_f1": ("f1", "Macro F1"),
+    "log_loss": ("log_loss", "Log loss"),
+    "ece": ("ece", "Expected calibration error"),
+}
+"""Ours by name: the Hub's type, and what people call it."""
+
+_MOST_CLASSES_SHOWN: Final = 50
+
+_LICENSE: Final = "# license: state one before you publish, such as apache-2.0\n"
+
+_LIMITS: Final = """\
+- It takes embeddings of the model that made its training embeddings, in the same form (normalised
+  or not), and of no other: it cannot tell them apart and would answer all the same.
+- It knows no other classes than the above; whatever it is shown gets one of them.
+- Confidences are calibrated, unless the temperature above is 1, on rows like those it was trained
+  on. On other data a head is surer than it should be.
+- Figures say how it did on the splits named here, and of other data nothing. `report.json` has
+  intervals.
+"""
+
+_HOW_TO: Final = """\
+With numpy alone:
+
+```sh
+python run.py embeddings.npy
+```
+
+```python
+from run import predict_proba
+
+probabilities, classes = predict_proba(x)  # x (n, {n_columns})
+```
+
+With onnxruntime: `model.onnx`, input `embeddings` (n, {n_columns}) float32, output
+`probabilities` (n, {n_classes}). With NMTune's own package:
+`nmtune.Head.from_bytes(open("head.safetensors", "rb").read())`.
+
+`nmtune verify FILE.zip` checks every file against `MANIFEST.json`, and that runner and ONNX say of
+the rows in `check.npz` what the served head said.
+"""
+
+
+def model_card(
+    version: HeadVersion, report: Mapping[str, Any], *, temperature: float, stored_rows: int
+) -> str:
+    """The card: YAML front matter for programs, then prose. `report` may be of any version.
+
+    stored_rows: how many rows of the user's data the bundle carries to check itself by.
+    """
+    return (
+        f"---\n{_LICENSE}{yaml(_front_matter(version, report))}---\n\n"
+        + "\n\n".join(
+            part.strip("\n")
+            for part in (
+                f"# {version.name}, version {version.version}",
+                _summary(version, report),
+                "## How to use it",
+                _HOW_TO.format(n_columns=version.n_columns, n_classes=len(version.classes)),
+                "## Intended use",
+                _intended_use(version),
+                "## How it was trained",
+                _training(version, temperature),
+                "## Results",
+                _results(version, report),
+                "## Limits",
+                _LIMITS,
+                *_on_stored_rows(stored_rows),
+                "## License",
+                "None is stated: whoever passes this head on states one, here and as `license` "
+                "above. Mind the terms of the embedding model and of the training data.",
+            )
+        )
+        + "\n"
+    )
+
+
+def yaml(value: Mapping[str, Any]) -> str:
+    """A mapping as YAML: block style, every string in JSON's quotes, which YAML reads alike."""
+    return "\n".join(_block(value, 0)) + "\n"
+
+
+def _block(value: Any, depth: int) -> list[str]:
+    indent = "  " * depth
+    lines: list[str] = []
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if isinstance(item, (Mapping, list)) and item:
+                lines += [f"{indent}{name}:", *_block(item, depth + 1)]
+            else:
+                lines.append(f"{indent}{name}: {_scalar(item)}")
+        return lines
+    for item in value:
+        if isinstance(item, Mapping) and item:
+            first, *rest = _block(item, depth + 1)
+            lines += [f"{indent}- {first.lstrip()}", *rest]
+        else:
+            lines.append(f"{indent}- {_scalar(item)}")
+    return lines
+
+
+def _scalar(value: object) -> str:
+    return json.dumps(value, ensure_ascii=True, allow_nan=False)
+
+
+def _front_matter(version: HeadVersion, report: Mapping[str, Any]) -> dict[str, Any]:
+    dataset = _dict(report, "dataset").get("name") or version.dataset_id
+    results = [
+        {
+            "task": {"type": "tabular-classification", "name": "Classification of embeddings"},
+            "dataset": {
+                "type": str(dataset),
+                "name": str(dataset),
+                "split": split,
+                **({"revision": version.dataset_sha256} if version.dataset_sha256 else {}),
+            },
+            "metrics": [
+                {"type": kind, "value": figures[name], "name": title}
+                for name, (kind, title) in METRICS.items()
+                if figures.get(name) is not None
+            ],
+        }
+        for split, figures in version.metrics.items()
+        if split != "train"
+    ]
+    shown = [result for result in results if result["metrics"]]
+    front: dict[str, Any] = {
+        "library_name": "nmtune",
+        "tags": ["embeddings", "nmtune", "classification-head", version.method],
+    }
+    if shown:
+        front["model-index"] = [{"name": version.name, "results": shown}]
+    return front
+
+
+def _summary(version: HeadVersion, report: Mapping[str, Any]) -> str:
+    names = [_one_line(name).replace("`", "'") for name in version.classes[:_MOST_CLASSES_SHOWN]]
+    shown = ", ".join(f"`{name}`" for name in names)
+    n_more = len(version.classes) - _MOST_CLASSES_SHOWN
+    more = f" and {n_more} more (`config.json` has all)" if n_more > 0 else ""
+    verdict = _dict(report, "verdict").get("summary")
+    found = f"\n\nThe report's verdict: **{verdict}**" if verdict else ""
+    return (
+        f"A classification head on frozen embeddings of width {version.n_columns}: "
+        f"{len(version.classes)} classes ({shown}{more}), {version.n_parameters} parameters, "
+        f"method `{version.method}`.{found}"
+    )
+
+
+def _intended_use(version: HeadVersion) -> str:
+    return (
+        f"Classifying embeddings of width {version.n_columns} of the same model, on data like the "
+        "training data, into the classes above. Try it on labelled rows of your own first."
+    )
+
+
+def _training(version: HeadVersion, temperature: float) -> str:
+    known = version.lineage
+    machine = _dict(known, "machine")
+    facts: list[tuple[str, object]] = [
+        ("method", version.method),
+        ("temperature", f"{temperature:.6g}"),
+        ("seed", known.get("seed")),
+        ("encoder", known.get("encoder")),
+        ("dataset", version.dataset_id),
+        ("sha256 of the data", version.dataset_sha256),
+        ("sha256 of the head", version.sha256),
+        ("job", version.job_id),
+        ("nmtune", known.get("nmtune_version")),
+        ("torch", machine.get("torch_version")),
+        ("trained on", machine.get("device_name") or machine.get("device")),
+        ("published", version.created_at.isoformat()),
+    ]
+    rows = [("what", "value"), *((name, value) for name, value in facts if value is not None)]
+    return f"{_table([tuple(map(str, row)) for row in rows])}\n\n`config.json` has every setting."
+
+
+def _results(version: HeadVersion, report: Mapping[str, Any]) -> str:
+    rows: list[tuple[str, ...]] = [("split", "rows", *(title for _, title in METRICS.values()))]
+    for split, figures in version.metrics.items():
+        cells = (figures.get(name) for name in METRICS)
+        shown = ("-" if cell is None else f"{cell:.4f}" for cell in cells)
+        rows.append((split, str(figures.get("n_rows", "-")), *shown))
+    sentences = _dict(report, "verdict").get("sentences") or []
+    return f"{_table(rows)}\n\n{' '.join(map(str, sentences))}"
+
+
+def _on_stored_rows(n_rows: int) -> list[str]:
+    if not n_rows:
+        return []
+    return [
+        "## Rows of the data in these files",
+        f"`check.npz` and `head.safetensors` hold {n_rows} embeddings of the dataset, to check the "
+        "head by. Do not publish them where the dataset may not be.",
+    ]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(_one_line(cell).replace('|', '/') for cell in row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _one_line(text: str) -> str:
+    """Names are the user's and may hold anything; none may begin a line of its own."""
+    return " ".join(text.split())
+
+
+def _dict(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = value.get(name)
+    return found if isinstance(found, Mapping) else {}

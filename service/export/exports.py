@@ -1,0 +1,158 @@
+"""The home of the exports of a head version: each one made, then tried on the check rows."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import orjson
+
+from nmtune.head import Head
+from nmtune.onnx_file import onnx_bytes, run_onnx
+from service.errors import Problem
+from service.export import run
+from service.export.agreement import TOLERANCE, CheckRows, check_rows, require_agreement
+from service.export.archive import bundle_bytes, json_bytes, npz_bytes
+from service.export.card import model_card
+from service.schemas_heads import Lineage
+from store import heads, jobs
+from store.heads import HeadVersion
+from store.store import Store
+
+Format: TypeAlias = Literal["safetensors", "onnx", "bundle"]
+
+MEDIA_TYPES: Final[dict[Format, str]] = {
+    "safetensors": "application/octet-stream",
+    "onnx": "application/octet-stream",
+    "bundle": "application/zip",
+}
+SUFFIXES: Final[dict[Format, str]] = {
+    "safetensors": ".safetensors",
+    "onnx": ".onnx",
+    "bundle": ".zip",
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """An export that agrees with the served head."""
+
+    version: HeadVersion
+    content: bytes
+    media_type: str
+    filename: str
+
+
+def export(store: Store, tenant_id: str, reference: str, form: Format) -> Export:
+    """The head version that `reference` names, as a file.
+
+    Raises:
+        NotFound, InvalidReference: there is none.
+        ArtifactMissing, ArtifactCorrupt, HeadFormatError: its file is lost or damaged.
+        Problem: `export_disagrees`, it does not answer as the served head; `export_too_large`.
+    """
+    began = time.perf_counter()
+    with store.database.read() as tx:
+        version = heads.resolve(tx, tenant_id, reference)
+        report_sha256 = jobs.get(tx, tenant_id, version.job_id).report_sha256
+    data = store.artifacts.get_bytes(tenant_id, version.sha256)
+    head = Head.from_bytes(data)
+    check = check_rows(head)
+
+    def report() -> bytes:
+        return (
+            b"{}" if report_sha256 is None else store.artifacts.get_bytes(tenant_id, report_sha256)
+        )
+
+    if form == "safetensors":
+        content = _tried_by_runner(data, check)
+    elif form == "onnx":
+        content = _tried_onnx(head, check)
+    else:
+        content = _bundle(version, head, data, check, report)
+    logger.info(
+        "head.exported name=%s version=%d format=%s bytes=%d seconds=%.2f",
+        *(version.name, version.version, form, len(content), time.perf_counter() - began),
+    )
+    return Export(
+        version=version,
+        content=content,
+        media_type=MEDIA_TYPES[form],
+        filename=f"{version.name}-{version.version}{SUFFIXES[form]}",
+    )
+
+
+def runner_source() -> bytes:
+    """The runner as it goes into a bundle: the very file that is tried here."""
+    return Path(run.__file__).read_bytes()
+
+
+def _tried_by_runner(data: bytes, check: CheckRows) -> bytes:
+    require_agreement("the numpy runner", run.Head(data).predict_proba(check.x), check)
+    return data
+
+
+def _tried_onnx(head: Head, check: CheckRows) -> bytes:
+    try:
+        model = onnx_bytes(head)
+    except ValueError as error:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "export_too_large",
+            f"{error}. Take it as format=safetensors.",
+            field="format",
+        ) from error
+    require_agreement("the ONNX model", run_onnx(model, check.x), check)
+    return model
+
+
+def _bundle(
+    version: HeadVersion, head: Head, data: bytes, check: CheckRows, report: Callable[[], bytes]
+) -> bytes:
+    report_bytes = report()
+    found: Any = orjson.loads(report_bytes)
+    card = model_card(
+        version,
+        found if isinstance(found, dict) else {},
+        temperature=head.temperature,
+        stored_rows=len(check.x) if check.are_stored else 0,
+    )
+    files = {
+        "README.md": card.encode(),
+        "config.json": json_bytes(_config(version, head, check)),
+        "metrics.json": json_bytes(version.metrics),
+        "report.json": report_bytes,
+        "run.py": runner_source(),
+        "head.safetensors": _tried_by_runner(data, check),
+        "model.onnx": _tried_onnx(head, check),
+        "check.npz": npz_bytes({"x": check.x, "probabilities": check.probabilities}),
+    }
+    named = {"name": version.name, "version": version.version, "sha256": version.sha256}
+    return bundle_bytes(files, head=named)
+
+
+def _config(version: HeadVersion, head: Head, check: CheckRows) -> dict[str, Any]:
+    lineage = Lineage.of(version).model_dump(mode="json")
+    del lineage["machine"]["worker"]  # names of our machines stay at home
+    return {
+        "name": version.name,
+        "version": version.version,
+        "method": version.method,
+        "classes": list(head.classes),
+        "n_columns": head.n_columns,
+        "n_parameters": head.n_parameters,
+        "temperature": head.temperature,
+        "config": version.config,
+        "lineage": lineage,
+        "created_at": version.created_at.isoformat(),
+        "check": {
+            "rows": "stored with the head at its training" if check.are_stored else "seeded random",
+            "n_rows": len(check.x),
+            "tolerance": TOLERANCE,
+        },
+    }

@@ -1,0 +1,161 @@
+"""Home of texts and labels that come inside a JSON body, to be embedded by a job."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.ingest import inline
+from service.ingest.errors import BadInput
+from service.ingest.labels import too_few_classes
+from service.ingest.notice import Warning_
+from store import datasets
+from store.artifacts import ArtifactRef, Artifacts
+from store.database import Transaction
+from store.errors import Conflict
+from store.texts_file import TextsFile, TextSplit
+
+MAX_TEXT_CHARACTERS: Final = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedTexts:
+    """A dataset of texts with all that its row says; nothing is stored yet."""
+
+    file: TextsFile
+    splits: list[dict[str, Any]]
+    profile: dict[str, Any]
+    warnings: list[Warning_]
+
+    def put(self, artifacts: Artifacts, tenant_id: str) -> ArtifactRef:
+        """Store the bytes, outside of any transaction (bytes first, then the row)."""
+        return artifacts.put_bytes(tenant_id, self.file.to_bytes())
+
+    def add(
+        self,
+        tx: Transaction,
+        tenant_id: str,
+        *,
+        name: str,
+        artifact: ArtifactRef,
+        artifacts: Artifacts,
+    ) -> datasets.Dataset:
+        """Add the row to the caller's transaction. Raises Conflict, see `PreparedDataset.add`."""
+        dataset = datasets.add(
+            tx,
+            tenant_id,
+            name=name,
+            sha256=artifact.sha256,
+            size_bytes=artifact.size_bytes,
+            n_rows=sum(split["n_rows"] for split in self.splits),
+            n_columns=0,
+            content=datasets.TEXTS,
+            classes=list(self.file.classes),
+            splits=self.splits,
+            profile=self.profile,
+            warnings=self.warnings,
+        )
+        if not artifacts.exists(tenant_id, artifact.sha256):
+            raise Conflict(
+                "A dataset with the same content was deleted at this moment: send it again."
+            )
+        return dataset
+
+
+def prepare(texts: object, labels: object, splits: object = None) -> PreparedTexts:
+    """The dataset that a body's three values are. Raises BadInput.
+
+    `texts` is a list of n strings; `labels` and `splits` are as they are beside embeddings.
+    """
+    values = read_texts(texts, field="texts")
+    classes, y = inline.read_labels(labels, n_rows=len(values))
+    rows_by_split, warnings = inline.read_splits(splits, y)
+    if (n_present := len(np.unique(y[rows_by_split["train"]]))) < 2:
+        raise too_few_classes(n_present, field="labels")
+    file = TextsFile(
+        classes=classes,
+        splits=[
+            TextSplit(
+                name=name,
+                texts=[values[row] for row in rows],
+                y=y[rows],
+                rows=rows.tolist(),
+            )
+            for name, rows in rows_by_split.items()
+        ],
+    )
+    profile, found = _profile(file)
+    return PreparedTexts(
+        file=file,
+        splits=[
+            {"name": one.name, "n_rows": len(one.texts), "class_counts": _counts(one.y, classes)}
+            for one in file.splits
+        ],
+        profile=profile,
+        warnings=[*warnings, *found],
+    )
+
+
+def read_texts(value: object, *, field: str, max_rows: int | None = None) -> list[str]:
+    """A list of strings, each with something in it. Raises BadInput, which never repeats one."""
+    if not isinstance(value, list) or not value:
+        raise BadInput("invalid_texts", f"{field} must be a list of strings.", field=field)
+    if max_rows is not None and len(value) > max_rows:
+        raise BadInput(
+            "too_many_rows",
+            f"{field} has more than {max_rows:,} texts: send them in several requests.",
+            field=field,
+        )
+    for row, text in enumerate(value):
+        wrong = None
+        if not isinstance(text, str):
+            wrong = "is no string"
+        elif not text.strip():
+            wrong = "is empty: leave the row out"
+        elif len(text) > MAX_TEXT_CHARACTERS:
+            wrong = f"has {len(text):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}"
+        if wrong:
+            raise BadInput(
+                "invalid_texts", f"The text at {field} row {row} {wrong}.", field=field, row=row
+            )
+    return value
+
+
+def _counts(y: NDArray[np.int64], classes: Sequence[str]) -> list[int]:
+    counts: list[int] = np.bincount(y, minlength=len(classes)).tolist()
+    return counts
+
+
+def _profile(file: TextsFile) -> tuple[dict[str, Any], list[Warning_]]:
+    """Lengths, repeated texts, and texts that are in train too."""
+    train = next(split for split in file.splits if split.name == "train")
+    known = set(train.texts)
+    shown: dict[str, Any] = {}
+    warnings: list[Warning_] = []
+    for split in file.splits:
+        lengths = [len(text) for text in split.texts]
+        n_in_train = None
+        if split is not train:
+            n_in_train = sum(text in known for text in split.texts)
+        shown[split.name] = {
+            "n_rows": len(split.texts),
+            "n_rows_also_in_train": n_in_train,
+            "characters": {
+                "min": min(lengths),
+                "mean": round(sum(lengths) / len(lengths), 1),
+                "max": max(lengths),
+            },
+        }
+        if n_in_train:
+            warnings.append(
+                {
+                    "code": "rows_also_in_train",
+                    "message": f"{n_in_train:,} of {len(split.texts):,} texts are in train too, "
+                    "so the metrics of this split flatter. Remove them from one of the two.",
+                    "split": split.name,
+                }
+            )
+    n_duplicate = len(train.texts) - len(known)
+    return {"splits": shown, "n_duplicate_train_rows": n_duplicate}, warnings

@@ -1,0 +1,175 @@
+"""The home of loaded heads: read, folded, checked on their canary, and kept while there is room."""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from nmtune.canary import Canary
+from nmtune.engine import Engine, TunedEngine
+from nmtune.errors import DataError, HeadFormatError
+from nmtune.folded import fold
+from nmtune.head import Head
+from nmtune.rows import as_rows
+from service.finite import is_finite
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE: Final = 1e-5
+"""How far a probability may be from the one that was computed when the head was published."""
+
+
+class CanaryError(HeadFormatError):
+    """The loaded head does not say of its canary what it said when it was published."""
+
+    code = "canary_mismatch"
+
+
+class LoadedHead:
+    """One head, ready to answer: an engine for probabilities, and one for tuned embeddings."""
+
+    def __init__(self, head: Head, *, n_threads: int) -> None:
+        """Raises CanaryError if head has a canary and the engine says something else of it."""
+        self.classes = head.classes
+        self.n_columns = head.n_columns
+        self.temperature = np.float32(head.temperature)
+        self.knowledge = head.knowledge
+        self.classes_json = orjson.Fragment(orjson.dumps(head.classes))
+        self._folded = fold(head)
+        self._n_threads = n_threads
+        self.engine = Engine(self._folded, n_threads=n_threads)
+        self.n_bytes = 2 * self._folded.n_bytes
+        """The arrays, and the engine's own copy of them."""
+        if head.canary is not None:
+            _check(self.engine, head.canary)
+
+    @cached_property
+    def tuned(self) -> TunedEngine:
+        """What makes tuned embeddings; built when they are first asked for."""
+        return TunedEngine(self._folded, n_threads=self._n_threads)
+
+    def transform(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Tuned embeddings (n, m) of rows x (n, d) that `check` has passed. Blocking."""
+        return self.tuned.run(x)
+
+    def check(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """x (n, d) in C order if the head can take it; DataError says where it cannot."""
+        if x.ndim == 2 and x.shape[1] == self.n_columns and len(x) and is_finite(x):
+            return np.ascontiguousarray(x, np.float32)
+        rows = as_rows(x, n_columns=self.n_columns)
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(np.einsum("ij,ij->i", rows, rows))
+        if not finite.all():
+            raise too_large(int(finite.argmin()))
+        return np.ascontiguousarray(rows)
+
+
+def too_large(row: int) -> DataError:
+    """What is said of a row that leaves float32's range on its way through a head."""
+    return DataError(
+        f"embeddings in row {row} are too large for the head: "
+        "are they from the model it was trained on?",
+        field="embeddings",
+        row=row,
+    )
+
+
+def _check(engine: Engine, canary: Canary) -> None:
+    found = engine.run(np.ascontiguousarray(canary.x)).probabilities
+    same_class = (found.argmax(axis=1) == canary.probabilities.argmax(axis=1)).all()
+    off = float(np.abs(found - canary.probabilities).max())
+    if not same_class or not off <= TOLERANCE:
+        raise CanaryError(
+            f"the head's probabilities of its canary are off by {off:.1e} from those computed when "
+            "it was published"
+        )
+
+
+class HeadCache:
+    """Loaded heads by the sha256 of their bytes; the least recently used go beyond `max_bytes`.
+
+    The newest always stays: loading a large head anew for each prediction would take seconds.
+
+    The key is the content, so a new version or a moved alias needs no invalidation. However many
+    threads ask for a head that is not loaded, one of them loads it and the others wait for it.
+    """
+
+    def __init__(self, *, max_bytes: int, n_threads: int = 1) -> None:
+        self.max_bytes = max_bytes
+        self._n_threads = n_threads
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[str, LoadedHead] = OrderedDict()
+        self._loading: dict[str, Future[LoadedHead]] = {}
+        self._n_bytes = 0
+        self.n_hits = 0
+        """How often a head was there, or on its way."""
+        self.n_misses = 0
+        """How often a head had to be loaded."""
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of all heads that are kept."""
+        return self._n_bytes
+
+    def peek(self, sha256: str) -> LoadedHead | None:
+        """The head if it is loaded; never waits for more than a moment."""
+        with self._lock:
+            loaded = self._loaded.get(sha256)
+            if loaded is not None:
+                self.n_hits += 1
+                self._loaded.move_to_end(sha256)
+            return loaded
+
+    def get(self, sha256: str, load: Callable[[], bytes]) -> LoadedHead:
+        """The head whose bytes have this hash; `load` is called at most once, to get them.
+
+        Whatever `load` or the reading of the bytes raises goes to everyone who waits, and nothing
+        is kept, so that the next caller tries again.
+        """
+        loaded = self.peek(sha256)
+        if loaded is not None:
+            return loaded
+        with self._lock:
+            if sha256 in self._loaded:
+                return self._loaded[sha256]
+            pending = self._loading.get(sha256)
+            if pending is None:
+                self.n_misses += 1
+                mine = self._loading[sha256] = Future()
+            else:
+                self.n_hits += 1
+        if pending is not None:
+            return pending.result()
+        try:
+            loaded = LoadedHead(Head.from_bytes(load()), n_threads=self._n_threads)
+        except BaseException as error:
+            with self._lock:
+                del self._loading[sha256]
+            mine.set_exception(error)
+            raise
+        with self._lock:
+            del self._loading[sha256]
+            self._keep(sha256, loaded)
+        mine.set_result(loaded)
+        return loaded
+
+    def _keep(self, sha256: str, loaded: LoadedHead) -> None:
+        self._loaded[sha256] = loaded
+        self._n_bytes += loaded.n_bytes
+        while self._n_bytes > self.max_bytes and len(self._loaded) > 1:
+            _, dropped = self._loaded.popitem(last=False)
+            self._n_bytes -= dropped.n_bytes
+        if loaded.n_bytes > self.max_bytes:
+            logger.warning(
+                "head_cache.too_small sha256=%s head_bytes=%s max_bytes=%s",
+                sha256,
+                loaded.n_bytes,
+                self.max_bytes,
+            )

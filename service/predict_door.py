@@ -1,0 +1,192 @@
+"""The home of POST /predict as it is served: in front of the router, for that costs more than it.
+
+On one row a router, its dependencies and its response take as long as all the rest. So this layer
+answers by itself, inside the same guards, metrics and log as every route. `service.routes.predict`
+says to /docs what it takes and gives.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final
+
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service import json_body, prediction_answer, prediction_body, prediction_options, trust
+from service.batching import too_busy
+from service.errors import problem_of
+from service.prediction_answer import Answer
+from service.prediction_body import Asked
+from service.prediction_options import PredictionQuery
+from service.predictor import Predictor
+from service.text_prediction import TextPredictor, check_encoder
+from store.names import DEFAULT_TENANT
+
+PATH: Final = "/predict"
+
+LARGE_BYTES: Final = 64 * 1024
+"""From this size on a JSON body is parsed in a thread, so that the event loop goes on; the other
+bodies are arrays already."""
+
+_PARSERS: Final = 2
+
+
+class BodyBudget:
+    """How many bytes of bodies may be held at once, by all requests together."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.n_bytes = 0
+
+    def check(self, n_bytes: int) -> None:
+        """Problem 429 if there is no room for so many. One body alone always has room."""
+        if self.n_bytes and self.n_bytes + n_bytes > self.max_bytes:
+            # What was not read of the body is still on its way.
+            raise too_busy(headers={"Connection": "close"})
+
+    @contextmanager
+    def held(self) -> Iterator["_Held"]:
+        """What one request takes is given back at the end."""
+        held = _Held(self)
+        try:
+            yield held
+        finally:
+            self.n_bytes -= held.n_bytes
+
+
+class _Held:
+    def __init__(self, budget: BodyBudget) -> None:
+        self._budget = budget
+        self.n_bytes = 0
+
+    def take(self, n_bytes: int) -> None:
+        if self._budget.n_bytes > self.n_bytes:  # not this one alone
+            self._budget.check(n_bytes)
+        self._budget.n_bytes += n_bytes
+        self.n_bytes += n_bytes
+
+
+class PredictDoor:
+    """Answers POST /predict, and hands all else on."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        predictor: Predictor,
+        text_predictor: TextPredictor,
+        route: BaseRoute,
+        max_body_bytes: int,
+    ) -> None:
+        """route: what the metrics shall call it. max_body_bytes: of all bodies held at once."""
+        self.app = app
+        self._predictor = predictor
+        self._text_predictor = text_predictor
+        self._route = route
+        self._budget = BodyBudget(max_body_bytes)
+        self._threads = ThreadPoolExecutor(_PARSERS, thread_name_prefix="parse")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] != "POST" or not _is_ours(scope):
+            await self.app(scope, receive, send)
+            return
+        scope["route"] = self._route
+        try:
+            body, headers = await self._answer(scope, receive)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                raise
+            await problem.response()(scope, receive, send)
+            return
+        headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        self._predictor.batcher.check_room()  # before anything is read: refusing must be cheap
+        content_type, accept, shape, length = _headers(scope)
+        query = prediction_options.of_query(scope["query_string"])
+        with self._budget.held() as held:
+            self._budget.check(length)  # not taken yet: a slow client would hold what others need
+            body = await _read(receive, held)
+            self._predictor.batcher.check_room()
+            asked = await self._asked(body, content_type, shape, query)
+            del body
+            form = prediction_answer.media_type(accept)
+            return await _answered(self._predictor, self._text_predictor, asked, form)
+
+    async def _asked(
+        self, body: bytes, content_type: str, shape: str | None, query: PredictionQuery
+    ) -> Asked:
+        def read() -> Asked:
+            return prediction_body.read(
+                body,
+                content_type=content_type,
+                shape_header=shape,
+                query=query,
+                max_rows=self._predictor.max_rows,
+                max_texts=self._text_predictor.max_texts,
+            )
+
+        if len(body) < LARGE_BYTES or not json_body.is_json(content_type):
+            return read()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+
+
+async def _answered(
+    predictor: Predictor, text_predictor: TextPredictor, asked: Asked, form: str
+) -> Answer:
+    reference, x, options, texts, encoder = asked
+    head = reference
+    if texts is not None:
+        head, x = await text_predictor.embed(predictor, DEFAULT_TENANT, reference, texts)
+    if encoder is not None:
+        check_encoder((await predictor.serving(DEFAULT_TENANT, reference)).version, encoder)
+    if options.output == "embeddings":
+        serving, z = await predictor.transform(DEFAULT_TENANT, head, x)
+        return prediction_answer.of_embeddings(z, serving, reference, options, form)
+    found = await predictor.answer(DEFAULT_TENANT, head, x)
+    if form == prediction_body.JSON:
+        said = await trust.of_rows(found, x, options)
+        return prediction_answer.of_prediction(found, reference, options, form, said)
+    return prediction_answer.of_prediction(found, reference, options, form)
+
+
+def _is_ours(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path == PATH or path.removeprefix(scope.get("root_path", "")) == PATH
+
+
+def _headers(scope: Scope) -> tuple[str, bytes, str | None, int]:
+    """Content-Type, Accept, X-Shape and Content-Length (0 if there is none)."""
+    content_type, accept, shape, length = "", b"", None, 0
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            content_type = value.decode("latin-1")
+        elif name == b"accept":
+            accept = value
+        elif name == b"x-shape":
+            shape = value.decode("latin-1")
+        elif name == b"content-length" and value.isdigit():
+            length = int(value[:20])
+    return content_type, accept, shape, length
+
+
+async def _read(receive: Receive, held: _Held) -> bytes:
+    """The whole body, counted as it comes."""
+    parts: list[bytes] = []
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part: bytes = message.get("body", b"")
+        parts.append(part)
+        held.take(len(part))
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

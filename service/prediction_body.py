@@ -1,0 +1,143 @@
+"""The home of the bodies of POST /predict: JSON, .npy or bare numbers, as one finite array."""
+
+import re
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import json_body, prediction_json, prediction_options
+from service.errors import Problem
+from service.ingest import inline, npy, texts
+from service.prediction_options import OPTIONS, PredictionOptions, PredictionQuery
+from service.schemas_predictions import PredictRequest
+
+JSON: Final = "application/json"
+NPY: Final = "application/x-npy"
+RAW: Final = "application/octet-stream"
+
+_NO_ROWS: Final = np.empty((0, 0), np.float32)
+
+_SHAPE = re.compile(r"\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*")
+_MAX_SHAPE_CHARACTERS: Final = 40
+
+
+class Asked(NamedTuple):
+    """What a request asks: which head, of which rows (n, d), for what."""
+
+    reference: str
+    x: NDArray[np.float32]
+    options: PredictionOptions
+    texts: list[str] | None = None
+    """In place of the rows, which are then none."""
+    encoder: str | None = None
+    """The fingerprint of what is said to have made the rows."""
+
+
+def read(
+    body: bytes,
+    *,
+    content_type: str,
+    shape_header: str | None,
+    query: PredictionQuery,
+    max_rows: int,
+    max_texts: int,
+) -> Asked:
+    """The request; raises Problem, BadInput or RequestValidationError that say what is wrong."""
+    essence = content_type.partition(";")[0].strip().lower()
+    if essence == JSON or json_body.is_json(content_type):
+        return _json(body, query, max_rows, max_texts)
+    if essence == NPY:
+        head = _head(query)
+        x = npy.read_npy(body, max_rows=max_rows)
+    elif essence == RAW:
+        head = _head(query)
+        x = _raw(body, shape_header or query.shape, query.dtype, max_rows)
+    else:
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            f"Send the body as {JSON}, {NPY} or {RAW}, and say which in Content-Type.",
+        )
+    return Asked(head, x, prediction_options.merged(query, {}))
+
+
+def _json(body: bytes, query: PredictionQuery, max_rows: int, max_texts: int) -> Asked:
+    fast = prediction_json.parse(body, max_rows=max_rows)
+    if fast is not None and not fast.options:
+        return Asked(fast.head, fast.x, prediction_options.merged(query, {}))
+    asked = json_body.validate(
+        PredictRequest,
+        json_body.parse(body)
+        if fast is None
+        else {"head": fast.head, "embeddings": [], **fast.options},
+    )
+    said = {name: getattr(asked, name) for name in OPTIONS & asked.model_fields_set}
+    options = prediction_options.merged(query, said)
+    if fast is None and asked.texts is not None:
+        return Asked(asked.head, _NO_ROWS, options, texts=_texts(asked, max_texts))
+    if fast is None and asked.embeddings is None:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_request",
+            "embeddings is required, or texts for a head that was trained on texts.",
+            field="embeddings",
+        )
+    x = fast.x if fast is not None else inline.read_embeddings(asked.embeddings, max_rows=max_rows)
+    return Asked(asked.head, x, options, encoder=asked.encoder)
+
+
+def _texts(asked: PredictRequest, max_texts: int) -> list[str]:
+    if asked.embeddings is not None:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_request",
+            "Send either embeddings or texts, not both: leave out texts.",
+            field="texts",
+        )
+    return texts.read_texts(asked.texts, field="texts", max_rows=max_texts)
+
+
+def _head(query: PredictionQuery) -> str:
+    if query.head is None:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_request",
+            "head is required: say which head to ask, as in /predict?head=pets@prod.",
+            field="head",
+        )
+    return query.head
+
+
+def _raw(body: bytes, shape: str | None, dtype: str, max_rows: int) -> NDArray[np.float32]:
+    """Bare little-endian numbers as (n, d)."""
+    match = _SHAPE.fullmatch(shape or "") if len(shape or "") <= _MAX_SHAPE_CHARACTERS else None
+    if match is None:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_request",
+            f"An {RAW} body needs the header X-Shape: rows,columns, as in X-Shape: 2,768, or the "
+            "same as ?shape=2,768.",
+            field="X-Shape",
+        )
+    n_rows, n_columns = int(match[1]), int(match[2])
+    if n_rows > max_rows:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "too_many_rows",
+            f"got {n_rows} rows; one prediction takes at most {max_rows}. Send them in several "
+            "requests.",
+            field="embeddings",
+        )
+    stored = np.dtype("<f2" if dtype == "float16" else "<f4")
+    expected = n_rows * n_columns * stored.itemsize
+    if len(body) != expected:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "wrong_length",
+            f"The shape {n_rows},{n_columns} means {expected} bytes of {dtype}, but the body has "
+            f"{len(body)}.",
+            field="body",
+        )
+    return np.frombuffer(body, stored).reshape(n_rows, n_columns).astype(np.float32, copy=False)

@@ -1,0 +1,108 @@
+"""The home of what may be asked of a prediction, in the query and in a JSON body alike."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+from urllib.parse import parse_qsl
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.schemas_heads import MAX_REFERENCE_CHARACTERS
+
+Output = Literal["labels", "probabilities", "logits", "embeddings"]
+
+_MAX_FIELDS: Final = 32
+
+
+class PredictionOptions(BaseModel):
+    """What the answer shall hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    output: Output = Field(
+        default="probabilities",
+        description="labels: nothing but them; probabilities or logits of every class, beside the "
+        "labels; embeddings: the tuned ones.",
+        examples=["labels"],
+    )
+    top_k: int | None = Field(
+        default=None,
+        ge=1,
+        description="Only the so many most probable classes of each row, the best first.",
+        examples=[3],
+    )
+    abstain_below: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="The label is null where no class has at least this probability.",
+        examples=[0.5],
+    )
+    conformal_level: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=0.995,
+        description="Of each row a set of classes that holds the true one with this probability, "
+        "for rows that are like the training's.",
+        examples=[0.9],
+    )
+    ood: bool = Field(
+        default=False,
+        description="Of each row how far it lies from the training rows, and whether that is "
+        "farther than 95 % of rows like them.",
+        examples=[True],
+    )
+
+
+NO_OPTIONS: Final = PredictionOptions()
+OPTIONS: Final = frozenset(PredictionOptions.model_fields)
+
+
+class PredictionQuery(PredictionOptions):
+    """The query of POST /predict: what a body without fields cannot say itself, and the options."""
+
+    head: str | None = Field(
+        default=None,
+        max_length=MAX_REFERENCE_CHARACTERS,
+        description="Which head, for a body that is not JSON.",
+        examples=["pets@prod"],
+    )
+    shape: str | None = Field(
+        default=None,
+        max_length=40,
+        description="Rows and columns of an application/octet-stream body; or the header X-Shape.",
+        examples=["2,768"],
+    )
+    dtype: Literal["float32", "float16"] = Field(
+        default="float32",
+        description="The little-endian numbers of an application/octet-stream body.",
+        examples=["float16"],
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def of_query(query: bytes) -> PredictionQuery:
+    """The query string, read; RequestValidationError (422) names the parameter."""
+    try:
+        pairs = parse_qsl(
+            query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAX_FIELDS
+        )
+        return PredictionQuery.model_validate(dict(pairs))
+    except ValidationError as error:
+        entries = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError(
+            [{**entry, "loc": ("query", *entry["loc"])} for entry in entries]
+        ) from None
+    except ValueError:
+        raise RequestValidationError(
+            [{"type": "value_error", "loc": ("query",), "msg": "The query cannot be read."}]
+        ) from None
+
+
+def merged(query: PredictionQuery, body: Mapping[str, Any]) -> PredictionOptions:
+    """The options of both; the body's go first. ValidationError if one is not as it should be."""
+    if not body and not OPTIONS & query.model_fields_set:
+        return NO_OPTIONS
+    said = {name: getattr(query, name) for name in OPTIONS & query.model_fields_set}
+    return PredictionOptions.model_validate(said | dict(body))

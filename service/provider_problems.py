@@ -1,0 +1,47 @@
+"""The home of what the providers' errors mean over HTTP."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from math import ceil
+from typing import Final
+
+from providers import errors
+from providers.errors import InvalidProvider, ProviderError, ProviderUnavailable
+
+STATUSES: Final[Mapping[type[ProviderError], HTTPStatus]] = {
+    errors.InvalidProvider: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.AddressForbidden: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.KeyMissing: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.KeyRefused: HTTPStatus.BAD_GATEWAY,
+    errors.QuotaExhausted: HTTPStatus.BAD_GATEWAY,
+    errors.InputRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.WrongAnswer: HTTPStatus.BAD_GATEWAY,
+    errors.EncoderChanged: HTTPStatus.CONFLICT,
+    errors.ProviderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""A class that is not here has the status of the one above it; at the end stands 502."""
+
+MOST_RETRY_AFTER_SECONDS: Final = 600
+
+
+def status_of(error: ProviderError) -> HTTPStatus:
+    """The status of an error."""
+    found = (STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
+    return next(found, HTTPStatus.BAD_GATEWAY)
+
+
+def field_of(error: ProviderError) -> str | None:
+    """The request's field that it is about."""
+    if isinstance(error, InvalidProvider):
+        return f"provider.{error.field}" if error.field else "provider"
+    if isinstance(error, errors.AddressForbidden):
+        return "provider.base_url"
+    return "provider" if isinstance(error, errors.KeyMissing) else None
+
+
+def headers_of(error: ProviderError) -> dict[str, str]:
+    """Retry-After, where waiting helps: the provider's word, within reason."""
+    if not isinstance(error, ProviderUnavailable):
+        return {}
+    seconds = min(MOST_RETRY_AFTER_SECONDS, max(1, ceil(error.retry_after or 2)))
+    return {"Retry-After": str(seconds)}

@@ -1,0 +1,78 @@
+"""The home of the JSON shapes of providers and their keys, one example each."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+Texts = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "title": "Texts",
+            "description": "n texts in place of embeddings; `provider` says what embeds them.",
+            "type": "array",
+            "items": {"type": "string"},
+        }
+    ),
+]
+
+
+class ProviderChoice(BaseModel):
+    """What embeds texts."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": "local-minilm"}]}
+    )
+
+    name: str = Field(
+        max_length=64,
+        description="openai, azure, mistral, jina, together, cohere, voyage, gemini, tei, vllm, "
+        "infinity, ollama, lmstudio, openai-compatible or local-minilm.",
+        examples=["openai"],
+    )
+    model: str | None = Field(
+        default=None,
+        max_length=200,
+        description="The embedding model, as the provider names it; of azure the deployment.",
+        examples=["text-embedding-3-small"],
+    )
+    base_url: str | None = Field(
+        default=None,
+        max_length=500,
+        description="Where the service is; by default the provider's own address. Other than "
+        "https on port 443 the operator must have allowed it.",
+        examples=["https://gateway.example/v1"],
+    )
+    dimensions: int | None = Field(
+        default=None, description="The width to ask for, where the model has a choice."
+    )
+
+
+class ProviderKey(BaseModel):
+    """A key for a provider. It is stored encrypted, and no answer ever shows it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"origin": "openai", "key": "sk-your-key"}]},
+    )
+
+    origin: str = Field(
+        max_length=300,
+        description="The only origin that the key is sent to, https://host; the name of a provider "
+        "means its own.",
+    )
+    key: str = Field(max_length=512, description="Printable ASCII without spaces.")
+
+
+class KnownKey(BaseModel):
+    """That there is a key for an origin."""
+
+    origin: str
+    created_at: datetime
+
+
+class KnownKeys(BaseModel):
+    """The origins for which keys are stored."""
+
+    items: list[KnownKey]

@@ -1,0 +1,140 @@
+"""The home of predictions from texts: embedded by the head's own provider, within a time limit."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from anyio import CapacityLimiter, move_on_after, to_thread
+from numpy.typing import NDArray
+
+from providers import canary, engine
+from providers.encoder import Encoder
+from providers.engine import Patience
+from providers.errors import EncoderChanged, ProviderUnavailable
+from providers.opening import Providers
+from providers.pace import Stopped
+from service import provider_access
+from service.errors import Problem
+from service.predictor import Predictor
+from service.settings import ServiceSettings
+from store.heads import HeadVersion
+from store.store import Store
+
+RECOGNISED_SECONDS: Final = 3600.0
+"""How long an encoder that was recognised is taken for the same."""
+
+_FIRST_PAUSE_SECONDS: Final = 0.2
+
+
+class TextPredictor:
+    """Embeds texts for heads that were trained on texts; safe among threads.
+
+    At most `predict_text_slots` requests do so at once, in threads of their own: a slow provider
+    must not take the threads from requests that need none.
+    """
+
+    def __init__(self, store: Store, settings: ServiceSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._providers = Providers(allowed=settings.allowed_hosts)
+        self._limiter: CapacityLimiter | None = None  # made in the event loop
+        self._recognised: dict[str, float] = {}
+
+    @property
+    def max_texts(self) -> int:
+        """The most texts of one request."""
+        return self._settings.max_predict_texts
+
+    def close(self) -> None:
+        """Close the connections to providers."""
+        self._providers.close()
+
+    async def embed(
+        self, predictor: Predictor, tenant_id: str, reference: str, texts: Sequence[str]
+    ) -> tuple[str, NDArray[np.float32]]:
+        """The texts' embeddings (n, d) for the head `reference`, and its version's own reference.
+
+        By that it is to be asked: an alias that moves meanwhile must not send these vectors to a
+        head of another encoder.
+
+        Raises:
+            Problem: the head reads no texts.
+            ProviderError: the provider refuses, is away, too slow, or embeds otherwise than before.
+            What `Predictor.serving` raises.
+        """
+        seconds = self._settings.predict_text_seconds
+        deadline = time.monotonic() + seconds
+        version = (await predictor.serving(tenant_id, reference)).version
+        if version.encoder is None:
+            raise Problem(
+                422,
+                "text_not_supported",
+                "This head was trained on embeddings and cannot read text. Embed the text with the "
+                "model that made the training embeddings, and send the embedding.",
+                field="text",
+            )
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(self._settings.predict_text_slots)
+        # Only the wait for a turn can be cancelled; the thread keeps the deadline by itself.
+        with move_on_after(seconds):
+            x = await to_thread.run_sync(
+                self._embed, tenant_id, version.encoder, texts, deadline, limiter=self._limiter
+            )
+            return f"{version.name}@{version.version}", x
+        raise _too_slow()
+
+    def _embed(
+        self, tenant_id: str, known: dict[str, Any], texts: Sequence[str], deadline: float
+    ) -> NDArray[np.float32]:
+        """The texts' embeddings (n, d), by the encoder that the head knows."""
+        encoder = Encoder.from_dict(known)
+        provider = self._providers.open(
+            encoder,
+            lambda origin: provider_access.find_key(
+                origin, tenant_id=tenant_id, store=self._store, settings=self._settings
+            ),
+        )
+        left = max(0.1, deadline - time.monotonic())
+        patience = Patience(
+            request_seconds=left, give_up_seconds=left, first_pause_seconds=_FIRST_PAUSE_SECONDS
+        )
+        is_new = time.monotonic() >= self._recognised.get(known["fingerprint"], 0.0)
+        asked = [*canary.TEXTS, *texts] if is_new else list(texts)
+        found: dict[int, NDArray[np.float32]] = {}
+        try:
+            for part in engine.embed(
+                provider, asked, should_stop=lambda: time.monotonic() > deadline, patience=patience
+            ):
+                found |= dict(zip(part.places, part.vectors, strict=True))
+        except Stopped as error:
+            raise _too_slow() from error
+        x = np.array([found[place] for place in range(len(asked))], np.float32)
+        if is_new:
+            n_canaries = len(canary.TEXTS)
+            if not canary.are_alike(known["sketch"], canary.sketch(x[:n_canaries])):
+                raise EncoderChanged(
+                    f"{encoder.model} of {encoder.provider} gives other vectors than when this "
+                    "head was trained, so that it cannot judge them. Train it again: submit the "
+                    "same job."
+                )
+            self._recognised[known["fingerprint"]] = time.monotonic() + RECOGNISED_SECONDS
+            x = x[n_canaries:]
+        return x
+
+
+def check_encoder(version: HeadVersion, stated: str | None) -> None:
+    """Refuse vectors that are said to come from another encoder than the head's. Problem 409."""
+    known = (version.encoder or {}).get("fingerprint")
+    if stated is not None and known is not None and stated != known:
+        raise Problem(
+            409,
+            "wrong_encoder",
+            f"The embeddings are said to come from the encoder {stated[:64]}, but this head was "
+            f"trained on those of {known}.",
+            field="encoder",
+        )
+
+
+def _too_slow() -> ProviderUnavailable:
+    return ProviderUnavailable("The provider did not embed the text in time.")

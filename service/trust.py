@@ -1,0 +1,100 @@
+"""The home of what an answer says of how far to trust it: conformal sets and OOD scores."""
+
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+from anyio import to_thread
+from numpy.typing import NDArray
+
+from nmtune.conformal import Conformal
+from nmtune.knowledge import Knowledge
+from nmtune.ood_score import OodScore
+from service.errors import Problem
+from service.prediction_options import PredictionOptions
+from service.predictor import Prediction
+from store.heads import HeadVersion
+
+Fields = dict[str, Any]
+
+
+async def of_rows(found: Prediction, x: NDArray[np.floating], options: PredictionOptions) -> Fields:
+    """The fields that `options` asked for, of embeddings x (n, d), one entry a row.
+
+    Raises:
+        Problem: 422, the head has not learnt what is asked of it.
+        DataError: its held-out rows were too few for the level.
+    """
+    if options.conformal_level is None and not options.ood:
+        return {}
+    return await to_thread.run_sync(_fields, found, x, options)
+
+
+async def of_row(found: Prediction, x: NDArray[np.floating], options: PredictionOptions) -> Fields:
+    """The same of one row (1, d), without the lists."""
+    fields = await of_rows(found, x, options)
+    if "sets" in fields:
+        fields["set"] = fields.pop("sets")[0]
+    if "ood" in fields:
+        ood = fields["ood"]
+        fields["ood"] = {
+            "score": float(ood["scores"][0]),
+            "threshold": ood["threshold"],
+            "is_ood": bool(ood["is_ood"][0]),
+        }
+    return fields
+
+
+def _fields(found: Prediction, x: NDArray[np.floating], options: PredictionOptions) -> Fields:
+    fields: Fields = {}
+    knowledge = found.serving.loaded.knowledge
+    if options.conformal_level is not None:
+        conformal = _conformal(knowledge, found.version)
+        fields["conformal_level"] = conformal.level(options.conformal_level)
+        fields["sets"] = _named(conformal.sets(found.probabilities, options.conformal_level), found)
+    if options.ood:
+        ood = _ood(knowledge, found.version)
+        scores = ood.score(np.asarray(x, np.float32))
+        fields["ood"] = {
+            "scores": scores,
+            "threshold": ood.threshold,
+            "is_ood": (scores > ood.threshold).tolist(),
+        }
+    return fields
+
+
+def _named(is_in: NDArray[np.bool_], found: Prediction) -> list[list[str]]:
+    """The names of each row's set, the most probable first."""
+    ordered = np.argsort(-found.probabilities, axis=1, kind="stable")
+    return [
+        [found.classes[at] for at in order[:size]]
+        for order, size in zip(ordered.tolist(), is_in.sum(axis=1).tolist(), strict=True)
+    ]
+
+
+def _conformal(knowledge: Knowledge | None, version: HeadVersion) -> Conformal:
+    if knowledge is None or knowledge.conformal is None:
+        raise _not_learnt(
+            version,
+            "conformal_level",
+            "conformal sets: that takes held-out rows. Train it again with method auto, or with a "
+            "validation split.",
+        )
+    return knowledge.conformal
+
+
+def _ood(knowledge: Knowledge | None, version: HeadVersion) -> OodScore:
+    if knowledge is None or knowledge.ood is None:
+        raise _not_learnt(
+            version, "ood", "an OOD score: that takes 100 training rows. Train it again."
+        )
+    return knowledge.ood
+
+
+def _not_learnt(version: HeadVersion, field: str, what: str) -> Problem:
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "not_learnt",
+        f"The head {version.name}@{version.version} has not learnt {what}",
+        field=field,
+    )

@@ -1,0 +1,122 @@
+"""Home of the rows of aliases: where each points, and the few versions it named before.
+
+`store.heads` and `store.head_deletion` call these with the head's row locked, so that moves of one
+head's aliases happen one after the other.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import delete, insert, select, update
+
+from store import tables
+from store.clock import now
+from store.cursors import AnyRow
+from store.database import Transaction
+from store.errors import NotFound, NothingToRollBack
+
+MAX_HISTORY: Final = 20
+"""The versions that an alias remembers; the oldest go first."""
+
+_versions = tables.head_versions.c
+_aliases = tables.head_aliases.c
+
+
+def point(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -> None:
+    """Let the alias name this version, and remember what it named before.
+
+    Pointing it where it points already changes nothing, so that a repeated request cannot push
+    the version to roll back to out of sight.
+    """
+    row = _row(tx, tenant_id, name, alias)
+    if row is None:
+        key = {"tenant_id": tenant_id, "name": name, "alias": alias}
+        tx.execute(
+            insert(tables.head_aliases).values(version=number, history=[], updated_at=now(), **key)
+        )
+    elif row.version != number:
+        left = {"version": row.version, "set_at": row.updated_at.isoformat()}
+        history = [*row.history, left][-MAX_HISTORY:]
+        _move(tx, tenant_id, name, alias, number, history)
+
+
+def roll_back(
+    tx: Transaction, tenant_id: str, name: str, alias: str, *, expected: int | None = None
+) -> int:
+    """Point the alias at what it named before, and forget where it was; the version.
+
+    So a second rollback goes one step further back. Versions deleted meanwhile are passed over.
+    Raises NotFound, and NothingToRollBack if there is none left, or if the alias does not point
+    at `expected` (somebody has moved it).
+    """
+    row = _row(tx, tenant_id, name, alias)
+    if row is None:
+        raise NotFound("alias", f"{name}@{alias}")
+    if expected is not None and row.version != expected:
+        raise NothingToRollBack(
+            f"{name}@{alias} points at version {row.version}, not at {expected}: somebody has "
+            "moved it. Look at it, and ask again if it is still to be rolled back."
+        )
+    there = _existing(tx, tenant_id, name, [item["version"] for item in row.history])
+    history: list[dict[str, Any]] = list(row.history)
+    while history:
+        number: int = history.pop()["version"]
+        if number in there and number != row.version:
+            _move(tx, tenant_id, name, alias, number, history)
+            return number
+    raise NothingToRollBack(
+        f"{name}@{alias} points at version {row.version} and named no other one before that is "
+        "still there. Set it to a version instead."
+    )
+
+
+def of_versions(
+    tx: Transaction, tenant_id: str, name: str, numbers: Sequence[int]
+) -> dict[str, int]:
+    """The aliases that point at one of these versions, by name, and at which."""
+    rows = tx.execute(
+        select(_aliases.alias, _aliases.version)
+        .where(_aliases.tenant_id == tenant_id, _aliases.name == name)
+        .where(_aliases.version.in_(numbers))
+        .order_by(_aliases.alias)
+    )
+    return {row.alias: row.version for row in rows}
+
+
+def remove(tx: Transaction, tenant_id: str, name: str, aliases: Sequence[str]) -> int:
+    """Delete these aliases with their histories; how many there were."""
+    return tx.execute(
+        delete(tables.head_aliases).where(
+            _aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias.in_(aliases)
+        )
+    ).rowcount
+
+
+def _row(tx: Transaction, tenant_id: str, name: str, alias: str) -> AnyRow | None:
+    return tx.execute(
+        select(_aliases.version, _aliases.history, _aliases.updated_at)
+        .where(_aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias == alias)
+        .with_for_update()
+    ).one_or_none()
+
+
+def _move(
+    tx: Transaction,
+    tenant_id: str,
+    name: str,
+    alias: str,
+    number: int,
+    history: Sequence[dict[str, Any]],
+) -> None:
+    tx.execute(
+        update(tables.head_aliases)
+        .where(_aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias == alias)
+        .values(version=number, history=list(history), updated_at=now())
+    )
+
+
+def _existing(tx: Transaction, tenant_id: str, name: str, numbers: Sequence[int]) -> set[int]:
+    query = select(_versions.version).where(
+        _versions.tenant_id == tenant_id, _versions.name == name, _versions.version.in_(numbers)
+    )
+    return set(tx.execute(query).scalars())

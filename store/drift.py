@@ -1,0 +1,129 @@
+"""Home of the drift windows: what predictions of each head added up to, hour by hour.
+
+The sums are a vector of numbers whose meaning is the caller's; a head is named by the sha256 of its
+bytes, so that they belong to these bytes whatever is published, moved or deleted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from store import tables
+from store.clock import now, seconds_from_now
+from store.database import Transaction
+
+KEPT_HOURS: Final = 30 * 24
+"""How long a window is kept."""
+
+_windows = tables.drift_windows.c
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Total:
+    """All rows of some windows: their number, what they add up to, and the windows' starts."""
+
+    n_rows: int
+    sums: NDArray[np.float64]
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+def add(
+    tx: Transaction, tenant_id: str, sha256: str, *, n_rows: int, sums: NDArray[np.float64]
+) -> None:
+    """Add rows to the window of this hour, by the database's clock.
+
+    Several processes may add at once. ValueError for sums of another length than those there.
+    """
+    moment = tx.execute(select(now())).scalar_one()
+    started_at = moment.replace(minute=0, second=0, microsecond=0)
+    key = _key(tenant_id, sha256, started_at)
+    if not _add_to(tx, key, n_rows, sums):
+        try:
+            with tx.begin_nested():
+                tx.execute(
+                    insert(tables.drift_windows).values(
+                        tenant_id=tenant_id,
+                        sha256=sha256,
+                        started_at=started_at,
+                        n_rows=n_rows,
+                        sums=sums.astype("<f8").tobytes(),
+                    )
+                )
+        except IntegrityError:  # another process opened the window between the two statements
+            _add_to(tx, key, n_rows, sums)
+
+
+def total(tx: Transaction, tenant_id: str, sha256: str, *, n_sums: int, hours: int = 24) -> Total:
+    """What the windows of the last hours add up to: a vector of `n_sums`, zeros without any.
+
+    A window counts if it began in those hours. ValueError for windows of another length.
+    """
+    query = (
+        select(_windows.started_at, _windows.n_rows, _windows.sums)
+        .where(
+            _windows.tenant_id == tenant_id,
+            _windows.sha256 == sha256,
+            _windows.started_at > seconds_from_now(-hours * _HOUR),
+        )
+        .order_by(_windows.started_at)
+    )
+    sums, n_rows = np.zeros(n_sums), 0
+    starts: list[datetime] = []
+    for row in tx.execute(query):
+        sums += _vector(row.sums, n_sums)
+        n_rows += row.n_rows
+        starts.append(row.started_at)
+    return Total(
+        n_rows=n_rows,
+        sums=sums,
+        first_at=starts[0] if starts else None,
+        last_at=starts[-1] if starts else None,
+    )
+
+
+def prune(tx: Transaction) -> int:
+    """Forget the old windows of all tenants; return how many. Crosses tenants by nature."""
+    old = _windows.started_at <= seconds_from_now(-KEPT_HOURS * _HOUR)
+    return tx.execute(delete(tables.drift_windows).where(old)).rowcount
+
+
+def _key(tenant_id: str, sha256: str, started_at: datetime) -> Sequence[ColumnElement[bool]]:
+    return (
+        _windows.tenant_id == tenant_id,
+        _windows.sha256 == sha256,
+        _windows.started_at == started_at,
+    )
+
+
+def _add_to(
+    tx: Transaction,
+    key: Sequence[ColumnElement[bool]],
+    n_rows: int,
+    sums: NDArray[np.float64],
+) -> bool:
+    """Add to the window if there is one: whether there was."""
+    row = tx.execute(select(_windows.sums).where(*key).with_for_update()).one_or_none()
+    if row is None:
+        return False
+    together = _vector(row.sums, len(sums)) + sums
+    tx.execute(
+        update(tables.drift_windows)
+        .where(*key)
+        .values(n_rows=_windows.n_rows + n_rows, sums=together.astype("<f8").tobytes())
+    )
+    return True
+
+
+def _vector(data: bytes, n_sums: int) -> NDArray[np.float64]:
+    vector = np.frombuffer(data, "<f8").astype(np.float64)
+    if vector.shape != (n_sums,):
+        raise ValueError(f"expected a window of {n_sums} sums, got {len(vector)}")
+    return vector

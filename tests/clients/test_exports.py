@@ -1,0 +1,147 @@
+"""Exports, comparisons, deletions and rollbacks as the client and its command ask for them."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nmtune_client import APIConnectionError, Client, ConflictError, ServerError
+
+from tests.clients.test_cli import _quick, nmtune  # noqa: F401  fixtures
+
+EXPORT = "/heads/pets/versions/3/export"
+FILE = b"PK and so on" * 1000
+FIGURE = {"from": 0.9, "to": 0.95, "difference": 0.05, "interval": [0.02, 0.08]}
+NO_FIGURE = {"from": None, "to": None, "difference": None, "interval": None}
+COMPARISON = {
+    "from": {"name": "pets", "version": 2, "method": "auto", "aliases": []},
+    "to": {"name": "pets", "version": 3, "method": "auto", "aliases": ["prod"]},
+    "verdict": "pets@3 is more accurate.",
+    "paired": False,
+    "note": "Not paired.",
+    "splits": [
+        {
+            "split": "test",
+            "n_rows_from": 10,
+            "n_rows_to": 10,
+            "same_rows": True,
+            "metrics": {"accuracy": FIGURE, "ece": NO_FIGURE},
+        }
+    ],
+    "config": {"epochs": {"from": 3, "to": 5}},
+    "classes": {"added": ["owl"], "removed": [], "reordered": False},
+    "lineage": {},
+}
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def file_reply(server: Any, body: bytes = FILE, **options: Any) -> Any:
+    digest = base64.b64encode(hashlib.sha256(FILE).digest()).decode()
+    reply = type(server.DROP)
+    return reply(body=body, headers={"Repr-Digest": f"sha-256=:{digest}:"}, **options)
+
+
+def test_an_export_is_a_whole_file_or_none(server: Any, client: Client, tmp_path: Path) -> None:
+    server.on("GET", EXPORT, file_reply(server))
+    path = client.heads.export("pets", 3, path=tmp_path / "it.zip")
+    assert path.read_bytes() == FILE
+    assert server.seen("GET", EXPORT)[0].query == {"format": "bundle"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_download_that_breaks_is_tried_again_and_leaves_nothing(
+    server: Any, client: Client, tmp_path: Path
+) -> None:
+    damaged = file_reply(server, FILE[:-1] + b"?")
+    path = tmp_path / "it.zip"
+    server.on("GET", EXPORT, damaged, file_reply(server, fault="cut"), file_reply(server))
+    client.heads.export("pets", 3, format="onnx", path=path)
+    assert path.read_bytes() == FILE
+    server.on("GET", EXPORT, damaged)
+    path.write_bytes(b"the one of before")
+    with pytest.raises(APIConnectionError, match="damaged"):
+        client.heads.export("pets", 3, path=path)
+    assert path.read_bytes() == b"the one of before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_refused_export_says_why(server: Any, client: Client, tmp_path: Path) -> None:
+    server.on("GET", EXPORT, server.problem(500, "export_disagrees", "ONNX differs by 0.1"))
+    with pytest.raises(ServerError, match=r"differs by 0\.1") as refused:
+        client.heads.export("pets", 3, path=tmp_path / "it.zip")
+    assert refused.value.code == "export_disagrees"
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="format must be one of"):
+        client.heads.export("pets", 3, format="pickle")
+
+
+def test_the_command_exports_by_number_alias_or_latest(
+    nmtune: Command,  # noqa: F811
+    server: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for named, version in (("pets@3", "3"), ("pets@prod", "prod"), ("pets", "latest")):
+        server.on("GET", f"/heads/pets/versions/{version}/export", file_reply(server))
+        code, out, _ = nmtune("heads", "export", named)
+        assert (code, out) == (0, f"pets-{version}.zip\n")
+        assert (tmp_path / f"pets-{version}.zip").read_bytes() == FILE
+    code, out, _ = nmtune("heads", "export", "pets@3", "--format", "onnx", "-o", "m.onnx")
+    assert (code, out) == (0, "m.onnx\n")
+
+
+def test_two_versions_are_compared(nmtune: Command, server: Any, client: Client) -> None:  # noqa: F811
+    server.on("GET", "/heads/pets/compare", server.ok(COMPARISON))
+    found = client.heads.compare("pets", 2, "prod")
+    assert (str(found.before), str(found.after)) == ("pets@2", "pets@3")
+    assert server.seen("GET", "/heads/pets/compare")[0].query == {"from": "2", "to": "prod"}
+    code, out, _ = nmtune("heads", "compare", "pets", "2", "prod")
+    assert code == 0
+    assert out.startswith("pets@3 is more accurate.")
+    for words in ("+0.0200 to +0.0800", "same", "Not paired.", "epochs  3  ->  5", "added: owl"):
+        assert words in out
+    assert "ece" not in out
+
+
+def test_versions_and_heads_are_deleted(nmtune: Command, server: Any) -> None:  # noqa: F811
+    gone = type(server.DROP)(status=204)
+    server.on("DELETE", "/heads/pets/versions/3", gone)
+    server.on("DELETE", "/heads/pets", gone)
+    head = {"name": "pets", "latest_version": 4, "aliases": {"prod": 3}}
+    server.on("GET", "/heads/pets", server.ok(head))
+    assert nmtune("heads", "delete", "pets@3")[0] == 0
+    assert nmtune("heads", "delete", "pets@prod", "--force")[0] == 0
+    tries = server.seen("DELETE", "/heads/pets/versions/3")
+    assert [request.query for request in tries] == [{}, {"force": "true"}]
+    for wrong in (["pets"], ["pets@3", "--all"], ["pets@none"]):
+        assert nmtune("heads", "delete", *wrong)[0] == 2
+    assert server.seen("DELETE", "/heads/pets") == []
+    assert nmtune("heads", "delete", "pets", "--all")[0] == 0
+    refusal = server.problem(409, "head_in_use", "Aliases point at it: pets@prod")
+    server.on("DELETE", "/heads/pets/versions/3", refusal)
+    code, _, err = nmtune("heads", "delete", "pets@3")
+    assert code == 1
+    assert "pets@prod" in err
+
+
+def test_an_alias_is_rolled_back_and_deleted(
+    nmtune: Command,  # noqa: F811
+    server: Any,
+    client: Client,
+) -> None:
+    path = "/heads/pets/aliases/prod/rollback"
+    server.on("POST", path, server.DROP, server.ok({"name": "pets", "version": 2}))
+    code, out, _ = nmtune("heads", "rollback", "pets", "prod")
+    assert (code, out) == (0, "pets@prod -> pets@2\n")
+    first, second = server.seen("POST", path)
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    server.on("POST", path, server.problem(409, "nothing_to_roll_back", "named no other"))
+    with pytest.raises(ConflictError):
+        client.heads.rollback("pets", "prod", expected=2)
+    assert server.seen("POST", path)[-1].query == {"from": "2"}
+    server.on("DELETE", "/heads/pets/aliases/prod", type(server.DROP)(status=204))
+    client.heads.delete_alias("pets", "prod")

@@ -1,0 +1,154 @@
+"""The text journey: sentences, an encoder, a head, predictions; with faults on the way."""
+
+import base64
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from nmtune_client import Client
+
+from tests.journeys.processes import Process, Site, wait_until
+from tests.providers import fault_server
+from tests.providers.fault_server import Server
+
+pytest.importorskip("tokenizers")
+SENTENCES = Path(__file__).parent.parent / "data" / "intents.jsonl"
+QUICK: dict[str, Any] = {"seed": 1}
+KEY = "sk-canary-4711"
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Server]:
+    with fault_server.serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def house(provider: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A server that may reach the provider, and stores keys."""
+    site = Site(tmp_path_factory.mktemp("texts"))
+    host, port = provider.host
+    try:
+        yield site.start(
+            NMTUNE_PROVIDER_ALLOW_HOSTS=f"{host}:{port}",
+            NMTUNE_SECRET_KEY=base64.b64encode(b"s" * 32).decode(),
+        )
+    finally:
+        site.close()
+    assert not site.complaints()
+    for path in site.data_dir.parent.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+
+
+@pytest.fixture
+def client(house: Process) -> Iterator[Client]:
+    with Client(house.url) as client:
+        yield client
+
+
+def sentences() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in SENTENCES.read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_sentences_become_a_head_that_reads_text(client: Client, house: Process) -> None:
+    rows = sentences()
+    job = client.jobs.create(
+        name="intents",
+        texts=[row["text"] for row in rows],
+        labels=[row["label"] for row in rows],
+        splits=[row["split"] for row in rows],
+        provider="local-minilm",
+        method="linear_probe",
+        config=QUICK,
+    ).wait(timeout=200)
+    assert job.report().metrics("linear_probe", "test")["accuracy"] > 0.9
+    assert job.encoder is not None
+    assert job.encoder["usage"]["n_texts"] == len(rows)
+
+    asked = {"head": "intents", "text": "will it rain in London tomorrow?"}
+    answer = httpx.get(f"{house.url}/predict", params=asked, timeout=60).raise_for_status().json()
+    assert answer["label"] == "weather"
+    both = client.predict("intents", texts=[asked["text"], "wake me at seven"])
+    assert both.labels.tolist() == ["weather", "alarm"]
+    assert both.probabilities[0].max() == pytest.approx(answer["probability"], abs=1e-4)
+    top = client.predict("intents", texts=[asked["text"]], top_k=2)
+    assert top.extras["top_labels"][0][0] == "weather"
+    learnt = client.heads.version("intents", 1).raw["lineage"]
+    assert learnt["encoder"] == job.encoder["fingerprint"]
+    stated = {"head": "intents", "embeddings": [[0.0] * 384], "encoder": "f" * 64}
+    refused = httpx.post(f"{house.url}/predict", json=stated, timeout=60)
+    assert (refused.status_code, refused.json()["code"]) == (409, "wrong_encoder")
+
+
+@pytest.mark.slow
+def test_the_command_takes_a_csv_of_sentences(house: Process, tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["text", "label"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(sentences())
+    tuned = run(
+        house,
+        *("tune", str(path), "--text", "text", "--label", "label", "--provider", "local-minilm"),
+        *("--method", "linear_probe", "--json"),
+    )
+    assert json.loads(tuned)["job"]["status"] == "succeeded"
+    said = run(house, "predict", "reviews", "--text", "play some jazz", "--json")
+    assert json.loads(said)["labels"] == ["play_music"]
+
+
+def run(house: Process, *arguments: str) -> str:
+    found = subprocess.run(
+        [str(Path(sys.executable).with_name("nmtune")), *arguments, "--url", house.url],
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+@pytest.mark.slow
+def test_predictions_from_text_meet_the_provider_as_it_is(client: Client, provider: Server) -> None:
+    """The key is stored, sent, and never seen; what the provider does wrong has a clear answer."""
+    client.provider_keys.set(provider.url.removesuffix("/v1"), KEY)
+    choice = {"name": "openai-compatible", "model": "toy", "base_url": provider.url}
+    texts = [f"text {number}" for number in range(80)]
+    client.jobs.create(
+        name="toy",
+        texts=texts,
+        labels=["a", "b"] * 40,
+        provider=choice,
+        method="linear_probe",
+        config=QUICK,
+    ).wait(timeout=200)
+    assert {headers["Authorization"] for _, headers, _ in provider.requests} == {f"Bearer {KEY}"}
+
+    provider.faults.append(fault_server.status(429, {}, Retry_After="0"))
+    assert len(client.predict("toy", texts=texts[:3])) == 3
+
+    asked = {"head": "toy", "text": "text 1"}
+    provider.always = fault_server.hang
+    late = httpx.get(f"{client.base_url}/predict", params=asked, timeout=60)
+    assert (late.status_code, late.json()["code"]) == (503, "provider_unavailable")
+    assert 9 < late.elapsed.total_seconds() < 20, "the limit is 10 seconds"
+    assert late.headers["Retry-After"]
+    provider.released.set()
+    provider.always = fault_server.status(401, {"error": {"message": f"no such key: {KEY}"}})
+    refused = httpx.get(f"{client.base_url}/predict", params=asked, timeout=60)
+    assert (refused.status_code, refused.json()["code"]) == (502, "provider_key_refused")
+    assert "no such key" in refused.json()["detail"]
+    assert KEY not in refused.text
+    provider.always = None
+    again = httpx.get(f"{client.base_url}/predict", params=asked, timeout=60)
+    assert again.status_code == 200
+    with pytest.raises(ValueError, match="row 1"):
+        client.predict("toy", texts=["a", " "])
+    wait_until(lambda: provider.n_under_way == 0)

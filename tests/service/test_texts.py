@@ -1,0 +1,194 @@
+"""Texts at the HTTP door: datasets and jobs of them, their provider, its keys."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers import keys
+from service.app import create_app
+from service.settings import ServiceSettings
+from store import datasets, encoders, jobs
+from store.store import Store
+from store.texts_file import TextsFile
+from tests.service.support import InProcess, RecordingQueue, assert_problem, train
+
+SECRET = base64.b64encode(b"s" * 32).decode()
+TEXTS = ["a cat", "a dog", "cats", "dogs", "the cat", "the dog"]
+BODY: dict[str, Any] = {
+    "name": "pets",
+    "texts": TEXTS,
+    "labels": ["cat", "dog"] * 3,
+    "splits": ["train"] * 4 + ["test", "ood/books"],
+    "provider": {"name": "local-minilm"},
+}
+
+
+@pytest.fixture
+def text_settings(settings: ServiceSettings) -> ServiceSettings:
+    return ServiceSettings(
+        **settings.model_dump(include={"data_dir", "database_url"}),
+        secret_key=SECRET,
+        provider_keys="openai=sk-operator",
+        provider_allow_hosts="127.0.0.1:9",
+    )
+
+
+@pytest.fixture
+def client(text_settings: ServiceSettings, store: Store) -> Iterator[InProcess]:
+    app = create_app(text_settings, store=store, queue=RecordingQueue())
+    yield InProcess(app)
+    app.state.text_predictor.close()
+
+
+def test_a_job_with_texts_is_recorded_with_its_encoder(client: InProcess, store: Store) -> None:
+    response = client.post("/jobs", json=BODY)
+    assert response.status_code == 202, response.text
+    body = response.json()
+    assert body["encoder"]["provider"] == "local-minilm"
+    with store.database.read() as tx:
+        job = jobs.get(tx, "default", body["id"])
+        dataset = datasets.get(tx, "default", job.dataset_id)
+    assert (dataset.content, dataset.n_columns, dataset.n_rows) == ("texts", 0, 6)
+    file = TextsFile.from_bytes(store.artifacts.get_bytes("default", dataset.sha256))
+    assert [(one.name, one.texts, one.rows) for one in file.splits] == [
+        ("train", TEXTS[:4], [0, 1, 2, 3]),
+        ("test", TEXTS[4:5], [4]),
+        ("ood/books", TEXTS[5:], [5]),
+    ]
+
+
+def test_a_dataset_of_texts_can_be_stored_and_named_by_jobs(client: InProcess) -> None:
+    stored = client.post(
+        "/datasets", json={name: BODY[name] for name in ("texts", "labels", "splits")}
+    )
+    assert stored.status_code == 201, stored.text
+    dataset = stored.json()
+    assert dataset["content"] == "texts"
+    assert dataset["profile"]["splits"]["test"]["n_rows_also_in_train"] == 0
+    job = {"name": "pets", "dataset_id": dataset["id"]}
+    assert_problem(client.post("/jobs", json=job), 422, "provider_required", "provider")
+    for model in ("text-embedding-3-small", "text-embedding-3-large"):
+        provider = {"name": "openai", "model": model, "dimensions": 256}
+        assert client.post("/jobs", json={**job, "provider": provider}).status_code == 202
+    again = client.get(f"/datasets/{dataset['id']}").json()
+    assert again == dataset
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "field"),
+    [
+        ({"provider": None}, "provider_required", "provider"),
+        ({"provider": {"name": "nobody"}}, "invalid_provider", "provider.name"),
+        ({"provider": {"name": "openai"}}, "invalid_provider", "provider.model"),
+        (
+            {"provider": {"name": "openai", "model": "m", "base_url": "http://169.254.169.254"}},
+            "invalid_provider",
+            "provider.base_url",
+        ),
+        ({"provider": {"name": "cohere", "model": "m"}}, "provider_key_missing", "provider"),
+        ({"provider": {"name": "openai", "key": "sk-1"}}, "invalid_request", "provider.key"),
+        ({"texts": "a cat"}, "invalid_texts", "texts"),
+        ({"texts": []}, "invalid_texts", "texts"),
+        ({"texts": [*TEXTS[:5], " "]}, "invalid_texts", "texts"),
+        ({"texts": [*TEXTS[:5], 7]}, "invalid_texts", "texts"),
+        ({"texts": [*TEXTS[:5], "a" * 100_001]}, "invalid_texts", "texts"),
+        ({"texts": TEXTS[:5]}, "length_mismatch", "labels"),
+        ({"labels": ["cat"] * 6}, "too_few_classes", "labels"),
+        ({"embeddings": [[1.0]] * 6}, "invalid_request", "texts"),
+        ({"embeddings": [[1.0]] * 6, "texts": None}, "invalid_request", "provider"),
+        ({"texts": None}, "invalid_request", "embeddings"),
+        ({"labels": None}, "invalid_request", "labels"),
+    ],
+)
+def test_a_wrong_text_job_is_refused_by_field(
+    client: InProcess, store: Store, changes: dict[str, Any], code: str, field: str
+) -> None:
+    response = client.post("/jobs", json={**BODY, **changes})
+    assert_problem(response, 422, code, field)
+    with store.database.read() as tx:
+        assert not jobs.page(tx, "default").items
+
+
+def test_texts_in_two_splits_are_warned_of(client: InProcess) -> None:
+    texts = [*TEXTS[:4], "a cat", "a cat"]
+    found = client.post("/datasets", json={**_rows(), "texts": texts}).json()["warnings"]
+    assert [(one["code"], one["split"]) for one in found] == [
+        ("rows_also_in_train", "test"),
+        ("rows_also_in_train", "ood/books"),
+    ]
+
+
+def _rows() -> dict[str, Any]:
+    return {name: BODY[name] for name in ("texts", "labels", "splits")}
+
+
+def test_a_key_is_stored_sealed_and_never_shown(
+    client: InProcess, store: Store, caplog: pytest.LogCaptureFixture, text_settings: Any
+) -> None:
+    caplog.set_level("DEBUG")
+    key = "sk-canary-4711"
+    body = {"origin": "cohere", "key": key}
+    assert client.put("/provider-keys", json=body).status_code == 204
+    assert client.put("/provider-keys", json=body).status_code == 204, "in place of the one before"
+    listed = client.get("/provider-keys")
+    assert [item["origin"] for item in listed.json()["items"]] == ["https://api.cohere.com"]
+    provider = {"name": "cohere", "model": "embed-v4.0"}
+    accepted = client.post("/jobs", json={**BODY, "provider": provider})
+    assert accepted.status_code == 202
+    for shown in (listed.text, accepted.text, caplog.text, str(text_settings)):
+        assert "canary" not in shown
+    for path in Path(text_settings.data_dir).rglob("*"):
+        assert not path.is_file() or key.encode() not in path.read_bytes()
+    with store.database.read() as tx:
+        sealed = encoders.find_key(tx, "default", "https://api.cohere.com")
+    assert sealed is not None
+    origin = {"tenant_id": "default", "origin": "https://api.cohere.com"}
+    assert keys.unseal(sealed, secret=b"s" * 32, **origin) == key
+    assert client("DELETE", "/provider-keys", params={"origin": "cohere"}).status_code == 204
+    assert_problem(
+        client("DELETE", "/provider-keys", params={"origin": "cohere"}), 404, "not_found"
+    )
+    assert client.get("/provider-keys").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"origin": "azure", "key": "k"}, "origin"),
+        ({"origin": "http://169.254.169.254", "key": "k"}, "origin"),
+        ({"origin": "openai", "key": "sk canary"}, "key"),
+        ({"origin": "openai", "key": "sk-canary" * 100}, "key"),
+        ({"origin": "openai"}, "key"),
+    ],
+)
+def test_a_wrong_key_is_refused_without_repeating_it(
+    client: InProcess, body: dict[str, Any], field: str
+) -> None:
+    response = client.put("/provider-keys", json=body)
+    assert_problem(response, 422, "invalid_request", field)
+    assert "canary" not in response.text
+
+
+def test_without_a_secret_no_keys_are_taken(settings: ServiceSettings, store: Store) -> None:
+    client = InProcess(create_app(settings, store=store, queue=RecordingQueue()))
+    body = {"origin": "openai", "key": "sk-1"}
+    assert_problem(client.put("/provider-keys", json=body), 409, "keys_not_taken")
+
+
+def test_a_head_that_knows_no_encoder_reads_no_texts(client: InProcess, store: Store) -> None:
+    import numpy as np
+
+    from tests.service.support import publish
+
+    rows = (np.eye(3, dtype=np.float32)[[0, 1] * 8], np.array([0, 1] * 8))
+    publish(store, train(rows, seed=0))
+    body = {"head": "pets", "texts": ["a cat"]}
+    assert_problem(client.post("/predict", json=body), 422, "text_not_supported", "text")
+    stated = {"head": "pets", "embeddings": [[1, 0, 0]], "encoder": "a" * 64}
+    assert client.post("/predict", json=stated).status_code == 200, "nothing to compare with"
+    assert_problem(client.post("/predict", json={"head": "pets"}), 422, "invalid_request")
+    both = {**body, "embeddings": [[1, 0, 0]]}
+    assert_problem(client.post("/predict", json=both), 422, "invalid_request", "texts")

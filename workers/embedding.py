@@ -1,0 +1,291 @@
+"""The home of a text job's first stage: its texts become embeddings, each paid for once.
+
+Every finished batch is committed with what it cost, so that another attempt, or another job with
+the same texts, begins where this one ended. The whole is kept as an artifact that the job's row
+names like a checkpoint.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from providers import canary, engine, keys
+from providers.encoder import Encoder
+from providers.errors import InputRefused, WrongAnswer
+from providers.opening import Providers
+from providers.provider import Provider, estimated_tokens
+from store import encoders
+from store.dataset_file import DatasetWriter
+from store.datasets import Dataset
+from store.encoders import EncoderRecord
+from store.jobs import Job
+from store.store import Store
+from store.texts_file import TextsFile
+from workers.lease import Lease
+from workers.settings import WorkerSettings
+from workers.workdir import Workdir
+
+logger = logging.getLogger(__name__)
+
+EMBEDDINGS: Final = "embeddings.safetensors"
+"""The job's checkpoint names the finished dataset file so."""
+STAGE: Final = "embedding"
+SHARE: Final = 0.5
+"""Of the whole job's progress; how long training takes is not known before."""
+
+ShouldStop: TypeAlias = Callable[[], bool]
+
+
+def needed(job: Job, store: Store) -> bool:
+    """Whether the job's texts are yet to be embedded, or its embeddings were lost."""
+    if job.encoder is None:
+        return False
+    sha256 = job.checkpoint.get(EMBEDDINGS)
+    return sha256 is None or not store.artifacts.exists(job.tenant_id, sha256)
+
+
+def embed(
+    job: Job,
+    dataset: Dataset,
+    workdir: Workdir,
+    lease: Lease,
+    *,
+    store: Store,
+    settings: WorkerSettings,
+    should_stop: ShouldStop,
+) -> Job:
+    """The job with its embeddings in its checkpoint, and its encoder known by a fingerprint.
+
+    Raises Stopped when `should_stop` says so, ProviderError, LeaseLost.
+    """
+    assert job.encoder is not None  # noqa: S101 - for the type checker: `needed` said so
+    lease.enter_stage(STAGE)
+    texts = TextsFile.from_bytes(store.artifacts.get_bytes(job.tenant_id, dataset.sha256))
+    with Providers(allowed=settings.allowed_hosts) as providers:
+        provider = providers.open(
+            Encoder.from_dict(job.encoder), lambda origin: find_key(job, origin, store, settings)
+        )
+        record = _recognised(job, provider, store, should_stop)
+        work = _Work(job, record, provider, texts, lease=lease, store=store)
+        work.run(should_stop)
+    work.write(workdir)
+    reference = workdir.move(store.artifacts, job.tenant_id, EMBEDDINGS)
+    checkpoint = {**job.checkpoint, EMBEDDINGS: reference.sha256}
+    lease.keep(checkpoint)
+    return replace(job, checkpoint=checkpoint, encoder=work.encoder)
+
+
+def head_encoder(job: Job, store: Store) -> dict[str, Any] | None:
+    """What a head keeps of its encoder: how to ask it, and how to tell whether it is the same."""
+    if job.encoder is None or "fingerprint" not in job.encoder:
+        return None
+    encoder = Encoder.from_dict(job.encoder)
+    with store.database.read() as tx:
+        seen = encoders.known(tx, job.tenant_id, encoder.identity)
+    mine = next(one for one in seen if one.fingerprint == job.encoder["fingerprint"])
+    return {**encoder.to_dict(), "fingerprint": mine.fingerprint, "sketch": mine.sketch}
+
+
+def warnings(job: Job) -> list[dict[str, str]]:
+    """What the embedding gives reason to warn of."""
+    usage = (job.encoder or {}).get("usage", {})
+    found = []
+    if n_truncated := usage.get("n_truncated"):
+        found.append(
+            {
+                "code": "texts_truncated",
+                "message": f"{n_truncated:,} texts were too long for the encoder, which read "
+                "their beginnings only. Shorten them to what matters.",
+            }
+        )
+    if n_long := usage.get("n_maybe_truncated"):
+        found.append(
+            {
+                "code": "texts_maybe_truncated",
+                "message": f"{n_long:,} texts may be too long for the encoder. This provider cuts "
+                "in silence, so that it cannot be told.",
+            }
+        )
+    return found
+
+
+def find_key(job: Job, origin: str, store: Store, settings: WorkerSettings) -> str | None:
+    """The tenant's stored key for an origin, else the operator's."""
+    with store.database.read() as tx:
+        sealed = encoders.find_key(tx, job.tenant_id, origin)
+    stored = None
+    if sealed is not None and settings.secret is not None:
+        stored = keys.unseal(sealed, secret=settings.secret, tenant_id=job.tenant_id, origin=origin)
+    return keys.choose(origin, stored=stored, environment=settings.keys_by_origin)
+
+
+def _recognised(
+    job: Job, provider: Provider, store: Store, should_stop: ShouldStop
+) -> EncoderRecord:
+    """The encoder as it was seen before, if it still embeds the canaries alike, else a new one."""
+    parts = list(engine.embed(provider, canary.TEXTS, should_stop=should_stop))
+    order = np.argsort([place for part in parts for place in part.places])
+    sketch = canary.sketch(np.concatenate([part.vectors for part in parts])[order])
+    identity = provider.encoder.identity
+    with store.database.begin() as tx:
+        for seen in encoders.known(tx, job.tenant_id, identity):
+            if canary.are_alike(seen.sketch, sketch):
+                return seen
+        return encoders.add(
+            tx,
+            job.tenant_id,
+            identity=identity,
+            encoder=provider.encoder.to_dict(),
+            sketch=sketch,
+            n_columns=int(sketch[0][0]),
+        )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Where a text is used first, for messages."""
+
+    split: str
+    row: int
+
+
+class _Work:
+    """The different texts of a dataset, and their vectors as they come."""
+
+    def __init__(
+        self,
+        job: Job,
+        record: EncoderRecord,
+        provider: Provider,
+        texts: TextsFile,
+        *,
+        lease: Lease,
+        store: Store,
+    ) -> None:
+        self._job = job
+        self._record = record
+        self._provider = provider
+        self._file = texts
+        self._lease = lease
+        self._store = store
+        self._index: dict[str, int] = {}
+        self._first: list[_Row] = []
+        for split in texts.splits:
+            for text, row in zip(split.texts, split.rows, strict=True):
+                if self._index.setdefault(text, len(self._first)) == len(self._first):
+                    self._first.append(_Row(split.name, row))
+        self._texts = list(self._index)
+        self._hashes = [hashlib.sha256(text.encode()).hexdigest() for text in self._texts]
+        self._vectors = np.zeros((len(self._texts), record.n_columns), np.float32)
+        self._began = time.monotonic()
+        # Tokens that an earlier attempt was charged count too.
+        before = (job.encoder or {}).get("usage", {})
+        longest = provider.limits.max_text_tokens
+        silent = provider.encoder.truncation == "provider"
+        self._usage: dict[str, int] = {
+            "n_texts": sum(len(split.texts) for split in texts.splits),
+            "n_different": len(self._texts),
+            "n_embedded": before.get("n_embedded", 0),
+            "n_tokens": before.get("n_tokens", 0),
+            "n_requests": before.get("n_requests", 0),
+            "n_truncated": before.get("n_truncated", 0),
+            "n_maybe_truncated": sum(estimated_tokens(text) > longest for text in self._texts)
+            if silent
+            else 0,
+        }
+
+    @property
+    def encoder(self) -> dict[str, Any]:
+        """What the job's row says of its encoder."""
+        return {
+            **self._provider.encoder.to_dict(),
+            "fingerprint": self._record.fingerprint,
+            "n_columns": self._record.n_columns,
+            "usage": dict(self._usage),
+        }
+
+    def run(self, should_stop: ShouldStop) -> None:
+        """Fetch what is known, embed the rest, and keep each batch as it comes."""
+        todo = self._fetch()
+        n_known = len(self._texts) - len(todo)
+        logger.info("embedding.begin n_texts=%d n_known=%d", len(self._texts), n_known)
+        with self._store.database.begin() as tx:
+            encoders.record(tx, self._job, self.encoder)
+        n_done = 0
+        self._tell(0, len(todo))
+        for part in self._parts(todo, should_stop):
+            places = [todo[place] for place in part.places]
+            if part.vectors.shape[1] != self._record.n_columns:
+                raise WrongAnswer("The provider's vectors have another width than a moment ago.")
+            self._vectors[places] = part.vectors
+            self._usage["n_embedded"] += len(places)
+            self._usage["n_tokens"] += part.n_tokens
+            self._usage["n_requests"] += 1
+            self._usage["n_truncated"] += part.n_truncated
+            by_hash = {
+                self._hashes[place]: vector.astype("<f4").tobytes()
+                for place, vector in zip(places, part.vectors, strict=True)
+            }
+            with self._store.database.begin() as tx:
+                encoders.keep_vectors(tx, self._job.tenant_id, self._record.fingerprint, by_hash)
+                encoders.record(tx, self._job, self.encoder)
+            n_done += len(places)
+            self._tell(n_done, len(todo))
+
+    def _parts(self, todo: list[int], should_stop: ShouldStop) -> Iterator[engine.Finished]:
+        """The batches; a text that is refused is named by its row."""
+        try:
+            yield from engine.embed(
+                self._provider, [self._texts[place] for place in todo], should_stop=should_stop
+            )
+        except InputRefused as error:
+            if error.place is None:
+                raise
+            first = self._first[todo[error.place]]
+            raise type(error)(f"{error} This is about the text at row {first.row}.") from error
+
+    def _fetch(self) -> list[int]:
+        """Take the vectors that are known; the places of the other texts."""
+        with self._store.database.read() as tx:
+            known: Mapping[str, bytes] = encoders.vectors(
+                tx, self._job.tenant_id, self._record.fingerprint, self._hashes
+            )
+        todo = []
+        for place, text_hash in enumerate(self._hashes):
+            vector = known.get(text_hash)
+            if vector is None or len(vector) != 4 * self._record.n_columns:
+                todo.append(place)
+            else:
+                self._vectors[place] = np.frombuffer(vector, "<f4")
+        return todo
+
+    def _tell(self, n_done: int, n_todo: int) -> None:
+        seconds = time.monotonic() - self._began
+        left = seconds * (n_todo - n_done) / n_done if n_done else None
+        progress = {
+            "candidate": None,
+            "fraction": round(SHARE * (n_done / n_todo if n_todo else 1), 4),
+            "eta_seconds": None if left is None else round(left, 1),
+            "texts": dict(self._usage),
+        }
+        self._lease.tell(progress, is_milestone=n_done == n_todo)
+
+    def write(self, workdir: Workdir) -> None:
+        """Write the dataset file."""
+        with DatasetWriter(
+            workdir / EMBEDDINGS,
+            classes=self._file.classes,
+            n_columns=self._record.n_columns,
+            dtype=np.float32,
+            splits=[(split.name, len(split.texts)) for split in self._file.splits],
+        ) as writer:
+            for split in self._file.splits:
+                x: NDArray[np.float32] = self._vectors[[self._index[text] for text in split.texts]]
+                writer.x(split.name)[:] = x
+                writer.y(split.name)[:] = split.y

@@ -1,0 +1,47 @@
+"""The home of what a head is given when it is published: a canary, and when to trust it."""
+
+from typing import Final
+
+import numpy as np
+
+from nmtune import Head, HeldOut
+from nmtune.canary import canary_rows
+from nmtune.knowledge import Knowledge, learn
+from store.dataset_file import DatasetFile
+
+CANARY_SPLITS: Final = ("test", "validation", "train")
+"""Where a canary's rows come from: the first split that is there, best one not learnt from."""
+
+MOST_ROWS: Final = 20_000
+"""Training rows that are predicted, evenly taken, where none were held out."""
+
+
+def equip(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> Head:
+    """The head as it is published; the same head and rows give the same bytes.
+
+    held_out: what its training said of rows that it had not learnt from, temperature left out.
+    """
+    rows = next(dataset.splits[name] for name in CANARY_SPLITS if name in dataset.splits)
+    taken = head.with_canary(rows.x[canary_rows(rows.y)])
+    return taken.with_knowledge(_knowledge(head, dataset, held_out))
+
+
+def _knowledge(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> Knowledge:
+    train, validation = dataset.splits["train"], dataset.splits.get("validation")
+    if held_out is None and validation is not None:
+        logits = head.logits(validation.x)
+        held_out = HeldOut(logits=logits, y=np.asarray(validation.y), n_train_rows=0)
+    if held_out is None:
+        some = train.x[:: -(-len(train.x) // MOST_ROWS)]
+        predicted, of_truth = head.logits(some).argmax(axis=1), None
+    else:
+        predicted = held_out.logits.argmax(axis=1)
+        of_truth = held_out.of_truth(head.temperature)
+    return learn(
+        train.x,
+        np.asarray(train.y),
+        predicted=predicted,
+        of_truth=of_truth,
+        n_classes=len(dataset.classes),
+        seed=head.configs[0].seed,
+    )

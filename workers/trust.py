@@ -1,0 +1,93 @@
+"""The home of what the report says of a head's knowledge: does it hold on rows not learnt from?"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmtune import Head
+from nmtune.conformal import Conformal
+from nmtune.ood_score import QUANTILE, OodScore, auroc
+from store.dataset_file import DatasetFile
+
+LEVEL: Final = 0.9
+"""The level of conformal sets that is tried, or the highest that the head allows."""
+
+MOST_ROWS: Final = 20_000
+"""Rows of a split that are tried, evenly taken."""
+
+_ID = "test"
+
+
+def of_splits(head: Head, dataset: DatasetFile) -> dict[str, Any]:
+    """Coverage of its conformal sets and power of its OOD score, by split; nothing without one."""
+    knowledge = head.knowledge
+    if knowledge is None or (knowledge.conformal is None and knowledge.ood is None):
+        return {}
+    rows = {
+        name: _some(arrays.x, arrays.y)
+        for name, arrays in dataset.splits.items()
+        if name == _ID or name.startswith("ood/")
+    }
+    if not rows:
+        return {}
+    told: dict[str, Any] = {"conformal": None, "ood": None}
+    sentences = []
+    if knowledge.conformal is not None:
+        told["conformal"], sentence = _coverage(head, knowledge.conformal, rows)
+        sentences.append(sentence)
+    if knowledge.ood is not None:
+        told["ood"], sentence = _power(knowledge.ood, rows)
+        sentences.append(sentence)
+    return {"trust": told | {"sentence": " ".join(filter(None, sentences))}}
+
+
+_Rows = dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]]
+
+
+def _some(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    step = -(-len(y) // MOST_ROWS)
+    return np.asarray(x[::step], np.float32), np.asarray(y[::step])
+
+
+def _coverage(head: Head, conformal: Conformal, rows: _Rows) -> tuple[dict[str, Any], str]:
+    level = min(LEVEL, conformal.highest_level)
+    splits = {}
+    for name, (x, y) in rows.items():
+        sets = conformal.sets(head.predict_proba(x), level)
+        splits[name] = {
+            "n_rows": len(y),
+            "coverage": float(sets[np.arange(len(y)), y].mean()),
+            "mean_size": float(sets.sum(axis=1).mean()),
+        }
+    told = {"level": level, "n_held_out_rows": conformal.n_rows, "splits": splits}
+    if _ID not in splits:
+        return told, ""
+    here = splits[_ID]
+    return told, (
+        f"Conformal sets of level {level:g} hold the true class of {here['coverage']:.1%} of the "
+        f"test rows, with {here['mean_size']:.2f} classes a row."
+    )
+
+
+def _power(ood: OodScore, rows: _Rows) -> tuple[dict[str, Any], str]:
+    scores = {name: ood.score(x) for name, (x, _) in rows.items()}
+    inside = scores.get(_ID)
+    splits = {
+        name: {
+            "n_rows": len(of_split),
+            "share_above_threshold": float((of_split > ood.threshold).mean()),
+            "auroc": None if inside is None or name == _ID else auroc(inside, of_split),
+        }
+        for name, of_split in scores.items()
+    }
+    told = {"threshold": ood.threshold, "quantile": QUANTILE, "splits": splits}
+    found = [one["auroc"] for one in splits.values() if one["auroc"] is not None]
+    if not found:
+        return told, ""
+    least, most = (f"{value:.2f}" for value in (min(found), max(found)))
+    between = least if least == most else f"{least} to {most}"
+    return told, (
+        f"The OOD score tells other domains from the test rows with an AUROC of {between} (0.5 is "
+        "chance)."
+    )
