@@ -23,6 +23,16 @@ async def reading_of(
             examples=["vector"],
         ),
     ] = None,
+    text: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=_MAX_CHARACTERS,
+            description="The column of the texts, which a job's provider embeds. Default: text, if "
+            "there are no embeddings.",
+            examples=["review"],
+        ),
+    ] = None,
     label: Annotated[
         str | None,
         Query(
@@ -84,6 +94,8 @@ async def reading_of(
         names = [name.strip() for name in ood_domains.split(",") if name.strip()]
         domains = () if names == [_NONE] else tuple(names)
     return Reading(
-        wanted=Wanted(embedding=embedding, label=label, split=split, domain=domain, group=group),
+        wanted=Wanted(
+            embedding=embedding, text=text, label=label, split=split, domain=domain, group=group
+        ),
         options=SplitOptions(ood_domains=domains, test_fraction=test_fraction, seed=split_seed),
     )

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.ingest.texts import MAX_TEXT_CHARACTERS
+from service.ingest.text_value import MAX_TEXT_CHARACTERS
 from service.prediction_options import PredictionOptions
 from service.schemas_heads import MAX_REFERENCE_CHARACTERS, REFERENCE
 from service.schemas_providers import Texts

@@ -146,7 +146,7 @@ def _read_file(
     reading: Reading,
     workdir: Path,
     max_bytes: int,
-) -> PreparedDataset:
+) -> PreparedDataset | PreparedTexts:
     """The dataset in the file: an .npz is read here, all else by a process of its own. Blocking."""
     with received.path.open("rb") as file:
         if content_type in NPZ_TYPES:
@@ -169,6 +169,8 @@ def _read_file(
             if not reading.is_default:
                 raise _not_for("an .npz file, whose arrays say it")
             return npz.read(file, workdir=workdir, max_bytes=max_bytes)
+    if found.kind in ("npy", "safetensors") and reading.wanted != Wanted():
+        raise _not_for(f"a file of the kind {found.kind}, which has none", what="Columns")
     decoded = sandbox.decode(
         received.path,
         found,
@@ -189,10 +191,10 @@ def name_of_file(file_name: str | None) -> str:
     return _NOT_IN_NAMES.sub("-", stem).lstrip("._-")[:64] or DEFAULT_NAME
 
 
-def _not_for(what: str) -> Problem:
+def _not_for(file: str, what: str = "Columns and splits") -> Problem:
     return Problem(
         422,
         "invalid_request",
-        f"Columns and splits cannot be chosen for {what}: leave these parameters out.",
+        f"{what} cannot be chosen for {file}: leave these parameters out.",
         field="query",
     )

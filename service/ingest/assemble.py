@@ -4,14 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from service.ingest import row_splits
+from service.ingest import row_splits, texts
 from service.ingest.decoded import Decoded
 from service.ingest.labels import in_class_order, too_few_classes
 from service.ingest.prepared import PreparedDataset, SplitSource, build
 from service.ingest.row_splits import SplitOptions
+from service.ingest.texts import PreparedTexts
 
 
-def assemble(decoded: Decoded, *, options: SplitOptions, workdir: Path) -> PreparedDataset:
+def assemble(
+    decoded: Decoded, *, options: SplitOptions, workdir: Path
+) -> PreparedDataset | PreparedTexts:
     """The dataset of the decoded rows, written to `workdir`; raises BadInput.
 
     Rows keep their order within a split.
@@ -30,6 +33,11 @@ def assemble(decoded: Decoded, *, options: SplitOptions, workdir: Path) -> Prepa
         group=decoded.columns.get("group"),
         options=options,
     )
+    warnings = [*decoded.warnings, *warnings]
+    if decoded.texts is not None:
+        return texts.build(
+            decoded.texts, y, rows_by_split, classes=classes, y_field=label.field, warnings=warnings
+        )
     sources = [
         SplitSource(
             name=name,
@@ -46,5 +54,5 @@ def assemble(decoded: Decoded, *, options: SplitOptions, workdir: Path) -> Prepa
         n_columns=decoded.n_columns,
         dtype=decoded.dtype,
         workdir=workdir,
-        warnings=[*decoded.warnings, *warnings],
+        warnings=warnings,
     )

@@ -1,7 +1,7 @@
 """Home of which column of a table means what: by convention, or as the request says.
 
 `embedding` is one column of lists, or a family of numbered columns (`dim_0`, `dim_1`, ...), one a
-dimension. The others hold one value a row.
+dimension; without any, `text` stands in their place. The others hold one value a row.
 """
 
 import difflib
@@ -17,6 +17,7 @@ from service.ingest.notice import Warning_
 
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "embedding": ("embedding", "embeddings"),
+    "text": ("text", "texts"),
     "label": ("label", "labels"),
     "split": ("split", "splits"),
     "domain": ("domain",),
@@ -36,6 +37,7 @@ class Wanted:
     """
 
     embedding: str | None = None
+    text: str | None = None
     label: str | None = None
     split: str | None = None
     domain: str | None = None
@@ -44,15 +46,26 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """The columns that a table has: names, `embedding` more than one for a family."""
+    """The columns that a table has: names, `embedding` more than one for a family.
+
+    A table of texts has `text` and no `embedding`.
+    """
 
     embedding: tuple[str, ...]
     is_family: bool
     label: str
+    text: str | None = None
     split: str | None = None
     domain: str | None = None
     group: str | None = None
     warnings: list[Warning_] = field(default_factory=list)
+
+    @property
+    def x_field(self) -> str:
+        """What errors call the embeddings or the texts."""
+        if self.text is not None:
+            return self.text
+        return "embedding" if self.is_family else self.embedding[0]
 
     @property
     def single(self) -> dict[str, str]:
@@ -69,7 +82,13 @@ def choose(names: Sequence[str], wanted: Wanted) -> Columns:
         found = _single(names, part, getattr(wanted, part))
         if found is not None:
             roles[part] = found
-    embedding, is_family = _embedding(names, wanted.embedding, taken=set(roles.values()))
+    embedding: tuple[str, ...] = ()
+    is_family = False
+    text = _text(names, wanted, taken=set(roles.values()))
+    if text is None:
+        embedding, is_family = _embedding(names, wanted.embedding, taken=set(roles.values()))
+    else:
+        roles["text"] = text
     if "label" not in roles:
         raise BadInput(
             "missing_column",
@@ -121,6 +140,23 @@ def _single(names: Sequence[str], part: str, wanted: str | None) -> str | None:
     return found[0] if found else None
 
 
+def _text(names: Sequence[str], wanted: Wanted, *, taken: set[str]) -> str | None:
+    """The column of the texts, if the rows are texts: as it is said, or for want of embeddings."""
+    if wanted.text is not None:
+        if wanted.embedding is not None:
+            raise BadInput(
+                "ambiguous_column",
+                "Rows are either texts or embeddings: name one of the columns, not both.",
+                field="text",
+            )
+        return _single(names, "text", wanted.text)
+    has_embedding = any(name.strip().lower() in _NAMES["embedding"] for name in names)
+    left = [name for name in names if name not in taken]
+    if wanted.embedding is not None or has_embedding or _families(left):
+        return None
+    return _single(names, "text", None)
+
+
 def _embedding(
     names: Sequence[str], wanted: str | None, *, taken: set[str]
 ) -> tuple[tuple[str, ...], bool]:
@@ -148,18 +184,11 @@ def _embedding(
             f"?embedding={next(iter(families))}*",
             field="embedding",
         )
-    if any(name.strip().lower() == "text" for name in names):
-        raise BadInput(
-            "text_needs_provider",
-            "The table has texts but no embeddings. A job embeds texts by a provider: send them as "
-            "JSON, POST /jobs with texts, labels and provider (nmtune tune FILE --text text "
-            "--provider local-minilm), or embed them yourself and add the column embedding.",
-            field="text",
-        )
     raise BadInput(
         "missing_column",
-        f"There is no column embedding and no numbered columns (dim_0, dim_1, ...). The columns "
-        f"are {_list(names)}. {_guess('embedding', names)}Name yours with ?embedding=...",
+        "There is no column embedding, there are no numbered columns (dim_0, dim_1, ...), and "
+        f"there is no column text. The columns are {_list(names)}. "
+        f"{_guess('embedding', names)}Name yours with ?embedding=... or ?text=...",
         field="embedding",
     )
 

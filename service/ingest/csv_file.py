@@ -1,4 +1,4 @@
-"""Home of reading CSV: numbered columns, one a dimension, or lists in one column.
+"""Home of reading CSV: numbered columns, one a dimension, lists in one column, or texts.
 
 pyarrow's reader converts at several times the speed of Python's, and stops at the first row that
 it cannot read; what it says there is turned into a row and a column.
@@ -41,25 +41,19 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
     start = _start(source)
     names, delimiter = _header(start)
     chosen = columns.choose(names, wanted)
-    x_field = "embedding" if chosen.is_family else chosen.embedding[0]
-    spool = Spool(
-        folder,
-        x_field=x_field,
-        x_columns=chosen.embedding if chosen.is_family else (),
-        fields=chosen.single,
-        max_bytes=max_bytes,
-        file_size=size,
-        warnings=chosen.warnings,
-    )
+    spool = Spool.of(chosen, folder, max_bytes=max_bytes, file_size=size)
     n_columns: int | None = None
     for batch in _batches(source, start, names, chosen, delimiter, spool):
         if not batch.num_rows:
             continue
-        x = _embeddings(batch, chosen, first_row=spool.n_rows, n_columns=n_columns)
-        n_columns = x.shape[1]
         singles: dict[str, Names] = {
             part: _distinct(_single(batch, name)) for part, name in chosen.single.items()
         }
+        if chosen.text is not None:
+            spool.add_texts(batch.column(chosen.text).to_pylist(), singles)
+            continue
+        x = _embeddings(batch, chosen, first_row=spool.n_rows, n_columns=n_columns)
+        n_columns = x.shape[1]
         spool.add(x, singles)
     spool.finish()
 
@@ -114,6 +108,8 @@ def _batches(
     vector_type = pa.float32() if chosen.is_family else pa.string()
     types = dict.fromkeys(chosen.embedding, vector_type)
     types |= dict.fromkeys(chosen.single.values(), pa.string())
+    if chosen.text is not None:
+        types[chosen.text] = pa.string()
     parse = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     convert = arrow_csv.ConvertOptions(
         column_types=types,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_ROWS
 from service.ingest.notice import Warning_
-from service.ingest.spool import RESULT, ROWS
+from service.ingest.spool import RESULT, ROWS, TEXTS
 
 _CODE: Final = np.dtype("<i8")
 
@@ -30,7 +30,8 @@ class NamedColumn:
 class Decoded:
     """The rows of a file in their order: embeddings (n, d) at `path` from `offset` on, and columns.
 
-    `columns` are by what they mean: label (always), split, domain, group.
+    `columns` are by what they mean: label (always), split, domain, group. Where the rows are texts,
+    `texts` has them, `n_columns` is 0 and there are no embeddings.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Decoded:
     x_field: str
     columns: dict[str, NamedColumn]
     warnings: list[Warning_]
+    texts: list[str] | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "Decoded":
@@ -48,10 +50,14 @@ class Decoded:
         value = orjson.loads((folder / RESULT).read_bytes())
         n_rows, n_columns = value["n_rows"], value["n_columns"]
         dtype = np.dtype({"<f2": "<f2", "<f4": "<f4"}[value["dtype"]])
-        size = (folder / ROWS).stat().st_size
-        if not (1 <= n_rows <= MAX_ROWS and 1 <= n_columns <= MAX_COLUMNS) or size != (
-            n_rows * n_columns * dtype.itemsize
-        ):
+        texts = _texts(folder / TEXTS) if value["is_text"] else None
+        if texts is not None:
+            is_right = len(texts) == n_rows >= 1
+        else:
+            is_right = 1 <= n_rows <= MAX_ROWS and 1 <= n_columns <= MAX_COLUMNS
+            size = n_rows * n_columns * dtype.itemsize
+            is_right = is_right and (folder / ROWS).stat().st_size == size
+        if not is_right:
             raise RuntimeError("the decoding process left rows of another size than it says")
         columns = {
             part: _column(folder / part, column, n_rows)
@@ -66,6 +72,7 @@ class Decoded:
             x_field=value["x_field"],
             columns=columns,
             warnings=value["warnings"],
+            texts=texts,
         )
 
     def blocks(self, rows: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
@@ -92,6 +99,10 @@ def _read_into(descriptor: int, block: NDArray[Any], offset: int) -> None:
         if n_read == 0:
             raise RuntimeError("the rows end early")
         view, offset = view[n_read:], offset + n_read
+
+
+def _texts(path: Path) -> list[str]:
+    return [str(orjson.loads(line)) for line in path.read_bytes().splitlines()]
 
 
 def _column(path: Path, value: dict[str, Any], n_rows: int) -> NamedColumn:

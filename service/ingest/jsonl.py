@@ -1,4 +1,4 @@
-"""Home of reading JSON Lines: one object a line, its embedding a list of numbers."""
+"""Home of reading JSON Lines: one object a line, its embedding a list of numbers, or a text."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
     """
     spool: Spool | None = None
     chosen: Columns | None = None
-    vectors: list[Any] = []
+    found: list[Any] = []
     singles: dict[str, list[Any]] = {}
     n_columns: int | None = None
     n_bytes = 0
@@ -38,34 +38,34 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
         if chosen is None or spool is None:
             chosen = _choose(value, wanted)
             singles = {part: [] for part in chosen.single}
-            spool = Spool(
-                folder,
-                x_field="embedding" if chosen.is_family else chosen.embedding[0],
-                x_columns=chosen.embedding if chosen.is_family else (),
-                fields=chosen.single,
-                max_bytes=max_bytes,
-                file_size=size,
-                warnings=chosen.warnings,
-            )
-        vectors.append(_vector(value, chosen))
+            spool = Spool.of(chosen, folder, max_bytes=max_bytes, file_size=size)
+        found.append(_vector(value, chosen))
         for part, name in chosen.single.items():
             singles[part].append(value.get(name))
         n_bytes += len(line)
         if n_bytes > BLOCK_BYTES:
-            n_columns = _add(spool, vectors, singles, n_columns)
-            vectors, singles, n_bytes = [], {part: [] for part in singles}, 0
-    if spool is None:
+            n_columns = _add(spool, chosen, found, singles, n_columns)
+            found, singles, n_bytes = [], {part: [] for part in singles}, 0
+    if chosen is None or spool is None:
         raise BadInput("no_rows", "The file has no rows.", field=FIELD)
-    if vectors:
-        _add(spool, vectors, singles, n_columns)
+    if found:
+        _add(spool, chosen, found, singles, n_columns)
     spool.finish()
 
 
 def _add(
-    spool: Spool, vectors: list[Any], singles: dict[str, list[Any]], n_columns: int | None
-) -> int:
-    x = as_rows(vectors, field=spool.x_field, first_row=spool.n_rows, n_columns=n_columns)
+    spool: Spool,
+    chosen: Columns,
+    found: list[Any],
+    singles: dict[str, list[Any]],
+    n_columns: int | None,
+) -> int | None:
+    """Spool the next rows; their width, if they have one."""
     values: dict[str, Names] = dict(singles)
+    if chosen.text is not None:
+        spool.add_texts(found, values)
+        return None
+    x = as_rows(found, field=spool.x_field, first_row=spool.n_rows, n_columns=n_columns)
     spool.add(x, values)
     return int(x.shape[1])
 
@@ -75,6 +75,8 @@ def _choose(value: dict[str, Any], wanted: Wanted) -> Columns:
 
 
 def _vector(value: dict[str, Any], chosen: Columns) -> object:
+    if chosen.text is not None:
+        return value.get(chosen.text)
     if not chosen.is_family:
         return value.get(chosen.embedding[0])
     return [value.get(name) for name in chosen.embedding]

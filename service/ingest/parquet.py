@@ -1,4 +1,4 @@
-"""Home of reading Parquet: embeddings as lists in one column, or one column a dimension.
+"""Home of reading Parquet: embeddings as lists in one column, one column a dimension, or texts.
 
 Pages are read as a stream and decoded a few rows at a time. Nothing that the file says of its own
 sizes is trusted: rows and bytes are counted as they come, and the process has a memory limit.
@@ -22,6 +22,7 @@ from service.ingest.spool import Names, Spool, wrong_width
 
 _BUFFER_BYTES: Final = 1 << 20
 _FIRST_ROWS: Final = 16
+_TEXTS_AT_ONCE: Final = 1024
 _MAX_FOOTER_BYTES: Final = 64 << 20
 _FLOATS: Final = (pa.float16(), pa.float32(), pa.float64())
 
@@ -56,29 +57,28 @@ def _read(
     schema = file.schema_arrow
     chosen = columns.choose(schema.names, wanted)
     _check_types(schema, chosen)
-    spool = Spool(
-        folder,
-        x_field="embedding" if chosen.is_family else chosen.embedding[0],
-        x_columns=chosen.embedding if chosen.is_family else (),
-        fields=chosen.single,
-        max_bytes=max_bytes,
-        file_size=path.stat().st_size,
-        warnings=chosen.warnings,
-    )
+    spool = Spool.of(chosen, folder, max_bytes=max_bytes, file_size=path.stat().st_size)
     for batch in _batches(file, chosen):
         if not batch.num_rows:
             continue
-        x = _embeddings(batch, chosen, first_row=spool.n_rows)
         singles: dict[str, Names] = {
             part: _distinct(batch.column(name)) for part, name in chosen.single.items()
         }
-        spool.add(x, singles)
+        if chosen.text is not None:
+            spool.add_texts(_strings(batch.column(chosen.text)), singles)
+            continue
+        spool.add(_embeddings(batch, chosen, first_row=spool.n_rows), singles)
     spool.finish()
 
 
 def _batches(file: pq.ParquetFile, chosen: Columns) -> Iterator[pa.RecordBatch]:
     """All rows, so many at a time as make a block."""
     names = [*chosen.embedding, *chosen.single.values()]
+    if chosen.text is not None:
+        yield from file.iter_batches(
+            _TEXTS_AT_ONCE, columns=[chosen.text, *names], use_threads=False
+        )
+        return
     n_columns = len(chosen.embedding)
     if not chosen.is_family:
         n_columns = MAX_COLUMNS
@@ -102,20 +102,34 @@ def _check_types(schema: pa.Schema, chosen: Columns) -> None:
                 f"{name[:80]} holds {str(kind)[:80]}, but embeddings are {wanted}.",
                 field=name[:80],
             )
+    if chosen.text is not None and not _is_string(schema.field(chosen.text).type):
+        raise BadInput(
+            "invalid_texts",
+            f"{chosen.text[:80]} holds {str(schema.field(chosen.text).type)[:80]}, but texts are "
+            "strings.",
+            field=chosen.text[:80],
+        )
     for part, name in chosen.single.items():
         kind = schema.field(name).type
         plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (
-            pa.types.is_string(plain)
-            or pa.types.is_large_string(plain)
-            or pa.types.is_integer(plain)
-            or pa.types.is_boolean(plain)
-        ):
+        if not (_is_string(kind) or pa.types.is_integer(plain) or pa.types.is_boolean(plain)):
             raise BadInput(
                 f"invalid_{part}",
                 f"{name[:80]} holds {str(kind)[:80]}, but a {part} is a string or an integer.",
                 field=name[:80],
             )
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain))
+
+
+def _strings(values: pa.Array) -> list[object]:
+    """The texts, null as None; raises ArrowInvalid where one is not UTF-8."""
+    values.validate(full=True)
+    strings: list[object] = values.to_pylist()
+    return strings
 
 
 def _is_list(kind: pa.DataType) -> bool:

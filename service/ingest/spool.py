@@ -7,21 +7,33 @@ is what `decoded.py` reads in the service's own process.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from service.ingest.columns import Columns
 from service.ingest.errors import BadInput, Place
 from service.ingest.formats import FIELD
 from service.ingest.labels import LabelCoder, check_name
-from service.ingest.limits import LARGE_BYTES, MAX_COLUMNS, MAX_RATIO, MAX_ROWS
+from service.ingest.limits import (
+    LARGE_BYTES,
+    MAX_COLUMNS,
+    MAX_RATIO,
+    MAX_ROWS,
+    MAX_TEXT_BYTES,
+    MAX_TEXTS,
+)
 from service.ingest.notice import Warning_
 from service.ingest.npy import not_finite, refuse
+from service.ingest.text_value import check_text
 
 RESULT: Final = "decoded.json"
 ROWS: Final = "rows"
+TEXTS: Final = "texts"
+"""A JSON string a line."""
+
 MAX_NAMES: Final = 1000
 """Distinct values of a split or domain column."""
 
@@ -32,7 +44,9 @@ Names = Sequence[object] | tuple[Sequence[object], NDArray[np.int64]]
 class Spool:
     """Takes the rows of one file in their order; `finish` says what they are.
 
-    x_field: what errors call the embeddings; x_columns: the names of a family's columns.
+    They are embeddings, or else texts.
+
+    x_field: what errors call them; x_columns: the names of a family's columns.
     max_bytes: bounds the rows as they are stored. file_size: of the file that they come from.
     """
 
@@ -58,6 +72,19 @@ class Spool:
         self._shape: tuple[int, np.dtype[Any]] | None = None
         self._singles = {part: _single(part, field, folder) for part, field in fields.items()}
 
+    @classmethod
+    def of(cls, chosen: Columns, folder: Path, *, max_bytes: int, file_size: int) -> Self:
+        """The spool of a table whose columns are `chosen`."""
+        return cls(
+            folder,
+            x_field=chosen.x_field,
+            x_columns=chosen.embedding if chosen.is_family else (),
+            fields=chosen.single,
+            max_bytes=max_bytes,
+            file_size=file_size,
+            warnings=chosen.warnings,
+        )
+
     def add(self, x: NDArray[Any], singles: dict[str, Names]) -> None:
         """The next rows: x (b, d) of any float, and for each single column its b values."""
         n_columns, dtype = self._check_shape(x)
@@ -66,17 +93,36 @@ class Spool:
             stored = np.ascontiguousarray(x, dtype=dtype)
         places = not_finite(x, stored, field=self.x_field, first_row=self.n_rows)
         refuse([self._named(place) for place in places])
+        _append(self._folder / ROWS, stored.data)
+        self._add_singles(singles, len(x))
+
+    def add_texts(self, texts: Sequence[object], singles: dict[str, Names]) -> None:
+        """The next rows, b texts, and for each single column its b values."""
+        if self.n_rows + len(texts) > MAX_TEXTS:
+            raise BadInput("too_large", f"The file has over {MAX_TEXTS:,} texts.", field=FIELD)
+        lines = []
+        for row, text in enumerate(texts, start=self.n_rows):
+            lines.append(orjson.dumps(check_text(text, field=self.x_field, row=row)) + b"\n")
+            self._n_bytes += len(lines[-1])
+            if self._n_bytes > MAX_TEXT_BYTES:
+                raise BadInput(
+                    "too_large", f"The texts take over {MAX_TEXT_BYTES >> 20} MiB.", field=FIELD
+                )
+        _append(self._folder / TEXTS, b"".join(lines))
+        self._add_singles(singles, len(texts))
+
+    def _add_singles(self, singles: dict[str, Names], n_rows: int) -> None:
         for part, values in singles.items():
-            self._singles[part].add(values, first_row=self.n_rows, n_rows=len(x))
-        _append(self._folder / ROWS, stored)
-        self.n_rows += len(x)
+            self._singles[part].add(values, first_row=self.n_rows, n_rows=n_rows)
+        self.n_rows += n_rows
 
     def finish(self) -> None:
         """Write what was found; raises BadInput where there is no row."""
-        if self._shape is None:
+        if not self.n_rows:
             raise BadInput("no_rows", "The file has no rows.", field=FIELD)
-        n_columns, dtype = self._shape
+        n_columns, dtype = self._shape or (0, np.dtype("<f4"))
         result = {
+            "is_text": self._shape is None,
             "n_rows": self.n_rows,
             "n_columns": n_columns,
             "dtype": dtype.str,
@@ -170,7 +216,7 @@ class _Coded:
         found = codes if places is None else codes[places]
         if len(found) != n_rows:
             raise ValueError("one value a row is needed")
-        _append(self._path, found.astype("<i8"))
+        _append(self._path, found.astype("<i8").data)
 
     def _code(self, value: object, row: int) -> int:
         name = name_of(value, part=self._part, field=self._field, row=row)
@@ -212,7 +258,7 @@ class _Hashed:
         found = hashes if places is None else hashes[places]
         if len(found) != n_rows:
             raise ValueError("one value a row is needed")
-        _append(self._path, found.astype("<i8"))
+        _append(self._path, found.astype("<i8").data)
 
     def finish(self) -> dict[str, Any]:
         return {"field": self._field, "names": None}
@@ -222,10 +268,10 @@ def _single(part: str, field: str, folder: Path) -> "_Coded | _Hashed":
     return _Hashed(field, folder) if part == "group" else _Coded(part, field, folder)
 
 
-def _append(path: Path, block: NDArray[Any]) -> None:
+def _append(path: Path, block: bytes | memoryview) -> None:
     """Opened for each block of megabytes, so that no error leaves a file open."""
     with path.open("ab", buffering=0) as file:
-        file.write(block.data)
+        file.write(block)
 
 
 def name_of(value: object, *, part: str, field: str, row: int) -> str:

@@ -35,9 +35,10 @@ _FILE_SCHEMA: Final = {
     "format": "binary",
     "description": "Parquet, CSV or JSON Lines (these two also as .gz or .zst) with a column label "
     "and the embeddings as lists in a column embedding or in numbered columns (dim_0, dim_1, ...), "
-    "and, as you have them, split, domain and group; or an .npz or .safetensors file with train_x "
-    "(rows x columns, float) and train_y (integers or strings), the same for validation, test and "
-    "ood_<domain>, and class_names; or an .npy, with the form's part labels. "
+    "or texts in a column text, and, as you have them, split, domain and group; or an .npz or "
+    ".safetensors file with train_x (rows x columns, float) and train_y (integers or strings), the "
+    "same for validation, test and ood_<domain>, and class_names; or an .npy, with the form's part "
+    "labels. "
     "docs/datasets.md has all of it.",
 }
 _VALUES_SCHEMA: Final = {
@@ -131,7 +132,7 @@ async def create_dataset(
     ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Store labelled embeddings, as a file of any known format or JSON; or texts, as JSON.
+    """Store labelled embeddings, or texts for jobs to embed: a file of any known format, or JSON.
 
     The answer has a profile of the rows, and warnings about what may spoil a result.
     """

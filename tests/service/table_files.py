@@ -1,5 +1,6 @@
 """What the tests of tables share: the same rows in each format, and wrong files with codes."""
 
+import csv
 import gzip
 import io
 import json
@@ -185,7 +186,56 @@ BAD: dict[str, Bad] = {
     "csv, no header": ("a.csv", b"1,2,3\n4,5,6\n", "no_header", "file", None, None),
     "csv, no label": ("a.csv", b"lable,a0,a1\nx,1,2\n", "missing_column", "label", None, None),
     "csv, no embedding": ("a.csv", b"label,x\na,b\n", "missing_column", "embedding", None, None),
-    "csv, text alone": ("a.csv", b"label,text\na,b\n", "text_needs_provider", "text", None, None),
+    "csv, empty text": ("a.csv", b"label,text\na,b\nc, \n", "invalid_texts", "text", 1, None),
+    "csv, text in latin-1": ("a.csv", b"label,text\na,b\nc,\xe9\n", "not_utf8", "text", 1, None),
+    "csv, long text": (
+        "a.csv",
+        b"label,text\na,b\nc," + b"x" * 100_001 + b"\n",
+        "invalid_texts",
+        "text",
+        1,
+        None,
+    ),
+    "jsonl, no text": (
+        "a.jsonl",
+        jsonl('{"label": "a", "text": "b"}', '{"label": "a"}'),
+        "invalid_texts",
+        "text",
+        1,
+        None,
+    ),
+    "jsonl, a number as text": (
+        "a.jsonl",
+        jsonl('{"label": "a", "text": 1}'),
+        "invalid_texts",
+        "text",
+        0,
+        None,
+    ),
+    "parquet, numbers as texts": (
+        "a.parquet",
+        parquet({"label": ["a"], "text": [1]}),
+        "invalid_texts",
+        "text",
+        None,
+        None,
+    ),
+    "parquet, null text": (
+        "a.parquet",
+        parquet({"label": ["a", "b"], "text": ["x", None]}),
+        "invalid_texts",
+        "text",
+        1,
+        None,
+    ),
+    "parquet, text that is not UTF-8": (
+        "a.parquet",
+        parquet({"label": ["a"], "text": pa.array([b"\xff"]).view(pa.string())}),
+        "damaged_file",
+        "file",
+        None,
+        None,
+    ),
     "csv, a gap": ("a.csv", b"label,a0,a2\nx,1,2\n", "missing_column", "embedding", None, None),
     "csv, two families": (
         "a.csv",
@@ -517,6 +567,38 @@ BAD: dict[str, Bad] = {
         "embeddings",
         None,
         None,
+    ),
+}
+
+
+TEXTS = ["a cat", "two\nlines", 'a "quote", and more', "Grüße", "x" * 3000]
+TEXT_LABELS = ["a", "b", "a", "b", "a"]
+
+
+def _csv_of_texts() -> bytes:
+    sink = io.StringIO()
+    writer = csv.writer(sink)
+    writer.writerow(["label", "text"])
+    writer.writerows(zip(TEXT_LABELS, TEXTS, strict=True))
+    return sink.getvalue().encode()
+
+
+SAME_TEXTS = {
+    "csv": ("a.csv", _csv_of_texts()),
+    "csv, packed": ("a.csv.gz", gzip.compress(_csv_of_texts())),
+    "jsonl": (
+        "a.jsonl",
+        jsonl(
+            *(
+                json.dumps({"text": text, "label": label})
+                for text, label in zip(TEXTS, TEXT_LABELS, strict=True)
+            )
+        ),
+    ),
+    "parquet": ("a.parquet", parquet({"text": TEXTS, "label": TEXT_LABELS})),
+    "parquet, dictionary": (
+        "a.parquet",
+        parquet({"text": pa.array(TEXTS).dictionary_encode(), "label": TEXT_LABELS}),
     ),
 }
 

@@ -164,6 +164,12 @@ def test_columns_cannot_be_chosen_where_there_are_none(client: InProcess) -> Non
     assert_problem(client.post("/datasets?label=y", json=body), 422, "invalid_request", "query")
 
 
+def test_columns_cannot_be_chosen_of_a_file_of_arrays(client: InProcess) -> None:
+    _, content = SAME["safetensors"]
+    response = client.post("/datasets?label=y", files={"file": ("a.safetensors", content)})
+    assert_problem(response, 422, "invalid_request", "query")
+
+
 def test_another_reading_is_another_request(client: InProcess) -> None:
     headers = {"idempotency-key": "k", "content-type": "application/x-ndjson"}
     created(client.post("/datasets?name=a", content=jsonl_of(), headers=headers))

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from service.ingest import spool
 from service.ingest.decoded import Decoded
 from service.ingest.errors import BadInput
 from tests.service.array_files import npy
@@ -19,6 +20,9 @@ from tests.service.table_files import (
     FAMILY,
     N_ROWS,
     SAME,
+    SAME_TEXTS,
+    TEXT_LABELS,
+    TEXTS,
     X,
     Y,
     csv_of,
@@ -47,6 +51,36 @@ def test_each_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     assert (found.n_rows, found.n_columns, found.dtype) == (N_ROWS, 5, np.dtype("<f4"))
     np.testing.assert_array_equal(embeddings(found), X)
     assert labels(found) == Y
+
+
+@pytest.mark.parametrize("name", SAME_TEXTS)
+def test_each_table_gives_the_same_texts(tmp_path: Path, name: str) -> None:
+    found = decoded(tmp_path, *SAME_TEXTS[name])
+    assert (found.n_rows, found.n_columns, found.texts) == (len(TEXTS), 0, TEXTS)
+    assert labels(found) == TEXT_LABELS
+
+
+def test_embeddings_count_beside_texts_unless_texts_are_named(tmp_path: Path) -> None:
+    content = b"label,text,a0,a1\nx,b,1,2\n"
+    for folder, wanted in (("all", {}), ("named", {"text": "text"})):
+        (tmp_path / folder).mkdir()
+        found = decoded(tmp_path / folder, "a.csv", content, **wanted)
+        assert found.texts == (["b"] if wanted else None)
+        assert [warning["code"] for warning in found.warnings] == ["columns_ignored"]
+
+
+def test_rows_are_not_both_texts_and_embeddings(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="not both"):
+        decoded(tmp_path, "a.csv", b"label,text,v\n", text="text", embedding="v")
+
+
+def test_more_texts_than_memory_holds_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "MAX_TEXT_BYTES", 1000)
+    with pytest.raises(BadInput) as error:
+        decoded(tmp_path, *SAME_TEXTS["csv"])
+    assert error.value.code == "too_large"
 
 
 @pytest.mark.parametrize("name", ["csv, columns", "jsonl", "safetensors", "parquet, lists"])

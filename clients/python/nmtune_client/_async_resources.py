@@ -54,6 +54,7 @@ class AsyncDatasets:
         *,
         name: str | None = None,
         embedding: str | None = None,
+        text: str | None = None,
         label: str | None = None,
         split: str | None = None,
         domain: str | None = None,
@@ -65,6 +66,7 @@ class AsyncDatasets:
         """Store a dataset: a file, a DataFrame or arrays; as `Datasets.upload`."""
         reading = Reading(
             embedding=embedding,
+            text=text,
             label=label,
             split=split,
             domain=domain,

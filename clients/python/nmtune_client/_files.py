@@ -24,6 +24,7 @@ class Reading:
     """Which columns of a table mean what, and which splits to make; None: the server's default."""
 
     embedding: str | None = None
+    text: str | None = None
     label: str | None = None
     split: str | None = None
     domain: str | None = None

@@ -95,6 +95,7 @@ class Datasets:
         *,
         name: str | None = None,
         embedding: str | None = None,
+        text: str | None = None,
         label: str | None = None,
         split: str | None = None,
         domain: str | None = None,
@@ -110,12 +111,14 @@ class Datasets:
         same for `validation`, `test` and `ood_<domain>`, where `_y` holds strings, or integers
         that count in `class_names` (c,). name: by default the file's.
         embedding, label, split, domain, group: the columns of a table, where they are not called
-        so; embedding="pc_*" are numbered columns. ood_domains: domains to hold out, [] for none.
+        so; embedding="pc_*" are numbered columns; text: texts, for jobs with a provider, in place
+        of embeddings. ood_domains: domains to hold out, [] for none.
         test_fraction, split_seed: of the test split that is made where the table has none.
         Arrays are checked first: ValueError names the row and column of what is wrong.
         """
         reading = Reading(
             embedding=embedding,
+            text=text,
             label=label,
             split=split,
             domain=domain,

@@ -78,9 +78,7 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     tune = _add(
         commands, shared, "tune", tuning.tune, "upload a dataset, tune a head, show the result"
     )
-    tune.add_argument(
-        "source", metavar="FILE", help=f"{_FILE}; with --text .csv or .jsonl; or a dataset's id"
-    )
+    tune.add_argument("source", metavar="FILE", help=f"{_FILE}, or the id of a stored one")
     tune.add_argument("--name", help="name of the head and of the dataset (the file's)")
     _add_reading(tune)
     _add_provider(tune)
@@ -116,6 +114,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     """The options that say what a table's columns mean, and which splits to make."""
     for name, text in (
         ("embedding", "column of lists, or prefix of numbered columns with *, such as 'dim_*'"),
+        ("text", "column of texts, which a job's provider embeds (text)"),
         ("label", "column of the labels (label)"),
         ("split", "column of the splits (split)"),
         ("domain", "column of the domains (domain)"),
@@ -130,8 +129,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_provider(parser: argparse.ArgumentParser) -> None:
-    """The options of texts, and of what embeds them."""
-    parser.add_argument("--text", metavar="COLUMN", help="column of the texts; needs --provider")
+    """The options of what embeds texts."""
     parser.add_argument(
         "--provider", metavar="P", help="what embeds texts, e.g. local-minilm, openai"
     )

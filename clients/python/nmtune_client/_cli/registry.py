@@ -128,6 +128,7 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
         path,
         name=arguments.name,
         embedding=arguments.embedding,
+        text=arguments.text,
         label=arguments.label,
         split=arguments.split,
         domain=arguments.domain,
@@ -136,10 +137,8 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
         test_fraction=arguments.test_fraction,
         split_seed=arguments.split_seed,
     )
-    say(
-        f"Uploaded {dataset.id}: {dataset.n_rows} rows, {dataset.n_columns} columns, "
-        f"{len(dataset.classes)} classes."
-    )
+    width = f"{dataset.n_columns} columns" if dataset.n_columns else "texts"
+    say(f"Uploaded {dataset.id}: {dataset.n_rows} rows, {width}, {len(dataset.classes)} classes.")
     for warning in dataset.warnings:
         text = warning.get("message", warning) if isinstance(warning, Mapping) else warning
         say(f"Warning: {text}")

@@ -25,19 +25,10 @@ def tune(client: Client, arguments: Namespace) -> None:
         raise ValueError("--name is required: what the head shall be called")
     dataset = None
     provider = _provider(arguments)
-    rows: dict[str, Any] = {}
-    if arguments.text is not None:
-        if provider is None:
-            raise ValueError("--text needs --provider, which embeds the texts")
-        _refuse_with_text(arguments)
-        rows["texts"], rows["labels"], rows["splits"] = inputs.texts(
-            arguments.source,
-            text=arguments.text,
-            label=arguments.label or "label",
-            split=arguments.split,
-        )
+    if arguments.text is not None and provider is None:
+        raise ValueError("--text needs --provider, which embeds the texts")
     # an id is no file name, but a file may be called like an id
-    elif Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
+    if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
         dataset = upload(client, arguments)
     if arguments.plan:
         _show_plan(client, arguments, dataset.id if dataset else arguments.source, config, provider)
@@ -45,9 +36,8 @@ def tune(client: Client, arguments: Namespace) -> None:
     try:
         job = client.jobs.create(
             name=arguments.name,
-            dataset=None if rows else dataset or arguments.source,
+            dataset=dataset or arguments.source,
             provider=provider,
-            **rows,
             method=arguments.method,
             config=config,
             analyses=arguments.analyse,
@@ -67,15 +57,6 @@ def tune(client: Client, arguments: Namespace) -> None:
     else:
         say(f"Submitted; watch it with: nmtune jobs wait {job.id}")
         print(job.id)
-
-
-def _refuse_with_text(arguments: Namespace) -> None:
-    """Raise ValueError for options of tables of embeddings, which texts do not go with."""
-    options = ("embedding", "domain", "group", "ood_domains", "test_fraction", "split_seed")
-    given = [name for name in options if getattr(arguments, name) is not None]
-    given += ["plan"] if arguments.plan else []
-    if given:
-        raise ValueError(f"--{given[0].replace('_', '-')} does not go with --text")
 
 
 def _show_plan(
