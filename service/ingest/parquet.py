@@ -199,8 +199,12 @@ def _missing(name: str, row: int, column: int | None) -> BadInput:
 
 
 def _distinct(values: pa.Array) -> Names:
-    """The distinct values and the place of each row's own among them; null is None."""
+    """The distinct values and the place of each row's own among them; null is None.
+
+    Raises ArrowInvalid where a string is not UTF-8.
+    """
     plain = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    plain.validate(full=True)
     encoded = plain.dictionary_encode(null_encoding="encode")
     places = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return encoded.dictionary.to_pylist(), places

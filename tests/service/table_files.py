@@ -228,6 +228,14 @@ BAD: dict[str, Bad] = {
         1,
         None,
     ),
+    "parquet, label that is not UTF-8": (
+        "a.parquet",
+        parquet({"embedding": [[1.0, 2.0]], "label": pa.array([b"\xff"]).view(pa.string())}),
+        "damaged_file",
+        "file",
+        None,
+        None,
+    ),
     "parquet, text that is not UTF-8": (
         "a.parquet",
         parquet({"label": ["a"], "text": pa.array([b"\xff"]).view(pa.string())}),
