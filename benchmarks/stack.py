@@ -58,7 +58,7 @@ def jobs_per_minute(postgres: PostgresServer, *, n_slots: int, n_jobs: int) -> l
         # The first of each slot paid for the import of torch, and began when the worker did.
         ended = ended[n_slots - 1 :]
         minutes = (ended[-1].finished_at - ended[0].finished_at).total_seconds() / 60
-        worked = [api.client.jobs.report(job.id).raw["seconds"] for job in ended[1:]]
+        worked = [api.client.jobs.report(job.id).raw["environment"]["seconds"] for job in ended[1:]]
         gaps = [(b.finished_at - a.finished_at).total_seconds() for a, b in pairwise(ended)]
     row = [str(n_slots), f"{len(gaps) / minutes:.1f}", f"{statistics.mean(worked):.2f}"]
     if n_slots > 1:
