@@ -92,6 +92,9 @@ class HeadDrift(BaseModel):
         cls, version: HeadVersion, drift: Drift, total: Total, *, hours: int, is_recording: bool
     ) -> "HeadDrift":
         """The comparison as the API shows it."""
+        shown = drift.to_dict()
+        if not is_recording:
+            shown["sentence"] += " Rows are not being counted now: NMTUNE_DRIFT=on counts them."
         return cls(
             name=version.name,
             version=version.version,
@@ -99,5 +102,5 @@ class HeadDrift(BaseModel):
             is_recording=is_recording,
             first_at=total.first_at,
             last_at=total.last_at,
-            **drift.to_dict(),
+            **shown,
         )

@@ -22,7 +22,8 @@ ENDLESS = 10_000
 def test_everything_in_one_process_from_job_to_prediction_to_stop(
     start: Start, tmp_path: Path
 ) -> None:
-    server = start("up", "--port", "0", "--data-dir", str(tmp_path), **QUICK)
+    quick = QUICK | {"standby": False}  # its children are then its trainings
+    server = start("up", "--port", "0", "--data-dir", str(tmp_path), **quick)
     line = server.ready_line()
     found = re.fullmatch(
         r"NMTune is ready at (http://127\.0\.0\.1:(\d+)) \(docs at /docs, data in (.+)\)", line

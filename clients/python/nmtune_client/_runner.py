@@ -25,7 +25,11 @@ BATCHNORM_EPS = 1e-5
 ROWS_AT_A_TIME = 1024
 MOST_HEADER_BYTES = 100_000_000
 
-_DTYPES: dict[str, Any] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
+_DTYPES: dict[str, Any] = {
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "I64": np.dtype("<i8"),
+}
 
 # What reading a damaged or hostile file may raise.
 _WRONG = (
