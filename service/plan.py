@@ -13,9 +13,9 @@ from nmtune.peak_memory import peak_bytes
 from providers import local
 from providers.encoder import Encoder
 from service.ingest import inline, prepared, texts
-from service.schemas import JobCreate
-from service.schemas_datasets import DatasetWarning, Split
-from service.schemas_plan import Plan, PlannedCandidate
+from service.schemas.datasets import DatasetWarning, Split
+from service.schemas.jobs import JobCreate
+from service.schemas.plan import Plan, PlannedCandidate
 from service.settings import ServiceSettings
 from service.submission import check_content, check_trainable, examine
 from store import datasets, jobs

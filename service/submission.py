@@ -14,7 +14,7 @@ from service.idempotency import Answer, Key, earlier, once
 from service.ingest import inline, prepared, texts
 from service.ingest.prepared import PreparedDataset
 from service.ingest.texts import PreparedTexts
-from service.schemas import Job, JobCreate
+from service.schemas.jobs import Job, JobCreate
 from service.settings import ServiceSettings
 from store import datasets, failpoints, jobs
 from store.database import Transaction

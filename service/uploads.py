@@ -22,7 +22,7 @@ from service.ingest.received import Received, receive_form, receive_raw
 from service.ingest.row_splits import SplitOptions
 from service.ingest.texts import PreparedTexts
 from service.json_body import is_json, read_json, validate
-from service.schemas_datasets import DatasetCreate
+from service.schemas.datasets import DatasetCreate
 from service.settings import ServiceSettings
 from store.names import check_name
 

@@ -17,8 +17,8 @@ from service.ingest import prepared
 from service.ingest.formats import OCTETS
 from service.openapi import BODY_STATUSES, problems
 from service.reading import reading_of
-from service.schemas import Name
-from service.schemas_datasets import Dataset, DatasetCreate, DatasetPage, DatasetQuery
+from service.schemas.datasets import Dataset, DatasetCreate, DatasetPage, DatasetQuery
+from service.schemas.jobs import Name
 from service.settings import ServiceSettings
 from service.uploads import FORM, Reading, Upload, receive
 from service.validation import ID_PATTERN

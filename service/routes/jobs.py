@@ -17,8 +17,8 @@ from service.idempotency import IdempotencyKey, Key
 from service.json_body import JsonRoute
 from service.openapi import BODY_STATUSES, problems
 from service.plan import make_plan
-from service.schemas import Job, JobCreate, JobPage, JobQuery
-from service.schemas_plan import Plan
+from service.schemas.jobs import Job, JobCreate, JobPage, JobQuery
+from service.schemas.plan import Plan
 from service.submission import submit
 from service.validation import ID_PATTERN
 from store import jobs

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.schemas_plan import Plan
+from service.schemas.plan import Plan
 from store.store import Store
 from tests.service.support import (
     InProcess,

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.schemas_datasets import DatasetWarning, Split
+from service.schemas.datasets import DatasetWarning, Split
 
 
 class PlannedCandidate(BaseModel):

@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.schemas import Cursor, Limit, Name
-from service.schemas_providers import Texts
-from service.schemas_rows import Embeddings, Labels, Splits
+from service.schemas.jobs import Cursor, Limit, Name
+from service.schemas.providers import Texts
+from service.schemas.rows import Embeddings, Labels, Splits
 from store.datasets import Dataset as DatasetRecord
 
 
