@@ -65,6 +65,9 @@ bench-serve: $(VENV)/.installed-test ## Predictions under load beside other serv
 bench-stack: $(VENV)/.installed-test ## Time jobs through API, PostgreSQL, Redis and worker, and requests beside them
 	PYTHONPATH=. $(BIN)/python benchmarks/stack.py --write docs/benchmarks.md
 
+bench-ingest: $(VENV)/.installed-test ## Time how datasets of each format are taken in, beside the plain library call
+	PYTHONPATH=. $(BIN)/python benchmarks/ingest.py --write docs/benchmarks.md
+
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
 	$(BIN)/python benchmarks/gpu.py --write docs/benchmarks.md
 
@@ -87,4 +90,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-gpu lint format types clean help

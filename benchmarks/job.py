@@ -22,8 +22,8 @@ import torch
 from reference_loop import BATCH_SIZE, EPOCHS, ReferenceLoop
 
 from nmtune import resolve
+from nmtune.peak_memory import peak_bytes
 from store.dataset_file import DatasetWriter
-from workers.memory import peak_bytes
 from workers.run import child_environment
 from workers.settings import WorkerSettings
 from workers.workdir import REPORT, Plan, Workdir

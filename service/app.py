@@ -11,13 +11,14 @@ from starlette.middleware import Middleware
 
 from nmtune.version import __version__
 from service import docs_page, errors
-from service.drift_recorder import DriftRecorder
 from service.guards import BodyLimit, RequestLog
 from service.metrics import RequestMetrics
-from service.oip_errors import ProtocolErrors
+from service.oip.errors import ProtocolErrors
 from service.openapi import DocumentedAPI, problems
-from service.predict_door import BodyBudget, PredictDoor
-from service.predictor import Predictor
+from service.predict.door import BodyBudget, PredictDoor
+from service.predict.drift_recorder import DriftRecorder
+from service.predict.predictor import Predictor
+from service.predict.texts import TextPredictor
 from service.readiness import Readiness
 from service.routes import (
     datasets,
@@ -31,10 +32,9 @@ from service.routes import (
     predict,
     provider_keys,
 )
-from service.schemas_oip import oip_errors
+from service.schemas.oip import oip_errors
 from service.scrape import Scrape
 from service.settings import ServiceSettings, available_cores
-from service.text_prediction import TextPredictor
 from store.queue import Queue
 from store.store import Store
 

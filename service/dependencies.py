@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.predictor import Predictor
+from service.predict.predictor import Predictor
+from service.predict.texts import TextPredictor
 from service.settings import ServiceSettings
-from service.text_prediction import TextPredictor
 from store.names import DEFAULT_TENANT
 from store.queue import Queue
 from store.store import Store

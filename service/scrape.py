@@ -16,7 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from nmtune.version import __version__
-from service.loaded_heads import HeadCache
+from service.predict.loaded_heads import HeadCache
 from store import backlog
 from store.backlog import Backlog
 from store.errors import StoreError

@@ -1,7 +1,8 @@
 """The home of what POST /jobs does: check that the job can work, and record it exactly once."""
 
 import logging
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from nmtune.candidates import Candidates, resolve
 from nmtune.errors import ConfigError
@@ -13,7 +14,7 @@ from service.idempotency import Answer, Key, earlier, once
 from service.ingest import inline, prepared, texts
 from service.ingest.prepared import PreparedDataset
 from service.ingest.texts import PreparedTexts
-from service.schemas import Job, JobCreate
+from service.schemas.jobs import Job, JobCreate
 from service.settings import ServiceSettings
 from store import datasets, failpoints, jobs
 from store.database import Transaction
@@ -42,15 +43,11 @@ def submit(
     """
     if (found := earlier(store, tenant_id, key)) is not None:
         return found
-    candidates = _candidates(body)
-    encoder = _encoder(body, settings)
-    _check_source(body)
-    if encoder is not None:
-        provider_access.check_key(encoder, tenant_id=tenant_id, store=store, settings=settings)
+    candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
     to = body.queue or settings.default_queue
 
     def record(tx: Transaction, dataset: Dataset, field: str) -> StoredResponse:
-        _check_content(dataset, encoder)
+        check_content(dataset.content, encoder)
         return _record(tx, body, candidates, dataset, encoder, field=field, to=to)
 
     if body.dataset_id is not None:
@@ -94,7 +91,7 @@ def _record(
     field: str,
     to: str,
 ) -> StoredResponse:
-    _check_trainable(dataset, field=field)
+    check_trainable(dataset.splits, field=field)
     failpoints.reach("submit.begun")
     job = jobs.submit(
         tx,
@@ -111,7 +108,23 @@ def _record(
     return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
 
 
+def examine(
+    body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings
+) -> tuple[Candidates, Encoder | None]:
+    """What the job would train, and what would embed its texts.
+
+    Raises what can be told without its rows: ConfigError, Problem and what `providers` raises.
+    """
+    candidates = _candidates(body)
+    encoder = _encoder(body, settings)
+    _check_source(body)
+    if encoder is not None:
+        provider_access.check_key(encoder, tenant_id=tenant_id, store=store, settings=settings)
+    return candidates, encoder
+
+
 def _candidates(body: JobCreate) -> Candidates:
+    """What the job would train; raises ConfigError."""
     for name, value in body.config.items():
         if len(name) > MAX_SETTING_CHARACTERS:  # or the refusal would send it all back
             raise ConfigError("no setting has so long a name", field=name)
@@ -122,6 +135,7 @@ def _candidates(body: JobCreate) -> Candidates:
 
 
 def _check_source(body: JobCreate) -> None:
+    """Raise Problem unless the job has a dataset or rows, and not both."""
     inline_fields = ("embeddings", "texts", "labels", "splits")
     given = [name for name in inline_fields if getattr(body, name) is not None]
     if body.dataset_id is not None and given:
@@ -165,9 +179,9 @@ def _encoder(body: JobCreate, settings: ServiceSettings) -> Encoder | None:
     )
 
 
-def _check_content(dataset: Dataset, encoder: Encoder | None) -> None:
-    """Texts need a provider, embeddings have no use for one."""
-    if dataset.content == datasets.TEXTS and encoder is None:
+def check_content(content: str, encoder: Encoder | None) -> None:
+    """Raise Problem unless texts have a provider; embeddings have no use for one."""
+    if content == datasets.TEXTS and encoder is None:
         raise Problem(
             422,
             "provider_required",
@@ -175,7 +189,7 @@ def _check_content(dataset: Dataset, encoder: Encoder | None) -> None:
             "text-embedding-3-small}.",
             field="provider",
         )
-    if dataset.content != datasets.TEXTS and encoder is not None:
+    if content != datasets.TEXTS and encoder is not None:
         raise _provider_for_nothing()
 
 
@@ -188,9 +202,9 @@ def _provider_for_nothing() -> Problem:
     )
 
 
-def _check_trainable(dataset: Dataset, *, field: str) -> None:
+def check_trainable(splits: Sequence[Mapping[str, Any]], *, field: str) -> None:
     """Refuse at once what a worker could only fail."""
-    train = next((split for split in dataset.splits if split["name"] == "train"), None)
+    train = next((split for split in splits if split["name"] == "train"), None)
     if train is None or train["n_rows"] == 0:
         raise Problem(
             422,

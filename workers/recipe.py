@@ -18,6 +18,7 @@ from nmtune import (
     spectrum,
 )
 from nmtune.candidates import ROBUST
+from nmtune.peak_memory import peak_bytes
 from store.dataset_file import DatasetFile, Embeddings
 from workers import findings, memory, publication, trust
 from workers.comparison import Score
@@ -104,7 +105,7 @@ def _load(plan: Plan) -> DatasetFile:
 def _check_memory(candidates: Candidates, dataset: DatasetFile) -> None:
     """Raise InsufficientMemoryError now rather than be killed an hour later."""
     n_rows = {name: len(arrays.y) for name, arrays in dataset.splits.items()}
-    needed = memory.peak_bytes(
+    needed = peak_bytes(
         candidates.configs.values(),
         n_rows=n_rows["train"] + n_rows.get("validation", 0),
         n_columns=dataset.n_columns,

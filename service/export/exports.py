@@ -17,7 +17,7 @@ from service.export import run
 from service.export.agreement import TOLERANCE, CheckRows, check_rows, require_agreement
 from service.export.archive import bundle_bytes, json_bytes, npz_bytes
 from service.export.card import model_card
-from service.schemas_heads import Lineage
+from service.schemas.heads import Lineage
 from store import heads, jobs
 from store.heads import HeadVersion
 from store.store import Store

@@ -1,1 +1,1 @@
-"""From what a client sends (npz file, JSON lists, base64) to one checked dataset file."""
+"""From what a client sends (a file, JSON lists, base64) to one checked dataset file."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from nmtune.split import stratified_split
 from service.ingest.errors import BadInput
 from service.ingest.labels import LabelCoder
+from service.ingest.notice import Warning_
 from service.ingest.npy import as_float32, check_size, not_finite, refuse
 from service.ingest.prepared import PreparedDataset, SplitSource, build
-from service.ingest.profile import Warning_
 from store.names import is_name
 
 TEST_FRACTION: Final = 0.2

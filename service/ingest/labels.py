@@ -94,6 +94,16 @@ class LabelCoder:
             encoded.append(code)
         return np.array(encoded, np.int64)
 
+    def code(self, label: str, *, field: str, row: int) -> int:
+        """The code of one label, at `row` of `field`."""
+        code = self._codes.get(label)
+        return self._new_code(label, field=field, row=row) if code is None else code
+
+    @property
+    def names(self) -> list[str]:
+        """The labels seen so far, in the order of their codes."""
+        return list(self._codes)
+
     def _new_code(self, label: str, *, field: str, row: int) -> int:
         check_name(label, field=field, row=row)
         if self._fixed:

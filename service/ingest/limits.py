@@ -9,6 +9,10 @@ MAX_COLUMNS: Final = 16_384
 """Embedding width; the widest encoders in use give 8,192."""
 
 MAX_CLASSES: Final = 10_000
+MAX_TEXTS: Final = 1_000_000
+MAX_TEXT_BYTES: Final = 64 << 20
+"""All texts of a file together: as many as fit into a JSON body. They are held in memory."""
+
 MAX_LABEL_CHARACTERS: Final = 200
 
 MAX_ARRAY_BYTES: Final = 4 << 30

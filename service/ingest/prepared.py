@@ -17,8 +17,9 @@ from service.ingest.disk import room_needed
 from service.ingest.errors import Place
 from service.ingest.labels import too_few_classes
 from service.ingest.limits import MAX_PLACES
+from service.ingest.notice import Warning_
 from service.ingest.npy import not_finite, refuse
-from service.ingest.profile import Profiler, Warning_
+from service.ingest.profile import Profiler
 from store import datasets
 from store.artifacts import ArtifactRef, Artifacts
 from store.database import Transaction

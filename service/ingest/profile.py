@@ -10,6 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.ingest.notice import Warning_
+from service.ingest.row_sample import RowSample
+
 MAX_NAMED: Final = 20
 """Classes or columns that a profile or warning lists by name."""
 
@@ -17,7 +20,8 @@ FEW_ROWS: Final = 5
 IMBALANCE: Final = 10.0
 NORM_FACTOR: Final = 3.0
 
-Warning_ = dict[str, str]
+SAMPLE_ROWS: Final = 1024
+"""Training rows of which the spectrum is taken."""
 
 
 class Profiler:
@@ -28,6 +32,7 @@ class Profiler:
         self._splits: dict[str, _SplitProfile] = {}
         self._lowest = np.full(n_columns, np.inf)
         self._highest = np.full(n_columns, -np.inf)
+        self._sample = RowSample(SAMPLE_ROWS, n_columns)
 
     def add(self, split: str, x: NDArray[Any], y: NDArray[np.int64]) -> None:
         """Take the next rows of `split`: x (b, d) finite and in C order, y (b,) class indices."""
@@ -35,6 +40,7 @@ class Profiler:
         if split == "train":
             np.minimum(self._lowest, x.min(axis=0), out=self._lowest)
             np.maximum(self._highest, x.max(axis=0), out=self._highest)
+            self._sample.add(x)
 
     def class_counts(self, split: str) -> list[int]:
         """Rows of each class in `split`, by class index."""
@@ -55,6 +61,7 @@ class Profiler:
             "n_constant_columns": len(constant),
             "constant_columns": constant[:MAX_NAMED].tolist(),
             "imbalance_ratio": float(present.max() / present.min()),
+            "effective_rank": self._sample.effective_rank(),
         }
         for name, split in self._splits.items():
             missing = np.flatnonzero(split.class_counts == 0)

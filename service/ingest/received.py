@@ -1,9 +1,9 @@
 """Home of taking a large body in: written to a file as it comes, off the event loop, and hashed."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -16,6 +16,8 @@ from service.ingest.errors import BadInput
 
 _BATCH_BYTES: Final = 1 << 20
 _MAX_NAME_BYTES: Final = 1024
+_VALUE_PARTS: Final = {"labels": "label", "splits": "split", "domains": "domain", "groups": "group"}
+_PARTS: Final = ("file", "name", *_VALUE_PARTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,8 @@ class Received:
     sha256: str
     name: str | None = None
     file_name: str | None = None
+    parts: Mapping[str, Path] = field(default_factory=dict)
+    """Files of values a row that came beside it, by what they mean: label, split, domain, group."""
 
 
 async def receive_raw(chunks: AsyncIterator[bytes], path: Path) -> Received:
@@ -44,28 +48,31 @@ async def receive_raw(chunks: AsyncIterator[bytes], path: Path) -> Received:
 async def receive_form(chunks: AsyncIterator[bytes], path: Path, *, content_type: str) -> Received:
     """Write the part `file` of a multipart/form-data body to `path`; raises BadInput.
 
-    The hash is that of the file: the body's boundary is another one with each attempt.
+    Parts of values a row (`labels`, `splits`, ...) go beside it. The hash is that of the file (and
+    those): the body's boundary is another one with each attempt.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
         raise _bad_form("has no boundary in its Content-Type")
-    with _open(path) as file:
-        form = _Form(file)
+    with room_needed(), ExitStack() as files:
+        form = _Form(path, files)
         try:
             parser = form.parser(boundary)
             await _pump(chunks, parser.write)
             parser.finalize()
         except FormParserError as error:
             raise _bad_form("cannot be read as multipart/form-data") from error
-    return form.received(path)
+    return form.received()
 
 
 class _Form:
-    """What the parser calls: at most one `file` and one `name`, in either order."""
+    """What the parser calls: each part at most once, in any order."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
+    def __init__(self, path: Path, files: ExitStack) -> None:
+        self._path = path
+        self._open_files = files
+        self._files: dict[str, BinaryIO] = {}
+        self._digests: dict[str, hashlib._Hash] = {}
         self._parts: dict[str, bytearray] = {}
         self._part = ""
         self._header = (bytearray(), bytearray())
@@ -105,19 +112,24 @@ class _Form:
     def on_headers_finished(self) -> None:
         options = parse_options_header(self._disposition)[1]
         self._part = _text(options.get(b"name", b""))
-        if self._part not in ("file", "name"):
-            raise _bad_form(f"has a part {self._part[:80]!r}, but may have only file and name")
+        if self._part not in _PARTS:
+            known = ", ".join(_PARTS)
+            raise _bad_form(f"has a part {self._part[:80]!r}, but may have only {known}")
         if self._part in self._parts:
             raise _bad_form(f"has the part {self._part!r} twice")
         self._parts[self._part] = bytearray()
+        if self._part != "name":
+            file = self._path_of(self._part).open("xb")
+            self._files[self._part] = self._open_files.enter_context(file)
+            self._digests[self._part] = hashlib.sha256()
         if self._part == "file" and b"filename" in options:
             self._file_name = _text(options[b"filename"])
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         content = memoryview(data)[start:end]
-        if self._part == "file":
-            self._digest.update(content)
-            self._file.write(content)
+        if self._part in self._files:
+            self._digests[self._part].update(content)
+            self._files[self._part].write(content)
             return
         value = self._parts[self._part]
         value.extend(content)
@@ -127,18 +139,33 @@ class _Form:
     def on_end(self) -> None:
         self._is_complete = True
 
-    def received(self, path: Path) -> Received:
+    def received(self) -> Received:
         if not self._is_complete:
             raise _bad_form("ends before its last part does: was the upload cut off?")
         if "file" not in self._parts:
-            raise _bad_form("has no part file: send the .npz as file")
+            raise _bad_form("has no part file: send the dataset as file")
         name = self._parts.get("name")
         return Received(
-            path=path,
-            sha256=self._digest.hexdigest(),
+            path=self._path,
+            sha256=self._digest(),
             name=None if name is None else _text(bytes(name)),
             file_name=self._file_name,
+            parts={
+                part: self._path_of(name)
+                for name, part in _VALUE_PARTS.items()
+                if name in self._files
+            },
         )
+
+    def _path_of(self, part: str) -> Path:
+        return self._path if part == "file" else self._path.with_name(f"part-{part}")
+
+    def _digest(self) -> str:
+        """Of the file alone, or of it and the other parts, whatever their order."""
+        if len(self._digests) == 1:
+            return self._digests["file"].hexdigest()
+        lines = [f"{part} {self._digests[part].hexdigest()}" for part in sorted(self._digests)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 async def _pump(chunks: AsyncIterator[bytes], write: Callable[[bytes], object]) -> None:

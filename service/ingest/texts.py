@@ -1,8 +1,8 @@
-"""Home of texts and labels that come inside a JSON body, to be embedded by a job."""
+"""Home of datasets of texts, to be embedded by a job, and of texts inside a JSON body."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from service.ingest import inline
 from service.ingest.errors import BadInput
 from service.ingest.labels import too_few_classes
-from service.ingest.profile import Warning_
+from service.ingest.notice import Warning_
+from service.ingest.text_value import check_text
 from store import datasets
 from store.artifacts import ArtifactRef, Artifacts
 from store.database import Transaction
 from store.errors import Conflict
 from store.texts_file import TextsFile, TextSplit
-
-MAX_TEXT_CHARACTERS: Final = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +71,24 @@ def prepare(texts: object, labels: object, splits: object = None) -> PreparedTex
     values = read_texts(texts, field="texts")
     classes, y = inline.read_labels(labels, n_rows=len(values))
     rows_by_split, warnings = inline.read_splits(splits, y)
+    return build(values, y, rows_by_split, classes=classes, y_field="labels", warnings=warnings)
+
+
+def build(
+    values: Sequence[str],
+    y: NDArray[np.int64],
+    rows_by_split: Mapping[str, NDArray[np.intp]],
+    *,
+    classes: Sequence[str],
+    y_field: str,
+    warnings: Sequence[Warning_],
+) -> PreparedTexts:
+    """The dataset of n checked texts with y (n,) class indices, in splits.
+
+    `y_field` is what the sender calls the labels. Raises BadInput.
+    """
     if (n_present := len(np.unique(y[rows_by_split["train"]]))) < 2:
-        raise too_few_classes(n_present, field="labels")
+        raise too_few_classes(n_present, field=y_field)
     file = TextsFile(
         classes=classes,
         splits=[
@@ -108,19 +123,7 @@ def read_texts(value: object, *, field: str, max_rows: int | None = None) -> lis
             f"{field} has more than {max_rows:,} texts: send them in several requests.",
             field=field,
         )
-    for row, text in enumerate(value):
-        wrong = None
-        if not isinstance(text, str):
-            wrong = "is no string"
-        elif not text.strip():
-            wrong = "is empty: leave the row out"
-        elif len(text) > MAX_TEXT_CHARACTERS:
-            wrong = f"has {len(text):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}"
-        if wrong:
-            raise BadInput(
-                "invalid_texts", f"The text at {field} row {row} {wrong}.", field=field, row=row
-            )
-    return value
+    return [check_text(text, field=field, row=row) for row, text in enumerate(value)]
 
 
 def _counts(y: NDArray[np.int64], classes: Sequence[str]) -> list[int]:

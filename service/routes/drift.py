@@ -10,7 +10,7 @@ from service.dependencies import PredictorDep, SettingsDep, StoreDep, TenantDep
 from service.errors import Problem
 from service.openapi import problems
 from service.routes.heads import HeadName
-from service.schemas_drift import DriftQuery, HeadDrift
+from service.schemas.drift import DriftQuery, HeadDrift
 from store import drift
 
 router = APIRouter(tags=["heads"])

@@ -14,7 +14,7 @@ from service.dependencies import SettingsDep, StoreDep, TenantDep
 from service.errors import Problem
 from service.openapi import problems
 from service.routes.jobs import JobId
-from service.schemas import Event, EventPage, EventQuery
+from service.schemas.jobs import Event, EventPage, EventQuery
 from service.validation import EVENT_ID_PATTERN
 from store import events, jobs
 from store.errors import DatabaseUnavailable

@@ -11,9 +11,9 @@ from service.dependencies import PredictorDep, StoreDep, TenantDep
 from service.idempotency import REPLAYED_HEADER, IdempotencyKey, Key
 from service.json_body import JsonRoute
 from service.openapi import BODY_STATUSES, problems
-from service.schemas import Alias
-from service.schemas_comparison import CompareQuery, HeadComparison
-from service.schemas_heads import MAX_VERSION, AliasUpdate, Head, HeadPage, HeadQuery, HeadVersion
+from service.schemas.comparison import CompareQuery, HeadComparison
+from service.schemas.heads import MAX_VERSION, AliasUpdate, Head, HeadPage, HeadQuery, HeadVersion
+from service.schemas.jobs import Alias
 from store import head_deletion, heads
 from store.artifacts import Artifacts
 from store.database import Transaction

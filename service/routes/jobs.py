@@ -16,7 +16,9 @@ from service.errors import Problem
 from service.idempotency import IdempotencyKey, Key
 from service.json_body import JsonRoute
 from service.openapi import BODY_STATUSES, problems
-from service.schemas import Job, JobCreate, JobPage, JobQuery
+from service.plan import make_plan
+from service.schemas.jobs import Job, JobCreate, JobPage, JobQuery
+from service.schemas.plan import Plan
 from service.submission import submit
 from service.validation import ID_PATTERN
 from store import jobs
@@ -55,7 +57,10 @@ router = APIRouter(tags=["jobs"], route_class=JsonRoute)
     status_code=202,
     response_model=Job,
     responses={
-        200: {"model": Job, "description": "With Prefer: wait, the job has ended."},
+        200: {
+            "model": Job | Plan,
+            "description": "With Prefer: wait, the job has ended. With plan=true, the plan.",
+        },
         202: {
             "description": "The job is queued.",
             "headers": {
@@ -78,11 +83,23 @@ async def create_job(
     tenant_id: TenantDep,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
+    plan: Annotated[
+        bool,
+        Query(
+            description="Only say what the job would do: nothing is stored, nothing trained.",
+            examples=[True],
+        ),
+    ] = False,
 ) -> Response:
     """Train a head, on a stored dataset or on embeddings and labels sent along.
 
     A repeated Idempotency-Key gets the first answer at once, without waiting.
     """
+    if plan:
+        planned = await to_thread.run_sync(
+            partial(make_plan, body, tenant_id=tenant_id, store=store, settings=settings)
+        )
+        return Response(planned.model_dump_json(), media_type="application/json")
     key = await _key(request, idempotency_key)
     answer = await to_thread.run_sync(
         partial(

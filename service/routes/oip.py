@@ -10,14 +10,16 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from nmtune.version import __version__
-from service import oip, oip_answer, prediction_answer
 from service.dependencies import PredictorDep, StoreDep, TenantDep
 from service.errors import Problem
+from service.oip import answer as oip_answer
+from service.oip import request as oip
 from service.openapi import BODY_STATUSES
-from service.predict_door import BodyBudget
+from service.predict import answer as prediction_answer
+from service.predict.door import BodyBudget
 from service.routes import health
-from service.schemas_heads import MAX_REFERENCE_CHARACTERS
-from service.schemas_oip import (
+from service.schemas.heads import MAX_REFERENCE_CHARACTERS
+from service.schemas.oip import (
     EMBEDDED_BODY,
     InferAnswer,
     ModelMetadata,

@@ -9,15 +9,17 @@ from fastapi import APIRouter, Header, Query, Response
 from numpy.typing import NDArray
 
 from nmtune.errors import DataError
-from service import predict_door, prediction_answer, trust
 from service.dependencies import PredictorDep, TenantDep, TextPredictorDep
 from service.errors import Problem
 from service.ingest import texts
 from service.openapi import BODY_STATUSES, problems
-from service.prediction_body import JSON, NPY, RAW
-from service.prediction_options import PredictionQuery
-from service.predictor import Prediction as Found
-from service.schemas_predictions import (
+from service.predict import answer as prediction_answer
+from service.predict import door as predict_door
+from service.predict import trust
+from service.predict.body import JSON, NPY, RAW
+from service.predict.options import PredictionQuery
+from service.predict.predictor import Prediction as Found
+from service.schemas.predictions import (
     PredictHead,
     Prediction,
     Predictions,

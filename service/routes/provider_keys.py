@@ -10,7 +10,7 @@ from service.dependencies import SettingsDep, StoreDep, TenantDep
 from service.errors import Problem
 from service.json_body import JsonRoute
 from service.openapi import BODY_STATUSES, problems
-from service.schemas_providers import KnownKey, KnownKeys, ProviderKey
+from service.schemas.providers import KnownKey, KnownKeys, ProviderKey
 from service.settings import ServiceSettings
 from store import encoders
 

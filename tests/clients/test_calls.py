@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nmtune_client import BadResponseError, NotFoundError, ServerError, _calls
+from nmtune_client._files import Reading
 from nmtune_client._prediction_call import Options, labels_of
 from nmtune_client._wire import Answer, Call, result
 
@@ -258,3 +259,43 @@ def test_deletion_that_was_tried_twice_may_find_nothing() -> None:
     assert result(_calls.delete_dataset("ds_1"), gone, tries=2) is None
     with pytest.raises(NotFoundError):
         result(_calls.delete_dataset("ds_1"), gone, tries=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("a.npz", "application/x-npz"),
+        ("a.CSV", "text/csv"),
+        ("a.b.csv.gz", "text/csv"),
+        ("a.jsonl.zst", "application/x-ndjson"),
+        ("a.parquet", "application/vnd.apache.parquet"),
+        ("a.safetensors", "application/vnd.safetensors"),
+        ("a", "application/octet-stream"),
+    ],
+)
+def test_a_file_is_sent_as_what_its_name_says(name: str, content_type: str) -> None:
+    assert _calls.upload_dataset(Path(name)).headers["Content-Type"] == content_type
+
+
+def test_an_npy_alone_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(ValueError, match="without labels"):
+        _calls.upload_dataset(Path("a.npy"))
+
+
+def test_how_to_read_a_file_goes_into_the_query() -> None:
+    reading = Reading(label="y", embedding="pc_*", ood_domains=["a", "b"], split_seed=3)
+    call = _calls.upload_dataset(Path("a.csv"), reading=reading)
+    assert call.params == {
+        "label": "y",
+        "embedding": "pc_*",
+        "ood_domains": "a,b",
+        "split_seed": "3",
+    }
+    assert Reading(ood_domains=[]).params() == {"ood_domains": "none"}
+
+
+def test_a_plan_is_asked_for_without_a_key() -> None:
+    call = _calls.plan_job({"name": "plan", "dataset_id": "ds_1", "method": None})
+    assert (call.method, call.path, call.params) == ("POST", "/jobs", {"plan": "true"})
+    assert "Idempotency-Key" not in call.headers
+    assert json.loads(call.content or b"") == {"name": "plan", "dataset_id": "ds_1"}

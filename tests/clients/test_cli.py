@@ -106,6 +106,39 @@ def test_tune_of_a_stored_dataset_uploads_nothing(server: Any, nmtune: Any) -> N
 
 
 @pytest.mark.usefixtures("trained")
+def test_tune_of_texts_names_column_and_provider(server: Any, nmtune: Any, tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text("review,label\nbad,no\n")
+    options = ("--text", "review", "--provider", "openai", "--model", "m", "--dimensions", "8")
+    code, _, err = nmtune("tune", path, *options, "--no-wait")
+    assert code == 0, err
+    assert server.seen("POST", "/datasets")[0].query == {"name": "reviews", "text": "review"}
+    assert server.seen("POST", "/jobs")[0].json == {
+        "name": "reviews",
+        "dataset_id": "ds_1",
+        "provider": {"name": "openai", "model": "m", "dimensions": 8},
+    }
+    code, _, err = nmtune("tune", path, "--text", "review")
+    assert code == 2
+    assert "--text needs --provider" in err
+
+
+def test_plan_of_texts_says_what_is_unknown(server: Any, nmtune: Any) -> None:
+    plan = {
+        "dataset_id": "ds_7",
+        "splits": [{"name": "train", "n_rows": 4}],
+        "candidates": [{"name": "mlp"}],
+        "memory_bytes": None,
+        "seconds": None,
+    }
+    server.on("POST", "/jobs", server.ok(plan))
+    code, out, _ = nmtune("tune", "ds_7", "--plan", "--provider", "local-minilm")
+    assert code == 0
+    assert "unknown before texts are embedded" in out
+    assert server.seen("POST", "/jobs")[0].json["provider"] == {"name": "local-minilm"}
+
+
+@pytest.mark.usefixtures("trained")
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_json_is_all_of_stdout(nmtune: Any, npz: Path, place: str) -> None:
     command = ["tune", npz, "--name", "pets"]

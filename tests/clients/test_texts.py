@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from nmtune_client import AsyncClient, Client
 
 TEXTS = ["a cat", "a dog", "cats"]
+DATASET = {"id": "ds_1", "name": "pets", "n_rows": 3, "n_columns": 0}
 LABELS = ["cat", "dog", "cat"]
 
 Ask = Callable[[Callable[[Any], Any]], Any]
@@ -112,6 +114,44 @@ def test_a_stored_dataset_of_texts_takes_a_provider_by_name(
     ask(lambda client: client.jobs.create(name="pets", dataset="ds_1", provider="local-minilm"))
     sent = server.requests[0].json
     assert sent == {"name": "pets", "dataset_id": "ds_1", "provider": {"name": "local-minilm"}}
+
+
+def test_a_file_of_texts_names_its_columns(server: Any, ask: Ask, tmp_path: Path) -> None:
+    server.on("POST", "/datasets", server.ok(DATASET, status=201))
+    path = tmp_path / "pets.csv"
+    path.write_text("said,animal\na cat,cat\n")
+    ask(lambda client: client.datasets.upload(path, text="said", label="animal"))
+    (request,) = server.requests
+    assert request.query == {"name": "pets", "text": "said", "label": "animal"}
+    assert request.body == path.read_bytes()
+
+
+def test_a_data_frame_is_sent_as_a_file(server: Any, ask: Ask) -> None:
+    server.on("POST", "/datasets", server.ok(DATASET, status=201))
+    frame = pd.DataFrame({"text": TEXTS, "label": LABELS})
+    ask(lambda client: client.datasets.upload(frame, name="pets"))
+    (request,) = server.requests
+    assert request.query == {"name": "pets"}
+    assert request.body.startswith((b"PAR1", b"{"))
+
+
+def test_a_plan_names_the_provider(server: Any, ask: Ask) -> None:
+    server.on("POST", "/jobs", server.ok({"seconds": None}))
+    found = ask(lambda client: client.jobs.plan("ds_1", provider="local-minilm", method="mlp"))
+    assert found == {"seconds": None}
+    (request,) = server.requests
+    assert request.query == {"plan": "true"}
+    assert request.json == {
+        "name": "plan",
+        "dataset_id": "ds_1",
+        "method": "mlp",
+        "provider": {"name": "local-minilm"},
+    }
+
+
+def test_arrays_have_no_columns_to_name(ask: Ask) -> None:
+    with pytest.raises(ValueError, match="those of a table"):
+        ask(lambda client: client.datasets.upload({"train_x": [[1.0]]}, label="y"))
 
 
 @pytest.mark.parametrize(

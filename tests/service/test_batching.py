@@ -9,8 +9,8 @@ import pytest
 from nmtune import Head
 from nmtune.engine import Answers, Engine
 from nmtune.folded import fold
-from service.batching import BATCH_ROWS, Batcher
 from service.errors import Problem
+from service.predict.batching import BATCH_ROWS, Batcher
 from tests.service.support import train
 
 Rows = tuple[np.ndarray, np.ndarray]

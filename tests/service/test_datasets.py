@@ -19,8 +19,8 @@ import pytest
 from fastapi import FastAPI
 
 from service.ingest import inline, prepared
-from service.routes.datasets import name_of_file
 from service.settings import ServiceSettings
+from service.uploads import name_of_file
 from store.dataset_file import DatasetFile
 from store.errors import Conflict
 from store.local_artifacts import LocalArtifacts
@@ -160,8 +160,8 @@ def test_a_name_against_the_rule_is_refused(
 
 
 BAD: dict[str, tuple[Callable[[], bytes], int, str, str]] = {
-    "nothing": (lambda: b"", 400, "not_npz", "file"),
-    "text": (lambda: b"a,b\n1,2\n", 400, "not_npz", "file"),
+    "nothing": (lambda: b"", 400, "empty_file", "file"),
+    "text": (lambda: b"a,b\n1,2\n", 422, "missing_column", "embedding"),
     "truncated": (lambda: npz(clouds())[:-100], 400, "damaged_zip", "file"),
     "bomb": (lambda: zeros_member(128 << 20), 413, "too_large", "file"),
     "unknown array": (
@@ -190,7 +190,7 @@ def test_a_bad_file_is_a_problem_and_leaves_nothing(
 ) -> None:
     make, status, code, field = BAD[name]
     if form:
-        response = client.post("/datasets", files={"file": ("a.npz", make())})
+        response = client.post("/datasets", files={"file": ("a", make())})
     else:
         response = client.post("/datasets", content=make(), headers=OCTETS)
     assert_problem(response, status, code, field)
@@ -243,7 +243,8 @@ def test_bad_json_is_a_problem(
 
 
 @pytest.mark.parametrize(
-    "content_type", [None, "", "text/csv", "application/x-www-form-urlencoded", "image/png"]
+    "content_type",
+    [None, "", "text/plain", "application/vnd.apache.arrow.file", "image/png"],
 )
 def test_another_content_type_is_refused(
     client: InProcess, content: bytes, content_type: str | None
@@ -583,6 +584,10 @@ def test_the_documentation_shows_each_form_of_body(client: InProcess) -> None:
     assert set(content) == {
         "application/json",
         "application/x-npz",
+        "application/vnd.apache.parquet",
+        "application/x-ndjson",
+        "application/vnd.safetensors",
+        "text/csv",
         "application/octet-stream",
         "multipart/form-data",
     }

@@ -13,7 +13,7 @@ from nmtune import Head
 from nmtune.knowledge import learn
 from nmtune.sketch import Sketch
 from service.app import create_app
-from service.drift_recorder import MOST_BYTES, DriftRecorder
+from service.predict.drift_recorder import MOST_BYTES, DriftRecorder
 from service.settings import ServiceSettings
 from store import drift, heads
 from store.queue import LocalQueue

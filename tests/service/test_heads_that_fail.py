@@ -7,9 +7,9 @@ import pytest
 from fastapi import FastAPI
 
 from nmtune import Head
-from service import predictor
 from service.app import create_app
-from service.known_heads import KnownHeads
+from service.predict import predictor
+from service.predict.known_heads import KnownHeads
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store

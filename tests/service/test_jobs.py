@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.schemas import JobCreate
+from service.schemas.jobs import JobCreate
 from service.settings import ServiceSettings
 from store import datasets, jobs, moves
 from store.dataset_file import DatasetFile

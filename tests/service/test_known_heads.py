@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service import known_heads
-from service.known_heads import KnownHeads
+from service.predict import known_heads
+from service.predict.known_heads import KnownHeads
 from store import heads
 from store.database import Transaction
 from store.errors import DatabaseUnavailable, NotFound

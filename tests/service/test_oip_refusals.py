@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from service import oip
 from service.errors import Problem
+from service.oip import request as oip
 from service.settings import ServiceSettings
 from store.store import Store
 from tests.service.oip_support import (

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import prediction_json
 from service.ingest import inline
+from service.predict import json_rows as prediction_json
 
 _BOUND = 2.0**50
 FLOATS = st.floats(-_BOUND, _BOUND, width=32)

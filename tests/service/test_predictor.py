@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nmtune.errors import HeadFormatError
-from service.loaded_heads import HeadCache, LoadedHead
+from service.predict.loaded_heads import HeadCache, LoadedHead
 from tests.service.support import train
 
 Rows = tuple[np.ndarray, np.ndarray]

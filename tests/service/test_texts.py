@@ -77,6 +77,61 @@ def test_a_dataset_of_texts_can_be_stored_and_named_by_jobs(client: InProcess) -
     assert again == dataset
 
 
+def test_a_file_of_texts_is_the_same_as_its_texts_in_json(client: InProcess) -> None:
+    rows = [
+        f"{split},{label},{text}"
+        for split, label, text in zip(BODY["splits"], BODY["labels"], TEXTS, strict=True)
+    ]
+    content = "\n".join(["split,animal,said", *rows]).encode()
+    query = "?text=said&label=animal"
+    stored = client.post(f"/datasets{query}", files={"file": ("pets.csv", content)})
+    assert stored.status_code == 201, stored.text
+    sent = client.post(
+        "/datasets", json={name: BODY[name] for name in ("texts", "labels", "splits")}
+    )
+    dataset = stored.json()
+    assert (dataset["content"], dataset["n_columns"], dataset["n_rows"]) == ("texts", 0, 6)
+    for name in ("sha256", "classes", "splits", "profile"):
+        assert dataset[name] == sent.json()[name]
+    job = {"name": "pets", "dataset_id": dataset["id"]}
+    assert_problem(client.post("/jobs", json=job), 422, "provider_required", "provider")
+    assert client.post("/jobs", json=job | {"provider": BODY["provider"]}).status_code == 202
+
+
+def test_a_file_of_texts_has_splits_made_by_domain(client: InProcess) -> None:
+    rows = [
+        f"{label},{text},{'ab'[n > 7]}"
+        for n, (label, text) in enumerate(zip(["cat", "dog"] * 5, map(str, range(10)), strict=True))
+    ]
+    content = "\n".join(["label,text,domain", *rows]).encode()
+    stored = client.post("/datasets", files={"file": ("pets.csv", content)})
+    assert stored.status_code == 201, stored.text
+    splits = {split["name"]: split["n_rows"] for split in stored.json()["splits"]}
+    assert splits == {"train": 6, "test": 2, "ood/b": 2}
+
+
+@pytest.mark.parametrize(
+    ("provider", "n_columns"),
+    [
+        ({"name": "local-minilm"}, 384),
+        ({"name": "openai", "model": "m", "dimensions": 256}, 256),
+        ({"name": "openai", "model": "m"}, None),
+    ],
+)
+def test_a_plan_of_texts_knows_what_the_provider_says(
+    client: InProcess, provider: dict[str, Any], n_columns: int | None
+) -> None:
+    response = client.post("/jobs?plan=true", json={**BODY, "provider": provider})
+    assert response.status_code == 200, response.text
+    plan = response.json()
+    assert plan["n_columns"] == n_columns
+    assert (plan["memory_bytes"] is None) == (n_columns is None)
+    assert plan["seconds"] is None
+    assert client.get("/datasets").json()["items"] == []
+    unasked = client.post("/jobs?plan=true", json={**BODY, "provider": None})
+    assert_problem(unasked, 422, "provider_required", "provider")
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "field"),
     [

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from nmtune import TuneConfig, resolve
+from nmtune.peak_memory import peak_bytes
 from tests.workers.support import Workplace, wait_until
 from workers import memory
-from workers.memory import InsufficientMemoryError, available_bytes, peak_bytes
+from workers.memory import InsufficientMemoryError, available_bytes
 
 AUTO = list(resolve(method="auto").configs.values())
 

@@ -14,9 +14,10 @@ from nmtune_client._async_jobs import AsyncJob
 from nmtune_client._comparison import HeadComparison
 from nmtune_client._drift import Drift
 from nmtune_client._errors import APIStatusError
+from nmtune_client._files import Reading, is_frame, write_frame
 from nmtune_client._report import Report
-from nmtune_client._resources import export, file_upload, page_size
-from nmtune_client._submission import dataset_key, note_stored, submission
+from nmtune_client._resources import export, file_upload, npz_arrays, page_size
+from nmtune_client._submission import dataset_key, note_stored, planned, submission
 from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import AsyncSender, Call
 
@@ -48,12 +49,41 @@ class AsyncDatasets:
         self._sender = sender
 
     async def upload(
-        self, source: str | PathLike[str] | Mapping[str, object], *, name: str | None = None
+        self,
+        source: object,
+        *,
+        name: str | None = None,
+        embedding: str | None = None,
+        text: str | None = None,
+        label: str | None = None,
+        split: str | None = None,
+        domain: str | None = None,
+        group: str | None = None,
+        ood_domains: Sequence[str] | None = None,
+        test_fraction: float | None = None,
+        split_seed: int | None = None,
     ) -> Dataset:
-        """Store a dataset: an npz file, streamed, or the arrays; as `Datasets.upload`."""
-        if isinstance(source, Mapping):
-            return await self.upload_arrays(_arrays.check_npz_arrays(source), name=name)
-        return await self._sender.send(file_upload(source, name))
+        """Store a dataset: a file, a DataFrame or arrays; as `Datasets.upload`."""
+        reading = Reading(
+            embedding=embedding,
+            text=text,
+            label=label,
+            split=split,
+            domain=domain,
+            group=group,
+            ood_domains=ood_domains,
+            test_fraction=test_fraction,
+            split_seed=split_seed,
+        )
+        arrays = npz_arrays(source, reading)
+        if arrays is not None:
+            return await self.upload_arrays(arrays, name=name)
+        if not is_frame(source):
+            return await self._sender.send(file_upload(source, name, reading))
+        with tempfile.TemporaryDirectory(prefix="nmtune-", ignore_cleanup_errors=True) as folder:
+            path = await asyncio.to_thread(write_frame, source, Path(folder))
+            call = _calls.upload_dataset(path, name=name, reading=reading)
+            return await self._sender.send(call)
 
     async def upload_arrays(
         self,
@@ -141,6 +171,19 @@ class AsyncJobs:
         except APIStatusError as error:
             note_stored(error, stored)
             raise
+
+    async def plan(
+        self,
+        dataset: str | Dataset,
+        *,
+        provider: str | Mapping[str, Any] | None = None,
+        method: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        analyses: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """What a job on a stored dataset would do; nothing is stored. As `Jobs.plan`."""
+        data = planned(dataset, provider=provider, method=method, config=config, analyses=analyses)
+        return await self._sender.send(_calls.plan_job(data))
 
     async def list(
         self, *, status: str | None = None, limit: int | None = None

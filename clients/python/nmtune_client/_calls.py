@@ -4,11 +4,12 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nmtune_client._arrays import Embeddings
 from nmtune_client._comparison import HeadComparison
 from nmtune_client._drift import Drift
+from nmtune_client._files import Reading, media_type
 from nmtune_client._prediction_call import BINARY, Options, Part, read_part
 from nmtune_client._report import Report
 from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page
@@ -52,14 +53,18 @@ _EXPORT_READ_SECONDS = 600.0
 
 
 def upload_dataset(
-    path: Path, *, name: str | None = None, idempotency_key: str | None = None
+    path: Path,
+    *,
+    name: str | None = None,
+    reading: Reading | None = None,
+    idempotency_key: str | None = None,
 ) -> Call[Dataset]:
-    """Send the bytes of an npz file."""
+    """Send the bytes of a dataset file; `reading` says what its columns mean."""
     return Call(
         route=_UPLOAD_DATASET,
         parse=_parser(Dataset.from_json),
-        params=_params(name=name),
-        headers=_post_headers("application/x-npz", idempotency_key),
+        params=_params(name=name) | (reading or Reading()).params(),
+        headers=_post_headers(media_type(path), idempotency_key),
         file=path,
         extra_read_seconds=_UPLOAD_READ_SECONDS,
     )
@@ -98,6 +103,17 @@ def create_job(
         headers=headers,
         content=_body({name: value for name, value in data.items() if value is not None}),
         extra_read_seconds=wait or 0,
+    )
+
+
+def plan_job(data: Mapping[str, object]) -> Call[dict[str, Any]]:
+    """Ask what a job would do; nothing is stored."""
+    return Call(
+        route=_CREATE_JOB,
+        parse=_object,
+        params={"plan": "true"},
+        headers={"Content-Type": "application/json"},
+        content=_body({name: value for name, value in data.items() if value is not None}),
     )
 
 
@@ -307,6 +323,10 @@ def _nothing(_: Answer) -> None:
 
 def _parser(read: Callable[[object], T]) -> Callable[[Answer], T]:
     return lambda answer: read(answer.json())
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    return dict(answer.json())
 
 
 def _page_of(read: Callable[[object], T]) -> Callable[[Answer], Page[T]]:

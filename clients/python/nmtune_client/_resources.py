@@ -14,9 +14,10 @@ from nmtune_client import _arrays, _calls
 from nmtune_client._comparison import HeadComparison
 from nmtune_client._drift import Drift
 from nmtune_client._errors import APIStatusError
+from nmtune_client._files import Reading, is_frame, write_frame
 from nmtune_client._jobs import Job
 from nmtune_client._report import Report
-from nmtune_client._submission import dataset_key, note_stored, submission
+from nmtune_client._submission import dataset_key, note_stored, planned, submission
 from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import Call, Sender
 
@@ -42,12 +43,23 @@ def paged(
     return itertools.islice(items(), limit)
 
 
-def file_upload(source: str | PathLike[str], name: str | None) -> Call[Dataset]:
+def npz_arrays(source: object, reading: Reading) -> Mapping[str, NDArray[Any]] | None:
+    """The checked arrays that a mapping is; None for any other source of a dataset."""
+    if not isinstance(source, Mapping):
+        return None
+    if reading.params():
+        raise ValueError("columns and splits are those of a table, not of arrays")
+    return _arrays.check_npz_arrays(source)
+
+
+def file_upload(source: object, name: str | None, reading: Reading) -> Call[Dataset]:
     """The upload of a file, by default under its own name; FileNotFoundError if it is not there."""
+    if not isinstance(source, str | PathLike):
+        raise ValueError(f"a dataset is a path, a DataFrame or a mapping, not {type(source)}")
     path = Path(fspath(source))
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    return _calls.upload_dataset(path, name=name or name_of(path))
+    return _calls.upload_dataset(path, name=name or name_of(path), reading=reading)
 
 
 def export(
@@ -62,7 +74,9 @@ def export(
 
 def name_of(path: Path) -> str | None:
     """A dataset name made of a file's: the characters that names lack become `-`."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:64] or None
+    stem = re.sub(r"\.(gz|gzip|zst|zstd)$", "", path.name, flags=re.IGNORECASE)
+    stem = Path(stem).stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:64] or None
 
 
 def page_size(limit: int | None) -> int | None:
@@ -76,18 +90,51 @@ class Datasets:
         self._sender = sender
 
     def upload(
-        self, source: str | PathLike[str] | Mapping[str, object], *, name: str | None = None
+        self,
+        source: object,
+        *,
+        name: str | None = None,
+        embedding: str | None = None,
+        text: str | None = None,
+        label: str | None = None,
+        split: str | None = None,
+        domain: str | None = None,
+        group: str | None = None,
+        ood_domains: Sequence[str] | None = None,
+        test_fraction: float | None = None,
+        split_seed: int | None = None,
     ) -> Dataset:
-        """Store a dataset: an npz file, streamed, or the arrays that would be in one.
+        """Store a dataset: a file, streamed; a DataFrame; or arrays in the npz layout.
 
-        The layout: `train_x` (n, d) and `train_y` (n,), the same for `validation`, `test` and
-        `ood_<domain>`; `_y` holds strings, or integers that count in `class_names` (c,).
-        name: by default the file's.
+        source: a path of Parquet, CSV, JSON Lines (both also as .gz or .zst), safetensors or npz;
+        a DataFrame of pandas or polars; or a mapping of `train_x` (n, d) and `train_y` (n,), the
+        same for `validation`, `test` and `ood_<domain>`, where `_y` holds strings, or integers
+        that count in `class_names` (c,). name: by default the file's.
+        embedding, label, split, domain, group: the columns of a table, where they are not called
+        so; embedding="pc_*" are numbered columns; text: texts, for jobs with a provider, in place
+        of embeddings. ood_domains: domains to hold out, [] for none.
+        test_fraction, split_seed: of the test split that is made where the table has none.
         Arrays are checked first: ValueError names the row and column of what is wrong.
         """
-        if isinstance(source, Mapping):
-            return self.upload_arrays(_arrays.check_npz_arrays(source), name=name)
-        return self._sender.send(file_upload(source, name))
+        reading = Reading(
+            embedding=embedding,
+            text=text,
+            label=label,
+            split=split,
+            domain=domain,
+            group=group,
+            ood_domains=ood_domains,
+            test_fraction=test_fraction,
+            split_seed=split_seed,
+        )
+        arrays = npz_arrays(source, reading)
+        if arrays is not None:
+            return self.upload_arrays(arrays, name=name)
+        if not is_frame(source):
+            return self._sender.send(file_upload(source, name, reading))
+        with tempfile.TemporaryDirectory(prefix="nmtune-") as folder:
+            path = write_frame(source, Path(folder))
+            return self._sender.send(_calls.upload_dataset(path, name=name, reading=reading))
 
     def upload_arrays(
         self,
@@ -193,6 +240,23 @@ class Jobs:
         except APIStatusError as error:
             note_stored(error, stored)
             raise
+
+    def plan(
+        self,
+        dataset: str | Dataset,
+        *,
+        provider: str | Mapping[str, Any] | None = None,
+        method: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        analyses: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """What a job on a stored dataset would do, as the server says it; nothing is stored.
+
+        Among it: `splits`, `candidates`, `memory_bytes`, `warnings`, and `seconds` by the pace of
+        earlier jobs (None while there is none). The other arguments are those of `create`.
+        """
+        data = planned(dataset, provider=provider, method=method, config=config, analyses=analyses)
+        return self._sender.send(_calls.plan_job(data))
 
     def list(self, *, status: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """All jobs (of one status), newest first; pages are fetched as the iterator needs them."""

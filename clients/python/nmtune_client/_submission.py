@@ -75,6 +75,32 @@ def submission(
     return Submission(data=data if of_row is None else data | {"splits": of_row})
 
 
+def planned(
+    dataset: str | Dataset,
+    *,
+    provider: str | Mapping[str, Any] | None,
+    method: str | None,
+    config: Mapping[str, Any] | None,
+    analyses: Sequence[str] | None,
+) -> Mapping[str, Any]:
+    """The fields of a job that is only asked about."""
+    return submission(
+        name="plan",  # a job needs one
+        embeddings=None,
+        labels=None,
+        splits=None,
+        texts=None,
+        provider=provider,
+        dataset=dataset,
+        method=method,
+        config=config,
+        analyses=analyses,
+        alias=None,
+        queue=None,
+        priority=None,
+    ).data
+
+
 def _text_rows(texts: object, labels: object, splits: object) -> dict[str, Any]:
     """Texts as the fields of a job."""
     if labels is None:

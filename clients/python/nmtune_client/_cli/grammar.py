@@ -16,6 +16,8 @@ Exit codes: 0 done, 1 the job failed or the server refused, 2 wrong usage or inp
 3 the server cannot be reached, 4 --timeout ran out while the job goes on, 130 interrupted.
 """
 
+_FILE = "dataset file: .parquet, .csv, .jsonl (also .gz, .zst), .safetensors or .npz"
+
 Command: TypeAlias = Callable[[Client, argparse.Namespace], None]
 _Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -76,21 +78,10 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     tune = _add(
         commands, shared, "tune", tuning.tune, "upload a dataset, tune a head, show the result"
     )
-    tune.add_argument(
-        "source",
-        metavar="FILE",
-        help="dataset file (.npz), texts (.csv, .jsonl; see --text), or the id of a stored dataset",
-    )
-    tune.add_argument("--text", metavar="COLUMN", help="column or key of the texts")
-    tune.add_argument("--label", metavar="COLUMN", default="label", help="of the labels (label)")
-    tune.add_argument("--split", metavar="COLUMN", help="of the splits: train, test, ood/<domain>")
-    tune.add_argument(
-        "--provider", metavar="P", help="what embeds texts, e.g. local-minilm, openai"
-    )
-    tune.add_argument("--model", metavar="M", help="the provider's embedding model")
-    tune.add_argument("--base-url", metavar="URL", help="where the provider is, if not as usual")
-    tune.add_argument("--dimensions", metavar="N", type=_positive(int), help="width to ask for")
+    tune.add_argument("source", metavar="FILE", help=f"{_FILE}, or the id of a stored one")
     tune.add_argument("--name", help="name of the head and of the dataset (the file's)")
+    _add_reading(tune)
+    _add_provider(tune)
     tune.add_argument("--method", metavar="M", help="auto (default), nmtune, mlp or linear_probe")
     tune.add_argument("--preset", metavar="P", help="paper (default) or reference")
     tune.add_argument(
@@ -111,9 +102,40 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     tune.add_argument("--queue", metavar="Q", help="cpu or gpu: which workers train it")
     tune.add_argument("--priority", metavar="N", type=int, help="-100 to 100, higher goes first")
     tune.add_argument(
+        "--plan", action="store_true", help="upload, say what the job would do, and train nothing"
+    )
+    tune.add_argument(
         "--no-wait", dest="wait", action="store_false", help="submit, print the job's id and leave"
     )
     _add_timeout(tune)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """The options that say what a table's columns mean, and which splits to make."""
+    for name, text in (
+        ("embedding", "column of lists, or prefix of numbered columns with *, such as 'dim_*'"),
+        ("text", "column of texts, which a job's provider embeds (text)"),
+        ("label", "column of the labels (label)"),
+        ("split", "column of the splits (split)"),
+        ("domain", "column of the domains (domain)"),
+        ("group", "column of rows that belong together (group)"),
+    ):
+        parser.add_argument(f"--{name}", metavar="COLUMN", help=text)
+    parser.add_argument("--ood-domains", metavar="A,B", help="domains to hold out, or none")
+    parser.add_argument(
+        "--test-fraction", metavar="F", type=_positive(float), help="share to become test (0.2)"
+    )
+    parser.add_argument("--split-seed", metavar="N", type=int, help="seed of the splits made (0)")
+
+
+def _add_provider(parser: argparse.ArgumentParser) -> None:
+    """The options of what embeds texts."""
+    parser.add_argument(
+        "--provider", metavar="P", help="what embeds texts, e.g. local-minilm, openai"
+    )
+    parser.add_argument("--model", metavar="M", help="the provider's embedding model")
+    parser.add_argument("--base-url", metavar="URL", help="where the provider is, if not as usual")
+    parser.add_argument("--dimensions", metavar="N", type=_positive(int), help="width to ask for")
 
 
 def _add_timeout(parser: argparse.ArgumentParser) -> None:
@@ -227,8 +249,9 @@ def _add_datasets(commands: _Subparsers, shared: argparse.ArgumentParser) -> Non
     )
     _add_limit(datasets, listing)
     upload = _add(actions, shared, "upload", registry.upload_dataset, "store a dataset file")
-    upload.add_argument("source", metavar="FILE.npz", help="dataset file")
+    upload.add_argument("source", metavar="FILE", help=_FILE)
     upload.add_argument("--name", help="name of the dataset (the file's)")
+    _add_reading(upload)
     for name, command, text in (
         ("show", registry.show_dataset, "show a dataset and its splits"),
         ("delete", registry.delete_dataset, "delete a dataset, rows and bytes"),

@@ -1,6 +1,5 @@
 """Home of what the command reads: files of embeddings, standard input, `key=value` settings."""
 
-import csv
 import io
 import json
 import sys
@@ -26,33 +25,6 @@ def embeddings(source: str) -> object:
     path, member = _path_and_member(source)
     with path.open("rb") as file:
         return _rows(file, str(path), member=member)
-
-
-def texts(
-    source: str, *, text: str, label: str, split: str | None
-) -> tuple[list[str], list[str], list[str] | None]:
-    """Texts, labels and (if `split` names a column) splits out of FILE.csv or FILE.jsonl.
-
-    The three are columns of the CSV's first line, or keys of each JSON line. ValueError names
-    the line of what is missing.
-    """
-    path = Path(source)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows: list[dict[str, Any]]
-        if path.suffix.lower() in {".jsonl", ".ndjson"}:
-            rows = [json.loads(line) for line in file if line.strip()]
-        else:
-            rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"{source} holds no rows")
-    columns = [name for name in (text, label, split) if name is not None]
-    for number, row in enumerate(rows, start=1):
-        for name in columns:
-            if row.get(name) in {None, ""}:
-                known = ", ".join(str(key) for key in rows[0])
-                raise ValueError(f"{source}, row {number}: no {name!r}; row 1 has {known}")
-    found = [[str(row[name]) for row in rows] for name in columns]
-    return found[0], found[1], found[2] if split is not None else None
 
 
 def _path_and_member(source: str) -> tuple[Path, str | None]:

@@ -43,7 +43,7 @@ def list_heads(client: Client, arguments: Namespace) -> None:
         as_json=(lambda head: head.raw) if arguments.json else None,
         header=("head", "latest", "aliases", "created"),
         row=_head_row,
-        none="No heads yet; make one with: nmtune tune FILE.npz --name NAME",
+        none="No heads yet; make one with: nmtune tune FILE --name NAME",
     )
 
 
@@ -121,11 +121,24 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
     path = Path(arguments.source)
     if path.is_file():
         say(f"Uploading {path}, {_text.size(path.stat().st_size)} ...")
-    dataset = client.datasets.upload(path, name=arguments.name)
-    say(
-        f"Uploaded {dataset.id}: {dataset.n_rows} rows, {dataset.n_columns} columns, "
-        f"{len(dataset.classes)} classes."
+    domains = arguments.ood_domains
+    if domains is not None:
+        domains = [] if domains == "none" else domains.split(",")
+    dataset = client.datasets.upload(
+        path,
+        name=arguments.name,
+        embedding=arguments.embedding,
+        text=arguments.text,
+        label=arguments.label,
+        split=arguments.split,
+        domain=arguments.domain,
+        group=arguments.group,
+        ood_domains=domains,
+        test_fraction=arguments.test_fraction,
+        split_seed=arguments.split_seed,
     )
+    width = f"{dataset.n_columns} columns" if dataset.n_columns else "texts"
+    say(f"Uploaded {dataset.id}: {dataset.n_rows} rows, {width}, {len(dataset.classes)} classes.")
     for warning in dataset.warnings:
         text = warning.get("message", warning) if isinstance(warning, Mapping) else warning
         say(f"Warning: {text}")

@@ -21,26 +21,23 @@ def tune(client: Client, arguments: Namespace) -> None:
     config = inputs.settings(arguments.set, arguments.preset)
     if arguments.name is None and not arguments.source.startswith("ds_"):
         arguments.name = name_of(Path(arguments.source))
-    if arguments.name is None:
+    if arguments.name is None and not arguments.plan:
         raise ValueError("--name is required: what the head shall be called")
     dataset = None
     provider = _provider(arguments)
-    rows: dict[str, Any] = {}
-    if arguments.text is not None:
-        if provider is None:
-            raise ValueError("--text needs --provider, which embeds the texts")
-        rows["texts"], rows["labels"], rows["splits"] = inputs.texts(
-            arguments.source, text=arguments.text, label=arguments.label, split=arguments.split
-        )
+    if arguments.text is not None and provider is None:
+        raise ValueError("--text needs --provider, which embeds the texts")
     # an id is no file name, but a file may be called like an id
-    elif Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
+    if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
         dataset = upload(client, arguments)
+    if arguments.plan:
+        _show_plan(client, arguments, dataset.id if dataset else arguments.source, config, provider)
+        return
     try:
         job = client.jobs.create(
             name=arguments.name,
-            dataset=None if rows else dataset or arguments.source,
+            dataset=dataset or arguments.source,
             provider=provider,
-            **rows,
             method=arguments.method,
             config=config,
             analyses=arguments.analyse,
@@ -60,6 +57,34 @@ def tune(client: Client, arguments: Namespace) -> None:
     else:
         say(f"Submitted; watch it with: nmtune jobs wait {job.id}")
         print(job.id)
+
+
+def _show_plan(
+    client: Client,
+    arguments: Namespace,
+    dataset_id: str,
+    config: Mapping[str, Any],
+    provider: Mapping[str, Any] | None,
+) -> None:
+    plan = client.jobs.plan(
+        dataset_id,
+        provider=provider,
+        method=arguments.method,
+        config=config,
+        analyses=arguments.analyse,
+    )
+    if arguments.json:
+        print_json(plan)
+        return
+    seconds, memory = plan["seconds"], plan["memory_bytes"]
+    facts = {
+        "dataset": plan["dataset_id"],
+        "splits": ", ".join(f"{split['name']} {split['n_rows']}" for split in plan["splits"]),
+        "candidates": ", ".join(candidate["name"] for candidate in plan["candidates"]),
+        "memory": "unknown before texts are embedded" if memory is None else _text.size(memory),
+        "training": "unknown before a first job" if seconds is None else _text.duration(seconds),
+    }
+    print(_text.columns([[name, str(value)] for name, value in facts.items()]))
 
 
 def _provider(arguments: Namespace) -> dict[str, Any] | None:

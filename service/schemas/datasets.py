@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.schemas import Cursor, Limit, Name
-from service.schemas_providers import Texts
-from service.schemas_rows import Embeddings, Labels, Splits
+from service.schemas.jobs import Cursor, Limit, Name
+from service.schemas.providers import Texts
+from service.schemas.rows import Embeddings, Labels, Splits
 from store.datasets import Dataset as DatasetRecord
 
 
@@ -91,6 +91,7 @@ class Dataset(BaseModel):
                         "n_constant_columns": 0,
                         "constant_columns": [],
                         "imbalance_ratio": 1.0,
+                        "effective_rank": 2.4,
                     },
                     "warnings": [
                         {
@@ -118,7 +119,8 @@ class Dataset(BaseModel):
     profile: dict[str, Any] = Field(
         description="Per split: rows, missing classes, lengths of the rows, zero rows, rows that "
         "are in train too. Of train: repeated rows, rows with contradicting labels, constant "
-        "columns, the largest class over the smallest."
+        "columns, the largest class over the smallest, and the effective rank (the "
+        "exponential of the spectrum's entropy) of at most 1,024 rows, their mean taken off."
     )
     warnings: list[DatasetWarning]
     sha256: str

@@ -11,8 +11,8 @@ from nmtune.conformal import Conformal
 from nmtune.knowledge import Knowledge
 from nmtune.ood_score import OodScore
 from service.errors import Problem
-from service.prediction_options import PredictionOptions
-from service.predictor import Prediction
+from service.predict.options import PredictionOptions
+from service.predict.predictor import Prediction
 from store.heads import HeadVersion
 
 Fields = dict[str, Any]

@@ -15,14 +15,18 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import json_body, prediction_answer, prediction_body, prediction_options, trust
-from service.batching import too_busy
+from service import json_body
 from service.errors import problem_of
-from service.prediction_answer import Answer
-from service.prediction_body import Asked
-from service.prediction_options import PredictionQuery
-from service.predictor import Predictor
-from service.text_prediction import TextPredictor, check_encoder
+from service.predict import answer as prediction_answer
+from service.predict import body as prediction_body
+from service.predict import options as prediction_options
+from service.predict import trust
+from service.predict.answer import Answer
+from service.predict.batching import too_busy
+from service.predict.body import Asked
+from service.predict.options import PredictionQuery
+from service.predict.predictor import Predictor
+from service.predict.texts import TextPredictor, check_encoder
 from store.names import DEFAULT_TENANT
 
 PATH: Final = "/predict"

@@ -7,7 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import MEDIA_TYPE
-from service.schemas_oip import OipError
+from service.schemas.oip import OipError
 
 PREFIX: Final = "/v2"
 

@@ -18,7 +18,7 @@ from nmtune.errors import DataError, HeadFormatError
 from nmtune.folded import fold
 from nmtune.head import Head
 from nmtune.rows import as_rows
-from service.finite import is_finite
+from service.predict.finite import is_finite
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.schemas import Cursor, Limit
+from service.schemas.jobs import Cursor, Limit
 from store.heads import Head as HeadRecord
 from store.heads import HeadVersion as HeadVersionRecord
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from nmtune.drift import Drift, State
-from service.schemas import Alias
-from service.schemas_heads import MAX_VERSION
+from service.schemas.heads import MAX_VERSION
+from service.schemas.jobs import Alias
 from store.drift import KEPT_HOURS, Total
 from store.heads import HeadVersion
 

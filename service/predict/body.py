@@ -7,11 +7,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service import json_body, prediction_json, prediction_options
+from service import json_body
 from service.errors import Problem
 from service.ingest import inline, npy, texts
-from service.prediction_options import OPTIONS, PredictionOptions, PredictionQuery
-from service.schemas_predictions import PredictRequest
+from service.predict import json_rows as prediction_json
+from service.predict import options as prediction_options
+from service.predict.options import OPTIONS, PredictionOptions, PredictionQuery
+from service.schemas.predictions import PredictRequest
 
 JSON: Final = "application/json"
 NPY: Final = "application/x-npy"

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from nmtune.engine import Answers
 from nmtune.errors import HeadFormatError
 from service import metrics
-from service.batching import Batcher
-from service.drift_recorder import DriftRecorder
 from service.errors import Problem
-from service.known_heads import MOST, Known, KnownHeads
-from service.loaded_heads import HeadCache, LoadedHead, too_large
+from service.predict.batching import Batcher
+from service.predict.drift_recorder import DriftRecorder
+from service.predict.known_heads import MOST, Known, KnownHeads
+from service.predict.loaded_heads import HeadCache, LoadedHead, too_large
 from store.errors import StoreError
 from store.heads import HeadVersion
 from store.store import Store

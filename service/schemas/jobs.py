@@ -1,7 +1,7 @@
 """The home of the JSON shapes of jobs and events, one example each.
 
-Datasets are in `schemas_datasets`, heads in `schemas_heads`, predictions in
-`schemas_predictions`.
+Datasets are in `schemas.datasets`, heads in `schemas.heads`, predictions in
+`schemas.predictions`.
 """
 
 from datetime import datetime
@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from service.schemas_providers import ProviderChoice, Texts
-from service.schemas_rows import Embeddings, Labels, Splits
+from service.schemas.providers import ProviderChoice, Texts
+from service.schemas.rows import Embeddings, Labels, Splits
 from service.validation import EVENT_ID_PATTERN, ID_PATTERN
 from store.errors import InvalidName
 from store.events import Event as EventRecord

@@ -16,7 +16,7 @@ from providers.opening import Providers
 from providers.pace import Stopped
 from service import provider_access
 from service.errors import Problem
-from service.predictor import Predictor
+from service.predict.predictor import Predictor
 from service.settings import ServiceSettings
 from store.heads import HeadVersion
 from store.store import Store

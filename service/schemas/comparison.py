@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service import head_comparison
 from service.head_comparison import HeadComparison as ComparisonRecord
-from service.schemas import Name
+from service.schemas.jobs import Name
 from store.heads import HeadVersion as HeadVersionRecord
 
 

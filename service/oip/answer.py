@@ -8,9 +8,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service import prediction_answer
-from service.oip import LABELS, InferRequest, RequestedOutput, invalid
-from service.predictor import Prediction
+from service.oip.request import LABELS, InferRequest, RequestedOutput, invalid
+from service.predict import answer as prediction_answer
+from service.predict.predictor import Prediction
 
 MOST_STRINGS: Final = 1_000_000
 """Of a classification: each is a Python string."""

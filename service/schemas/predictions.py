@@ -2,11 +2,11 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.ingest.texts import MAX_TEXT_CHARACTERS
-from service.prediction_options import PredictionOptions
-from service.schemas_heads import MAX_REFERENCE_CHARACTERS, REFERENCE
-from service.schemas_providers import Texts
-from service.schemas_rows import Embeddings
+from service.ingest.text_value import MAX_TEXT_CHARACTERS
+from service.predict.options import PredictionOptions
+from service.schemas.heads import MAX_REFERENCE_CHARACTERS, REFERENCE
+from service.schemas.providers import Texts
+from service.schemas.rows import Embeddings
 
 
 class PredictQuery(PredictionOptions):

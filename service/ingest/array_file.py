@@ -1,0 +1,187 @@
+"""Home of rows that come as one matrix, .npy or safetensors, with values a row beside them.
+
+.npy          the embeddings; labels (and splits, domains, groups) in parts of their own
+.safetensors  `embeddings` and `labels`; or `train_x`, `train_y`, the same for validation, test
+              and ood_<domain>; class names in the metadata as `class_names`, a JSON list
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.ingest import npy, value_file
+from service.ingest.errors import BadInput
+from service.ingest.formats import FIELD
+from service.ingest.safetensors_file import Tensor, TensorFile
+from service.ingest.spool import Names, Spool
+from service.ingest.value_file import Values
+
+_ARRAY: Final = re.compile(r"(train|validation|test|ood_.+?)[_/]([xy])")
+_X: Final = ("embeddings", "embedding", "x")
+_Y: Final = ("labels", "label", "y")
+
+
+def read_npy(path: Path, *, parts: Mapping[str, Path], folder: Path, max_bytes: int) -> None:
+    """Spool the .npy at `path` with its `parts` (label, split, domain, group); raises BadInput."""
+    if "label" not in parts:
+        raise BadInput(
+            "missing_labels",
+            "A .npy holds embeddings alone: send it in a form (multipart/form-data) as file, with "
+            "the labels as the part labels, a .npy, a JSON list, or a text with one a line.",
+            field="labels",
+        )
+    with path.open("rb") as file:
+        header = npy.read_header(file, field="embeddings")
+        npy.check_embeddings(header, field="embeddings")
+        values = _values(parts, header.shape[0])
+        _check_bytes(header.data_bytes, path.stat().st_size)
+        spool = _spool(folder, values, max_bytes=max_bytes, size=path.stat().st_size)
+        for block in npy.blocks(file, header, field="embeddings", workdir=folder):
+            _add(spool, block, values, spool.n_rows)
+        spool.finish()
+
+
+def read_safetensors(
+    path: Path, *, parts: Mapping[str, Path], folder: Path, max_bytes: int
+) -> None:
+    """Spool the safetensors file at `path`; raises BadInput."""
+    with path.open("rb") as file:
+        tensors = TensorFile.open(file, size=path.stat().st_size)
+        size = path.stat().st_size
+        if any(name in tensors.tensors for name in _X):
+            x = tensors.embeddings(next(name for name in _X if name in tensors.tensors))
+            values = _values(parts, x.shape[0]) if parts else {}
+            if "label" not in values:
+                name = next((name for name in _Y if name in tensors.tensors), None)
+                if name is None:
+                    raise _no_labels(tensors.tensors)
+                values["label"] = _labels(file, tensors, name, x.shape[0])
+            spool = _spool(folder, values, max_bytes=max_bytes, size=size)
+            for block in tensors.blocks(file, x):
+                _add(spool, block, values, spool.n_rows)
+        else:
+            spool = _read_splits(file, tensors, folder=folder, max_bytes=max_bytes, size=size)
+        spool.finish()
+
+
+def _read_splits(
+    file: IO[bytes], tensors: TensorFile, *, folder: Path, max_bytes: int, size: int
+) -> Spool:
+    names = {match[1]: None for name in tensors.tensors if (match := _ARRAY.fullmatch(name))}
+    if "train" not in names:
+        raise _no_labels(tensors.tensors)
+    spool: Spool | None = None
+    for split in names:
+        separator = "_" if f"{split}_x" in tensors.tensors else "/"
+        for part in "xy":
+            if f"{split}{separator}{part}" not in tensors.tensors:
+                raise BadInput(
+                    "missing_array",
+                    f"The file has no {split}_{part}: each split needs its x and its y.",
+                    field=f"{split}_{part}",
+                )
+        x = tensors.embeddings(f"{split}{separator}x")
+        labels = _labels(file, tensors, f"{split}{separator}y", x.shape[0])
+        called = split.replace("ood_", "ood/", 1)
+        if spool is None:
+            spool = _spool(folder, {"label": labels, "split": []}, max_bytes=max_bytes, size=size)
+        first = spool.n_rows
+        for block in tensors.blocks(file, x):
+            start = spool.n_rows - first
+            names_of: Names = value_file.slice_names(labels, start, start + len(block))
+            spool.add(
+                block, {"label": names_of, "split": ([called], np.zeros(len(block), np.int64))}
+            )
+    if spool is None:
+        raise _no_labels(tensors.tensors)
+    return spool
+
+
+def _spool(folder: Path, values: Mapping[str, Values], *, max_bytes: int, size: int) -> Spool:
+    fields = {part: f"{part}s" for part in values}
+    return Spool(folder, x_field="embeddings", fields=fields, max_bytes=max_bytes, file_size=size)
+
+
+def _add(spool: Spool, block: NDArray[Any], values: Mapping[str, Values], start: int) -> None:
+    stop = start + len(block)
+    spool.add(
+        block,
+        {part: value_file.slice_names(given, start, stop) for part, given in values.items()},
+    )
+
+
+def _values(parts: Mapping[str, Path], n_rows: int) -> dict[str, Values]:
+    values = {part: value_file.read(path, field=f"{part}s") for part, path in parts.items()}
+    for part, given in values.items():
+        if len(given) != n_rows:
+            raise BadInput(
+                "length_mismatch",
+                f"{part}s has {len(given):,} values and the embeddings {n_rows:,} rows: each row "
+                "needs one.",
+                field=f"{part}s",
+            )
+    return values
+
+
+def _labels(file: IO[bytes], tensors: TensorFile, name: str, n_rows: int) -> Values:
+    """Labels of a tensor: class names where the metadata has them, else the integers."""
+    y = tensors.integers(file, name)
+    if len(y) != n_rows:
+        raise BadInput(
+            "length_mismatch",
+            f"{name} has {len(y):,} values for {n_rows:,} rows: each row needs one label.",
+            field=name,
+        )
+    if tensors.class_names is None:
+        return y
+    outside = np.flatnonzero((y < 0) | (y >= len(tensors.class_names)))
+    if len(outside):
+        row = int(outside[0])
+        raise BadInput(
+            "label_out_of_range",
+            f"{name} row {row} is {y[row]}, but class_names has {len(tensors.class_names):,} "
+            "names.",
+            field=name,
+            row=row,
+        )
+    return _Named(y, tensors.class_names)
+
+
+class _Named(Sequence[object]):
+    """Class indices that are read as the names of their classes."""
+
+    def __init__(self, y: NDArray[Any], names: Sequence[str]) -> None:
+        self._y, self._names = y, names
+
+    def __len__(self) -> int:
+        return len(self._y)
+
+    def __getitem__(self, rows: Any) -> Any:
+        picked = self._y[rows]
+        if isinstance(rows, slice):
+            return [self._names[index] for index in picked.tolist()]
+        return self._names[int(picked)]
+
+
+def _check_bytes(claimed: int, size: int) -> None:
+    if claimed > size:
+        raise BadInput(
+            "truncated",
+            "embeddings ends before its last byte: was the upload cut off?",
+            field="embeddings",
+            malformed=True,
+        )
+
+
+def _no_labels(tensors: Mapping[str, Tensor]) -> BadInput:
+    shown = ", ".join(repr(name[:40]) for name in list(tensors)[:10]) or "none"
+    return BadInput(
+        "missing_array",
+        f"The file needs the tensors embeddings and labels, or train_x and train_y; it has {shown}"
+        ".",
+        field=FIELD,
+    )

@@ -1,0 +1,289 @@
+"""Home of rows on their way out of a foreign file: checked, then written down block by block.
+
+Used in the decoding process. What it leaves in the folder (`rows`, `label`, ... and `decoded.json`)
+is what `decoded.py` reads in the service's own process.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from service.ingest.columns import Columns
+from service.ingest.errors import BadInput, Place
+from service.ingest.formats import FIELD
+from service.ingest.labels import LabelCoder, check_name
+from service.ingest.limits import (
+    LARGE_BYTES,
+    MAX_COLUMNS,
+    MAX_RATIO,
+    MAX_ROWS,
+    MAX_TEXT_BYTES,
+    MAX_TEXTS,
+)
+from service.ingest.notice import Warning_
+from service.ingest.npy import not_finite, refuse
+from service.ingest.text_value import check_text
+
+RESULT: Final = "decoded.json"
+ROWS: Final = "rows"
+TEXTS: Final = "texts"
+"""A JSON string a line."""
+
+MAX_NAMES: Final = 1000
+"""Distinct values of a split or domain column."""
+
+Names = Sequence[object] | tuple[Sequence[object], NDArray[np.int64]]
+"""Values a row; or the distinct values and for each row the place of its own among them."""
+
+
+class Spool:
+    """Takes the rows of one file in their order; `finish` says what they are.
+
+    They are embeddings, or else texts.
+
+    x_field: what errors call them; x_columns: the names of a family's columns.
+    max_bytes: bounds the rows as they are stored. file_size: of the file that they come from.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        x_field: str,
+        fields: dict[str, str],
+        max_bytes: int,
+        file_size: int,
+        x_columns: Sequence[str] = (),
+        warnings: Sequence[Warning_] = (),
+    ) -> None:
+        self.n_rows = 0
+        self.x_field = x_field
+        self._folder = folder
+        self._x_columns = tuple(x_columns)
+        self._max_bytes = max_bytes
+        self._most_by_ratio = max(LARGE_BYTES, MAX_RATIO * file_size)
+        self._warnings = list(warnings)
+        self._n_bytes = 0
+        self._shape: tuple[int, np.dtype[Any]] | None = None
+        self._singles = {part: _single(part, field, folder) for part, field in fields.items()}
+
+    @classmethod
+    def of(cls, chosen: Columns, folder: Path, *, max_bytes: int, file_size: int) -> Self:
+        """The spool of a table whose columns are `chosen`."""
+        return cls(
+            folder,
+            x_field=chosen.x_field,
+            x_columns=chosen.embedding if chosen.is_family else (),
+            fields=chosen.single,
+            max_bytes=max_bytes,
+            file_size=file_size,
+            warnings=chosen.warnings,
+        )
+
+    def add(self, x: NDArray[Any], singles: dict[str, Names]) -> None:
+        """The next rows: x (b, d) of any float, and for each single column its b values."""
+        n_columns, dtype = self._check_shape(x)
+        self._check_size(len(x), n_columns * dtype.itemsize)
+        with np.errstate(over="ignore"):
+            stored = np.ascontiguousarray(x, dtype=dtype)
+        places = not_finite(x, stored, field=self.x_field, first_row=self.n_rows)
+        refuse([self._named(place) for place in places])
+        _append(self._folder / ROWS, stored.data)
+        self._add_singles(singles, len(x))
+
+    def add_texts(self, texts: Sequence[object], singles: dict[str, Names]) -> None:
+        """The next rows, b texts, and for each single column its b values."""
+        if self.n_rows + len(texts) > MAX_TEXTS:
+            raise BadInput("too_large", f"The file has over {MAX_TEXTS:,} texts.", field=FIELD)
+        lines = []
+        for row, text in enumerate(texts, start=self.n_rows):
+            lines.append(orjson.dumps(check_text(text, field=self.x_field, row=row)) + b"\n")
+            self._n_bytes += len(lines[-1])
+            if self._n_bytes > MAX_TEXT_BYTES:
+                raise BadInput(
+                    "too_large", f"The texts take over {MAX_TEXT_BYTES >> 20} MiB.", field=FIELD
+                )
+        _append(self._folder / TEXTS, b"".join(lines))
+        self._add_singles(singles, len(texts))
+
+    def _add_singles(self, singles: dict[str, Names], n_rows: int) -> None:
+        for part, values in singles.items():
+            self._singles[part].add(values, first_row=self.n_rows, n_rows=n_rows)
+        self.n_rows += n_rows
+
+    def finish(self) -> None:
+        """Write what was found; raises BadInput where there is no row."""
+        if not self.n_rows:
+            raise BadInput("no_rows", "The file has no rows.", field=FIELD)
+        n_columns, dtype = self._shape or (0, np.dtype("<f4"))
+        result = {
+            "is_text": self._shape is None,
+            "n_rows": self.n_rows,
+            "n_columns": n_columns,
+            "dtype": dtype.str,
+            "x_field": self.x_field,
+            "columns": {part: single.finish() for part, single in self._singles.items()},
+            "warnings": self._warnings,
+        }
+        (self._folder / RESULT).write_bytes(orjson.dumps(result))
+
+    def _check_shape(self, x: NDArray[Any]) -> tuple[int, np.dtype[Any]]:
+        if self._shape is None:
+            n_columns = x.shape[1]
+            if not 1 <= n_columns <= MAX_COLUMNS:
+                raise BadInput(
+                    "too_large" if n_columns else "invalid_embeddings",
+                    f"{self.x_field} has {n_columns:,} columns; there may be 1 to {MAX_COLUMNS:,}.",
+                    field=self.x_field,
+                    row=self.n_rows,
+                )
+            self._shape = (n_columns, np.dtype("<f2" if x.dtype.itemsize == 2 else "<f4"))
+        n_columns, dtype = self._shape
+        if x.shape[1] != n_columns:
+            raise wrong_width(x.shape[1], n_columns, field=self.x_field, row=self.n_rows)
+        return n_columns, dtype
+
+    def _check_size(self, n_rows: int, row_bytes: int) -> None:
+        self._n_bytes += n_rows * row_bytes
+        if self.n_rows + n_rows > MAX_ROWS:
+            raise BadInput("too_large", f"The file has over {MAX_ROWS:,} rows.", field=FIELD)
+        if self._n_bytes > self._max_bytes:
+            raise BadInput(
+                "too_large",
+                f"The embeddings take over {self._max_bytes:,} bytes. float16 halves them.",
+                field=FIELD,
+            )
+        if self._n_bytes > self._most_by_ratio:
+            raise BadInput(
+                "suspicious_ratio",
+                f"The file unpacks to over {MAX_RATIO} times its size, which no embeddings do.",
+                field=FIELD,
+                malformed=True,
+            )
+
+    def _named(self, place: Place) -> Place:
+        """With the name of the column, where each dimension is one."""
+        if not self._x_columns or place.column is None:
+            return place
+        name = self._x_columns[place.column]
+        what = place.message.partition(f"column {place.column} ")[2]
+        return replace(place, field=name, message=f"{name} at row {place.row} {what}")
+
+
+def wrong_width(width: int, n_columns: int, *, field: str, row: int) -> BadInput:
+    """The error of a row that has more or fewer numbers than the first."""
+    return BadInput(
+        "width_mismatch",
+        f"{field} row {row} has {width:,} numbers, but row 0 has {n_columns:,}: all need as many.",
+        field=field,
+        row=row,
+    )
+
+
+class _Coded:
+    """A column of names, as codes in the order of first sight."""
+
+    def __init__(self, part: str, field: str, folder: Path) -> None:
+        self._part = part
+        self._field = field
+        self._path = folder / part
+        self._codes: dict[str, int] = {}
+        self._coder = LabelCoder() if part == "label" else None
+
+    def add(self, values: Names, *, first_row: int, n_rows: int) -> None:
+        distinct, places = values if isinstance(values, tuple) else (values, None)
+        rows: Iterable[int] = range(first_row, first_row + len(distinct))
+        if places is not None:
+            # Each distinct value stands for the first row that has it.
+            used, firsts = np.unique(places, return_index=True)
+            of_place = dict(zip(used.tolist(), firsts.tolist(), strict=True))
+            rows = [first_row + of_place.get(place, 0) for place in range(len(distinct))]
+            kept = [place in of_place for place in range(len(distinct))]
+        else:
+            kept = [True] * len(distinct)
+        codes = np.array(
+            [
+                self._code(value, row) if is_used else -1
+                for value, row, is_used in zip(distinct, rows, kept, strict=True)
+            ],
+            np.int64,
+        )
+        found = codes if places is None else codes[places]
+        if len(found) != n_rows:
+            raise ValueError("one value a row is needed")
+        _append(self._path, found.astype("<i8").data)
+
+    def _code(self, value: object, row: int) -> int:
+        name = name_of(value, part=self._part, field=self._field, row=row)
+        if self._coder is not None:
+            return self._coder.code(name, field=self._field, row=row)
+        code = self._codes.get(name)
+        if code is None:
+            check_name(name, field=self._field, row=row)
+            if len(self._codes) == MAX_NAMES:
+                raise BadInput(
+                    f"invalid_{self._part}",
+                    f"{self._field} has over {MAX_NAMES:,} distinct values: is it the "
+                    f"{self._part}?",
+                    field=self._field,
+                    row=row,
+                )
+            code = self._codes.setdefault(name, len(self._codes))
+        return code
+
+    def finish(self) -> dict[str, Any]:
+        names = self._coder.names if self._coder is not None else list(self._codes)
+        return {"field": self._field, "names": names}
+
+
+class _Hashed:
+    """A column of many values, of which only is kept which rows have the same: the groups."""
+
+    def __init__(self, field: str, folder: Path) -> None:
+        self._field = field
+        self._path = folder / "group"
+
+    def add(self, values: Names, *, first_row: int, n_rows: int) -> None:
+        distinct, places = values if isinstance(values, tuple) else (values, None)
+        names = [
+            name_of(value, part="group", field=self._field, row=first_row + row)
+            for row, value in enumerate(distinct)
+        ]
+        hashes = np.fromiter(map(hash, names), np.int64, len(names))
+        found = hashes if places is None else hashes[places]
+        if len(found) != n_rows:
+            raise ValueError("one value a row is needed")
+        _append(self._path, found.astype("<i8").data)
+
+    def finish(self) -> dict[str, Any]:
+        return {"field": self._field, "names": None}
+
+
+def _single(part: str, field: str, folder: Path) -> "_Coded | _Hashed":
+    return _Hashed(field, folder) if part == "group" else _Coded(part, field, folder)
+
+
+def _append(path: Path, block: bytes | memoryview) -> None:
+    """Opened for each block of megabytes, so that no error leaves a file open."""
+    with path.open("ab", buffering=0) as file:
+        file.write(block)
+
+
+def name_of(value: object, *, part: str, field: str, row: int) -> str:
+    """The value as a name: strings, integers and Booleans are; raises BadInput for others."""
+    if type(value) is str:
+        return value
+    if type(value) is int or type(value) is bool:
+        return str(value)
+    what = "is missing" if value is None else f"is a {type(value).__name__}"
+    raise BadInput(
+        f"invalid_{part}",
+        f"The {part} at row {row} {what}: each row needs a string or an integer.",
+        field=field,
+        row=row,
+    )

@@ -1,0 +1,91 @@
+"""Home of a file with one value a row (labels, splits, domains, groups): .npy, JSON or lines."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from service.ingest import npy
+from service.ingest.errors import BadInput
+from service.ingest.limits import MAX_LABEL_BYTES, MAX_ROWS
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+Values = Sequence[object] | NDArray[Any]
+
+
+def read(path: Path, *, field: str) -> Values:
+    """The values: a .npy of integers or strings (n,), a JSON list, or a text with one a line.
+
+    Raises BadInput naming `field`.
+    """
+    if path.stat().st_size > MAX_LABEL_BYTES:
+        raise BadInput("too_large", f"{field} takes over {MAX_LABEL_BYTES >> 20} MiB.", field=field)
+    with path.open("rb") as file:
+        if file.read(len(npy.MAGIC)) == npy.MAGIC:
+            file.seek(0)
+            return _from_npy(file, field)
+    content = path.read_bytes().removeprefix(_BOM)
+    if content.lstrip()[:1] == b"[":
+        return _from_json(content, field)
+    try:
+        lines = content.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            "not_utf8",
+            f"{field} is no .npy and no UTF-8 text: send a .npy, a JSON list, or one value a line.",
+            field=field,
+            malformed=True,
+        ) from error
+    return lines
+
+
+def _from_npy(file: Any, field: str) -> Values:
+    header = npy.read_header(file, field=field)
+    if header.dtype.kind not in "iuU" or len(header.shape) != 1:
+        raise BadInput(
+            "npy_dtype",
+            f"{field} holds {header.dtype.name} of shape {header.shape}, but must be integers or "
+            "strings, one a row.",
+            field=field,
+        )
+    if header.shape[0] > MAX_ROWS or header.data_bytes > MAX_LABEL_BYTES:
+        raise BadInput(
+            "too_large", f"{field} claims {header.data_bytes:,} bytes, too many.", field=field
+        )
+    parts: list[Any] = []
+    n_rows = 0
+    for block in npy.blocks(file, header, field=field):
+        if header.dtype.kind == "U":
+            parts += npy.strings(block, field=field, first_row=n_rows)
+        else:
+            parts.append(block)
+        n_rows += len(block)
+    return parts if header.dtype.kind == "U" else np.concatenate(parts)
+
+
+def _from_json(content: bytes, field: str) -> Values:
+    try:
+        values = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise BadInput(
+            "invalid_json",
+            f"{field} is no JSON list: line {error.lineno}, column {error.colno}: {error.msg}.",
+            field=field,
+            malformed=True,
+        ) from error
+    if not isinstance(values, list):
+        raise BadInput("invalid_json", f"{field} is no JSON list.", field=field)
+    return values
+
+
+def slice_names(values: Values, start: int, stop: int) -> Any:
+    """The values of rows `start` to `stop`, as a Spool takes them."""
+    part = values[start:stop]
+    if isinstance(part, np.ndarray):
+        distinct, places = np.unique(part, return_inverse=True)
+        return distinct.tolist(), places.astype(np.int64)
+    return part

@@ -1,0 +1,101 @@
+"""The home of the query parameters that say how to read an uploaded file."""
+
+from typing import Annotated
+
+from fastapi import Query
+
+from service.ingest.columns import Wanted
+from service.ingest.row_splits import SPLIT_SEED, TEST_FRACTION, SplitOptions
+from service.uploads import Reading
+
+_MAX_CHARACTERS = 200
+_NONE = "none"
+
+
+async def reading_of(
+    embedding: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=_MAX_CHARACTERS,
+            description="The column of the embeddings; with * at its end the prefix of numbered "
+            "columns, such as pc_*. Default: embedding, or the one family of numbered columns.",
+            examples=["vector"],
+        ),
+    ] = None,
+    text: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=_MAX_CHARACTERS,
+            description="The column of the texts, which a job's provider embeds. Default: text, if "
+            "there are no embeddings.",
+            examples=["review"],
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=_MAX_CHARACTERS,
+            description="The column of the labels. Default: label.",
+            examples=["species"],
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=_MAX_CHARACTERS,
+            description="The column of the splits. Default: split, if there is one.",
+            examples=["part"],
+        ),
+    ] = None,
+    domain: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=_MAX_CHARACTERS,
+            description="The column of the domains. Default: domain, if there is one.",
+            examples=["source"],
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=_MAX_CHARACTERS,
+            description="The column of which rows belong together and are not parted when splits "
+            "are made. Default: group, if there is one.",
+            examples=["patient"],
+        ),
+    ] = None,
+    ood_domains: Annotated[
+        str | None,
+        Query(
+            max_length=4096,
+            description="Domains to hold out, separated by commas, or none. Default: the one with "
+            "the fewest rows.",
+            examples=["sketch,cartoon"],
+        ),
+    ] = None,
+    test_fraction: Annotated[
+        float,
+        Query(gt=0, le=0.9, description="The share of the rows to become test.", examples=[0.2]),
+    ] = TEST_FRACTION,
+    split_seed: Annotated[
+        int,
+        Query(ge=0, le=2**32 - 1, description="The seed that splits are made with.", examples=[0]),
+    ] = SPLIT_SEED,
+) -> Reading:
+    """What the query says of reading a file."""
+    domains = None
+    if ood_domains is not None:
+        names = [name.strip() for name in ood_domains.split(",") if name.strip()]
+        domains = () if names == [_NONE] else tuple(names)
+    return Reading(
+        wanted=Wanted(
+            embedding=embedding, text=text, label=label, split=split, domain=domain, group=group
+        ),
+        options=SplitOptions(ood_domains=domains, test_fraction=test_fraction, seed=split_seed),
+    )

@@ -1,0 +1,200 @@
+"""The home of an upload: a body of any format, taken in, and how it becomes a dataset."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import orjson
+from anyio import to_thread
+from fastapi import Request
+
+from service.errors import Problem
+from service.ingest import assemble, formats, inline, npz, sandbox, texts
+from service.ingest.columns import Wanted
+from service.ingest.errors import BadInput
+from service.ingest.formats import MEDIA_TYPES, NPZ_TYPES, OCTETS
+from service.ingest.prepared import PreparedDataset
+from service.ingest.received import Received, receive_form, receive_raw
+from service.ingest.row_splits import SplitOptions
+from service.ingest.texts import PreparedTexts
+from service.json_body import is_json, read_json, validate
+from service.schemas.datasets import DatasetCreate
+from service.settings import ServiceSettings
+from store.names import check_name
+
+DEFAULT_NAME: Final = "dataset"
+FORM: Final = "multipart/form-data"
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a request says of how to read its file: which columns, and which splits to make."""
+
+    wanted: Wanted = field(default_factory=Wanted)
+    options: SplitOptions = field(default_factory=SplitOptions)
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it says nothing."""
+        return self == Reading()
+
+    def as_text(self) -> str:
+        """The same for equal ones: a part of what makes two requests one."""
+        return "" if self.is_default else orjson.dumps(asdict(self)).decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A received body: what it is called, what it is known by, and how it becomes a dataset."""
+
+    name: str
+    content_type: str
+    body_sha256: str
+    prepare: Callable[[], PreparedDataset | PreparedTexts]
+
+
+async def receive(
+    request: Request,
+    name: str | None,
+    *,
+    reading: Reading,
+    workdir: Path,
+    settings: ServiceSettings,
+) -> Upload:
+    """Take the body in, in whichever of its forms it comes. Raises Problem and BadInput."""
+    header = request.headers.get("content-type", "")
+    content_type = header.partition(";")[0].strip().lower()
+    if is_json(header):
+        return await _receive_json(request, name, content_type, reading, workdir)
+    path = workdir / "upload"
+    if content_type == FORM:
+        received = await receive_form(request.stream(), path, content_type=header)
+        if received.name is not None:
+            check_name("dataset", received.name)
+    elif content_type in MEDIA_TYPES or content_type == OCTETS:
+        received = await receive_raw(request.stream(), path)
+    else:
+        raise Problem(
+            415,
+            "unsupported_media_type",
+            "Send a dataset file as the body, with the Content-Type of its format (such as "
+            "text/csv, application/vnd.apache.parquet, application/x-ndjson, application/x-npz) "
+            "or in a multipart/form-data part named file; or JSON as application/json.",
+        )
+    return Upload(
+        name=name or received.name or name_of_file(received.file_name),
+        content_type=content_type,
+        body_sha256=received.sha256,
+        prepare=partial(
+            _read_file,
+            received,
+            content_type=content_type,
+            content_encoding=request.headers.get("content-encoding", "").strip().lower(),
+            reading=reading,
+            workdir=workdir,
+            max_bytes=settings.max_upload_bytes,
+        ),
+    )
+
+
+async def _receive_json(
+    request: Request, name: str | None, content_type: str, reading: Reading, workdir: Path
+) -> Upload:
+    if not reading.is_default:
+        raise _not_for("JSON sent as application/json")
+    body = validate(DatasetCreate, await read_json(request))
+    content = await request.body()
+    digest = await to_thread.run_sync(lambda: hashlib.sha256(content).hexdigest())
+    return Upload(
+        name=name or body.name or DEFAULT_NAME,
+        content_type=content_type,
+        body_sha256=digest,
+        prepare=partial(_read_body, body, workdir=workdir),
+    )
+
+
+def _read_body(body: DatasetCreate, *, workdir: Path) -> PreparedDataset | PreparedTexts:
+    if body.texts is None and body.embeddings is None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "embeddings is required, or texts in their place.",
+            field="embeddings",
+        )
+    if body.texts is None:
+        return inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
+    if body.embeddings is not None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "Send either embeddings or texts, not both: leave out texts.",
+            field="texts",
+        )
+    return texts.prepare(body.texts, body.labels, body.splits)
+
+
+def _read_file(
+    received: Received,
+    *,
+    content_type: str,
+    content_encoding: str,
+    reading: Reading,
+    workdir: Path,
+    max_bytes: int,
+) -> PreparedDataset | PreparedTexts:
+    """The dataset in the file: an .npz is read here, all else by a process of its own. Blocking."""
+    with received.path.open("rb") as file:
+        if content_type in NPZ_TYPES:
+            found = formats.Format(kind="npz")
+        else:
+            found = formats.detect(
+                file,
+                content_type=content_type,
+                file_name=received.file_name,
+                content_encoding=content_encoding,
+            )
+        if received.parts and found.kind not in ("npy", "safetensors"):
+            part = f"{next(iter(received.parts))}s"
+            raise BadInput(
+                "unexpected_part",
+                f"The form has a part {part}, but a file of the kind {found.kind} holds its own.",
+                field=part,
+            )
+        if found.kind == "npz":
+            if not reading.is_default:
+                raise _not_for("an .npz file, whose arrays say it")
+            return npz.read(file, workdir=workdir, max_bytes=max_bytes)
+    if found.kind in ("npy", "safetensors") and reading.wanted != Wanted():
+        raise _not_for(f"a file of the kind {found.kind}, which has none", what="Columns")
+    decoded = sandbox.decode(
+        received.path,
+        found,
+        wanted=reading.wanted,
+        workdir=workdir,
+        max_bytes=max_bytes,
+        parts=received.parts,
+    )
+    received.path.unlink()  # what is needed of it is in the decoded rows
+    return assemble.assemble(decoded, options=reading.options, workdir=workdir)
+
+
+def name_of_file(file_name: str | None) -> str:
+    """A dataset name made of a file's name: without folder and suffix, odd characters as '-'."""
+    last = re.split(r"[/\\]", file_name or "")[-1]
+    last = re.sub(r"\.(gz|gzip|zst|zstd)$", "", last, flags=re.IGNORECASE)
+    stem = last.rpartition(".")[0] or last
+    return _NOT_IN_NAMES.sub("-", stem).lstrip("._-")[:64] or DEFAULT_NAME
+
+
+def _not_for(file: str, what: str = "Columns and splits") -> Problem:
+    return Problem(
+        422,
+        "invalid_request",
+        f"{what} cannot be chosen for {file}: leave these parameters out.",
+        field="query",
+    )
