@@ -46,6 +46,11 @@ class Dataset:
     warnings: list[Any]
     created_at: datetime
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether a head can be trained on it; rows without labels are to be predicted alone."""
+        return bool(self.classes)
+
 
 _COLUMNS = tuple(_datasets[field.name] for field in fields(Dataset))
 

@@ -5,7 +5,8 @@
     ├── Conflict               conflict
     │   ├── DatasetInUse       dataset_in_use
     │   ├── HeadInUse          head_in_use
-    │   └── NothingToRollBack  nothing_to_roll_back
+    │   ├── NothingToRollBack  nothing_to_roll_back
+    │   └── OutputNotReady     output_not_ready
     ├── LeaseLost              lease_lost
     ├── InvalidName            invalid_name
     ├── InvalidCursor          invalid_cursor
@@ -58,6 +59,12 @@ class HeadInUse(Conflict):
     """Aliases point at what shall be deleted."""
 
     code = "head_in_use"
+
+
+class OutputNotReady(Conflict):
+    """The job has no output to give: not yet, never, or not any more."""
+
+    code = "output_not_ready"
 
 
 class NothingToRollBack(Conflict):

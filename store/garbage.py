@@ -67,6 +67,9 @@ def named(tx: Transaction, tenant_id: str | None = None) -> set[tuple[str, str]]
         select(jobs.tenant_id, jobs.report_sha256).where(
             mine(jobs.tenant_id), jobs.report_sha256.is_not(None)
         ),
+        select(jobs.tenant_id, jobs.output_sha256).where(
+            mine(jobs.tenant_id), jobs.output_sha256.is_not(None)
+        ),
     )
     checkpoints = select(jobs.tenant_id, jobs.checkpoint).where(
         mine(jobs.tenant_id), has_status(JobStatus.QUEUED, JobStatus.RUNNING)

@@ -18,7 +18,7 @@ from store.errors import NotFound
 from store.events import EventType
 from store.ids import new_id
 from store.names import check_alias, check_name
-from store.states import JobStatus
+from store.states import JobKind, JobStatus
 from store.tables import has_status
 
 QUEUES: Final = ("cpu", "gpu")
@@ -30,11 +30,12 @@ _NOTHING = literal({}, _jobs.checkpoint.type)
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One request to tune one head on one dataset, as its row was when read."""
+    """One request to tune a head on a dataset, or to predict one, as its row was when read."""
 
     id: str
     tenant_id: str
     name: str
+    kind: JobKind
     dataset_id: str
     method: str
     alias: str | None
@@ -63,7 +64,12 @@ class Job:
     error: dict[str, Any] | None
     report_sha256: str | None
     head_name: str | None
+    """Of the version that a training published, or that a prediction asks."""
     head_version: int | None
+    output_sha256: str | None
+    """The file that a prediction wrote, until it is deleted."""
+    output: dict[str, Any] | None
+    """What that file is: format, rows, bytes."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -89,9 +95,11 @@ def submit(
     priority: int = 0,
     max_attempts: int = 3,
     encoder: Mapping[str, object] | None = None,
+    predicting: tuple[str, int] | None = None,
 ) -> Job:
     """Queue a job. Raises NotFound for the dataset, InvalidName.
 
+    predicting: the head's name and version, of a prediction; without it, the job is a training.
     The row is the queue: ring the doorbell only after the transaction has ended.
     """
     check_name("job", name)
@@ -111,6 +119,9 @@ def submit(
             id=new_id("job"),
             tenant_id=tenant_id,
             name=name,
+            kind=(JobKind.PREDICTION if predicting else JobKind.TRAINING).value,
+            head_name=predicting[0] if predicting else None,
+            head_version=predicting[1] if predicting else None,
             dataset_id=dataset_id,
             method=method,
             alias=alias,
@@ -130,7 +141,9 @@ def submit(
         )
         .returning(*COLUMNS)
     ).one()
-    data = {"dataset_id": dataset_id, "method": method}
+    data: dict[str, object] = {"dataset_id": dataset_id, "method": method}
+    if predicting:
+        data["head"] = {"name": predicting[0], "version": predicting[1]}
     events.add(tx, tenant_id, row.id, last=1, new=[(EventType.QUEUED, data)])
     return job_of(row)
 
@@ -235,4 +248,4 @@ def move(
 def job_of(row: AnyRow) -> Job:
     """The record of a row that has `COLUMNS`."""
     values = {field.name: getattr(row, field.name) for field in fields(Job)}
-    return Job(**values | {"status": JobStatus(row.status)})
+    return Job(**values | {"status": JobStatus(row.status), "kind": JobKind(row.kind)})

@@ -127,6 +127,22 @@ def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersi
     )
 
 
+def deliver(tx: Transaction, job: Job, *, output_sha256: str, output: Mapping[str, object]) -> Job:
+    """Finish a prediction: the file it wrote and the status in one transaction.
+
+    The bytes must be stored before. Wins over a cancel that was asked for. Raises LeaseLost.
+    """
+    described = dict(output)
+    return _leave(
+        tx,
+        job,
+        JobStatus.SUCCEEDED,
+        (EventType.SUCCEEDED, {"output": described}),
+        output_sha256=output_sha256,
+        output=described,
+    )
+
+
 def fail(tx: Transaction, job: Job, *, error: Mapping[str, object]) -> Job:
     """End the job as failed; `error` has a stable `code` and a `message`. Raises LeaseLost."""
     described = dict(error)

@@ -15,7 +15,8 @@ running    A worker holds the lease until `lease_expires_at` and proves it by `f
            moves a job in. A user's cancel is a request beside the status (`cancel_requested_at`);
            the worker learns of it at its next heartbeat. A crash leaves the row running with a
            lease that runs out; `sweep` then moves it on.
-succeeded  The report and a head version exist; both were written in the transaction that moved it.
+succeeded  The report and a head version exist, or a prediction's output; they were named in the
+           transaction that moved it.
 failed     `error` says what went wrong and what to do.
 cancelled  A user asked for it.
 
@@ -40,6 +41,15 @@ class JobStatus(StrEnum):
     def is_final(self) -> bool:
         """Whether nothing moves a job out of this status."""
         return self in FINAL
+
+
+class JobKind(StrEnum):
+    """What a job does; its value is what the database and the API say."""
+
+    TRAINING = "training"
+    """It tunes a head on a dataset and publishes a version."""
+    PREDICTION = "prediction"
+    """It has a head version predict a dataset's rows and writes one file."""
 
 
 FINAL: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})

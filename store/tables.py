@@ -75,6 +75,8 @@ jobs = Table(
     Column("id", _ID, primary_key=True),
     Column("tenant_id", _NAME, nullable=False),
     Column("name", _NAME, nullable=False),
+    # `training`, which publishes a head, or `prediction`, which writes an output.
+    Column("kind", String(16), nullable=False),
     Column("dataset_id", _ID, nullable=False),
     Column("method", _NAME, nullable=False),
     Column("alias", _NAME),
@@ -99,8 +101,12 @@ jobs = Table(
     _json("checkpoint"),
     _json("error", nullable=True),
     Column("report_sha256", _SHA256),
+    # What a training published, or what a prediction asks: no foreign key, it may be deleted.
     Column("head_name", _NAME),
     Column("head_version", Integer),
+    # Of a prediction that succeeded, until its owner deletes it or it expires.
+    Column("output_sha256", _SHA256),
+    _json("output", nullable=True),
     # The number of the job's last event. Counted here, under the row's lock, so that events are
     # numbered without gaps and become visible in order.
     Column("n_events", Integer, nullable=False),
@@ -121,9 +127,17 @@ jobs = Table(
         name="finished",
     ),
     CheckConstraint(
-        "status <> 'succeeded' OR (report_sha256 IS NOT NULL AND head_name IS NOT NULL "
-        "AND head_version IS NOT NULL)",
+        "status <> 'succeeded' OR kind <> 'training' OR (report_sha256 IS NOT NULL "
+        "AND head_name IS NOT NULL AND head_version IS NOT NULL)",
         name="succeeded",
+    ),
+    CheckConstraint("kind IN ('training', 'prediction')", name="kind"),
+    CheckConstraint(
+        "kind <> 'prediction' OR (head_name IS NOT NULL AND head_version IS NOT NULL)",
+        name="prediction",
+    ),
+    CheckConstraint(
+        "output_sha256 IS NULL OR (kind = 'prediction' AND status = 'succeeded')", name="output"
     ),
     CheckConstraint("status <> 'failed' OR error IS NOT NULL", name="failed"),
     Index("ix_jobs_list", "tenant_id", "created_at", "id"),
@@ -138,6 +152,7 @@ jobs = Table(
     ),
     _partial("ix_jobs_turn", "tenant_id", "queue", "precedence", "turn", where="status = 'queued'"),
     _partial("ix_jobs_sweep", "lease_expires_at", where="status = 'running'"),
+    _partial("ix_jobs_outputs", "finished_at", where="output_sha256 IS NOT NULL"),
     _partial(
         "ix_jobs_unfinished_dataset",
         "tenant_id",

@@ -16,12 +16,17 @@ VERSION: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class TextSplit:
-    """One split: n texts, y (n,) int64 class indices, and each text's row in what was sent."""
+    """One split: n texts, y (n,) int64 class indices, and each text's row in what was sent.
+
+    Where the texts have no labels, there are no classes, and y is -1.
+    """
 
     name: str
     texts: list[str]
     y: NDArray[np.int64]
     rows: list[int]
+    ids: list[str] | None = None
+    """What the sender calls the rows, of texts without labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +38,9 @@ class TextsFile:
 
     def to_bytes(self) -> bytes:
         """The document."""
-        splits = [
+        splits: list[dict[str, Any]] = [
             {"name": one.name, "labels": one.y.tolist(), "rows": one.rows, "texts": one.texts}
+            | ({} if one.ids is None else {"ids": one.ids})
             for one in self.splits
         ]
         document = {"format": FORMAT, "version": VERSION, "classes": list(self.classes)}
@@ -53,6 +59,7 @@ class TextsFile:
                     texts=one["texts"],
                     y=np.array(one["labels"], np.int64),
                     rows=one["rows"],
+                    ids=one.get("ids"),
                 )
                 for one in document["splits"]
             ]

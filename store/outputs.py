@@ -1,0 +1,111 @@
+"""Home of the outputs of predictions: which file a job wrote, and its real deletion."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import null, select, update
+
+from store import garbage, jobs, tables
+from store.clock import now, seconds_from_now
+from store.database import Transaction
+from store.errors import OutputNotReady
+from store.jobs import Job
+from store.states import JobKind, JobStatus
+from store.tables import has_status
+
+_jobs = tables.jobs.c
+
+_ROW_FOLLOWS_WITHIN: Final = timedelta(minutes=15)
+"""A running job's bytes are named by a row this long after they were put, at the latest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """A file that a prediction wrote; `sha256` names its bytes."""
+
+    sha256: str
+    size_bytes: int
+    format: str
+    n_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unnamed:
+    """Bytes that no row of their tenant names any more, to go before the transaction ends."""
+
+    tenant_id: str
+    sha256: str
+    unless_put_after: datetime
+    """Younger bytes are the garbage collection's: a running job may be about to name them."""
+
+
+def of_job(job: Job) -> Output:
+    """The job's output. Raises OutputNotReady, whose message says why there is none."""
+    if job.output_sha256 is not None and job.output is not None:
+        known: dict[str, Any] = job.output
+        return Output(
+            sha256=job.output_sha256,
+            size_bytes=known["size_bytes"],
+            format=known["format"],
+            n_rows=known["n_rows"],
+        )
+    if job.kind is not JobKind.PREDICTION:
+        raise OutputNotReady("The job trains a head and has no output: it has a report.")
+    if job.status is JobStatus.SUCCEEDED:
+        raise OutputNotReady("The job's output was deleted or has expired: predict again.")
+    if job.status.is_final:
+        raise OutputNotReady(f"The job is {job.status.value} and has no output: predict again.")
+    raise OutputNotReady(f"The job is {job.status.value}: wait until it has succeeded.")
+
+
+def delete(tx: Transaction, tenant_id: str, job_id: str) -> Unnamed | None:
+    """Take the output from the job; the bytes to remove before this transaction ends, or None.
+
+    The job itself stays. Raises NotFound, and OutputNotReady if there is none.
+    """
+    row = tx.execute(
+        select(_jobs.output_sha256)
+        .where(_jobs.tenant_id == tenant_id, _jobs.id == job_id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None or row.output_sha256 is None:
+        of_job(jobs.get(tx, tenant_id, job_id))  # raises
+        return None
+    return _forget(tx, tenant_id, job_id, row.output_sha256)
+
+
+def expired(
+    tx: Transaction, *, older_than_seconds: float, limit: int = 100
+) -> tuple[tuple[str, str], ...]:
+    """(tenant, job id) of outputs of jobs that ended that long ago, the oldest first.
+
+    Crosses tenants by nature.
+    """
+    old = (
+        _jobs.output_sha256.is_not(None),
+        _jobs.finished_at <= seconds_from_now(-older_than_seconds),
+    )
+    query = select(_jobs.tenant_id, _jobs.id).where(*old).order_by(_jobs.finished_at).limit(limit)
+    return tuple((row.tenant_id, row.id) for row in tx.execute(query))
+
+
+def _forget(tx: Transaction, tenant_id: str, job_id: str, sha256: str) -> Unnamed | None:
+    began = datetime.now(UTC)
+    tx.execute(
+        update(tables.jobs)
+        .where(_jobs.tenant_id == tenant_id, _jobs.id == job_id)
+        .values(output_sha256=None, output=null(), updated_at=now())
+    )
+    # Another prediction of the same rows by the same head has the same bytes. Asked for before
+    # what is named: a job that ends in between is then seen by its row.
+    is_running = tx.execute(
+        select(_jobs.id).where(_jobs.tenant_id == tenant_id, has_status(JobStatus.RUNNING)).limit(1)
+    ).one_or_none()
+    if (tenant_id, sha256) in garbage.named(tx, tenant_id):
+        return None
+    return Unnamed(
+        tenant_id=tenant_id,
+        sha256=sha256,
+        unless_put_after=began - _ROW_FOLLOWS_WITHIN if is_running else began,
+    )
