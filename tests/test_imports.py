@@ -38,7 +38,7 @@ ONLY_HOME: dict[str, set[str]] = {
     "uvicorn": {"service", "standalone"},
     "prometheus_client": {"service", "workers", "standalone"},
     "structlog": {"standalone"},
-    "pyarrow": {"service"},
+    "pyarrow": {"service", "workers"},
     "httpx": {"clients/python/nmtune_client"},
     "httpcore2": {"providers"},
     "tenacity": {"providers"},

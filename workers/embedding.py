@@ -15,18 +15,20 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from providers import canary, engine, keys
+from providers import engine, keys
 from providers.encoder import Encoder
 from providers.errors import InputRefused, WrongAnswer
 from providers.opening import Providers
 from providers.provider import Provider, estimated_tokens
-from store import encoders
+from store import encoders, rows_file
 from store.dataset_file import DatasetWriter
 from store.datasets import Dataset
 from store.encoders import EncoderRecord
 from store.jobs import Job
+from store.rows_file import Ids
 from store.store import Store
 from store.texts_file import TextsFile
+from workers import recognition
 from workers.lease import Lease
 from workers.settings import WorkerSettings
 from workers.workdir import Workdir
@@ -38,6 +40,8 @@ EMBEDDINGS: Final = "embeddings.safetensors"
 STAGE: Final = "embedding"
 SHARE: Final = 0.5
 """Of the whole job's progress; how long training takes is not known before."""
+
+_ROWS_AT_A_TIME: Final = 4096
 
 ShouldStop: TypeAlias = Callable[[], bool]
 
@@ -71,7 +75,7 @@ def embed(
         provider = providers.open(
             Encoder.from_dict(job.encoder), lambda origin: find_key(job, origin, store, settings)
         )
-        record = _recognised(job, provider, store, should_stop)
+        record = recognition.recognised(job, provider, store, should_stop)
         work = _Work(job, record, provider, texts, lease=lease, store=store)
         work.run(should_stop)
     work.write(workdir)
@@ -79,17 +83,6 @@ def embed(
     checkpoint = {**job.checkpoint, EMBEDDINGS: reference.sha256}
     lease.keep(checkpoint)
     return replace(job, checkpoint=checkpoint, encoder=work.encoder)
-
-
-def head_encoder(job: Job, store: Store) -> dict[str, Any] | None:
-    """What a head keeps of its encoder: how to ask it, and how to tell whether it is the same."""
-    if job.encoder is None or "fingerprint" not in job.encoder:
-        return None
-    encoder = Encoder.from_dict(job.encoder)
-    with store.database.read() as tx:
-        seen = encoders.known(tx, job.tenant_id, encoder.identity)
-    mine = next(one for one in seen if one.fingerprint == job.encoder["fingerprint"])
-    return {**encoder.to_dict(), "fingerprint": mine.fingerprint, "sketch": mine.sketch}
 
 
 def warnings(job: Job) -> list[dict[str, str]]:
@@ -123,28 +116,6 @@ def find_key(job: Job, origin: str, store: Store, settings: WorkerSettings) -> s
     if sealed is not None and settings.secret is not None:
         stored = keys.unseal(sealed, secret=settings.secret, tenant_id=job.tenant_id, origin=origin)
     return keys.choose(origin, stored=stored, environment=settings.keys_by_origin)
-
-
-def _recognised(
-    job: Job, provider: Provider, store: Store, should_stop: ShouldStop
-) -> EncoderRecord:
-    """The encoder as it was seen before, if it still embeds the canaries alike, else a new one."""
-    parts = list(engine.embed(provider, canary.TEXTS, should_stop=should_stop))
-    order = np.argsort([place for part in parts for place in part.places])
-    sketch = canary.sketch(np.concatenate([part.vectors for part in parts])[order])
-    identity = provider.encoder.identity
-    with store.database.begin() as tx:
-        for seen in encoders.known(tx, job.tenant_id, identity):
-            if canary.are_alike(seen.sketch, sketch):
-                return seen
-        return encoders.add(
-            tx,
-            job.tenant_id,
-            identity=identity,
-            encoder=provider.encoder.to_dict(),
-            sketch=sketch,
-            n_columns=int(sketch[0][0]),
-        )
 
 
 @dataclass(frozen=True)
@@ -277,7 +248,18 @@ class _Work:
         self._lease.tell(progress, is_milestone=n_done == n_todo)
 
     def write(self, workdir: Workdir) -> None:
-        """Write the dataset file."""
+        """Write the dataset file; of texts without labels, a file of rows."""
+        if not self._file.classes:
+            (split,) = self._file.splits
+            rows_file.write(
+                workdir / EMBEDDINGS,
+                self._blocks([self._index[text] for text in split.texts]),
+                n_rows=len(split.texts),
+                n_columns=self._record.n_columns,
+                dtype=np.dtype(np.float32),
+                ids=None if split.ids is None else Ids.of(split.ids),
+            )
+            return
         with DatasetWriter(
             workdir / EMBEDDINGS,
             classes=self._file.classes,
@@ -289,3 +271,7 @@ class _Work:
                 x: NDArray[np.float32] = self._vectors[[self._index[text] for text in split.texts]]
                 writer.x(split.name)[:] = x
                 writer.y(split.name)[:] = split.y
+
+    def _blocks(self, places: list[int]) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(places), _ROWS_AT_A_TIME):
+            yield self._vectors[places[start : start + _ROWS_AT_A_TIME]]

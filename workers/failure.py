@@ -26,6 +26,14 @@ DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 LOST_DATA = (ArtifactCorrupt, ArtifactMissing, InvalidDatasetFile, NotFound)
 
 
+class Refused(Exception):  # noqa: N818  `raise Refused(...)` says it
+    """The job cannot be done, and only its owner can change that; `code` is stable."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why an attempt failed; `may_pass` if another attempt is worth its time.
@@ -50,7 +58,7 @@ def of_outcome(outcome: Outcome, *, told: Error | None, job: Job) -> Failure:
 
 def of_error(error: Exception, *, job: Job) -> Failure:
     """The failure of the worker itself; what the store says of itself is fit for users."""
-    if isinstance(error, LOST_DATA):
+    if isinstance(error, (Refused, *LOST_DATA)):
         return Failure(error={"code": error.code, "message": str(error)}, may_pass=False)
     if isinstance(error, StoreError):
         return Failure(error={"code": error.code, "message": str(error)}, may_pass=True)

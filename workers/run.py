@@ -7,7 +7,6 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,34 +14,23 @@ from typing import Any, TypeAlias
 from providers.errors import ProviderError
 from providers.pace import Stopped
 from store import datasets, failpoints, moves
-from store.artifacts import Artifacts
-from store.datasets import Dataset
 from store.errors import DatabaseUnavailable, LeaseLost
-from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.store import Store
-from workers import embedding, failure, observe
+from workers import embedding, failure, observe, plans, success
 from workers.embedding import EMBEDDINGS
-from workers.failure import Failure
+from workers.failure import Failure, Refused
 from workers.lease import Lease
-from workers.lineage import lineage
+from workers.listener import Listener
 from workers.settings import WorkerSettings
 from workers.standby import Standby
+from workers.success import Success
 from workers.supervise import Ending, Outcome, supervise
-from workers.workdir import LOG, REPORT, Plan, Workdir, head_file, open_workdir
+from workers.workdir import LOG, Workdir, open_workdir
 
 logger = logging.getLogger(__name__)
 
-HEADLINES = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")  # kept with a head version
 RETRY_SECONDS = 0.2  # between two tries to write how a job ended
-
-
-@dataclass(frozen=True, kw_only=True)
-class Success:
-    """What a finished job publishes; the bytes are stored."""
-
-    report_sha256: str
-    head: NewHeadVersion
 
 
 End: TypeAlias = Success | Failure | Ending
@@ -99,6 +87,7 @@ def _attempt(
     try:
         with open_workdir(settings.work_dir, f"{job.id}.{job.fence}") as workdir:
             with store.database.read() as tx:
+                plans.check_head(tx, job)
                 dataset = datasets.get(tx, job.tenant_id, job.dataset_id)
             if embedding.needed(job, store):
                 job = embedding.embed(
@@ -112,12 +101,12 @@ def _attempt(
                 )
             files = {name: sha for name, sha in job.checkpoint.items() if name != EMBEDDINGS}
             workdir.restore(store.artifacts, job.tenant_id, files)
-            _plan(job, dataset, store, settings).save(workdir)
-            listener = _Listener(job, workdir=workdir, lease=lease, artifacts=store.artifacts)
+            plans.make(job, dataset, store, settings).save(workdir)
+            listener = Listener(job, workdir=workdir, lease=lease, artifacts=store.artifacts)
             outcome = run_child(workdir, receive=listener.receive, should_stop=should_stop)
             if outcome.ending is Ending.DONE:
                 lease.enter_stage("publishing")
-                return _publish(job, workdir, store)
+                return success.store_files(job, workdir, store)
             if outcome.ending is Ending.FAILED:
                 return _failed(job, outcome, told=listener.error)
             return outcome.ending
@@ -125,6 +114,9 @@ def _attempt(
         return should_stop() or Ending.STOPPING
     except LeaseLost:
         return Ending.LEASE_LOST
+    except Refused as error:
+        logger.info("job.refused job_id=%s code=%s", job.id, error.code)
+        return failure.of_error(error, job=job)
     except ProviderError as error:
         logger.warning("job.not_embedded job_id=%s code=%s reason=%s", job.id, error.code, error)
         return failure.of_error(error, job=job)
@@ -173,22 +165,6 @@ def _failed(job: Job, outcome: Outcome, *, told: dict[str, Any] | None) -> Failu
     return found
 
 
-def _plan(job: Job, dataset: Dataset, store: Store, settings: WorkerSettings) -> Plan:
-    sha256 = job.checkpoint.get(EMBEDDINGS, dataset.sha256)
-    return Plan(
-        job_id=job.id,
-        job_name=job.name,
-        dataset_id=dataset.id,
-        dataset_name=dataset.name,
-        dataset_path=str(store.artifacts.open_path(job.tenant_id, sha256)),
-        dataset_warnings=[*dataset.warnings, *embedding.warnings(job)],
-        candidates=job.config,
-        device=settings.device,
-        n_threads=settings.threads_per_slot,
-        checkpoint_seconds=settings.checkpoint_seconds,
-    )
-
-
 def child_environment(settings: WorkerSettings, *, slot: int = 0) -> dict[str, str]:
     """The child's environment: ours without settings that may hold passwords and keys."""
     private = ("NMTUNE_", "AWS_")
@@ -210,76 +186,6 @@ def child_environment(settings: WorkerSettings, *, slot: int = 0) -> dict[str, s
     return environment
 
 
-class _Listener:
-    """Turns the child's messages into news for the lease, and its files into artifacts."""
-
-    def __init__(self, job: Job, *, workdir: Workdir, lease: Lease, artifacts: Artifacts) -> None:
-        self.error: dict[str, Any] | None = None
-        self._tenant_id = job.tenant_id
-        self._checkpoint = dict(job.checkpoint)
-        self._workdir = workdir
-        self._lease = lease
-        self._artifacts = artifacts
-        self._begun = 0.0 if job.encoder is None else embedding.SHARE
-
-    def receive(self, message: dict[str, Any]) -> None:
-        match message:
-            case {"type": "stage", "stage": stage}:
-                self._lease.enter_stage(stage)
-            case {"type": "progress", "progress": progress, "is_last": is_last}:
-                done = self._begun + (1 - self._begun) * progress["fraction"]
-                shown = {**progress, "fraction": round(done, 4)}
-                self._lease.tell(shown, is_milestone=is_last)
-            case {"type": "checkpoint", "file": name}:
-                if not self._workdir.has(name):
-                    return  # the child is ahead of us: the message before this took this file
-                reference = self._workdir.move(self._artifacts, self._tenant_id, name)
-                self._keep({name: reference.sha256}, without=name)
-            case {"type": "finished", "files": names, "replaces": replaced}:
-                kept = {
-                    name: self._workdir.put(self._artifacts, self._tenant_id, name).sha256
-                    for name in names
-                }
-                self._keep(kept, without=replaced)
-            case {"type": "error", "error": error}:
-                self.error = error
-            case _:
-                logger.warning("child.unknown_message type=%s", message.get("type"))
-
-    def _keep(self, files: dict[str, str], *, without: str) -> None:
-        old = self._checkpoint.pop(without, None)
-        self._checkpoint |= files
-        self._lease.keep(self._checkpoint, superseded=[old] if old else [])
-
-
-def _publish(job: Job, workdir: Workdir, store: Store) -> Success:
-    """Store report and head; the row that names them comes after."""
-    artifacts = store.artifacts
-    report = workdir.read_json(REPORT)
-    candidate = report["candidates"][job.method]
-    head = workdir.put(artifacts, job.tenant_id, head_file(job.method))
-    return Success(
-        report_sha256=workdir.put(artifacts, job.tenant_id, REPORT).sha256,
-        head=NewHeadVersion(
-            name=job.name,
-            sha256=head.sha256,
-            size_bytes=head.size_bytes,
-            method=job.method,
-            n_columns=report["dataset"]["n_columns"],
-            classes=report["dataset"]["classes"],
-            n_parameters=candidate["n_parameters"],
-            config=candidate["config"],
-            metrics={
-                split: {name: metrics[name] for name in HEADLINES}
-                for split, metrics in candidate["metrics"].items()
-            },
-            lineage=lineage(report, job),
-            alias=job.alias,
-            encoder=embedding.head_encoder(job, store),
-        ),
-    )
-
-
 def _write_end(end: End, *, job: Job, lease: Lease, store: Store) -> Job | None:
     """Write how the job ended, if it is still ours; tries again while the database is away."""
     while end is not Ending.LEASE_LOST:
@@ -287,7 +193,7 @@ def _write_end(end: End, *, job: Job, lease: Lease, store: Store) -> Job | None:
             with store.database.begin() as tx:
                 if isinstance(end, Success):
                     failpoints.reach("run.finishing")
-                    return moves.succeed(tx, job, report_sha256=end.report_sha256, head=end.head)
+                    return success.write(tx, job, end)
                 if isinstance(end, Failure) and not end.may_pass:
                     return moves.fail(tx, job, error=end.error)
                 if isinstance(end, Failure):

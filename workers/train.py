@@ -1,5 +1,7 @@
 """The home of the training process: `python -m workers.train WORKDIR`, one job's child.
 
+A prediction of a whole dataset is made by such a process too: the folder's plan says which.
+
 With `--standby` in place of WORKDIR it waits for that on a line of stdin.
 
 It tells its supervisor what happens as JSON lines on stdout; `type` is one of
@@ -24,7 +26,7 @@ import orjson
 
 from nmtune import runtime
 from nmtune.errors import ConfigError, DataError, DivergenceError
-from workers import memory, recipe
+from workers import memory, prediction, recipe
 from workers.workdir import LOG, Workdir
 
 REFUSED = 2  # exit status: an error message was sent
@@ -37,7 +39,9 @@ def main() -> None:
     os.dup2(2, 1)
     stage = "starting"
     try:
-        for message in recipe.run(Workdir(_folder())):
+        workdir = Workdir(_folder())
+        work = prediction if workdir.has(prediction.PLAN) else recipe
+        for message in work.run(workdir):
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:

@@ -1,0 +1,54 @@
+"""The home of the listener: what the child tells is news for the lease, its files artifacts."""
+
+import logging
+from typing import Any
+
+from store.artifacts import Artifacts
+from store.jobs import Job
+from workers import embedding
+from workers.lease import Lease
+from workers.workdir import Workdir
+
+logger = logging.getLogger(__name__)
+
+
+class Listener:
+    """Turns the child's messages into news for the lease, and its files into artifacts."""
+
+    def __init__(self, job: Job, *, workdir: Workdir, lease: Lease, artifacts: Artifacts) -> None:
+        self.error: dict[str, Any] | None = None
+        self._tenant_id = job.tenant_id
+        self._checkpoint = dict(job.checkpoint)
+        self._workdir = workdir
+        self._lease = lease
+        self._artifacts = artifacts
+        self._begun = 0.0 if job.encoder is None else embedding.SHARE
+
+    def receive(self, message: dict[str, Any]) -> None:
+        match message:
+            case {"type": "stage", "stage": stage}:
+                self._lease.enter_stage(stage)
+            case {"type": "progress", "progress": progress, "is_last": is_last}:
+                done = self._begun + (1 - self._begun) * progress["fraction"]
+                shown = {**progress, "fraction": round(done, 4)}
+                self._lease.tell(shown, is_milestone=is_last)
+            case {"type": "checkpoint", "file": name}:
+                if not self._workdir.has(name):
+                    return  # the child is ahead of us: the message before this took this file
+                reference = self._workdir.move(self._artifacts, self._tenant_id, name)
+                self._keep({name: reference.sha256}, without=name)
+            case {"type": "finished", "files": names, "replaces": replaced}:
+                kept = {
+                    name: self._workdir.put(self._artifacts, self._tenant_id, name).sha256
+                    for name in names
+                }
+                self._keep(kept, without=replaced)
+            case {"type": "error", "error": error}:
+                self.error = error
+            case _:
+                logger.warning("child.unknown_message type=%s", message.get("type"))
+
+    def _keep(self, files: dict[str, str], *, without: str) -> None:
+        old = self._checkpoint.pop(without, None)
+        self._checkpoint |= files
+        self._lease.keep(self._checkpoint, superseded=[old] if old else [])

@@ -1,0 +1,68 @@
+"""The home of what a worker tells its training process to do: the plan, by the job's kind."""
+
+from store import heads
+from store.database import Transaction
+from store.datasets import Dataset
+from store.errors import NotFound
+from store.heads import HeadVersion
+from store.jobs import Job
+from store.states import JobKind
+from store.store import Store
+from workers import embedding, prediction, workdir
+from workers.embedding import EMBEDDINGS
+from workers.failure import Refused
+from workers.settings import WorkerSettings
+
+
+def make(
+    job: Job, dataset: Dataset, store: Store, settings: WorkerSettings
+) -> workdir.Plan | prediction.Plan:
+    """The plan of the job, whose texts are embedded by now. Raises Refused, StoreError."""
+    sha256 = job.checkpoint.get(EMBEDDINGS, dataset.sha256)
+    dataset_path = str(store.artifacts.open_path(job.tenant_id, sha256))
+    if job.kind is JobKind.PREDICTION:
+        with store.database.read() as tx:
+            version = _version(tx, job)
+        return prediction.Plan(
+            job_id=job.id,
+            head=f"{version.name}@{version.version}",
+            head_path=str(store.artifacts.open_path(job.tenant_id, version.sha256)),
+            dataset_path=dataset_path,
+            is_labelled=dataset.is_labelled,
+            options=job.config,
+            n_threads=settings.threads_per_slot,
+        )
+    return workdir.Plan(
+        job_id=job.id,
+        job_name=job.name,
+        dataset_id=dataset.id,
+        dataset_name=dataset.name,
+        dataset_path=dataset_path,
+        dataset_warnings=[*dataset.warnings, *embedding.warnings(job)],
+        candidates=job.config,
+        device=settings.device,
+        n_threads=settings.threads_per_slot,
+        checkpoint_seconds=settings.checkpoint_seconds,
+    )
+
+
+def check_head(tx: Transaction, job: Job) -> None:
+    """Raise Refused if the job is a prediction by a head that is not there any more.
+
+    To be asked before texts are paid for.
+    """
+    if job.kind is JobKind.PREDICTION:
+        _version(tx, job)
+
+
+def _version(tx: Transaction, job: Job) -> HeadVersion:
+    if job.head_name is None or job.head_version is None:
+        raise ValueError(f"the prediction {job.id} names no head")
+    try:
+        return heads.version(tx, job.tenant_id, job.head_name, job.head_version)
+    except NotFound as error:
+        raise Refused(
+            "head_deleted",
+            f"The head {job.head_name}@{job.head_version} was deleted before the job could use it. "
+            "Predict with a version that is there.",
+        ) from error

@@ -1,0 +1,76 @@
+"""The home of what a finished job leaves: a head version and its report, or an output."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from store import moves
+from store.database import Transaction
+from store.heads import NewHeadVersion
+from store.jobs import Job
+from store.states import JobKind
+from store.store import Store
+from workers import prediction, recognition
+from workers.lineage import lineage
+from workers.workdir import REPORT, Workdir, head_file
+
+HEADLINES: Final = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")
+"""What is kept with a head version of its metrics."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training publishes; the bytes are stored."""
+
+    report_sha256: str
+    head: NewHeadVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """What a prediction delivers; the bytes are stored."""
+
+    output_sha256: str
+    output: Mapping[str, Any]
+
+
+Success: TypeAlias = Trained | Predicted
+
+
+def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
+    """Store what the child left in the folder; the row that names it comes after."""
+    if job.kind is JobKind.PREDICTION:
+        output = workdir.read_json(prediction.RESULT)
+        reference = workdir.move(store.artifacts, job.tenant_id, prediction.OUTPUT)
+        return Predicted(output_sha256=reference.sha256, output=output)
+    artifacts = store.artifacts
+    report = workdir.read_json(REPORT)
+    candidate = report["candidates"][job.method]
+    head = workdir.put(artifacts, job.tenant_id, head_file(job.method))
+    return Trained(
+        report_sha256=workdir.put(artifacts, job.tenant_id, REPORT).sha256,
+        head=NewHeadVersion(
+            name=job.name,
+            sha256=head.sha256,
+            size_bytes=head.size_bytes,
+            method=job.method,
+            n_columns=report["dataset"]["n_columns"],
+            classes=report["dataset"]["classes"],
+            n_parameters=candidate["n_parameters"],
+            config=candidate["config"],
+            metrics={
+                split: {name: metrics[name] for name in HEADLINES}
+                for split, metrics in candidate["metrics"].items()
+            },
+            lineage=lineage(report, job),
+            alias=job.alias,
+            encoder=recognition.head_encoder(job, store),
+        ),
+    )
+
+
+def write(tx: Transaction, job: Job, success: Success) -> Job:
+    """End the job as succeeded, with what it made. Raises LeaseLost."""
+    if isinstance(success, Predicted):
+        return moves.deliver(tx, job, output_sha256=success.output_sha256, output=success.output)
+    return moves.succeed(tx, job, report_sha256=success.report_sha256, head=success.head)
