@@ -30,6 +30,7 @@ from service.routes import (
     jobs,
     oip,
     predict,
+    predictions,
     provider_keys,
 )
 from service.schemas.oip import oip_errors
@@ -127,7 +128,17 @@ def create_app(
     )
     errors.install(app)
     docs_page.install(app)
-    for module in (datasets, jobs, events, heads, exports, drift, predict, provider_keys):
+    for module in (
+        datasets,
+        jobs,
+        predictions,
+        events,
+        heads,
+        exports,
+        drift,
+        predict,
+        provider_keys,
+    ):
         app.include_router(module.router, responses=problems(422, 500, 503))
     app.include_router(oip.router, responses=oip_errors(422, 500))
     app.include_router(health.router, responses=problems(500))

@@ -21,7 +21,7 @@ from service.submission import check_content, check_trainable, examine
 from store import datasets, jobs
 from store.errors import NotFound
 from store.jobs import Job
-from store.states import JobStatus
+from store.states import JobKind, JobStatus
 from store.store import Store
 
 N_JOBS: Final = 50
@@ -141,7 +141,7 @@ def _paces(store: Store, tenant_id: str, method: str) -> list[float]:
         page = jobs.page(tx, tenant_id, limit=N_JOBS, status=JobStatus.SUCCEEDED)
         paces = []
         for job in page.items:
-            if job.method != method or job.attempt != 1:
+            if job.kind is not JobKind.TRAINING or job.method != method or job.attempt != 1:
                 continue
             try:
                 dataset = datasets.get(tx, tenant_id, job.dataset_id)

@@ -1,9 +1,11 @@
 """The home of the query parameters that say how to read an uploaded file."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Query
 
+from service.errors import Problem
 from service.ingest.columns import Wanted
 from service.ingest.row_splits import SPLIT_SEED, TEST_FRACTION, SplitOptions
 from service.uploads import Reading
@@ -70,6 +72,25 @@ async def reading_of(
             examples=["patient"],
         ),
     ] = None,
+    row_id: Annotated[
+        str | None,
+        Query(
+            alias="id",
+            min_length=1,
+            max_length=_MAX_CHARACTERS,
+            description="With unlabelled: the column of what you call the rows. Default: id, if "
+            "there is one.",
+            examples=["customer"],
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        bool,
+        Query(
+            description="The rows are to be predicted by POST /predictions: they need no labels, "
+            "and keep their order. No head can be trained on them.",
+            examples=[True],
+        ),
+    ] = False,
     ood_domains: Annotated[
         str | None,
         Query(
@@ -88,7 +109,12 @@ async def reading_of(
         Query(ge=0, le=2**32 - 1, description="The seed that splits are made with.", examples=[0]),
     ] = SPLIT_SEED,
 ) -> Reading:
-    """What the query says of reading a file."""
+    """What the query says of reading a file. Raises Problem for what does not go together."""
+    if unlabelled:
+        given = {"label": label, "split": split, "domain": domain, "group": group}
+        _refuse(given, "is of rows with labels: leave it out, or leave unlabelled out.")
+        return Reading(wanted=Wanted(embedding=embedding, text=text, id=row_id, is_labelled=False))
+    _refuse({"id": row_id}, "is of rows to be predicted: say unlabelled=true with it.")
     domains = None
     if ood_domains is not None:
         names = [name.strip() for name in ood_domains.split(",") if name.strip()]
@@ -99,3 +125,9 @@ async def reading_of(
         ),
         options=SplitOptions(ood_domains=domains, test_fraction=test_fraction, seed=split_seed),
     )
+
+
+def _refuse(given: Mapping[str, str | None], why: str) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise Problem(422, "invalid_request", f"{name} {why}", field=name)

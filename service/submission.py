@@ -77,7 +77,7 @@ def submit(
 
     failpoints.reach("submit.committed")
     if not answer.is_replay:
-        _ring(queue, answer.id, to)
+        ring(queue, answer.id, to)
     return answer
 
 
@@ -204,6 +204,14 @@ def _provider_for_nothing() -> Problem:
 
 def check_trainable(splits: Sequence[Mapping[str, Any]], *, field: str) -> None:
     """Refuse at once what a worker could only fail."""
+    if any(split["n_rows"] and not split["class_counts"] for split in splits):
+        raise Problem(
+            422,
+            "unlabelled_dataset",
+            "The dataset has no labels, so no head can be trained on it: it was stored to be "
+            "predicted. Upload it with labels and without unlabelled=true.",
+            field=field,
+        )
     train = next((split for split in splits if split["name"] == "train"), None)
     if train is None or train["n_rows"] == 0:
         raise Problem(
@@ -223,7 +231,8 @@ def check_trainable(splits: Sequence[Mapping[str, Any]], *, field: str) -> None:
         )
 
 
-def _ring(queue: Queue, job_id: str, to: str) -> None:
+def ring(queue: Queue, job_id: str, to: str) -> None:
+    """Ring the doorbell for a job whose row is committed; a failure is logged alone."""
     try:
         queue.send(job_id, to)
     except Exception:  # the row is the queue: whatever the doorbell's trouble, the job is safe

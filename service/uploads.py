@@ -13,7 +13,7 @@ from anyio import to_thread
 from fastapi import Request
 
 from service.errors import Problem
-from service.ingest import assemble, formats, inline, npz, sandbox, texts
+from service.ingest import assemble, formats, inline, npz, sandbox, texts, unlabelled
 from service.ingest.columns import Wanted
 from service.ingest.errors import BadInput
 from service.ingest.formats import MEDIA_TYPES, NPZ_TYPES, OCTETS
@@ -46,6 +46,9 @@ class Reading:
     def as_text(self) -> str:
         """The same for equal ones: a part of what makes two requests one."""
         return "" if self.is_default else orjson.dumps(asdict(self)).decode()
+
+
+UNLABELLED: Final = Reading(wanted=Wanted(is_labelled=False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,10 +169,13 @@ def _read_file(
                 field=part,
             )
         if found.kind == "npz":
+            if reading == UNLABELLED:
+                return unlabelled.read_npz(file, workdir=workdir, max_bytes=max_bytes)
             if not reading.is_default:
                 raise _not_for("an .npz file, whose arrays say it")
             return npz.read(file, workdir=workdir, max_bytes=max_bytes)
-    if found.kind in ("npy", "safetensors") and reading.wanted != Wanted():
+    plain = Wanted(is_labelled=reading.wanted.is_labelled)
+    if found.kind in ("npy", "safetensors") and reading.wanted != plain:
         raise _not_for(f"a file of the kind {found.kind}, which has none", what="Columns")
     decoded = sandbox.decode(
         received.path,
@@ -180,6 +186,8 @@ def _read_file(
         parts=received.parts,
     )
     received.path.unlink()  # what is needed of it is in the decoded rows
+    if not reading.wanted.is_labelled:
+        return unlabelled.assemble(decoded, workdir=workdir)
     return assemble.assemble(decoded, options=reading.options, workdir=workdir)
 
 

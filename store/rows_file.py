@@ -41,6 +41,11 @@ class Ids:
         ends = np.cumsum([len(one) for one in encoded], dtype=np.int64)
         return cls(ends=ends, content=b"".join(encoded))
 
+    def to_list(self) -> list[str]:
+        """All of them."""
+        bounds = [0, *self.ends.tolist()]
+        return [self.content[begin:end].decode() for begin, end in pairwise(bounds)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Block:

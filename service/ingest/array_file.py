@@ -25,13 +25,21 @@ _X: Final = ("embeddings", "embedding", "x")
 _Y: Final = ("labels", "label", "y")
 
 
-def read_npy(path: Path, *, parts: Mapping[str, Path], folder: Path, max_bytes: int) -> None:
+def read_npy(
+    path: Path,
+    *,
+    parts: Mapping[str, Path],
+    folder: Path,
+    max_bytes: int,
+    is_labelled: bool = True,
+) -> None:
     """Spool the .npy at `path` with its `parts` (label, split, domain, group); raises BadInput."""
-    if "label" not in parts:
+    if is_labelled and "label" not in parts:
         raise BadInput(
             "missing_labels",
             "A .npy holds embeddings alone: send it in a form (multipart/form-data) as file, with "
-            "the labels as the part labels, a .npy, a JSON list, or a text with one a line.",
+            "the labels as the part labels, a .npy, a JSON list, or a text with one a line; or, if "
+            "the rows are to be predicted, say ?unlabelled=true.",
             field="labels",
         )
     with path.open("rb") as file:
@@ -46,7 +54,12 @@ def read_npy(path: Path, *, parts: Mapping[str, Path], folder: Path, max_bytes: 
 
 
 def read_safetensors(
-    path: Path, *, parts: Mapping[str, Path], folder: Path, max_bytes: int
+    path: Path,
+    *,
+    parts: Mapping[str, Path],
+    folder: Path,
+    max_bytes: int,
+    is_labelled: bool = True,
 ) -> None:
     """Spool the safetensors file at `path`; raises BadInput."""
     with path.open("rb") as file:
@@ -55,7 +68,7 @@ def read_safetensors(
         if any(name in tensors.tensors for name in _X):
             x = tensors.embeddings(next(name for name in _X if name in tensors.tensors))
             values = _values(parts, x.shape[0]) if parts else {}
-            if "label" not in values:
+            if is_labelled and "label" not in values:
                 name = next((name for name in _Y if name in tensors.tensors), None)
                 if name is None:
                     raise _no_labels(tensors.tensors)
@@ -63,6 +76,8 @@ def read_safetensors(
             spool = _spool(folder, values, max_bytes=max_bytes, size=size)
             for block in tensors.blocks(file, x):
                 _add(spool, block, values, spool.n_rows)
+        elif not is_labelled:
+            raise _no_rows(tensors.tensors)
         else:
             spool = _read_splits(file, tensors, folder=folder, max_bytes=max_bytes, size=size)
         spool.finish()
@@ -183,5 +198,14 @@ def _no_labels(tensors: Mapping[str, Tensor]) -> BadInput:
         "missing_array",
         f"The file needs the tensors embeddings and labels, or train_x and train_y; it has {shown}"
         ".",
+        field=FIELD,
+    )
+
+
+def _no_rows(tensors: Mapping[str, Tensor]) -> BadInput:
+    shown = ", ".join(repr(name[:40]) for name in list(tensors)[:10]) or "none"
+    return BadInput(
+        "missing_array",
+        f"Rows to be predicted are one tensor called embeddings; the file has {shown}.",
         field=FIELD,
     )

@@ -22,7 +22,10 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "split": ("split", "splits"),
     "domain": ("domain",),
     "group": ("group",),
+    "id": ("id", "ids"),
 }
+_OF_LABELLED: Final = ("label", "split", "domain", "group")
+_OF_UNLABELLED: Final = ("id",)
 _NUMBERED: Final = re.compile(r"(.*?)(0|[1-9][0-9]{0,5})", re.DOTALL)
 _SHOWN: Final = 10
 _MAX_OTHERS: Final = 1000
@@ -42,22 +45,26 @@ class Wanted:
     split: str | None = None
     domain: str | None = None
     group: str | None = None
+    id: str | None = None
+    is_labelled: bool = True
+    """False: the rows are to be predicted. They need no labels, and ids go with them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
     """The columns that a table has: names, `embedding` more than one for a family.
 
-    A table of texts has `text` and no `embedding`.
+    A table of texts has `text` and no `embedding`; one without labels has no `label`.
     """
 
     embedding: tuple[str, ...]
     is_family: bool
-    label: str
+    label: str | None = None
     text: str | None = None
     split: str | None = None
     domain: str | None = None
     group: str | None = None
+    id: str | None = None
     warnings: list[Warning_] = field(default_factory=list)
 
     @property
@@ -70,7 +77,7 @@ class Columns:
     @property
     def single(self) -> dict[str, str]:
         """The columns of one value a row, by what they mean."""
-        given = {part: getattr(self, part) for part in ("label", "split", "domain", "group")}
+        given = {part: getattr(self, part) for part in (*_OF_LABELLED, *_OF_UNLABELLED)}
         return {part: name for part, name in given.items() if name is not None}
 
 
@@ -78,7 +85,7 @@ def choose(names: Sequence[str], wanted: Wanted) -> Columns:
     """What the columns `names` mean; raises BadInput where that cannot be told."""
     _check_names(names)
     roles: dict[str, str] = {}
-    for part in ("label", "split", "domain", "group"):
+    for part in _OF_LABELLED if wanted.is_labelled else _OF_UNLABELLED:
         found = _single(names, part, getattr(wanted, part))
         if found is not None:
             roles[part] = found
@@ -89,11 +96,12 @@ def choose(names: Sequence[str], wanted: Wanted) -> Columns:
         embedding, is_family = _embedding(names, wanted.embedding, taken=set(roles.values()))
     else:
         roles["text"] = text
-    if "label" not in roles:
+    if wanted.is_labelled and "label" not in roles:
         raise BadInput(
             "missing_column",
             f"There is no column label. The columns are {_list(names)}. "
-            f"{_guess('label', names)}Name yours with ?label=...",
+            f"{_guess('label', names)}Name yours with ?label=..., or, if the rows are to be "
+            "predicted, say ?unlabelled=true.",
             field="label",
         )
     used = {*roles.values(), *embedding}

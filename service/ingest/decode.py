@@ -79,7 +79,13 @@ def decode(request: Mapping[str, Any], folder: Path) -> None:
 
         parts = {part: Path(given) for part, given in request["parts"].items()}
         read = array_file.read_npy if kind == "npy" else array_file.read_safetensors
-        read(path, parts=parts, folder=folder, max_bytes=max_bytes)
+        read(
+            path,
+            parts=parts,
+            folder=folder,
+            max_bytes=max_bytes,
+            is_labelled=wanted.is_labelled,
+        )
         return
     from service.ingest import csv_file, jsonl
     from service.ingest.unpacked import open_unpacked

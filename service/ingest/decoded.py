@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_ROWS
 from service.ingest.notice import Warning_
-from service.ingest.spool import RESULT, ROWS, TEXTS
+from service.ingest.spool import ID_ENDS, RESULT, ROWS, TEXTS
+from store.rows_file import Ids
 
 _CODE: Final = np.dtype("<i8")
 
@@ -30,8 +31,8 @@ class NamedColumn:
 class Decoded:
     """The rows of a file in their order: embeddings (n, d) at `path` from `offset` on, and columns.
 
-    `columns` are by what they mean: label (always), split, domain, group. Where the rows are texts,
-    `texts` has them, `n_columns` is 0 and there are no embeddings.
+    `columns` are by what they mean: label (but of unlabelled rows), split, domain, group. Where
+    the rows are texts, `texts` has them, `n_columns` is 0 and there are no embeddings.
     """
 
     path: Path
@@ -43,6 +44,8 @@ class Decoded:
     columns: dict[str, NamedColumn]
     warnings: list[Warning_]
     texts: list[str] | None = None
+    ids: Ids | None = None
+    """What the sender calls the rows, of rows without labels."""
 
     @classmethod
     def read(cls, folder: Path) -> "Decoded":
@@ -62,7 +65,9 @@ class Decoded:
         columns = {
             part: _column(folder / part, column, n_rows)
             for part, column in value["columns"].items()
+            if part != "id"
         }
+        ids = _ids(folder, n_rows) if "id" in value["columns"] else None
         return cls(
             path=folder / ROWS,
             offset=0,
@@ -73,6 +78,7 @@ class Decoded:
             columns=columns,
             warnings=value["warnings"],
             texts=texts,
+            ids=ids,
         )
 
     def blocks(self, rows: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
@@ -103,6 +109,14 @@ def _read_into(descriptor: int, block: NDArray[Any], offset: int) -> None:
 
 def _texts(path: Path) -> list[str]:
     return [str(orjson.loads(line)) for line in path.read_bytes().splitlines()]
+
+
+def _ids(folder: Path, n_rows: int) -> Ids:
+    ends, content = np.fromfile(folder / ID_ENDS, _CODE), (folder / "id").read_bytes()
+    sizes = np.diff(ends, prepend=0)
+    if len(ends) != n_rows or (sizes < 0).any() or ends[-1] != len(content):
+        raise RuntimeError("the decoding process left ids of another size than it says")
+    return Ids(ends=ends, content=content)
 
 
 def _column(path: Path, value: dict[str, Any], n_rows: int) -> NamedColumn:

@@ -20,6 +20,8 @@ from service.ingest.labels import LabelCoder, check_name
 from service.ingest.limits import (
     LARGE_BYTES,
     MAX_COLUMNS,
+    MAX_LABEL_BYTES,
+    MAX_LABEL_CHARACTERS,
     MAX_RATIO,
     MAX_ROWS,
     MAX_TEXT_BYTES,
@@ -31,6 +33,7 @@ from service.ingest.text_value import check_text
 
 RESULT: Final = "decoded.json"
 ROWS: Final = "rows"
+ID_ENDS: Final = "id-ends"
 TEXTS: Final = "texts"
 """A JSON string a line."""
 
@@ -264,7 +267,49 @@ class _Hashed:
         return {"field": self._field, "names": None}
 
 
-def _single(part: str, field: str, folder: Path) -> "_Coded | _Hashed":
+class _Listed:
+    """A column of what the sender calls the rows, each as it is: `id`, and where each one ends."""
+
+    def __init__(self, field: str, folder: Path) -> None:
+        self._field = field
+        self._path = folder / "id"
+        self._ends_path = folder / ID_ENDS
+        self._n_bytes = 0
+
+    def add(self, values: Names, *, first_row: int, n_rows: int) -> None:
+        distinct, places = values if isinstance(values, tuple) else (values, None)
+        names = [self._checked(value, first_row + row) for row, value in enumerate(distinct)]
+        found = names if places is None else [names[place] for place in places.tolist()]
+        if len(found) != n_rows:
+            raise ValueError("one value a row is needed")
+        ends = self._n_bytes + np.cumsum([len(name) for name in found], dtype=np.int64)
+        self._n_bytes = int(ends[-1])
+        if self._n_bytes > MAX_LABEL_BYTES:
+            raise BadInput(
+                "too_large", f"The ids take over {MAX_LABEL_BYTES >> 20} MiB.", field=self._field
+            )
+        _append(self._path, b"".join(found))
+        _append(self._ends_path, ends.astype("<i8").data)
+
+    def _checked(self, value: object, row: int) -> bytes:
+        name = name_of(value, part="id", field=self._field, row=row)
+        try:
+            if len(name) <= MAX_LABEL_CHARACTERS:
+                return name.encode()
+            wrong = f"has {len(name):,} characters; the limit is {MAX_LABEL_CHARACTERS}"
+        except UnicodeEncodeError:
+            wrong = "holds half a character (a lone surrogate); send valid Unicode"
+        raise BadInput(
+            "invalid_id", f"The id at {self._field} row {row} {wrong}.", field=self._field, row=row
+        )
+
+    def finish(self) -> dict[str, Any]:
+        return {"field": self._field, "names": None}
+
+
+def _single(part: str, field: str, folder: Path) -> "_Coded | _Hashed | _Listed":
+    if part == "id":
+        return _Listed(field, folder)
     return _Hashed(field, folder) if part == "group" else _Coded(part, field, folder)
 
 

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from service import idempotency
 from service.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep
 from service.errors import Problem
-from service.idempotency import IdempotencyKey, Key
+from service.idempotency import Answer, IdempotencyKey, Key
 from service.json_body import JsonRoute
 from service.openapi import BODY_STATUSES, problems
 from service.plan import make_plan
@@ -24,6 +24,7 @@ from service.validation import ID_PATTERN
 from store import jobs
 from store.errors import DatabaseUnavailable
 from store.jobs import Job as JobRecord
+from store.states import JobKind
 from store.store import Store
 
 MAX_WAIT_SECONDS: Final = 60
@@ -100,7 +101,7 @@ async def create_job(
             partial(make_plan, body, tenant_id=tenant_id, store=store, settings=settings)
         )
         return Response(planned.model_dump_json(), media_type="application/json")
-    key = await _key(request, idempotency_key)
+    key = await key_of(request, idempotency_key)
     answer = await to_thread.run_sync(
         partial(
             submit,
@@ -112,6 +113,13 @@ async def create_job(
             settings=settings,
         )
     )
+    return await when_ended(answer, request, prefer=prefer, tenant_id=tenant_id)
+
+
+async def when_ended(
+    answer: Answer, request: Request, *, prefer: str | None, tenant_id: str
+) -> Response:
+    """The answer to a submission; with Prefer: wait, that of the job once it has ended."""
     response = idempotency.http_response(answer, collection="jobs")
     seconds = _wait_seconds(prefer)
     if answer.is_replay or seconds is None:
@@ -185,7 +193,11 @@ def get_report(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Response
     """What a succeeded job found: metrics per split, comparison, spectra, verdict."""
     job = _get(store, tenant_id, job_id)
     if job.report_sha256 is None:
-        if job.status.is_final:
+        if job.kind is JobKind.PREDICTION:
+            detail = (
+                "The job is a prediction and has no report: GET /jobs/{id}/output has its file."
+            )
+        elif job.status.is_final:
             detail = f"The job is {job.status.value} and has no report. Submit it again for one."
         else:
             detail = f"The job is {job.status.value}: wait until it has succeeded."
@@ -199,7 +211,8 @@ def _get(store: Store, tenant_id: str, job_id: str) -> JobRecord:
         return jobs.get(tx, tenant_id, job_id)
 
 
-async def _key(request: Request, idempotency_key: str | None) -> Key | None:
+async def key_of(request: Request, idempotency_key: str | None) -> Key | None:
+    """The request's Idempotency-Key with the hash of all that makes it this request."""
     if idempotency_key is None:
         return None
     body = await request.body()

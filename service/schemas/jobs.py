@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.schemas.prediction_jobs import JobOutput
 from service.schemas.providers import ProviderChoice, Texts
 from service.schemas.rows import Embeddings, Labels, Splits
 from service.validation import EVENT_ID_PATTERN, ID_PATTERN
@@ -16,7 +17,7 @@ from store.errors import InvalidName
 from store.events import Event as EventRecord
 from store.jobs import Job as JobRecord
 from store.names import NAME_PATTERN, check_alias
-from store.states import JobStatus
+from store.states import JobKind, JobStatus
 
 
 def _alias(value: str) -> str:
@@ -114,14 +115,14 @@ class JobCreate(BaseModel):
 
 
 class JobHead(BaseModel):
-    """The head version that a job published."""
+    """The head version that a job published, or that a prediction asks."""
 
     name: str
     version: int
 
 
 class Job(BaseModel):
-    """One durable request to train a head."""
+    """One durable request to train a head, or to predict a dataset."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -129,6 +130,7 @@ class Job(BaseModel):
                 {
                     "id": "job_31k8ds2m0v4xq9rt6wy5zbnc7e",
                     "name": "pets",
+                    "kind": "training",
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
                     "method": "nmtune",
                     "alias": "prod",
@@ -155,6 +157,7 @@ class Job(BaseModel):
                     "error": None,
                     "cancel_requested_at": None,
                     "head": None,
+                    "output": None,
                     "created_at": "2026-11-24T03:21:46.157000Z",
                     "started_at": "2026-11-24T03:21:46.301000Z",
                     "finished_at": None,
@@ -165,6 +168,7 @@ class Job(BaseModel):
 
     id: str
     name: str
+    kind: JobKind
     dataset_id: str
     method: str
     alias: str | None
@@ -172,14 +176,16 @@ class Job(BaseModel):
     priority: int
     status: JobStatus
     stage: str | None = Field(
-        description="embedding (of texts), loading, training, evaluating, spectra or publishing, "
-        "while it runs."
+        description="embedding (of texts), loading, training or predicting, evaluating, spectra or "
+        "publishing, while it runs."
     )
     progress: dict[str, Any] | None = Field(
         description="Where training is: fraction (0 to 1, of the whole job) and eta_seconds, the "
         "candidate being trained with its epoch, losses and validation figures."
     )
-    config: dict[str, Any] = Field(description="Every setting, resolved, per candidate.")
+    config: dict[str, Any] = Field(
+        description="Every setting, resolved, per candidate; of a prediction its options."
+    )
     encoder: dict[str, Any] | None = Field(
         description="What embeds the texts of its dataset, if it has texts; once it has, its "
         "fingerprint, and in usage how many texts and tokens it took."
@@ -188,7 +194,12 @@ class Job(BaseModel):
     max_attempts: int
     error: dict[str, Any] | None = Field(description="Why it failed: code and message.")
     cancel_requested_at: datetime | None
-    head: JobHead | None = Field(description="What it published, once it has succeeded.")
+    head: JobHead | None = Field(
+        description="What it published, once it has succeeded; of a prediction who answers."
+    )
+    output: JobOutput | None = Field(
+        description="Of a prediction that has succeeded, until its output is deleted."
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -199,9 +210,13 @@ class Job(BaseModel):
         head = None
         if record.head_name is not None and record.head_version is not None:
             head = JobHead(name=record.head_name, version=record.head_version)
+        output = None
+        if record.output is not None and record.output_sha256 is not None:
+            output = JobOutput(sha256=record.output_sha256, **record.output)
         return cls(
             id=record.id,
             name=record.name,
+            kind=record.kind,
             dataset_id=record.dataset_id,
             method=record.method,
             alias=record.alias,
@@ -217,6 +232,7 @@ class Job(BaseModel):
             error=record.error,
             cancel_requested_at=record.cancel_requested_at,
             head=head,
+            output=output,
             created_at=record.created_at,
             started_at=record.started_at,
             finished_at=record.finished_at,

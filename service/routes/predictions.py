@@ -1,0 +1,161 @@
+"""The routes of predictions of a whole dataset: ask for one, take its output, delete that."""
+
+import base64
+import re
+from functools import partial
+from typing import Annotated, Any, Final
+
+from anyio import to_thread
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import FileResponse
+
+from service import idempotency
+from service.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep
+from service.errors import Problem
+from service.idempotency import IdempotencyKey
+from service.json_body import JsonRoute
+from service.openapi import BODY_STATUSES, problems
+from service.prediction_jobs import submit
+from service.routes.jobs import JobId, Prefer, key_of, when_ended
+from service.schemas.jobs import Job
+from service.schemas.prediction_jobs import PredictionCreate
+from store import jobs, outputs
+
+MEDIA_TYPES: Final = {
+    "parquet": "application/vnd.apache.parquet",
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/x-ndjson",
+}
+
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_FILE: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+
+router = APIRouter(tags=["predictions"], route_class=JsonRoute)
+
+
+@router.post(
+    "/predictions",
+    status_code=202,
+    response_model=Job,
+    responses={
+        200: {"model": Job, "description": "With Prefer: wait, the job has ended."},
+        202: {
+            "description": "The job is queued.",
+            "headers": {
+                "Location": {"description": "The job.", "schema": {"type": "string"}},
+                idempotency.REPLAYED_HEADER: {
+                    "description": "true if this is the first answer to the key, again.",
+                    "schema": {"type": "string"},
+                },
+            },
+        },
+        **problems(404, 409, 502, *BODY_STATUSES),
+    },
+)
+async def create_prediction(
+    body: PredictionCreate,
+    request: Request,
+    store: StoreDep,
+    queue: QueueDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Predict all rows of a stored dataset, as a job that writes one file.
+
+    GET /jobs/{id}/output has the file once the job has succeeded.
+    """
+    key = await key_of(request, idempotency_key)
+    answer = await to_thread.run_sync(
+        partial(
+            submit,
+            body,
+            key=key,
+            tenant_id=tenant_id,
+            store=store,
+            queue=queue,
+            settings=settings,
+        )
+    )
+    return await when_ended(answer, request, prefer=prefer, tenant_id=tenant_id)
+
+
+@router.get(
+    "/jobs/{job_id}/output",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The file; Repr-Digest has its sha-256 (RFC 9530).",
+            "content": {
+                "application/vnd.apache.parquet": _FILE,
+                "text/csv": _FILE,
+                "application/x-ndjson": _FILE,
+            },
+        },
+        206: {"description": "The part that Range asks for."},
+        304: {"description": "If-None-Match names the file."},
+        **problems(404, 409, 416),
+    },
+)
+def get_output(
+    job_id: JobId,
+    store: StoreDep,
+    tenant_id: TenantDep,
+    if_none_match: Annotated[
+        str | None,
+        Header(max_length=1000, description="The ETag of a file that is there already."),
+    ] = None,
+    byte_range: Annotated[
+        str | None,
+        Header(
+            alias="Range",
+            max_length=100,
+            description="One part of the file, such as bytes=1000-1999 or bytes=1000-.",
+        ),
+    ] = None,
+) -> Response:
+    """The file that a prediction wrote; 409 output_not_ready if there is none to give."""
+    with store.database.read() as tx:
+        job = jobs.get(tx, tenant_id, job_id)
+    output = outputs.of_job(job)
+    tag = f'"{output.sha256}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if if_none_match is not None and (tag in if_none_match or if_none_match.strip() == "*"):
+        return Response(status_code=304, headers=headers)
+    _check_range(byte_range, output.size_bytes)
+    digest = base64.b64encode(bytes.fromhex(output.sha256)).decode()
+    return FileResponse(
+        store.artifacts.open_path(tenant_id, output.sha256),
+        media_type=MEDIA_TYPES[output.format],
+        filename=f"{job.name}-{job.head_version}-{job.id}.{output.format}",
+        headers=headers | {"Repr-Digest": f"sha-256=:{digest}:"},
+    )
+
+
+def _check_range(asked: str | None, size: int) -> None:
+    """Raise Problem 416 unless the Range is one that the file has."""
+    if asked is None:
+        return
+    found = _RANGE.fullmatch(asked.strip())
+    first, last = (found[1], found[2]) if found else ("", "")
+    start = int(first or 0)
+    if not (first or last) or start >= size or int(last or size) < start:
+        raise Problem(
+            416,
+            "range_not_satisfiable",
+            f"The file has {size:,} bytes: ask for one part of them, such as bytes=0-999.",
+            field="Range",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+
+
+@router.delete("/jobs/{job_id}/output", status_code=204, responses=problems(404, 409))
+def delete_output(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> None:
+    """Delete the file that a prediction wrote, really; its job stays."""
+    with store.database.begin() as tx:
+        unnamed = outputs.delete(tx, tenant_id, job_id)
+        if unnamed is not None:
+            store.artifacts.delete(
+                tenant_id, unnamed.sha256, unless_put_after=unnamed.unless_put_after
+            )

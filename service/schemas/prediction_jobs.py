@@ -1,0 +1,60 @@
+"""The home of the JSON shapes of predictions of a whole dataset."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.predict.options import PredictionOptions
+from service.schemas.heads import MAX_REFERENCE_CHARACTERS
+from service.validation import ID_PATTERN
+
+OutputFormat = Literal["parquet", "csv", "jsonl"]
+
+
+class JobOutput(BaseModel):
+    """The file that a prediction wrote; GET /jobs/{id}/output has its bytes."""
+
+    format: str = Field(description="parquet, csv or jsonl.")
+    n_rows: int
+    size_bytes: int
+    sha256: str
+    conformal_level: float | None = Field(default=None, description="Of the sets in it.")
+    ood_threshold: float | None = Field(default=None, description="What is_ood went by.")
+
+
+class PredictionCreate(PredictionOptions):
+    """A stored dataset to predict as a job, and what the one file it writes shall hold."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "head": "pets@prod",
+                    "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
+                    "format": "parquet",
+                    "top_k": 3,
+                }
+            ]
+        },
+    )
+
+    head: str = Field(
+        max_length=MAX_REFERENCE_CHARACTERS,
+        description="Which head. The version that it names now answers all rows, wherever an alias "
+        "points later.",
+        examples=["pets@prod"],
+    )
+    dataset_id: str = Field(
+        pattern=ID_PATTERN,
+        description="The rows: a dataset stored with unlabelled=true, or one with labels, which "
+        "then are not used but stand beside the predictions as true_label.",
+        examples=["ds_31k8drzh5p2gk7m4t9x3wvq6ab"],
+    )
+    format: OutputFormat = Field(default="parquet", description="Of the file that is written.")
+    queue: Literal["cpu", "gpu"] | None = Field(
+        default=None, description="Which workers do it; the service's default if left out."
+    )
+    priority: int = Field(
+        default=0, ge=-100, le=100, description="Jobs of a higher priority are taken first."
+    )
