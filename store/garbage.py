@@ -3,16 +3,21 @@
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from sqlalchemy import ColumnElement, select, true, union
+from sqlalchemy import ColumnElement, null, select, true, union, update
 
 from store import encoders, idempotency, tables
+from store.clock import now, seconds_from_now
 from store.database import Transaction
 from store.states import JobStatus
 from store.store import Store
 from store.tables import has_status
 
 log = logging.getLogger(__name__)
+
+OUTPUTS_KEPT_SECONDS: Final = 30 * 86_400.0
+"""How long the output of a prediction is there after the job has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,7 @@ def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
     with store.database.begin() as tx:
         n_keys = idempotency.prune(tx)
         encoders.prune_vectors(tx)
+        _expire_outputs(tx)
     with store.database.read() as tx:
         found = named(tx)
     old = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
@@ -52,6 +58,17 @@ def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
     )
     log.info("garbage.collect %s", collected)
     return collected
+
+
+def _expire_outputs(tx: Transaction) -> None:
+    """Take old outputs from predictions of all tenants; their bytes then go with the rest."""
+    jobs = tables.jobs.c
+    old = jobs.finished_at <= seconds_from_now(-OUTPUTS_KEPT_SECONDS)
+    tx.execute(
+        update(tables.jobs)
+        .where(jobs.output_sha256.is_not(None), old)
+        .values(output_sha256=None, output=null(), updated_at=now())
+    )
 
 
 def named(tx: Transaction, tenant_id: str | None = None) -> set[tuple[str, str]]:

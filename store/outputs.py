@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import null, select, update
 
 from store import garbage, jobs, tables
-from store.clock import now, seconds_from_now
+from store.clock import now
 from store.database import Transaction
 from store.errors import OutputNotReady
 from store.jobs import Job
@@ -73,21 +73,6 @@ def delete(tx: Transaction, tenant_id: str, job_id: str) -> Unnamed | None:
         of_job(jobs.get(tx, tenant_id, job_id))  # raises
         return None
     return _forget(tx, tenant_id, job_id, row.output_sha256)
-
-
-def expired(
-    tx: Transaction, *, older_than_seconds: float, limit: int = 100
-) -> tuple[tuple[str, str], ...]:
-    """(tenant, job id) of outputs of jobs that ended that long ago, the oldest first.
-
-    Crosses tenants by nature.
-    """
-    old = (
-        _jobs.output_sha256.is_not(None),
-        _jobs.finished_at <= seconds_from_now(-older_than_seconds),
-    )
-    query = select(_jobs.tenant_id, _jobs.id).where(*old).order_by(_jobs.finished_at).limit(limit)
-    return tuple((row.tenant_id, row.id) for row in tx.execute(query))
 
 
 def _forget(tx: Transaction, tenant_id: str, job_id: str, sha256: str) -> Unnamed | None:

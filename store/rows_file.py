@@ -103,9 +103,9 @@ class RowsFile:
         n_columns: int,
         dtype: np.dtype[Any],
         x_begin: int,
-        ids: tuple[int, int] | None,
+        ids: tuple[int, int, int] | None,
     ) -> None:
-        """ids: where `ends` and `ids` begin in the file."""
+        """ids: where `ends` and `ids` begin in the file, and how long the latter are."""
         self.n_rows = n_rows
         self.n_columns = n_columns
         self._path = path
@@ -156,7 +156,7 @@ class RowsFile:
             n_columns=n_columns,
             dtype=dtype,
             x_begin=begins["x"],
-            ids=(begins["ends"], begins["ids"]) if "ids" in begins else None,
+            ids=(begins["ends"], begins["ids"], expected["ids"]) if "ids" in begins else None,
         )
 
     def blocks(self, n_at_once: int) -> Iterator[Block]:
@@ -172,11 +172,13 @@ class RowsFile:
     def _ids_of(self, descriptor: int, start: int, n_rows: int) -> list[str] | None:
         if self._ids is None:
             return None
-        ends_begin, ids_begin = self._ids
+        ends_begin, ids_begin, n_bytes = self._ids
         first = max(0, start - 1)  # where the id before the first ends
         ends = np.empty(start - first + n_rows, _END)
         _read_into(descriptor, ends, ends_begin + first * _END.itemsize)
         bounds = [0, *ends.tolist()] if start == 0 else ends.tolist()
+        if bounds != sorted(bounds) or not 0 <= bounds[0] <= bounds[-1] <= n_bytes:
+            raise InvalidDatasetFile("The ids of a stored file are damaged.")
         content = np.empty(bounds[-1] - bounds[0], np.uint8)
         _read_into(descriptor, content, ids_begin + bounds[0])
         data, origin = content.tobytes(), bounds[0]

@@ -48,7 +48,7 @@ def read_npz(file: IO[bytes], *, workdir: Path, max_bytes: int) -> PreparedDatas
     file_size = file.seek(0, 2)
     with open_zip(file) as archive:
         members = checked_members(archive)
-        name = next((name for name in _NAMES if name in members), None)
+        name: str | None = next((one for one in _NAMES if one in members), None)
         if name is None and len(members) == 1:
             (name,) = members
         if name is None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from service.schemas.prediction_jobs import JobOutput
+from service.schemas.outputs import JobOutput
 from service.schemas.providers import ProviderChoice, Texts
 from service.schemas.rows import Embeddings, Labels, Splits
 from service.validation import EVENT_ID_PATTERN, ID_PATTERN

@@ -2,24 +2,13 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from service.predict.options import PredictionOptions
 from service.schemas.heads import MAX_REFERENCE_CHARACTERS
 from service.validation import ID_PATTERN
 
 OutputFormat = Literal["parquet", "csv", "jsonl"]
-
-
-class JobOutput(BaseModel):
-    """The file that a prediction wrote; GET /jobs/{id}/output has its bytes."""
-
-    format: str = Field(description="parquet, csv or jsonl.")
-    n_rows: int
-    size_bytes: int
-    sha256: str
-    conformal_level: float | None = Field(default=None, description="Of the sets in it.")
-    ood_threshold: float | None = Field(default=None, description="What is_ood went by.")
 
 
 class PredictionCreate(PredictionOptions):

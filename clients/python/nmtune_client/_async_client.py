@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
@@ -13,13 +14,14 @@ import httpx
 from nmtune_client._async_resources import AsyncDatasets, AsyncHeads, AsyncJobs
 from nmtune_client._batches import AT_ONCE, Batches
 from nmtune_client._download import Sink, downloading
-from nmtune_client._errors import APIConnectionError, PayloadTooLargeError
+from nmtune_client._errors import APIConnectionError, ConflictError, PayloadTooLargeError
 from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
+from nmtune_client._prediction_job import format_of
 from nmtune_client._provider_keys import AsyncProviderKeys
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._server import Server, answer_of, check_stream, value_of
-from nmtune_client._types import HeadVersion
+from nmtune_client._types import HeadVersion, JobData
 from nmtune_client._wire import Answer, Call, result
 
 T = TypeVar("T")
@@ -103,6 +105,50 @@ class AsyncClient:
             version = await self.send(ask_classes)
         rest = await self._send_all(batches.rest(first))
         return batches.joined([first, *rest], version)
+
+    async def predict_file(
+        self,
+        source: object,
+        *,
+        head: HeadLike,
+        to: str | PathLike[str],
+        format: str | None = None,  # noqa: A002  the API's word
+        output: Output | None = None,
+        top_k: int | None = None,
+        abstain_below: float | None = None,
+        conformal_level: float | None = None,
+        ood: bool | None = None,
+        embedding: str | None = None,
+        text: str | None = None,
+        id: str | None = None,  # noqa: A002  the API's word
+        queue: str | None = None,
+        priority: int | None = None,
+        timeout: float | None = None,
+        progress: bool | Callable[[JobData], None] = False,
+    ) -> Path:
+        """Predict all rows of a file with a head, as a job; as `Client.predict_file`."""
+        form = format_of(to, format)
+        dataset = await self.datasets.upload(
+            source, embedding=embedding, text=text, id=id, unlabelled=True
+        )
+        try:
+            job = await self.jobs.predict(
+                dataset,
+                head=head,
+                format=form,
+                output=output,
+                top_k=top_k,
+                abstain_below=abstain_below,
+                conformal_level=conformal_level,
+                ood=ood,
+                queue=queue,
+                priority=priority,
+            )
+            await job.wait(timeout, progress=progress)
+        finally:
+            with suppress(ConflictError, APIConnectionError):  # the job goes on and needs it
+                await self.datasets.delete(dataset.id)
+        return await job.output(to)
 
     async def send(self, call: Call[T]) -> T:
         """Send a call, again if the retry policy says so, and return its value."""

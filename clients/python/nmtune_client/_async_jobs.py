@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from os import PathLike
+from pathlib import Path
 
 from nmtune_client import _calls, _following
 from nmtune_client._errors import (
@@ -14,6 +16,7 @@ from nmtune_client._errors import (
 )
 from nmtune_client._following import Following, deadline_in
 from nmtune_client._job_view import JobView
+from nmtune_client._prediction_job import target
 from nmtune_client._progress import Observer, observer_of
 from nmtune_client._report import Report
 from nmtune_client._sse import Parser
@@ -43,6 +46,12 @@ class AsyncJob(JobView):
     async def report(self) -> Report:
         """What it found; ConflictError before it has succeeded."""
         return await self._sender.send(_calls.get_report(self.id))
+
+    async def output(self, path: str | PathLike[str] | None = None) -> Path:
+        """Write the file that a prediction made to `path`, whole or not at all; as `Job.output`."""
+        to = target(self.data, path)
+        await self._sender.download(_calls.get_output(self.id), to)
+        return to
 
     async def events(
         self, *, after: str | None = None, follow: bool = False

@@ -9,14 +9,16 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from nmtune_client import _arrays, _calls
+from nmtune_client import _arrays, _calls, _prediction_job
 from nmtune_client._async_jobs import AsyncJob
 from nmtune_client._comparison import HeadComparison
 from nmtune_client._drift import Drift
 from nmtune_client._errors import APIStatusError
 from nmtune_client._files import Reading, is_frame, write_frame
+from nmtune_client._heads import export
+from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._report import Report
-from nmtune_client._resources import export, file_upload, npz_arrays, page_size
+from nmtune_client._resources import file_upload, npz_arrays, page_size
 from nmtune_client._submission import dataset_key, note_stored, planned, submission
 from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
 from nmtune_client._wire import AsyncSender, Call
@@ -62,6 +64,8 @@ class AsyncDatasets:
         ood_domains: Sequence[str] | None = None,
         test_fraction: float | None = None,
         split_seed: int | None = None,
+        id: str | None = None,  # noqa: A002  the API's word
+        unlabelled: bool = False,
     ) -> Dataset:
         """Store a dataset: a file, a DataFrame or arrays; as `Datasets.upload`."""
         reading = Reading(
@@ -74,6 +78,8 @@ class AsyncDatasets:
             ood_domains=ood_domains,
             test_fraction=test_fraction,
             split_seed=split_seed,
+            id=id,
+            unlabelled=unlabelled or None,
         )
         arrays = npz_arrays(source, reading)
         if arrays is not None:
@@ -117,7 +123,7 @@ class AsyncDatasets:
 
 
 class AsyncJobs:
-    """The tuning jobs."""
+    """The jobs: trainings, and predictions of whole datasets."""
 
     def __init__(self, sender: AsyncSender, datasets: AsyncDatasets) -> None:
         self._sender = sender
@@ -184,6 +190,43 @@ class AsyncJobs:
         """What a job on a stored dataset would do; nothing is stored. As `Jobs.plan`."""
         data = planned(dataset, provider=provider, method=method, config=config, analyses=analyses)
         return await self._sender.send(_calls.plan_job(data))
+
+    async def predict(
+        self,
+        dataset: str | Dataset,
+        *,
+        head: HeadLike,
+        format: str | None = None,  # noqa: A002  the API's word
+        output: Output | None = None,
+        top_k: int | None = None,
+        abstain_below: float | None = None,
+        conformal_level: float | None = None,
+        ood: bool | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncJob:
+        """Submit a prediction of all rows of a stored dataset; as `Jobs.predict`."""
+        options = Options(
+            output=output,
+            top_k=top_k,
+            abstain_below=abstain_below,
+            conformal_level=conformal_level,
+            ood=ood,
+        )
+        data = _prediction_job.fields(
+            dataset, head=head, form=format, options=options, queue=queue, priority=priority
+        )
+        call = _calls.create_prediction(data, idempotency_key=idempotency_key)
+        return self._bind(await self._sender.send(call))
+
+    async def output(self, job_id: str, path: str | PathLike[str] | None = None) -> Path:
+        """Write the file that a prediction made to `path`; as `Job.output`."""
+        return await (await self.get(job_id)).output(path)
+
+    async def delete_output(self, job_id: str) -> None:
+        """Delete the file that a prediction made; the job stays."""
+        await self._sender.send(_calls.delete_output(job_id))
 
     async def list(
         self, *, status: str | None = None, limit: int | None = None

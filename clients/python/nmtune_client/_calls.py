@@ -27,6 +27,9 @@ _GET_JOB = Route("GET", "/jobs/{job_id}")
 _CANCEL_JOB = Route("POST", "/jobs/{job_id}/cancel")
 _LIST_EVENTS = Route("GET", "/jobs/{job_id}/events")
 _GET_REPORT = Route("GET", "/jobs/{job_id}/report")
+_CREATE_PREDICTION = Route("POST", "/predictions")
+_GET_OUTPUT = Route("GET", "/jobs/{job_id}/output")
+_DELETE_OUTPUT = Route("DELETE", "/jobs/{job_id}/output")
 _LIST_HEADS = Route("GET", "/heads")
 _GET_HEAD = Route("GET", "/heads/{name}")
 _GET_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}")
@@ -60,11 +63,13 @@ def upload_dataset(
     idempotency_key: str | None = None,
 ) -> Call[Dataset]:
     """Send the bytes of a dataset file; `reading` says what its columns mean."""
+    read = reading or Reading()
+    kind = media_type(path, unlabelled=bool(read.unlabelled))
     return Call(
         route=_UPLOAD_DATASET,
         parse=_parser(Dataset.from_json),
-        params=_params(name=name) | (reading or Reading()).params(),
-        headers=_post_headers(media_type(path), idempotency_key),
+        params=_params(name=name) | read.params(),
+        headers=_post_headers(kind, idempotency_key),
         file=path,
         extra_read_seconds=_UPLOAD_READ_SECONDS,
     )
@@ -170,6 +175,29 @@ def stream_events(job_id: str, *, after: str | None = None) -> Call[None]:
 def get_report(job_id: str) -> Call[Report]:
     """The report of a job that has succeeded."""
     return Call(route=_GET_REPORT, ids={"job_id": job_id}, parse=_parser(Report.from_json))
+
+
+def create_prediction(
+    data: Mapping[str, object], *, idempotency_key: str | None = None
+) -> Call[JobData]:
+    """Submit a prediction of a stored dataset."""
+    return Call(
+        route=_CREATE_PREDICTION,
+        parse=_parser(JobData.from_json),
+        headers=_post_headers("application/json", idempotency_key),
+        content=_body({name: value for name, value in data.items() if value is not None}),
+    )
+
+
+def get_output(job_id: str) -> Call[None]:
+    """The file that a prediction wrote, to be downloaded, not sent."""
+    ids = {"job_id": job_id}
+    return Call(route=_GET_OUTPUT, ids=ids, parse=_nothing, headers={"Accept": "*/*"})
+
+
+def delete_output(job_id: str) -> Call[None]:
+    """Delete that file."""
+    return Call(route=_DELETE_OUTPUT, ids={"job_id": job_id}, parse=_nothing)
 
 
 def list_heads(*, cursor: str | None = None, limit: int | None = None) -> Call[Page[Head]]:

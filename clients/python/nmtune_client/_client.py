@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -13,14 +14,16 @@ import httpx
 
 from nmtune_client._batches import AT_ONCE, Batches
 from nmtune_client._download import Sink, downloading
-from nmtune_client._errors import APIConnectionError, PayloadTooLargeError
+from nmtune_client._errors import APIConnectionError, ConflictError, PayloadTooLargeError
+from nmtune_client._heads import Heads
 from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
+from nmtune_client._prediction_job import format_of
 from nmtune_client._provider_keys import ProviderKeys
-from nmtune_client._resources import Datasets, Heads, Jobs
+from nmtune_client._resources import Datasets, Jobs
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._server import Server, answer_of, check_stream, value_of
-from nmtune_client._types import HeadVersion
+from nmtune_client._types import HeadVersion, JobData
 from nmtune_client._wire import Answer, Call, result
 
 T = TypeVar("T")
@@ -112,6 +115,60 @@ class Client:
             version = self.send(ask_classes)
         rest = self._send_all(batches.rest(first))
         return batches.joined([first, *rest], version)
+
+    def predict_file(
+        self,
+        source: object,
+        *,
+        head: HeadLike,
+        to: str | PathLike[str],
+        format: str | None = None,  # noqa: A002  the API's word
+        output: Output | None = None,
+        top_k: int | None = None,
+        abstain_below: float | None = None,
+        conformal_level: float | None = None,
+        ood: bool | None = None,
+        embedding: str | None = None,
+        text: str | None = None,
+        id: str | None = None,  # noqa: A002  the API's word
+        queue: str | None = None,
+        priority: int | None = None,
+        timeout: float | None = None,
+        progress: bool | Callable[[JobData], None] = False,
+    ) -> Path:
+        """Predict all rows of a file with a head, as a job at the server; the path of the output.
+
+        source: a path as `datasets.upload` takes, or .npy, or a DataFrame; its rows need no labels,
+        and embedding, text and id name its columns where they are not called so. to: the file to
+        write; its ending, or format, says Parquet, CSV or JSON Lines. It has a line for each row in
+        their order: `id` (the column id, or else the row's number), `label` and the rest, by the
+        options of `predict`. timeout and progress are those of `Job.wait`.
+
+        The rows are deleted at the server once the job has ended; its output stays until it is
+        deleted or expires. Raises JobFailed, JobCancelled, WaitTimeout (the job goes on).
+        """
+        form = format_of(to, format)
+        dataset = self.datasets.upload(
+            source, embedding=embedding, text=text, id=id, unlabelled=True
+        )
+        try:
+            job = self.jobs.predict(
+                dataset,
+                head=head,
+                format=form,
+                output=output,
+                top_k=top_k,
+                abstain_below=abstain_below,
+                conformal_level=conformal_level,
+                ood=ood,
+                queue=queue,
+                priority=priority,
+            )
+            job.wait(timeout, progress=progress)
+        finally:
+            with suppress(ConflictError, APIConnectionError):  # the job goes on and needs it
+                self.datasets.delete(dataset.id)
+        return job.output(to)
 
     def send(self, call: Call[T]) -> T:
         """Send a call, again if the retry policy says so, and return its value."""

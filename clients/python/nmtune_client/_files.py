@@ -32,6 +32,9 @@ class Reading:
     ood_domains: Sequence[str] | None = None
     test_fraction: float | None = None
     split_seed: int | None = None
+    id: str | None = None
+    unlabelled: bool | None = None
+    """True: the rows are to be predicted, and need no labels."""
 
     def params(self) -> dict[str, str]:
         """The same as query parameters; no domains is the word none."""
@@ -40,15 +43,19 @@ class Reading:
             domains = self.ood_domains
             listed = [domains] if isinstance(domains, str) else list(domains)
             given["ood_domains"] = ",".join(listed) or "none"
+        if self.unlabelled:
+            given["unlabelled"] = "true"
         return {name: str(value) for name, value in given.items()}
 
 
-def media_type(path: Path) -> str:
+def media_type(path: Path, *, unlabelled: bool = False) -> str:
     """By the suffix; the server looks at the first bytes of what has none."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     if suffixes and suffixes[-1] in _PACKED:
         suffixes.pop()
     kind = suffixes[-1] if suffixes else ""
+    if kind == ".npy" and unlabelled:
+        return "application/x-npy"
     if kind == ".npy":
         raise ValueError(
             f"{path} holds embeddings without labels: load it with numpy.load and pass "

@@ -48,8 +48,13 @@ class JobView:
 
     @property
     def head(self) -> HeadRef | None:
-        """The head version it published; None unless it succeeded."""
+        """The head version it published, None unless it succeeded; of a prediction who answers."""
         return self.data.head
+
+    @property
+    def kind(self) -> str:
+        """training or prediction."""
+        return self.data.kind
 
     @property
     def error(self) -> Json | None:

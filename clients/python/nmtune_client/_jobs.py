@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from os import PathLike
+from pathlib import Path
 
 from nmtune_client import _calls, _following
 from nmtune_client._errors import (
@@ -13,6 +15,7 @@ from nmtune_client._errors import (
 )
 from nmtune_client._following import Following, deadline_in
 from nmtune_client._job_view import JobView
+from nmtune_client._prediction_job import target
 from nmtune_client._progress import Observer, observer_of
 from nmtune_client._report import Report
 from nmtune_client._sse import Parser
@@ -42,6 +45,16 @@ class Job(JobView):
     def report(self) -> Report:
         """What it found; ConflictError before it has succeeded."""
         return self._sender.send(_calls.get_report(self.id))
+
+    def output(self, path: str | PathLike[str] | None = None) -> Path:
+        """Write the file that a prediction made to `path`, whole or not at all; its path.
+
+        path: by default NAME-ID with the format's ending, in this folder. ConflictError before the
+        job has succeeded, and once its output is deleted.
+        """
+        to = target(self.data, path)
+        self._sender.download(_calls.get_output(self.id), to)
+        return to
 
     def events(self, *, after: str | None = None, follow: bool = False) -> Iterator[Event]:
         """Its events, oldest first, behind the event id `after`.

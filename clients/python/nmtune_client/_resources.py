@@ -1,4 +1,4 @@
-"""Home of `client.datasets`, `client.jobs` and `client.heads`."""
+"""Home of `client.datasets` and `client.jobs`."""
 
 import itertools
 import re
@@ -10,20 +10,17 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from nmtune_client import _arrays, _calls
-from nmtune_client._comparison import HeadComparison
-from nmtune_client._drift import Drift
+from nmtune_client import _arrays, _calls, _prediction_job
 from nmtune_client._errors import APIStatusError
 from nmtune_client._files import Reading, is_frame, write_frame
 from nmtune_client._jobs import Job
+from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._report import Report
 from nmtune_client._submission import dataset_key, note_stored, planned, submission
-from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
+from nmtune_client._types import Dataset, JobData, Page
 from nmtune_client._wire import Call, Sender
 
 T = TypeVar("T")
-
-EXPORT_SUFFIXES = {"bundle": ".zip", "onnx": ".onnx", "safetensors": ".safetensors"}
 
 
 def paged(
@@ -62,16 +59,6 @@ def file_upload(source: object, name: str | None, reading: Reading) -> Call[Data
     return _calls.upload_dataset(path, name=name or name_of(path), reading=reading)
 
 
-def export(
-    name: str, version: int | str, *, form: str, path: str | PathLike[str] | None
-) -> tuple[Call[None], Path]:
-    """The download of a version, and the file it goes to; ValueError for another format."""
-    if form not in EXPORT_SUFFIXES:
-        raise ValueError(f"format must be one of {', '.join(EXPORT_SUFFIXES)}, got {form!r}")
-    target = Path(fspath(path or f"{name}-{version}{EXPORT_SUFFIXES[form]}"))
-    return _calls.export_head_version(name, str(version), form=form), target
-
-
 def name_of(path: Path) -> str | None:
     """A dataset name made of a file's: the characters that names lack become `-`."""
     stem = re.sub(r"\.(gz|gzip|zst|zstd)$", "", path.name, flags=re.IGNORECASE)
@@ -103,6 +90,8 @@ class Datasets:
         ood_domains: Sequence[str] | None = None,
         test_fraction: float | None = None,
         split_seed: int | None = None,
+        id: str | None = None,  # noqa: A002  the API's word
+        unlabelled: bool = False,
     ) -> Dataset:
         """Store a dataset: a file, streamed; a DataFrame; or arrays in the npz layout.
 
@@ -114,6 +103,8 @@ class Datasets:
         so; embedding="pc_*" are numbered columns; text: texts, for jobs with a provider, in place
         of embeddings. ood_domains: domains to hold out, [] for none.
         test_fraction, split_seed: of the test split that is made where the table has none.
+        unlabelled: the rows are to be predicted by `jobs.predict`: no labels, and the order stays;
+        id: then the column of what you call them.
         Arrays are checked first: ValueError names the row and column of what is wrong.
         """
         reading = Reading(
@@ -126,6 +117,8 @@ class Datasets:
             ood_domains=ood_domains,
             test_fraction=test_fraction,
             split_seed=split_seed,
+            id=id,
+            unlabelled=unlabelled or None,
         )
         arrays = npz_arrays(source, reading)
         if arrays is not None:
@@ -168,7 +161,7 @@ class Datasets:
 
 
 class Jobs:
-    """The tuning jobs."""
+    """The jobs: trainings, and predictions of whole datasets."""
 
     def __init__(self, sender: Sender, datasets: Datasets) -> None:
         self._sender = sender
@@ -258,6 +251,48 @@ class Jobs:
         data = planned(dataset, provider=provider, method=method, config=config, analyses=analyses)
         return self._sender.send(_calls.plan_job(data))
 
+    def predict(
+        self,
+        dataset: str | Dataset,
+        *,
+        head: HeadLike,
+        format: str | None = None,  # noqa: A002  the API's word
+        output: Output | None = None,
+        top_k: int | None = None,
+        abstain_below: float | None = None,
+        conformal_level: float | None = None,
+        ood: bool | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit a prediction of all rows of a stored dataset; `Job.output` takes the file it made.
+
+        head: `pets`, `pets@3` or `pets@prod`; the version that it names now answers all rows.
+        format: parquet (the server's default), csv or jsonl. The options are those of
+        `Client.predict`, and queue, priority and idempotency_key those of `create`.
+        """
+        options = Options(
+            output=output,
+            top_k=top_k,
+            abstain_below=abstain_below,
+            conformal_level=conformal_level,
+            ood=ood,
+        )
+        data = _prediction_job.fields(
+            dataset, head=head, form=format, options=options, queue=queue, priority=priority
+        )
+        call = _calls.create_prediction(data, idempotency_key=idempotency_key)
+        return self._bind(self._sender.send(call))
+
+    def output(self, job_id: str, path: str | PathLike[str] | None = None) -> Path:
+        """Write the file that a prediction made to `path`; as `Job.output`."""
+        return self.get(job_id).output(path)
+
+    def delete_output(self, job_id: str) -> None:
+        """Delete the file that a prediction made; the job stays."""
+        self._sender.send(_calls.delete_output(job_id))
+
     def list(self, *, status: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """All jobs (of one status), newest first; pages are fetched as the iterator needs them."""
         size = page_size(limit)
@@ -282,89 +317,3 @@ class Jobs:
 
     def _bind(self, data: JobData) -> Job:
         return Job(self._sender, data)
-
-
-class Heads:
-    """The registry of tuned heads."""
-
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-
-    def list(self, *, limit: int | None = None) -> Iterator[Head]:
-        """All heads; pages are fetched as the iterator reaches them."""
-        size = page_size(limit)
-        return paged(
-            self._sender, lambda cursor: _calls.list_heads(cursor=cursor, limit=size), limit
-        )
-
-    def get(self, name: str) -> Head:
-        """One head with its versions and aliases."""
-        return self._sender.send(_calls.get_head(name))
-
-    def version(self, name: str, version: int) -> HeadVersion:
-        """One version of a head."""
-        return self._sender.send(_calls.get_head_version(name, version))
-
-    def drift(
-        self,
-        name: str,
-        *,
-        version: int | None = None,
-        alias: str | None = None,
-        hours: int | None = None,
-    ) -> Drift:
-        """Whether rows predicted in the last `hours` (24) still look like the training rows.
-
-        Of the latest version, or of `version` or of the one that `alias` names. The server counts
-        rows only if its operator lets it: `Drift.is_recording`.
-        """
-        return self._sender.send(_calls.get_drift(name, version=version, alias=alias, hours=hours))
-
-    def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `name@alias` mean `version` from now on."""
-        self._sender.send(_calls.set_alias(name, alias, version))
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        """Remove an alias; the version that it named stays."""
-        self._sender.send(_calls.delete_alias(name, alias))
-
-    def rollback(self, name: str, alias: str, *, expected: int | None = None) -> HeadVersion:
-        """Point `name@alias` at the version that it named before; that version.
-
-        expected: only if the alias points at this version now. ConflictError if it does not, or if
-        there is nothing to go back to.
-        """
-        return self._sender.send(_calls.roll_back_alias(name, alias, expected=expected))
-
-    def compare(self, name: str, before: int | str, after: int | str) -> HeadComparison:
-        """Two versions, by number or alias, side by side, with a cautious verdict."""
-        return self._sender.send(_calls.compare_versions(name, str(before), str(after)))
-
-    def delete(self, name: str, version: int | None = None, *, force: bool = False) -> None:
-        """Delete one version, or all of them with None: rows and bytes; numbers are not reused.
-
-        ConflictError while an alias points at it, unless `force`: the alias then goes too.
-        """
-        if version is None:
-            self._sender.send(_calls.delete_head(name, force=force))
-        else:
-            self._sender.send(_calls.delete_head_version(name, version, force=force))
-
-    def export(
-        self,
-        name: str,
-        version: int | str = "latest",
-        *,
-        format: str = "bundle",  # noqa: A002  the API's word
-        path: str | PathLike[str] | None = None,
-    ) -> Path:
-        """Write a version, by number or alias, to a file; its path.
-
-        format: bundle (a zip with all of it, a model card and a numpy runner), onnx or safetensors.
-        path: by default NAME-VERSION with the format's ending, in this folder. The file is there
-        whole or not at all. ServerError with code `export_disagrees`: the server refuses an export
-        that would not answer as the head does.
-        """
-        call, target = export(name, version, form=format, path=path)
-        self._sender.download(call, target)
-        return target

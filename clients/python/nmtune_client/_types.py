@@ -133,6 +133,8 @@ class JobData:
     id: str
     name: str
     status: str
+    kind: str = "training"
+    """training or prediction."""
     dataset_id: str | None = None
     method: str | None = None
     alias: str | None = None
@@ -143,6 +145,8 @@ class JobData:
     max_attempts: int | None = None
     error: Json | None = None
     head: HeadRef | None = None
+    output: Json | None = None
+    """Of a prediction that succeeded: format, n_rows, size_bytes, sha256."""
     cancel_requested_at: datetime | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from nmtune_client._cli import drift, exports, registry, tuning
+from nmtune_client._cli import drift, exports, predictions, registry, tuning
 from nmtune_client._client import Client
 from nmtune_client._server import DEFAULT_URL, URL_VARIABLE
 from nmtune_client._version import __version__
@@ -169,7 +169,9 @@ def _add_jobs(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
 
 def _add_predict(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     predict = _add(commands, shared, "predict", registry.predict, "classify embeddings with a head")
-    predict.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
+    predict.add_argument(
+        "head", metavar="HEAD", nargs="?", help="pets (latest version), pets@3 or pets@prod"
+    )
     predict.add_argument(
         "--text",
         metavar="TEXT",
@@ -183,8 +185,9 @@ def _add_predict(commands: _Subparsers, shared: argparse.ArgumentParser) -> None
         help="rows: FILE.npy, FILE.npz:MEMBER, a text of numbers, or - for standard input",
     )
     predict.add_argument(
-        "--top-k", metavar="K", type=_positive(int), default=1, help="classes shown a row (1)"
+        "--top-k", metavar="K", type=_positive(int), help="classes shown a row (1)"
     )
+    predictions.add_options(predict, positive=_positive)
 
 
 def _add_heads(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:

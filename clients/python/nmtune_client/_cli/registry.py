@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nmtune_client import _text
-from nmtune_client._cli import inputs
+from nmtune_client._cli import inputs, predictions
 from nmtune_client._cli.output import print_json, print_list, say
 from nmtune_client._client import Client
 from nmtune_client._types import Dataset, Head
@@ -13,6 +13,11 @@ from nmtune_client._types import Dataset, Head
 
 def predict(client: Client, arguments: Namespace) -> None:
     """`nmtune predict`: for each row a line with tabs: row, then class and probability."""
+    if arguments.of_head is not None or arguments.output is not None:
+        predictions.predict_file(client, arguments)
+        return
+    if arguments.head is None:
+        raise ValueError("say which head: nmtune predict HEAD FILE")
     if (arguments.text is None) == (arguments.source is None):
         raise ValueError("pass either FILE or --text")
     if arguments.text is not None:
@@ -31,7 +36,7 @@ def predict(client: Client, arguments: Namespace) -> None:
         )
         return
     say(f"{prediction.head_name}@{prediction.head_version}: {len(prediction)} rows")
-    for row, best in enumerate(prediction.top(arguments.top_k)):
+    for row, best in enumerate(prediction.top(arguments.top_k or 1)):
         cells = [f"{label}\t{probability:.4f}" for label, probability in best]
         print("\t".join([str(row), *cells]))
 
