@@ -104,7 +104,11 @@ def get_output(
     tenant_id: TenantDep,
     if_none_match: Annotated[
         str | None,
-        Header(max_length=1000, description="The ETag of a file that is there already."),
+        Header(
+            max_length=1000,
+            description="The ETag of a file that is there already.",
+            examples=[f'"{"0" * 64}"'],
+        ),
     ] = None,
     byte_range: Annotated[
         str | None,
@@ -112,6 +116,7 @@ def get_output(
             alias="Range",
             max_length=100,
             description="One part of the file, such as bytes=1000-1999 or bytes=1000-.",
+            examples=["bytes=0-999"],
         ),
     ] = None,
 ) -> Response:

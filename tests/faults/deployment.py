@@ -20,6 +20,7 @@ from store.errors import NotFound
 from store.events import Event
 from store.jobs import Job
 from store.settings import StoreSettings
+from store.states import JobKind
 from store.store import Store
 from tests.journeys.processes import Process, Site, wait_until
 from tests.servers.postgres import PostgresServer
@@ -138,7 +139,15 @@ def check_history(history: Sequence[Event], job: Job) -> None:
 
 
 def check_effect(store: Store, tx: Any, job: Job) -> None:
-    """A job that succeeded has one head version and a report, whole; another has neither."""
+    """A job that succeeded has one head version and a report, whole; another has neither.
+
+    A prediction has an output in their place.
+    """
+    if job.kind is JobKind.PREDICTION:
+        assert (job.status == "succeeded") == (job.output_sha256 is not None)
+        if job.output_sha256 is not None:
+            assert store.artifacts.get_bytes("default", job.output_sha256)
+        return
     if job.status != "succeeded":
         assert (job.head_name, job.report_sha256) == (None, None)
         return
