@@ -60,7 +60,7 @@ class Lease:
         self._lock = threading.Lock()
         self._something_new = threading.Event()
         self._closing = threading.Event()
-        self._stages = metrics.StageClock(job.method)
+        self._stages = metrics.StageClock(metrics.method_of(job))
         # In a copy of the context, so that the thread's log lines name the job too.
         run = contextvars.copy_context().run
         self._thread = threading.Thread(

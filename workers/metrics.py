@@ -14,13 +14,16 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from nmtune import METHODS
+from store.jobs import Job
 from store.moves import SweepResult
-from store.states import JobStatus
+from store.states import JobKind, JobStatus
 from workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-STAGES: Final = ("loading", "training", "evaluating", "spectra", "publishing")
+STAGES: Final = ("loading", "training", "predicting", "evaluating", "spectra", "publishing")
+KINDS: Final = (*METHODS, JobKind.PREDICTION.value)
+"""What an attempt does: a training by its method, or the prediction of a dataset."""
 LEASE_LOST, ERROR = "lease_lost", "error"
 ENDS: Final = (
     JobStatus.SUCCEEDED.value,
@@ -50,7 +53,7 @@ STAGE_SECONDS = Histogram(
     buckets=_SECONDS,
 )
 ATTEMPTS = Counter("nmtune_attempts_total", "Attempts begun", ["method"])
-for _method in METHODS:
+for _method in KINDS:
     ATTEMPTS.labels(_method)  # from 0 on, or Prometheus would not see the first
 LEASE_LOSSES = Counter(
     "nmtune_lease_losses_total", "Jobs whose lease this process lost while it worked on them"
@@ -76,23 +79,28 @@ def count_sweep(result: SweepResult) -> None:
     SWEPT.labels(JobStatus.CANCELLED.value).inc(len(result.cancelled))
 
 
+def method_of(job: Job) -> str:
+    """The label `method` of a job's attempts."""
+    return job.method if job.kind is JobKind.TRAINING else job.kind.value
+
+
 def began(method: str) -> None:
     """Count an attempt that begins."""
-    ATTEMPTS.labels(_one_of(METHODS, method)).inc()
+    ATTEMPTS.labels(_one_of(KINDS, method)).inc()
     RUNNING.inc()
 
 
 def ended(method: str, *, end: str, seconds: float) -> None:
     """Count an attempt that ended as `end`, one of ENDS, after `seconds`."""
     RUNNING.dec()
-    ATTEMPT_SECONDS.labels(_one_of(METHODS, method), _one_of(ENDS, end)).observe(seconds)
+    ATTEMPT_SECONDS.labels(_one_of(KINDS, method), _one_of(ENDS, end)).observe(seconds)
 
 
 class StageClock:
     """Times the stages of one attempt: each lasts until the next one is entered."""
 
     def __init__(self, method: str) -> None:
-        self._method = _one_of(METHODS, method)
+        self._method = _one_of(KINDS, method)
         self._stage: str | None = None
         self._began = 0.0
 

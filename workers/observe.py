@@ -23,13 +23,14 @@ def attempt(
     def observed(job: Job, /, *arguments: P.args, **options: P.kwargs) -> Job | None:
         began = time.monotonic()
         end = metrics.ERROR
-        metrics.began(job.method)
+        method = metrics.method_of(job)
+        metrics.began(method)
         try:
             with job_id.bound(job.id):
                 ended = run(job, *arguments, **options)
             end = metrics.LEASE_LOST if ended is None else ended.status.value
             return ended
         finally:
-            metrics.ended(job.method, end=end, seconds=time.monotonic() - began)
+            metrics.ended(method, end=end, seconds=time.monotonic() - began)
 
     return observed
