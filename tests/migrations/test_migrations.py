@@ -227,3 +227,37 @@ def test_migrations_work_from_any_folder_of_any_name_without_alembic_ini(tmp_pat
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True, timeout=60
     )
     assert "jobs" in objects(tmp_path / "n.db")
+
+
+def test_going_back_takes_predictions_with_their_events_and_leaves_trainings(
+    path: Path, url: str
+) -> None:
+    """The older schema has no word for them; their outputs are the garbage collection's then."""
+    migrations.upgrade(url)
+    connection = sqlite3.connect(path)
+    columns = (
+        "id, tenant_id, name, kind, dataset_id, method, queue, precedence, turn, status, config, "
+        "attempt, max_attempts, fence, checkpoint, n_events, created_at, updated_at, head_name, "
+        "head_version"
+    )
+    for kind, head in (("training", "NULL, NULL"), ("prediction", "'pets', 1")):
+        connection.execute(
+            f"INSERT INTO jobs ({columns}) VALUES ('{kind}', 'default', 'pets', '{kind}', 'ds', "  # noqa: S608
+            f"'mlp', 'cpu', 0, 0, 'queued', '{{}}', 0, 3, 0, '{{}}', 1, 'now', 'now', {head})"
+        )
+        connection.execute(
+            "INSERT INTO events (tenant_id, job_id, sequence, type, data, created_at) "
+            "VALUES ('default', ?, 1, 'job.queued', '{}', 'now')",
+            [kind],
+        )
+    connection.commit()
+    connection.close()
+    migrations.downgrade(url, "0005")
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT id FROM jobs").fetchall() == [("training",)]
+    assert connection.execute("SELECT job_id FROM events").fetchall() == [("training",)]
+    connection.close()
+    migrations.upgrade(url)
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT id, kind FROM jobs").fetchall() == [("training", "training")]
+    connection.close()
