@@ -5,6 +5,8 @@
     ├── Conflict               conflict
     │   ├── DatasetInUse       dataset_in_use
     │   ├── HeadInUse          head_in_use
+    │   ├── OffsetMismatch     offset_mismatch
+    │   ├── TooManyParts       too_many_parts
     │   └── NothingToRollBack  nothing_to_roll_back
     ├── LeaseLost              lease_lost
     ├── InvalidName            invalid_name
@@ -58,6 +60,22 @@ class HeadInUse(Conflict):
     """Aliases point at what shall be deleted."""
 
     code = "head_in_use"
+
+
+class OffsetMismatch(Conflict):
+    """A part of an upload does not begin where the upload ends, at `received_bytes`."""
+
+    code = "offset_mismatch"
+
+    def __init__(self, message: str, *, received_bytes: int) -> None:
+        super().__init__(message)
+        self.received_bytes = received_bytes
+
+
+class TooManyParts(Conflict):
+    """An upload came in more parts than one may have."""
+
+    code = "too_many_parts"
 
 
 class NothingToRollBack(Conflict):

@@ -99,7 +99,7 @@ def _attempt(
     try:
         with open_workdir(settings.work_dir, f"{job.id}.{job.fence}") as workdir:
             with store.database.read() as tx:
-                dataset = datasets.get(tx, job.tenant_id, job.dataset_id)
+                dataset = datasets.get(tx, job.tenant_id, job.dataset_id, even_expired=True)
             if embedding.needed(job, store):
                 job = embedding.embed(
                     job,
