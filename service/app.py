@@ -21,6 +21,7 @@ from service.predict.predictor import Predictor
 from service.predict.texts import TextPredictor
 from service.readiness import Readiness
 from service.routes import (
+    dataset_expiry,
     datasets,
     drift,
     events,
@@ -31,6 +32,7 @@ from service.routes import (
     oip,
     predict,
     provider_keys,
+    uploads,
 )
 from service.schemas.oip import oip_errors
 from service.scrape import Scrape
@@ -98,7 +100,7 @@ def create_app(
                 BodyLimit,
                 max_json_bytes=settings.max_json_bytes,
                 max_upload_bytes=settings.max_upload_bytes,
-                upload_paths=["/datasets"],
+                upload_paths=["/datasets", "/uploads/"],
                 seconds=settings.body_seconds,
                 bytes_per_second=settings.body_bytes_per_second,
             ),
@@ -127,7 +129,18 @@ def create_app(
     )
     errors.install(app)
     docs_page.install(app)
-    for module in (datasets, jobs, events, heads, exports, drift, predict, provider_keys):
+    for module in (
+        datasets,
+        dataset_expiry,
+        uploads,
+        jobs,
+        events,
+        heads,
+        exports,
+        drift,
+        predict,
+        provider_keys,
+    ):
         app.include_router(module.router, responses=problems(422, 500, 503))
     app.include_router(oip.router, responses=oip_errors(422, 500))
     app.include_router(health.router, responses=problems(500))
