@@ -17,6 +17,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from service.errors import Problem, problem_of
+from store.errors import OffsetMismatch
 from store.uploads import Upload
 
 VERSION: Final = "1.0.0"
@@ -72,6 +73,8 @@ class TusRoute(APIRoute):
                 if problem is None:
                     raise
                 problem.headers = {**(problem.headers or {}), VERSION_HEADER: VERSION}
+                if isinstance(error, OffsetMismatch):
+                    problem.headers["Upload-Offset"] = str(error.received_bytes)
                 raise problem from error
             response.headers[VERSION_HEADER] = VERSION
             return response

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,6 @@ def test_an_api_killed_beside_a_part_loses_at_most_that_part(
         client.datasets.upload(medium, resumable_bytes=0)
     wait_until(lambda: not killed.is_running())
     killed.kill()
-    site.processes.remove(killed)
     seen: list[int] = []
     process = site.start(**SMALL_PARTS)
     dataset = process.client.datasets.upload(
@@ -82,7 +80,6 @@ def test_an_api_killed_in_the_middle_takes_the_rest_later(site: Site, medium: Pa
 
     with pytest.raises(Killed):
         first.client.datasets.upload(medium, resumable_bytes=0, progress=kill)
-    site.processes.remove(first)
     seen: list[int] = []
     second = site.start(**SMALL_PARTS)
     dataset = second.client.datasets.upload(
@@ -95,8 +92,8 @@ def test_an_api_killed_in_the_middle_takes_the_rest_later(site: Site, medium: Pa
 
 
 @pytest.fixture
-def command(large: Path) -> Iterator[list[str]]:
-    yield [sys.executable, "-m", "nmtune_client._cli.main", "datasets", "upload", str(large)]
+def command(large: Path) -> list[str]:
+    return [sys.executable, "-m", "nmtune_client._cli.main", "datasets", "upload", str(large)]
 
 
 def test_the_command_goes_on_where_it_was_interrupted(

@@ -153,6 +153,7 @@ def test_a_part_that_does_not_begin_at_the_end_is_refused(
     for at in (0, 50, 101):
         response = append(client, path, b"x", at=at)
         assert_problem(response, 409, "offset_mismatch")
+        assert response.headers["upload-offset"] == "100"
         assert response.headers["tus-resumable"] == "1.0.0"
     assert offset(client, path) == 100
 

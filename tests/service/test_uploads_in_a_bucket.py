@@ -1,6 +1,5 @@
 """Two replicas of the API with nothing in common but the database and a bucket."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from nmtune_client import Client
-from tusclient.client import TusClient
 
 import migrations
 from service.app import create_app
@@ -57,15 +55,10 @@ def replicas(
 def test_each_part_goes_to_the_other_replica(
     replicas: tuple[Running, Running],
     s3: S3Place,  # noqa: F811
-    tmp_path: Path,
 ) -> None:
     content = npz(clouds(600))
-    path = tmp_path / "pets.npz"
-    path.write_bytes(content)
-    begun = TusClient(f"{replicas[0].url}/uploads").uploader(
-        str(path), metadata={"sha256": hashlib.sha256(content).hexdigest()}
-    )
-    upload_id = begun.create_url().rpartition("/")[2]
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(content))}
+    upload_id = httpx.post(f"{replicas[0].url}/uploads", headers=headers).json()["id"]
     begin = n_parts = 0
     while begin < len(content):
         replica = replicas[n_parts % 2]
