@@ -10,7 +10,9 @@ from store.store import Store
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE: Final = 100
+_DATASETS_AT_ONCE: Final = 100
+_UPLOADS_AT_ONCE: Final = 10
+"""Fewer: each has hundreds of parts, and the sweep has leases to look after too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +23,15 @@ class Removed:
     uploads: tuple[str, ...] = ()
 
 
-def remove_expired(store: Store, *, limit: int = _AT_ONCE) -> Removed:
-    """Remove up to `limit` expired datasets and uploads each, of all tenants, rows and bytes.
+def remove_expired(store: Store, *, limit: int = _DATASETS_AT_ONCE) -> Removed:
+    """Remove up to `limit` expired datasets and a few uploads, of all tenants, rows and bytes.
 
     A dataset that a queued or running job needs stays until the job has ended. Safe in any number
     of processes. Raises DatabaseUnavailable, StorageUnavailable: what was not removed is next time.
     """
     with store.database.read() as tx:
         old_datasets = datasets.expired(tx, limit=limit)
-        old_uploads = uploads.expired(tx, limit=limit)
+        old_uploads = uploads.expired(tx, limit=min(limit, _UPLOADS_AT_ONCE))
     removed = Removed(
         datasets=tuple(one for tenant, one in old_datasets if _end_dataset(store, tenant, one)),
         uploads=tuple(one for tenant, one in old_uploads if _end_upload(store, tenant, one)),

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from nmtune_client import _upload_calls as calls
-from nmtune_client._errors import APIConnectionError, APIStatusError, NMTuneError, ServerError
+from nmtune_client._errors import (
+    APIConnectionError,
+    APIStatusError,
+    NMTuneError,
+    NotFoundError,
+    ServerError,
+)
 from nmtune_client._files import Reading
 from nmtune_client._types import Dataset
 from nmtune_client._upload_bar import Observer
@@ -40,15 +46,38 @@ def steps(
     ValueError if the file changes meanwhile.
     """
     size_bytes, sha256 = _measure(path)
-    found: list[UploadState] = yield calls.find(sha256)
-    same = [upload for upload in found if upload.size_bytes == size_bytes]
-    if same:
-        upload = max(same, key=lambda one: one.received_bytes)
-    else:
-        upload = yield calls.begin(path, size_bytes=size_bytes, sha256=sha256)
-    observer.begin(upload.received_bytes, size_bytes)
+    for is_last in (False, True):
+        found: list[UploadState] = yield calls.find(sha256)
+        same = [upload for upload in found if upload.size_bytes == size_bytes]
+        if same:
+            upload = max(same, key=lambda one: one.received_bytes)
+        else:
+            upload = yield calls.begin(path, size_bytes=size_bytes, sha256=sha256)
+        observer.begin(upload.received_bytes, size_bytes)
+        try:
+            yield from _send(path, upload, observer)
+            dataset: Dataset = yield calls.create_dataset(
+                upload.id, name=name, reading=reading, keep_seconds=keep_seconds
+            )
+            break
+        except NotFoundError:
+            if is_last:  # else another client, which sent the same file, was done with it
+                raise
+        except APIStatusError as error:
+            if error.code == "checksum_mismatch":  # of the whole file: nothing can mend it
+                yield calls.delete(upload.id)
+            raise
+    with suppress(NMTuneError):  # else it expires
+        yield calls.delete(upload.id)
+    return dataset
+
+
+def _send(
+    path: Path, upload: UploadState, observer: Observer
+) -> Generator[Call[Any] | float, Any, None]:
+    """The calls that send what is missing."""
     n_vain = 0
-    while upload.received_bytes < size_bytes:
+    while upload.received_bytes < upload.size_bytes:
         try:
             received: int = yield calls.append(upload, _part(path, upload))
         except (APIConnectionError, APIStatusError) as error:
@@ -69,12 +98,6 @@ def steps(
             upload = replace(upload, received_bytes=received)
         observer.update(upload.received_bytes)
     observer.complete()
-    dataset: Dataset = yield calls.create_dataset(
-        upload.id, name=name, reading=reading, keep_seconds=keep_seconds
-    )
-    with suppress(NMTuneError):  # else it expires
-        yield calls.delete(upload.id)
-    return dataset
 
 
 def run(sender: Sender, upload: Steps) -> Dataset:
