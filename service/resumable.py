@@ -7,7 +7,8 @@ a row names is there, and another replica takes the next part.
 import hashlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -212,19 +213,32 @@ def _renewed(store: Store, tenant_id: str, upload_id: str, keep_seconds: float) 
 
 
 def _assemble(store: Store, upload: Upload, path: Path) -> str:
-    """Write the file to `path`, a part in memory at a time; its sha256."""
-    with store.database.read() as tx:
-        parts = uploads.parts(tx, upload.tenant_id, upload.id)
+    """Write the file to `path`, two parts in memory at a time; its sha256."""
     digest = hashlib.sha256()
     with room_needed(), path.open("xb") as file:
-        for part in parts:
-            try:
-                salted = store.artifacts.get_bytes(upload.tenant_id, part.sha256)
-            except ArtifactMissing:
-                with store.database.read() as tx:
-                    uploads.get(tx, upload.tenant_id, upload.id)  # NotFound: deleted meanwhile
-                raise
-            data = memoryview(salted)[SALT_BYTES:]
-            digest.update(data)
-            file.write(data)
+        try:
+            for salted in _parts(store, upload):
+                data = memoryview(salted)[SALT_BYTES:]
+                digest.update(data)
+                file.write(data)
+        except ArtifactMissing:
+            with store.database.read() as tx:
+                uploads.get(tx, upload.tenant_id, upload.id)  # NotFound: deleted meanwhile
+            raise
     return digest.hexdigest()
+
+
+def _parts(store: Store, upload: Upload) -> Iterator[bytes]:
+    """The artifacts of the parts; the next one is read and checked while one is used."""
+    with store.database.read() as tx:
+        parts = uploads.parts(tx, upload.tenant_id, upload.id)
+    read = partial(store.artifacts.get_bytes, upload.tenant_id)
+    with ThreadPoolExecutor(1, thread_name_prefix="upload-parts") as ahead:
+        waiting: Future[bytes] | None = None
+        for part in parts:
+            coming = ahead.submit(read, part.sha256)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting.result()
