@@ -86,6 +86,8 @@ def read_metadata(header: str) -> Metadata:
     """What `Upload-Metadata` says, of that what we know. Raises Problem."""
     if len(header) > MAX_METADATA_CHARACTERS:
         raise _bad(f"has over {MAX_METADATA_CHARACTERS} characters", field="Upload-Metadata")
+    if not (header.isascii() and header.isprintable()):
+        raise _bad("may have only printable ASCII characters", field="Upload-Metadata")
     values: dict[str, str] = {}
     for pair in filter(None, (pair.strip() for pair in header.split(","))):
         key, _, value = pair.partition(" ")

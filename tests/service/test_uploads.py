@@ -253,6 +253,24 @@ def test_a_repeated_request_makes_one_dataset(client: InProcess, content: bytes)
     assert len(client.get("/datasets").json()["items"]) == 1
 
 
+def test_a_key_stands_for_the_content_however_it_came(client: InProcess, content: bytes) -> None:
+    """A client that was cut off may send the rest in another way."""
+    key = {"Idempotency-Key": "one"}
+    first = client.post(
+        "/datasets",
+        params={"name": "pets"},
+        content=content,
+        headers={**key, "content-type": "application/x-npz"},
+    )
+    path = begin(client, len(content), filetype="application/x-npz")
+    append(client, path, content, at=0)
+    params = {"upload": id_of(path), "name": "pets"}
+    again = client.post("/datasets", params=params, headers=key)
+    assert again.content == first.content
+    other = client.post("/datasets", params={**params, "name": "other"}, headers=key)
+    assert_problem(other, 422, "idempotency_key_reused")
+
+
 def test_a_body_beside_an_upload_is_refused(client: InProcess, content: bytes) -> None:
     path = begin(client, len(content))
     append(client, path, content, at=0)
@@ -271,6 +289,7 @@ def test_a_body_beside_an_upload_is_refused(client: InProcess, content: bytes) -
         ({**TUS, "Upload-Length": "9" * 18}, 413, "body_too_large"),
         ({**TUS, "Upload-Length": "9" * 5000}, 400, "invalid_upload_header"),
         ({**TUS, "Upload-Length": "1", "Upload-Metadata": "a !"}, 400, "invalid_upload_header"),
+        ({**TUS, "Upload-Length": "1", "Upload-Metadata": "a\x7f YQ=="}, 400, "invalid_upload_header"),
         (
             {**TUS, "Upload-Length": "1", "Upload-Metadata": "a" * 2049},
             400,
