@@ -289,7 +289,11 @@ def test_a_body_beside_an_upload_is_refused(client: InProcess, content: bytes) -
         ({**TUS, "Upload-Length": "9" * 18}, 413, "body_too_large"),
         ({**TUS, "Upload-Length": "9" * 5000}, 400, "invalid_upload_header"),
         ({**TUS, "Upload-Length": "1", "Upload-Metadata": "a !"}, 400, "invalid_upload_header"),
-        ({**TUS, "Upload-Length": "1", "Upload-Metadata": "a\x7f YQ=="}, 400, "invalid_upload_header"),
+        (
+            {**TUS, "Upload-Length": "1", "Upload-Metadata": "\x7f YQ=="},
+            400,
+            "invalid_upload_header",
+        ),
         (
             {**TUS, "Upload-Length": "1", "Upload-Metadata": "a" * 2049},
             400,
