@@ -1,6 +1,7 @@
 """Predictions under load: this server as users start it, beside others that serve the same head.
 
-python benchmarks/serve.py [--seconds 4] [--peers DIR] [--write docs/benchmarks.md]
+python benchmarks/serve.py [--seconds 4] [--overload-seconds 30] [--peers DIR]
+                           [--write docs/benchmarks.md]
 
 One head (NMTune, 768 columns, 3072 hidden units, 10 classes), one machine, wrk as the load on the
 same cores, one run. --peers names a folder with one virtual environment a peer (litserve, bentoml,
@@ -24,7 +25,7 @@ import numpy as np
 import page
 import psutil
 import serve_head
-from serve_load import Body, Load, ask, free_port, proportional_bytes, running
+from serve_load import Body, Bystander, Load, ask, free_port, proportional_bytes, running
 
 import migrations
 from nmtune.engine import Engine
@@ -290,30 +291,42 @@ def two_processes(folder: Path, seconds: float) -> tuple[float, float]:
         return sum(rates), proportional_bytes(processes[1]) / 1e6
 
 
-def overload(folder: Path, seconds: float) -> list[str]:
+def overload(folder: Path, seconds: float, overload_seconds: float) -> list[str]:
     """What twice the load does: refusals, times, and what is left of it afterwards."""
     ours_up = next(contestants(folder, None))
     with started(ours_up, folder) as (url, process):
-        usual = ask(url, ours(1), connections=64, seconds=seconds)
-        before = (process.num_fds(), process.num_threads(), proportional_bytes(process))
+        with Bystander(url, ours(1)) as quiet:
+            usual = ask(url, ours(1), connections=64, seconds=seconds)
+        before = _held(process)
         # Twice as many requests a second as were answered: each connection pauses in between.
         connections = 512
         pause = int(1000 * connections / (2 * usual.rate))
-        double = ask(url, ours(1), connections=connections, seconds=2 * seconds, pause_ms=pause)
+        with Bystander(url, ours(1)) as busy:
+            double = ask(
+                url, ours(1), connections=connections, seconds=overload_seconds, pause_ms=pause
+            )
         began = time.monotonic()
         again = ask(url, ours(1), connections=64, seconds=seconds)
         recovered = time.monotonic() - began
-        after = (process.num_fds(), process.num_threads(), proportional_bytes(process))
+        after = _held(process)
     return [
         f"usual load (64 connections): {usual.rate:,.0f} requests/s, p99 {usual.p99:.0f} ms",
-        f"twice as much (512 connections, {pause} ms between): {double.rate:,.0f} answered and "
-        f"{double.refused_rate:,.0f} refused a second, p99 of all {double.p99:.0f} ms, "
+        f"{overload_seconds:,.0f} s of twice as much (512 connections, {pause} ms between): "
+        f"{double.rate:,.0f} answered and {double.refused_rate:,.0f} refused a second, "
         f"{double.n_failed} connections failed",
+        f"one client more meanwhile: answered within {busy.p99(200):.0f} ms, refused within "
+        f"{busy.p99(429):.0f} ms (p99, of {busy.counts()}); under the usual load answered within "
+        f"{quiet.p99(200):.0f} ms",
         f"the usual load again, within {recovered:.0f} s: {again.rate:,.0f} requests/s, p99 "
         f"{again.p99:.0f} ms",
-        f"file descriptors {before[0]} before and {after[0]} after, threads {before[1]} and "
-        f"{after[1]}, memory {before[2] / 1e6:.0f} and {after[2] / 1e6:.0f} MB",
+        "file descriptors, threads, MB: {}, {}, {:.0f} before and {}, {}, {:.0f} after".format(
+            *before, *after
+        ),
     ]
+
+
+def _held(process: psutil.Process) -> tuple[int, int, float]:
+    return process.num_fds(), process.num_threads(), proportional_bytes(process) / 1e6
 
 
 def line(name: str, figures: Sequence[Load | float | None]) -> list[str]:
@@ -339,6 +352,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--overload-seconds", type=float, default=30.0)
     parser.add_argument("--peers", type=Path, help="the folder of the peers' environments")
     parser.add_argument("--write", type=Path, help="put the table between the marks of this page")
     arguments = parser.parse_args(argv)
@@ -361,7 +375,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(rows[-1], flush=True)
         folded, layers = floor(head_, arguments.seconds)
         both, memory = two_processes(folder, arguments.seconds)
-        notes = overload(folder, arguments.seconds)
+        notes = overload(folder, arguments.seconds, arguments.overload_seconds)
     rows.append(["pure onnxruntime, folded as here", "", "", "", "", "", f"{folded:,.0f}", ""])
     rows.append(["pure onnxruntime, layer by layer", "", "", "", "", "", f"{layers:,.0f}", ""])
     lines = [

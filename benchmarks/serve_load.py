@@ -1,10 +1,12 @@
 """The home of servers under load: started, waited for, asked by wrk, and ended."""
 
+import http.client
 import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -145,3 +147,44 @@ def _end(process: psutil.Process) -> None:
         process.kill()
     except psutil.NoSuchProcess:
         return
+
+
+class Bystander:
+    """One client more, who asks one request after another and keeps each one's status and time."""
+
+    def __init__(self, url: str, body: Body) -> None:
+        self._address = url.removeprefix("http://")
+        self._body = body
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self._times: dict[int, list[float]] = {}
+
+    def __enter__(self) -> "Bystander":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def p99(self, *statuses: int) -> float:
+        """Milliseconds of the requests that were answered so; NaN if none was."""
+        times = sorted(one for status in statuses for one in self._times.get(status, []))
+        return times[int(0.99 * len(times))] if times else float("nan")
+
+    def counts(self) -> dict[int, int]:
+        """How many answers there were of each status."""
+        return {status: len(times) for status, times in sorted(self._times.items())}
+
+    def _ask(self) -> None:
+        connection = http.client.HTTPConnection(self._address, timeout=30)
+        path, content, headers = self._body.path, self._body.content, dict(self._body.headers)
+        while not self._stop.is_set():
+            began = time.perf_counter()
+            connection.request("POST", path, content, headers)
+            with connection.getresponse() as response:
+                response.read()
+                status = response.status
+            self._times.setdefault(status, []).append(1000 * (time.perf_counter() - began))
+            self._stop.wait(0.02 if status == 429 else 0)
+        connection.close()

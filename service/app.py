@@ -21,6 +21,7 @@ from service.predict.predictor import Predictor
 from service.predict.texts import TextPredictor
 from service.readiness import Readiness
 from service.routes import (
+    dataset_expiry,
     datasets,
     drift,
     events,
@@ -32,6 +33,7 @@ from service.routes import (
     predict,
     predictions,
     provider_keys,
+    uploads,
 )
 from service.schemas.oip import oip_errors
 from service.scrape import Scrape
@@ -99,7 +101,7 @@ def create_app(
                 BodyLimit,
                 max_json_bytes=settings.max_json_bytes,
                 max_upload_bytes=settings.max_upload_bytes,
-                upload_paths=["/datasets"],
+                upload_paths=["/datasets", "/uploads/"],
                 seconds=settings.body_seconds,
                 bytes_per_second=settings.body_bytes_per_second,
             ),
@@ -130,6 +132,8 @@ def create_app(
     docs_page.install(app)
     for module in (
         datasets,
+        dataset_expiry,
+        uploads,
         jobs,
         predictions,
         events,

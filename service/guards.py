@@ -76,7 +76,8 @@ class BodyLimit:
 
     Bytes are counted as they come, so a chunked body without a Content-Length is limited too. The
     time spent waiting for the client is bounded by `seconds` plus what the bytes received so far
-    may take at `bytes_per_second`; time in which nobody reads does not count.
+    may take at `bytes_per_second`; time in which nobody reads does not count. `upload_paths` are
+    paths, or with a slash at the end all below.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class BodyLimit:
         self.max_json_bytes = max_json_bytes
         self.max_upload_bytes = max_upload_bytes
         self.upload_paths = frozenset(upload_paths)
+        self.upload_folders = tuple(path for path in upload_paths if path.endswith("/"))
         self.seconds = seconds
         self.bytes_per_second = bytes_per_second
 
@@ -135,7 +137,8 @@ class BodyLimit:
 
     def _is_upload(self, scope: Scope, headers: Headers) -> bool:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        return path in self.upload_paths and not is_json(headers.get("content-type"))
+        is_theirs = path in self.upload_paths or path.startswith(self.upload_folders)
+        return is_theirs and not is_json(headers.get("content-type"))
 
 
 def _too_large(limit: int, advice: str) -> Problem:

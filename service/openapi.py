@@ -64,6 +64,7 @@ _MEANINGS: Final[Mapping[int, str]] = {
     406: "Nothing that the Accept header asks for can be sent.",
     408: "The body came too slowly.",
     409: "It contradicts the present state.",
+    412: "The header Tus-Resumable is missing or names another version than 1.0.0.",
     413: "The body, or the number of rows, is too large.",
     415: "The Content-Type is not one that this path takes.",
     422: "Something in the request is wrong; errors names the field.",

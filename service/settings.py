@@ -9,6 +9,8 @@ from providers.settings import ProviderSettings
 from store.settings import StoreSettings
 
 _MIB = 1024 * 1024
+MAX_KEEP_SECONDS = 100 * 365 * 24 * 3600.0
+"""The longest that a dataset may be kept and yet expire: a century, in seconds."""
 _MOST_THREADS = 8
 """Beyond this a forward pass of a head gains nothing."""
 
@@ -24,6 +26,12 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     """The largest body of any request but a dataset upload."""
     max_upload_bytes: int = Field(default=4096 * _MIB, ge=1024)
     """The largest dataset upload."""
+    upload_part_bytes: int = Field(default=16 * _MIB, ge=1024, le=256 * _MIB)
+    """How many bytes of a resumable upload are stored at a time, and held in memory at its end."""
+    upload_keep_seconds: float = Field(default=24 * 3600.0, ge=1)
+    """How long a resumable upload waits for its next byte before it goes."""
+    dataset_keep_seconds: float | None = Field(default=None, ge=1, le=MAX_KEEP_SECONDS)
+    """How long a dataset is kept that was stored without saying how long; None: for ever."""
     body_seconds: float = Field(default=30.0, gt=0)
     """How long a client may keep us waiting for its body, beside the time its bytes need."""
     body_bytes_per_second: float = Field(default=64 * 1024.0, gt=0)

@@ -71,6 +71,10 @@ def submit(
                 dataset = ready.add(
                     tx, tenant_id, name=body.name, artifact=artifact, artifacts=store.artifacts
                 )
+                if settings.dataset_keep_seconds is not None:
+                    dataset = datasets.keep(
+                        tx, tenant_id, dataset.id, keep_seconds=settings.dataset_keep_seconds
+                    )
                 return record(tx, dataset, "splits")
 
             answer = once(store, tenant_id, key, sent_along)

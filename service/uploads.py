@@ -12,6 +12,7 @@ import orjson
 from anyio import to_thread
 from fastapi import Request
 
+from service import resumable
 from service.errors import Problem
 from service.ingest import assemble, formats, inline, npz, sandbox, texts, unlabelled
 from service.ingest.columns import Wanted
@@ -25,6 +26,7 @@ from service.json_body import is_json, read_json, validate
 from service.schemas.datasets import DatasetCreate
 from service.settings import ServiceSettings
 from store.names import check_name
+from store.store import Store
 
 DEFAULT_NAME: Final = "dataset"
 FORM: Final = "multipart/form-data"
@@ -98,6 +100,49 @@ async def receive(
             received,
             content_type=content_type,
             content_encoding=request.headers.get("content-encoding", "").strip().lower(),
+            reading=reading,
+            workdir=workdir,
+            max_bytes=settings.max_upload_bytes,
+        ),
+    )
+
+
+async def receive_uploaded(
+    request: Request,
+    upload_id: str,
+    name: str | None,
+    *,
+    reading: Reading,
+    workdir: Path,
+    settings: ServiceSettings,
+    store: Store,
+    tenant_id: str,
+) -> Upload:
+    """The file of a resumable upload, as if it were the body. Raises Problem, NotFound."""
+    async for chunk in request.stream():
+        if chunk:
+            raise Problem(
+                422,
+                "invalid_request",
+                "Send either a body or upload=, not both: the upload holds the file already.",
+                field="upload",
+                headers={"Connection": "close"},
+            )
+    received, metadata = await resumable.assembled(
+        store, tenant_id, upload_id, workdir=workdir, settings=settings
+    )
+    # A type that is none of ours, such as a browser's guess, leaves it to the name and first bytes.
+    is_known = metadata.media_type in MEDIA_TYPES
+    content_type = metadata.media_type if is_known and metadata.media_type else OCTETS
+    return Upload(
+        name=name or name_of_file(received.file_name),
+        content_type=content_type,
+        body_sha256=received.sha256,
+        prepare=partial(
+            _read_file,
+            received,
+            content_type=content_type,
+            content_encoding="",
             reading=reading,
             workdir=workdir,
             max_bytes=settings.max_upload_bytes,

@@ -14,6 +14,7 @@ import uvicorn
 
 import migrations
 from service.app import create_app
+from service.joined_writes import JoinedWritesProtocol
 from service.server import Server
 from service.settings import ServiceSettings
 from store.queue import LocalQueue, Queue
@@ -121,6 +122,7 @@ def _serve(
     )
     config = uvicorn.Config(
         app,
+        http=JoinedWritesProtocol,
         lifespan="on",
         access_log=False,
         log_config=None,

@@ -5,11 +5,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
+from sqlalchemy import ColumnElement, exists, insert, or_, select, update
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import insert, select
 
 from store import cursors, tables
-from store.clock import now
+from store.clock import now, seconds_from_now
 from store.cursors import AnyRow, Page
 from store.database import Transaction
 from store.errors import DatasetInUse, NotFound
@@ -23,6 +23,7 @@ TEXTS: Final = "texts"
 
 _datasets = tables.datasets.c
 _jobs = tables.jobs.c
+_UNFINISHED: Final = has_status(JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class Dataset:
     profile: dict[str, Any]
     warnings: list[Any]
     created_at: datetime
+    expires_at: datetime | None
+    """When it is to go; None: it stays."""
 
     @property
     def is_labelled(self) -> bool:
@@ -103,11 +106,15 @@ def add(
     return _dataset_of(row)
 
 
-def get(tx: Transaction, tenant_id: str, dataset_id: str) -> Dataset:
-    """The dataset. Raises NotFound."""
-    row = tx.execute(
-        select(*_COLUMNS).where(_datasets.tenant_id == tenant_id, _datasets.id == dataset_id)
-    ).one_or_none()
+def get(tx: Transaction, tenant_id: str, dataset_id: str, *, even_expired: bool = False) -> Dataset:
+    """The dataset. Raises NotFound, also once it has expired.
+
+    `even_expired` is for what a job that is queued or running needs: until it ends, all is there.
+    """
+    query = select(*_COLUMNS).where(_datasets.tenant_id == tenant_id, _datasets.id == dataset_id)
+    if not even_expired:
+        query = query.where(_is_kept())
+    row = tx.execute(query).one_or_none()
     if row is None:
         raise NotFound("dataset", dataset_id)
     return _dataset_of(row)
@@ -118,7 +125,7 @@ def page(
 ) -> Page[Dataset]:
     """The tenant's datasets, newest first. Raises InvalidCursor."""
     query = cursors.paged(
-        select(*_COLUMNS).where(_datasets.tenant_id == tenant_id),
+        select(*_COLUMNS).where(_datasets.tenant_id == tenant_id, _is_kept()),
         _datasets.created_at,
         _datasets.id,
         kind="datasets",
@@ -134,14 +141,50 @@ def page(
     )
 
 
-def delete(tx: Transaction, tenant_id: str, dataset_id: str) -> str | None:
+def keep(
+    tx: Transaction, tenant_id: str, dataset_id: str, *, keep_seconds: float | None
+) -> Dataset:
+    """Let it expire that long from now, or never with None. Raises NotFound once it has."""
+    row = tx.execute(
+        update(tables.datasets)
+        .where(_datasets.tenant_id == tenant_id, _datasets.id == dataset_id, _is_kept())
+        .values(expires_at=None if keep_seconds is None else seconds_from_now(keep_seconds))
+        .returning(*_COLUMNS)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("dataset", dataset_id)
+    return _dataset_of(row)
+
+
+def expired(tx: Transaction, *, limit: int = 100) -> tuple[tuple[str, str], ...]:
+    """(tenant, id) of expired datasets that no queued or running job needs, the oldest first.
+
+    Crosses tenants by nature.
+    """
+    is_needed = exists().where(
+        _jobs.tenant_id == _datasets.tenant_id, _jobs.dataset_id == _datasets.id, _UNFINISHED
+    )
+    found = tx.execute(
+        select(_datasets.tenant_id, _datasets.id)
+        .where(_datasets.expires_at.is_not(None), _datasets.expires_at <= now(), ~is_needed)
+        .order_by(_datasets.expires_at)
+        .limit(limit)
+    )
+    return tuple((row.tenant_id, row.id) for row in found)
+
+
+def delete(
+    tx: Transaction, tenant_id: str, dataset_id: str, *, only_expired: bool = False
+) -> str | None:
     """Delete the row; return the sha256 whose bytes nothing of the tenant needs any more, or None.
 
     Remove the bytes before this transaction ends, so that an upload of the same bytes finds
     either the row or the bytes missing. Raises NotFound, and DatasetInUse while a queued or running
-    job needs the dataset.
+    job needs the dataset; with `only_expired` NotFound too if it has not expired.
     """
-    mine = (_datasets.tenant_id == tenant_id, _datasets.id == dataset_id)
+    mine = [_datasets.tenant_id == tenant_id, _datasets.id == dataset_id]
+    if only_expired:
+        mine.append(_datasets.expires_at <= now())
     sha256 = tx.execute(
         select(_datasets.sha256).where(*mine).with_for_update()
     ).scalar_one_or_none()
@@ -152,7 +195,7 @@ def delete(tx: Transaction, tenant_id: str, dataset_id: str) -> str | None:
         .where(
             _jobs.tenant_id == tenant_id,
             _jobs.dataset_id == dataset_id,
-            has_status(JobStatus.QUEUED, JobStatus.RUNNING),
+            _UNFINISHED,
         )
         .limit(1)
     ).scalar_one_or_none()
@@ -167,6 +210,10 @@ def delete(tx: Transaction, tenant_id: str, dataset_id: str) -> str | None:
         .limit(1)
     ).one_or_none()
     return sha256 if shared is None else None
+
+
+def _is_kept() -> ColumnElement[bool]:
+    return or_(_datasets.expires_at.is_(None), _datasets.expires_at > now())
 
 
 def _dataset_of(row: AnyRow) -> Dataset:

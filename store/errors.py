@@ -5,6 +5,8 @@
     ├── Conflict               conflict
     │   ├── DatasetInUse       dataset_in_use
     │   ├── HeadInUse          head_in_use
+    │   ├── OffsetMismatch     offset_mismatch
+    │   ├── TooManyParts       too_many_parts
     │   ├── NothingToRollBack  nothing_to_roll_back
     │   └── OutputNotReady     output_not_ready
     ├── LeaseLost              lease_lost
@@ -65,6 +67,22 @@ class OutputNotReady(Conflict):
     """The job has no output to give: not yet, never, or not any more."""
 
     code = "output_not_ready"
+
+
+class OffsetMismatch(Conflict):
+    """A part of an upload does not begin where the upload ends, at `received_bytes`."""
+
+    code = "offset_mismatch"
+
+    def __init__(self, message: str, *, received_bytes: int) -> None:
+        super().__init__(message)
+        self.received_bytes = received_bytes
+
+
+class TooManyParts(Conflict):
+    """An upload came in more parts than one may have."""
+
+    code = "too_many_parts"
 
 
 class NothingToRollBack(Conflict):

@@ -74,6 +74,7 @@ def _expire_outputs(tx: Transaction) -> None:
 def named(tx: Transaction, tenant_id: str | None = None) -> set[tuple[str, str]]:
     """(tenant, sha256) of all bytes that a row names: of one tenant, or across all of them."""
     jobs, versions, datasets = tables.jobs.c, tables.head_versions.c, tables.datasets.c
+    parts = tables.upload_parts.c
 
     def mine(column: ColumnElement[str]) -> ColumnElement[bool]:
         return true() if tenant_id is None else column == tenant_id
@@ -81,6 +82,7 @@ def named(tx: Transaction, tenant_id: str | None = None) -> set[tuple[str, str]]
     hashes = union(
         select(datasets.tenant_id, datasets.sha256).where(mine(datasets.tenant_id)),
         select(versions.tenant_id, versions.sha256).where(mine(versions.tenant_id)),
+        select(parts.tenant_id, parts.sha256).where(mine(parts.tenant_id)),
         select(jobs.tenant_id, jobs.report_sha256).where(
             mine(jobs.tenant_id), jobs.report_sha256.is_not(None)
         ),

@@ -64,8 +64,43 @@ datasets = Table(
     _json("profile"),
     _json("warnings"),
     Column("created_at", UtcDateTime, nullable=False),
+    # From then on it is gone to its owner; its row and bytes go once no job needs them.
+    Column("expires_at", UtcDateTime),
     Index("ix_datasets_list", "tenant_id", "created_at", "id"),
     Index("ix_datasets_sha256", "tenant_id", "sha256"),
+    _partial("ix_datasets_expires_at", "expires_at", where="expires_at IS NOT NULL"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("id", _ID, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # How far it has come, and the fence of who adds a part.
+    Column("received_bytes", BigInteger, nullable=False),
+    Column("n_parts", Integer, nullable=False),
+    Column("metadata", String(2048), nullable=False),
+    Column("sha256", _SHA256),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    CheckConstraint("received_bytes >= 0 AND received_bytes <= size_bytes", name="received"),
+    Index("ix_uploads_list", "tenant_id", "created_at", "id"),
+    Index("ix_uploads_sha256", "tenant_id", "sha256"),
+    Index("ix_uploads_expires_at", "expires_at"),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("upload_id", _ID, nullable=False),
+    Column("begin", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", _SHA256, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "upload_id", "begin"),
+    ForeignKeyConstraint(["tenant_id", "upload_id"], ["uploads.tenant_id", "uploads.id"]),
 )
 
 # dataset_id is no foreign key: a finished job outlives the dataset its owner deleted.

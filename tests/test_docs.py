@@ -43,7 +43,8 @@ def test_every_route_is_documented(tmp_path: Path) -> None:
     store.close()
     known = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     plain = re.sub(r"\{[^}]*\}", "{}", " ".join(sorted(known)))
-    documented = set(re.findall(r"`((?:GET|POST|PUT|DELETE) [^`?]+)", API.partition("## ")[0]))
+    methods = "GET|HEAD|OPTIONS|POST|PUT|PATCH|DELETE"
+    documented = set(re.findall(rf"`((?:{methods}) [^`?]+)", API.partition("## ")[0]))
     assert sorted(re.sub(r"\{[^}]*\}", "{}", one) for one in documented) == sorted(
         re.findall(r"[A-Z]+ \S+", plain)
     )

@@ -88,7 +88,7 @@ def _attempt(
         with open_workdir(settings.work_dir, f"{job.id}.{job.fence}") as workdir:
             with store.database.read() as tx:
                 plans.check_head(tx, job)
-                dataset = datasets.get(tx, job.tenant_id, job.dataset_id)
+                dataset = datasets.get(tx, job.tenant_id, job.dataset_id, even_expired=True)
             if embedding.needed(job, store):
                 job = embedding.embed(
                     job,

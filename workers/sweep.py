@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 
-from store import garbage, moves
+from store import expiry, garbage, moves
 from store.errors import StoreError
 from store.jobs import QUEUES
 from store.moves import SweepResult
@@ -15,6 +15,7 @@ from workers import metrics
 logger = logging.getLogger(__name__)
 
 GARBAGE_SECONDS = 3600.0  # between two collections
+EXPIRY_SECONDS = 30.0  # between two removals of what has expired, which nobody sees any more
 
 
 def sweep(store: Store, queue: Queue) -> SweepResult:
@@ -40,7 +41,7 @@ def remind(store: Store, queue: Queue, *, limit: int) -> None:
 
 
 class Sweeper:
-    """A thread that sweeps every `poll_seconds`, and collects garbage every hour."""
+    """A thread that sweeps every `poll_seconds`, ends what expired, and collects garbage."""
 
     def __init__(self, store: Store, queue: Queue, *, poll_seconds: float) -> None:
         self._store = store
@@ -58,10 +59,13 @@ class Sweeper:
         self._thread.join()
 
     def _run(self) -> None:
-        collect_at = time.monotonic()
+        collect_at = expire_at = time.monotonic()
         while not self._stopping.is_set():
             try:
                 sweep(self._store, self._queue)
+                if time.monotonic() >= expire_at:
+                    expire_at = time.monotonic() + EXPIRY_SECONDS
+                    expiry.remove_expired(self._store)
                 if time.monotonic() >= collect_at:
                     collect_at = time.monotonic() + GARBAGE_SECONDS
                     garbage.collect(self._store)

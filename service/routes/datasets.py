@@ -1,27 +1,23 @@
-"""The routes of datasets: upload, list, look at, delete."""
+"""The routes of datasets: store, list, look at, delete."""
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path as FilePath
 from typing import Annotated, Any, Final
 
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service import idempotency as keys
 from service.dependencies import SettingsDep, StoreDep, TenantDep
 from service.idempotency import Answer, IdempotencyKey, Key
-from service.ingest import prepared
 from service.ingest.formats import OCTETS
 from service.openapi import BODY_STATUSES, problems
 from service.reading import reading_of
-from service.schemas.datasets import Dataset, DatasetCreate, DatasetPage, DatasetQuery
+from service.schemas.datasets import Dataset, DatasetCreate, DatasetPage, DatasetQuery, KeepSeconds
 from service.schemas.jobs import Name
-from service.settings import ServiceSettings
-from service.uploads import FORM, Reading, Upload, receive
+from service.uploads import FORM, Reading, Upload, receive, receive_uploaded
 from service.validation import ID_PATTERN
+from service.workspace import workspace
 from store import datasets
 from store.database import Transaction
 from store.idempotency import StoredResponse
@@ -47,7 +43,6 @@ _VALUES_SCHEMA: Final = {
     "description": "Beside an .npy: one value a row as an .npy, a JSON list, or a line each.",
 }
 _REQUEST_BODY: Final[dict[str, Any]] = {
-    "required": True,
     "content": {
         "application/json": {"schema": DatasetCreate.model_json_schema()},
         **{
@@ -113,7 +108,7 @@ async def _limiter(request: Request) -> CapacityLimiter:
                 },
             },
         },
-        **problems(409, *BODY_STATUSES),
+        **problems(404, 409, *BODY_STATUSES),
     },
 )
 async def create_dataset(
@@ -130,25 +125,67 @@ async def create_dataset(
             examples=["pets"],
         ),
     ] = None,
+    upload_id: Annotated[
+        str | None,
+        Query(
+            alias="upload",
+            pattern=ID_PATTERN,
+            description="The file is that of a complete upload (POST /uploads), and the body is "
+            "empty. The upload stays until it is deleted or expires.",
+            examples=["up_31k8drzh5p2gk7m4t9x3wvq6ab"],
+        ),
+    ] = None,
+    keep_seconds: Annotated[
+        KeepSeconds | None,
+        Query(
+            description="After how many seconds it expires. Default: what the operator set, mostly "
+            "never.",
+            examples=[604800],
+        ),
+    ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Store labelled embeddings, or texts for jobs to embed: a file of any known format, or JSON.
 
     The answer has a profile of the rows, and warnings about what may spoil a result.
     """
-    async with _workspace(settings) as workdir:
-        upload = await receive(request, name, reading=reading, workdir=workdir, settings=settings)
+    async with workspace(settings) as workdir:
+        if upload_id is None:
+            upload = await receive(
+                request, name, reading=reading, workdir=workdir, settings=settings
+            )
+        else:
+            upload = await receive_uploaded(
+                request,
+                upload_id,
+                name,
+                reading=reading,
+                workdir=workdir,
+                settings=settings,
+                store=store,
+                tenant_id=tenant_id,
+            )
         key = None
         if idempotency_key is not None:
             request_hash = keys.request_hash(
                 request.url.path,
                 content_type=upload.content_type,
                 body_sha256=upload.body_sha256,
-                extra=upload.name + reading.as_text(),
+                extra=upload.name
+                + reading.as_text()
+                + ("" if keep_seconds is None else f" keep {keep_seconds}"),
             )
             key = Key(key=idempotency_key, request_hash=request_hash)
         answer = await to_thread.run_sync(
-            partial(_record, upload, key=key, tenant_id=tenant_id, store=store), limiter=limiter
+            partial(
+                _record,
+                upload,
+                key=key,
+                keep_seconds=keep_seconds or settings.dataset_keep_seconds,
+                tenant_id=tenant_id,
+                store=store,
+            ),
+            limiter=limiter,
         )
     return keys.http_response(answer, collection="datasets")
 
@@ -187,7 +224,9 @@ def delete_dataset(dataset_id: DatasetId, store: StoreDep, tenant_id: TenantDep)
     logger.info("dataset.deleted dataset_id=%s", dataset_id)
 
 
-def _record(upload: Upload, *, key: Key | None, tenant_id: str, store: Store) -> Answer:
+def _record(
+    upload: Upload, *, key: Key | None, keep_seconds: float | None, tenant_id: str, store: Store
+) -> Answer:
     """Store the dataset, or find the answer to an earlier request. Blocking; all or nothing."""
     if (earlier := keys.earlier(store, tenant_id, key)) is not None:
         return earlier
@@ -198,25 +237,11 @@ def _record(upload: Upload, *, key: Key | None, tenant_id: str, store: Store) ->
         record = ready.add(
             tx, tenant_id, name=upload.name, artifact=artifact, artifacts=store.artifacts
         )
+        if keep_seconds is not None:
+            record = datasets.keep(tx, tenant_id, record.id, keep_seconds=keep_seconds)
         return StoredResponse(status_code=201, body=Dataset.of(record).model_dump_json().encode())
 
     answer = keys.once(store, tenant_id, key, add)
     if not answer.is_replay:
         logger.info("dataset.created dataset_id=%s size_bytes=%s", answer.id, artifact.size_bytes)
     return answer
-
-
-@asynccontextmanager
-async def _workspace(settings: ServiceSettings) -> AsyncIterator[FilePath]:
-    """`prepared.workspace`, made and removed in a thread: unlinking gigabytes takes a while.
-
-    It is removed also if the client leaves or the server stops in between.
-    """
-    with ExitStack() as stack:
-        enter = partial(stack.enter_context, prepared.workspace(settings.data_dir))
-        workdir = await to_thread.run_sync(enter)
-        try:
-            yield workdir
-        finally:
-            with CancelScope(shield=True):
-                await to_thread.run_sync(stack.close)

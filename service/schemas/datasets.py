@@ -1,14 +1,18 @@
 """The home of the JSON shapes of datasets, one example each."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas.jobs import Cursor, Limit, Name
 from service.schemas.providers import Texts
 from service.schemas.rows import Embeddings, Labels, Splits
+from service.settings import MAX_KEEP_SECONDS
 from store.datasets import Dataset as DatasetRecord
+
+KeepSeconds = Annotated[int, Field(ge=1, le=int(MAX_KEEP_SECONDS))]
+"""How long something is kept, from now."""
 
 
 class DatasetCreate(BaseModel):
@@ -40,6 +44,18 @@ class DatasetCreate(BaseModel):
     texts: Texts = None
     labels: Labels
     splits: Splits = None
+
+
+class DatasetPatch(BaseModel):
+    """What of a dataset may change: how long it is kept."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"keep_seconds": 604800}]}
+    )
+
+    keep_seconds: KeepSeconds | None = Field(
+        description="After how many seconds from now it expires; null: never."
+    )
 
 
 class Split(BaseModel):
@@ -104,6 +120,7 @@ class Dataset(BaseModel):
                     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                     "size_bytes": 480,
                     "created_at": "2026-11-24T03:21:46.157000Z",
+                    "expires_at": None,
                 }
             ]
         }
@@ -126,6 +143,9 @@ class Dataset(BaseModel):
     sha256: str
     size_bytes: int
     created_at: datetime
+    expires_at: datetime | None = Field(
+        description="When it goes, rows and bytes; null: it stays. Jobs that need it end first."
+    )
 
     @classmethod
     def of(cls, record: DatasetRecord) -> "Dataset":
@@ -150,6 +170,7 @@ class Dataset(BaseModel):
             sha256=record.sha256,
             size_bytes=record.size_bytes,
             created_at=record.created_at,
+            expires_at=record.expires_at,
         )
 
 

@@ -184,7 +184,7 @@ def _handler(server: FaultServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
 
-        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 (http.server looks for these)
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 (http.server looks for these)
 
         def log_message(self, *args: object) -> None:
             """Keeps the test's output to itself."""

@@ -414,11 +414,31 @@ def test_datasets_are_listed_uploaded_shown_and_deleted(
     assert nmtune("datasets", "delete", "ds_1") == (0, "", "Deleted ds_1.\n")
 
 
+def test_how_long_a_dataset_is_kept_is_said_in_words(server: Any, nmtune: Any, npz: Path) -> None:
+    expiring = DATASET | {"expires_at": "2026-12-24T12:00:00Z"}
+    server.on("POST", "/datasets", server.ok(expiring, status=201))
+    server.on("PATCH", "/datasets/ds_1", server.ok(expiring), server.ok(DATASET))
+    code, out, _ = nmtune("datasets", "upload", npz, "--keep", "7d")
+    assert code == 0
+    assert "expires  2026-12-24" in out
+    assert server.seen("POST", "/datasets")[0].query["keep_seconds"] == "604800"
+    assert "expires" in nmtune("datasets", "keep", "ds_1", "12h")[1]
+    assert "expires" not in nmtune("datasets", "keep", "ds_1", "forever")[1]
+    bodies = [request.json for request in server.seen("PATCH", "/datasets/ds_1")]
+    assert bodies == [{"keep_seconds": 43_200}, {"keep_seconds": None}]
+    for wrong in ("7", "d", "0d", "-1d", "1.5d", "next week"):
+        code, _, err = nmtune("datasets", "upload", npz, "--keep", wrong)
+        assert code == 2, wrong
+        assert "such as 7d" in err or "expected one argument" in err
+        assert nmtune("datasets", "keep", "ds_1", "--", wrong)[0] == 2
+
+
 def test_help_of_every_command_fits_and_version_is_told(nmtune: Any) -> None:
     commands = ["", "tune", "jobs", "jobs list", "jobs show", "jobs wait", "jobs cancel"]
     commands += ["jobs events", "report", "predict", "heads", "heads show", "heads alias"]
     commands += ["heads drift"]
     commands += ["datasets", "datasets upload", "datasets show", "datasets delete"]
+    commands += ["datasets keep"]
     for command in commands:
         code, out, _ = nmtune(*command.split(), "--help")
         assert code == 0

@@ -35,7 +35,7 @@ def test_only_the_proxy_is_published_and_only_on_this_machine(stack: Stack) -> N
     assert published == {("proxy", "127.0.0.1", stack.port)}
 
 
-def test_the_proxy_does_not_see_the_database_and_only_it_has_a_way_out(stack: Stack) -> None:
+def test_the_proxy_does_not_see_the_database_and_no_store_has_a_way_out(stack: Stack) -> None:
     networks = {
         service: {
             name.removeprefix(f"{stack.project}_")
@@ -45,8 +45,8 @@ def test_the_proxy_does_not_see_the_database_and_only_it_has_a_way_out(stack: St
     }
     assert networks == {
         "proxy": {"public", "web"},
-        "api": {"web", "data"},
-        "worker": {"data"},
+        "api": {"web", "data", "out"},
+        "worker": {"data", "out"},
         "postgres": {"data"},
         "redis": {"data"},
     }
@@ -58,7 +58,7 @@ def test_the_proxy_does_not_see_the_database_and_only_it_has_a_way_out(stack: St
         for network in internal.split()
     }
     assert kinds == {
-        f"{stack.project}_{name}" for name in ("public false", "web true", "data true")
+        f"{stack.project}_{name}" for name in ("public false", "out false", "web true", "data true")
     }
 
 

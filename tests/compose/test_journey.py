@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from nmtune_client import Client, Dataset, Job
 
@@ -41,6 +42,17 @@ def test_upload_tune_report_and_predict(
     assert report.verdict.summary
     prediction = client.predict("intents@prod", rows)
     assert np.allclose(prediction.probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_table_is_decoded_in_the_container(
+    client: Client, rows: Rows, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The decoding process needs a scratch folder and processes of its own, in a read-only root."""
+    path = tmp_path_factory.mktemp("tables") / "rows.parquet"
+    table = pd.DataFrame({"embedding": list(np.tile(rows, (40, 1))[:40]), "label": ["a", "b"] * 20})
+    table.to_parquet(path)
+    found = client.datasets.upload(path)
+    assert (found.n_rows, found.n_columns) == (40, rows.shape[1])
 
 
 def test_both_replicas_answer(stack: Stack, quick_head: str, client: Client, rows: Rows) -> None:

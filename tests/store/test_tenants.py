@@ -21,6 +21,7 @@ NOT_FOUND: dict[str, Callable[[Transaction, Job], object]] = {
     ),
     "datasets.get": lambda tx, job: datasets.get(tx, "theirs", job.dataset_id),
     "datasets.delete": lambda tx, job: datasets.delete(tx, "theirs", job.dataset_id),
+    "datasets.keep": lambda tx, job: datasets.keep(tx, "theirs", job.dataset_id, keep_seconds=1),
     "heads.get": lambda tx, _: heads.get(tx, "theirs", "pets"),
     "heads.version": lambda tx, _: heads.version(tx, "theirs", "pets", 1),
     "heads.resolve": lambda tx, _: heads.resolve(tx, "theirs", "pets"),

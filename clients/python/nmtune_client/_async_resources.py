@@ -18,9 +18,11 @@ from nmtune_client._files import Reading, is_frame, write_frame
 from nmtune_client._heads import export
 from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._report import Report
-from nmtune_client._resources import file_upload, npz_arrays, page_size
+from nmtune_client._resources import file_of, name_of, npz_arrays, page_size
 from nmtune_client._submission import dataset_key, note_stored, planned, submission
 from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
+from nmtune_client._upload import RESUMABLE_BYTES, run_async, steps
+from nmtune_client._upload_bar import upload_observer_of
 from nmtune_client._wire import AsyncSender, Call
 
 T = TypeVar("T")
@@ -66,6 +68,9 @@ class AsyncDatasets:
         split_seed: int | None = None,
         id: str | None = None,  # noqa: A002  the API's word
         unlabelled: bool = False,
+        keep_seconds: int | None = None,
+        progress: bool | Callable[[int, int], object] = False,
+        resumable_bytes: int = RESUMABLE_BYTES,
     ) -> Dataset:
         """Store a dataset: a file, a DataFrame or arrays; as `Datasets.upload`."""
         reading = Reading(
@@ -83,19 +88,32 @@ class AsyncDatasets:
         )
         arrays = npz_arrays(source, reading)
         if arrays is not None:
-            return await self.upload_arrays(arrays, name=name)
-        if not is_frame(source):
-            return await self._sender.send(file_upload(source, name, reading))
+            return await self.upload_arrays(arrays, name=name, keep_seconds=keep_seconds)
         with tempfile.TemporaryDirectory(prefix="nmtune-", ignore_cleanup_errors=True) as folder:
-            path = await asyncio.to_thread(write_frame, source, Path(folder))
-            call = _calls.upload_dataset(path, name=name, reading=reading)
-            return await self._sender.send(call)
+            if is_frame(source):
+                path = await asyncio.to_thread(write_frame, source, Path(folder))
+            else:
+                path = file_of(source)
+                name = name or name_of(path)
+            if path.stat().st_size < resumable_bytes:
+                call = _calls.upload_dataset(
+                    path, name=name, reading=reading, keep_seconds=keep_seconds
+                )
+                return await self._sender.send(call)
+            observer = upload_observer_of(progress)
+            return await run_async(
+                self._sender,
+                steps(
+                    path, name=name, reading=reading, keep_seconds=keep_seconds, observer=observer
+                ),
+            )
 
     async def upload_arrays(
         self,
         arrays: Mapping[str, NDArray[Any]],
         *,
         name: str | None,
+        keep_seconds: int | None = None,
         idempotency_key: str | None = None,
     ) -> Dataset:
         """Store arrays in the npz layout that have been checked already."""
@@ -103,7 +121,9 @@ class AsyncDatasets:
         with tempfile.TemporaryDirectory(prefix="nmtune-", ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "dataset.npz"
             await asyncio.to_thread(_write, path, arrays)
-            call = _calls.upload_dataset(path, name=name, idempotency_key=idempotency_key)
+            call = _calls.upload_dataset(
+                path, name=name, keep_seconds=keep_seconds, idempotency_key=idempotency_key
+            )
             return await self._sender.send(call)
 
     def list(self, *, limit: int | None = None) -> AsyncIterator[Dataset]:
@@ -116,6 +136,10 @@ class AsyncDatasets:
     async def get(self, dataset_id: str) -> Dataset:
         """One dataset, by id."""
         return await self._sender.send(_calls.get_dataset(dataset_id))
+
+    async def keep(self, dataset_id: str, keep_seconds: int | None) -> Dataset:
+        """Let it expire that many seconds from now, or never with None; it as it is then."""
+        return await self._sender.send(_calls.keep_dataset(dataset_id, keep_seconds))
 
     async def delete(self, dataset_id: str) -> None:
         """Delete its rows and bytes; ConflictError while a job needs it."""

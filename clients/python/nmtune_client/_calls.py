@@ -20,6 +20,7 @@ T = TypeVar("T")
 _UPLOAD_DATASET = Route("POST", "/datasets")
 _LIST_DATASETS = Route("GET", "/datasets")
 _GET_DATASET = Route("GET", "/datasets/{dataset_id}")
+_KEEP_DATASET = Route("PATCH", "/datasets/{dataset_id}")
 _DELETE_DATASET = Route("DELETE", "/datasets/{dataset_id}")
 _CREATE_JOB = Route("POST", "/jobs")
 _LIST_JOBS = Route("GET", "/jobs")
@@ -60,6 +61,7 @@ def upload_dataset(
     *,
     name: str | None = None,
     reading: Reading | None = None,
+    keep_seconds: int | None = None,
     idempotency_key: str | None = None,
 ) -> Call[Dataset]:
     """Send the bytes of a dataset file; `reading` says what its columns mean."""
@@ -68,7 +70,7 @@ def upload_dataset(
     return Call(
         route=_UPLOAD_DATASET,
         parse=_parser(Dataset.from_json),
-        params=_params(name=name) | read.params(),
+        params=_params(name=name, keep_seconds=keep_seconds) | read.params(),
         headers=_post_headers(kind, idempotency_key),
         file=path,
         extra_read_seconds=_UPLOAD_READ_SECONDS,
@@ -88,6 +90,17 @@ def get_dataset(dataset_id: str) -> Call[Dataset]:
     """One dataset."""
     ids = {"dataset_id": dataset_id}
     return Call(route=_GET_DATASET, ids=ids, parse=_parser(Dataset.from_json))
+
+
+def keep_dataset(dataset_id: str, keep_seconds: int | None) -> Call[Dataset]:
+    """Let a dataset expire that long from now, or never."""
+    return Call(
+        route=_KEEP_DATASET,
+        ids={"dataset_id": dataset_id},
+        parse=_parser(Dataset.from_json),
+        headers={"Content-Type": "application/json"},
+        content=_body({"keep_seconds": keep_seconds}),
+    )
 
 
 def delete_dataset(dataset_id: str) -> Call[None]:

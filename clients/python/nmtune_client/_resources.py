@@ -18,6 +18,8 @@ from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._report import Report
 from nmtune_client._submission import dataset_key, note_stored, planned, submission
 from nmtune_client._types import Dataset, JobData, Page
+from nmtune_client._upload import RESUMABLE_BYTES, run, steps
+from nmtune_client._upload_bar import upload_observer_of
 from nmtune_client._wire import Call, Sender
 
 T = TypeVar("T")
@@ -49,14 +51,14 @@ def npz_arrays(source: object, reading: Reading) -> Mapping[str, NDArray[Any]] |
     return _arrays.check_npz_arrays(source)
 
 
-def file_upload(source: object, name: str | None, reading: Reading) -> Call[Dataset]:
-    """The upload of a file, by default under its own name; FileNotFoundError if it is not there."""
+def file_of(source: object) -> Path:
+    """The file that a dataset is in; FileNotFoundError if it is not there."""
     if not isinstance(source, str | PathLike):
         raise ValueError(f"a dataset is a path, a DataFrame or a mapping, not {type(source)}")
     path = Path(fspath(source))
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    return _calls.upload_dataset(path, name=name or name_of(path), reading=reading)
+    return path
 
 
 def name_of(path: Path) -> str | None:
@@ -92,6 +94,9 @@ class Datasets:
         split_seed: int | None = None,
         id: str | None = None,  # noqa: A002  the API's word
         unlabelled: bool = False,
+        keep_seconds: int | None = None,
+        progress: bool | Callable[[int, int], object] = False,
+        resumable_bytes: int = RESUMABLE_BYTES,
     ) -> Dataset:
         """Store a dataset: a file, streamed; a DataFrame; or arrays in the npz layout.
 
@@ -105,6 +110,9 @@ class Datasets:
         test_fraction, split_seed: of the test split that is made where the table has none.
         unlabelled: the rows are to be predicted by `jobs.predict`: no labels, and the order stays;
         id: then the column of what you call them.
+        keep_seconds: after how long it expires. A file of `resumable_bytes` and more goes up in
+        parts, each tried again if it fails; should this process end, the same call goes on where
+        it stopped. progress: True for a bar on stderr, or a function of bytes sent and all bytes.
         Arrays are checked first: ValueError names the row and column of what is wrong.
         """
         reading = Reading(
@@ -122,18 +130,29 @@ class Datasets:
         )
         arrays = npz_arrays(source, reading)
         if arrays is not None:
-            return self.upload_arrays(arrays, name=name)
-        if not is_frame(source):
-            return self._sender.send(file_upload(source, name, reading))
+            return self.upload_arrays(arrays, name=name, keep_seconds=keep_seconds)
         with tempfile.TemporaryDirectory(prefix="nmtune-") as folder:
-            path = write_frame(source, Path(folder))
-            return self._sender.send(_calls.upload_dataset(path, name=name, reading=reading))
+            path = write_frame(source, Path(folder)) if is_frame(source) else file_of(source)
+            name = name if is_frame(source) else name or name_of(path)
+            if path.stat().st_size < resumable_bytes:
+                call = _calls.upload_dataset(
+                    path, name=name, reading=reading, keep_seconds=keep_seconds
+                )
+                return self._sender.send(call)
+            observer = upload_observer_of(progress)
+            return run(
+                self._sender,
+                steps(
+                    path, name=name, reading=reading, keep_seconds=keep_seconds, observer=observer
+                ),
+            )
 
     def upload_arrays(
         self,
         arrays: Mapping[str, NDArray[Any]],
         *,
         name: str | None,
+        keep_seconds: int | None = None,
         idempotency_key: str | None = None,
     ) -> Dataset:
         """Store arrays in the npz layout that have been checked already."""
@@ -141,7 +160,9 @@ class Datasets:
             path = Path(folder) / "dataset.npz"
             with path.open("wb") as file:
                 _arrays.write_npz(file, arrays)
-            call = _calls.upload_dataset(path, name=name, idempotency_key=idempotency_key)
+            call = _calls.upload_dataset(
+                path, name=name, keep_seconds=keep_seconds, idempotency_key=idempotency_key
+            )
             return self._sender.send(call)
 
     def list(self, *, limit: int | None = None) -> Iterator[Dataset]:
@@ -154,6 +175,10 @@ class Datasets:
     def get(self, dataset_id: str) -> Dataset:
         """One dataset, by id."""
         return self._sender.send(_calls.get_dataset(dataset_id))
+
+    def keep(self, dataset_id: str, keep_seconds: int | None) -> Dataset:
+        """Let it expire that many seconds from now, or never with None; it as it is then."""
+        return self._sender.send(_calls.keep_dataset(dataset_id, keep_seconds))
 
     def delete(self, dataset_id: str) -> None:
         """Delete its rows and bytes; ConflictError while a job needs it."""

@@ -35,6 +35,15 @@ def duration(seconds: float) -> str:
     return f"{minutes}:{whole % 60:02d}"
 
 
+def seconds_of(text: str) -> int:
+    """The seconds that `90s`, `30m`, `12h`, `7d` or `2w` are; ValueError for anything else."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+    number, unit = text[:-1], text[-1:]
+    if unit not in units or not (number.isascii() and number.isdigit()) or not int(number[:12]):
+        raise ValueError(f"{text!r} is no time: write a number and s, m, h, d or w, such as 7d")
+    return int(number[:12]) * units[unit]
+
+
 def size(n_bytes: int | None) -> str:
     """`812 B`, `6.7 MiB`; empty if unknown."""
     if n_bytes is None:

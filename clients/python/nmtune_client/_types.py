@@ -79,6 +79,7 @@ class Dataset:
     sha256: str | None = None
     size_bytes: int | None = None
     created_at: datetime | None = None
+    expires_at: datetime | None = None
     raw: Json = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -90,6 +91,7 @@ class Dataset:
             splits=tuple(Split.from_json(item) for item in _member(data, "splits") or ()),
             warnings=tuple(_member(data, "warnings") or ()),
             created_at=_time(data, "created_at"),
+            expires_at=_time(data, "expires_at"),
         )
         return _build(cls, known)
 

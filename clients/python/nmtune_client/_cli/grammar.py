@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from nmtune_client import _text
 from nmtune_client._cli import drift, exports, predictions, registry, tuning
 from nmtune_client._client import Client
 from nmtune_client._server import DEFAULT_URL, URL_VARIABLE
@@ -80,6 +81,7 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     )
     tune.add_argument("source", metavar="FILE", help=f"{_FILE}, or the id of a stored one")
     tune.add_argument("--name", help="name of the head and of the dataset (the file's)")
+    _add_keep(tune)
     _add_reading(tune)
     _add_provider(tune)
     tune.add_argument("--method", metavar="M", help="auto (default), nmtune, mlp or linear_probe")
@@ -126,6 +128,12 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         "--test-fraction", metavar="F", type=_positive(float), help="share to become test (0.2)"
     )
     parser.add_argument("--split-seed", metavar="N", type=int, help="seed of the splits made (0)")
+
+
+def _add_keep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep", metavar="TIME", type=_time, help="when the dataset expires, such as 12h or 7d"
+    )
 
 
 def _add_provider(parser: argparse.ArgumentParser) -> None:
@@ -254,7 +262,11 @@ def _add_datasets(commands: _Subparsers, shared: argparse.ArgumentParser) -> Non
     upload = _add(actions, shared, "upload", registry.upload_dataset, "store a dataset file")
     upload.add_argument("source", metavar="FILE", help=_FILE)
     upload.add_argument("--name", help="name of the dataset (the file's)")
+    _add_keep(upload)
     _add_reading(upload)
+    keep = _add(actions, shared, "keep", registry.keep_dataset, "say how long a dataset is kept")
+    keep.add_argument("dataset", metavar="DATASET", help="id of the dataset")
+    keep.add_argument("time", metavar="TIME", help="from now, such as 12h or 7d; or forever")
     for name, command, text in (
         ("show", registry.show_dataset, "show a dataset and its splits"),
         ("delete", registry.delete_dataset, "delete a dataset, rows and bytes"),
@@ -272,6 +284,13 @@ def _add_limit(noun: argparse.ArgumentParser, listing: argparse.ArgumentParser) 
         parser.add_argument(
             "--limit", metavar="N", type=_positive(int), help="at most N (20)", **default
         )
+
+
+def _time(text: str) -> int:
+    try:
+        return _text.seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:

@@ -141,6 +141,8 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
         ood_domains=domains,
         test_fraction=arguments.test_fraction,
         split_seed=arguments.split_seed,
+        keep_seconds=arguments.keep,
+        progress=True,
     )
     width = f"{dataset.n_columns} columns" if dataset.n_columns else "texts"
     say(f"Uploaded {dataset.id}: {dataset.n_rows} rows, {width}, {len(dataset.classes)} classes.")
@@ -163,8 +165,16 @@ def _show(dataset: Dataset, arguments: Namespace) -> None:
         ["size", _text.size(dataset.size_bytes)],
         ["created", _text.moment(dataset.created_at)],
     ]
+    if dataset.expires_at is not None:
+        facts.append(["expires", _text.moment(dataset.expires_at)])
     splits = [["split", "rows"], *([split.name, str(split.n_rows)] for split in dataset.splits)]
     print(f"{_text.columns(facts)}\n\n{_text.columns(splits, right=(1,))}")
+
+
+def keep_dataset(client: Client, arguments: Namespace) -> None:
+    """`nmtune datasets keep`"""
+    seconds = None if arguments.time == "forever" else _text.seconds_of(arguments.time)
+    _show(client.datasets.keep(arguments.dataset, seconds), arguments)
 
 
 def delete_dataset(client: Client, arguments: Namespace) -> None:

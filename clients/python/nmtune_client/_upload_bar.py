@@ -1,0 +1,119 @@
+"""Home of what a person sees of an upload in parts, on stderr."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol, TextIO
+
+from nmtune_client._text import duration, size
+
+_BAR_WIDTH = 24
+_CLEAR_TO_END = "\x1b[K"
+
+
+class Observer(Protocol):
+    """Whoever wants to see an upload move on."""
+
+    def begin(self, n_sent: int, n_bytes: int) -> None:
+        """The upload begins, or goes on behind `n_sent` of `n_bytes`."""
+
+    def update(self, n_sent: int) -> None:
+        """So many bytes are at the server."""
+
+    def complete(self) -> None:
+        """All bytes are there; the server now reads them."""
+
+
+class UploadBar:
+    """A line on a terminal that is drawn over and over; elsewhere a line for each tenth.
+
+    Terminal: `[==========>     ]  43%  1.7 GiB of 4.0 GiB  ETA 0:12`.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._is_terminal = self._stream.isatty()
+        self._n_bytes = 0
+        self._n_before = 0
+        self._began = time.monotonic()
+        self._tenth = -1
+
+    def begin(self, n_sent: int, n_bytes: int) -> None:
+        self._n_bytes, self._n_before = n_bytes, n_sent
+        self._began = time.monotonic()
+        if n_sent:
+            self._write(f"Going on: {size(n_sent)} of {size(n_bytes)} are at the server already.\n")
+        self.update(n_sent)
+
+    def update(self, n_sent: int) -> None:
+        line = upload_line(
+            n_sent,
+            self._n_bytes,
+            n_before=self._n_before,
+            elapsed_seconds=time.monotonic() - self._began,
+        )
+        if self._is_terminal:
+            self._write(f"\r{line}{_CLEAR_TO_END}")
+        elif (tenth := 10 * n_sent // max(1, self._n_bytes)) > self._tenth:
+            self._tenth = tenth
+            self._write(f"{line}\n")
+
+    def complete(self) -> None:
+        if self._is_terminal:
+            self._write("\n")
+        self._write("All sent; the server reads and checks the rows.\n")
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+class _Told:
+    """Calls a function with the bytes sent and those of the whole file."""
+
+    def __init__(self, function: Callable[[int, int], object]) -> None:
+        self._function = function
+        self._n_bytes = 0
+
+    def begin(self, n_sent: int, n_bytes: int) -> None:
+        self._n_bytes = n_bytes
+        self.update(n_sent)
+
+    def update(self, n_sent: int) -> None:
+        self._function(n_sent, self._n_bytes)
+
+    def complete(self) -> None:
+        """Nothing: the last update said it."""
+
+
+class _Silent:
+    """Shows nothing."""
+
+    def begin(self, n_sent: int, n_bytes: int) -> None:
+        """Nothing."""
+
+    def update(self, n_sent: int) -> None:
+        """Nothing."""
+
+    def complete(self) -> None:
+        """Nothing."""
+
+
+def upload_observer_of(progress: bool | Callable[[int, int], object]) -> Observer:
+    """What the `progress` argument of an upload asks for."""
+    if callable(progress):
+        return _Told(progress)
+    return UploadBar() if progress else _Silent()
+
+
+def upload_line(n_sent: int, n_bytes: int, *, n_before: int, elapsed_seconds: float) -> str:
+    """The whole line of the bar; `n_before` bytes were sent at another time."""
+    fraction = n_sent / n_bytes if n_bytes else 1.0
+    n_full = int(fraction * _BAR_WIDTH)
+    head = ">" if n_full < _BAR_WIDTH else ""
+    bar = f"[{('=' * n_full + head).ljust(_BAR_WIDTH)}]"
+    line = f"{bar}  {100 * fraction:3.0f}%  {size(n_sent)} of {size(n_bytes)}"
+    n_now = n_sent - n_before
+    if n_now > 0 and n_sent < n_bytes:
+        line += f"  ETA {duration(elapsed_seconds * (n_bytes - n_sent) / n_now)}"
+    return line

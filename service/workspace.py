@@ -1,0 +1,27 @@
+"""The home of a request's folder: made and removed off the event loop, whatever comes between."""
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from anyio import CancelScope, to_thread
+
+from service.ingest import prepared
+from service.settings import ServiceSettings
+
+
+@asynccontextmanager
+async def workspace(settings: ServiceSettings) -> AsyncIterator[Path]:
+    """`prepared.workspace`, made and removed in a thread: unlinking gigabytes takes a while.
+
+    It is removed also if the client leaves or the server stops in between.
+    """
+    with ExitStack() as stack:
+        enter = partial(stack.enter_context, prepared.workspace(settings.data_dir))
+        workdir = await to_thread.run_sync(enter)
+        try:
+            yield workdir
+        finally:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(stack.close)

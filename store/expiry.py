@@ -1,0 +1,71 @@
+"""The home of the end of what was kept for a time: datasets and unfinished uploads, bytes too."""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from store import datasets, uploads
+from store.errors import DatasetInUse, NotFound
+from store.store import Store
+
+log = logging.getLogger(__name__)
+
+_DATASETS_AT_ONCE: Final = 100
+_UPLOADS_AT_ONCE: Final = 10
+"""Fewer: each has hundreds of parts, and the sweep has leases to look after too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """The ids of what a call removed."""
+
+    datasets: tuple[str, ...] = ()
+    uploads: tuple[str, ...] = ()
+
+
+def remove_expired(store: Store, *, limit: int = _DATASETS_AT_ONCE) -> Removed:
+    """Remove up to `limit` expired datasets and a few uploads, of all tenants, rows and bytes.
+
+    A dataset that a queued or running job needs stays until the job has ended. Safe in any number
+    of processes. Raises DatabaseUnavailable, StorageUnavailable: what was not removed is next time.
+    """
+    with store.database.read() as tx:
+        old_datasets = datasets.expired(tx, limit=limit)
+        old_uploads = uploads.expired(tx, limit=min(limit, _UPLOADS_AT_ONCE))
+    removed = Removed(
+        datasets=tuple(one for tenant, one in old_datasets if _end_dataset(store, tenant, one)),
+        uploads=tuple(one for tenant, one in old_uploads if _end_upload(store, tenant, one)),
+    )
+    if removed != Removed():
+        log.info("expiry.removed %s", removed)
+    return removed
+
+
+def remove_upload(
+    store: Store, tenant_id: str, upload_id: str, *, only_expired: bool = False
+) -> None:
+    """Remove an upload, its row and then its bytes, which nothing else names. Raises NotFound."""
+    with store.database.begin() as tx:
+        hashes = uploads.remove(tx, tenant_id, upload_id, only_expired=only_expired)
+    for sha256 in hashes:  # should this process die at it, the garbage collection does the rest
+        store.artifacts.delete(tenant_id, sha256)
+
+
+def _end_dataset(store: Store, tenant_id: str, dataset_id: str) -> bool:
+    try:
+        with store.database.begin() as tx:
+            sha256 = datasets.delete(tx, tenant_id, dataset_id, only_expired=True)
+            if sha256 is not None:
+                # Inside the transaction, for the reason told at `datasets.delete`.
+                store.artifacts.delete(tenant_id, sha256)
+    except (NotFound, DatasetInUse):
+        return False  # removed by another process, prolonged, or taken by a job just now
+    return True
+
+
+def _end_upload(store: Store, tenant_id: str, upload_id: str) -> bool:
+    try:
+        remove_upload(store, tenant_id, upload_id, only_expired=True)
+    except NotFound:
+        return False
+    return True

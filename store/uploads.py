@@ -1,0 +1,241 @@
+"""Home of the rows of resumable uploads: how far each has come, and which bytes are its parts.
+
+The bytes of a part are an artifact that begins with SALT_BYTES random ones. So no two parts, and
+nothing else, ever have the same name, and whoever removes a part need not ask who else names it.
+
+`received_bytes` is the fence: a part is added only where the upload still ends at the part's
+begin, so that of two requests that send the same part one wins, and the other writes nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+
+from store import cursors, tables
+from store.clock import now, seconds_from_now
+from store.cursors import AnyRow, Page
+from store.database import Transaction
+from store.errors import NotFound, OffsetMismatch, TooManyParts
+from store.ids import new_id
+
+SALT_BYTES: Final = 16
+"""With how many random bytes the artifact of a part begins."""
+MAX_PARTS: Final = 10_000
+"""The most parts of one upload."""
+
+_uploads = tables.uploads.c
+_parts = tables.upload_parts.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A file on its way in."""
+
+    id: str
+    tenant_id: str
+    size_bytes: int
+    """Of the whole file, as announced."""
+    received_bytes: int
+    """How many of them are stored: the next part begins here."""
+    n_parts: int
+    metadata: str
+    """What its sender said of it, as it came: tus' Upload-Metadata."""
+    sha256: str | None
+    """Of the whole file, if its sender said it."""
+    created_at: datetime
+    expires_at: datetime
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of the file is stored."""
+        return self.received_bytes == self.size_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Bytes of an upload; `sha256` names the artifact, which begins with SALT_BYTES of its own."""
+
+    begin: int
+    size_bytes: int
+    sha256: str
+
+
+_COLUMNS = tuple(_uploads[field.name] for field in fields(Upload))
+
+
+def create(
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    size_bytes: int,
+    keep_seconds: float,
+    metadata: str = "",
+    sha256: str | None = None,
+) -> Upload:
+    """Begin an upload; it goes when nothing came for `keep_seconds`."""
+    row = tx.execute(
+        insert(tables.uploads)
+        .values(
+            id=new_id("up"),
+            tenant_id=tenant_id,
+            size_bytes=size_bytes,
+            received_bytes=0,
+            n_parts=0,
+            metadata=metadata,
+            sha256=sha256,
+            created_at=now(),
+            expires_at=seconds_from_now(keep_seconds),
+        )
+        .returning(*_COLUMNS)
+    ).one()
+    return _upload_of(row)
+
+
+def get(tx: Transaction, tenant_id: str, upload_id: str) -> Upload:
+    """The upload. Raises NotFound, also once it has expired."""
+    row = tx.execute(select(*_COLUMNS).where(*_is_there(tenant_id, upload_id))).one_or_none()
+    if row is None:
+        raise NotFound("upload", upload_id)
+    return _upload_of(row)
+
+
+def page(
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    sha256: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page[Upload]:
+    """The tenant's uploads (of the file with this hash), newest first. Raises InvalidCursor."""
+    query = select(*_COLUMNS).where(_uploads.tenant_id == tenant_id, _uploads.expires_at > now())
+    if sha256 is not None:
+        query = query.where(_uploads.sha256 == sha256)
+    query = cursors.paged(
+        query, _uploads.created_at, _uploads.id, kind="uploads", cursor=cursor, limit=limit
+    )
+    return cursors.page_of(
+        tx.execute(query).all(),
+        _upload_of,
+        kind="uploads",
+        limit=limit,
+        position=lambda upload: (upload.created_at, upload.id),
+    )
+
+
+def add_part(
+    tx: Transaction, upload: Upload, *, sha256: str, size_bytes: int, keep_seconds: float
+) -> Upload:
+    """Name the next part, whose bytes are stored already; the upload as it is then.
+
+    Raises OffsetMismatch if the upload no longer ends where `upload` says, NotFound, TooManyParts.
+    """
+    if upload.n_parts >= MAX_PARTS:
+        raise TooManyParts(
+            f"The upload has {MAX_PARTS:,} parts, the most there may be: delete it, and send the "
+            "file again in larger ones."
+        )
+    row = _renew(
+        tx,
+        *_is_there(upload.tenant_id, upload.id),
+        _uploads.received_bytes == upload.received_bytes,
+        keep_seconds=keep_seconds,
+        received_bytes=_uploads.received_bytes + size_bytes,
+        n_parts=_uploads.n_parts + 1,
+    )
+    if row is None:
+        raise offset_mismatch(get(tx, upload.tenant_id, upload.id), begin=upload.received_bytes)
+    tx.execute(
+        insert(tables.upload_parts).values(
+            tenant_id=upload.tenant_id,
+            upload_id=upload.id,
+            begin=upload.received_bytes,
+            size_bytes=size_bytes,
+            sha256=sha256,
+        )
+    )
+    return _upload_of(row)
+
+
+def keep(tx: Transaction, tenant_id: str, upload_id: str, *, keep_seconds: float) -> Upload:
+    """Let it expire that long from now, and not before. Raises NotFound."""
+    row = _renew(tx, *_is_there(tenant_id, upload_id), keep_seconds=keep_seconds)
+    if row is None:
+        raise NotFound("upload", upload_id)
+    return _upload_of(row)
+
+
+def parts(tx: Transaction, tenant_id: str, upload_id: str) -> tuple[Part, ...]:
+    """The parts in their order; they follow on each other without a gap."""
+    found = tx.execute(
+        select(_parts.begin, _parts.size_bytes, _parts.sha256)
+        .where(_parts.tenant_id == tenant_id, _parts.upload_id == upload_id)
+        .order_by(_parts.begin)
+    )
+    return tuple(
+        Part(begin=row.begin, size_bytes=row.size_bytes, sha256=row.sha256) for row in found
+    )
+
+
+def remove(
+    tx: Transaction, tenant_id: str, upload_id: str, *, only_expired: bool = False
+) -> tuple[str, ...]:
+    """Forget the upload; the sha256 of its parts, to be removed after this transaction.
+
+    Raises NotFound; with `only_expired` also if the upload has not expired.
+    """
+    mine: list[ColumnElement[bool]] = [_uploads.tenant_id == tenant_id, _uploads.id == upload_id]
+    if only_expired:
+        mine.append(_uploads.expires_at <= now())
+    # Locked, so that no part is added between the two statements below.
+    if tx.execute(select(_uploads.id).where(*mine).with_for_update()).one_or_none() is None:
+        raise NotFound("upload", upload_id)
+    of_it = (_parts.tenant_id == tenant_id, _parts.upload_id == upload_id)
+    hashes = tuple(tx.execute(select(_parts.sha256).where(*of_it)).scalars())
+    tx.execute(delete(tables.upload_parts).where(*of_it))
+    tx.execute(delete(tables.uploads).where(_uploads.id == upload_id))
+    return hashes
+
+
+def expired(tx: Transaction, *, limit: int = 100) -> tuple[tuple[str, str], ...]:
+    """(tenant, id) of uploads for which nothing came in time. Crosses tenants by nature."""
+    found = tx.execute(
+        select(_uploads.tenant_id, _uploads.id)
+        .where(_uploads.expires_at <= now())
+        .order_by(_uploads.expires_at)
+        .limit(limit)
+    )
+    return tuple((row.tenant_id, row.id) for row in found)
+
+
+def offset_mismatch(upload: Upload, *, begin: int) -> OffsetMismatch:
+    """The error of a part that does not begin where the upload ends."""
+    return OffsetMismatch(
+        f"The upload has {upload.received_bytes:,} bytes, and the part begins at {begin:,}: ask "
+        "for the offset (HEAD), and go on from there.",
+        received_bytes=upload.received_bytes,
+    )
+
+
+def _is_there(tenant_id: str, upload_id: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        _uploads.tenant_id == tenant_id,
+        _uploads.id == upload_id,
+        _uploads.expires_at > now(),
+    )
+
+
+def _renew(
+    tx: Transaction, *where: ColumnElement[bool], keep_seconds: float, **values: Any
+) -> AnyRow | None:
+    changed: Mapping[str, Any] = {"expires_at": seconds_from_now(keep_seconds), **values}
+    return tx.execute(
+        update(tables.uploads).where(*where).values(**changed).returning(*_COLUMNS)
+    ).one_or_none()
+
+
+def _upload_of(row: AnyRow) -> Upload:
+    return Upload(**dict(row._mapping))
