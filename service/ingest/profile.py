@@ -27,16 +27,16 @@ SAMPLE_ROWS: Final = 1024
 class Profiler:
     """Collects block after block; `finish` gives the profile and the warnings, both JSON-ready."""
 
-    def __init__(self, *, classes: Sequence[str], n_columns: int) -> None:
+    def __init__(self, *, classes: Sequence[str], n_columns: int, splits: Sequence[str]) -> None:
         self._classes = classes
-        self._splits: dict[str, _SplitProfile] = {}
+        self._splits = {split: _SplitProfile(len(classes)) for split in splits}
         self._lowest = np.full(n_columns, np.inf)
         self._highest = np.full(n_columns, -np.inf)
         self._sample = RowSample(SAMPLE_ROWS, n_columns)
 
     def add(self, split: str, x: NDArray[Any], y: NDArray[np.int64]) -> None:
         """Take the next rows of `split`: x (b, d) finite and in C order, y (b,) class indices."""
-        self._splits.setdefault(split, _SplitProfile(len(self._classes))).add(x, y)
+        self._splits[split].add(x, y)
         if split == "train":
             np.minimum(self._lowest, x.min(axis=0), out=self._lowest)
             np.maximum(self._highest, x.max(axis=0), out=self._highest)

@@ -16,6 +16,7 @@ import struct
 import sys
 import traceback
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Final
 
@@ -113,10 +114,18 @@ def _decode(request: Path, zygote: int) -> None:
         os._exit(status)
 
 
+class _WithoutPandas(MetaPathFinder):
+    """pyarrow imports pandas, where it is installed, to see whether a value is of it: none is."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Nothing of others; raises ModuleNotFoundError for pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
 def main() -> None:
     """Import what any file needs, then wait for files."""
-    # pyarrow imports pandas, where it is installed, to look whether a value is of it: none is.
-    sys.modules["pandas"] = None  # type: ignore[assignment]
+    sys.meta_path.insert(0, _WithoutPandas())
     import pyarrow.compute
 
     from service.ingest import array_file, csv_file, jsonl, parquet
