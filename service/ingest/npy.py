@@ -266,8 +266,9 @@ def not_finite(
     rows: (b,) what the rows are called, if not by counting from `first_row`.
     """
     # A sum is finite only if all its terms are: one cheap pass for the common case.
+    dtype = np.float64 if stored.itemsize == 8 else np.float32
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(stored.sum(dtype=np.float64)):
+        if np.isfinite(stored.sum(dtype=dtype)):
             return []
     places = []
     for row, column in np.argwhere(~np.isfinite(stored))[:MAX_PLACES].tolist():
