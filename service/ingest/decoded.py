@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_ROWS
 from service.ingest.notice import Warning_
+from service.ingest.npy import not_finite, refuse
 from service.ingest.prepared import Piece
 from service.ingest.spool import RESULT, ROWS, TEXTS
 
@@ -81,8 +82,19 @@ class Decoded:
             texts=texts,
         )
 
+    def blocks(self, rows: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
+        """The embeddings of `rows`, which ascend, as they are stored; raises BadInput."""
+        for piece in self.pieces({"": rows}):
+            with np.errstate(over="ignore"):  # what overflows is refused just below
+                stored = np.ascontiguousarray(piece.x, dtype=self.dtype)
+            refuse(not_finite(piece.x, stored, field=self.x_field, rows=piece.rows))
+            yield stored
+
     def pieces(self, rows_by_split: Mapping[str, NDArray[np.intp]]) -> Iterator[Piece]:
-        """The embeddings of each split's rows, which ascend; the file is read in one sweep."""
+        """The rows of each split, which ascend, as they are in the file, read in one sweep.
+
+        Who takes them checks that they are finite.
+        """
         row_bytes = self.n_columns * self.given.itemsize
         step = max(1, BLOCK_BYTES // row_bytes)
         with self.path.open("rb", buffering=0) as file:

@@ -40,7 +40,7 @@ EVERY_ROW = np.arange(N_ROWS)
 
 
 def embeddings(found: Decoded, rows: Any = EVERY_ROW) -> Any:
-    return np.concatenate([piece.x for piece in found.pieces({"all": rows})])
+    return np.concatenate(list(found.blocks(rows)))
 
 
 def labels(found: Decoded, part: str = "label") -> list[str]:
@@ -236,6 +236,9 @@ def test_an_npy_is_not_copied_and_its_bad_rows_are_named_as_in_the_file(
     x[50, 0] = np.inf
     (tmp_path / "again").mkdir()
     found = decoded(tmp_path / "again", "a.npy", npy(x), parts=parts)
+    with pytest.raises(BadInput) as caught:
+        embeddings(found, np.arange(5, 60))
+    assert (caught.value.row, caught.value.column) == (7, 1)
     with pytest.raises(BadInput) as caught:
         assemble(found, options=SplitOptions(), workdir=tmp_path / "again")
     places = {(place.row, place.column) for place in caught.value.places}
