@@ -101,7 +101,7 @@ class DatasetWriter:
             classes=classes, n_columns=n_columns, x_type=name, splits=splits
         )
         self._path = path
-        self._map = _new_map(path, size)
+        self._descriptor, self._map = _new_map(path, size)
         self._map[: len(header)] = header
 
     def x(self, split: str) -> Embeddings:
@@ -111,6 +111,21 @@ class DatasetWriter:
     def y(self, split: str) -> Labels:
         """The class indices of `split` as a writable map (n,)."""
         return self._tensors[f"{split}/y"].map(self._map)
+
+    def write(self, split: str, start: int, x: Embeddings) -> None:
+        """Write the rows of `split` from `start` on: x (b, d) in C order and of the file's dtype.
+
+        A write costs a copy, where the map has a page fault for each 4 KiB too.
+        """
+        tensor = self._tensors[f"{split}/x"]
+        (n_rows, n_columns), size = tensor.shape, tensor.dtype.itemsize
+        if x.dtype != tensor.dtype or x.shape[1:] != (n_columns,) or start + len(x) > n_rows:
+            raise ValueError(f"rows {x.shape} of {x.dtype} from {start} on do not fit {split}")
+        content = x.reshape(-1).view(np.uint8).data
+        offset = tensor.begin + start * n_columns * size
+        while content:
+            n_written = os.pwrite(self._descriptor, content, offset)
+            content, offset = content[n_written:], offset + n_written
 
     def release(self) -> None:
         """Give the pages written so far back to the kernel; the bytes stay (in its page cache).
@@ -129,10 +144,13 @@ class DatasetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self._map.flush()
-        else:
-            self._path.unlink(missing_ok=True)
+        try:
+            if kind is None:
+                self._map.flush()  # what `write` wrote too: a file has one page cache
+            else:
+                self._path.unlink(missing_ok=True)
+        finally:
+            os.close(self._descriptor)
 
 
 class DatasetFile:
@@ -203,15 +221,16 @@ def _lay_out(
     return len(text).to_bytes(_PREFIX_BYTES, "little") + text, tensors, start + end
 
 
-def _new_map(path: Path, size: int) -> mmap.mmap:
+def _new_map(path: Path, size: int) -> tuple[int, mmap.mmap]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, size)
         else:
             os.truncate(descriptor, size)
-        return mmap.mmap(descriptor, size)
+        return descriptor, mmap.mmap(descriptor, size)
     except OSError as error:
+        os.close(descriptor)
         path.unlink(missing_ok=True)
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise StorageUnavailable(
@@ -219,8 +238,6 @@ def _new_map(path: Path, size: int) -> mmap.mmap:
                 "again."
             ) from error
         raise
-    finally:
-        os.close(descriptor)
 
 
 def _read_header(buffer: mmap.mmap, size: int) -> tuple[tuple[str, ...], dict[str, _Tensor]]:

@@ -23,6 +23,7 @@ from service.ingest.value_file import Values
 _ARRAY: Final = re.compile(r"(train|validation|test|ood_.+?)[_/]([xy])")
 _X: Final = ("embeddings", "embedding", "x")
 _Y: Final = ("labels", "label", "y")
+_ROWS_AT_ONCE: Final = 65_536
 
 
 def read_npy(
@@ -47,9 +48,18 @@ def read_npy(
         npy.check_embeddings(header, field="embeddings")
         values = _values(parts, header.shape[0])
         _check_bytes(header.data_bytes, path.stat().st_size)
-        spool = _spool(folder, values, max_bytes=max_bytes, size=path.stat().st_size)
-        for block in npy.blocks(file, header, field="embeddings", workdir=folder):
-            _add(spool, block, values, spool.n_rows)
+        size = path.stat().st_size
+        spool = _spool(folder, values, max_bytes=max_bytes, size=size)
+        n_rows, n_columns = header.shape
+        begin = file.tell()
+        is_plain = not header.fortran_order and begin + header.data_bytes == size
+        if is_plain and spool.take(
+            path, offset=begin, shape=(n_rows, n_columns), given=header.dtype
+        ):
+            _add_columns(spool, values, n_rows)
+        else:
+            for block in npy.blocks(file, header, field="embeddings", workdir=folder):
+                _add(spool, block, values, spool.n_rows)
         spool.finish()
 
 
@@ -74,8 +84,15 @@ def read_safetensors(
                     raise _no_labels(tensors.tensors)
                 values["label"] = _labels(file, tensors, name, x.shape[0])
             spool = _spool(folder, values, max_bytes=max_bytes, size=size)
-            for block in tensors.blocks(file, x):
-                _add(spool, block, values, spool.n_rows)
+            n_rows, n_columns = x.shape
+            given = x.numpy_dtype
+            if given is not None and spool.take(
+                path, offset=x.begin, shape=(n_rows, n_columns), given=given
+            ):
+                _add_columns(spool, values, n_rows)
+            else:
+                for block in tensors.blocks(file, x):
+                    _add(spool, block, values, spool.n_rows)
         elif not is_labelled:
             raise _no_rows(tensors.tensors)
         else:
@@ -127,6 +144,15 @@ def _add(spool: Spool, block: NDArray[Any], values: Mapping[str, Values], start:
         block,
         {part: value_file.slice_names(given, start, stop) for part, given in values.items()},
     )
+
+
+def _add_columns(spool: Spool, values: Mapping[str, Values], n_rows: int) -> None:
+    for start in range(0, n_rows, _ROWS_AT_ONCE):
+        stop = min(start + _ROWS_AT_ONCE, n_rows)
+        given = {
+            part: value_file.slice_names(part_of, start, stop) for part, part_of in values.items()
+        }
+        spool.add_columns(given, stop - start)
 
 
 def _values(parts: Mapping[str, Path], n_rows: int) -> dict[str, Values]:

@@ -44,12 +44,12 @@ def assemble(
             x_field=decoded.x_field,
             y_field=label.field,
             y=y[rows],
-            blocks=decoded.blocks(rows),
         )
         for name, rows in rows_by_split.items()
     ]
     return build(
         sources,
+        decoded.pieces(rows_by_split),
         classes=classes,
         n_columns=decoded.n_columns,
         dtype=decoded.dtype,

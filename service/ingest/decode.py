@@ -1,14 +1,13 @@
 """Home of the decoding process: it alone opens what strangers wrote in formats of others.
 
-Usage: `python -P -m service.ingest.decode REQUEST`, a JSON file that `sandbox.py` wrote. It ends
-with status 0 and `decoded.json` in the folder, or with status 1 and `refused.json`, a BadInput.
+The zygote forks it for a request, a JSON file that `sandbox.py` wrote. It ends with status 0 and
+`decoded.json` in the folder, or with status 1 and `refused.json`, a BadInput.
 """
 
 import ctypes
 import os
 import resource
 import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,8 @@ from service.ingest.formats import FIELD
 
 REFUSED: Final = "refused.json"
 REFUSED_STATUS: Final = 1
+FAILED_STATUS: Final = 70
+"""An error of ours, or one of memory; the process's stderr says which."""
 FULL_STATUS: Final = 28
 """The disk is full: the number of ENOSPC."""
 
@@ -28,10 +29,13 @@ _PR_SET_PDEATHSIG: Final = 1
 _NICENESS: Final = 5
 
 
-def main() -> int:
-    """Decode what the request file says, under its limits."""
-    request = orjson.loads(Path(sys.argv[1]).read_bytes())
-    _die_with(request["parent"])
+def run(path: Path, *, parent: int) -> int:
+    """Decode what the request at `path` says, under its limits; the status to end with.
+
+    parent: the process that has just forked this one, and with which it ends.
+    """
+    request = orjson.loads(path.read_bytes())
+    _die_with(parent)
     _limit(request["memory_bytes"], request["seconds"])
     folder = Path(request["folder"])
     try:
@@ -121,7 +125,3 @@ def _limit(memory_bytes: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """Home of rows that the decoding process wrote down: plain numbers, their size checked again."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_ROWS
 from service.ingest.notice import Warning_
+from service.ingest.npy import not_finite, refuse
+from service.ingest.prepared import Piece
 from service.ingest.spool import ID_ENDS, RESULT, ROWS, TEXTS
 from store.rows_file import Ids
 
 _CODE: Final = np.dtype("<i8")
+_GIVEN: Final = {name: name for name in ("<f2", "<f4", "<f8", ">f2", ">f4", ">f8")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +34,14 @@ class NamedColumn:
 class Decoded:
     """The rows of a file in their order: embeddings (n, d) at `path` from `offset` on, and columns.
 
-    `columns` are by what they mean: label (but of unlabelled rows), split, domain, group. Where
-    the rows are texts, `texts` has them, `n_columns` is 0 and there are no embeddings.
+    They are there as `given`, and are to be stored as `dtype`, float16 or float32. `columns` are by
+    what they mean: label (of labelled rows), split, domain, group. Where the rows are texts,
+    `texts` has them, `n_columns` is 0 and there are no embeddings.
     """
 
     path: Path
     offset: int
+    given: np.dtype[Any]
     dtype: np.dtype[Any]
     n_rows: int
     n_columns: int
@@ -52,14 +57,15 @@ class Decoded:
         """What the decoding process left in `folder`; RuntimeError if it cannot be right."""
         value = orjson.loads((folder / RESULT).read_bytes())
         n_rows, n_columns = value["n_rows"], value["n_columns"]
-        dtype = np.dtype({"<f2": "<f2", "<f4": "<f4"}[value["dtype"]])
+        given = np.dtype(_GIVEN[value["given"]])
+        offset = value["offset"]
         texts = _texts(folder / TEXTS) if value["is_text"] else None
         if texts is not None:
             is_right = len(texts) == n_rows >= 1
         else:
             is_right = 1 <= n_rows <= MAX_ROWS and 1 <= n_columns <= MAX_COLUMNS
-            size = n_rows * n_columns * dtype.itemsize
-            is_right = is_right and (folder / ROWS).stat().st_size == size
+            end = offset + n_rows * n_columns * given.itemsize
+            is_right = is_right and 0 <= offset < end <= (folder / ROWS).stat().st_size
         if not is_right:
             raise RuntimeError("the decoding process left rows of another size than it says")
         columns = {
@@ -70,8 +76,9 @@ class Decoded:
         ids = _ids(folder, n_rows) if "id" in value["columns"] else None
         return cls(
             path=folder / ROWS,
-            offset=0,
-            dtype=dtype,
+            offset=offset,
+            given=given,
+            dtype=np.dtype("<f2" if given.itemsize == 2 else "<f4"),
             n_rows=n_rows,
             n_columns=n_columns,
             x_field=value["x_field"],
@@ -82,20 +89,31 @@ class Decoded:
         )
 
     def blocks(self, rows: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
-        """The embeddings of `rows`, which ascend, some at a time; the file is read in one sweep."""
-        row_bytes = self.n_columns * self.dtype.itemsize
+        """The embeddings of `rows`, which ascend, as they are stored; raises BadInput."""
+        for piece in self.pieces({"": rows}):
+            with np.errstate(over="ignore"):  # what overflows is refused just below
+                stored = np.ascontiguousarray(piece.x, dtype=self.dtype)
+            refuse(not_finite(piece.x, stored, field=self.x_field, rows=piece.rows))
+            yield stored
+
+    def pieces(self, rows_by_split: Mapping[str, NDArray[np.intp]]) -> Iterator[Piece]:
+        """The rows of each split, which ascend, as they are in the file, read in one sweep.
+
+        Who takes them checks that they are finite.
+        """
+        row_bytes = self.n_columns * self.given.itemsize
         step = max(1, BLOCK_BYTES // row_bytes)
         with self.path.open("rb", buffering=0) as file:
-            start = 0
-            while start < len(rows):
-                first = int(rows[start])
-                stop = int(np.searchsorted(rows, first + step))
-                span = int(rows[stop - 1]) - first + 1
-                block = np.empty((span, self.n_columns), self.dtype)
-                _read_into(file.fileno(), block, self.offset + first * row_bytes)
-                taken = rows[start:stop]
-                yield block if len(taken) == span else block[taken - first]
-                start = stop
+            for start in range(0, self.n_rows, step):
+                stop = min(start + step, self.n_rows)
+                block = np.empty((stop - start, self.n_columns), self.given)
+                _read_into(file.fileno(), block, self.offset + start * row_bytes)
+                for split, rows in rows_by_split.items():
+                    first, last = np.searchsorted(rows, (start, stop))
+                    taken = rows[first:last]
+                    if len(taken):
+                        x = block if len(taken) == len(block) else block[taken - start]
+                        yield Piece(split=split, x=x, rows=taken)
 
 
 def _read_into(descriptor: int, block: NDArray[Any], offset: int) -> None:

@@ -18,7 +18,7 @@ from service.ingest.errors import BadInput
 from service.ingest.labels import LabelCoder
 from service.ingest.notice import Warning_
 from service.ingest.npy import as_float32, check_size, not_finite, refuse
-from service.ingest.prepared import PreparedDataset, SplitSource, build
+from service.ingest.prepared import Piece, PreparedDataset, SplitSource, build
 from store.names import is_name
 
 TEST_FRACTION: Final = 0.2
@@ -51,11 +51,12 @@ def prepare(
     classes, y = read_labels(labels, n_rows=len(x))
     rows_by_split, warnings = read_splits(splits, y)
     sources = [
-        SplitSource(name=name, x_field="embeddings", y_field="labels", y=y[rows], blocks=[x[rows]])
+        SplitSource(name=name, x_field="embeddings", y_field="labels", y=y[rows])
         for name, rows in rows_by_split.items()
     ]
     return build(
         sources,
+        (Piece(split=name, x=x[rows], rows=rows) for name, rows in rows_by_split.items()),
         classes=classes,
         n_columns=x.shape[1],
         dtype=np.dtype(np.float16 if x.dtype.itemsize == 2 else np.float32),

@@ -30,6 +30,7 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
     spool: Spool | None = None
     chosen: Columns | None = None
     found: list[Any] = []
+    single: list[tuple[str, str]] = []
     singles: dict[str, list[Any]] = {}
     n_columns: int | None = None
     n_bytes = 0
@@ -37,10 +38,11 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
         value = _object(line, row)
         if chosen is None or spool is None:
             chosen = _choose(value, wanted)
-            singles = {part: [] for part in chosen.single}
+            single = list(chosen.single.items())
+            singles = {part: [] for part, _ in single}
             spool = Spool.of(chosen, folder, max_bytes=max_bytes, file_size=size)
         found.append(_vector(value, chosen))
-        for part, name in chosen.single.items():
+        for part, name in single:
             singles[part].append(value.get(name))
         n_bytes += len(line)
         if n_bytes > BLOCK_BYTES:

@@ -254,18 +254,27 @@ def as_float32(values: NDArray[Any], *, field: str) -> NDArray[np.float32]:
 
 
 def not_finite(
-    given: NDArray[Any], stored: NDArray[Any], *, field: str, first_row: int
+    given: NDArray[Any],
+    stored: NDArray[Any],
+    *,
+    field: str,
+    first_row: int = 0,
+    rows: NDArray[np.intp] | None = None,
 ) -> list[Place]:
-    """The first places where `stored` is not finite; `given` tells whether it was so before."""
+    """The first places where `stored` is not finite; `given` tells whether it was so before.
+
+    rows: (b,) what the rows are called, if not by counting from `first_row`.
+    """
     # A sum is finite only if all its terms are: one cheap pass for the common case.
+    dtype = np.float64 if stored.itemsize == 8 else np.float32
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(stored.sum(dtype=np.float64)):
+        if np.isfinite(stored.sum(dtype=dtype)):
             return []
     places = []
     for row, column in np.argwhere(~np.isfinite(stored))[:MAX_PLACES].tolist():
         value = float(given[row, column])
         what = f"is {value}" if not np.isfinite(value) else f"is {value:g}, too large for float32"
-        row += first_row
+        row = row + first_row if rows is None else int(rows[row])
         places.append(
             Place(
                 field=field,

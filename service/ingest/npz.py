@@ -36,7 +36,7 @@ from service.ingest.limits import (
     MAX_ROWS,
 )
 from service.ingest.npy import NpyHeader
-from service.ingest.prepared import PreparedDataset, SplitSource, build
+from service.ingest.prepared import Piece, PreparedDataset, SplitSource, build
 from service.ingest.zip_file import FIELD, checked_members, open_member, open_zip
 from store.names import is_name
 
@@ -73,13 +73,18 @@ def read(file: IO[bytes], *, workdir: Path, max_bytes: int = MAX_ARRAY_BYTES) ->
                 x_field=x.name,
                 y_field=y.name,
                 y=labels[name],
-                blocks=_blocks(archive, x, workdir=workdir),
             )
             for name, (x, y) in splits.items()
         ]
         halves = all(x.header.dtype.itemsize == 2 for x, _ in splits.values())
+        pieces = (
+            Piece(split=name, x=block)
+            for name, (x, _) in splits.items()
+            for block in _blocks(archive, x, workdir=workdir)
+        )
         return build(
             sources,
+            pieces,
             classes=classes,
             n_columns=splits["train"][0].header.shape[1],
             dtype=np.dtype(np.float16 if halves else np.float32),

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ class PreparedDataset:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSource:
-    """One split on its way in: y (n,) class indices, and the rows of x in blocks of any float.
+    """One split on its way in: y (n,) class indices; its rows come in pieces.
 
     `x_field` and `y_field` are what the sender calls the two.
     """
@@ -97,11 +98,23 @@ class SplitSource:
     x_field: str
     y_field: str
     y: NDArray[np.int64]
-    blocks: Iterable[NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """The next rows of a split, x (b, d) of any float.
+
+    `rows` (b,) is where the sender has them, None: within the split.
+    """
+
+    split: str
+    x: NDArray[Any]
+    rows: NDArray[np.intp] | None = None
 
 
 def build(
     sources: Sequence[SplitSource],
+    pieces: Iterable[Piece],
     *,
     classes: Sequence[str],
     n_columns: int,
@@ -109,38 +122,41 @@ def build(
     workdir: Path,
     warnings: Sequence[Warning_] = (),
 ) -> PreparedDataset:
-    """Write the dataset file in one pass, checking and profiling each block on its way.
+    """Write the dataset file in one pass, checking and profiling each piece on its way.
 
-    Rows are kept in the order given, splits in the order of `sources`; `dtype` is float16 or
-    float32. Raises BadInput where a value is not finite, StorageUnavailable if the disk is full.
+    The pieces of a split keep their order; splits are written in that of `sources`; `dtype` is
+    float16 or float32. A thread profiles one piece while the next is read and written. Raises
+    BadInput where a value is not finite, StorageUnavailable if the disk is full.
     """
     for source in sources:
-        if source.name == "train" and (n_present := len(np.unique(source.y))) < 2:
+        n_present = int(np.count_nonzero(np.bincount(source.y)))
+        if source.name == "train" and n_present < 2:
             raise too_few_classes(n_present, field=source.y_field)
     path = workdir / "dataset.safetensors"
-    profiler = Profiler(classes=classes, n_columns=n_columns)
     layout = [(source.name, len(source.y)) for source in sources]
-    with DatasetWriter(
-        path, classes=classes, n_columns=n_columns, dtype=dtype, splits=layout
-    ) as writer:
+    profiler = Profiler(
+        classes=classes, n_columns=n_columns, splits=[source.name for source in sources]
+    )
+    with (
+        ThreadPoolExecutor(1, "profile") as beside,
+        DatasetWriter(
+            path, classes=classes, n_columns=n_columns, dtype=dtype, splits=layout
+        ) as writer,
+    ):
         for source in sources:
             writer.y(source.name)[:] = source.y
-            places: list[Place] = []
-            start = 0
-            for block in source.blocks:
-                with np.errstate(over="ignore"):  # what overflows is refused just below
-                    stored = np.ascontiguousarray(block, dtype=dtype)
-                places += not_finite(block, stored, field=source.x_field, first_row=start)
-                if len(places) >= MAX_PLACES:
-                    break
-                stop = start + len(block)
-                if not places:
-                    writer.x(source.name)[start:stop] = stored
-                    profiler.add(source.name, stored, source.y[start:stop])
-                    writer.release()
-                start = stop
-            refuse(places)
-    profile, found = profiler.finish()
+        writer.release()
+        profiled: Future[None] | None = None
+        for source, start, stored in _checked(sources, pieces, dtype):
+            writer.write(source.name, start, stored)
+            if profiled is not None:
+                profiled.result()
+            y = source.y[start : start + len(stored)]
+            profiled = beside.submit(profiler.add, source.name, stored, y)
+        finished = beside.submit(profiler.finish)  # while the file is synced
+    if profiled is not None:
+        profiled.result()
+    profile, found = finished.result()
     return PreparedDataset(
         path=path,
         classes=tuple(classes),
@@ -153,6 +169,28 @@ def build(
         profile=profile,
         warnings=[*warnings, *found],
     )
+
+
+def _checked(
+    sources: Sequence[SplitSource], pieces: Iterable[Piece], dtype: np.dtype[Any]
+) -> Iterator[tuple[SplitSource, int, NDArray[Any]]]:
+    """Each piece as it is stored, and the row of its split that it begins at; raises BadInput."""
+    by_name = {source.name: source for source in sources}
+    starts = dict.fromkeys(by_name, 0)
+    places: list[Place] = []
+    for piece in pieces:
+        source, start = by_name[piece.split], starts[piece.split]
+        with np.errstate(over="ignore"):  # what overflows is refused just below
+            stored = np.ascontiguousarray(piece.x, dtype=dtype)
+        places += not_finite(
+            piece.x, stored, field=source.x_field, first_row=start, rows=piece.rows
+        )
+        if len(places) >= MAX_PLACES:
+            break
+        if not places:
+            yield source, start, stored
+        starts[piece.split] = start + len(stored)
+    refuse(places)
 
 
 @contextmanager

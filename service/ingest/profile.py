@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.ingest.notice import Warning_
+from service.ingest.row_hash import RowHash
 from service.ingest.row_sample import RowSample
 
 MAX_NAMED: Final = 20
@@ -27,16 +28,17 @@ SAMPLE_ROWS: Final = 1024
 class Profiler:
     """Collects block after block; `finish` gives the profile and the warnings, both JSON-ready."""
 
-    def __init__(self, *, classes: Sequence[str], n_columns: int) -> None:
+    def __init__(self, *, classes: Sequence[str], n_columns: int, splits: Sequence[str]) -> None:
         self._classes = classes
-        self._splits: dict[str, _SplitProfile] = {}
+        row_hash = RowHash()
+        self._splits = {split: _SplitProfile(len(classes), row_hash) for split in splits}
         self._lowest = np.full(n_columns, np.inf)
         self._highest = np.full(n_columns, -np.inf)
         self._sample = RowSample(SAMPLE_ROWS, n_columns)
 
     def add(self, split: str, x: NDArray[Any], y: NDArray[np.int64]) -> None:
         """Take the next rows of `split`: x (b, d) finite and in C order, y (b,) class indices."""
-        self._splits.setdefault(split, _SplitProfile(len(self._classes))).add(x, y)
+        self._splits[split].add(x, y)
         if split == "train":
             np.minimum(self._lowest, x.min(axis=0), out=self._lowest)
             np.maximum(self._highest, x.max(axis=0), out=self._highest)
@@ -80,48 +82,49 @@ class Profiler:
 
 
 class _SplitProfile:
-    def __init__(self, n_classes: int) -> None:
+    def __init__(self, n_classes: int, row_hash: RowHash) -> None:
+        self._row_hash = row_hash
         self.n_rows = 0
         self.n_zero_rows = 0
         self.class_counts = np.zeros(n_classes, np.int64)
         self._norm_sum = 0.0
         self._norm_range = (np.inf, 0.0)
-        self._hashes: list[NDArray[np.int64]] = []
+        self._hashes: list[NDArray[np.uint64]] = []
         self._labels: list[NDArray[np.int64]] = []
 
     def add(self, x: NDArray[Any], y: NDArray[np.int64]) -> None:
-        norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+        norms = _norms(x)
         self.n_rows += len(x)
         self.n_zero_rows += int(np.count_nonzero(norms == 0))
         self.class_counts += np.bincount(y, minlength=len(self.class_counts))
         self._norm_sum += float(norms.sum())
         low, high = self._norm_range
         self._norm_range = (min(low, float(norms.min())), max(high, float(norms.max())))
-        self._hashes.append(_row_hashes(x))
+        self._hashes.append(self._row_hash(x))
         self._labels.append(y)
 
     def norms(self) -> dict[str, float]:
         low, high = self._norm_range
         return {"min": low, "mean": self._norm_sum / self.n_rows, "max": high}
 
-    def hashes(self) -> NDArray[np.int64]:
+    def hashes(self) -> NDArray[np.uint64]:
         return np.concatenate(self._hashes)
 
     def labels(self) -> NDArray[np.int64]:
         return np.concatenate(self._labels)
 
 
-def _row_hashes(x: NDArray[Any]) -> NDArray[np.int64]:
-    """64 bits of SipHash per row: equal rows have equal hashes within this process.
+def _norms(x: NDArray[Any]) -> NDArray[np.float64]:
+    """The lengths (b,) of rows: in float32, and again in float64 where squares leave its range."""
+    with np.errstate(over="ignore"):
+        squares = np.einsum("ij,ij->i", x, x, dtype=np.float32).astype(np.float64)
+    odd = np.flatnonzero((squares == 0) | ~np.isfinite(squares))
+    squares[odd] = np.einsum("ij,ij->i", x[odd], x[odd], dtype=np.float64)
+    norms: NDArray[np.float64] = np.sqrt(squares)
+    return norms
 
-    A chance collision among 5 million rows has a probability of 1 in a million, and would only
-    add one to a count.
-    """
-    rows = x.view(np.dtype((np.void, x.itemsize * x.shape[1]))).ravel().tolist()
-    return np.fromiter(map(hash, rows), np.int64, len(rows))
 
-
-def _distinct(hashes: NDArray[np.int64], y: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+def _distinct(hashes: NDArray[np.uint64], y: NDArray[np.int64]) -> tuple[NDArray[np.uint64], int]:
     """The distinct hashes, and how many rows share theirs with a row of another class."""
     order = np.argsort(hashes)
     ordered, labels = hashes[order], y[order]

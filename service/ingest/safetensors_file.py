@@ -41,6 +41,12 @@ class Tensor:
     begin: int
     end: int
 
+    @property
+    def numpy_dtype(self) -> np.dtype[Any] | None:
+        """That of floats which numpy has: not of bfloat16."""
+        name = None if self.dtype == _BFLOAT16 else _FLOATS.get(self.dtype)
+        return None if name is None else np.dtype(name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TensorFile:

@@ -2,9 +2,8 @@
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +14,8 @@ from service.ingest.decode import FULL_STATUS, REFUSED, REFUSED_STATUS, too_much
 from service.ingest.decoded import Decoded
 from service.ingest.errors import BadInput, Place
 from service.ingest.formats import FIELD, Format
+from service.ingest.warm import TooSlow, Warm, command
+from service.ingest.zygote import ERRORS
 from store.errors import StorageUnavailable
 
 MEMORY_BYTES: Final = 640 << 20
@@ -48,69 +49,67 @@ def decode(
     `max_bytes` bounds the embeddings as they are stored. `workdir` holds what was decoded.
     `parts`: files of values a row, by what they mean, beside a .npy or safetensors file.
     """
-    folder = workdir / "decoded"
+    folder = workdir.absolute() / "decoded"
     folder.mkdir()
     if seconds is None:
         seconds = SECONDS + path.stat().st_size / BYTES_PER_SECOND
     request: dict[str, Any] = {
-        "path": str(path),
+        "path": str(path.absolute()),
         "folder": str(folder),
         "kind": found.kind,
         "compression": found.compression,
         "wanted": as_json(wanted),
-        "parts": {part: str(given) for part, given in (parts or {}).items()},
+        "parts": {part: str(given.absolute()) for part, given in (parts or {}).items()},
         "max_bytes": max_bytes,
         "max_text_bytes": TEXT_FACTOR * max_bytes,
         "memory_bytes": memory_bytes,
         "seconds": max(1, round(seconds)),
-        "parent": os.getpid(),
     }
-    request_path = workdir / "request.json"
+    request_path = folder.with_name("request.json")
     request_path.write_bytes(orjson.dumps(request))
-    command = [sys.executable, "-P", "-m", "service.ingest.decode", str(request_path)]
-    _run(command, folder, seconds=2 * seconds)
+    _run(request_path, folder, seconds=2 * seconds)
     return Decoded.read(folder)
 
 
-def _run(command: Sequence[str], folder: Path, *, seconds: float) -> None:
+def _run(request: Path, folder: Path, *, seconds: float) -> None:
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=_environment(),
-            cwd=folder,
-            timeout=seconds,
-            check=False,
-            start_new_session=True,
-        )
-    except subprocess.TimeoutExpired:
+        status = _zygote().run(request, seconds=seconds)
+    except TooSlow:
         raise _too_slow() from None
-    if done.returncode == 0:
+    if status == 0:
         return
-    if done.returncode == REFUSED_STATUS and (folder / REFUSED).exists():
+    if status == REFUSED_STATUS and (folder / REFUSED).exists():
         raise _refusal((folder / REFUSED).read_bytes())
-    if done.returncode == FULL_STATUS:
+    if status == FULL_STATUS:
         raise StorageUnavailable(
             "There is no room for the upload: free disk space and send it again."
         )
-    if done.returncode == -signal.SIGXCPU:
+    if status == -signal.SIGXCPU:
         raise _too_slow()
-    if done.returncode in (-signal.SIGKILL, -signal.SIGABRT):
+    if status in (-signal.SIGKILL, -signal.SIGABRT):
         # The kernel's answer to too much memory, and that of C++ where nobody catches bad_alloc.
         raise too_much_memory()
-    if done.returncode < 0:  # a crash of the reader: nothing that an honest file does
+    if status < 0:  # a crash of the reader: nothing that an honest file does
         raise BadInput(
             "damaged_file",
             "The file is damaged in a way that its reader does not survive: write it again.",
             field=FIELD,
             malformed=True,
         )
-    tail = done.stderr[-2000:].decode(errors="replace")
+    tail = _tail(request.with_name(ERRORS))
     if "MemoryError" in tail or "bad_alloc" in tail:
         raise too_much_memory()
-    raise RuntimeError(f"the decoding process ended with status {done.returncode}: {tail}")
+    raise RuntimeError(f"the decoding process ended with status {status}: {tail}")
+
+
+@cache
+def _zygote() -> Warm:
+    """The one of this server, started when it is first asked."""
+    return Warm(command(), _environment(), folder=_ROOT)
+
+
+def _tail(path: Path) -> str:
+    return path.read_bytes()[-2000:].decode(errors="replace") if path.exists() else ""
 
 
 def _environment() -> dict[str, str]:
@@ -123,6 +122,7 @@ def _environment() -> dict[str, str]:
         "MALLOC_ARENA_MAX": "1",
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "ARROW_IO_THREADS": "1",
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",  # a thread that no fork would have
     }
 
 

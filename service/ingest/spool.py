@@ -4,6 +4,7 @@ Used in the decoding process. What it leaves in the folder (`rows`, `label`, ...
 is what `decoded.py` reads in the service's own process.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,8 @@ class Spool:
         self._most_by_ratio = max(LARGE_BYTES, MAX_RATIO * file_size)
         self._warnings = list(warnings)
         self._n_bytes = 0
+        self._offset = 0
+        self._given: np.dtype[Any] | None = None
         self._shape: tuple[int, np.dtype[Any]] | None = None
         self._singles = {part: _single(part, field, folder) for part, field in fields.items()}
 
@@ -98,6 +101,28 @@ class Spool:
         refuse([self._named(place) for place in places])
         _append(self._folder / ROWS, stored.data)
         self._add_singles(singles, len(x))
+
+    def take(
+        self, path: Path, *, offset: int, shape: tuple[int, int], given: np.dtype[Any]
+    ) -> bool:
+        """All rows as they are in the file at `path` from `offset` on, uncopied and unchecked.
+
+        shape: (n, d), as `given`. Who reads them checks them; `add_columns` has their columns.
+        False where the file cannot be kept under a second name: then add its rows.
+        """
+        n_columns, dtype = self._check_shape(np.empty((0, shape[1]), given))
+        self._check_size(shape[0], n_columns * dtype.itemsize)
+        try:
+            os.link(path, self._folder / ROWS)
+        except OSError:
+            self._n_bytes = 0
+            return False
+        self._offset, self._given = offset, given
+        return True
+
+    def add_columns(self, singles: dict[str, Names], n_rows: int) -> None:
+        """For each single column its next `n_rows` values, of rows that were taken."""
+        self._add_singles(singles, n_rows)
 
     def add_texts(self, texts: Sequence[object], singles: dict[str, Names]) -> None:
         """The next rows, b texts, and for each single column its b values."""
@@ -128,7 +153,8 @@ class Spool:
             "is_text": self._shape is None,
             "n_rows": self.n_rows,
             "n_columns": n_columns,
-            "dtype": dtype.str,
+            "given": (self._given or dtype).str,
+            "offset": self._offset,
             "x_field": self.x_field,
             "columns": {part: single.finish() for part, single in self._singles.items()},
             "warnings": self._warnings,
@@ -199,6 +225,7 @@ class _Coded:
         self._coder = LabelCoder() if part == "label" else None
 
     def add(self, values: Names, *, first_row: int, n_rows: int) -> None:
+        values = _grouped(values)
         distinct, places = values if isinstance(values, tuple) else (values, None)
         rows: Iterable[int] = range(first_row, first_row + len(distinct))
         if places is not None:
@@ -311,6 +338,15 @@ def _single(part: str, field: str, folder: Path) -> "_Coded | _Hashed | _Listed"
     if part == "id":
         return _Listed(field, folder)
     return _Hashed(field, folder) if part == "group" else _Coded(part, field, folder)
+
+
+def _grouped(values: Names) -> Names:
+    """Strings as the distinct ones and the place of each row's own among them: labels are few."""
+    if isinstance(values, tuple) or not {str}.issuperset(map(type, values)):
+        return values
+    place_of = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    places = np.fromiter(map(place_of.__getitem__, values), np.int64, len(values))
+    return list(place_of), places
 
 
 def _append(path: Path, block: bytes | memoryview) -> None:

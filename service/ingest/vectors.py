@@ -19,6 +19,8 @@ def as_rows(
 
     `n_columns`: the width of the rows before, None if these are the first.
     """
+    if (x := _plain(values, n_columns)) is not None:
+        return x
     for row, numbers in enumerate(values, start=first_row):
         # Types are looked at before numpy converts: it would take True, "1.5" and None.
         if type(numbers) is not list or not numbers:
@@ -44,6 +46,22 @@ def as_rows(
         raise _invalid(
             f"{field} holds a number too large, from row {first_row} on.", field, first_row
         ) from error
+
+
+def _plain(values: Sequence[Any], n_columns: int | None) -> NDArray[np.float64] | None:
+    """The same at once where all is as it should be, else None: then the place is looked for."""
+    try:
+        x = np.array(values)
+    except (ValueError, OverflowError, MemoryError):  # of different lengths, too large, long texts
+        return None
+    is_plain = x.dtype.kind in "fi" and x.ndim == 2 and x.size > 0
+    if not is_plain or (n_columns is not None and x.shape[1] != n_columns):
+        return None
+    # True and False become 1 and 0: the types of rows that hold these are looked at.
+    for row in np.flatnonzero(((x == 0) | (x == 1)).any(axis=1)).tolist():
+        if not _NUMBERS.issuperset(map(type, values[row])):
+            return None
+    return x.astype(np.float64, copy=False)
 
 
 def _invalid(message: str, field: str, row: int) -> BadInput:

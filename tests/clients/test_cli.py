@@ -106,6 +106,15 @@ def test_tune_of_a_stored_dataset_uploads_nothing(server: Any, nmtune: Any) -> N
 
 
 @pytest.mark.usefixtures("trained")
+def test_tune_of_a_stored_dataset_refuses_how_to_read_a_file(server: Any, nmtune: Any) -> None:
+    options = ("--label", "species", "--test-fraction", "0.3")
+    code, _, err = nmtune("tune", "ds_7", "--name", "pets", *options, "--no-wait")
+    assert code == 2
+    assert "ds_7 is stored, and --label, --test-fraction say how a file is read" in err
+    assert server.seen("POST", "/jobs") == []
+
+
+@pytest.mark.usefixtures("trained")
 def test_tune_of_texts_names_column_and_provider(server: Any, nmtune: Any, tmp_path: Path) -> None:
     path = tmp_path / "reviews.csv"
     path.write_text("review,label\nbad,no\n")

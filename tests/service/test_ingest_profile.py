@@ -19,7 +19,7 @@ def profiled(
     block: int = 1000,
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
     first = np.asarray(next(iter(splits.values()))[0])
-    profiler = Profiler(classes=classes, n_columns=first.shape[1])
+    profiler = Profiler(classes=classes, n_columns=first.shape[1], splits=list(splits))
     for name, (values, labels) in splits.items():
         x, y = np.asarray(values, dtype), np.asarray(labels)
         for start in range(0, len(x), block):

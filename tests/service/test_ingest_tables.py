@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from service.ingest import spool
+from service.ingest.assemble import assemble
 from service.ingest.decoded import Decoded
 from service.ingest.errors import BadInput
+from service.ingest.prepared import PreparedDataset
+from service.ingest.row_splits import SplitOptions
+from store.dataset_file import DatasetFile
 from tests.service.array_files import npy
 from tests.service.table_files import (
     BAD,
@@ -205,9 +209,40 @@ def test_damaged_bytes_are_a_dataset_or_the_one_error(
     folder = tmp_path_factory.mktemp("damaged")
     try:
         found = decoded(folder, file_name, damaged)
+        made = assemble(found, options=SplitOptions(), workdir=folder)
     except BadInput:
         return
-    assert np.isfinite(embeddings(found, np.arange(found.n_rows))).all()
+    assert isinstance(made, PreparedDataset)
+    splits = DatasetFile.open(made.path).splits.values()
+    assert sum(len(split.x) for split in splits) == found.n_rows
+    assert all(np.isfinite(split.x).all() for split in splits)
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", ">f8"])
+def test_an_npy_is_not_copied_and_its_bad_rows_are_named_as_in_the_file(
+    tmp_path: Path, dtype: str
+) -> None:
+    """Its rows are read where they are, and first looked at on their way into the splits."""
+    x = np.arange(120, dtype=dtype).reshape(60, 2)
+    parts = {"label": json.dumps(["a", "b"] * 30).encode()}
+    found = decoded(tmp_path, "a.npy", npy(x), parts=parts)
+    assert found.path.samefile(tmp_path / "upload")
+    made = assemble(found, options=SplitOptions(), workdir=tmp_path)
+    assert isinstance(made, PreparedDataset)
+    rows = np.concatenate([split.x for split in DatasetFile.open(made.path).splits.values()])
+    np.testing.assert_array_equal(np.sort(rows[:, 0]), x[:, 0].astype(rows.dtype))
+
+    x[7, 1] = np.nan
+    x[50, 0] = np.inf
+    (tmp_path / "again").mkdir()
+    found = decoded(tmp_path / "again", "a.npy", npy(x), parts=parts)
+    with pytest.raises(BadInput) as caught:
+        embeddings(found, np.arange(5, 60))
+    assert (caught.value.row, caught.value.column) == (7, 1)
+    with pytest.raises(BadInput) as caught:
+        assemble(found, options=SplitOptions(), workdir=tmp_path / "again")
+    places = {(place.row, place.column) for place in caught.value.places}
+    assert (caught.value.code, places) == ("not_finite", {(7, 1), (50, 0)})
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.safetensors", "a.parquet", "a.csv.gz"])

@@ -15,6 +15,18 @@ from nmtune_client._errors import APIStatusError
 from nmtune_client._jobs import Job
 from nmtune_client._resources import name_of
 
+_READING = (
+    "embedding",
+    "text",
+    "label",
+    "split",
+    "domain",
+    "group",
+    "ood_domains",
+    "test_fraction",
+    "split_seed",
+)
+
 
 def tune(client: Client, arguments: Namespace) -> None:
     """Upload, submit, watch, show the result."""
@@ -30,6 +42,8 @@ def tune(client: Client, arguments: Namespace) -> None:
     # an id is no file name, but a file may be called like an id
     if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
         dataset = upload(client, arguments)
+    else:
+        _refuse_reading(arguments)
     if arguments.plan:
         _show_plan(client, arguments, dataset.id if dataset else arguments.source, config, provider)
         return
@@ -57,6 +71,17 @@ def tune(client: Client, arguments: Namespace) -> None:
     else:
         say(f"Submitted; watch it with: nmtune jobs wait {job.id}")
         print(job.id)
+
+
+def _refuse_reading(arguments: Namespace) -> None:
+    """A stored dataset was read when it was uploaded: say so, rather than leave options out."""
+    given = [name for name in _READING if getattr(arguments, name) is not None]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(
+            f"{arguments.source} is stored, and {options} say how a file is read: leave them out, "
+            "or give the file in place of the id"
+        )
 
 
 def _show_plan(
