@@ -110,7 +110,11 @@ def run(sender: Sender, upload: Steps) -> Dataset:
         if isinstance(step, Dataset):
             return step
         try:
-            outcome = time.sleep(step) if isinstance(step, float) else sender.send(step)
+            if isinstance(step, float):
+                time.sleep(step)
+                outcome = None
+            else:
+                outcome = sender.send(step)
         except NMTuneError as error:
             outcome = error
 
@@ -124,7 +128,8 @@ async def run_async(sender: AsyncSender, upload: Steps) -> Dataset:
             return step
         try:
             if isinstance(step, float):
-                outcome = await asyncio.sleep(step)
+                await asyncio.sleep(step)
+                outcome = None
             else:
                 outcome = await sender.send(step)
         except NMTuneError as error:
