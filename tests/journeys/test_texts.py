@@ -16,6 +16,7 @@ from nmtune_client import Client
 from tests.journeys.processes import Process, Site, wait_until
 from tests.providers import fault_server
 from tests.providers.fault_server import Server
+from tests.servers import infinity
 
 pytest.importorskip("tokenizers")
 SENTENCES = Path(__file__).parent.parent / "data" / "intents.jsonl"
@@ -152,3 +153,38 @@ def test_predictions_from_text_meet_the_provider_as_it_is(client: Client, provid
     with pytest.raises(ValueError, match="row 1"):
         client.predict("toy", texts=["a", " "])
     wait_until(lambda: provider.n_under_way == 0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # its environment is installed at first
+def test_a_server_that_others_wrote_gives_the_head_that_the_local_encoder_gives(
+    tmp_path: Path,
+) -> None:
+    """infinity-emb serves the same weights by another library, over the OpenAI dialect."""
+    rows = sentences()
+    asked = ["will it rain in London tomorrow?", "wake me at seven", "play some jazz"]
+    site = Site(tmp_path)
+    with infinity.serving(tmp_path) as url:
+        address = url.removeprefix("http://").removesuffix("/v1")
+        house = site.start(NMTUNE_PROVIDER_ALLOW_HOSTS=address)
+        try:
+            others = {"name": "infinity", "model": infinity.MODEL, "base_url": url}
+            found = {}
+            for name, choice in (("others", others), ("local", {"name": "local-minilm"})):
+                job = house.client.jobs.create(
+                    name=name,
+                    texts=[row["text"] for row in rows],
+                    labels=[row["label"] for row in rows],
+                    splits=[row["split"] for row in rows],
+                    provider=choice,
+                    method="linear_probe",
+                    config=QUICK,
+                ).wait(timeout=200)
+                assert job.encoder is not None
+                assert job.encoder["usage"]["n_tokens"] > len(rows)
+                found[name] = house.client.predict(name, texts=asked)
+        finally:
+            site.close()
+    assert found["others"].labels.tolist() == ["weather", "alarm", "play_music"]
+    assert abs(found["others"].probabilities - found["local"].probabilities).max() < 1e-3
+    assert not site.complaints()
