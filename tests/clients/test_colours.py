@@ -7,8 +7,9 @@ from typing import Any, get_origin, get_type_hints
 import pytest
 from nmtune_client import AsyncClient, AsyncJob, Client, Job
 from nmtune_client._async_resources import AsyncDatasets, AsyncHeads, AsyncJobs
+from nmtune_client._heads import Heads
 from nmtune_client._provider_keys import AsyncProviderKeys, ProviderKeys
-from nmtune_client._resources import Datasets, Heads, Jobs
+from nmtune_client._resources import Datasets, Jobs
 from nmtune_client._wire import AsyncSender, Sender
 
 TWINS = [
