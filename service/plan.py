@@ -12,17 +12,20 @@ from nmtune.errors import NMTuneError
 from nmtune.peak_memory import peak_bytes
 from providers import local
 from providers.encoder import Encoder
+from service import embedding_plan
 from service.ingest import inline, prepared, texts
 from service.schemas.datasets import DatasetWarning, Split
 from service.schemas.jobs import JobCreate
-from service.schemas.plan import Plan, PlannedCandidate
+from service.schemas.plan import Plan, PlannedCandidate, PlannedEmbedding
 from service.settings import ServiceSettings
 from service.submission import check_content, check_trainable, examine
 from store import datasets, jobs
+from store.datasets import Dataset
 from store.errors import NotFound
 from store.jobs import Job
 from store.states import JobKind, JobStatus
 from store.store import Store
+from store.texts_file import TextsFile
 
 N_JOBS: Final = 50
 """Earlier jobs that are looked at for the pace of this deployment."""
@@ -42,6 +45,7 @@ class _Rows:
     classes: Sequence[str]
     splits: Sequence[Mapping[str, Any]]
     warnings: Sequence[Mapping[str, Any]]
+    texts: TextsFile | None = None
 
     def n_rows_of(self, *names: str) -> int:
         return sum(split["n_rows"] for split in self.splits if split["name"] in names)
@@ -86,6 +90,7 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
             PlannedCandidate(name=name, n_steps=_n_steps(config, n_trained))
             for name, config in candidates.configs.items()
         ],
+        embedding=_embedding(body, rows, encoder, tenant_id=tenant_id, store=store),
         memory_bytes=memory_bytes,
         seconds=seconds,
         n_jobs_measured=len(paces),
@@ -105,6 +110,7 @@ def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettin
             classes=dataset.classes,
             splits=dataset.splits,
             warnings=dataset.warnings,
+            texts=_texts_of(dataset, store),
         )
     if body.texts is not None:
         sent = texts.prepare(body.texts, body.labels, body.splits)
@@ -116,6 +122,7 @@ def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettin
             classes=sent.file.classes,
             splits=sent.splits,
             warnings=sent.warnings,
+            texts=sent.file,
         )
     with prepared.workspace(settings.data_dir) as workdir:
         ready = inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
@@ -128,6 +135,26 @@ def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettin
             splits=ready.splits,
             warnings=ready.warnings,
         )
+
+
+def _texts_of(dataset: Dataset, store: Store) -> TextsFile | None:
+    if dataset.content != datasets.TEXTS:
+        return None
+    return TextsFile.from_bytes(store.artifacts.get_bytes(dataset.tenant_id, dataset.sha256))
+
+
+def _embedding(
+    body: JobCreate, rows: _Rows, encoder: Encoder | None, *, tenant_id: str, store: Store
+) -> PlannedEmbedding | None:
+    if rows.texts is None or encoder is None or body.provider is None:
+        return None
+    return embedding_plan.of_texts(
+        (text for split in rows.texts.splits for text in split.texts),
+        encoder,
+        price=body.provider.price_per_million_tokens,
+        tenant_id=tenant_id,
+        store=store,
+    )
 
 
 def _width(encoder: Encoder) -> int | None:

@@ -19,6 +19,7 @@ from service.settings import ServiceSettings
 from store import datasets, failpoints, jobs
 from store.database import Transaction
 from store.datasets import Dataset
+from store.encoders import PRICE
 from store.idempotency import StoredResponse
 from store.queue import Queue
 from store.store import Store
@@ -107,9 +108,15 @@ def _record(
         alias=body.alias,
         queue=to,
         priority=body.priority,
-        encoder=None if encoder is None else encoder.to_dict(),
+        encoder=None if encoder is None else _asked(encoder, body),
     )
     return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
+
+
+def _asked(encoder: Encoder, body: JobCreate) -> dict[str, Any]:
+    """What the job's row says of its encoder; the price is no part of what an encoder is."""
+    price = None if body.provider is None else body.provider.price_per_million_tokens
+    return encoder.to_dict() | ({} if price is None else {PRICE: price})
 
 
 def examine(

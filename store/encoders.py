@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store import tables
@@ -22,6 +22,8 @@ from store.states import JobStatus
 from store.tables import has_status
 
 VECTORS_KEPT_SECONDS: Final = 90 * 86_400.0
+PRICE: Final = "price_per_million_tokens"
+"""What a user said they pay: in a job's row beside the encoder, for it is no part of that."""
 _AT_A_TIME: Final = 500
 
 _encoders = tables.encoders.c
@@ -89,6 +91,20 @@ def vectors(
             _vectors.text_sha256.in_(text_hashes[start : start + _AT_A_TIME]),
         )
         found |= {row.text_sha256: row.vector for row in tx.execute(query)}
+    return found
+
+
+def n_known(tx: Transaction, tenant_id: str, fingerprint: str, text_hashes: Sequence[str]) -> int:
+    """How many of the texts have vectors that are known."""
+    found = 0
+    for start in range(0, len(text_hashes), _AT_A_TIME):
+        found += tx.execute(
+            select(func.count()).where(
+                _vectors.tenant_id == tenant_id,
+                _vectors.fingerprint == fingerprint,
+                _vectors.text_sha256.in_(text_hashes[start : start + _AT_A_TIME]),
+            )
+        ).scalar_one()
     return found
 
 

@@ -23,7 +23,7 @@ from providers.provider import Provider, estimated_tokens
 from store import encoders, rows_file
 from store.dataset_file import DatasetWriter
 from store.datasets import Dataset
-from store.encoders import EncoderRecord
+from store.encoders import PRICE, EncoderRecord
 from store.jobs import Job
 from store.rows_file import Ids
 from store.store import Store
@@ -154,6 +154,7 @@ class _Work:
         self._texts = list(self._index)
         self._hashes = [hashlib.sha256(text.encode()).hexdigest() for text in self._texts]
         self._vectors = np.zeros((len(self._texts), record.n_columns), np.float32)
+        self._price: float | None = (job.encoder or {}).get(PRICE)
         self._began = time.monotonic()
         # Tokens that an earlier attempt was charged count too.
         before = (job.encoder or {}).get("usage", {})
@@ -178,8 +179,15 @@ class _Work:
             **self._provider.encoder.to_dict(),
             "fingerprint": self._record.fingerprint,
             "n_columns": self._record.n_columns,
-            "usage": dict(self._usage),
+            "usage": self._counted(),
+            **({} if self._price is None else {PRICE: self._price}),
         }
+
+    def _counted(self) -> dict[str, float]:
+        """What was used so far; what it cost, if the price is known."""
+        if self._price is None:
+            return dict(self._usage)
+        return {**self._usage, "cost": round(self._usage["n_tokens"] * self._price / 1e6, 6)}
 
     def run(self, should_stop: ShouldStop) -> None:
         """Fetch what is known, embed the rest, and keep each batch as it comes."""
@@ -243,7 +251,7 @@ class _Work:
             "candidate": None,
             "fraction": round(SHARE * (n_done / n_todo if n_todo else 1), 4),
             "eta_seconds": None if left is None else round(left, 1),
-            "texts": dict(self._usage),
+            "texts": self._counted(),
         }
         self._lease.tell(progress, is_milestone=n_done == n_todo)
 

@@ -14,6 +14,19 @@ class PlannedCandidate(BaseModel):
     )
 
 
+class PlannedEmbedding(BaseModel):
+    """What embedding the texts would take, by estimate; a text is embedded once."""
+
+    n_texts: int
+    n_different: int
+    n_known: int = Field(description="Of the different ones: embedded before by this encoder.")
+    n_requests: int = Field(description="At the provider's documented limits.")
+    n_tokens: int = Field(description="Estimated at three bytes a token, rather too many.")
+    cost: float | None = Field(
+        description="In the currency of provider.price_per_million_tokens; null without it."
+    )
+
+
 class Plan(BaseModel):
     """What a job would do, were it submitted."""
 
@@ -31,6 +44,7 @@ class Plan(BaseModel):
                         {"name": "test", "n_rows": 2, "class_counts": {"cat": 1, "dog": 1}},
                     ],
                     "candidates": [{"name": "linear_probe", "n_steps": None}],
+                    "embedding": None,
                     "memory_bytes": 503316480,
                     "seconds": 4.5,
                     "n_jobs_measured": 3,
@@ -51,6 +65,7 @@ class Plan(BaseModel):
     candidates: list[PlannedCandidate] = Field(
         description="In the order of training; robust_probe only if many labels look wrong."
     )
+    embedding: PlannedEmbedding | None = Field(description="Null where the rows are no texts.")
     memory_bytes: int | None = Field(
         description="The most that the training will hold, roughly; null without n_columns."
     )

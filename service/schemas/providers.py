@@ -47,6 +47,13 @@ class ProviderChoice(BaseModel):
     dimensions: int | None = Field(
         default=None, description="The width to ask for, where the model has a choice."
     )
+    price_per_million_tokens: float | None = Field(
+        default=None,
+        ge=0,
+        le=1e6,
+        description="What you pay, in whatever currency; the job then counts what it cost.",
+        examples=[0.02],
+    )
 
 
 class ProviderKey(BaseModel):

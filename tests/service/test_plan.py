@@ -1,11 +1,14 @@
 """POST /jobs?plan=true says what the job would do, and stores nothing."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
 import pytest
 
+from providers import catalogue
 from service.schemas.plan import Plan
+from store import encoders
 from store.store import Store
 from tests.service.support import (
     InProcess,
@@ -88,3 +91,60 @@ def test_a_plan_is_refused_as_the_job_would_be(
 
 def test_the_example_is_one() -> None:
     Plan.model_validate(example(Plan))
+
+
+def texts_body(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "mood",
+        "texts": [f"sentence number {number % 150}" for number in range(200)],
+        "labels": ["good", "bad"] * 100,
+        "provider": {"name": "local-minilm"},
+    } | changes
+
+
+def test_a_plan_of_texts_says_what_embedding_them_takes(client: InProcess, store: Store) -> None:
+    provider = {"name": "local-minilm", "price_per_million_tokens": 2.0}
+    response = client.post("/jobs?plan=true", json=texts_body(provider=provider))
+    assert response.status_code == 200, response.text
+    planned = Plan.model_validate(response.json()).embedding
+    assert planned is not None
+    assert (planned.n_texts, planned.n_different, planned.n_known) == (200, 150, 0)
+    assert planned.n_requests == 3, "64 a request"
+    assert 150 * 5 < planned.n_tokens < 150 * 10
+    assert planned.cost == pytest.approx(2e-6 * planned.n_tokens, abs=1e-6)
+
+    job = client.post("/jobs", json=texts_body(provider=provider)).json()
+    assert job["encoder"]["price_per_million_tokens"] == 2.0
+    stored = {"name": "mood", "dataset_id": job["dataset_id"], "provider": {"name": "local-minilm"}}
+    again = Plan.model_validate(client.post("/jobs?plan=true", json=stored).json()).embedding
+    assert again == planned.model_copy(update={"cost": None})
+
+
+def test_texts_that_are_known_cost_nothing_in_a_plan(client: InProcess, store: Store) -> None:
+    encoder = catalogue.resolve("local-minilm")
+    known = [f"sentence number {number}" for number in range(75)]
+    vectors = {hashlib.sha256(text.encode()).hexdigest(): bytes(1536) for text in known}
+    with store.database.begin() as tx:
+        record = encoders.add(
+            tx,
+            "default",
+            identity=encoder.identity,
+            encoder=encoder.to_dict(),
+            sketch=[],
+            n_columns=384,
+        )
+        encoders.keep_vectors(tx, "default", record.fingerprint, vectors)
+    first = Plan.model_validate(client.post("/jobs?plan=true", json=texts_body()).json()).embedding
+    assert first is not None
+    assert (first.n_different, first.n_known, first.n_requests) == (150, 75, 2)
+    assert first.cost is None
+
+
+def test_a_plan_of_embeddings_embeds_nothing(client: InProcess) -> None:
+    assert client.post("/jobs?plan=true", json=rows_body()).json()["embedding"] is None
+
+
+def test_a_price_below_zero_is_refused(client: InProcess) -> None:
+    provider = {"name": "local-minilm", "price_per_million_tokens": -1}
+    response = client.post("/jobs?plan=true", json=texts_body(provider=provider))
+    assert_problem(response, 422, "invalid_request", "provider.price_per_million_tokens")

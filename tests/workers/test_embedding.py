@@ -9,7 +9,7 @@ import pytest
 
 from nmtune import resolve
 from providers import canary, catalogue
-from store import datasets, heads, jobs
+from store import datasets, encoders, heads, jobs
 from store.dataset_file import DatasetFile
 from store.datasets import Dataset
 from store.jobs import Job
@@ -70,7 +70,14 @@ def add_texts(place: Workplace, *, n: int = 60) -> Dataset:
         )
 
 
-def submit(place: Workplace, server: Server, dataset: Dataset, *, model: str = "toy") -> Job:
+def submit(
+    place: Workplace,
+    server: Server,
+    dataset: Dataset,
+    *,
+    model: str = "toy",
+    price: float | None = None,
+) -> Job:
     encoder = catalogue.resolve(
         "openai-compatible", model=model, base_url=server.url, allowed=[server.host]
     )
@@ -82,7 +89,7 @@ def submit(place: Workplace, server: Server, dataset: Dataset, *, model: str = "
             dataset_id=dataset.id,
             method="linear_probe",
             config=resolve(method="linear_probe", config=QUICK).to_dict(),
-            encoder=encoder.to_dict(),
+            encoder=encoder.to_dict() | ({} if price is None else {encoders.PRICE: price}),
         )
 
 
@@ -121,6 +128,24 @@ def test_another_job_with_the_same_texts_pays_for_nothing(place: Workplace, serv
     assert asked_for(server) == []
     assert job.encoder is not None
     assert job.encoder["usage"]["n_embedded"] == 0
+
+
+def test_a_stated_price_makes_a_cost_and_no_other_encoder(place: Workplace, server: Server) -> None:
+    job = place.run(submit(place, server, add_texts(place), price=2.5))
+    assert job is not None
+    assert job.encoder is not None
+    usage = job.encoder["usage"]
+    assert usage["cost"] == pytest.approx(usage["n_tokens"] * 2.5e-6, abs=1e-6)
+    assert place.progress(job)[0]["texts"]["cost"] <= usage["cost"]
+    free = place.run(submit(place, server, add_texts(place), price=None))
+    assert free is not None
+    assert free.encoder is not None
+    assert "cost" not in free.encoder["usage"]
+    assert free.encoder["fingerprint"] == job.encoder["fingerprint"]
+    with place.store.database.read() as tx:
+        head = heads.version(tx, "default", "texts", 1)
+    assert head.encoder is not None
+    assert encoders.PRICE not in head.encoder
 
 
 def test_a_model_that_changed_behind_its_name_is_another_encoder(

@@ -144,6 +144,9 @@ def _add_provider(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="the provider's embedding model")
     parser.add_argument("--base-url", metavar="URL", help="where the provider is, if not as usual")
     parser.add_argument("--dimensions", metavar="N", type=_positive(int), help="width to ask for")
+    parser.add_argument(
+        "--price", metavar="X", type=_positive(float), help="of a million tokens, to count the cost"
+    )
 
 
 def _add_timeout(parser: argparse.ArgumentParser) -> None:

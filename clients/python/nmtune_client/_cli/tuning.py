@@ -106,10 +106,22 @@ def _show_plan(
         "dataset": plan["dataset_id"],
         "splits": ", ".join(f"{split['name']} {split['n_rows']}" for split in plan["splits"]),
         "candidates": ", ".join(candidate["name"] for candidate in plan["candidates"]),
+        "texts": _embedding(plan.get("embedding")),
         "memory": "unknown before texts are embedded" if memory is None else _text.size(memory),
         "training": "unknown before a first job" if seconds is None else _text.duration(seconds),
     }
-    print(_text.columns([[name, str(value)] for name, value in facts.items()]))
+    print(_text.columns([[name, str(value)] for name, value in facts.items() if value]))
+
+
+def _embedding(planned: Mapping[str, Any] | None) -> str:
+    """What embedding would take; nothing where no texts are."""
+    if planned is None:
+        return ""
+    cost = "" if planned["cost"] is None else f", cost {planned['cost']:g}"
+    return (
+        f"{planned['n_different']:,} different, {planned['n_known']:,} known; about "
+        f"{planned['n_requests']:,} requests, {planned['n_tokens']:,} tokens{cost}"
+    )
 
 
 def _provider(arguments: Namespace) -> dict[str, Any] | None:
@@ -121,6 +133,7 @@ def _provider(arguments: Namespace) -> dict[str, Any] | None:
         "model": arguments.model,
         "base_url": arguments.base_url,
         "dimensions": arguments.dimensions,
+        "price_per_million_tokens": arguments.price,
     }
     return {name: value for name, value in found.items() if value is not None}
 
