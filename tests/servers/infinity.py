@@ -1,7 +1,7 @@
 """Home of the real infinity-emb servers: others' OpenAI-compatible embeddings, with MiniLM weights.
 
 It needs older packages than ours, so it is installed into an environment of its own, once for each
-set of versions, and kept in the system's folder for temporary files.
+set of versions and environment of ours, and kept in the system's folder for temporary files.
 """
 
 import hashlib
@@ -26,7 +26,8 @@ _NEEDED = Path(__file__).with_suffix(".txt")
 
 def _environment() -> Path:
     """The folder of the environment, made if it is not there."""
-    key = hashlib.sha256(_NEEDED.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    made_of = f"{sys.version}\n{sys.prefix}\n".encode() + _NEEDED.read_bytes()
+    key = hashlib.sha256(made_of).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"nmtune-tests-{os.getuid()}" / f"infinity-{key}"
     done = folder / "installed"
     if done.exists():
