@@ -5,9 +5,12 @@ as finding the answer's numbers, and wakes its reader twice.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MOST_BYTES: Final = 1 << 16
+"""What may wait: from here on nothing is gained, and the transport must tell its writer to stop."""
 
 
 class JoinedWritesProtocol(HttpToolsProtocol):
@@ -25,6 +28,7 @@ class JoinedWrites:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._parts: list[bytes] = []
+        self._n_bytes = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -34,6 +38,9 @@ class JoinedWrites:
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
+        self._n_bytes += len(data)
+        if self._n_bytes >= MOST_BYTES:  # else a writer that never waits would fill the memory
+            self._flush()
 
     def close(self) -> None:
         """Send what waits, then close."""
@@ -46,6 +53,6 @@ class JoinedWrites:
         self._transport.set_protocol(protocol)
 
     def _flush(self) -> None:
-        parts, self._parts = self._parts, []
+        parts, self._parts, self._n_bytes = self._parts, [], 0
         if parts:
             self._transport.write(b"".join(parts))

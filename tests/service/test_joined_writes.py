@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.joined_writes import JoinedWrites
+from service.joined_writes import MOST_BYTES, JoinedWrites
 
 
 class Written:
@@ -66,6 +66,21 @@ def test_writes_of_one_turn_go_out_together(
 
     asyncio.run(run())
     assert transport.told == told
+
+
+def test_a_writer_that_never_waits_is_not_kept_in_memory() -> None:
+    transport = Written()
+    chunk = bytes(MOST_BYTES // 4)
+
+    async def run() -> None:
+        joined = JoinedWrites(transport)
+        for _ in range(10):
+            joined.write(chunk)
+        assert len(transport.told) == 2, "before the loop had a turn"
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert b"".join(map(bytes, transport.told)) == 10 * chunk
 
 
 def test_whatever_else_is_asked_goes_to_the_transport() -> None:
