@@ -16,38 +16,33 @@ def of_texts(
 ) -> PlannedEmbedding:
     """price: of a million tokens, if it is known. Blocking; asks no provider.
 
-    Which texts are known is a matter of the encoder's newest fingerprint. Requests and tokens are
-    those of all that are not, at their mean length: which ones they are is not looked up.
+    Which texts are known is a matter of the encoder's newest fingerprint.
     """
     n_texts = 0
-    different: dict[str, None] = {}
+    by_hash: dict[str, str] = {}
     for text in texts:
         n_texts += 1
-        different[text] = None
-    todo = list(different)
-    n_known = _n_known(todo, encoder, tenant_id=tenant_id, store=store)
-    limits = _limits(encoder)
-    share = 1 - n_known / len(todo) if todo else 0.0
-    n_tokens = sum(estimated_tokens(batches.bounded(text, limits)[0]) for text in todo)
-    n_requests = sum(1 for _ in batches.plan(todo, limits, range(len(todo))))
-    planned_tokens = round(share * n_tokens)
+        by_hash[hashlib.sha256(text.encode()).hexdigest()] = text
+    known = _known(list(by_hash), encoder, tenant_id=tenant_id, store=store)
+    todo = [text for text_hash, text in by_hash.items() if text_hash not in known]
+    planned = list(batches.plan(todo, _limits(encoder), range(len(todo))))
+    n_tokens = sum(estimated_tokens(text) for batch in planned for text in batch.texts)
     return PlannedEmbedding(
         n_texts=n_texts,
-        n_different=len(todo),
-        n_known=n_known,
-        n_requests=-int(-share * n_requests // 1),
-        n_tokens=planned_tokens,
-        cost=None if price is None else round(planned_tokens * price / 1e6, 6),
+        n_different=len(by_hash),
+        n_known=len(known),
+        n_requests=len(planned),
+        n_tokens=n_tokens,
+        cost=None if price is None else round(n_tokens * price / 1e6, 6),
     )
 
 
-def _n_known(texts: list[str], encoder: Encoder, *, tenant_id: str, store: Store) -> int:
+def _known(text_hashes: list[str], encoder: Encoder, *, tenant_id: str, store: Store) -> set[str]:
     with store.database.read() as tx:
         seen = encoders.known(tx, tenant_id, encoder.identity)
         if not seen:
-            return 0
-        hashes = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-        return encoders.n_known(tx, tenant_id, seen[0].fingerprint, hashes)
+            return set()
+        return encoders.known_texts(tx, tenant_id, seen[0].fingerprint, text_hashes)
 
 
 def _limits(encoder: Encoder) -> Limits:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store import tables
@@ -94,17 +94,18 @@ def vectors(
     return found
 
 
-def n_known(tx: Transaction, tenant_id: str, fingerprint: str, text_hashes: Sequence[str]) -> int:
-    """How many of the texts have vectors that are known."""
-    found = 0
+def known_texts(
+    tx: Transaction, tenant_id: str, fingerprint: str, text_hashes: Sequence[str]
+) -> set[str]:
+    """The sha256 of those texts whose vectors are known."""
+    found: set[str] = set()
     for start in range(0, len(text_hashes), _AT_A_TIME):
-        found += tx.execute(
-            select(func.count()).where(
-                _vectors.tenant_id == tenant_id,
-                _vectors.fingerprint == fingerprint,
-                _vectors.text_sha256.in_(text_hashes[start : start + _AT_A_TIME]),
-            )
-        ).scalar_one()
+        query = select(_vectors.text_sha256).where(
+            _vectors.tenant_id == tenant_id,
+            _vectors.fingerprint == fingerprint,
+            _vectors.text_sha256.in_(text_hashes[start : start + _AT_A_TIME]),
+        )
+        found.update(tx.execute(query).scalars())
     return found
 
 
