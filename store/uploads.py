@@ -196,7 +196,7 @@ def remove(
     of_it = (_parts.tenant_id == tenant_id, _parts.upload_id == upload_id)
     hashes = tuple(tx.execute(select(_parts.sha256).where(*of_it)).scalars())
     tx.execute(delete(tables.upload_parts).where(*of_it))
-    tx.execute(delete(tables.uploads).where(_uploads.id == upload_id))
+    tx.execute(delete(tables.uploads).where(*mine))
     return hashes
 
 
