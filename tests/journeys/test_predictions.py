@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from nmtune_client import AsyncClient, Client, JobFailed, ValidationError
+from nmtune_client import AsyncClient, Client, JobFailed, ValidationError, WaitTimeout
 
 from tests.journeys.processes import Process, Site, wait_until
 from tests.providers import fault_server
@@ -122,6 +122,21 @@ def test_the_asynchronous_client_does_it_too(
 
     first, second = asyncio.run(journey())
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_rows_whose_sender_does_not_wait_expire(
+    client: Client, head: str, x: np.ndarray[Any, Any], tmp_path: Path
+) -> None:
+    many = tmp_path / "many.npy"
+    np.save(many, np.tile(x, (100, 1)))
+    with pytest.raises(WaitTimeout) as left:
+        client.predict_file(many, head=head, to=tmp_path / "out.parquet", timeout=0.01)
+    job = client.jobs.get(left.value.job.id)
+    assert job.dataset_id is not None
+    dataset = client.datasets.get(job.dataset_id)
+    assert dataset.raw["expires_at"] is not None
+    assert job.wait(timeout=120).status == "succeeded", "the job has what it needs"
+    client.datasets.delete(dataset.id)
 
 
 def test_wrong_files_say_what_to_do(

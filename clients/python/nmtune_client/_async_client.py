@@ -17,7 +17,7 @@ from nmtune_client._download import Sink, downloading
 from nmtune_client._errors import APIConnectionError, ConflictError, PayloadTooLargeError
 from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
-from nmtune_client._prediction_job import format_of
+from nmtune_client._prediction_job import ROWS_KEPT_SECONDS, format_of
 from nmtune_client._provider_keys import AsyncProviderKeys
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._server import Server, answer_of, check_stream, value_of
@@ -129,7 +129,12 @@ class AsyncClient:
         """Predict all rows of a file with a head, as a job; as `Client.predict_file`."""
         form = format_of(to, format)
         dataset = await self.datasets.upload(
-            source, embedding=embedding, text=text, id=id, unlabelled=True
+            source,
+            embedding=embedding,
+            text=text,
+            id=id,
+            unlabelled=True,
+            keep_seconds=ROWS_KEPT_SECONDS,
         )
         try:
             job = await self.jobs.predict(

@@ -18,7 +18,7 @@ from nmtune_client._errors import APIConnectionError, ConflictError, PayloadTooL
 from nmtune_client._heads import Heads
 from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
-from nmtune_client._prediction_job import format_of
+from nmtune_client._prediction_job import ROWS_KEPT_SECONDS, format_of
 from nmtune_client._provider_keys import ProviderKeys
 from nmtune_client._resources import Datasets, Jobs
 from nmtune_client._retry import RetryPolicy
@@ -144,12 +144,18 @@ class Client:
         their order: `id` (the column id, or else the row's number), `label` and the rest, by the
         options of `predict`. timeout and progress are those of `Job.wait`.
 
-        The rows are deleted at the server once the job has ended; its output stays until it is
-        deleted or expires. Raises JobFailed, JobCancelled, WaitTimeout (the job goes on).
+        The rows are deleted at the server once the job has ended, or expire after a day; the output
+        stays until it is deleted or expires. Raises JobFailed, JobCancelled, WaitTimeout (the job
+        goes on).
         """
         form = format_of(to, format)
         dataset = self.datasets.upload(
-            source, embedding=embedding, text=text, id=id, unlabelled=True
+            source,
+            embedding=embedding,
+            text=text,
+            id=id,
+            unlabelled=True,
+            keep_seconds=ROWS_KEPT_SECONDS,
         )
         try:
             job = self.jobs.predict(

@@ -12,6 +12,10 @@ from nmtune_client._types import Dataset, JobData
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
 """By the ending of a file's name."""
 
+ROWS_KEPT_SECONDS = 86_400
+"""Rows sent along to be predicted expire, should their sender not live to delete them. A job that
+waits or runs keeps them longer."""
+
 
 def fields(
     dataset: str | Dataset,
