@@ -5,11 +5,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+import numpy as np
 import pytest
 from nmtune_client import Client, RetryPolicy
+from nmtune_client._cli.main import main
 
 PATIENCE_SECONDS = 10.0
 EVENT_STREAM = "text/event-stream"
@@ -298,3 +301,29 @@ def report_json() -> dict[str, Any]:
         "warnings": [{"code": "few_rows", "message": "The class b has 3 rows."}],
         "environment": {"nmtune_version": "0.1.0"},
     }
+
+
+@pytest.fixture
+def nmtune(
+    server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line against the fault server: exit code, stdout, stderr."""
+    monkeypatch.setenv("NMTUNE_URL", server.url)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as error:  # argparse's way out
+            code = int(error.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    path = tmp_path / "pets.npz"
+    x = np.arange(8, dtype=np.float32).reshape(4, 2)
+    np.savez(path, train_x=x, train_y=[0, 1, 0, 1], class_names=["cat", "dog"])
+    return path

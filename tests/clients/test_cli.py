@@ -1,6 +1,5 @@
 """The `nmtune` command: data on stdout, words on stderr, and the exit code."""
 
-import io
 import json
 import os
 import socket
@@ -10,10 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from nmtune_client import _client, _following
-from nmtune_client._cli.main import main
 
 JOB = "/jobs/job_1"
 DATASET = {
@@ -43,24 +40,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def nmtune(
-    server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command line against the fault server: exit code, stdout, stderr."""
-    monkeypatch.setenv("NMTUNE_URL", server.url)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as error:  # argparse's way out
-            code = int(error.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def trained(server: Any, job_json: Callable[..., Any], report_json: dict[str, Any]) -> None:
     """A server on which the next job succeeds at once."""
     server.on("POST", "/datasets", server.ok(DATASET, status=201))
@@ -68,14 +47,6 @@ def trained(server: Any, job_json: Callable[..., Any], report_json: dict[str, An
     server.on("GET", JOB, server.ok(job_json(status="succeeded", alias="prod")))
     server.on("GET", f"{JOB}/events", server.ok({"items": [], "next_cursor": None}))
     server.on("GET", f"{JOB}/report", server.ok(report_json))
-
-
-@pytest.fixture
-def npz(tmp_path: Path) -> Path:
-    path = tmp_path / "pets.npz"
-    x = np.arange(8, dtype=np.float32).reshape(4, 2)
-    np.savez(path, train_x=x, train_y=[0, 1, 0, 1], class_names=["cat", "dog"])
-    return path
 
 
 @pytest.mark.usefixtures("trained")
@@ -277,95 +248,6 @@ def test_report_is_printed(server: Any, nmtune: Any, report_json: dict[str, Any]
     code, out, err = nmtune("report", "job_1")
     assert (code, out) == (1, "")
     assert "The job is running. (409 report_not_ready)" in err
-
-
-def echo_shape(server: Any) -> Callable[[Any], Any]:
-    def answer(request: Any) -> Any:
-        rows = np.frombuffer(request.body, "<f4").reshape(
-            *map(int, request.headers["x-shape"].split(","))
-        )
-        data = {
-            "head": {"name": "pets", "version": 3},
-            "classes": ["cat", "dog"],
-            "labels": ["cat"] * len(rows),
-            "probabilities": [[float(rows[0, 0]), float(rows[0, 1])]] * len(rows),
-        }
-        return server.ok(data)
-
-    return answer
-
-
-@pytest.mark.parametrize("form", ["npy", "npz", "npz:test_x", "csv", "stdin npy", "stdin json"])
-def test_predict_reads_rows_in_many_forms(
-    server: Any, nmtune: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
-) -> None:
-    server.on("POST", "/predict", echo_shape(server))
-    x = np.array([[0.75, 0.25], [0.75, 0.25]], dtype=np.float32)
-    kind, _, member = form.partition(":")
-    path = tmp_path / f"x.{kind}"
-    binary = io.BytesIO()
-    np.save(binary, x)
-    if form == "npy":
-        path.write_bytes(binary.getvalue())
-    elif form == "npz":
-        np.savez(path, x=x)
-    elif form == "npz:test_x":
-        np.savez(path, train_x=x * 0, test_x=x, test_y=[0, 1])
-    elif form == "csv":
-        path.write_text("0.75, 0.25\n\n0.75\t0.25\n")
-    else:
-        data = binary.getvalue() if form == "stdin npy" else b"[[0.75, 0.25], [0.75, 0.25]]"
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    source = "-" if form.startswith("stdin") else f"{path}:{member}" if member else path
-    code, out, err = nmtune("predict", "pets", source, "--top-k", "2")
-    assert code == 0
-    assert out == "0\tcat\t0.7500\tdog\t0.2500\n1\tcat\t0.7500\tdog\t0.2500\n"
-    assert err == "pets@3: 2 rows\n"
-
-
-def test_predict_as_json_keeps_short_numbers(
-    server: Any, nmtune: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.on("POST", "/predict", echo_shape(server))
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"0.1 0.9")))
-    assert json.loads(nmtune("predict", "pets", "-", "--json")[1]) == {
-        "head": {"name": "pets", "version": 3},
-        "classes": ["cat", "dog"],
-        "labels": ["cat"],
-        "probabilities": [[0.1, 0.9]],
-    }
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("x.txt", b"", "holds no numbers"),
-        ("x.txt", b"1 2\n1 two\n", "line 2: could not convert string to float: 'two'"),
-        ("x.txt", b"1 2\n3\n", "row 1: has 1 values where row 0 has 2"),
-        ("x.json", b"[[1, 2", "is not JSON"),
-        ("x.bin", b"\xff\xfe\x00\x01", "is neither npy, npz nor text"),
-        ("x.npy", b"\x93NUMPY\x01\x00", "x.npy cannot be read as npy: EOF"),
-        ("x.npz", b"PK\x03\x04 broken", "cannot be read as npz: File is not a zip file"),
-    ],
-)
-def test_rows_that_cannot_be_read_are_told(
-    nmtune: Any, tmp_path: Path, name: str, content: bytes, message: str
-) -> None:
-    path = tmp_path / name
-    path.write_bytes(content)
-    code, out, err = nmtune("predict", "pets", path)
-    assert (code, out) == (2, "")
-    assert message in err
-
-
-def test_npz_with_several_matrices_asks_which(nmtune: Any, npz: Path, tmp_path: Path) -> None:
-    path = tmp_path / "two.npz"
-    np.savez(path, train_x=[[1.0]], test_x=[[1.0]], test_y=[0])
-    code, _, err = nmtune("predict", "pets", path)
-    assert code == 2
-    assert f"choose one, e.g. {path}:test_x" in err
-    err = nmtune("predict", "pets", f"{npz}:test_x")[2]
-    assert "has no member 'test_x', but train_x, train_y" in err
 
 
 def test_heads_are_listed_shown_and_given_aliases(server: Any, nmtune: Any) -> None:

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from nmtune_client import APIConnectionError, Client, ConflictError, ServerError
 
-from tests.clients.test_cli import _quick, nmtune  # noqa: F401  fixtures
-
 EXPORT = "/heads/pets/versions/3/export"
 FILE = b"PK and so on" * 1000
 FIGURE = {"from": 0.9, "to": 0.95, "difference": 0.05, "interval": [0.02, 0.08]}
@@ -79,7 +77,7 @@ def test_a_refused_export_says_why(server: Any, client: Client, tmp_path: Path) 
 
 
 def test_the_command_exports_by_number_alias_or_latest(
-    nmtune: Command,  # noqa: F811
+    nmtune: Command,
     server: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -94,7 +92,7 @@ def test_the_command_exports_by_number_alias_or_latest(
     assert (code, out) == (0, "m.onnx\n")
 
 
-def test_two_versions_are_compared(nmtune: Command, server: Any, client: Client) -> None:  # noqa: F811
+def test_two_versions_are_compared(nmtune: Command, server: Any, client: Client) -> None:
     server.on("GET", "/heads/pets/compare", server.ok(COMPARISON))
     found = client.heads.compare("pets", 2, "prod")
     assert (str(found.before), str(found.after)) == ("pets@2", "pets@3")
@@ -107,7 +105,7 @@ def test_two_versions_are_compared(nmtune: Command, server: Any, client: Client)
     assert "ece" not in out
 
 
-def test_versions_and_heads_are_deleted(nmtune: Command, server: Any) -> None:  # noqa: F811
+def test_versions_and_heads_are_deleted(nmtune: Command, server: Any) -> None:
     gone = type(server.DROP)(status=204)
     server.on("DELETE", "/heads/pets/versions/3", gone)
     server.on("DELETE", "/heads/pets", gone)
@@ -129,7 +127,7 @@ def test_versions_and_heads_are_deleted(nmtune: Command, server: Any) -> None:  
 
 
 def test_an_alias_is_rolled_back_and_deleted(
-    nmtune: Command,  # noqa: F811
+    nmtune: Command,
     server: Any,
     client: Client,
 ) -> None:

@@ -1,37 +1,26 @@
 """The routes of datasets: stored whole or not at all, shown, and really deleted."""
 
 import asyncio
-import errno
 import hashlib
 import io
-import os
-import tempfile
-import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import numpy as np
 import pytest
-from fastapi import FastAPI
 
-from service.ingest import inline, prepared
 from service.settings import ServiceSettings
 from service.uploads import name_of_file
 from store.dataset_file import DatasetFile
-from store.errors import Conflict
-from store.local_artifacts import LocalArtifacts
 from store.names import DEFAULT_TENANT
 from store.store import Store
 from tests.service.array_files import clouds, npz, zeros_member
+from tests.service.dataset_calls import NPZ, OCTETS, created, inline_body, stored
 from tests.service.hostile_files import HOSTILE_NPY, HOSTILE_NPZ
-from tests.service.support import InProcess, add_job, assert_problem, claim, in_chunks, succeed
-
-NPZ = {"content-type": "application/x-npz"}
-OCTETS = {"content-type": "application/octet-stream"}
+from tests.service.support import InProcess, assert_problem, in_chunks
 
 
 @pytest.fixture
@@ -43,22 +32,6 @@ def content() -> bytes:
 def leftovers(settings: ServiceSettings) -> Callable[[], list[str]]:
     """What is on disk for uploads that have ended: must be nothing."""
     return lambda: [path.name for path in (settings.data_dir / "tmp").iterdir()]
-
-
-def stored(store: Store) -> list[str]:
-    return [artifact.sha256 for artifact in store.artifacts.stored()]
-
-
-def created(response: httpx.Response) -> dict[str, Any]:
-    assert response.status_code == 201, response.text
-    body: dict[str, Any] = response.json()
-    assert response.headers["location"] == f"/datasets/{body['id']}"
-    return body
-
-
-def inline_body(n_rows: int = 10, **changes: Any) -> dict[str, Any]:
-    x = np.random.default_rng(0).standard_normal((n_rows, 3))
-    return {"embeddings": x.tolist(), "labels": ["cat", "dog"] * (n_rows // 2)} | changes
 
 
 @pytest.mark.parametrize(
@@ -314,91 +287,6 @@ def test_arrays_beyond_the_limit_are_refused(client: InProcess, settings: Servic
     assert_problem(response, 413, "too_large", "file")
 
 
-def _columns_first() -> bytes:
-    arrays = clouds()
-    return npz(arrays | {"train_x": np.asfortranarray(arrays["train_x"])})
-
-
-@pytest.mark.parametrize("function", ["mkdtemp", "TemporaryFile"])
-def test_a_full_disk_is_no_bug_and_leaves_nothing(
-    client: InProcess,
-    leftovers: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    function: str,
-) -> None:
-    def full(*_args: object, **_options: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(tempfile, function, full)
-    response = client.post("/datasets", content=_columns_first(), headers=NPZ)
-    assert_problem(response, 503, "storage_unavailable")
-    assert leftovers() == []
-
-
-def test_a_client_that_leaves_in_the_middle_leaves_nothing(
-    app: FastAPI, store: Store, content: bytes, leftovers: Callable[[], list[str]]
-) -> None:
-    during: list[list[str]] = []
-
-    async def leave() -> None:
-        messages = [
-            {"type": "http.request", "body": content[:200], "more_body": True},
-            {"type": "http.disconnect"},
-        ]
-
-        async def receive() -> dict[str, Any]:
-            during.append(leftovers())
-            return messages.pop(0)
-
-        async def send(message: dict[str, Any]) -> None:
-            raise AssertionError(f"nobody is there to be sent {message}")
-
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/datasets",
-            "raw_path": b"/datasets",
-            "query_string": b"",
-            "root_path": "",
-            "scheme": "http",
-            "http_version": "1.1",
-            "headers": [(b"content-type", b"application/x-npz")],
-            "server": ("test", 80),
-            "client": ("test", 1),
-        }
-        await app(scope, receive, send)  # type: ignore[arg-type]  # plain dictionaries
-
-    asyncio.run(leave())
-    assert len(during[-1]) == 1
-    assert leftovers() == []
-    assert stored(store) == []
-
-
-def test_a_cancelled_request_leaves_nothing(
-    client: InProcess, content: bytes, leftovers: Callable[[], list[str]]
-) -> None:
-    async def cancel() -> None:
-        waiting = asyncio.Event()
-
-        async def endless() -> AsyncIterator[bytes]:
-            yield content[:200]
-            waiting.set()
-            await asyncio.Event().wait()
-
-        async def upload() -> None:
-            await client.send("POST", "/datasets", content=endless(), headers=NPZ)
-
-        # A cancelled group cancels every further wait too, those of the clearing up included.
-        async with anyio.create_task_group() as group:
-            group.start_soon(upload)
-            await waiting.wait()
-            assert len(leftovers()) == 1
-            group.cancel_scope.cancel()
-
-    asyncio.run(cancel())
-    assert leftovers() == []
-
-
 def test_the_same_key_gives_the_first_answer_again(
     client: InProcess, store: Store, content: bytes
 ) -> None:
@@ -468,114 +356,8 @@ def test_an_edited_cursor_is_refused(client: InProcess) -> None:
     assert_problem(client.get("/datasets?cursor=abc"), 422, "invalid_cursor", "cursor")
 
 
-def test_a_deleted_dataset_and_its_bytes_are_gone(
-    client: InProcess, store: Store, content: bytes
-) -> None:
-    body = created(client.post("/datasets", content=content, headers=NPZ))
-    assert stored(store) == [body["sha256"]]
-    response = client("DELETE", f"/datasets/{body['id']}")
-    assert (response.status_code, response.content) == (204, b"")
-    assert stored(store) == []
-    for method in ("GET", "DELETE"):
-        assert_problem(client(method, f"/datasets/{body['id']}"), 404, "not_found")
-
-
-@pytest.mark.parametrize("older_first", [True, False])
-def test_shared_bytes_go_with_the_last_dataset_that_names_them(
-    client: InProcess, store: Store, content: bytes, older_first: bool
-) -> None:
-    ids = [created(client.post("/datasets", content=content, headers=NPZ))["id"] for _ in "ab"]
-    assert len(stored(store)) == 1
-    first, last = ids if older_first else ids[::-1]
-    assert client("DELETE", f"/datasets/{first}").status_code == 204
-    assert len(stored(store)) == 1
-    assert client("DELETE", f"/datasets/{last}").status_code == 204
-    assert stored(store) == []
-
-
-def test_a_dataset_in_use_is_kept_until_its_job_has_ended(
-    client: InProcess, store: Store, trained: bytes
-) -> None:
-    job = claim(store, add_job(store))
-    path = f"/datasets/{job.dataset_id}"
-    assert_problem(client("DELETE", path), 409, "dataset_in_use")
-    assert client.get(path).status_code == 200
-    succeed(store, job, trained)
-    assert client("DELETE", path).status_code == 204
-
-
-def test_bytes_deleted_between_storing_and_naming_them_are_a_conflict(
-    client: InProcess, store: Store, settings: ServiceSettings
-) -> None:
-    value = inline_body()
-    earlier = created(client.post("/datasets", json=value))
-    with prepared.workspace(settings.data_dir) as workdir:
-        ready = inline.prepare(value["embeddings"], value["labels"], workdir=workdir)
-        artifact = ready.put(store.artifacts, DEFAULT_TENANT)
-        assert artifact.sha256 == earlier["sha256"]
-        assert client("DELETE", f"/datasets/{earlier['id']}").status_code == 204
-        with pytest.raises(Conflict, match="send it again"), store.database.begin() as tx:
-            ready.add(tx, DEFAULT_TENANT, name="pets", artifact=artifact, artifacts=store.artifacts)
-    assert client.get("/datasets").json()["items"] == []
-
-
-def test_bytes_are_deleted_before_the_deletion_of_the_row_is_seen(
-    app: FastAPI, client: InProcess, store: Store, settings: ServiceSettings
-) -> None:
-    seen: list[int] = []
-
-    class Watched(LocalArtifacts):
-        def delete(self, *place: Any, **arguments: Any) -> bool:
-            seen.append(len(client.get("/datasets").json()["items"]))
-            return super().delete(*place, **arguments)
-
-    app.state.store = Store(database=store.database, artifacts=Watched(settings.artifacts_dir))
-    body = created(client.post("/datasets", json=inline_body()))
-    deletion = threading.Thread(target=client, args=("DELETE", f"/datasets/{body['id']}"))
-    deletion.start()
-    deletion.join()
-    assert seen == [1]
-    assert client.get("/datasets").json()["items"] == []
-
-
-def test_uploads_and_deletions_of_the_same_bytes_never_leave_a_row_without_bytes(
-    client: InProcess, store: Store, content: bytes
-) -> None:
-    async def delete_all() -> None:
-        page = await client.send("GET", "/datasets")
-        for item in page.json()["items"]:
-            await client.send("DELETE", f"/datasets/{item['id']}")
-
-    async def race() -> set[int]:
-        statuses = set()
-        for _ in range(10):
-            uploads = [
-                client.send("POST", "/datasets", content=content, headers=NPZ) for _ in range(3)
-            ]
-            *answers, _ = await asyncio.gather(*uploads, delete_all())
-            statuses |= {answer.status_code for answer in answers if answer is not None}
-        return statuses
-
-    assert asyncio.run(race()) <= {201, 409}
-    for item in client.get("/datasets").json()["items"]:
-        assert store.artifacts.exists(DEFAULT_TENANT, item["sha256"])
-
-
 def test_a_bad_id_is_refused(client: InProcess) -> None:
     assert_problem(client.get("/datasets/a%20b"), 422, "invalid_request", "dataset_id")
-
-
-def test_what_a_killed_process_left_is_removed_by_a_later_upload(tmp_path: Path) -> None:
-    old, young = tmp_path / "tmp/ingest-old", tmp_path / "tmp/ingest-young"
-    for folder in (old, young):
-        folder.mkdir(parents=True)
-        (folder / "upload").write_bytes(b"x")
-    os.utime(old, (0, 0))
-    with prepared.workspace(tmp_path) as workdir:
-        assert workdir.stat().st_mode & 0o777 == 0o700
-        assert not old.exists()
-        assert young.exists()
-    assert not workdir.exists()
 
 
 def test_the_documentation_shows_each_form_of_body(client: InProcess) -> None:

@@ -5,7 +5,6 @@ import hashlib
 import io
 import socket
 import threading
-from base64 import b64encode
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,10 +26,17 @@ from store.store import Store
 from tests.service.array_files import clouds, npz
 from tests.service.running import serve, until
 from tests.service.support import InProcess, assert_problem
-
-TUS = {"Tus-Resumable": "1.0.0"}
-PART = {**TUS, "Content-Type": "application/offset+octet-stream"}
-PART_BYTES = 2048
+from tests.service.upload_calls import (
+    PART,
+    PART_BYTES,
+    TUS,
+    append,
+    begin,
+    finish,
+    id_of,
+    offset,
+    sha1_of,
+)
 
 
 @pytest.fixture
@@ -46,53 +52,8 @@ def content() -> bytes:
     return content
 
 
-def described(**values: str) -> str:
-    return ",".join(
-        f"{name} {b64encode(value.encode()).decode()}" for name, value in values.items()
-    )
-
-
-def begin(client: InProcess, size_bytes: int, **metadata: str) -> str:
-    """The path of a new upload."""
-    headers = {**TUS, "Upload-Length": str(size_bytes), "Upload-Metadata": described(**metadata)}
-    response = client.post("/uploads", headers=headers)
-    assert response.status_code == 201, response.text
-    assert response.headers["tus-resumable"] == "1.0.0"
-    path: str = response.headers["location"]
-    assert path == f"/uploads/{response.json()['id']}"
-    return path
-
-
-def append(
-    client: InProcess, path: str, data: bytes, *, at: int, checksum: str | None = None
-) -> httpx.Response:
-    headers = {**PART, "Upload-Offset": str(at)}
-    if checksum is not None:
-        headers["Upload-Checksum"] = checksum
-    return client("PATCH", path, headers=headers, content=data)
-
-
-def sha1_of(data: bytes) -> str:
-    return f"sha1 {b64encode(hashlib.sha1(data).digest()).decode()}"  # noqa: S324  tus' own
-
-
-def offset(client: InProcess, path: str) -> int:
-    response = client("HEAD", path, headers=TUS)
-    assert response.status_code == 200
-    assert response.headers["cache-control"] == "no-store"
-    return int(response.headers["upload-offset"])
-
-
-def id_of(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
 def stored(store: Store) -> list[str]:
     return [artifact.sha256 for artifact in store.artifacts.stored()]
-
-
-def finish(client: InProcess, path: str, **params: Any) -> httpx.Response:
-    return client.post("/datasets", params={"upload": id_of(path), **params})
 
 
 def test_a_file_in_parts_becomes_the_dataset_that_the_same_body_becomes(
@@ -276,62 +237,6 @@ def test_a_body_beside_an_upload_is_refused(client: InProcess, content: bytes) -
     append(client, path, content, at=0)
     response = client.post("/datasets", params={"upload": id_of(path)}, content=b"x")
     assert_problem(response, 422, "invalid_request", "upload")
-
-
-@pytest.mark.parametrize(
-    ("headers", "status", "code"),
-    [
-        ({"Upload-Length": "10"}, 412, "unsupported_tus_version"),
-        ({"Upload-Length": "10", "Tus-Resumable": "0.2.2"}, 412, "unsupported_tus_version"),
-        (TUS, 400, "invalid_upload_header"),
-        ({**TUS, "Upload-Length": "-1"}, 400, "invalid_upload_header"),
-        ({**TUS, "Upload-Length": "1e3"}, 400, "invalid_upload_header"),
-        ({**TUS, "Upload-Length": "9" * 18}, 413, "body_too_large"),
-        ({**TUS, "Upload-Length": "9" * 5000}, 400, "invalid_upload_header"),
-        ({**TUS, "Upload-Length": "1", "Upload-Metadata": "a !"}, 400, "invalid_upload_header"),
-        (
-            {**TUS, "Upload-Length": "1", "Upload-Metadata": "\x7f YQ=="},
-            400,
-            "invalid_upload_header",
-        ),
-        (
-            {**TUS, "Upload-Length": "1", "Upload-Metadata": "a" * 2049},
-            400,
-            "invalid_upload_header",
-        ),
-        (
-            {**TUS, "Upload-Length": "1", "Upload-Metadata": described(sha256="x")},
-            400,
-            "invalid_upload_header",
-        ),
-    ],
-)
-def test_an_upload_that_cannot_be_begun(
-    refusing: InProcess, headers: dict[str, str], status: int, code: str
-) -> None:
-    response = refusing.post("/uploads", headers=headers)
-    assert_problem(response, status, code)
-    assert response.headers["tus-resumable"] == "1.0.0"
-
-
-@pytest.mark.parametrize(
-    ("changes", "status", "code"),
-    [
-        ({"Upload-Offset": ""}, 400, "invalid_upload_header"),
-        ({"Upload-Offset": "one"}, 400, "invalid_upload_header"),
-        ({"Content-Type": "text/csv"}, 415, "unsupported_media_type"),
-        ({"Upload-Checksum": "md5 AAAA"}, 400, "invalid_upload_header"),
-        ({"Upload-Checksum": "sha256 AAAA"}, 400, "invalid_upload_header"),
-        ({"Tus-Resumable": "2.0.0"}, 412, "unsupported_tus_version"),
-    ],
-)
-def test_a_part_that_cannot_be_read(
-    refusing: InProcess, changes: dict[str, str], status: int, code: str
-) -> None:
-    path = begin(refusing, 10)
-    headers = {**PART, "Upload-Offset": "0", **changes}
-    assert_problem(refusing("PATCH", path, headers=headers, content=b"x"), status, code)
-    assert offset(refusing, path) == 0
 
 
 def test_more_bytes_than_announced_are_refused_and_the_rest_stays_right(
