@@ -24,6 +24,13 @@ _BUFFER_BYTES: Final = 1 << 20
 _FIRST_ROWS: Final = 16
 _TEXTS_AT_ONCE: Final = 1024
 _MAX_FOOTER_BYTES: Final = 64 << 20
+_UNREADABLE: Final = (
+    pa.ArrowInvalid,
+    pa.ArrowNotImplementedError,
+    pa.ArrowKeyError,
+    OSError,
+    UnicodeDecodeError,  # of a column's name
+)
 _FLOATS: Final = (pa.float16(), pa.float32(), pa.float64())
 
 
@@ -39,7 +46,7 @@ def read(path: Path, *, wanted: Wanted, folder: Path, max_bytes: int) -> None:
             arrow_extensions_enabled=False,
         ) as file:
             _read(file, path, wanted=wanted, folder=folder, max_bytes=max_bytes)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, pa.ArrowKeyError) as error:
+    except _UNREADABLE as error:
         if isinstance(error, MemoryError):
             raise
         raise BadInput(

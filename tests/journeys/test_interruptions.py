@@ -110,15 +110,22 @@ def test_api_and_worker_apart_survive_each_other(
     site: Site, arrays: Arrays, undisturbed: str
 ) -> None:
     site.start("up").stop()  # brings the schema up to date
-    api, worker = site.start("api"), site.start("worker", **FAST_CHECKPOINTS)
+    api, other, worker = (
+        site.start("api"),
+        site.start("api"),
+        site.start("worker", **FAST_CHECKPOINTS),
+    )
     job = submit(api, arrays)
     wait_until(lambda: is_training(job))
 
     api.kill()  # the worker goes on without it
-    api = site.start("api")
-    assert not api.client.jobs.get(job.id).is_final
+    job = other.client.jobs.get(job.id)
+    epoch = job.progress.epoch
+    wait_until(lambda: is_training(job) and job.progress.epoch > epoch)
     worker.kill()  # and the job waits for another worker
-    wait_until(lambda: api.client.jobs.get(job.id).status == "queued", seconds=20)
+    wait_until(lambda: other.client.jobs.get(job.id).status == "queued", seconds=20)
+    other.stop()
+    api = site.start("api")
     site.start("worker", **FAST_CHECKPOINTS)
     job = finished(api, job)
     assert job.data.attempt == 2

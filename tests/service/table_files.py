@@ -421,6 +421,14 @@ BAD: dict[str, Bad] = {
         None,
         None,
     ),
+    "parquet, column's name that is not UTF-8": (
+        "a.parquet",
+        SAME["parquet, lists"][1].replace(b"embedding", b"em\x80edding"),
+        "damaged_file",
+        "file",
+        None,
+        None,
+    ),
     "parquet, magic alone": ("a.parquet", b"PAR1" * 10, "damaged_file", "file", None, None),
     "parquet, lists of strings": (
         "a.parquet",
