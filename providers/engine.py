@@ -80,8 +80,10 @@ def embed(
                 failure = Stopped()
                 break
             while todo and len(flying) < provider.limits.max_concurrency:
-                for batch in _fitting(todo.pop(), work.caps):
-                    flying[pool.submit(work.ask, batch)] = batch
+                # The others wait here, not in the pool, where no lesson would reach them.
+                batch, *others = _fitting(todo.pop(), work.caps)
+                todo += others[::-1]
+                flying[pool.submit(work.ask, batch)] = batch
             for future in wait(flying, TICK_SECONDS, FIRST_COMPLETED).done:
                 batch = flying.pop(future)
                 try:

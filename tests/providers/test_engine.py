@@ -145,7 +145,7 @@ def test_a_cap_is_learnt_from_refusals(server: Server, provider: Provider, cap: 
     np.testing.assert_array_equal(embed(provider, texts), expected(texts))
     sizes = [len(body["input"]) for _, _, body in server.requests]
     refused = [size for size in sizes if size > cap]
-    # Those under way at the time of each lesson, of which 32 takes five.
+    # At most those under way at the time of each lesson, of which 32 takes five.
     assert len(refused) <= 5 * provider.limits.max_concurrency
 
 
