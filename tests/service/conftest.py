@@ -1,7 +1,7 @@
 """The fixtures of the HTTP door's tests: the true app in process, on a migrated SQLite file."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from service.app import create_app
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store
+from tests.service.array_files import clouds, npz
 from tests.service.support import N_COLUMNS, InProcess, RecordingQueue, publish, train
 
 
@@ -108,3 +109,15 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 def trained(rows: tuple[np.ndarray, np.ndarray]) -> bytes:
     """The bytes of a small true head."""
     return train(rows, seed=0)
+
+
+@pytest.fixture
+def content() -> bytes:
+    """An `.npz` file that is in order."""
+    return npz(clouds())
+
+
+@pytest.fixture
+def leftovers(settings: ServiceSettings) -> Callable[[], list[str]]:
+    """What is on disk for uploads that have ended: must be nothing."""
+    return lambda: [path.name for path in (settings.data_dir / "tmp").iterdir()]

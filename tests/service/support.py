@@ -167,3 +167,10 @@ def assert_problem(
 async def in_chunks(content: bytes, *, size: int = 10_000) -> AsyncIterator[bytes]:
     for start in range(0, len(content), size):
         yield content[start : start + size]
+
+
+def job_and_dataset_counts(store: Store) -> tuple[int, int]:
+    """How many jobs and datasets there are."""
+    with store.database.read() as tx:
+        n_jobs = len(jobs.page(tx, DEFAULT_TENANT, limit=200).items)
+        return n_jobs, len(datasets.page(tx, DEFAULT_TENANT, limit=200).items)

@@ -13,14 +13,8 @@ from store.errors import Conflict
 from store.local_artifacts import LocalArtifacts
 from store.names import DEFAULT_TENANT
 from store.store import Store
-from tests.service.array_files import clouds, npz
 from tests.service.dataset_calls import NPZ, created, inline_body, stored
 from tests.service.support import InProcess, add_job, assert_problem, claim, succeed
-
-
-@pytest.fixture
-def content() -> bytes:
-    return npz(clouds())
 
 
 def test_a_deleted_dataset_and_its_bytes_are_gone(

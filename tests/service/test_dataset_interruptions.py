@@ -14,22 +14,10 @@ import pytest
 from fastapi import FastAPI
 
 from service.ingest import prepared
-from service.settings import ServiceSettings
 from store.store import Store
 from tests.service.array_files import clouds, npz
 from tests.service.dataset_calls import NPZ, stored
 from tests.service.support import InProcess, assert_problem
-
-
-@pytest.fixture
-def content() -> bytes:
-    return npz(clouds())
-
-
-@pytest.fixture
-def leftovers(settings: ServiceSettings) -> Callable[[], list[str]]:
-    """What is on disk for uploads that have ended: must be nothing."""
-    return lambda: [path.name for path in (settings.data_dir / "tmp").iterdir()]
 
 
 def _columns_first() -> bytes:

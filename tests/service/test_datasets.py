@@ -23,17 +23,6 @@ from tests.service.hostile_files import HOSTILE_NPY, HOSTILE_NPZ
 from tests.service.support import InProcess, assert_problem, in_chunks
 
 
-@pytest.fixture
-def content() -> bytes:
-    return npz(clouds())
-
-
-@pytest.fixture
-def leftovers(settings: ServiceSettings) -> Callable[[], list[str]]:
-    """What is on disk for uploads that have ended: must be nothing."""
-    return lambda: [path.name for path in (settings.data_dir / "tmp").iterdir()]
-
-
 @pytest.mark.parametrize(
     "content_type",
     [

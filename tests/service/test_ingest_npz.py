@@ -2,35 +2,19 @@
 
 import io
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 import pytest
 
 from service.ingest import npy as npy_reader
-from service.ingest.errors import BadInput
 from service.ingest.npz import read
 from service.ingest.prepared import PreparedDataset
 from store.dataset_file import DatasetFile
-from tests.service.array_files import clouds, npz
+from tests.service.array_files import clouds
+from tests.service.npz_reading import prepared, refused
 
 ROOT = Path(__file__).parents[2]
-
-
-def prepared(tmp_path: Path, arrays: dict[str, Any], **arguments: Any) -> PreparedDataset:
-    return read(io.BytesIO(npz(arrays)), workdir=tmp_path, **arguments)
-
-
-def refused(tmp_path: Path, content: dict[str, Any] | bytes, **arguments: Any) -> BadInput:
-    data = content if isinstance(content, bytes) else npz(content)
-    # A true file: it answers a seek before its start in another way than BytesIO.
-    with TemporaryFile() as file:
-        file.write(data)
-        with pytest.raises(BadInput) as caught:
-            read(file, workdir=tmp_path, **arguments)
-    assert not list(tmp_path.iterdir()), "a refused file leaves nothing behind"
-    return caught.value
 
 
 def without(*names: str) -> dict[str, Any]:

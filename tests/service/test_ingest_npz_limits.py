@@ -1,40 +1,20 @@
 """The .npz reader under hostile and large files: refused at once, or read in bounded memory."""
 
-import io
 import os
 import subprocess
 import sys
 import time
 import zipfile
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any
 
 import numpy as np
 import pytest
 
-from service.ingest.errors import BadInput
-from service.ingest.npz import read
-from service.ingest.prepared import PreparedDataset
-from tests.service.array_files import clouds, forged_npy, npy, npz, zeros_member
+from tests.service.array_files import clouds, forged_npy, npy, zeros_member
 from tests.service.hostile_files import HOSTILE_NPZ, X, Y, zipped
+from tests.service.npz_reading import prepared, refused
 
 ROOT = Path(__file__).parents[2]
-
-
-def prepared(tmp_path: Path, arrays: dict[str, Any], **arguments: Any) -> PreparedDataset:
-    return read(io.BytesIO(npz(arrays)), workdir=tmp_path, **arguments)
-
-
-def refused(tmp_path: Path, content: dict[str, Any] | bytes, **arguments: Any) -> BadInput:
-    data = content if isinstance(content, bytes) else npz(content)
-    # A true file: it answers a seek before its start in another way than BytesIO.
-    with TemporaryFile() as file:
-        file.write(data)
-        with pytest.raises(BadInput) as caught:
-            read(file, workdir=tmp_path, **arguments)
-    assert not list(tmp_path.iterdir()), "a refused file leaves nothing behind"
-    return caught.value
 
 
 def test_arrays_beyond_the_limit_are_refused(tmp_path: Path) -> None:
