@@ -150,9 +150,13 @@ def _supervised(
 
 def standby_of(settings: WorkerSettings, slot: int) -> Standby | None:
     """A slot's standby, if the settings want one; to be made and used by the slot's thread."""
-    if not settings.standby:
+    if settings.standby == "never":
         return None
-    return Standby(child_environment(settings, slot=slot), memory_limit=settings.memory_limit)
+    return Standby(
+        child_environment(settings, slot=slot),
+        memory_limit=settings.memory_limit,
+        idle_seconds=None if settings.standby == "always" else settings.standby_idle_seconds,
+    )
 
 
 def _failed(job: Job, outcome: Outcome, *, told: dict[str, Any] | None) -> Failure:
