@@ -1,7 +1,7 @@
 """The standby: a training process started ahead, so that a job does not wait for torch.
 
 It has imported what a training needs and waits on its stdin for the folder to work in. It has no
-GPU yet, and no data; the memory of the imports, some 250 MB, is what it costs. So there is none
+GPU yet, and no data; the memory of the imports, some 300 MB, is what it costs. So there is none
 before a first job came, and none once jobs have stayed away for long, unless the settings say so.
 """
 
