@@ -68,6 +68,9 @@ bench-stack: $(VENV)/.installed-test ## Time jobs through API, PostgreSQL, Redis
 bench-ingest: $(VENV)/.installed-test ## Time how datasets of each format are taken in, beside the plain library call
 	PYTHONPATH=. $(BIN)/python benchmarks/ingest.py --write docs/benchmarks.md
 
+bench-idle: $(VENV)/.installed-test ## Memory of processes at rest, and CPU of short commands
+	$(BIN)/python benchmarks/idle.py --write docs/benchmarks.md
+
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
 	$(BIN)/python benchmarks/gpu.py --write docs/benchmarks.md
 
@@ -90,4 +93,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-idle bench-gpu lint format types clean help

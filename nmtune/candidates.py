@@ -6,10 +6,8 @@ from typing import Any, Self
 
 from nmtune.config import WEIGHTS, TuneConfig, check_names
 from nmtune.errors import ConfigError
+from nmtune.methods import METHODS
 from nmtune.rules import OneOf
-
-METHODS = ("linear_probe", "mlp", "nmtune", "auto")
-"""From the simplest to the fullest: a job trains its method and every simpler one beside it."""
 
 ROBUST = ("robust_probe",)
 """Candidates of `auto` that are trained only where many labels look wrong."""

@@ -6,12 +6,13 @@ that are like the training's do not look as if they had drifted.
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nmtune.sketch import N_NORM_BINS, Sketch
+if TYPE_CHECKING:
+    from nmtune.sketch import Sketch
 
 FEWEST_ROWS: Final = 200
 """Rows; of fewer nothing is said."""
@@ -71,7 +72,7 @@ class Drift:
         return asdict(self) | {"columns": [asdict(column) for column in self.columns]}
 
 
-def compare(sketch: Sketch, n_rows: int, sums: NDArray[np.float64]) -> Drift:
+def compare(sketch: "Sketch", n_rows: int, sums: NDArray[np.float64]) -> Drift:
     """The drift of n rows whose `sketch.sums` add up to `sums`.
 
     ValueError for sums of another length.
@@ -87,7 +88,7 @@ def compare(sketch: Sketch, n_rows: int, sums: NDArray[np.float64]) -> Drift:
         )
     d = len(sketch.mean)
     means, squares = sums[:d] / n_rows, sums[d : 2 * d] / n_rows
-    norms, classes = sums[2 * d : 2 * d + N_NORM_BINS], sums[2 * d + N_NORM_BINS :]
+    norms, classes = np.split(sums[2 * d :], [len(sketch.norm_shares)])
     chance = 1 / n_rows + 1 / sketch.n_rows
     mean_shift = math.sqrt(max(0.0, float(np.square(means).mean()) - chance))
     norm_psi = _psi(norms, sketch.norm_shares, chance)

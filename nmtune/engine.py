@@ -6,11 +6,12 @@ late thread stalls all. onnxruntime's threads take work as they get to run, and 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import onnxruntime
 
+from nmtune.answers import Answers
 from nmtune.folded import FoldedHead, Matrix
 from nmtune.onnx_graph import INPUT, Output, onnx_model
 
@@ -21,19 +22,6 @@ _ROWS_AT_A_TIME: Final = 1024
 
 _WARNINGS: Final = 3
 """onnxruntime's log level: errors alone."""
-
-
-class Answers(NamedTuple):
-    """What an engine says of n rows, row by row."""
-
-    scores: Matrix
-    """(n, c): logits divided by the temperature."""
-    probabilities: Matrix
-    """(n, c)."""
-
-    def rows(self, start: int, stop: int) -> "Answers":
-        """Those of rows start to stop - 1."""
-        return Answers(self.scores[start:stop], self.probabilities[start:stop])
 
 
 class Engine:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nmtune.errors import ConfigError, DataError
@@ -200,6 +199,8 @@ def _eigenvalues(gram: _Array) -> _Array:
 
 def _triangle(rows: _Rows) -> _Array:
     """R of a QR of all rows, chunk by chunk: the same singular values, nothing squared."""
+    import torch  # few matrices come here, and whoever has others does without it
+
     n_columns = rows.shape[1]
     triangle = np.zeros((0, n_columns))
     for chunk in rows.chunks(max(rows.chunk_rows, n_columns)):

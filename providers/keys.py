@@ -3,6 +3,9 @@
 A key is bound to an origin (scheme, host, port), so that another base URL cannot draw it out.
 Stored ones are sealed with AES-GCM under the operator's secret; tenant and origin are sealed in,
 so that a row copied elsewhere does not open.
+
+Every process reads settings that may hold keys, and most have none: what only keys need is imported
+with the first one.
 """
 
 import base64
@@ -11,11 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from providers.addresses import parse_base_url
-from providers.catalogue import ENTRIES
 from providers.errors import InvalidProvider, KeyMissing
 
 SECRET_BYTES: Final = 32
@@ -42,6 +41,8 @@ def parse_keys(text: str, allowed: Iterable[tuple[str, int]] = ()) -> dict[str, 
 
 def origin_of(name: str, allowed: Iterable[tuple[str, int]] = ()) -> str:
     """The origin that a provider's name, or an origin itself, stands for. Raises ValueError."""
+    from providers.catalogue import ENTRIES  # numpy and an HTTP client: 20 MB
+
     entry = ENTRIES.get(name)
     url = name if entry is None else entry.base_url
     if url is None:
@@ -77,6 +78,8 @@ def parse_secret(text: str) -> bytes:
 
 def seal(key: str, *, secret: bytes, tenant_id: str, origin: str) -> bytes:
     """The key, encrypted for this tenant and origin."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
     nonce = os.urandom(_NONCE_BYTES)
     sealed = AESGCM(secret).encrypt(nonce, key.encode(), _bound_to(tenant_id, origin))
     return _VERSION + nonce + sealed
@@ -84,6 +87,9 @@ def seal(key: str, *, secret: bytes, tenant_id: str, origin: str) -> bytes:
 
 def unseal(sealed: bytes, *, secret: bytes, tenant_id: str, origin: str) -> str:
     """The key again. Raises KeyMissing where the secret is another, or the row."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
     nonce, content = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
     try:
         if sealed[:1] != _VERSION:

@@ -19,6 +19,7 @@ from service.predict.door import BodyBudget, PredictDoor
 from service.predict.drift_recorder import DriftRecorder
 from service.predict.predictor import Predictor
 from service.predict.texts import TextPredictor
+from service.predict.warming import Warming
 from service.readiness import Readiness
 from service.routes import (
     dataset_expiry,
@@ -153,11 +154,14 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: ServiceSettings = app.state.settings
     to_thread.current_default_thread_limiter().total_tokens = settings.threads
+    warming = Warming(app.state.store)
+    await to_thread.run_sync(warming.start)
     # What lives as long as the process is not looked through by each garbage collection.
     gc.collect()
     gc.freeze()
     yield
     gc.unfreeze()
     app.state.stopping.set()
+    warming.close()
     app.state.text_predictor.close()
     app.state.predictor.close()

@@ -1,1 +1,8 @@
 """The roof: the wiring of doors and stones into processes, and the `nmtune-server` command."""
+
+from typing import Final, Literal, TypeAlias
+
+PROGRAM: Final = "nmtune-server"
+
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+LogFormat: TypeAlias = Literal["text", "json"]

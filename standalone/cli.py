@@ -1,24 +1,12 @@
-"""The home of the `nmtune-server` command: what is typed becomes settings and one call."""
+"""The `nmtune-server` command line: its options and their help; `commands` does what is asked."""
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
-
-import migrations
-from service.settings import ServiceSettings
-from standalone import doctor, logs, up
-from store.errors import StoreError
+from standalone import PROGRAM, LogFormat, LogLevel
 from workers import machine
-from workers.settings import WorkerSettings
-
-PROGRAM = "nmtune-server"
-FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses
 
 DESCRIPTION = """\
 Tunes heads on frozen embeddings and serves their predictions over HTTP.
@@ -37,56 +25,10 @@ setting.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     given = _parser().parse_args(arguments)
-    try:
-        logs.configure(logs.LogSettings(**_given(vars(given), "log_level", "log_format")))
-        return _run(given)
-    except ValidationError as error:
-        for one in error.errors():
-            name = "_".join(map(str, one["loc"]))
-            print(f"{PROGRAM}: setting {name}: {one['msg']}", file=sys.stderr)
-        return USAGE
-    except SettingsError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return USAGE
-    except (up.StartError, StoreError, OSError) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    # Who asks for help or the version does not wait for database, web server and torch.
+    from standalone import commands
 
-
-def _run(given: argparse.Namespace) -> int:
-    options = vars(given)
-    shared = _given(options, "data_dir")
-    service = ServiceSettings(**shared, **_given(options, "host", "port"))
-    workers = WorkerSettings(**shared)
-    match given.command:
-        case "up":
-            up.up(service, workers)
-        case "api":
-            up.api(service, workers)
-        case "worker":
-            return up.worker(workers)
-        case "migrate":
-            migrations.upgrade(service.database_url)
-            print(f"The database is at schema {migrations.head_revision()}.")
-        case "doctor":
-            return _doctor(service, workers, as_json=given.json)
-    return 0
-
-
-def _doctor(service: ServiceSettings, workers: WorkerSettings, *, as_json: bool) -> int:
-    findings = doctor.examine(service, workers)
-    if as_json:
-        print(json.dumps([one.to_dict() for one in findings], indent=2))
-    else:
-        print("\n".join(map(str, findings)))
-    return FAILED if any(one.status == "fail" for one in findings) else 0
-
-
-def _given(options: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The options that were typed; the others are left to the environment and the defaults."""
-    return {name: options[name] for name in names if options.get(name) is not None}
+    return commands.run(given)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,10 +86,12 @@ def _common() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the SQLite database, data sets and heads (default: nmtune-data)",
     )
-    options.add_argument("--log-level", choices=logs.LEVELS, help="what to log (default: info)")
+    options.add_argument(
+        "--log-level", choices=get_args(LogLevel), help="what to log (default: info)"
+    )
     options.add_argument(
         "--log-format",
-        choices=logs.FORMATS,
+        choices=get_args(LogFormat),
         help="how to log: for people or programs (default: text)",
     )
     return options

@@ -10,19 +10,19 @@ import math
 import re
 import time
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, get_args
 
 import structlog
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from structlog.types import EventDict
 
 from service import request_id
+from standalone import LogFormat, LogLevel
 from workers import job_id
 
 TEXT = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s [%(about)s] %(message)s"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
-LEVELS = ("debug", "info", "warning", "error")
-FORMATS = ("text", "json")
+FORMATS = get_args(LogFormat)
 CHATTY = ("alembic", "uvicorn")  # their INFO says what our own lines say better
 
 _TEMPLATE = re.compile(r"([a-z_]+\.[a-z_]+)((?: [a-z_0-9]+=%[-+#.0-9]*[a-z])*)")
@@ -41,9 +41,9 @@ class LogSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="NMTUNE_", frozen=True)
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: LogLevel = "info"
     """What to log, from this level on."""
-    log_format: Literal["text", "json"] = "text"
+    log_format: LogFormat = "text"
     """`text` for people, `json` for programs."""
 
 

@@ -1,14 +1,10 @@
-"""The home of the processes: everything in one (`up`), or the API and workers each in their own."""
+"""The processes that serve HTTP: everything in one (`up`), or the API alone."""
 
 import errno
-import logging
-import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
 
 import uvicorn
 
@@ -17,29 +13,22 @@ from service.app import create_app
 from service.joined_writes import JoinedWritesProtocol
 from service.server import Server
 from service.settings import ServiceSettings
+from standalone.process import StartError, open_store, told_to_stop
 from store.queue import LocalQueue, Queue
-from store.settings import StoreSettings
 from store.store import Store
-from workers import metrics
 from workers.local import LocalWorker
 from workers.settings import WorkerSettings
 from workers.sweep import Sweeper
 
-logger = logging.getLogger(__name__)
-
 GRACE_SECONDS = 5  # for requests in flight when the process is told to stop
 BACKLOG = 2048
-
-
-class StartError(Exception):
-    """Something outside stands in the way; the message says what to do."""
 
 
 def up(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run API, worker and sweep in this process until it is told to stop."""
     with _listening(service) as listener:
         migrations.upgrade(service.database_url)
-        with _store(service) as store:
+        with open_store(service) as store:
             queue = LocalQueue()
             worker = LocalWorker(store, queue, workers)
             worker.start()
@@ -53,7 +42,7 @@ def api(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run the API alone; it sweeps too, so that jobs of dead workers move on."""
     with (
         _listening(service) as listener,
-        _store(service) as store,
+        open_store(service) as store,
         _doorbell(store, workers) as queue,
     ):
         sweeper = Sweeper(store, queue, poll_seconds=workers.poll_seconds)
@@ -62,29 +51,6 @@ def api(service: ServiceSettings, workers: WorkerSettings) -> None:
             _serve(service, listener, store, queue, title="NMTune API")
         finally:
             sweeper.stop()
-
-
-def worker(settings: WorkerSettings) -> int:
-    """Run a worker alone until it is told to stop; its exit status."""
-    if settings.broker_url is not None:
-        return _celery_worker(settings, settings.broker_url.get_secret_value())
-    told_to_stop = threading.Event()
-    with _store(settings) as store, _signals(told_to_stop), metrics.served(settings):
-        local = LocalWorker(store, LocalQueue(), settings)
-        local.start()
-        print(f"NMTune worker is ready (data in {_where(settings)})", flush=True)
-        told_to_stop.wait()
-        local.stop()
-    return 0
-
-
-def _celery_worker(settings: WorkerSettings, broker_url: str) -> int:
-    # Celery takes a third of a second to import, and the embedded server does without it.
-    from workers.celery_worker import CeleryWorker
-
-    with _store(settings) as store, metrics.served(settings):
-        print(f"NMTune worker is ready (data in {_where(settings)})", flush=True)
-        return CeleryWorker(store, settings, broker_url=broker_url).run()
 
 
 @contextmanager
@@ -128,10 +94,10 @@ def _serve(
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    ready = f"{title} is ready at {_url(listener)} (docs at /docs, data in {_where(settings)})"
+    ready = f"{title} is ready at {_url(listener)} (docs at /docs, data in {settings.data_dir})"
     server = _Server(config, stopping=app.state.stopping, ready=ready)
     # uvicorn raises the signal again when it is done, which would end us before our own tidying.
-    with _signals(app.state.stopping):
+    with told_to_stop(app.state.stopping):
         server.run(sockets=[listener])
     if not server.started:
         raise StartError("The API did not start; the log above has the reason.")
@@ -172,43 +138,6 @@ def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
         yield listener
 
 
-@contextmanager
-def _store(settings: StoreSettings) -> Iterator[Store]:
-    """The store, once its database is at the schema that this version needs."""
-    store = Store.open(settings)
-    try:
-        if store.database.schema_revision() != migrations.head_revision():
-            raise StartError(
-                "The database is not at this version's schema: run `nmtune-server migrate` with "
-                "the same settings first."
-            )
-        warning = store.database.sqlite_version_warning()
-        if warning is not None:
-            logger.warning("database.version %s", warning)
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def _signals(told_to_stop: threading.Event) -> Iterator[None]:
-    """Turn SIGTERM and Ctrl-C into an event while the block runs."""
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        told_to_stop.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _where(settings: StoreSettings) -> Path:
-    return settings.data_dir

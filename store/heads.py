@@ -119,6 +119,11 @@ def publish(
     return version(tx, tenant_id, new.name, number)
 
 
+def exist(tx: Transaction) -> bool:
+    """Whether there is any head version. Crosses tenants by nature: one process serves them all."""
+    return tx.execute(select(_versions.version).limit(1)).first() is not None
+
+
 def get(tx: Transaction, tenant_id: str, name: str) -> Head:
     """The head with all its versions. Raises NotFound."""
     row = tx.execute(_select_heads(tenant_id).where(_heads.name == name)).one_or_none()

@@ -47,6 +47,13 @@ ONLY_HOME: dict[str, set[str]] = {
 }
 SDK_MAY_USE = {"httpx", "numpy"}
 SDK_MAY_USE_IF_THERE = {"pandas"}  # Prediction.to_pandas, in the function
+CHILD = {
+    *("train", "recipe", "training", "prediction", "output_file", "progress", "publication"),
+    *("findings", "trust", "report", "comparison", "correlation", "verdict", "wording"),
+}
+"""The modules of `workers` that a training process alone imports."""
+OF_THE_PARENT = {"nmtune.errors", "nmtune.methods", "nmtune.version"}
+"""What the others may import of the science: names, without numpy and torch."""
 FORBIDDEN_NAMES = {"utils", "common", "core", "helpers", "service"}
 MAX_LINES = 400
 
@@ -74,6 +81,24 @@ def test_package_imports_only_what_the_table_allows(package: str) -> None:
     for path in files:
         stray = (imported_roots(path) & OURS) - allowed
         assert not stray, f"{path.relative_to(ROOT)} may not import {sorted(stray)}"
+
+
+def test_a_workers_parent_imports_no_science() -> None:
+    """It lives for weeks and mostly waits; its children train (law 5)."""
+    for path in modules("workers"):
+        if path.stem in CHILD:
+            continue
+        for node in ast.parse(path.read_text()).body:  # what is imported as the module is
+            names = [alias.name for alias in getattr(node, "names", ())]
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{name}" for name in names)]
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            if any(name in OF_THE_PARENT for name in names):
+                continue
+            stray = [name for name in names if name.split(".")[0] == "nmtune"]
+            stray += [name for name in names if name in {f"workers.{one}" for one in CHILD}]
+            assert not stray, f"{path.relative_to(ROOT)} is the parent's and imports {stray}"
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)

@@ -44,6 +44,7 @@ class CeleryWorker:
         self._sweeper = Sweeper(store, self._queue, poll_seconds=settings.poll_seconds)
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._own = threading.local()  # each pool thread's slot and standby
+        self._standbys: list[Standby] = []
         self._slots = iter(range(settings.slots))
         self._busy: set[int] = set()
         self._worked_at = time.monotonic()
@@ -112,6 +113,8 @@ class CeleryWorker:
         if not hasattr(self._own, "slot"):
             self._own.slot = next(self._slots)
             self._own.standby = standby_of(self._settings, self._own.slot)
+            if self._own.standby is not None:
+                self._standbys.append(self._own.standby)
         return self._own.slot, self._own.standby
 
     def _claim(self, slot: int) -> Job | None:
@@ -124,13 +127,17 @@ class CeleryWorker:
             )
 
     def _watch(self) -> None:
-        """End the process if it is idle, work is due, and the broker answers: then it is deaf.
+        """End the standbys that waited too long, and the process if it is deaf.
+
+        It is if it is idle, work is due, and the broker answers.
 
         Clients of brokers have lost their subscription without noticing, more than once; a new
         process is the remedy, and an idle one has nothing to lose.
         """
         patience = self._settings.deaf_seconds
         while not self._stopping.wait(patience / 4):
+            for standby in list(self._standbys):
+                standby.retire()
             if self._busy or time.monotonic() - self._worked_at < patience:
                 continue
             try:

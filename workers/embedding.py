@@ -31,27 +31,16 @@ from store.texts_file import TextsFile
 from workers import recognition
 from workers.lease import Lease
 from workers.settings import WorkerSettings
+from workers.text_job import EMBEDDINGS, SHARE
 from workers.workdir import Workdir
 
 logger = logging.getLogger(__name__)
 
-EMBEDDINGS: Final = "embeddings.safetensors"
-"""The job's checkpoint names the finished dataset file so."""
 STAGE: Final = "embedding"
-SHARE: Final = 0.5
-"""Of the whole job's progress; how long training takes is not known before."""
 
 _ROWS_AT_A_TIME: Final = 4096
 
 ShouldStop: TypeAlias = Callable[[], bool]
-
-
-def needed(job: Job, store: Store) -> bool:
-    """Whether the job's texts are yet to be embedded, or its embeddings were lost."""
-    if job.encoder is None:
-        return False
-    sha256 = job.checkpoint.get(EMBEDDINGS)
-    return sha256 is None or not store.artifacts.exists(job.tenant_id, sha256)
 
 
 def embed(
@@ -68,7 +57,7 @@ def embed(
 
     Raises Stopped when `should_stop` says so, ProviderError, LeaseLost.
     """
-    assert job.encoder is not None  # noqa: S101 - for the type checker: `needed` said so
+    assert job.encoder is not None  # noqa: S101 - for the type checker: `needs_embedding` said so
     lease.enter_stage(STAGE)
     texts = TextsFile.from_bytes(store.artifacts.get_bytes(job.tenant_id, dataset.sha256))
     with Providers(allowed=settings.allowed_hosts) as providers:
@@ -83,29 +72,6 @@ def embed(
     checkpoint = {**job.checkpoint, EMBEDDINGS: reference.sha256}
     lease.keep(checkpoint)
     return replace(job, checkpoint=checkpoint, encoder=work.encoder)
-
-
-def warnings(job: Job) -> list[dict[str, str]]:
-    """What the embedding gives reason to warn of."""
-    usage = (job.encoder or {}).get("usage", {})
-    found = []
-    if n_truncated := usage.get("n_truncated"):
-        found.append(
-            {
-                "code": "texts_truncated",
-                "message": f"{n_truncated:,} texts were too long for the encoder, which read "
-                "their beginnings only. Shorten them to what matters.",
-            }
-        )
-    if n_long := usage.get("n_maybe_truncated"):
-        found.append(
-            {
-                "code": "texts_maybe_truncated",
-                "message": f"{n_long:,} texts may be too long for the encoder. This provider cuts "
-                "in silence, so that it cannot be told.",
-            }
-        )
-    return found
 
 
 def find_key(job: Job, origin: str, store: Store, settings: WorkerSettings) -> str | None:

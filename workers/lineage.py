@@ -1,10 +1,13 @@
-"""The home of a head version's lineage: what it was made with, as the registry keeps it."""
+"""A head version's lineage: what it was made with, as the registry keeps it."""
 
 import platform
 from collections.abc import Mapping
 from typing import Any
 
+from providers.encoder import Encoder
+from store import encoders
 from store.jobs import Job
+from store.store import Store
 
 _OF_REPORT = ("torch_version", "device", "device_name", "n_threads")
 
@@ -27,3 +30,14 @@ def lineage(report: Mapping[str, Any], job: Job) -> dict[str, Any]:
             **{name: environment[name] for name in _OF_REPORT},
         },
     }
+
+
+def head_encoder(job: Job, store: Store) -> dict[str, Any] | None:
+    """What a head keeps of its encoder: how to ask it, and how to tell whether it is the same."""
+    if job.encoder is None or "fingerprint" not in job.encoder:
+        return None
+    encoder = Encoder.from_dict(job.encoder)
+    with store.database.read() as tx:
+        seen = encoders.known(tx, job.tenant_id, encoder.identity)
+    mine = next(one for one in seen if one.fingerprint == job.encoder["fingerprint"])
+    return {**encoder.to_dict(), "fingerprint": mine.fingerprint, "sketch": mine.sketch}

@@ -5,8 +5,8 @@ from typing import Any
 
 from store.artifacts import Artifacts
 from store.jobs import Job
-from workers import embedding
 from workers.lease import Lease
+from workers.text_job import SHARE
 from workers.workdir import Workdir
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class Listener:
         self._workdir = workdir
         self._lease = lease
         self._artifacts = artifacts
-        self._begun = 0.0 if job.encoder is None else embedding.SHARE
+        self._begun = 0.0 if job.encoder is None else SHARE
 
     def receive(self, message: dict[str, Any]) -> None:
         match message:

@@ -76,6 +76,8 @@ class LocalWorker:
                         standby=standby,
                     )
                     continue
+                if standby is not None:
+                    standby.retire()
             except StoreError as error:
                 logger.warning("worker.claim_failed reason=%s", error)
             except Exception:

@@ -1,9 +1,9 @@
 """The home of the question whether this machine can train, asked before the first job is."""
 
-import nmtune
-from nmtune import ConfigError, runtime
+from nmtune.errors import ConfigError
+from nmtune.version import __version__
 
-VERSION = nmtune.__version__
+VERSION = __version__
 
 
 def describe(device: str) -> str:
@@ -11,6 +11,9 @@ def describe(device: str) -> str:
 
     Raises RuntimeError, with what to do, if `device` cannot be used.
     """
+    # torch, which whoever asks for the version alone does without.
+    from nmtune import runtime
+
     try:
         machine = runtime.prepare(device=device)
     except ConfigError as error:

@@ -8,22 +8,23 @@ from store.heads import HeadVersion
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-from workers import embedding, prediction, workdir
-from workers.embedding import EMBEDDINGS
+from workers import text_job
 from workers.failure import Refused
 from workers.settings import WorkerSettings
+from workers.text_job import EMBEDDINGS
+from workers.workdir import Plan, PredictionPlan
 
 
 def make(
     job: Job, dataset: Dataset, store: Store, settings: WorkerSettings
-) -> workdir.Plan | prediction.Plan:
+) -> Plan | PredictionPlan:
     """The plan of the job, whose texts are embedded by now. Raises Refused, StoreError."""
     sha256 = job.checkpoint.get(EMBEDDINGS, dataset.sha256)
     dataset_path = str(store.artifacts.open_path(job.tenant_id, sha256))
     if job.kind is JobKind.PREDICTION:
         with store.database.read() as tx:
             version = _version(tx, job)
-        return prediction.Plan(
+        return PredictionPlan(
             job_id=job.id,
             head=f"{version.name}@{version.version}",
             head_path=str(store.artifacts.open_path(job.tenant_id, version.sha256)),
@@ -32,13 +33,13 @@ def make(
             options=job.config,
             n_threads=settings.threads_per_slot,
         )
-    return workdir.Plan(
+    return Plan(
         job_id=job.id,
         job_name=job.name,
         dataset_id=dataset.id,
         dataset_name=dataset.name,
         dataset_path=dataset_path,
-        dataset_warnings=[*dataset.warnings, *embedding.warnings(job)],
+        dataset_warnings=[*dataset.warnings, *text_job.warnings(job)],
         candidates=job.config,
         device=settings.device,
         n_threads=settings.threads_per_slot,

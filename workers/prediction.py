@@ -6,16 +6,17 @@ passes of `ROWS_AT_A_TIME` rows from the first on.
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmtune import Head
+from nmtune.answers import Answers
 from nmtune.conformal import Conformal
-from nmtune.engine import Answers, Engine, TunedEngine
+from nmtune.engine import Engine, TunedEngine
 from nmtune.errors import DataError
 from nmtune.folded import fold
 from nmtune.ood_score import OodScore
@@ -25,11 +26,7 @@ from store.rows_file import RowsFile
 from workers import output_file
 from workers.output_file import Column
 from workers.training import Message
-from workers.workdir import Workdir
-
-PLAN: Final = "prediction.json"
-OUTPUT: Final = "output"
-RESULT: Final = "output.json"
+from workers.workdir import OUTPUT, OUTPUT_SUMMARY, PredictionPlan, Workdir
 
 ROWS_AT_A_TIME: Final = 1024
 """Rows of a pass; as in the service's batches."""
@@ -57,27 +54,6 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What the child is to do; `options` is the job's config."""
-
-    job_id: str
-    head: str
-    """The version's own reference, for the file's metadata."""
-    head_path: str
-    dataset_path: str
-    is_labelled: bool
-    options: dict[str, Any]
-    n_threads: int
-
-    def save(self, workdir: Workdir) -> None:
-        workdir.write_json(PLAN, asdict(self))
-
-    @classmethod
-    def load(cls, workdir: Workdir) -> Self:
-        return cls(**workdir.read_json(PLAN))
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Rows:
     """A block of rows on their way: x (b, d) of any float, what they are called, their classes."""
 
@@ -88,12 +64,12 @@ class _Rows:
 
 
 def run(workdir: Workdir) -> Iterator[Message]:
-    """Do what the folder's plan says, and tell of it on the way; leaves OUTPUT and RESULT.
+    """Do what the folder's plan says, and tell of it on the way; leaves OUTPUT and its summary.
 
     Raises DataError where the rows or the options are at fault.
     """
     yield {"type": "stage", "stage": "loading"}
-    plan = Plan.load(workdir)
+    plan = PredictionPlan.load(workdir)
     options = Options(**plan.options)
     asked = _Asked(Head.from_bytes(Path(plan.head_path).read_bytes()), options, plan)
     source = _Source(Path(plan.dataset_path), is_labelled=plan.is_labelled)
@@ -118,7 +94,8 @@ def run(workdir: Workdir) -> Iterator[Message]:
             }
     size = (workdir / OUTPUT).stat().st_size
     workdir.write_json(
-        RESULT, {"format": options.format, "n_rows": n_done, "size_bytes": size} | asked.about
+        OUTPUT_SUMMARY,
+        {"format": options.format, "n_rows": n_done, "size_bytes": size} | asked.about,
     )
 
 
@@ -155,7 +132,7 @@ class _Source:
 class _Asked:
     """One head, and what is asked of it."""
 
-    def __init__(self, head: Head, options: Options, plan: Plan) -> None:
+    def __init__(self, head: Head, options: Options, plan: PredictionPlan) -> None:
         """Raises NotLearnt, and DataError for a level that the head's rows do not allow."""
         folded = fold(head)
         self.classes = list(head.classes)

@@ -1,12 +1,10 @@
 """The home of telling whether an encoder is one that was seen before, by how it embeds canaries."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from providers import canary, engine
-from providers.encoder import Encoder
 from providers.errors import EncoderChanged
 from providers.provider import Provider
 from store import encoders
@@ -14,17 +12,6 @@ from store.encoders import EncoderRecord
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-
-
-def head_encoder(job: Job, store: Store) -> dict[str, Any] | None:
-    """What a head keeps of its encoder: how to ask it, and how to tell whether it is the same."""
-    if job.encoder is None or "fingerprint" not in job.encoder:
-        return None
-    encoder = Encoder.from_dict(job.encoder)
-    with store.database.read() as tx:
-        seen = encoders.known(tx, job.tenant_id, encoder.identity)
-    mine = next(one for one in seen if one.fingerprint == job.encoder["fingerprint"])
-    return {**encoder.to_dict(), "fingerprint": mine.fingerprint, "sketch": mine.sketch}
 
 
 def recognised(

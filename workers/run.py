@@ -17,8 +17,7 @@ from store import datasets, failpoints, moves
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.jobs import Job
 from store.store import Store
-from workers import embedding, failure, observe, plans, success
-from workers.embedding import EMBEDDINGS
+from workers import failure, observe, plans, success
 from workers.failure import Failure, Refused
 from workers.lease import Lease
 from workers.listener import Listener
@@ -26,6 +25,7 @@ from workers.settings import WorkerSettings
 from workers.standby import Standby
 from workers.success import Success
 from workers.supervise import Ending, Outcome, supervise
+from workers.text_job import EMBEDDINGS, needs_embedding
 from workers.workdir import LOG, Workdir, open_workdir
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,9 @@ def _attempt(
             with store.database.read() as tx:
                 plans.check_head(tx, job)
                 dataset = datasets.get(tx, job.tenant_id, job.dataset_id, even_expired=True)
-            if embedding.needed(job, store):
+            if needs_embedding(job, store):
+                from workers import embedding  # numpy and an HTTP client: 20 MB
+
                 job = embedding.embed(
                     job,
                     dataset,
@@ -148,9 +150,13 @@ def _supervised(
 
 def standby_of(settings: WorkerSettings, slot: int) -> Standby | None:
     """A slot's standby, if the settings want one; to be made and used by the slot's thread."""
-    if not settings.standby:
+    if settings.standby == "never":
         return None
-    return Standby(child_environment(settings, slot=slot), memory_limit=settings.memory_limit)
+    return Standby(
+        child_environment(settings, slot=slot),
+        memory_limit=settings.memory_limit,
+        idle_seconds=None if settings.standby == "always" else settings.standby_idle_seconds,
+    )
 
 
 def _failed(job: Job, outcome: Outcome, *, told: dict[str, Any] | None) -> Failure:

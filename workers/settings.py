@@ -35,8 +35,10 @@ class WorkerSettings(ProviderSettings, StoreSettings):
     """CPU threads of one training; the default shares the cores among the slots."""
     memory_limit: ByteSize | None = None
     """What one training may allocate on the host, such as `4GiB`; no limit unless set."""
-    standby: bool = True
-    """Keep a process ready in each slot that has imported torch: a job starts seconds sooner."""
+    standby: Literal["after_job", "always", "never"] = "after_job"
+    """When a process is kept ready in each slot that has imported torch: jobs start sooner."""
+    standby_idle_seconds: float = Field(default=900.0, ge=1.0)
+    """How long a process is kept ready after the last job, where `standby` is `after_job`."""
     lease_seconds: float = Field(default=20.0, ge=1.0, le=3600.0)
     """How long a job stays ours without a heartbeat; a dead worker's job waits about this long."""
     checkpoint_seconds: float = Field(default=15.0, ge=0.0)
@@ -47,6 +49,17 @@ class WorkerSettings(ProviderSettings, StoreSettings):
     """The port of a worker's own /metrics, 0 lets the system choose; none unless set."""
     metrics_host: str = "127.0.0.1"
     """The address of that port; the default is reachable from this machine only."""
+
+    @field_validator("standby", mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: object) -> object:
+        """What this setting said before it had three values."""
+        match str(value).strip().lower():
+            case "true" | "1" | "yes" | "on":
+                return "always"
+            case "false" | "0" | "no" | "off":
+                return "never"
+        return value
 
     @field_validator("gpus", "queues", mode="before")
     @classmethod

@@ -1,12 +1,15 @@
-"""The home of the standby: a training process started ahead, so that a job does not wait for torch.
+"""The standby: a training process started ahead, so that a job does not wait for torch.
 
 It has imported what a training needs and waits on its stdin for the folder to work in. It has no
-GPU yet, and no data; the memory of the imports is what it costs.
+GPU yet, and no data; the memory of the imports, some 300 MB, is what it costs. So there is none
+before a first job came, and none once jobs have stayed away for long, unless the settings say so.
 """
 
 import logging
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,18 +20,65 @@ logger = logging.getLogger(__name__)
 
 
 class Standby:
-    """At most one waiting process, tied to the thread that made it: a slot's own."""
+    """At most one waiting process, tied to the thread that made it: a slot's own.
 
-    def __init__(self, environment: Mapping[str, str], *, memory_limit: int | None) -> None:
+    All but `retire` is that thread's to call. With `idle_seconds` of None there is always one.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        memory_limit: int | None,
+        idle_seconds: float | None = None,
+    ) -> None:
         self._environment = dict(environment)
         self._memory_limit = memory_limit
+        self._idle_seconds = idle_seconds
+        self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_wanted = idle_seconds is None
+        self._idle_since: float | None = None
 
     def prepare(self) -> None:
-        """Start a process unless one waits already."""
+        """Say that the slot has no job, and start a process if one is wanted and none waits."""
+        with self._lock:
+            if self._idle_since is None:
+                self._idle_since = time.monotonic()
+            if self._is_wanted:
+                self._start()
+
+    def take(self, workdir: Path) -> subprocess.Popen[bytes] | None:
+        """The process, at work on that folder; None if there is none that lives.
+
+        The next one starts at once: while this job trains, so that a job behind it need not wait.
+        """
+        with self._lock:
+            self._is_wanted, self._idle_since = True, None
+            process, self._process = self._process, None
+            try:
+                return _handed_over(process, workdir)
+            finally:
+                self._start()
+
+    def retire(self) -> None:
+        """End the process that waits if the slot has had no job for `idle_seconds`."""
+        with self._lock:
+            if self._idle_seconds is None or self._idle_since is None:
+                return
+            if self._is_wanted and time.monotonic() - self._idle_since >= self._idle_seconds:
+                self._is_wanted = False
+                self._end()
+
+    def close(self) -> None:
+        """End the process that waits."""
+        with self._lock:
+            self._end()
+
+    def _start(self) -> None:
         if self._process is not None and self._process.poll() is None:
             return
-        self.close()
+        self._end()
         command = [sys.executable, "-P", "-m", "workers.train", "--standby"]
         try:
             self._process = subprocess.Popen(
@@ -43,19 +93,7 @@ class Standby:
         except OSError as error:  # a job starts a process of its own then, and tells what it meets
             logger.warning("standby.not_started reason=%s", error)
 
-    def take(self, workdir: Path) -> subprocess.Popen[bytes] | None:
-        """The process, at work on that folder; None if there is none that lives.
-
-        The next one starts at once: while this job trains, so that a job behind it need not wait.
-        """
-        process, self._process = self._process, None
-        try:
-            return _handed_over(process, workdir)
-        finally:
-            self.prepare()
-
-    def close(self) -> None:
-        """End the process that waits."""
+    def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             _end(process)

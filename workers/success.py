@@ -10,9 +10,8 @@ from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-from workers import prediction, recognition
-from workers.lineage import lineage
-from workers.workdir import REPORT, Workdir, head_file
+from workers.lineage import head_encoder, lineage
+from workers.workdir import OUTPUT, OUTPUT_SUMMARY, REPORT, Workdir, head_file
 
 HEADLINES: Final = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")
 """What is kept with a head version of its metrics."""
@@ -40,8 +39,8 @@ Success: TypeAlias = Trained | Predicted
 def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
     """Store what the child left in the folder; the row that names it comes after."""
     if job.kind is JobKind.PREDICTION:
-        output = workdir.read_json(prediction.RESULT)
-        reference = workdir.move(store.artifacts, job.tenant_id, prediction.OUTPUT)
+        output = workdir.read_json(OUTPUT_SUMMARY)
+        reference = workdir.move(store.artifacts, job.tenant_id, OUTPUT)
         return Predicted(output_sha256=reference.sha256, output=output)
     artifacts = store.artifacts
     report = workdir.read_json(REPORT)
@@ -64,7 +63,7 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
             },
             lineage=lineage(report, job),
             alias=job.alias,
-            encoder=recognition.head_encoder(job, store),
+            encoder=head_encoder(job, store),
         ),
     )
 

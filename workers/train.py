@@ -27,7 +27,7 @@ import orjson
 from nmtune import runtime
 from nmtune.errors import ConfigError, DataError, DivergenceError
 from workers import memory, prediction, recipe
-from workers.workdir import LOG, Workdir
+from workers.workdir import LOG, PREDICTION_PLAN, Workdir
 
 REFUSED = 2  # exit status: an error message was sent
 
@@ -40,7 +40,7 @@ def main() -> None:
     stage = "starting"
     try:
         workdir = Workdir(_folder())
-        work = prediction if workdir.has(prediction.PLAN) else recipe
+        work = prediction if workdir.has(PREDICTION_PLAN) else recipe
         for message in work.run(workdir):
             stage = message.get("stage", stage)
             _send(channel, message)

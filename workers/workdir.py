@@ -21,6 +21,10 @@ REPORT = "report.json"
 LOG = "training.log"
 LOCK = "lock"
 
+PREDICTION_PLAN = "prediction.json"
+OUTPUT = "output"
+OUTPUT_SUMMARY = "output.json"
+
 
 def head_file(candidate: str) -> str:
     """The finished head of a candidate."""
@@ -63,6 +67,27 @@ class Plan:
     @classmethod
     def load(cls, workdir: "Workdir") -> Self:
         return cls(**workdir.read_json(PLAN))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionPlan:
+    """What the child of a prediction is to do; `options` is the job's config."""
+
+    job_id: str
+    head: str
+    """The version's own reference, for the file's metadata."""
+    head_path: str
+    dataset_path: str
+    is_labelled: bool
+    options: dict[str, Any]
+    n_threads: int
+
+    def save(self, workdir: "Workdir") -> None:
+        workdir.write_json(PREDICTION_PLAN, asdict(self))
+
+    @classmethod
+    def load(cls, workdir: "Workdir") -> Self:
+        return cls(**workdir.read_json(PREDICTION_PLAN))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any
 
 import orjson
 
@@ -17,23 +17,11 @@ from service.export import run
 from service.export.agreement import TOLERANCE, CheckRows, check_rows, require_agreement
 from service.export.archive import bundle_bytes, json_bytes, npz_bytes
 from service.export.card import model_card
+from service.export.formats import MEDIA_TYPES, SUFFIXES, Format
 from service.schemas.heads import Lineage
 from store import heads, jobs
 from store.heads import HeadVersion
 from store.store import Store
-
-Format: TypeAlias = Literal["safetensors", "onnx", "bundle"]
-
-MEDIA_TYPES: Final[dict[Format, str]] = {
-    "safetensors": "application/octet-stream",
-    "onnx": "application/octet-stream",
-    "bundle": "application/zip",
-}
-SUFFIXES: Final[dict[Format, str]] = {
-    "safetensors": ".safetensors",
-    "onnx": ".onnx",
-    "bundle": ".zip",
-}
 
 logger = logging.getLogger(__name__)
 

@@ -10,14 +10,17 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from nmtune.engine import Answers, Engine
-from nmtune.folded import Matrix
+from nmtune.answers import Answers
 from service.errors import Problem
+
+if TYPE_CHECKING:
+    from nmtune.engine import Engine
+    from nmtune.folded import Matrix
 
 BATCH_ROWS: Final = 1024
 """Rows of one pass; a larger request takes several, and lets others in between."""
@@ -34,7 +37,7 @@ class _Asked:
 
     __slots__ = ("answers", "future", "n_taken", "x")
 
-    def __init__(self, x: Matrix, future: "asyncio.Future[Answers]") -> None:
+    def __init__(self, x: "Matrix", future: "asyncio.Future[Answers]") -> None:
         self.x = x
         self.future = future
         self.n_taken = 0
@@ -57,7 +60,7 @@ class Batcher:
         if is_full or (line.n_waiting and line.n_rows + n_rows > self.max_rows):
             raise too_busy()
 
-    async def run(self, engine: Engine, x: Matrix) -> Answers:
+    async def run(self, engine: "Engine", x: "Matrix") -> Answers:
         """The engine's answers for x (n, d), which it can take; Problem 429 if too many wait."""
         self.check_room(len(x))
         line = self._line()
@@ -94,7 +97,7 @@ class _Line:
         self._waiting: dict[Engine, deque[_Asked]] = {}
         self._pump: asyncio.Task[None] | None = None
 
-    def add(self, engine: Engine, x: Matrix) -> "asyncio.Future[Answers]":
+    def add(self, engine: "Engine", x: "Matrix") -> "asyncio.Future[Answers]":
         asked = _Asked(x, self._loop.create_future())
         self._waiting.setdefault(engine, deque()).append(asked)
         if self._pump is None:
@@ -116,12 +119,12 @@ class _Line:
         finally:
             self._pump = None
 
-    async def _pass(self, engine: Engine, x: Matrix) -> Answers:
+    async def _pass(self, engine: "Engine", x: "Matrix") -> Answers:
         if len(x) * engine.n_products <= INLINE_PRODUCTS:
             return engine.run(x)
         return await self._loop.run_in_executor(self._threads, engine.run, x)
 
-    def _take(self) -> tuple[Engine, list[tuple[_Asked, int, int]]]:
+    def _take(self) -> "tuple[Engine, list[tuple[_Asked, int, int]]]":
         """The next engine's rows, at most BATCH_ROWS: of whom, from which and to which row."""
         engine = next(iter(self._waiting))
         line = self._waiting.pop(engine)
@@ -143,7 +146,7 @@ class _Line:
         return engine, batch
 
 
-def _joined(batch: list[tuple[_Asked, int, int]]) -> Matrix:
+def _joined(batch: list[tuple[_Asked, int, int]]) -> "Matrix":
     if len(batch) == 1:
         asked, start, stop = batch[0]
         return asked.x[start:stop]

@@ -8,15 +8,17 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nmtune.sketch import Sketch
 from store import drift
 from store.errors import StoreError
 from store.store import Store
+
+if TYPE_CHECKING:
+    from nmtune.sketch import Sketch
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ CLOSE_SECONDS: Final = 5.0
 class _Rows(NamedTuple):
     tenant_id: str
     sha256: str
-    sketch: Sketch
+    sketch: "Sketch"
     x: NDArray[np.float32]
     probabilities: NDArray[np.float32]
 
@@ -58,7 +60,7 @@ class DriftRecorder:
         self,
         tenant_id: str,
         sha256: str,
-        sketch: Sketch,
+        sketch: "Sketch",
         x: NDArray[np.float32],
         probabilities: NDArray[np.float32],
     ) -> None:

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from nmtune.errors import DataError
+
 
 def is_finite(x: NDArray[np.float32]) -> bool:
     """Whether the sum of the squares of x (n, d) is finite in float32.
@@ -11,3 +13,13 @@ def is_finite(x: NDArray[np.float32]) -> bool:
     range. A dot product would be faster, but warns where it overflows, and wakes threads.
     """
     return bool(np.einsum("ij,ij->", x, x) < np.inf)
+
+
+def too_large(row: int) -> DataError:
+    """What is said of a row that leaves float32's range on its way through a head."""
+    return DataError(
+        f"embeddings in row {row} are too large for the head: "
+        "are they from the model it was trained on?",
+        field="embeddings",
+        row=row,
+    )

@@ -1,4 +1,7 @@
-"""The home of loaded heads: read, folded, checked on their canary, and kept while there is room."""
+"""Loaded heads: read, folded, checked on their canary, and kept while there is room.
+
+torch, which reads a head, and onnxruntime, which serves it, come with the first one: see `warming`.
+"""
 
 import logging
 import threading
@@ -6,19 +9,20 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from nmtune.canary import Canary
-from nmtune.engine import Engine, TunedEngine
-from nmtune.errors import DataError, HeadFormatError
-from nmtune.folded import fold
-from nmtune.head import Head
+from nmtune.errors import HeadFormatError
 from nmtune.rows import as_rows
-from service.predict.finite import is_finite
+from service.predict.finite import is_finite, too_large
+
+if TYPE_CHECKING:
+    from nmtune.canary import Canary
+    from nmtune.engine import Engine, TunedEngine
+    from nmtune.head import Head
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +39,11 @@ class CanaryError(HeadFormatError):
 class LoadedHead:
     """One head, ready to answer: an engine for probabilities, and one for tuned embeddings."""
 
-    def __init__(self, head: Head, *, n_threads: int) -> None:
+    def __init__(self, head: "Head", *, n_threads: int) -> None:
         """Raises CanaryError if head has a canary and the engine says something else of it."""
+        from nmtune.engine import Engine
+        from nmtune.folded import fold
+
         self.classes = head.classes
         self.n_columns = head.n_columns
         self.temperature = np.float32(head.temperature)
@@ -51,8 +58,10 @@ class LoadedHead:
             _check(self.engine, head.canary)
 
     @cached_property
-    def tuned(self) -> TunedEngine:
+    def tuned(self) -> "TunedEngine":
         """What makes tuned embeddings; built when they are first asked for."""
+        from nmtune.engine import TunedEngine
+
         return TunedEngine(self._folded, n_threads=self._n_threads)
 
     def transform(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -71,17 +80,7 @@ class LoadedHead:
         return np.ascontiguousarray(rows)
 
 
-def too_large(row: int) -> DataError:
-    """What is said of a row that leaves float32's range on its way through a head."""
-    return DataError(
-        f"embeddings in row {row} are too large for the head: "
-        "are they from the model it was trained on?",
-        field="embeddings",
-        row=row,
-    )
-
-
-def _check(engine: Engine, canary: Canary) -> None:
+def _check(engine: "Engine", canary: "Canary") -> None:
     found = engine.run(np.ascontiguousarray(canary.x)).probabilities
     same_class = (found.argmax(axis=1) == canary.probabilities.argmax(axis=1)).all()
     off = float(np.abs(found - canary.probabilities).max())
@@ -148,6 +147,8 @@ class HeadCache:
         if pending is not None:
             return pending.result()
         try:
+            from nmtune.head import Head
+
             loaded = LoadedHead(Head.from_bytes(load()), n_threads=self._n_threads)
         except BaseException as error:
             with self._lock:

@@ -14,14 +14,15 @@ import numpy as np
 from anyio import from_thread, to_thread
 from numpy.typing import NDArray
 
-from nmtune.engine import Answers
+from nmtune.answers import Answers
 from nmtune.errors import HeadFormatError
 from service import metrics
 from service.errors import Problem
 from service.predict.batching import Batcher
 from service.predict.drift_recorder import DriftRecorder
+from service.predict.finite import too_large
 from service.predict.known_heads import MOST, Known, KnownHeads
-from service.predict.loaded_heads import HeadCache, LoadedHead, too_large
+from service.predict.loaded_heads import HeadCache, LoadedHead
 from store.errors import StoreError
 from store.heads import HeadVersion
 from store.store import Store

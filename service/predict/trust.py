@@ -1,19 +1,21 @@
 """The home of what an answer says of how far to trust it: conformal sets and OOD scores."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 
-from nmtune.conformal import Conformal
-from nmtune.knowledge import Knowledge
-from nmtune.ood_score import OodScore
 from service.errors import Problem
 from service.predict.options import PredictionOptions
 from service.predict.predictor import Prediction
 from store.heads import HeadVersion
+
+if TYPE_CHECKING:
+    from nmtune.conformal import Conformal
+    from nmtune.knowledge import Knowledge
+    from nmtune.ood_score import OodScore
 
 Fields = dict[str, Any]
 
@@ -72,7 +74,7 @@ def _named(is_in: NDArray[np.bool_], found: Prediction) -> list[list[str]]:
     ]
 
 
-def _conformal(knowledge: Knowledge | None, version: HeadVersion) -> Conformal:
+def _conformal(knowledge: "Knowledge | None", version: HeadVersion) -> "Conformal":
     if knowledge is None or knowledge.conformal is None:
         raise _not_learnt(
             version,
@@ -83,7 +85,7 @@ def _conformal(knowledge: Knowledge | None, version: HeadVersion) -> Conformal:
     return knowledge.conformal
 
 
-def _ood(knowledge: Knowledge | None, version: HeadVersion) -> OodScore:
+def _ood(knowledge: "Knowledge | None", version: HeadVersion) -> "OodScore":
     if knowledge is None or knowledge.ood is None:
         raise _not_learnt(
             version, "ood", "an OOD score: that takes 100 training rows. Train it again."

@@ -3,17 +3,20 @@
 import base64
 import hashlib
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service.dependencies import StoreDep, TenantDep
-from service.export import exports
-from service.export.exports import Format
+from service.export.formats import Format
 from service.openapi import problems
 from service.routes.heads import HeadName
 from store.names import NAME_PATTERN
+from store.store import Store
+
+if TYPE_CHECKING:
+    from service.export.exports import Export
 
 N_AT_ONCE: Final = 1
 """Exports made at a time: each takes several times the head's size of memory, and a core."""
@@ -39,6 +42,12 @@ async def _limiter(request: Request) -> CapacityLimiter:
         state.export_limiter = CapacityLimiter(N_AT_ONCE)
     limiter: CapacityLimiter = state.export_limiter
     return limiter
+
+
+def _exported(store: Store, tenant_id: str, reference: str, form: Format) -> "Export":
+    from service.export.exports import export  # torch, which only heads need
+
+    return export(store, tenant_id, reference, form)
 
 
 @router.get(
@@ -75,7 +84,7 @@ async def export_head_version(
     rows that were stored with the head.
     """
     made = await to_thread.run_sync(
-        partial(exports.export, store, tenant_id, f"{name}@{version}", form), limiter=limiter
+        partial(_exported, store, tenant_id, f"{name}@{version}", form), limiter=limiter
     )
     digest = base64.b64encode(hashlib.sha256(made.content).digest()).decode()
     return Response(

@@ -121,3 +121,14 @@ def test_a_head_that_is_not_there_is_not_found(store: Store) -> None:
         with pytest.raises(NotFound):
             heads.version(tx, "default", "pets", 1)
         assert heads.page(tx, "default").items == ()
+
+
+def test_a_version_of_any_tenant_is_a_head_to_be_ready_for(store: Store, rows: Rows) -> None:
+    with store.database.read() as tx:
+        assert not heads.exist(tx)
+    rows.queued()
+    with store.database.read() as tx:
+        assert not heads.exist(tx)
+    rows.succeeded("theirs")
+    with store.database.read() as tx:
+        assert heads.exist(tx)

@@ -33,7 +33,7 @@ def open_workplace(sqlite_template: Path) -> Iterator[OpenWorkplace]:
             lease_seconds=4,
             checkpoint_seconds=0,
             poll_seconds=0.1,
-            standby=False,  # the worker's children are then its trainings
+            standby="never",  # the worker's children are then its trainings
         )
         shutil.copyfile(sqlite_template, folder / "nmtune.db")
         store = Store.open(settings)

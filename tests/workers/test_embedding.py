@@ -18,6 +18,7 @@ from tests.providers import fault_server
 from tests.providers.fault_server import Server, status
 from tests.workers.support import Workplace, wait_until
 from workers import embedding
+from workers.text_job import EMBEDDINGS
 
 N_CANARIES = len(canary.TEXTS)
 QUICK = {"seed": 1, "l2": 1.0}
@@ -208,8 +209,8 @@ def test_embeddings_are_kept_for_the_next_attempt(
     monkeypatch.setattr(embedding._Work, "write", write_and_stop)
     released = place.run(job, stopping=stopping)
     assert released is not None
-    assert set(released.checkpoint) == {embedding.EMBEDDINGS}
-    path = place.store.artifacts.open_path("default", released.checkpoint[embedding.EMBEDDINGS])
+    assert set(released.checkpoint) == {EMBEDDINGS}
+    path = place.store.artifacts.open_path("default", released.checkpoint[EMBEDDINGS])
     file = DatasetFile.open(path)
     np.testing.assert_array_equal(
         file.splits["test"].x,

@@ -279,4 +279,4 @@ def test_crashing_job_is_tried_again_and_then_fails_without_a_traceback(
     assert failed.error is not None
     assert failed.error["code"] == "internal"
     assert "Traceback" not in failed.error["message"]
-    assert "allocation" in caplog.text, "the child's last words are in the log"
+    assert "alloc" in caplog.text, "the child's last words are in the log"  # OpenBLAS's or torch's

@@ -33,3 +33,18 @@ def test_memory_limit_is_read_in_units(tmp_path: Path, monkeypatch: pytest.Monke
 def test_values_out_of_bounds_are_refused(tmp_path: Path, name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         WorkerSettings.model_validate({"data_dir": tmp_path, name: value})
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("after_job", "after_job"), ("true", "always"), ("1", "always"), ("False", "never")],
+)
+def test_standby_takes_the_yes_or_no_that_it_once_was(
+    written: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert WorkerSettings(data_dir=tmp_path).standby == "after_job"
+    monkeypatch.setenv("NMTUNE_STANDBY", written)
+    assert WorkerSettings(data_dir=tmp_path).standby == meant
+    monkeypatch.setenv("NMTUNE_STANDBY", "sometimes")
+    with pytest.raises(ValidationError, match="standby"):
+        WorkerSettings(data_dir=tmp_path)

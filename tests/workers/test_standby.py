@@ -16,7 +16,7 @@ QUICK = {"l2": 1.0}
 @pytest.fixture
 def workplace(workplace: Workplace) -> Workplace:
     """One whose slots have a standby."""
-    return Workplace(workplace.store, workplace.settings.model_copy(update={"standby": True}))
+    return Workplace(workplace.store, workplace.settings.model_copy(update={"standby": "always"}))
 
 
 def made(workplace: Workplace) -> Standby:
@@ -81,7 +81,44 @@ def test_a_standby_that_died_is_not_given_out(workplace: Workplace) -> None:
 
 
 def test_there_is_none_unless_the_settings_want_one(workplace: Workplace) -> None:
-    assert standby_of(workplace.settings.model_copy(update={"standby": False}), 0) is None
+    assert standby_of(workplace.settings.model_copy(update={"standby": "never"}), 0) is None
+
+
+def test_there_is_none_before_the_first_job_nor_long_after_the_last(workplace: Workplace) -> None:
+    settings = workplace.settings.model_copy(
+        update={"standby": "after_job", "standby_idle_seconds": 0.3}
+    )
+    standby = standby_of(settings, 0)
+    assert standby is not None
+    standby.prepare()
+    standby.retire()
+    assert not children(), "no job came yet"
+    assert standby.take(settings.data_dir) is None
+    [waiting] = children()
+    time.sleep(0.4)
+    standby.retire()
+    assert is_running(waiting.pid), "while a job runs the slot is not idle"
+    standby.prepare()
+    standby.retire()
+    assert is_running(waiting.pid), "the time runs from the job's end"
+    time.sleep(0.4)
+    standby.retire()
+    assert not children()
+    standby.prepare()
+    assert not children(), "the next job brings the next one"
+    standby.take(settings.data_dir)
+    assert children()
+    standby.close()
+
+
+def test_one_that_is_always_wanted_is_never_given_up(workplace: Workplace) -> None:
+    standby = made(workplace)
+    standby.prepare()
+    [waiting] = children()
+    standby.retire()
+    assert is_running(waiting.pid)
+    standby.close()
+    assert not children()
 
 
 def wait_until_some(look: object) -> list[psutil.Process]:

@@ -1,0 +1,65 @@
+"""Import what predictions need before the first one asks: as soon as there is a head.
+
+torch and onnxruntime take 250 MB and seconds. A server without heads does without them; one that
+starts with heads has them before it is ready, and one that gets its first head imports them while
+that head waits for its first prediction.
+"""
+
+import gc
+import logging
+import threading
+from importlib import import_module
+from typing import Final
+
+from store import heads
+from store.errors import StoreError
+from store.store import Store
+
+logger = logging.getLogger(__name__)
+
+SECONDS: Final = 2.0
+"""How often to look for the first head; with it the looking ends."""
+
+CLOSE_SECONDS: Final = 10.0
+
+_MODULES: Final = ("nmtune.head", "nmtune.engine")
+
+
+class Warming:
+    """Looks for a head, in the caller's thread and then in one of its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="warming", daemon=True)
+
+    def start(self) -> None:
+        """Import if there is a head by now, else go on looking beside the caller. Blocking."""
+        if not self._look():
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the looking; an import that has begun is waited for."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_SECONDS)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(SECONDS):
+            if self._look():
+                gc.freeze()  # as at the start: what stays is not looked through by each collection
+                return
+
+    def _look(self) -> bool:
+        """Whether there is a head; then all is imported."""
+        try:
+            with self._store.database.read() as tx:
+                if not heads.exist(tx):
+                    return False
+        except StoreError as error:
+            logger.debug("warming.cannot_look reason=%s", error)
+            return False
+        for name in _MODULES:
+            import_module(name)
+        logger.info("warming.done")
+        return True

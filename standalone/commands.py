@@ -1,0 +1,84 @@
+"""What each command of `nmtune-server` does: settings are read, and one call is made.
+
+A command imports what it needs when it is run: a worker does without the web server, `migrate`
+without both, and all but `doctor` without torch.
+"""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+import migrations
+from service.settings import ServiceSettings
+from standalone import PROGRAM, logs
+from standalone.process import StartError
+from store.errors import StoreError
+from workers.settings import WorkerSettings
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses
+
+
+def run(given: argparse.Namespace) -> int:
+    """Do what was typed and return the exit status; what went wrong is one line on stderr."""
+    try:
+        logs.configure(logs.LogSettings(**_given(vars(given), "log_level", "log_format")))
+        return _run(given)
+    except ValidationError as error:
+        for one in error.errors():
+            name = "_".join(map(str, one["loc"]))
+            print(f"{PROGRAM}: setting {name}: {one['msg']}", file=sys.stderr)
+        return USAGE
+    except SettingsError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return USAGE
+    except (StartError, StoreError, OSError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(given: argparse.Namespace) -> int:
+    options = vars(given)
+    shared = _given(options, "data_dir")
+    service = ServiceSettings(**shared, **_given(options, "host", "port"))
+    workers = WorkerSettings(**shared)
+    match given.command:
+        case "up":
+            from standalone import up
+
+            up.up(service, workers)
+        case "api":
+            from standalone import up
+
+            up.api(service, workers)
+        case "worker":
+            from standalone import worker
+
+            return worker.worker(workers)
+        case "migrate":
+            migrations.upgrade(service.database_url)
+            print(f"The database is at schema {migrations.head_revision()}.")
+        case "doctor":
+            return _doctor(service, workers, as_json=given.json)
+    return 0
+
+
+def _doctor(service: ServiceSettings, workers: WorkerSettings, *, as_json: bool) -> int:
+    from standalone import doctor
+
+    findings = doctor.examine(service, workers)
+    if as_json:
+        print(json.dumps([one.to_dict() for one in findings], indent=2))
+    else:
+        print("\n".join(map(str, findings)))
+    return FAILED if any(one.status == "fail" for one in findings) else 0
+
+
+def _given(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The options that were typed; the others are left to the environment and the defaults."""
+    return {name: options[name] for name in names if options.get(name) is not None}
