@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.deployment import Deployment
 from tests.journeys.conftest import arrays as arrays  # a fixture of the journeys
-from tests.servers.postgres import PostgresServer, migrated
+from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
 
@@ -16,21 +16,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server whose database `template` was made by the migrations."""
-    with migrated() as server:
-        yield server
-
-
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A broker of the test's own, without persistence."""
-    server = RedisServer(tmp_path)
-    yield server
-    server.stop()
 
 
 @pytest.fixture
