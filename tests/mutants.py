@@ -23,102 +23,119 @@ LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "_
 
 @dataclass(frozen=True)
 class Mutant:
-    """`old`, which `path` has once, becomes `new`; then one of `tests` must fail."""
+    """In `path` each old text, which is there once, becomes the new; then a test must fail."""
 
     name: str
     path: str
-    old: str
-    new: str
+    edits: dict[str, str]
     tests: tuple[str, ...]
+
+    def apply(self, folder: Path) -> None:
+        """Put it into a tree. Raises ValueError if the module has changed."""
+        text = (folder / self.path).read_text()
+        for old, new in self.edits.items():
+            if text.count(old) != 1:
+                raise ValueError(f"{self.name}: {self.path} has changed, write the mutant anew")
+            text = text.replace(old, new)
+        (folder / self.path).write_text(text)
 
 
 MUTANTS = (
     Mutant(
-        "fence compare dropped",
+        "the fence is not compared",
         "store/moves.py",
-        "        _jobs.fence == job.fence,\n",
-        "",
+        {"        _jobs.fence == job.fence,\n": ""},
         ("tests/store/test_moves.py",),
     ),
     Mutant(
-        "bell before the commit",
+        "the bell is rung before the commit",
         "service/submission.py",
-        "        return _record(tx, body, candidates, dataset, encoder, field=field, to=to)\n",
-        "        early = _record(tx, body, candidates, dataset, encoder, field=field, to=to)\n"
-        "        ring(queue, Answer(response=early, is_replay=False).id, to)\n"
-        "        return early\n",
+        {
+            "return _record(tx, body, ": "return _rung(queue, to, tx, body, ",
+            "ring(queue, answer.id, to)": "pass",
+            "def ring(queue: Queue": (
+                "def _rung(queue, to, *args, **options):\n"
+                "    response = _record(*args, **options)\n"
+                "    ring(queue, Answer(response=response, is_replay=False).id, to)\n"
+                "    return response\n\n\n"
+                "def ring(queue: Queue"
+            ),
+        },
         ("tests/service/test_jobs.py",),
     ),
     Mutant(
-        "fsync of an artifact skipped",
+        "an artifact is not synced",
         "store/local_artifacts.py",
-        '    failpoints.reach("artifact.written")\n    os.fsync(file.fileno())\n',
-        '    failpoints.reach("artifact.written")\n',
+        {
+            '    failpoints.reach("artifact.written")\n    os.fsync(file.fileno())\n': (
+                '    failpoints.reach("artifact.written")\n'
+            )
+        },
         ("tests/store/test_local_artifacts.py",),
     ),
     Mutant(
-        "a lease lasts longer than its last moment",
+        "a lease lives on in its last moment",
         "store/moves.py",
-        "_jobs.lease_expires_at <= now()",
-        "_jobs.lease_expires_at < now()",
+        {"_jobs.lease_expires_at <= now()": "_jobs.lease_expires_at < now()"},
         ("tests/store/test_moves.py",),
     ),
     Mutant(
-        "heartbeat's answer ignored",
+        "the heartbeat's answer is ignored",
         "workers/lease.py",
-        "            if is_cancelled and self._ending is None:\n",
-        "            if not is_cancelled and self._ending is not None:\n",
+        {"if is_cancelled and self._ending is None:": "if not self._job:"},
         ("tests/workers/test_lease.py",),
     ),
     Mutant(
-        "jobs of all tenants are found",
+        "a job is found whoever owns it",
         "store/jobs.py",
-        "where(_jobs.tenant_id == tenant_id, _jobs.id == job_id)",
-        "where(_jobs.id == job_id)",
+        {"where(_jobs.tenant_id == tenant_id, _jobs.id == job_id)": ("where(_jobs.id == job_id)")},
         ("tests/store/test_tenants.py",),
     ),
     Mutant(
-        "NaN in a JSON body's base64 or lists is taken",
-        "service/ingest/npy.py",
-        "        if np.isfinite(stored.sum(dtype=dtype)):\n",
-        "        if stored.size:\n",
-        ("tests/service/test_ingest_inline.py", "tests/service/test_ingest_npy.py"),
+        "NaN in a body of JSON lists is taken",
+        "service/ingest/inline.py",
+        {"    if not np.isfinite(x).all():  # rare": "    if not x.size:  # rare"},
+        ("tests/service/test_ingest_inline.py",),
     ),
     Mutant(
         "a provider is waited for without end",
         "providers/exchange.py",
-        "                sockets.deadline(seconds),\n",
-        "                sockets.deadline(1e9),\n",
+        {"sockets.deadline(seconds)": "sockets.deadline(1e9)"},
         ("tests/providers/test_engine.py",),
     ),
     Mutant(
         "redirects of a provider are followed",
         "providers/exchange.py",
-        "        return Answer(response.status, bytes(body), _seconds(",
-        '        if b"location" in headers:\n'
-        '            return self.post(headers[b"location"].decode(), {}, headers={}, seconds=5)\n'
-        "        return Answer(response.status, bytes(body), _seconds(",
+        {
+            "        return Answer(response.status, bytes(body), _seconds(": (
+                '        if b"location" in headers:\n'
+                '            where = headers[b"location"].decode()\n'
+                "            return self.post(where, {}, headers={}, seconds=5)\n"
+                "        return Answer(response.status, bytes(body), _seconds("
+            )
+        },
         ("tests/providers/test_engine.py",),
     ),
     Mutant(
-        "a limit is a thousand times larger",
+        "a label may be a thousand times longer",
         "service/ingest/limits.py",
-        "MAX_LABEL_CHARACTERS: Final = 200\n",
-        "MAX_LABEL_CHARACTERS: Final = 200_000\n",
+        {"MAX_LABEL_CHARACTERS: Final = 200\n": "MAX_LABEL_CHARACTERS: Final = 200_000\n"},
         ("tests/service/test_ingest_inline.py", "tests/service/test_datasets.py"),
     ),
     Mutant(
         "an idempotency key is of all tenants",
         "store/idempotency.py",
-        "            _keys.tenant_id == tenant_id, _keys.key == key\n",
-        "            _keys.key == key\n",
+        {
+            "            _keys.tenant_id == tenant_id, _keys.key == key\n": (
+                "            _keys.key == key\n"
+            )
+        },
         ("tests/store/test_idempotency.py",),
     ),
     Mutant(
         "the sweep does nothing",
         "workers/sweep.py",
-        "        result = moves.sweep(tx)\n",
-        "        result = SweepResult() if tx else moves.sweep(tx)\n",
+        {"        result = moves.sweep(tx)\n": "        result = SweepResult() if tx else None\n"},
         ("tests/workers/test_sweep.py",),
     ),
 )
@@ -143,9 +160,7 @@ def killer(folder: Path, mutant: Mutant) -> str | None:
     """The test that fails with the mutant in place; None if none does."""
     path = folder / mutant.path
     sound = path.read_text()
-    if sound.count(mutant.old) != 1:
-        raise SystemExit(f"{mutant.name}: {mutant.path} has changed, write the mutant anew")
-    path.write_text(sound.replace(mutant.old, mutant.new))
+    mutant.apply(folder)
     try:
         status, output = run(folder, mutant.tests)
     finally:

@@ -8,14 +8,31 @@ import numpy as np
 import pytest
 
 from store import outputs
-from tests.faults.deployment import LEASE_SECONDS, Deployment, trainings, upload
+from tests.faults.deployment import (
+    LEASE_SECONDS,
+    Deployment,
+    SharingDeployment,
+    head_versions,
+    trainings,
+    upload,
+)
 from tests.journeys.processes import Process, wait_until
 
 Arrays = dict[str, Any]
 MANY = 200_000
 
 
+@pytest.fixture
+def deployment(sharing: SharingDeployment) -> Deployment:
+    """Nothing here is done to the API or to the head, so that they serve all tests."""
+    sharing.head = "pets"
+    return sharing
+
+
 def train(deployment: Deployment, api: Process, arrays: Arrays) -> None:
+    """The head, trained by the first test that needs it."""
+    if head_versions(deployment):
+        return
     worker = deployment.start("worker")
     deployment.wait_for("succeeded", job_id=deployment.submit(api, upload(api.client, arrays)))
     worker.stop()
