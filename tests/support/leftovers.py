@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import thread
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ class State:
         return cls(
             frozenset(running()),
             frozenset(_listeners()),
-            frozenset(one for one in threading.enumerate() if not one.daemon),
+            frozenset(one for one in threading.enumerate() if not _is_of_a_pool(one)),
             frozenset(f"{folder}/{name}" for folder in _folders() for name in _names(folder)),
         )
 
@@ -108,6 +109,11 @@ def left_since(before: State) -> list[str]:
     while (left := State.now().left_since(before)) and time.monotonic() < deadline:
         time.sleep(0.01)
     return left
+
+
+def _is_of_a_pool(one: threading.Thread) -> bool:
+    """Daemons, and the idle threads of a pool: they end with it, which a module may share."""
+    return one.daemon or one.name == "AnyIO worker thread" or one in thread._threads_queues
 
 
 def _names(folder: str | Path) -> list[str]:

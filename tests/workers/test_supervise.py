@@ -13,6 +13,8 @@ import pytest
 from tests.workers.support import is_running, wait_until
 from workers.supervise import LEASH, LOG_BYTES, Ending, Outcome, supervise
 
+pytestmark = pytest.mark.serial  # how soon a child ends is looked at to the second
+
 ROOT = Path(__file__).parent.parent.parent
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 TELL_PID = "import os, json; print(json.dumps({'pid': os.getpid()}), flush=True)\n"
