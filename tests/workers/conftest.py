@@ -36,6 +36,8 @@ def open_workplace(sqlite_template: Path) -> Iterator[OpenWorkplace]:
 
 
 @pytest.fixture
-def workplace(open_workplace: OpenWorkplace, tmp_path: Path) -> Workplace:
-    """A workplace with nothing in it."""
-    return open_workplace(tmp_path)
+def workplace(open_workplace: OpenWorkplace, tmp_path: Path) -> Iterator[Workplace]:
+    """A workplace with nothing in it; however its jobs end, no folder of theirs may stay."""
+    place = open_workplace(tmp_path)
+    yield place
+    assert not list(place.settings.work_dir.glob("*"))
