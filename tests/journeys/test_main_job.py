@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from nmtune_client import Client, ConflictError, NotFoundError, ValidationError
 
-from tests.journeys.processes import Process
+from tests.journeys.processes import Process, wait_until
 
 Arrays = dict[str, Any]
 
@@ -156,7 +156,15 @@ def test_events_tell_the_whole_story_and_resume(
     assert [line[4:] for line in rest.splitlines() if line.startswith("id: ")] == ids[3:]
 
 
-def test_the_same_submission_twice_makes_one_job(house: Process, arrays: Arrays) -> None:
+def cancel(client: Client, job_id: str) -> None:
+    """Cancel a job, and wait until its training has ended: the next test finds nothing running."""
+    client.jobs.get(job_id).cancel()
+    wait_until(lambda: client.jobs.get(job_id).is_final, seconds=20)
+
+
+def test_the_same_submission_twice_makes_one_job(
+    client: Client, house: Process, arrays: Arrays
+) -> None:
     body = {
         "name": "once",
         "embeddings": arrays["train_x"].tolist(),
@@ -171,6 +179,7 @@ def test_the_same_submission_twice_makes_one_job(house: Process, arrays: Arrays)
     assert first.content == again.content
     assert again.headers["idempotent-replayed"] == "true"
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    cancel(client, first.json()["id"])
 
 
 def test_deleting_a_dataset_removes_rows_and_bytes(
@@ -207,7 +216,7 @@ def test_wrong_input_says_what_and_where(client: Client, arrays: Arrays, tmp_pat
         job.report()
     with pytest.raises(ConflictError):
         client.datasets.delete(dataset.id)
-    job.cancel()
+    cancel(client, job.id)
 
 
 def run_command(house: Process, *arguments: str) -> subprocess.CompletedProcess[str]:
