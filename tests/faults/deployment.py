@@ -125,7 +125,7 @@ class Ground:
 
     def __post_init__(self) -> None:
         self.database = f"fault_{uuid4().hex}"
-        self.postgres.execute(f"CREATE DATABASE {self.database} TEMPLATE template")
+        self.postgres.create(self.database)
 
     def close(self) -> None:
         try:
@@ -133,7 +133,7 @@ class Ground:
                 self.api.stop()
                 leftovers.unshare(self.api.pid)
         finally:
-            self.postgres.execute(f"DROP DATABASE {self.database} WITH (FORCE)")
+            self.postgres.drop(self.database)
 
 
 class Deployment(Accepting):

@@ -60,6 +60,7 @@ def test_upload_tune_report_and_predict(client: Client, arrays: Arrays, npz: Pat
     assert np.allclose(prediction.probabilities.sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_embeddings_sent_inline_give_the_same_head_as_an_upload(
     client: Client, arrays: Arrays
 ) -> None:
@@ -80,6 +81,7 @@ def test_embeddings_sent_inline_give_the_same_head_as_an_upload(
     )
 
 
+@pytest.mark.slow
 def test_every_form_of_prediction_gives_the_same_numbers(
     client: Client, house: Process, arrays: Arrays
 ) -> None:
@@ -127,6 +129,7 @@ def test_every_form_of_prediction_gives_the_same_numbers(
     assert one["label"] == answers[0].json()["labels"][0]
 
 
+@pytest.mark.slow
 def test_versions_and_aliases(client: Client, arrays: Arrays) -> None:
     first = tune(client, arrays, "versions", alias="prod")
     second = tune(client, arrays, "versions", method="linear_probe", config={})
@@ -140,6 +143,7 @@ def test_versions_and_aliases(client: Client, arrays: Arrays) -> None:
         client.heads.set_alias("versions", "prod", 3)
 
 
+@pytest.mark.slow
 def test_events_tell_the_whole_story_and_resume(
     client: Client, house: Process, arrays: Arrays
 ) -> None:
@@ -229,6 +233,7 @@ def run_command(house: Process, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_the_command_line_does_the_whole_job(
     house: Process, npz: Path, arrays: Arrays, tmp_path: Path
 ) -> None:

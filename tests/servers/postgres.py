@@ -23,7 +23,10 @@ assert _WHEEL is not None
 _BIN = Path(str(_WHEEL.origin)).parent / "pginstall18" / "bin"
 _USER = "postgres" if os.geteuid() else "nmtune-test"
 # Nothing here has to outlive the machine; a commit has to outlive the server.
-_FAST = ("fsync=off", "full_page_writes=off", "max_connections=60")
+_FAST = (
+    *("fsync=off", "full_page_writes=off", "max_connections=60"),
+    *("wal_level=minimal", "max_wal_senders=0", "autovacuum=off"),  # databases of a second
+)
 
 
 class PostgresServer:
@@ -63,6 +66,15 @@ class PostgresServer:
         """Run one statement outside any transaction."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(statement)  # type: ignore[arg-type]  # written by the tests alone
+
+    def create(self, database: str) -> str:
+        """Copy the migrated `template`, file by file (half the time of a copy by log); its URL."""
+        self.execute(f"CREATE DATABASE {database} TEMPLATE template STRATEGY FILE_COPY")
+        return self.url(database)
+
+    def drop(self, database: str) -> None:
+        """Remove it, whoever is connected."""
+        self.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
     def crash(self) -> None:
         """Stop it as a power cut would: no session is ended, recovery comes with the next start."""

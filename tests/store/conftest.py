@@ -37,9 +37,8 @@ def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
 def _postgresql(request: pytest.FixtureRequest, _folder: Path) -> Iterator[str]:
     server: PostgresServer = request.getfixturevalue("postgres")
     name = f"test_{uuid4().hex}"
-    server.execute(f"CREATE DATABASE {name} TEMPLATE template")
-    yield server.url(name)
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield server.create(name)
+    server.drop(name)
 
 
 # The conformance suite: every test that takes `store` runs on each back end named here.
