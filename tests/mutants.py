@@ -51,11 +51,11 @@ MUTANTS = (
         "the bell is rung before the commit",
         "service/submission.py",
         {
-            "return _record(tx, body, ": "return _rung(queue, to, tx, body, ",
+            "return _record(tx, body, ": "return _rung(queue, tx, body, ",
             "ring(queue, answer.id, to)": "pass",
             "def ring(queue: Queue": (
-                "def _rung(queue, to, *args, **options):\n"
-                "    response = _record(*args, **options)\n"
+                "def _rung(queue, *args, to, **options):\n"
+                "    response = _record(*args, to=to, **options)\n"
                 "    ring(queue, Answer(response=response, is_replay=False).id, to)\n"
                 "    return response\n\n\n"
                 "def ring(queue: Queue"
@@ -167,7 +167,7 @@ def killer(folder: Path, mutant: Mutant) -> str | None:
         path.write_text(sound)
     if status == 0:
         return None
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", output, re.MULTILINE)
     if failed is None or status != 1:
         raise SystemExit(f"{mutant.name}: pytest did not get to its tests:\n{output[-3000:]}")
     return failed[1]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support import leftovers
@@ -72,6 +73,19 @@ def test_what_stays_is_seen_until_it_goes(what: str, monkeypatch: pytest.MonkeyP
         [left] = leftovers.State.now().left_since(before)
         assert left.startswith(what.split()[0])
     assert leftovers.left_since(before) == []
+
+
+def test_an_orphan_that_ended_is_no_zombie() -> None:
+    made = subprocess.run(
+        [sys.executable, "-c", ORPHAN, *SLEEP], capture_output=True, text=True, check=True
+    )
+    pid = int(made.stdout)
+    assert psutil.Process(pid).ppid() == os.getpid()
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_shared_server_is_not_left_behind() -> None:

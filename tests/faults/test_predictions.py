@@ -2,6 +2,7 @@
 
 import os
 import signal
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.journeys.processes import Process, wait_until
 
 Arrays = dict[str, Any]
 MANY = 200_000
+OTHER = count(1)
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ def train(deployment: Deployment, api: Process, arrays: Arrays) -> None:
 def predict(deployment: Deployment, api: Process, arrays: Arrays, *, n_rows: int = 500) -> str:
     """A prediction that a client was told of."""
     x = np.resize(arrays["test_x"], (n_rows, arrays["test_x"].shape[1]))
+    x[0] += next(OTHER)  # or the output would be in the shared store already, and not be written
     path = deployment.data_dir.parent / "rows.npy"
     np.save(path, x)
     dataset = api.client.datasets.upload(path, unlabelled=True)

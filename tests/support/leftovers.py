@@ -8,6 +8,7 @@ import ctypes
 import os
 import socket
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -23,12 +24,36 @@ GRACE_SECONDS = 1.0
 """How long what is ending may take."""
 
 _PR_SET_CHILD_SUBREAPER = 36
+_REAP_SECONDS = 0.05
 _shared: set[int] = set()
+_own: set[int] = set()  # started by this process: whoever started them waits for their end
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ends, in the place of process 1."""
+    """Become the parent of descendants whose own parent ends, in the place of process 1.
+
+    As process 1 does, a thread reads their exit status, or they would look as if they still ran.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    execute = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+
+    def noted(self: subprocess.Popen[bytes], *arguments: object) -> None:
+        execute(self, *arguments)
+        _own.add(self.pid)
+
+    subprocess.Popen._execute_child = noted  # type: ignore[attr-defined]
+    threading.Thread(target=_reap_orphans, name="reaper of orphans", daemon=True).start()
+
+
+def _reap_orphans() -> None:
+    before: set[int] = set()
+    while True:
+        ended = {pid for pid in _children(os.getpid()) if pid not in _own and not _runs(pid)}
+        for pid in ended & before:  # seen twice: one that starts just now is not yet known as own
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        before = ended
+        time.sleep(_REAP_SECONDS)
 
 
 def share(pid: int) -> None:
