@@ -9,6 +9,8 @@ FILES ?= examples/data/intents.npz
 PORT ?= 8000
 DATA_DIR ?= nmtune-data
 SECONDS ?= 600
+WORKERS ?= 4
+PARALLEL := --numprocesses=logical --maxprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
 
@@ -32,11 +34,14 @@ demo: $(VENV)/.installed ## Tune a head on the bundled real data, from upload to
 serve: $(VENV)/.installed ## Run the service on SQLite with a local worker (PORT=8000 DATA_DIR=nmtune-data)
 	$(BIN)/nmtune-server up --port $(PORT) --data-dir $(DATA_DIR)
 
-test: $(VENV)/.installed-test ## Run every test
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-test ## Run every test, in as many processes as there are cores (WORKERS=4 at most)
+	$(BIN)/python -m pytest $(PARALLEL) --durations=30
 
 test-fast: $(VENV)/.installed-test ## Run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
+mutants: $(VENV)/.installed-test ## Break the product in twelve ways: the tests must notice each
+	$(BIN)/python tests/mutants.py
 
 soak: $(VENV)/.installed-test ## Do random faults to a real deployment for SECONDS (default: 600)
 	NMTUNE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s --timeout 0 tests/faults/test_soak.py
@@ -93,4 +98,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-idle bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-idle bench-gpu lint format types clean help

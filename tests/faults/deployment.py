@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from store.store import Store
 from tests.journeys.processes import Process, Site, wait_until
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
+from tests.support import leftovers
 
 LEASE_SECONDS = 3
 QUICK: dict[str, Any] = {"method": "linear_probe", "config": {"l2": 1.0}}
@@ -46,6 +48,7 @@ class Accepting(Site):
         super().__init__(folder)
         self.accepted: list[str] = []
         self.settings = settings
+        self.head = "pets"
 
     def start(self, command: str = "up", **environment: str) -> Process:
         ours = {
@@ -62,7 +65,7 @@ class Accepting(Site):
     ) -> str:
         """Submit a quick job, or another; its id is one that a client was told of."""
         job = api.client.jobs.create(
-            dataset=dataset_id, name="pets", idempotency_key=key, **(QUICK | changes)
+            dataset=dataset_id, name=self.head, idempotency_key=key, **(QUICK | changes)
         )
         self.accepted.append(job.id)
         return job.id
@@ -108,21 +111,88 @@ class Accepting(Site):
         return Counter(job.status.value for job in ended)
 
 
+@dataclass
+class Ground:
+    """What the processes of a deployment stand on: a folder, a database, a broker, and an API.
+
+    The API is started when it is first asked for, and stays for whoever shares the ground.
+    """
+
+    folder: Path
+    postgres: PostgresServer
+    redis: RedisServer
+    api: Process | None = None
+
+    def __post_init__(self) -> None:
+        self.database = f"fault_{uuid4().hex}"
+        self.postgres.create(self.database)
+
+    def close(self) -> None:
+        try:
+            if self.api is not None:
+                self.api.stop()
+                leftovers.unshare(self.api.pid)
+        finally:
+            self.postgres.drop(self.database)
+
+
 class Deployment(Accepting):
     """The processes over PostgreSQL and Redis.
 
     Closing it checks the invariants I1 to I6 of docs/job-states.md.
     """
 
-    def __init__(self, folder: Path, postgres: PostgresServer, redis: RedisServer) -> None:
-        self.postgres, self.redis = postgres, redis
-        self.database = f"fault_{uuid4().hex}"
-        postgres.execute(f"CREATE DATABASE {self.database} TEMPLATE template")
-        url = postgres.url(self.database)
-        super().__init__(folder, StoreSettings(data_dir=folder / "data", database_url=url))
+    def __init__(self, ground: Ground) -> None:
+        self.postgres, self.redis = ground.postgres, ground.redis
+        self.database = ground.database
+        url = self.postgres.url(self.database)
+        super().__init__(
+            ground.folder, StoreSettings(data_dir=ground.folder / "data", database_url=url)
+        )
 
     def start(self, command: str = "up", **environment: str) -> Process:
         return super().start(command, **({"NMTUNE_BROKER_URL": self.redis.url} | environment))
+
+
+class SharingDeployment(Deployment):
+    """One of several that stand on the same ground one after another.
+
+    The API and the database are those of the others, the workers and the name of the head its own.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        self.head = f"pets-{uuid4().hex}"
+        self._ground = ground
+        self._log_start = 0
+
+    def start(self, command: str = "up", **environment: str) -> Process:
+        if command != "api" or environment:
+            return super().start(command, **environment)
+        if self._ground.api is None:
+            self._ground.api = super().start("api")
+            self.processes.remove(self._ground.api)
+            leftovers.share(self._ground.api.pid)
+        else:
+            self._log_start = self._ground.api.log_path.stat().st_size
+        return self._ground.api
+
+    def close(self) -> None:
+        """End the workers, and whatever a test that failed has left to do."""
+        for process in self.processes:
+            process.wait_until_it_can_be_stopped()
+        super().close()
+        with self.store() as store:
+            for job_id in self.accepted:
+                with store.database.begin() as tx:
+                    jobs.request_cancel(tx, "default", job_id)
+
+    def complaints(self) -> list[str]:
+        found = super().complaints()
+        if self._ground.api is not None:
+            logged = self._ground.api.log_path.read_bytes()[self._log_start :].decode()
+            found += self.complaints_in(logged)
+        return found
 
 
 def check_history(history: Sequence[Event], job: Job) -> None:
@@ -164,7 +234,7 @@ def head_versions(deployment: Accepting) -> int:
     """How many versions the head of all these jobs has."""
     with deployment.store() as store, store.database.read() as tx:
         try:
-            return heads.get(tx, "default", "pets").latest_version
+            return heads.get(tx, "default", deployment.head).latest_version
         except NotFound:
             return 0
 

@@ -2,20 +2,39 @@
 
 import os
 import signal
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pytest
 
 from store import outputs
-from tests.faults.deployment import LEASE_SECONDS, Deployment, trainings, upload
+from tests.faults.deployment import (
+    LEASE_SECONDS,
+    Deployment,
+    SharingDeployment,
+    head_versions,
+    trainings,
+    upload,
+)
 from tests.journeys.processes import Process, wait_until
 
 Arrays = dict[str, Any]
 MANY = 200_000
+OTHER = count(1)
+
+
+@pytest.fixture
+def deployment(sharing: SharingDeployment) -> Deployment:
+    """Nothing here is done to the API or to the head, so that they serve all tests."""
+    sharing.head = "pets"
+    return sharing
 
 
 def train(deployment: Deployment, api: Process, arrays: Arrays) -> None:
+    """The head, trained by the first test that needs it."""
+    if head_versions(deployment):
+        return
     worker = deployment.start("worker")
     deployment.wait_for("succeeded", job_id=deployment.submit(api, upload(api.client, arrays)))
     worker.stop()
@@ -24,6 +43,7 @@ def train(deployment: Deployment, api: Process, arrays: Arrays) -> None:
 def predict(deployment: Deployment, api: Process, arrays: Arrays, *, n_rows: int = 500) -> str:
     """A prediction that a client was told of."""
     x = np.resize(arrays["test_x"], (n_rows, arrays["test_x"].shape[1]))
+    x[0] += next(OTHER)  # or the output would be in the shared store already, and not be written
     path = deployment.data_dir.parent / "rows.npy"
     np.save(path, x)
     dataset = api.client.datasets.upload(path, unlabelled=True)

@@ -12,12 +12,25 @@ import pytest
 
 from store import moves
 from store.errors import LeaseLost
-from tests.faults.deployment import LEASE_SECONDS, Deployment, head_versions, trainings, upload
+from tests.faults.deployment import (
+    LEASE_SECONDS,
+    Deployment,
+    SharingDeployment,
+    head_versions,
+    trainings,
+    upload,
+)
 from tests.journeys.processes import wait_until
 
 Arrays = dict[str, Any]
 LONG = {"method": "mlp", "config": {"epochs": 60, "batch_size": 16, "l2": 1.0}}
 ENDLESS = {"method": "mlp", "config": {"epochs": 10_000, "l2": 1.0}}
+
+
+@pytest.fixture
+def deployment(sharing: SharingDeployment) -> Deployment:
+    """Nothing here is done to the API, so that one serves all tests."""
+    return sharing
 
 
 @pytest.mark.parametrize(

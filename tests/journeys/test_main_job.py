@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from nmtune_client import Client, ConflictError, NotFoundError, ValidationError
 
-from tests.journeys.processes import Process
+from tests.journeys.processes import Process, wait_until
 
 Arrays = dict[str, Any]
 
@@ -60,6 +60,7 @@ def test_upload_tune_report_and_predict(client: Client, arrays: Arrays, npz: Pat
     assert np.allclose(prediction.probabilities.sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_embeddings_sent_inline_give_the_same_head_as_an_upload(
     client: Client, arrays: Arrays
 ) -> None:
@@ -80,6 +81,7 @@ def test_embeddings_sent_inline_give_the_same_head_as_an_upload(
     )
 
 
+@pytest.mark.slow
 def test_every_form_of_prediction_gives_the_same_numbers(
     client: Client, house: Process, arrays: Arrays
 ) -> None:
@@ -127,6 +129,7 @@ def test_every_form_of_prediction_gives_the_same_numbers(
     assert one["label"] == answers[0].json()["labels"][0]
 
 
+@pytest.mark.slow
 def test_versions_and_aliases(client: Client, arrays: Arrays) -> None:
     first = tune(client, arrays, "versions", alias="prod")
     second = tune(client, arrays, "versions", method="linear_probe", config={})
@@ -140,6 +143,7 @@ def test_versions_and_aliases(client: Client, arrays: Arrays) -> None:
         client.heads.set_alias("versions", "prod", 3)
 
 
+@pytest.mark.slow
 def test_events_tell_the_whole_story_and_resume(
     client: Client, house: Process, arrays: Arrays
 ) -> None:
@@ -156,7 +160,15 @@ def test_events_tell_the_whole_story_and_resume(
     assert [line[4:] for line in rest.splitlines() if line.startswith("id: ")] == ids[3:]
 
 
-def test_the_same_submission_twice_makes_one_job(house: Process, arrays: Arrays) -> None:
+def cancel(client: Client, job_id: str) -> None:
+    """Cancel a job, and wait until its training has ended: the next test finds nothing running."""
+    client.jobs.get(job_id).cancel()
+    wait_until(lambda: client.jobs.get(job_id).is_final, seconds=20)
+
+
+def test_the_same_submission_twice_makes_one_job(
+    client: Client, house: Process, arrays: Arrays
+) -> None:
     body = {
         "name": "once",
         "embeddings": arrays["train_x"].tolist(),
@@ -171,6 +183,7 @@ def test_the_same_submission_twice_makes_one_job(house: Process, arrays: Arrays)
     assert first.content == again.content
     assert again.headers["idempotent-replayed"] == "true"
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    cancel(client, first.json()["id"])
 
 
 def test_deleting_a_dataset_removes_rows_and_bytes(
@@ -207,7 +220,7 @@ def test_wrong_input_says_what_and_where(client: Client, arrays: Arrays, tmp_pat
         job.report()
     with pytest.raises(ConflictError):
         client.datasets.delete(dataset.id)
-    job.cancel()
+    cancel(client, job.id)
 
 
 def run_command(house: Process, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -220,6 +233,7 @@ def run_command(house: Process, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_the_command_line_does_the_whole_job(
     house: Process, npz: Path, arrays: Arrays, tmp_path: Path
 ) -> None:

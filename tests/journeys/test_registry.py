@@ -13,6 +13,8 @@ from nmtune import Head
 from tests.journeys.processes import Process
 from tests.journeys.test_main_job import run_command, tune
 
+pytestmark = pytest.mark.slow
+
 Arrays = dict[str, Any]
 
 

@@ -9,7 +9,6 @@ import os
 import site
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 import httpx
 
 from tests.servers.redis import free_port
+from tests.support.places import SYSTEM_TEMPORARY
 
 MODEL = "minilm"
 _NEEDED = Path(__file__).with_suffix(".txt")
@@ -28,7 +28,7 @@ def _environment() -> Path:
     """The folder of the environment, made if it is not there."""
     made_of = f"{sys.version}\n{sys.prefix}\n".encode() + _NEEDED.read_bytes()
     key = hashlib.sha256(made_of).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"nmtune-tests-{os.getuid()}" / f"infinity-{key}"
+    folder = SYSTEM_TEMPORARY / f"nmtune-tests-{os.getuid()}" / f"infinity-{key}"
     done = folder / "installed"
     if done.exists():
         return folder

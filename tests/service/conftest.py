@@ -18,11 +18,9 @@ from tests.service.support import N_COLUMNS, InProcess, RecordingQueue, publish,
 
 
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database at the newest schema, made once and copied for each test."""
-    path = tmp_path_factory.mktemp("migrated") / "nmtune.db"
-    migrations.upgrade(f"sqlite:///{path}")
-    return path
+def migrated_database(sqlite_template: Path) -> Path:
+    """An empty database at the newest schema, to copy."""
+    return sqlite_template
 
 
 def _settings(data_dir: Path) -> ServiceSettings:

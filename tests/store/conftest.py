@@ -1,6 +1,5 @@
 """Home of the store's fixtures: a migrated store for each back end."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,26 +9,14 @@ from uuid import uuid4
 
 import pytest
 
-import migrations
 from store.database import Database
 from store.local_artifacts import LocalArtifacts
 from store.store import Store
-from tests.servers.postgres import PostgresServer, migrated
+from tests.servers.postgres import PostgresServer
 from tests.store.s3_fixtures import s3, s3_client, s3_port, signed_in  # noqa: F401  fixtures
 from tests.store.support import Rows
 
-# Memory instead of a disk, where there is one: what is tested here is not the disk's fsync.
-_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of our own is made in it
-
 OpenStore = Callable[[], Store]
-
-
-@pytest.fixture(scope="session")
-def fast_folder() -> Iterator[Path]:
-    """A folder for the session, in memory if the machine can."""
-    base = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="nmtune-test-", dir=base) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture
@@ -39,14 +26,6 @@ def folder(fast_folder: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(fast_folder: Path) -> Path:
-    """A database file made by the migrations, to copy: tests see the schema that users have."""
-    path = fast_folder / "template.db"
-    migrations.upgrade(f"sqlite:///{path}")
-    return path
-
-
 @contextmanager
 def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     path = folder / "nmtune.db"
@@ -54,20 +33,12 @@ def _sqlite(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     yield f"sqlite:///{path}"
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server whose database `template` was made by the migrations."""
-    with migrated() as server:
-        yield server
-
-
 @contextmanager
 def _postgresql(request: pytest.FixtureRequest, _folder: Path) -> Iterator[str]:
     server: PostgresServer = request.getfixturevalue("postgres")
     name = f"test_{uuid4().hex}"
-    server.execute(f"CREATE DATABASE {name} TEMPLATE template")
-    yield server.url(name)
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield server.create(name)
+    server.drop(name)
 
 
 # The conformance suite: every test that takes `store` runs on each back end named here.

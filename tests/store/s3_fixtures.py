@@ -18,6 +18,7 @@ from store.s3_bucket import PART_BYTES
 from store.s3_client import Patience, sign_in
 from store.settings import StoreSettings
 from tests.store.s3_proxy import Proxy
+from tests.support import leftovers
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -38,6 +39,7 @@ def s3_port() -> Iterator[int]:
         env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "3"},  # so that lists come in pages
     )
     with server:
+        leftovers.share(server.pid)
         assert server.stdin is not None
         assert server.stdout is not None
         yield int(server.stdout.readline())

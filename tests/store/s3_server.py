@@ -1,11 +1,10 @@
 """Home of the S3 server of the tests: moto, by others, as a process of its own.
 
 `python tests/store/s3_server.py` serves on a free port of the loopback, says which on its first
-line, and ends when its standard input does. It is nobody's child: other tests count theirs.
+line, and ends when its standard input does.
 """
 
 import logging
-import os
 import sys
 import threading
 
@@ -23,8 +22,6 @@ def main() -> None:
     server = make_server(
         "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
     )
-    if os.fork():
-        os._exit(0)  # the process that goes on has the socket and no parent
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)  # noqa: T201  this is what it is asked for
     sys.stdin.read()  # an end of file: whoever started us has ended, in whatever way

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, literal, select
 
 from store import events, heads, jobs, moves, tables
-from store.clock import now
+from store.clock import UtcDateTime, now
 from store.database import Transaction
 from store.errors import Conflict, LeaseLost
 from store.jobs import Job
@@ -295,6 +295,15 @@ def test_the_sweep_takes_a_lease_that_has_run_out(
     after = rows.read(job)
     assert (after.status, after.attempt, after.fence) == (JobStatus.QUEUED, 1, 1)
     assert last_event(store, job) == {"reason": "worker_lost", "attempt": 1}
+
+
+def test_a_lease_has_run_out_in_its_last_moment(
+    store: Store, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = rows.read(rows.running())
+    last = literal(job.lease_expires_at, UtcDateTime())
+    monkeypatch.setattr(moves, "now", lambda: last)
+    assert sweep(store).requeued == (job.id,)
 
 
 def test_a_job_that_keeps_losing_its_worker_fails_and_says_what_to_do(

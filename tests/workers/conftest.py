@@ -6,19 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import migrations
 from store.store import Store
-from tests.servers.redis import RedisServer
 from tests.workers.support import OpenWorkplace, Workplace
 from workers.settings import WorkerSettings
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database made by the migrations, to copy."""
-    path = tmp_path_factory.mktemp("template") / "nmtune.db"
-    migrations.upgrade(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -46,14 +36,8 @@ def open_workplace(sqlite_template: Path) -> Iterator[OpenWorkplace]:
 
 
 @pytest.fixture
-def workplace(open_workplace: OpenWorkplace, tmp_path: Path) -> Workplace:
-    """A workplace with nothing in it."""
-    return open_workplace(tmp_path)
-
-
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A broker of the test's own."""
-    server = RedisServer(tmp_path)
-    yield server
-    server.stop()
+def workplace(open_workplace: OpenWorkplace, tmp_path: Path) -> Iterator[Workplace]:
+    """A workplace with nothing in it; however its jobs end, no folder of theirs may stay."""
+    place = open_workplace(tmp_path)
+    yield place
+    assert not list(place.settings.work_dir.glob("*"))

@@ -19,6 +19,7 @@ from store.events import Event
 from store.jobs import Job
 from store.queue import LocalQueue
 from store.store import Store
+from tests.support import leftovers
 from workers.local import LocalWorker
 from workers.run import run_claimed
 from workers.settings import WorkerSettings
@@ -45,9 +46,12 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 60) -> None:
 
 
 def children(parent: int | None = None) -> list[psutil.Process]:
-    """The training processes that this process (or `parent`) started."""
-    found = psutil.Process(parent).children(recursive=True)
-    return [child for child in found if is_running(child.pid)]
+    """The training processes that this process (or `parent`) started, shared servers aside."""
+    found = []
+    for pid in leftovers.running(parent):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
+    return found
 
 
 def write_dataset(path: Path, *, splits: Mapping[str, int], n_trained: int = len(CLASSES)) -> None:

@@ -114,8 +114,11 @@ def test_killed_between_two_candidates_it_ends_with_the_same_head(
 ) -> None:
     again = workplace.submit(CONFIG, method="auto")
     with workplace.running(again):
+        # In the middle of it or just behind: on a busy machine nobody may see the middle.
         wait_until(
-            lambda: "mlp_ensemble.checkpoint.safetensors" in workplace.read(again).checkpoint
+            lambda: any(
+                name.startswith("mlp_ensemble") for name in workplace.read(again).checkpoint
+            )
         )
         for child in children():
             child.kill()

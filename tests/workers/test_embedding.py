@@ -120,6 +120,7 @@ def test_texts_become_a_head_that_knows_its_encoder(place: Workplace, server: Se
     assert fractions == sorted(fractions)
 
 
+@pytest.mark.slow
 def test_another_job_with_the_same_texts_pays_for_nothing(place: Workplace, server: Server) -> None:
     place.run(submit(place, server, add_texts(place)))
     server.requests.clear()
@@ -149,6 +150,7 @@ def test_a_stated_price_makes_a_cost_and_no_other_encoder(place: Workplace, serv
     assert encoders.PRICE not in head.encoder
 
 
+@pytest.mark.slow
 def test_a_model_that_changed_behind_its_name_is_another_encoder(
     place: Workplace, server: Server
 ) -> None:
@@ -195,6 +197,7 @@ def test_what_an_interrupted_attempt_paid_for_is_kept(place: Workplace, server: 
     assert done.encoder["usage"]["n_embedded"] == 399
 
 
+@pytest.mark.slow
 def test_embeddings_are_kept_for_the_next_attempt(
     place: Workplace, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

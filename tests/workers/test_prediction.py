@@ -265,6 +265,7 @@ def test_cancelled_in_the_middle_it_leaves_no_file_and_no_process(place: Workpla
     assert not list(place.settings.work_dir.glob("job_*"))
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_is_done_again_with_one_output(place: Workplace) -> None:
     job = submit(place, big(place), format="jsonl")
     worker = start_worker(place)

@@ -73,6 +73,7 @@ def test_last_message_without_line_end_or_json_is_noise_not_a_crash(run: Run) ->
     assert run.messages == [{"a": 1}]
 
 
+@pytest.mark.serial  # how soon the child ends is looked at to the second
 @pytest.mark.parametrize("ending", [Ending.CANCELLED, Ending.LEASE_LOST, Ending.STOPPING])
 def test_busy_loop_stops_at_once_and_names_the_reason(run: Run, ending: Ending) -> None:
     outcome = run.stopped(TELL_PID + "while True: pass", ending)
@@ -81,6 +82,7 @@ def test_busy_loop_stops_at_once_and_names_the_reason(run: Run, ending: Ending) 
     assert not is_running(run.messages[0]["pid"])
 
 
+@pytest.mark.serial
 def test_child_that_ignores_sigterm_is_killed_after_the_grace(run: Run) -> None:
     outcome = run.stopped(
         STUBBORN + TELL_PID + "while True: pass", Ending.CANCELLED, grace_seconds=0.5
@@ -168,6 +170,7 @@ def test_error_while_receiving_kills_the_child_and_comes_out(run: Run) -> None:
     assert not is_running(pids[0])
 
 
+@pytest.mark.serial
 def test_child_dies_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     child = STUBBORN + TELL_PID + "import time; time.sleep(60)"
     supervisor = (

@@ -1,0 +1,196 @@
+"""Prove that the tests notice: break the product in twelve ways, one at a time.
+
+Usage: `python tests/mutants.py [WORD ...]` (`make mutants`); with words, only mutants whose name
+has one. Each is put into a copy of the tree and the tests named beside it must fail; before that,
+they must pass. The last column is the first test that failed. Exits with 1 if a mutant lives.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 900
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "docs")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """In `path` each old text, which is there once, becomes the new; then a test must fail."""
+
+    name: str
+    path: str
+    edits: dict[str, str]
+    tests: tuple[str, ...]
+
+    def apply(self, folder: Path) -> None:
+        """Put it into a tree. Raises ValueError if the module has changed."""
+        text = (folder / self.path).read_text()
+        for old, new in self.edits.items():
+            if text.count(old) != 1:
+                raise ValueError(f"{self.name}: {self.path} has changed, write the mutant anew")
+            text = text.replace(old, new)
+        (folder / self.path).write_text(text)
+
+
+MUTANTS = (
+    Mutant(
+        "the fence is not compared",
+        "store/moves.py",
+        {"        _jobs.fence == job.fence,\n": ""},
+        ("tests/store/test_moves.py",),
+    ),
+    Mutant(
+        "the bell is rung before the commit",
+        "service/submission.py",
+        {
+            "return _record(tx, body, ": "return _rung(queue, tx, body, ",
+            "ring(queue, answer.id, to)": "pass",
+            "def ring(queue: Queue": (
+                "def _rung(queue, *args, to, **options):\n"
+                "    response = _record(*args, to=to, **options)\n"
+                "    ring(queue, Answer(response=response, is_replay=False).id, to)\n"
+                "    return response\n\n\n"
+                "def ring(queue: Queue"
+            ),
+        },
+        ("tests/service/test_jobs.py",),
+    ),
+    Mutant(
+        "an artifact is not synced",
+        "store/local_artifacts.py",
+        {
+            '    failpoints.reach("artifact.written")\n    os.fsync(file.fileno())\n': (
+                '    failpoints.reach("artifact.written")\n'
+            )
+        },
+        ("tests/store/test_local_artifacts.py",),
+    ),
+    Mutant(
+        "a lease lives on in its last moment",
+        "store/moves.py",
+        {"_jobs.lease_expires_at <= now()": "_jobs.lease_expires_at < now()"},
+        ("tests/store/test_moves.py",),
+    ),
+    Mutant(
+        "the heartbeat's answer is ignored",
+        "workers/lease.py",
+        {"if is_cancelled and self._ending is None:": "if not self._job:"},
+        ("tests/workers/test_lease.py",),
+    ),
+    Mutant(
+        "a job is found whoever owns it",
+        "store/jobs.py",
+        {"where(_jobs.tenant_id == tenant_id, _jobs.id == job_id)": ("where(_jobs.id == job_id)")},
+        ("tests/store/test_tenants.py",),
+    ),
+    Mutant(
+        "NaN in a body of JSON lists is taken",
+        "service/ingest/inline.py",
+        {"    if not np.isfinite(x).all():  # rare": "    if not x.size:  # rare"},
+        ("tests/service/test_ingest_inline.py",),
+    ),
+    Mutant(
+        "a provider is waited for without end",
+        "providers/exchange.py",
+        {"sockets.deadline(seconds)": "sockets.deadline(1e9)"},
+        ("tests/providers/test_engine.py",),
+    ),
+    Mutant(
+        "redirects of a provider are followed",
+        "providers/exchange.py",
+        {
+            "        return Answer(response.status, bytes(body), _seconds(": (
+                '        if b"location" in headers:\n'
+                '            where = headers[b"location"].decode()\n'
+                "            return self.post(where, {}, headers={}, seconds=5)\n"
+                "        return Answer(response.status, bytes(body), _seconds("
+            )
+        },
+        ("tests/providers/test_engine.py",),
+    ),
+    Mutant(
+        "a label may be a thousand times longer",
+        "service/ingest/limits.py",
+        {"MAX_LABEL_CHARACTERS: Final = 200\n": "MAX_LABEL_CHARACTERS: Final = 200_000\n"},
+        ("tests/service/test_ingest_inline.py", "tests/service/test_datasets.py"),
+    ),
+    Mutant(
+        "an idempotency key is of all tenants",
+        "store/idempotency.py",
+        {
+            "            _keys.tenant_id == tenant_id, _keys.key == key\n": (
+                "            _keys.key == key\n"
+            )
+        },
+        ("tests/store/test_idempotency.py",),
+    ),
+    Mutant(
+        "the sweep does nothing",
+        "workers/sweep.py",
+        {"        result = moves.sweep(tx)\n": "        result = SweepResult() if tx else None\n"},
+        ("tests/workers/test_sweep.py",),
+    ),
+)
+
+
+def run(folder: Path, tests: Iterable[str]) -> tuple[int, str]:
+    """pytest's exit status and output."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "--timeout", "120"]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", *tests],
+        cwd=folder,
+        env=os.environ | {"CI": "true", "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def killer(folder: Path, mutant: Mutant) -> str | None:
+    """The test that fails with the mutant in place; None if none does."""
+    path = folder / mutant.path
+    sound = path.read_text()
+    mutant.apply(folder)
+    try:
+        status, output = run(folder, mutant.tests)
+    finally:
+        path.write_text(sound)
+    if status == 0:
+        return None
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", output, re.MULTILINE)
+    if failed is None or status != 1:
+        raise SystemExit(f"{mutant.name}: pytest did not get to its tests:\n{output[-3000:]}")
+    return failed[1]
+
+
+def main(words: list[str]) -> int:
+    chosen = [one for one in MUTANTS if not words or any(word in one.name for word in words)]
+    n_living = 0
+    with tempfile.TemporaryDirectory(prefix="nmtune-mutants-") as name:
+        folder = Path(name) / "tree"
+        shutil.copytree(ROOT, folder, ignore=LEFT_OUT, symlinks=True)
+        tests = dict.fromkeys(test for mutant in chosen for test in mutant.tests)
+        status, output = run(folder, tests)
+        if status != 0:
+            raise SystemExit(f"the tests fail without a mutant:\n{output[-3000:]}")
+        for mutant in chosen:
+            began = time.monotonic()
+            killed_by = killer(folder, mutant)
+            n_living += killed_by is None
+            ending = "LIVES" if killed_by is None else f"killed by {killed_by}"
+            print(f"{mutant.name} ({time.monotonic() - began:.0f} s): {ending}", flush=True)
+    return 1 if n_living else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
