@@ -11,7 +11,9 @@ from starlette.middleware import Middleware
 
 from nmtune.version import __version__
 from service import docs_page, errors
+from service.gate import Gate
 from service.guards import BodyLimit, RequestLog
+from service.hosts import Hosts
 from service.metrics import RequestMetrics
 from service.oip.errors import ProtocolErrors
 from service.openapi import DocumentedAPI, problems
@@ -61,7 +63,7 @@ def create_app(
     """The API over `store`, ringing `queue` for each new job.
 
     Args:
-        settings: limits and paces; host and port are the server's business.
+        settings: names, limits and paces; listening itself is the server's business.
         store: rows and bytes; its owner closes it.
         queue: the doorbell for workers.
         expected_schema: the revision that the database must be at to be ready; None: any.
@@ -97,6 +99,9 @@ def create_app(
             Middleware(ProtocolErrors),
             Middleware(RequestMetrics),
             Middleware(RequestLog),
+            Middleware(
+                Gate, hosts=Hosts(listening_on=settings.host, allowed=settings.allowed_hosts)
+            ),
             Middleware(
                 BodyLimit,
                 max_json_bytes=settings.max_json_bytes,

@@ -14,7 +14,6 @@ import uvicorn
 
 import migrations
 from service.app import create_app
-from service.joined_writes import JoinedWritesProtocol
 from service.server import Server
 from service.settings import ServiceSettings
 from store.queue import LocalQueue, Queue
@@ -122,14 +121,13 @@ def _serve(
     )
     config = uvicorn.Config(
         app,
-        http=JoinedWritesProtocol,
         lifespan="on",
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     ready = f"{title} is ready at {_url(listener)} (docs at /docs, data in {_where(settings)})"
-    server = _Server(config, stopping=app.state.stopping, ready=ready)
+    server = _Server(config, settings, stopping=app.state.stopping, ready=ready)
     # uvicorn raises the signal again when it is done, which would end us before our own tidying.
     with _signals(app.state.stopping):
         server.run(sockets=[listener])
@@ -140,8 +138,19 @@ def _serve(
 class _Server(Server):
     """Says so once it answers."""
 
-    def __init__(self, config: uvicorn.Config, *, stopping: threading.Event, ready: str) -> None:
-        super().__init__(config, stopping=stopping)
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        settings: ServiceSettings,
+        *,
+        stopping: threading.Event,
+        ready: str,
+    ) -> None:
+        super().__init__(
+            config,
+            stopping=stopping,
+            header_seconds=settings.header_seconds,
+        )
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
