@@ -13,6 +13,7 @@ from nmtune.version import __version__
 from service import docs_page, errors
 from service.gate import Gate
 from service.guards import BodyLimit, RequestLog
+from service.head_requests import HeadRequests
 from service.hosts import Hosts
 from service.metrics import RequestMetrics
 from service.oip.errors import ProtocolErrors
@@ -117,6 +118,7 @@ def create_app(
                 route=predict.POST_ROUTE,
                 max_body_bytes=settings.predict_body_bytes,
             ),
+            Middleware(HeadRequests),
         ],
     )
     app.state.settings = settings
