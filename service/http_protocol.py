@@ -6,12 +6,14 @@ body with a request id, and no memory. What is bounded elsewhere: bodies, by `Bo
 """
 
 import asyncio
+import itertools
 from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
 
-from service import refusals, request_id
+from service import metrics, refusals, request_id
 from service.errors import Problem
 from service.joined_writes import JoinedWritesProtocol
 
@@ -37,8 +39,40 @@ class Refused(Exception):  # noqa: N818  it is no error of ours
         self.problem = problem
 
 
+class Connections(ServerState):
+    """The connections of one server, and which of them ask for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._idle: dict[BoundedProtocol, None] = {}  # the longest idle first
+
+    @property
+    def n_open(self) -> int:
+        return len(self.connections)
+
+    def rests(self, connection: "BoundedProtocol") -> None:
+        """Its last request is answered, or it has sent none yet."""
+        self._idle[connection] = None
+
+    def works(self, connection: "BoundedProtocol") -> None:
+        """It has a request, or is closed."""
+        self._idle.pop(connection, None)
+
+    def close_idle(self, n: int, reason: str) -> int:
+        """Close the `n` connections that have been idle for longest; how many there were."""
+        found = list(itertools.islice(self._idle, n))
+        for connection in found:
+            del self._idle[connection]
+            self.connections.discard(connection)
+            connection.transport.close()
+        metrics.CLOSED_CONNECTIONS.labels(reason).inc(len(found))
+        return len(found)
+
+
 class BoundedProtocol(JoinedWritesProtocol):
     """One connection."""
+
+    server_state: Connections
 
     header_seconds = 10.0
     """How long a connection may be silent at its beginning, and how long a head may take."""
@@ -61,11 +95,15 @@ class BoundedProtocol(JoinedWritesProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a connection, which must soon say something."""
         super().connection_made(transport)
+        metrics.CONNECTIONS.inc()
+        self.server_state.rests(self)
         self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._clear_deadline()
+        metrics.CONNECTIONS.dec()
+        self.server_state.works(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -122,6 +160,7 @@ class BoundedProtocol(JoinedWritesProtocol):
         self._in_head = False
         self._check_head()
         self._clear_deadline()
+        self.server_state.works(self)
         super().on_headers_complete()
         self._in_body = True
         self._n_framing = -self._n_slice
@@ -167,6 +206,8 @@ class BoundedProtocol(JoinedWritesProtocol):
         if self._refused and not self.pipeline:
             self._end()
             return
+        if not self.pipeline:
+            self.server_state.rests(self)
         super().on_response_complete()
 
     def _has_answered(self) -> bool:
@@ -198,6 +239,7 @@ class BoundedProtocol(JoinedWritesProtocol):
         elif self._in_head:
             self._refuse(refusals.headers_too_slow())
         elif self._has_answered():  # silent from its beginning, or in a body that nobody reads
+            metrics.CLOSED_CONNECTIONS.labels("silent").inc()
             self.transport.close()
 
     # Refusals.
@@ -235,6 +277,7 @@ class BoundedProtocol(JoinedWritesProtocol):
     def _end(self) -> None:
         if self.transport.is_closing():
             return
+        self.server_state.rests(self)
         self.transport.write(self._last_words)
         self.transport.write_eof()
         self.flow.resume_reading()

@@ -59,6 +59,16 @@ def too_many_pipelined() -> Problem:
     )
 
 
+def too_many_connections() -> Problem:
+    """All connections that may be open are at work."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "too_many_connections",
+        "All connections of this server are at work. Try again shortly.",
+        headers={"Retry-After": "1"},
+    )
+
+
 def note(problem: Problem, own_id: str) -> None:
     """Log and count a refusal, as `RequestLog` and `RequestMetrics` do for a request."""
     logger.info(

@@ -37,6 +37,8 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     """How long a dataset is kept that was stored without saying how long; None: for ever."""
     header_seconds: float = Field(default=10.0, gt=0)
     """How long a connection may be silent at its beginning, and a request's headers may take."""
+    max_connections: int = Field(default=4096, ge=8)
+    """The most connections; fewer where the system's limit on open files is low."""
     body_seconds: float = Field(default=30.0, gt=0)
     """How long a client may keep us waiting for its body, beside the time its bytes need."""
     body_bytes_per_second: float = Field(default=64 * 1024.0, gt=0)

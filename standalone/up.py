@@ -150,6 +150,7 @@ class _Server(Server):
             config,
             stopping=stopping,
             header_seconds=settings.header_seconds,
+            max_connections=settings.max_connections,
         )
         self._ready = ready
 
