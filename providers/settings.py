@@ -42,7 +42,7 @@ class ProviderSettings(BaseSettings):
         return self
 
     @property
-    def allowed_hosts(self) -> frozenset[tuple[str, int]]:
+    def provider_hosts(self) -> frozenset[tuple[str, int]]:
         """(host, port) pairs that the operator allows."""
         return parse_allowed(self.provider_allow_hosts)
 
@@ -51,7 +51,7 @@ class ProviderSettings(BaseSettings):
         """The operator's keys."""
         if self.provider_keys is None:
             return {}
-        return keys.parse_keys(self.provider_keys.get_secret_value(), self.allowed_hosts)
+        return keys.parse_keys(self.provider_keys.get_secret_value(), self.provider_hosts)
 
     @property
     def secret(self) -> bytes | None:

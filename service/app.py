@@ -11,7 +11,10 @@ from starlette.middleware import Middleware
 
 from nmtune.version import __version__
 from service import docs_page, errors
+from service.gate import Gate
 from service.guards import BodyLimit, RequestLog
+from service.head_requests import HeadRequests
+from service.hosts import Hosts
 from service.metrics import RequestMetrics
 from service.oip.errors import ProtocolErrors
 from service.openapi import DocumentedAPI, problems
@@ -62,7 +65,7 @@ def create_app(
     """The API over `store`, ringing `queue` for each new job.
 
     Args:
-        settings: limits and paces; host and port are the server's business.
+        settings: names, limits and paces; listening itself is the server's business.
         store: rows and bytes; its owner closes it.
         queue: the doorbell for workers.
         expected_schema: the revision that the database must be at to be ready; None: any.
@@ -99,6 +102,9 @@ def create_app(
             Middleware(RequestMetrics),
             Middleware(RequestLog),
             Middleware(
+                Gate, hosts=Hosts(listening_on=settings.host, allowed=settings.allowed_hosts)
+            ),
+            Middleware(
                 BodyLimit,
                 max_json_bytes=settings.max_json_bytes,
                 max_upload_bytes=settings.max_upload_bytes,
@@ -113,6 +119,7 @@ def create_app(
                 route=predict.POST_ROUTE,
                 max_body_bytes=settings.predict_body_bytes,
             ),
+            Middleware(HeadRequests),
         ],
     )
     app.state.settings = settings

@@ -260,6 +260,8 @@ def _allowed_methods(app: FastAPI, request: Request) -> list[str]:
     scope["root_path"] = request.scope.get("root_path", "")
 
     def knows(method: str) -> bool:
+        if method == "HEAD" and knows("GET"):
+            return True
         probe = {**scope, "method": method}
         return any(route.matches(probe)[0] is Match.FULL for route in app.router.routes)
 

@@ -8,17 +8,18 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import request_id
+from service import request_id, security_headers
 from service.errors import Problem, internal_problem
 from service.json_body import is_json
 
 CLIENT_CLOSED_REQUEST: Final = 499
 """What the log says of a client that left before its answer; nobody receives this status."""
 
+_ID_HEADER: Final = request_id.HEADER.lower().encode()
 _JSON_ADVICE: Final = (
     "Send embeddings as base64 float32 rather than as lists; to train on them, upload them as an "
     "npz file to POST /datasets; to predict, send them in several requests."
@@ -29,7 +30,10 @@ logger = logging.getLogger(__name__)
 
 
 class RequestLog:
-    """The outermost layer: gives each request its id, one log line, and a 500 problem for a bug."""
+    """Gives each request its id and one log line, and each answer the headers that all have.
+
+    A bug becomes a 500 problem.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -48,7 +52,9 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(raw=message["headers"])[request_id.HEADER] = own_id
+                headers = security_headers.added_to(message["headers"])
+                headers.append((_ID_HEADER, own_id.encode()))
+                message["headers"] = headers
             await send(message)
 
         try:

@@ -47,6 +47,11 @@ class JoinedWrites:
         self._flush()
         self._transport.close()
 
+    def write_eof(self) -> None:
+        """Send what waits, then say that nothing follows."""
+        self._flush()
+        self._transport.write_eof()
+
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand the connection over (to a WebSocket, say) with nothing left behind."""
         self._flush()

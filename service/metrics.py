@@ -27,6 +27,15 @@ REQUEST_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 IN_FLIGHT = Gauge("nmtune_http_requests_in_flight", "Requests not yet answered to their end")
+CONNECTIONS = Gauge("nmtune_connections", "Open connections, idle ones included")
+CLOSED_CONNECTIONS = Counter(
+    "nmtune_connections_closed_total",
+    "Connections closed by the server before a request",
+    ["reason"],
+)
+ACCEPT_ERRORS = Counter(
+    "nmtune_accept_errors_total", "Connections that had to wait, for no descriptor was left"
+)
 PREDICTION_SECONDS = Histogram(
     "nmtune_prediction_seconds",
     "Time of a prediction from embeddings to probabilities, loading its head included",

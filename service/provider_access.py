@@ -23,7 +23,7 @@ def check_key(encoder: Encoder, *, tenant_id: str, store: Store, settings: Servi
     """Refuse at once what a worker could only fail for want of a key. Raises KeyMissing."""
     if encoder.base_url is None or not catalogue.ENTRIES[encoder.provider].needs_key:
         return
-    origin = parse_base_url(encoder.base_url, settings.allowed_hosts).origin
+    origin = parse_base_url(encoder.base_url, settings.provider_hosts).origin
     if find_key(origin, tenant_id=tenant_id, store=store, settings=settings) is None:
         raise KeyMissing(
             f"There is no key for {origin}. Store one with PUT /provider-keys, or ask the operator "

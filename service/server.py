@@ -1,22 +1,75 @@
-"""The home of the uvicorn server that ends open event streams when it is told to stop."""
+"""The uvicorn server with the bounds that this service needs, and an end for event streams."""
 
+import socket
 import threading
 from types import FrameType
 
 import uvicorn
 
+from service.acceptor import Acceptor
+from service.http_protocol import BoundedProtocol, Connections
+
 
 class Server(uvicorn.Server):
-    """uvicorn waits for open connections before it tells the application that it stops.
+    """Bounds what a connection may cost, and ends event streams when it is told to stop.
 
-    An event stream would keep it waiting until its job ends, so `stopping` is set at the signal.
+    uvicorn waits for open connections before it tells the application that it stops. An event
+    stream would keep it waiting until its job ends, so `stopping` is set at the signal.
     """
 
-    def __init__(self, config: uvicorn.Config, *, stopping: threading.Event) -> None:
+    server_state: Connections
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        stopping: threading.Event,
+        header_seconds: float = 10.0,
+        max_connections: int = 4096,
+    ) -> None:
+        """Bounds of its connections.
+
+        header_seconds: how long one may be silent at first, and a request's headers may take.
+        max_connections: how many may be open, and fewer where the system's limit is lower.
+        """
+        config.http = type("Protocol", (BoundedProtocol,), {"header_seconds": header_seconds})
+        config.ws = "none"  # nothing here speaks it, and it would be a door without a guard
         super().__init__(config)
+        self.server_state = Connections()
         self._stopping = stopping
+        self._max_connections = max_connections
+        self._acceptors: list[Acceptor] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then take the connections of `sockets`."""
+        await super().startup(sockets=[])  # uvicorn would take them without a bound
+        if not self.started:
+            return
+        self._acceptors = [
+            Acceptor(
+                listener,
+                self._make_protocol,
+                self.server_state,
+                max_connections=self._max_connections,
+            )
+            for listener in sockets or []
+        ]
+        for acceptor in self._acceptors:
+            acceptor.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and end those there are."""
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        await super().shutdown(sockets=sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the signal, for uvicorn and for the streams."""
         self._stopping.set()
         super().handle_exit(sig, frame)
+
+    def _make_protocol(self) -> BoundedProtocol:
+        made: BoundedProtocol = self.config.http_protocol_class(  # type: ignore[assignment,call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made

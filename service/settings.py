@@ -3,9 +3,10 @@
 import os
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from providers.settings import ProviderSettings
+from service.hosts import Hosts
 from store.settings import StoreSettings
 
 _MIB = 1024 * 1024
@@ -22,6 +23,8 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     """The address to listen on; the default is reachable from this machine only."""
     port: int = Field(default=8000, ge=0, le=65535)
     """The port to listen on; 0 lets the system choose."""
+    allowed_hosts: str = ""
+    """`nmtune.example.org,*.corp.example`: names that the server answers to beside its own."""
     max_json_bytes: int = Field(default=64 * _MIB, ge=1024)
     """The largest body of any request but a dataset upload."""
     max_upload_bytes: int = Field(default=4096 * _MIB, ge=1024)
@@ -32,6 +35,10 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     """How long a resumable upload waits for its next byte before it goes."""
     dataset_keep_seconds: float | None = Field(default=None, ge=1, le=MAX_KEEP_SECONDS)
     """How long a dataset is kept that was stored without saying how long; None: for ever."""
+    header_seconds: float = Field(default=10.0, gt=0)
+    """How long a connection may be silent at its beginning, and a request's headers may take."""
+    max_connections: int = Field(default=4096, ge=8)
+    """The most connections; fewer where the system's limit on open files is low."""
     body_seconds: float = Field(default=30.0, gt=0)
     """How long a client may keep us waiting for its body, beside the time its bytes need."""
     body_bytes_per_second: float = Field(default=64 * 1024.0, gt=0)
@@ -66,6 +73,12 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     """How often an open event stream, or a request that waits for a job, looks for news."""
     events_heartbeat_seconds: float = Field(default=15.0, gt=0)
     """How often an idle event stream says that it is alive."""
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names(cls, text: str) -> str:
+        Hosts(listening_on="localhost", allowed=text)
+        return text
 
 
 def available_cores() -> int:

@@ -186,7 +186,7 @@ def _encoder(body: JobCreate, settings: ServiceSettings) -> Encoder | None:
         model=choice.model,
         base_url=choice.base_url,
         dimensions=choice.dimensions,
-        allowed=settings.allowed_hosts,
+        allowed=settings.provider_hosts,
     )
 
 

@@ -10,7 +10,6 @@ import uvicorn
 
 import migrations
 from service.app import create_app
-from service.joined_writes import JoinedWritesProtocol
 from service.server import Server
 from service.settings import ServiceSettings
 from standalone.process import StartError, open_store, told_to_stop
@@ -88,14 +87,13 @@ def _serve(
     )
     config = uvicorn.Config(
         app,
-        http=JoinedWritesProtocol,
         lifespan="on",
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     ready = f"{title} is ready at {_url(listener)} (docs at /docs, data in {settings.data_dir})"
-    server = _Server(config, stopping=app.state.stopping, ready=ready)
+    server = _Server(config, settings, stopping=app.state.stopping, ready=ready)
     # uvicorn raises the signal again when it is done, which would end us before our own tidying.
     with told_to_stop(app.state.stopping):
         server.run(sockets=[listener])
@@ -106,8 +104,20 @@ def _serve(
 class _Server(Server):
     """Says so once it answers."""
 
-    def __init__(self, config: uvicorn.Config, *, stopping: threading.Event, ready: str) -> None:
-        super().__init__(config, stopping=stopping)
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        settings: ServiceSettings,
+        *,
+        stopping: threading.Event,
+        ready: str,
+    ) -> None:
+        super().__init__(
+            config,
+            stopping=stopping,
+            header_seconds=settings.header_seconds,
+            max_connections=settings.max_connections,
+        )
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -60,7 +60,7 @@ def embed(
     assert job.encoder is not None  # noqa: S101 - for the type checker: `needs_embedding` said so
     lease.enter_stage(STAGE)
     texts = TextsFile.from_bytes(store.artifacts.get_bytes(job.tenant_id, dataset.sha256))
-    with Providers(allowed=settings.allowed_hosts) as providers:
+    with Providers(allowed=settings.provider_hosts) as providers:
         provider = providers.open(
             Encoder.from_dict(job.encoder), lambda origin: find_key(job, origin, store, settings)
         )

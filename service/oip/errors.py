@@ -24,7 +24,7 @@ class ProtocolErrors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or not _is_protocol(scope):
+        if scope["type"] != "http" or not _is_ours(scope):
             await self.app(scope, receive, send)
             return
         start: Message | None = None
@@ -40,10 +40,14 @@ class ProtocolErrors:
                 parts.append(message.get("body", b""))
                 if message.get("more_body", False):
                     return
-                body = _translated(b"".join(parts))
+                body = b"".join(parts)
                 headers = MutableHeaders(raw=start["headers"])
                 headers["content-type"] = "application/json"
-                headers["content-length"] = str(len(body))
+                if body:
+                    body = translated(body)
+                    headers["content-length"] = str(len(body))
+                else:  # an answer to HEAD
+                    del headers["content-length"]
                 await send(start)
                 message = {"type": "http.response.body", "body": body}
             await send(message)
@@ -51,11 +55,16 @@ class ProtocolErrors:
         await self.app(scope, receive, translating_send)
 
 
-def _is_protocol(scope: Scope) -> bool:
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+def is_protocol(path: str) -> bool:
+    """Whether the protocol's clients ask at this path."""
     return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 
-def _translated(problem: bytes) -> bytes:
+def _is_ours(scope: Scope) -> bool:
+    return is_protocol(scope["path"].removeprefix(scope.get("root_path", "")))
+
+
+def translated(problem: bytes) -> bytes:
+    """The body of a problem as the protocol says it."""
     found: dict[str, Any] = orjson.loads(problem)
     return orjson.dumps(OipError(error=found["detail"]).model_dump())

@@ -37,7 +37,7 @@ class TextPredictor:
     def __init__(self, store: Store, settings: ServiceSettings) -> None:
         self._store = store
         self._settings = settings
-        self._providers = Providers(allowed=settings.allowed_hosts)
+        self._providers = Providers(allowed=settings.provider_hosts)
         self._limiter: CapacityLimiter | None = None  # made in the event loop
         self._recognised: dict[str, float] = {}
 

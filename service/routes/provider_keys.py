@@ -69,6 +69,6 @@ def delete_provider_key(
 
 def _origin(name: str, settings: ServiceSettings) -> str:
     try:
-        return keys.origin_of(name, settings.allowed_hosts)
+        return keys.origin_of(name, settings.provider_hosts)
     except ValueError as error:
         raise Problem(422, "invalid_request", f"origin: {error}", field="origin") from error

@@ -33,7 +33,7 @@ def answer(opened: socket.socket) -> bytes:
 def test_a_header_that_comes_drop_by_drop_is_cut_off(stack: Stack) -> None:
     began = time.monotonic()
     with connection(stack) as opened:
-        opened.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
+        opened.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
         opened.settimeout(1)
         while time.monotonic() - began < 30:
             try:
@@ -63,7 +63,7 @@ def test_a_body_that_never_comes_is_refused_by_the_api_through_the_proxy(stack: 
     began = time.monotonic()
     with connection(stack) as opened:
         opened.sendall(
-            b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 1000\r\nConnection: close\r\n\r\n{"
         )
         found = answer(opened)
@@ -75,9 +75,9 @@ def test_a_body_that_never_comes_is_refused_by_the_api_through_the_proxy(stack: 
 def test_two_lengths_in_one_request_are_refused(stack: Stack) -> None:
     with connection(stack) as opened:
         opened.sendall(
-            b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+            b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n"
-            b"0\r\n\r\nGET /heads HTTP/1.1\r\nHost: x\r\n\r\n"
+            b"0\r\n\r\nGET /heads HTTP/1.1\r\nHost: localhost\r\n\r\n"
         )
         found = answer(opened)
     assert b" 400 " in found.partition(b"\r\n")[0]
@@ -93,7 +93,7 @@ def test_a_body_that_is_announced_too_large_is_refused_at_once(
 ) -> None:
     with connection(stack) as opened:
         opened.sendall(
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
             f"Content-Length: {n_bytes}\r\nConnection: close\r\n\r\n".encode()
         )
         found = answer(opened)
@@ -117,7 +117,41 @@ def test_an_embedding_of_4096_columns_fits_into_a_request_line(stack: Stack) -> 
 
 def test_a_request_line_that_is_too_long_is_refused_in_the_apis_form(stack: Stack) -> None:
     with connection(stack) as opened:
-        opened.sendall(b"GET /predict?embedding=" + b"1" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        target = b"/predict?embedding=" + b"1" * 70_000
+        opened.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
         found = answer(opened)
     assert b" 414 " in found.partition(b"\r\n")[0]
     assert b'"code":"uri_too_long"' in found
+
+
+def test_the_proxy_hands_on_the_host_that_was_asked(stack: Stack) -> None:
+    with httpx.Client(base_url=stack.url) as http:
+        assert http.get("/heads", headers={"host": "evil.example"}).status_code == 421
+        assert http.get("/heads", headers={"host": "10.1.2.3"}).status_code == 200
+        refused = http.post("/jobs", headers={"origin": "http://evil.example"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "cross_site")
+        own = http.post("/jobs/job_none/cancel", headers={"origin": stack.url})
+        assert own.status_code == 404
+
+
+def test_the_proxys_own_refusals_tell_browsers_the_same_as_the_apis(stack: Stack) -> None:
+    with httpx.Client(base_url=stack.url) as http:
+        ours, apis = http.get("/metrics"), http.get("/nowhere")
+    for name in (
+        "x-content-type-options",
+        "x-frame-options",
+        "referrer-policy",
+        "cross-origin-resource-policy",
+        "content-security-policy",
+    ):
+        assert ours.headers.get_list(name) == apis.headers.get_list(name), name
+
+
+def test_headers_that_are_too_large_are_refused_in_the_apis_form(stack: Stack) -> None:
+    for n_bytes in (70_000, 100_000, 1_000_000):
+        with connection(stack) as opened:
+            header = b"X: " + b"a" * n_bytes
+            opened.sendall(b"GET /heads HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")
+            found = answer(opened)
+        assert b" 431 " in found.partition(b"\r\n")[0]
+        assert b'"code":"headers_too_large"' in found

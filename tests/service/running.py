@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -27,11 +28,11 @@ class Running:
 
 
 @contextmanager
-def serve(app: FastAPI) -> Iterator[Running]:
-    """The app, served until the block ends."""
+def serve(app: FastAPI, **bounds: Any) -> Iterator[Running]:
+    """The app, served until the block ends; bounds: of `Server`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, ws="none", log_config=None, access_log=False)
-        server = Server(config, stopping=app.state.stopping)
+        config = uvicorn.Config(app, log_config=None, access_log=False)
+        server = Server(config, stopping=app.state.stopping, **bounds)
         thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
         thread.start()
         found = Running(server, thread, f"http://127.0.0.1:{listener.getsockname()[1]}")

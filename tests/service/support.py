@@ -32,7 +32,7 @@ class InProcess:
 
     async def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **arguments)
 
     def get(self, path: str, **arguments: Any) -> httpx.Response:

@@ -68,7 +68,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing(
             "root_path": "",
             "scheme": "http",
             "http_version": "1.1",
-            "headers": [(b"content-type", b"application/x-npz")],
+            "headers": [(b"host", b"localhost"), (b"content-type", b"application/x-npz")],
             "server": ("test", 80),
             "client": ("test", 1),
         }

@@ -47,12 +47,12 @@ def test_a_trailing_slash_is_an_unknown_path_not_a_redirect(refusing: InProcess)
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "/jobs", "GET, POST"),
-        ("PUT", "/jobs/job_1", "GET"),
+        ("DELETE", "/jobs", "GET, HEAD, POST"),
+        ("PUT", "/jobs/job_1", "GET, HEAD"),
         ("GET", "/jobs/job_1/cancel", "POST"),
         ("POST", "/heads/pets/aliases/prod", "DELETE, PUT"),
-        ("PATCH", "/predict", "GET, POST"),
-        ("POST", "/livez", "GET"),
+        ("PATCH", "/predict", "GET, HEAD, POST"),
+        ("POST", "/livez", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_names_all_methods_of_the_path(

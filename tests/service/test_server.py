@@ -77,7 +77,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_crash(
     address = httpx.URL(running.url)
     with socket.create_connection((address.host, address.port or 0), timeout=5) as connection:
         connection.sendall(
-            b"POST /jobs HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+            b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b'Content-Length: 1000\r\n\r\n{"name":'
         )
         until(lambda: bool(running.server.server_state.tasks))

@@ -311,7 +311,7 @@ def test_what_came_before_the_connection_broke_stays(
     with serve(app) as running:
         address = urlsplit(running.url)
         with socket.create_connection((address.hostname, address.port)) as connection:
-            head = [f"PATCH {path} HTTP/1.1", "Host: test", f"Content-Length: {len(content)}"]
+            head = [f"PATCH {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(content)}"]
             head += [f"{name}: {value}" for name, value in PART.items()]
             head += ["Upload-Offset: 0", "", ""]
             connection.sendall("\r\n".join(head).encode() + content[:n_sent])

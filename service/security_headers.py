@@ -1,0 +1,27 @@
+"""The headers that tell browsers what not to do with an answer."""
+
+from collections.abc import Iterable
+from typing import Final
+
+CONTENT_SECURITY_POLICY: Final = b"content-security-policy"
+
+ALWAYS: Final[tuple[tuple[bytes, bytes], ...]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+NOT_A_PAGE: Final = (
+    CONTENT_SECURITY_POLICY,
+    b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+)
+"""An answer that is data shows nothing, runs nothing and is framed by nobody."""
+
+_OF_DATA: Final = (*ALWAYS, NOT_A_PAGE)
+
+
+def added_to(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer and these; a page brings a content policy of its own."""
+    own = list(headers)
+    has_policy = any(name == CONTENT_SECURITY_POLICY for name, _ in own)
+    return [*own, *(ALWAYS if has_policy else _OF_DATA)]
