@@ -1,4 +1,4 @@
-"""Home of the files that this machine keeps of an object storage: bounded, checked, disposable."""
+"""The files that this machine keeps of an object storage: bounded, checked, disposable."""
 
 import errno
 import hashlib
@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from store.checked_file import CheckedFile
 from store.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
 from store.local_artifacts import LocalArtifacts
 
@@ -25,9 +26,9 @@ class ArtifactCache:
     """Whole artifacts as files below `root`; the least recently used go when `max_bytes` is full.
 
     The files are a `LocalArtifacts`: written under a temporary name and renamed, so that processes
-    may share the folder, and checked once per process. A file's time is when it was last used.
-    Whoever has mapped a file keeps it when it is removed; what was asked for within the last ten
-    minutes is not removed, so `max_bytes` may be exceeded by that much.
+    may share the folder, and checked whenever they are asked for. A file's time is when it was last
+    used. Whoever has mapped a file keeps it when it is removed; what was asked for within the last
+    ten minutes is not removed, so `max_bytes` may be exceeded by that much.
     """
 
     def __init__(self, root: Path, *, max_bytes: int) -> None:
@@ -43,13 +44,37 @@ class ArtifactCache:
         """The file, checked, and now the most recently used; None if it is not kept."""
         try:
             path = self._files.open_path(tenant_id, sha256)
-            os.utime(path)
-        except (ArtifactMissing, FileNotFoundError):
+        except ArtifactMissing:
             return None
         except ArtifactCorrupt:
             self.discard(tenant_id, sha256)
             return None
-        return path
+        return path if self._note_use(path) else None
+
+    def find_checked(
+        self, tenant_id: str, sha256: str, *, start: int, stop: int | None
+    ) -> CheckedFile | None:
+        """The file as `Artifacts.open_checked` gives it; None if it is not kept."""
+        try:
+            file = self._files.open_checked(tenant_id, sha256, start=start, stop=stop)
+        except ArtifactMissing:
+            return None
+        except ArtifactCorrupt:
+            self.discard(tenant_id, sha256)
+            return None
+        self._note_use(file.path)
+        return file
+
+    @staticmethod
+    def _note_use(path: Path) -> bool:
+        """Make it the most recently used; whether it is still there."""
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        except OSError as error:  # a folder that cannot be written serves what it has
+            log.debug("artifact_cache.use_not_noted error=%s", error)
+        return True
 
     def add(self, tenant_id: str, sha256: str, chunks: Iterable[bytes]) -> Path | None:
         """Keep these bytes; None, and nothing kept, if they do not have that hash.

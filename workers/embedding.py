@@ -1,4 +1,4 @@
-"""The home of a text job's first stage: its texts become embeddings, each paid for once.
+"""A text job's first stage: its texts become embeddings, each paid for once.
 
 Every finished batch is committed with what it cost, so that another attempt, or another job with
 the same texts, begins where this one ended. The whole is kept as an artifact that the job's row
@@ -24,6 +24,7 @@ from store import encoders, rows_file
 from store.dataset_file import DatasetWriter
 from store.datasets import Dataset
 from store.encoders import PRICE, EncoderRecord
+from store.errors import ArtifactCorrupt, ArtifactMissing
 from store.jobs import Job
 from store.rows_file import Ids
 from store.store import Store
@@ -47,11 +48,21 @@ ShouldStop: TypeAlias = Callable[[], bool]
 
 
 def needed(job: Job, store: Store) -> bool:
-    """Whether the job's texts are yet to be embedded, or its embeddings were lost."""
+    """Whether the job's texts are yet to be embedded, or its embeddings were lost or damaged.
+
+    What was paid for is in the database, so that making the file again costs nothing.
+    """
     if job.encoder is None:
         return False
     sha256 = job.checkpoint.get(EMBEDDINGS)
-    return sha256 is None or not store.artifacts.exists(job.tenant_id, sha256)
+    if sha256 is None:
+        return True
+    try:
+        store.artifacts.open_path(job.tenant_id, sha256)
+    except (ArtifactMissing, ArtifactCorrupt) as error:
+        logger.warning("embedding.unusable job_id=%s reason=%s", job.id, error)
+        return True
+    return False
 
 
 def embed(

@@ -1,4 +1,4 @@
-"""The home of failures: what a failed attempt means to the user, and whether another may help."""
+"""Failures: what a failed attempt means to the user, and whether another may help."""
 
 import errno
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from store.errors import (
     ArtifactMissing,
     InvalidDatasetFile,
     NotFound,
+    StorageUnavailable,
     StoreError,
 )
 from store.jobs import Job
@@ -24,6 +25,9 @@ PROVIDER_DELAY_SECONDS = 60.0  # before a provider that stayed away for minutes 
 LONGEST_PROVIDER_DELAY_SECONDS = 3600.0
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 LOST_DATA = (ArtifactCorrupt, ArtifactMissing, InvalidDatasetFile, NotFound)
+MAY_PASS = frozenset({ArtifactCorrupt.code, StorageUnavailable.code})
+"""What a child tells that another attempt may not meet: it begins with bytes that are checked anew,
+those of an object storage come from there once more, and what is stored damaged ends it."""
 
 
 class Refused(Exception):  # noqa: N818  `raise Refused(...)` says it
@@ -52,7 +56,7 @@ def of_outcome(outcome: Outcome, *, told: Error | None, job: Job) -> Failure:
         # Memory may have been short for a reason that is over; a second time it is the job.
         return Failure(error=_out_of_memory(told), may_pass=job.attempt == 1)
     if told is not None:
-        return Failure(error=told, may_pass=False)
+        return Failure(error=told, may_pass=told["code"] in MAY_PASS)
     return Failure(error=_internal(job), may_pass=True)
 
 

@@ -1,4 +1,4 @@
-"""The home of a job's science recipe: load, train every candidate, evaluate, spectra, report."""
+"""A job's science recipe: load, train every candidate, evaluate, spectra, report."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -34,7 +34,8 @@ def run(workdir: Workdir) -> Iterator[Message]:
     """Do the job that the folder's plan describes, and tell of it on the way.
 
     Leaves the report and each candidate's head in the folder. Raises ConfigError, DataError or
-    DivergenceError where the user's settings or rows are at fault.
+    DivergenceError where the user's settings or rows are at fault, ArtifactCorrupt where the stored
+    rows have changed.
     """
     started_at = time.monotonic()
     yield _stage("loading")
@@ -88,6 +89,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
         choice=choice.to_dict() if choice else None,
         findings=found,
     )
+    training.check_data()
     workdir.write_json(REPORT, report)
 
 

@@ -1,4 +1,4 @@
-"""The home of the training process: `python -m workers.train WORKDIR`, one job's child.
+"""The training process: `python -m workers.train WORKDIR`, one job's child.
 
 A prediction of a whole dataset is made by such a process too: the folder's plan says which.
 
@@ -16,6 +16,7 @@ The report and the heads are files of WORKDIR. SIGTERM ends it at once, with not
 file is whole or absent.
 """
 
+import hashlib
 import logging
 import os
 import sys
@@ -25,9 +26,11 @@ from typing import Any
 import orjson
 
 from nmtune import runtime
-from nmtune.errors import ConfigError, DataError, DivergenceError
+from nmtune.errors import ConfigError, DataError, DivergenceError, HeadFormatError
+from store.artifacts import corrupt
+from store.errors import StoreError
 from workers import memory, prediction, recipe
-from workers.workdir import LOG, Workdir
+from workers.workdir import LOG, PLAN, Workdir
 
 REFUSED = 2  # exit status: an error message was sent
 
@@ -45,7 +48,16 @@ def main() -> None:
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
-        _send(channel, {"type": "error", "error": {**_describe(error), "stage": stage}})
+        told = _damage(workdir) or _describe(error)
+        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        sys.exit(REFUSED)
+    except HeadFormatError as error:
+        told = {"code": error.code, "message": f"The stored head cannot be used: {error.message}."}
+        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        sys.exit(REFUSED)
+    except StoreError as error:
+        told = {"code": error.code, "message": str(error)}
+        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
         sys.exit(REFUSED)
     except memory.InsufficientMemoryError as error:
         known = {"code": "out_of_memory", "message": str(error), "stage": stage}
@@ -76,6 +88,20 @@ def _folder() -> Path:
     os.dup2(log, 2)
     os.close(log)
     return folder
+
+
+def _damage(workdir: Workdir) -> dict[str, Any] | None:
+    """What is to be told instead, if the stored rows changed: then the user is not to blame."""
+    plan = workdir.read_json(prediction.PLAN if workdir.has(prediction.PLAN) else PLAN)
+    path, sha256 = Path(plan["dataset_path"]), plan["dataset_sha256"]
+    try:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                return None
+    except OSError:
+        return None
+    error = corrupt(path, sha256)
+    return {"code": error.code, "message": str(error)}
 
 
 def _describe(error: ConfigError | DataError | DivergenceError) -> dict[str, Any]:

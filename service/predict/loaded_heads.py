@@ -1,4 +1,4 @@
-"""The home of loaded heads: read, folded, checked on their canary, and kept while there is room."""
+"""Loaded heads: read, folded, checked on their canary, and kept while there is room."""
 
 import logging
 import threading
@@ -6,30 +6,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from nmtune.canary import Canary
-from nmtune.engine import Engine, TunedEngine
-from nmtune.errors import DataError, HeadFormatError
+from nmtune.engine import Engine, TunedEngine, check_canary
+from nmtune.errors import DataError
 from nmtune.folded import fold
 from nmtune.head import Head
 from nmtune.rows import as_rows
 from service.predict.finite import is_finite
 
 logger = logging.getLogger(__name__)
-
-TOLERANCE: Final = 1e-5
-"""How far a probability may be from the one that was computed when the head was published."""
-
-
-class CanaryError(HeadFormatError):
-    """The loaded head does not say of its canary what it said when it was published."""
-
-    code = "canary_mismatch"
 
 
 class LoadedHead:
@@ -48,7 +37,7 @@ class LoadedHead:
         self.n_bytes = 2 * self._folded.n_bytes
         """The arrays, and the engine's own copy of them."""
         if head.canary is not None:
-            _check(self.engine, head.canary)
+            check_canary(self.engine, head.canary)
 
     @cached_property
     def tuned(self) -> TunedEngine:
@@ -79,17 +68,6 @@ def too_large(row: int) -> DataError:
         field="embeddings",
         row=row,
     )
-
-
-def _check(engine: Engine, canary: Canary) -> None:
-    found = engine.run(np.ascontiguousarray(canary.x)).probabilities
-    same_class = (found.argmax(axis=1) == canary.probabilities.argmax(axis=1)).all()
-    off = float(np.abs(found - canary.probabilities).max())
-    if not same_class or not off <= TOLERANCE:
-        raise CanaryError(
-            f"the head's probabilities of its canary are off by {off:.1e} from those computed when "
-            "it was published"
-        )
 
 
 class HeadCache:

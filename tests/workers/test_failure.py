@@ -51,6 +51,12 @@ def test_want_of_memory_is_tried_once_more_and_says_what_to_lower(
     assert "hidden_multiplier" in found.error["message"]
 
 
+def test_bytes_that_changed_under_the_child_are_checked_by_another_attempt(job: Job) -> None:
+    told = {"code": "artifact_corrupt", "message": "Damaged.", "stage": "training"}
+    found = failure.of_outcome(failed(2), told=told, job=attempt(job, 1))
+    assert (found.error, found.may_pass) == (told, True)
+
+
 @pytest.mark.parametrize("exit_code", [1, -signal.SIGSEGV])
 def test_crash_may_pass_and_keeps_its_traceback_to_the_log(job: Job, exit_code: int) -> None:
     found = failure.of_outcome(failed(exit_code), told=None, job=attempt(job, 2))
