@@ -1,6 +1,5 @@
 """The files that this machine keeps of an object storage: bounded, checked, disposable."""
 
-import errno
 import hashlib
 import logging
 import os
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from store.checked_file import CheckedFile
-from store.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
+from store.errors import ArtifactCorrupt, ArtifactMissing
 from store.local_artifacts import LocalArtifacts
+from store.trouble import of_os_error
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +135,5 @@ def _writable() -> Iterator[None]:
         yield
     except OSError as error:
         log.error("artifact_cache.unavailable error=%s", error)
-        hint = " Free some disk space." if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
-        raise StorageUnavailable(
-            f"The artifact storage cannot keep a file on this machine's disk now: "
-            f"{error.strerror or error}.{hint}"
-        ) from error
+        what = "The artifact storage cannot keep a file on this machine's disk now"
+        raise of_os_error(error, what) from error

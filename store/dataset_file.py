@@ -7,7 +7,6 @@ each tensor begins at a multiple of its item size. The header's `__metadata__` h
 `version` and `classes` (a JSON list: index = label). The safetensors library reads these files.
 """
 
-import errno
 import hashlib
 import json
 import mmap
@@ -23,7 +22,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from store.artifacts import corrupt
-from store.errors import InvalidDatasetFile, StorageUnavailable
+from store.errors import InvalidDatasetFile
+from store.trouble import is_disk_trouble, of_os_error
 
 FORMAT: Final = "nmtune-dataset"
 VERSION: Final = "1"
@@ -253,12 +253,10 @@ def _new_map(path: Path, size: int) -> tuple[int, mmap.mmap]:
     except OSError as error:
         os.close(descriptor)
         path.unlink(missing_ok=True)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise StorageUnavailable(
-                f"There is no room for a dataset of {size:,} bytes: free disk space and send it "
-                "again."
-            ) from error
-        raise
+        if not is_disk_trouble(error):
+            raise
+        what = f"There is no room for a dataset of {size:,} bytes"
+        raise of_os_error(error, what) from error
 
 
 def _read_header(buffer: mmap.mmap, size: int) -> tuple[tuple[str, ...], dict[str, _Tensor]]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, exists, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store import aliases, cursors, tables
-from store.clock import now
+from store.clock import UtcDateTime, latest, now
 from store.cursors import AnyRow, Page
 from store.database import Transaction
 from store.errors import Conflict, InvalidReference, NotFound
@@ -81,9 +81,17 @@ class Head:
 
 
 def publish(
-    tx: Transaction, tenant_id: str, *, job_id: str, dataset_id: str, new: NewHeadVersion
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    job_id: str,
+    dataset_id: str,
+    new: NewHeadVersion,
+    not_before: datetime | None = None,
 ) -> HeadVersion:
     """Add the next version under `new.name` and point `new.alias` at it.
+
+    It was made at `not_before` at the earliest, whatever the database's clock says.
 
     Raises InvalidName, and Conflict if the job has published already.
     """
@@ -110,13 +118,17 @@ def publish(
             job_id=job_id,
             dataset_id=dataset_id,
             dataset_sha256=data.scalar_subquery(),
-            created_at=now(),
+            created_at=now() if not_before is None else latest(now(), _moment(not_before)),
             **values,
         )
     )
     if new.alias is not None:
         return set_alias(tx, tenant_id, new.name, new.alias, number)
     return version(tx, tenant_id, new.name, number)
+
+
+def _moment(value: datetime) -> ColumnElement[datetime]:
+    return literal(value, UtcDateTime)
 
 
 def get(tx: Transaction, tenant_id: str, name: str) -> Head:

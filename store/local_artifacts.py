@@ -18,8 +18,8 @@ from typing import BinaryIO, Final
 from store import failpoints
 from store.artifacts import ArtifactRef, StoredArtifact, corrupt, missing
 from store.checked_file import CheckedFile, KnownStates
-from store.errors import StorageUnavailable
 from store.names import check_name, is_name
+from store.trouble import of_os_error
 
 log = logging.getLogger(__name__)
 
@@ -272,7 +272,4 @@ def _available(action: str) -> Iterator[None]:
         yield
     except OSError as error:
         log.error("artifact.unavailable action=%s error=%s", action, error)
-        hint = " Free some disk space." if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
-        raise StorageUnavailable(
-            f"The artifact storage cannot {action} now: {error.strerror or error}.{hint}"
-        ) from error
+        raise of_os_error(error, f"The artifact storage cannot {action} now") from error

@@ -35,6 +35,7 @@ from store.names import check_name, is_name
 from store.s3_bucket import PART_BYTES, Bucket, ObjectMissing
 from store.s3_client import Patience, connect, sign_in
 from store.settings import StoreSettings, split_artifacts_url
+from store.trouble import of_os_error
 
 log = logging.getLogger(__name__)
 
@@ -113,9 +114,7 @@ class S3Artifacts:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 log.error("artifact.unavailable action=write error=%s", error)
-                raise StorageUnavailable(
-                    f"The artifact storage cannot write now: {error.strerror or error}."
-                ) from error
+                raise of_os_error(error, "The artifact storage cannot write now") from error
         return ref
 
     def get_bytes(self, tenant_id: str, sha256: str) -> bytes:

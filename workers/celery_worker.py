@@ -1,4 +1,4 @@
-"""The home of CeleryWorker: a Celery worker whose slots each run one supervised job at a time."""
+"""A Celery worker whose slots each run one supervised job at a time."""
 
 import logging
 import os
@@ -15,6 +15,7 @@ from store.jobs import Job
 from store.store import Store
 from workers.celery_app import TASK, make_app
 from workers.celery_queue import CeleryQueue
+from workers.prediction_slots import PredictionSlots
 from workers.run import run_claimed, standby_of
 from workers.settings import WorkerSettings
 from workers.standby import Standby
@@ -32,6 +33,8 @@ class CeleryWorker:
     A ring names a job, but says no more than that there is work: a slot takes whichever job is
     first by priority and fair share, and goes on until none is due. Pool threads live as long as
     the worker, which the kernel's tie between a training process and its parent thread needs.
+    The slots that predict files alone look at the rows by themselves: no message is needed, nor a
+    queue of another name.
     """
 
     def __init__(self, store: Store, settings: WorkerSettings, *, broker_url: str) -> None:
@@ -41,8 +44,14 @@ class CeleryWorker:
         self._app = make_app(broker_url)
         self._app.task(self._run_job, name=TASK, ignore_result=True)
         self._queue = CeleryQueue(self._app, store)
-        self._sweeper = Sweeper(store, self._queue, poll_seconds=settings.poll_seconds)
+        self._sweeper = Sweeper(
+            store,
+            self._queue,
+            poll_seconds=settings.poll_seconds,
+            lease_seconds=settings.lease_seconds,
+        )
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._predictions = PredictionSlots(store, settings, self._stopping, self._stopping.wait)
         self._own = threading.local()  # each pool thread's slot and standby
         self._slots = iter(range(settings.slots))
         self._busy: set[int] = set()
@@ -59,7 +68,7 @@ class CeleryWorker:
         # Celery would set up logging of its own, and says by this signal that it was told to stop.
         signals.setup_logging.connect(_leave_logging_alone)
         signals.worker_shutting_down.connect(self._on_shutting_down)
-        for helper in (self._queue, self._sweeper, self._watchdog):
+        for helper in (self._queue, self._sweeper, self._watchdog, self._predictions):
             helper.start()
         worker = self._app.Worker(
             hostname=f"nmtune@{socket.gethostname()}",
@@ -73,6 +82,7 @@ class CeleryWorker:
         )
         worker.start()
         self._stopping.set()
+        self._predictions.join()
         self._queue.stop()
         self._sweeper.stop()
         logger.info("worker.stop")

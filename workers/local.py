@@ -1,4 +1,4 @@
-"""The home of LocalWorker: claims and runs the jobs of this machine, one at a time in each slot."""
+"""The worker without a broker: claims and runs jobs, one at a time in each slot."""
 
 import logging
 import os
@@ -10,6 +10,7 @@ from store.errors import StoreError
 from store.jobs import Job
 from store.queue import LocalQueue
 from store.store import Store
+from workers.prediction_slots import PredictionSlots
 from workers.run import run_claimed, standby_of
 from workers.settings import WorkerSettings
 from workers.sweep import Sweeper
@@ -22,8 +23,8 @@ class LocalWorker:
     """Works through the queue in threads of its own, with a sweeper beside them.
 
     Each slot is one thread for as long as the worker runs, because the kernel ties a training
-    process to the thread that started it. `queue` only wakes the slots early; jobs that nobody
-    rang for are found every `poll_seconds`.
+    process to the thread that started it. Beside them are slots that predict files alone. `queue`
+    only wakes the slots early; jobs that nobody rang for are found every `poll_seconds`.
     """
 
     def __init__(self, store: Store, queue: LocalQueue, settings: WorkerSettings) -> None:
@@ -31,11 +32,14 @@ class LocalWorker:
         self._queue = queue
         self._settings = settings
         self._stopping = threading.Event()
-        self._sweeper = Sweeper(store, queue, poll_seconds=settings.poll_seconds)
+        self._sweeper = Sweeper(
+            store, queue, poll_seconds=settings.poll_seconds, lease_seconds=settings.lease_seconds
+        )
         self._slots = [
             threading.Thread(target=self._work, args=(slot,), name=f"slot-{slot}", daemon=True)
             for slot in range(settings.slots)
         ]
+        self._predictions = PredictionSlots(store, settings, self._stopping, queue.wait)
 
     def start(self) -> None:
         """Begin to work; returns at once."""
@@ -44,6 +48,7 @@ class LocalWorker:
         self._sweeper.start()
         for thread in self._slots:
             thread.start()
+        self._predictions.start()
 
     def stop(self) -> None:
         """End the trainings, hand their jobs back to the queue, and wait until that is done.
@@ -55,6 +60,7 @@ class LocalWorker:
         self._queue.close()
         for thread in self._slots:
             thread.join()
+        self._predictions.join()
         self._sweeper.stop()
         logger.info("worker.stop")
 

@@ -32,7 +32,7 @@ def make(
             dataset_sha256=sha256,
             is_labelled=dataset.is_labelled,
             options=job.config,
-            n_threads=settings.threads_per_slot,
+            n_threads=settings.threads_per_prediction,
         )
     return workdir.Plan(
         job_id=job.id,

@@ -43,7 +43,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     machine = runtime.prepare(device=plan.device, n_threads=plan.n_threads)
     candidates = Candidates.from_dict(plan.candidates)
     dataset = _load(plan)
-    _check_memory(candidates, dataset)
+    yield {"type": "memory", **_check_memory(candidates, dataset)}
 
     yield _stage("training")
     training = Training(workdir, plan, dataset, machine, _workload(candidates, dataset))
@@ -104,7 +104,7 @@ def _load(plan: Plan) -> DatasetFile:
     return dataset
 
 
-def _check_memory(candidates: Candidates, dataset: DatasetFile) -> None:
+def _check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int | None]:
     """Raise InsufficientMemoryError now rather than be killed an hour later."""
     n_rows = {name: len(arrays.y) for name, arrays in dataset.splits.items()}
     needed = peak_bytes(
@@ -114,7 +114,7 @@ def _check_memory(candidates: Candidates, dataset: DatasetFile) -> None:
         n_classes=len(dataset.classes),
         most_rows=max(n_rows.values()),
     )
-    memory.check(needed)
+    return memory.check(needed)
 
 
 def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:

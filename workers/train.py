@@ -7,6 +7,7 @@ With `--standby` in place of WORKDIR it waits for that on a line of stdin.
 It tells its supervisor what happens as JSON lines on stdout; `type` is one of
 
     stage       `stage` has begun
+    memory      what the training `needed_bytes`, and how many are `available_bytes`
     progress    an epoch is done: `progress` as the API shows it, `is_last` of its candidate
     checkpoint  `file` is a new state to continue from; the supervisor takes it away
     finished    `files` are a trained candidate, and replace the checkpoint `replaces`
@@ -27,6 +28,7 @@ import orjson
 
 from nmtune import runtime
 from nmtune.errors import ConfigError, DataError, DivergenceError, HeadFormatError
+from store import trouble
 from store.artifacts import corrupt
 from store.errors import StoreError
 from workers import memory, prediction, recipe
@@ -57,6 +59,13 @@ def main() -> None:
         sys.exit(REFUSED)
     except StoreError as error:
         told = {"code": error.code, "message": str(error)}
+        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        sys.exit(REFUSED)
+    except OSError as error:
+        if not trouble.is_disk_trouble(error):
+            raise
+        found = trouble.of_os_error(error, "The worker's folder cannot be used")
+        told = {"code": found.code, "message": str(found)}
         _send(channel, {"type": "error", "error": {**told, "stage": stage}})
         sys.exit(REFUSED)
     except memory.InsufficientMemoryError as error:

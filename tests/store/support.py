@@ -133,6 +133,24 @@ def flip(path: Path, at: int = -1) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+@contextmanager
+def clock_ahead(seconds: float) -> Iterator[None]:
+    """Let every database's clock be so much ahead meanwhile (behind, if negative)."""
+
+    def shift(
+        _connection: object, _cursor: object, sql: str, parameters: object, *_: object
+    ) -> tuple[str, object]:
+        sql = sql.replace("'now'", f"'now', '{seconds:+} seconds'")
+        shifted = f"(statement_timestamp() + make_interval(secs => {seconds}))"
+        return sql.replace("statement_timestamp()", shifted), parameters
+
+    event.listen(Engine, "before_cursor_execute", shift, retval=True)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", shift)
+
+
 class Statement(NamedTuple):
     """One SQL statement as it was sent."""
 
