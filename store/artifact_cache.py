@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from store.checked_file import CheckedFile
-from store.errors import ArtifactCorrupt, ArtifactMissing
+from store.errors import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    StorageForbidden,
+    StorageFull,
+    StorageReadOnly,
+)
 from store.local_artifacts import LocalArtifacts
 from store.trouble import of_os_error
 
@@ -36,9 +42,12 @@ class ArtifactCache:
         self._files = LocalArtifacts(root)
         # No tenant can have this name. On the same file system, for what is in it is renamed.
         self._downloads = root / ".downloads"
-        with _writable():
-            self._downloads.mkdir(exist_ok=True, mode=0o700)
-            self._remove_stale_downloads()
+        try:
+            with _writable():
+                self._downloads.mkdir(exist_ok=True, mode=0o700)
+                self._remove_stale_downloads()
+        except (StorageFull, StorageReadOnly, StorageForbidden) as error:
+            log.warning("artifact_cache.not_writable reason=%s", error)
 
     def find(self, tenant_id: str, sha256: str) -> Path | None:
         """The file, checked, and now the most recently used; None if it is not kept."""

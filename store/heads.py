@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store import aliases, cursors, tables
@@ -227,6 +227,20 @@ def delete_alias(tx: Transaction, tenant_id: str, name: str, alias: str) -> None
     lock(tx, tenant_id, name)
     if not aliases.remove(tx, tenant_id, name, [alias]):
         raise NotFound("alias", f"{name}@{alias}")
+
+
+def aliased(tx: Transaction) -> list[tuple[str, HeadVersion]]:
+    """(reference, version) of all aliases, such as `pets@prod`.
+
+    Crosses tenants by nature: a process that starts looks after the heads of all of them.
+    """
+    is_named = and_(
+        _aliases.tenant_id == _versions.tenant_id,
+        _aliases.name == _versions.name,
+        _aliases.version == _versions.version,
+    )
+    versions = map(_version_of, tx.execute(_select_versions(exists().where(is_named))).all())
+    return [(f"{one.name}@{alias}", one) for one in versions for alias in one.aliases]
 
 
 def lock(tx: Transaction, tenant_id: str, name: str) -> None:

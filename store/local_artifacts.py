@@ -18,6 +18,7 @@ from typing import BinaryIO, Final
 from store import failpoints
 from store.artifacts import ArtifactRef, StoredArtifact, corrupt, missing
 from store.checked_file import CheckedFile, KnownStates
+from store.errors import StorageUnavailable
 from store.names import check_name, is_name
 from store.trouble import of_os_error
 
@@ -39,11 +40,20 @@ class LocalArtifacts:
         # No tenant can have these names: the naming rule forbids a leading dot.
         self._temporary = root / ".tmp"
         self._lock_file = root / ".lock"
-        with _available("prepare"):
-            self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock_file.touch(mode=0o600)
-            _sync_folder(root.parent)
+        try:
+            with _available("prepare"):
+                self._prepare()
+        except StorageUnavailable as error:
+            # What is there can be read, and predictions need no more; each write will say so.
+            if type(error) is StorageUnavailable or not _is_readable(root):
+                raise
+            log.warning("artifact.not_writable reason=%s", error)
         self._known = KnownStates()
+
+    def _prepare(self) -> None:
+        self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock_file.touch(mode=0o600)
+        _sync_folder(self._root.parent)
 
     def put_bytes(self, tenant_id: str, data: bytes) -> ArtifactRef:
         """Store bytes; see `Artifacts.put_bytes`."""
@@ -170,10 +180,15 @@ class LocalArtifacts:
 
     def check(self) -> None:
         """Write, sync and remove a few bytes; see `Artifacts.check`."""
-        with _available("write"), self._temporary_file() as (_, file):
-            file.write(b"nmtune")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with _available("write"), self._temporary_file() as (_, file):
+                file.write(b"nmtune")
+                file.flush()
+                os.fsync(file.fileno())
+        except StorageUnavailable as error:
+            if not _is_readable(self._root):  # then it is no matter of writing alone
+                raise StorageUnavailable(str(error)) from error
+            raise
 
     def _path(self, tenant_id: str, sha256: str) -> Path:
         check_name("tenant", tenant_id)
@@ -208,6 +223,10 @@ class LocalArtifacts:
         with self._lock_file.open("rb") as file:
             fcntl.flock(file, mode)
             yield
+
+
+def _is_readable(root: Path) -> bool:
+    return root.is_dir() and os.access(root, os.R_OK | os.X_OK)
 
 
 def _is_sound(path: Path, sha256: str) -> bool:

@@ -19,6 +19,7 @@ from workers.prediction_slots import PredictionSlots
 from workers.run import run_claimed, standby_of
 from workers.settings import WorkerSettings
 from workers.standby import Standby
+from workers.storage_gate import StorageGate
 from workers.sweep import Sweeper
 from workers.workdir import remove_abandoned
 
@@ -51,7 +52,10 @@ class CeleryWorker:
             lease_seconds=settings.lease_seconds,
         )
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-        self._predictions = PredictionSlots(store, settings, self._stopping, self._stopping.wait)
+        self._gate = StorageGate(store.artifacts)
+        self._predictions = PredictionSlots(
+            store, settings, self._stopping, self._stopping.wait, self._gate
+        )
         self._own = threading.local()  # each pool thread's slot and standby
         self._slots = iter(range(settings.slots))
         self._busy: set[int] = set()
@@ -101,7 +105,7 @@ class CeleryWorker:
                 self._worked_at = time.monotonic()
                 if job is None:
                     return
-                run_claimed(
+                ended = run_claimed(
                     job,
                     store=self._store,
                     settings=self._settings,
@@ -109,6 +113,7 @@ class CeleryWorker:
                     slot=slot,
                     standby=standby,
                 )
+                self._gate.note(ended)
         except StoreError as error:
             logger.warning("worker.claim_failed reason=%s", error)
         finally:
@@ -125,6 +130,8 @@ class CeleryWorker:
         return self._own.slot, self._own.standby
 
     def _claim(self, slot: int) -> Job | None:
+        if not self._gate.is_open():
+            return None
         with self._store.database.begin() as tx:
             return moves.claim_next(
                 tx,

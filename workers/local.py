@@ -13,6 +13,7 @@ from store.store import Store
 from workers.prediction_slots import PredictionSlots
 from workers.run import run_claimed, standby_of
 from workers.settings import WorkerSettings
+from workers.storage_gate import StorageGate
 from workers.sweep import Sweeper
 from workers.workdir import remove_abandoned
 
@@ -39,7 +40,8 @@ class LocalWorker:
             threading.Thread(target=self._work, args=(slot,), name=f"slot-{slot}", daemon=True)
             for slot in range(settings.slots)
         ]
-        self._predictions = PredictionSlots(store, settings, self._stopping, queue.wait)
+        self._gate = StorageGate(store.artifacts)
+        self._predictions = PredictionSlots(store, settings, self._stopping, queue.wait, self._gate)
 
     def start(self) -> None:
         """Begin to work; returns at once."""
@@ -73,7 +75,7 @@ class LocalWorker:
                     standby.prepare()
                 job = self._claim(worker)
                 if job is not None:
-                    run_claimed(
+                    ended = run_claimed(
                         job,
                         store=self._store,
                         settings=self._settings,
@@ -81,6 +83,7 @@ class LocalWorker:
                         slot=slot,
                         standby=standby,
                     )
+                    self._gate.note(ended)
                     continue
             except StoreError as error:
                 logger.warning("worker.claim_failed reason=%s", error)
@@ -91,6 +94,8 @@ class LocalWorker:
             standby.close()
 
     def _claim(self, worker: str) -> Job | None:
+        if not self._gate.is_open():
+            return None
         with self._store.database.begin() as tx:
             return moves.claim_next(
                 tx,

@@ -18,6 +18,7 @@ from store.states import JobKind
 from store.store import Store
 from workers.run import run_claimed
 from workers.settings import WorkerSettings
+from workers.storage_gate import StorageGate
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,10 @@ class PredictionSlots:
         settings: WorkerSettings,
         stopping: threading.Event,
         wait: Callable[[float], object],
+        gate: StorageGate,
     ) -> None:
         """wait: returns when there may be work, at the latest after so many seconds."""
+        self._gate = gate
         self._store = store
         self._settings = settings
         self._stopping = stopping
@@ -62,13 +65,14 @@ class PredictionSlots:
             try:
                 job = self._claim(worker)
                 if job is not None:
-                    run_claimed(
+                    ended = run_claimed(
                         job,
                         store=self._store,
                         settings=self._settings,
                         stopping=self._stopping,
                         slot=WITHOUT_GPU,
                     )
+                    self._gate.note(ended)
                     continue
             except StoreError as error:
                 logger.warning("worker.claim_failed reason=%s", error)
@@ -77,6 +81,8 @@ class PredictionSlots:
             self._wait(self._settings.poll_seconds)
 
     def _claim(self, worker: str) -> Job | None:
+        if not self._gate.is_open():
+            return None
         with self._store.database.begin() as tx:
             return moves.claim_next(
                 tx,

@@ -14,6 +14,7 @@ from tests.workers.test_prediction import OPTIONS, add_rows, rows
 from workers.local import LocalWorker
 from workers.prediction_slots import PredictionSlots
 from workers.run import child_environment
+from workers.storage_gate import StorageGate
 
 
 def predict(place: Workplace, head: tuple[str, int], **options: Any) -> Job:
@@ -60,7 +61,9 @@ def test_a_prediction_in_its_slot_is_cancelled_handed_back_and_leased_as_any_job
     place: Workplace,
 ) -> None:
     stopping = threading.Event()
-    slots = PredictionSlots(place.store, place.settings, stopping, stopping.wait)
+    slots = PredictionSlots(
+        place.store, place.settings, stopping, stopping.wait, StorageGate(place.store.artifacts)
+    )
     slots.start()
     try:
         trained = place.submit({"l2": 1.0}, method="linear_probe")
