@@ -1,4 +1,4 @@
-"""The home of Engine: a folded head as an onnxruntime session, which is what serves.
+"""A folded head as an onnxruntime session, which is what serves.
 
 Why onnxruntime, and not torch or numpy: alone on the machine the three are within a factor of two;
 beside other work the two that wait for OpenMP threads lose a factor of ten to a hundred, for one
@@ -6,14 +6,21 @@ late thread stalls all. onnxruntime's threads take work as they get to run, and 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnxruntime
 
 from nmtune.answers import Answers
+from nmtune.errors import CanaryError
 from nmtune.folded import FoldedHead, Matrix
 from nmtune.onnx_graph import INPUT, Output, onnx_model
+
+if TYPE_CHECKING:
+    from nmtune.canary import Canary
+
+CANARY_TOLERANCE: Final = 1e-5
+"""How far a probability may be from the one that was computed when the head was published."""
 
 _FEW_PRODUCTS: Final = 1 << 17
 """Per row; of so few even a thousand rows take one thread less than waking another."""
@@ -37,6 +44,18 @@ class Engine:
         """The answers for finite rows x (n, d), float32 in C order."""
         scores, probabilities = self._run(None, {INPUT: x})
         return Answers(np.asarray(scores), np.asarray(probabilities))
+
+
+def check_canary(engine: Engine, canary: "Canary") -> None:
+    """Raise CanaryError unless the engine says of the canary what its head said."""
+    found = engine.run(np.ascontiguousarray(canary.x)).probabilities
+    same_class = (found.argmax(axis=1) == canary.probabilities.argmax(axis=1)).all()
+    off = float(np.abs(found - canary.probabilities).max())
+    if not same_class or not off <= CANARY_TOLERANCE:
+        raise CanaryError(
+            f"the head's probabilities of its canary are off by {off:.1e} from those computed when "
+            "it was published"
+        )
 
 
 class TunedEngine:

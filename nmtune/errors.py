@@ -52,6 +52,12 @@ class HeadFormatError(NMTuneError):
     code = "invalid_head"
 
 
+class CanaryError(HeadFormatError):
+    """The loaded head does not say of its canary what it said when it was published."""
+
+    code = "canary_mismatch"
+
+
 class CheckpointError(NMTuneError):
     """The bytes are not a checkpoint that this trainer can continue from."""
 

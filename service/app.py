@@ -18,6 +18,7 @@ from service.hosts import Hosts
 from service.metrics import RequestMetrics
 from service.oip.errors import ProtocolErrors
 from service.openapi import DocumentedAPI, problems
+from service.predict.aliased_heads import AliasedHeads
 from service.predict.door import BodyBudget, PredictDoor
 from service.predict.drift_recorder import DriftRecorder
 from service.predict.predictor import Predictor
@@ -127,6 +128,7 @@ def create_app(
     app.state.queue = queue
     app.state.stopping = threading.Event()
     app.state.predictor = predictor
+    app.state.aliased_heads = AliasedHeads(store, predictor)
     app.state.oip_bodies = BodyBudget(settings.predict_body_bytes)
     app.state.scrape = Scrape(store, predictor.cache)
     app.state.text_predictor = text_predictor
@@ -166,9 +168,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # What lives as long as the process is not looked through by each garbage collection.
     gc.collect()
     gc.freeze()
+    app.state.aliased_heads.start()
     yield
     gc.unfreeze()
     app.state.stopping.set()
     warming.close()
+    app.state.aliased_heads.stop()
     app.state.text_predictor.close()
     app.state.predictor.close()

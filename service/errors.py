@@ -18,6 +18,7 @@ from service import provider_problems, request_id, validation
 from service.ingest.errors import BadInput
 from service.validation import FieldError
 from store import errors as store_errors
+from store import trouble
 from store.errors import StoreError
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -173,6 +174,8 @@ def problem_of(error: Exception) -> Problem | None:
             return _problem_of_stone(error)
         case HTTPException():
             return _problem_of_http(error)
+        case OSError() if trouble.is_disk_trouble(error):
+            return _problem_of_stone(trouble.of_os_error(error, "The disk cannot be written now"))
     return None
 
 
@@ -195,6 +198,7 @@ def install(app: FastAPI) -> None:
         NMTuneError,
         StoreError,
         ProviderError,
+        OSError,
     ):
         app.add_exception_handler(cls, on_error)
 
@@ -231,7 +235,8 @@ def _problem_of_stone(error: NMTuneError | StoreError) -> Problem | None:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("request.unavailable code=%s reason=%s", error.code, error)
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, _TRANSIENT) else {}
-        return Problem(status, error.code, _DETAILS_5XX.get(found, _UNAVAILABLE), headers=headers)
+        detail = getattr(error, "advice", None) or _DETAILS_5XX.get(found, _UNAVAILABLE)
+        return Problem(status, error.code, detail, headers=headers)
     if isinstance(error, ConfigError):
         field = "config" if error.field is None else f"config.{error.field}"
         return Problem(status, error.code, error.message, field=field)

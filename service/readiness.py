@@ -1,4 +1,4 @@
-"""The home of the question whether the service can take requests: each thing it needs, looked at.
+"""Whether the service can take requests: each thing it needs, looked at.
 
 Each look has a thread of its own and `TIMEOUT_SECONDS`, so a database that hangs neither delays the
 answer nor takes the threads that requests need. What was found holds for `MAX_AGE_SECONDS`.
@@ -14,7 +14,14 @@ from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel
 
-from store.errors import SchemaMismatch, StoreError
+from store.errors import (
+    QuotaExceeded,
+    SchemaMismatch,
+    StorageForbidden,
+    StorageFull,
+    StorageReadOnly,
+    StoreError,
+)
 from store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -24,6 +31,8 @@ MAX_AGE_SECONDS: Final = 1.0
 BROKER: Final = "broker"
 MOST_TOLD: Final = 5
 """Heads that are named; a number says how many more there are."""
+
+_NO_WRITES: Final = (StorageFull, QuotaExceeded, StorageReadOnly, StorageForbidden)
 
 Look: TypeAlias = Callable[[], object]
 """Returns if all is well, else raises."""
@@ -40,7 +49,8 @@ class Readiness:
     """Looks at database, migrations and artifacts, and at the broker if there is one.
 
     A broker that is down is a warning: the database row is the queue, and workers find it. So is a
-    head that cannot be loaded: the others answer.
+    head that cannot be loaded: the others answer. And so is a storage that can be read and not
+    written, for it is full, read-only or forbidden: predictions go on, and each write says so.
     """
 
     def __init__(
@@ -115,6 +125,9 @@ class _Probe:
     def _run(self, future: Future[Check]) -> None:
         try:
             self._look()
+        except _NO_WRITES as error:
+            message = f"{error} Predictions go on; uploads, trainings and outputs are not stored."
+            future.set_result(Check(status="warning", message=message))
         except StoreError as error:
             future.set_result(Check(status="failed", message=str(error)))
         except Exception:

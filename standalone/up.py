@@ -44,7 +44,9 @@ def api(service: ServiceSettings, workers: WorkerSettings) -> None:
         open_store(service) as store,
         _doorbell(store, workers) as queue,
     ):
-        sweeper = Sweeper(store, queue, poll_seconds=workers.poll_seconds)
+        sweeper = Sweeper(
+            store, queue, poll_seconds=workers.poll_seconds, lease_seconds=workers.lease_seconds
+        )
         sweeper.start()
         try:
             _serve(service, listener, store, queue, title="NMTune API")

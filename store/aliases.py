@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import delete, insert, select, update
 
 from store import tables
-from store.clock import now
+from store.clock import latest, now
 from store.cursors import AnyRow
 from store.database import Transaction
 from store.errors import NotFound, NothingToRollBack
@@ -111,7 +111,9 @@ def _move(
     tx.execute(
         update(tables.head_aliases)
         .where(_aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias == alias)
-        .values(version=number, history=list(history), updated_at=now())
+        .values(
+            version=number, history=list(history), updated_at=latest(now(), _aliases.updated_at)
+        )
     )
 
 

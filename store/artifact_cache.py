@@ -1,6 +1,5 @@
-"""Home of the files that this machine keeps of an object storage: bounded, checked, disposable."""
+"""The files that this machine keeps of an object storage: bounded, checked, disposable."""
 
-import errno
 import hashlib
 import logging
 import os
@@ -12,8 +11,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from store.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
+from store.checked_file import CheckedFile
+from store.errors import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    StorageForbidden,
+    StorageFull,
+    StorageReadOnly,
+)
 from store.local_artifacts import LocalArtifacts
+from store.trouble import of_os_error
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +32,9 @@ class ArtifactCache:
     """Whole artifacts as files below `root`; the least recently used go when `max_bytes` is full.
 
     The files are a `LocalArtifacts`: written under a temporary name and renamed, so that processes
-    may share the folder, and checked once per process. A file's time is when it was last used.
-    Whoever has mapped a file keeps it when it is removed; what was asked for within the last ten
-    minutes is not removed, so `max_bytes` may be exceeded by that much.
+    may share the folder, and checked whenever they are asked for. A file's time is when it was last
+    used. Whoever has mapped a file keeps it when it is removed; what was asked for within the last
+    ten minutes is not removed, so `max_bytes` may be exceeded by that much.
     """
 
     def __init__(self, root: Path, *, max_bytes: int) -> None:
@@ -35,21 +42,48 @@ class ArtifactCache:
         self._files = LocalArtifacts(root)
         # No tenant can have this name. On the same file system, for what is in it is renamed.
         self._downloads = root / ".downloads"
-        with _writable():
-            self._downloads.mkdir(exist_ok=True, mode=0o700)
-            self._remove_stale_downloads()
+        try:
+            with _writable():
+                self._downloads.mkdir(exist_ok=True, mode=0o700)
+                self._remove_stale_downloads()
+        except (StorageFull, StorageReadOnly, StorageForbidden) as error:
+            log.warning("artifact_cache.not_writable reason=%s", error)
 
     def find(self, tenant_id: str, sha256: str) -> Path | None:
         """The file, checked, and now the most recently used; None if it is not kept."""
         try:
             path = self._files.open_path(tenant_id, sha256)
-            os.utime(path)
-        except (ArtifactMissing, FileNotFoundError):
+        except ArtifactMissing:
             return None
         except ArtifactCorrupt:
             self.discard(tenant_id, sha256)
             return None
-        return path
+        return path if self._note_use(path) else None
+
+    def find_checked(
+        self, tenant_id: str, sha256: str, *, start: int, stop: int | None
+    ) -> CheckedFile | None:
+        """The file as `Artifacts.open_checked` gives it; None if it is not kept."""
+        try:
+            file = self._files.open_checked(tenant_id, sha256, start=start, stop=stop)
+        except ArtifactMissing:
+            return None
+        except ArtifactCorrupt:
+            self.discard(tenant_id, sha256)
+            return None
+        self._note_use(file.path)
+        return file
+
+    @staticmethod
+    def _note_use(path: Path) -> bool:
+        """Make it the most recently used; whether it is still there."""
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        except OSError as error:  # a folder that cannot be written serves what it has
+            log.debug("artifact_cache.use_not_noted error=%s", error)
+        return True
 
     def add(self, tenant_id: str, sha256: str, chunks: Iterable[bytes]) -> Path | None:
         """Keep these bytes; None, and nothing kept, if they do not have that hash.
@@ -110,8 +144,5 @@ def _writable() -> Iterator[None]:
         yield
     except OSError as error:
         log.error("artifact_cache.unavailable error=%s", error)
-        hint = " Free some disk space." if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
-        raise StorageUnavailable(
-            f"The artifact storage cannot keep a file on this machine's disk now: "
-            f"{error.strerror or error}.{hint}"
-        ) from error
+        what = "The artifact storage cannot keep a file on this machine's disk now"
+        raise of_os_error(error, what) from error

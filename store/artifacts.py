@@ -1,10 +1,22 @@
-"""Home of the port to the storage of bytes: immutable, named by their sha256, checked on read."""
+"""The port to the storage of bytes: immutable, named by their sha256, checked at each reading.
 
+Nothing is remembered of a check but what the bytes must be: a file that was sound a moment ago may
+have been changed in place since, with the same size, inode and time.
+"""
+
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from store.errors import ArtifactCorrupt, ArtifactMissing
+
+if TYPE_CHECKING:
+    from store.checked_file import CheckedFile
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +58,24 @@ class Artifacts(Protocol):
         ...
 
     def open_path(self, tenant_id: str, sha256: str) -> Path:
-        """A file to map into memory, its hash checked once per process. Raises as `get_bytes`."""
+        """A file to map into memory, its hash checked now. Raises as `get_bytes`.
+
+        It may be changed in place while it is used, so what was made of it is not let out before
+        the mapping itself has been checked: `DatasetFile.check`, `RowsFile.check`.
+        """
+        ...
+
+    def open_checked(
+        self, tenant_id: str, sha256: str, *, start: int = 0, stop: int | None = None
+    ) -> "CheckedFile":
+        """A file to read from, whose bytes are checked as they are read. Raises as `get_bytes`.
+
+        Those from `start` to before `stop` have been checked when this returns.
+        """
+        ...
+
+    def copy_to(self, tenant_id: str, sha256: str, path: Path) -> None:
+        """Write the bytes to a new file, checked on the way. Raises as `get_bytes`."""
         ...
 
     def exists(self, tenant_id: str, sha256: str) -> bool:
@@ -70,3 +99,20 @@ class Artifacts(Protocol):
     def check(self) -> None:
         """Raise StorageUnavailable unless bytes can be written now."""
         ...
+
+
+def missing(sha256: str) -> ArtifactMissing:
+    """The error of bytes that are not there."""
+    return ArtifactMissing(
+        f"The stored bytes {sha256[:12]} are gone: restore the artifacts from a backup, or upload "
+        "or train again."
+    )
+
+
+def corrupt(place: object, sha256: str) -> ArtifactCorrupt:
+    """The error of bytes at `place`, a path or a key, that are not what their hash says; logged."""
+    log.error("artifact.corrupt place=%s", place)
+    return ArtifactCorrupt(
+        f"The stored bytes {sha256[:12]} are damaged: restore the artifacts from a backup, or "
+        "upload or train again."
+    )

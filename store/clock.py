@@ -1,4 +1,4 @@
-"""Home of time in the database: the moment type and the database's clock as SQL."""
+"""Time in the database: the moment type and the database's clock as SQL."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -57,6 +57,17 @@ class seconds_from_now(FunctionElement[datetime]):  # noqa: N801
         super().__init__(cast(literal(float(seconds), Float), Float))
 
 
+class latest(FunctionElement[datetime]):  # noqa: N801
+    """The later of two moments, neither of them NULL: times of one thing never run backwards.
+
+    The database's clock may: it is set, or another machine takes over. `latest(now(), updated_at)`
+    then stands still until the clock has caught up.
+    """
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
 # statement_timestamp(), not now(): PostgreSQL's now() is the start of the transaction, so a lease
 # granted after waiting for a lock would be shorter than asked for.
 @compiles(now)
@@ -79,3 +90,13 @@ def _later(element: seconds_from_now, compiler: SQLCompiler, **kw: Any) -> str:
 def _later_sqlite(element: seconds_from_now, compiler: SQLCompiler, **kw: Any) -> str:
     seconds = compiler.process(element.clauses, **kw)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%+.3f seconds', {seconds}))"
+
+
+@compiles(latest)
+def _latest(element: latest, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"greatest({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(latest, "sqlite")
+def _latest_sqlite(element: latest, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"max({compiler.process(element.clauses, **kw)})"

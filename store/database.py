@@ -1,4 +1,4 @@
-"""Home of the database connection: its transactions, and what an engine needs by dialect."""
+"""The database connection: its transactions, and what an engine needs by dialect."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, Operati
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from store import postgresql
+from store import postgresql, trouble
 from store.errors import DatabaseUnavailable, StoreError
 
 log = logging.getLogger(__name__)
@@ -175,11 +175,14 @@ def _availability() -> Iterator[None]:
     except (DatabaseError, InterfaceError, PoolTimeout) as error:
         transient = isinstance(error, OperationalError | InterfaceError | PoolTimeout)
         # Exactly DatabaseError is what SQLite's driver raises for a damaged or foreign file.
-        if not transient and type(error) is not DatabaseError:
+        cause = getattr(error, "orig", None) or error
+        found = trouble.of_database(cause)
+        if found is None and not transient and type(error) is not DatabaseError:
             raise
         # The cause may name hosts and users: it is for the log, not for a response.
-        cause = getattr(error, "orig", None) or error
         log.error("database.unavailable cause=%s", str(cause).partition("\n")[0])
+        if found is not None:
+            raise found(found.advice) from error
         raise DatabaseUnavailable(
             "The database cannot answer now: try again in a few seconds. The server's log has the "
             "cause."

@@ -1,4 +1,4 @@
-"""Home of the bytes of a dataset: one safetensors file, written and read as a memory map.
+"""The bytes of a dataset: one safetensors file, written and read as a memory map.
 
 Layout (https://github.com/huggingface/safetensors#format): 8 bytes little-endian header length, a
 JSON header padded with spaces to a multiple of 8, then the tensors without gaps. Ours are
@@ -7,7 +7,7 @@ each tensor begins at a multiple of its item size. The header's `__metadata__` h
 `version` and `classes` (a JSON list: index = label). The safetensors library reads these files.
 """
 
-import errno
+import hashlib
 import json
 import mmap
 import os
@@ -21,7 +21,9 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from store.errors import InvalidDatasetFile, StorageUnavailable
+from store.artifacts import corrupt
+from store.errors import InvalidDatasetFile
+from store.trouble import is_disk_trouble, of_os_error
 
 FORMAT: Final = "nmtune-dataset"
 VERSION: Final = "1"
@@ -156,7 +158,17 @@ class DatasetWriter:
 class DatasetFile:
     """A dataset opened for reading; its arrays stay valid as long as somebody holds them."""
 
-    def __init__(self, *, classes: tuple[str, ...], splits: Mapping[str, SplitArrays]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        buffer: mmap.mmap,
+        *,
+        classes: tuple[str, ...],
+        splits: Mapping[str, SplitArrays],
+    ) -> None:
+        """`buffer` is the file at `path`, which `splits` look into."""
+        self._path = path
+        self._buffer = buffer
         first = next(iter(splits.values()))
         self.classes = classes
         self.splits = dict(splits)
@@ -188,7 +200,16 @@ class DatasetFile:
         for name, arrays in splits.items():
             if arrays.y.min() < 0 or arrays.y.max() >= len(classes):
                 raise InvalidDatasetFile(f"Labels of split {name!r} name no class.")
-        return cls(classes=classes, splits=splits)
+        return cls(path, buffer, classes=classes, splits=splits)
+
+    def check(self, sha256: str) -> None:
+        """Raise ArtifactCorrupt unless the map, as it is now, has this hash.
+
+        Asked before anything that was made of the arrays is let out: whatever changed the file in
+        place meanwhile is still in it. Some 1.5 GB a second.
+        """
+        if hashlib.sha256(self._buffer).hexdigest() != sha256:
+            raise corrupt(self._path, sha256)
 
 
 def _lay_out(
@@ -232,12 +253,10 @@ def _new_map(path: Path, size: int) -> tuple[int, mmap.mmap]:
     except OSError as error:
         os.close(descriptor)
         path.unlink(missing_ok=True)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise StorageUnavailable(
-                f"There is no room for a dataset of {size:,} bytes: free disk space and send it "
-                "again."
-            ) from error
-        raise
+        if not is_disk_trouble(error):
+            raise
+        what = f"There is no room for a dataset of {size:,} bytes"
+        raise of_os_error(error, what) from error
 
 
 def _read_header(buffer: mmap.mmap, size: int) -> tuple[tuple[str, ...], dict[str, _Tensor]]:

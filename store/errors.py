@@ -1,4 +1,4 @@
-"""Home of the store's errors: one tree, each class with a stable `code`.
+"""The store's errors: one tree, each class with a stable `code`.
 
     StoreError
     ├── NotFound               not_found
@@ -18,7 +18,14 @@
     ├── ArtifactMissing        artifact_missing
     ├── ArtifactCorrupt        artifact_corrupt
     ├── StorageUnavailable     storage_unavailable     (transient: try again)
+    │   ├── StorageFull        storage_full
+    │   ├── QuotaExceeded      storage_quota_exceeded
+    │   ├── StorageReadOnly    storage_read_only
+    │   ├── StorageForbidden   storage_forbidden
+    │   └── TooManyOpenFiles   too_many_open_files
     ├── DatabaseUnavailable    database_unavailable    (transient: try again)
+    │   ├── DatabaseFull       storage_full
+    │   └── DatabaseReadOnly   database_read_only
     └── SchemaMismatch         schema_mismatch
 
 A class knows no HTTP status: the HTTP door keeps that table. Messages say what to do.
@@ -145,10 +152,77 @@ class StorageUnavailable(StoreError):
     code = "storage_unavailable"
 
 
+class StorageFull(StorageUnavailable):
+    """The disk has no room; `advice` is fit for users, as it is for the classes below."""
+
+    code = "storage_full"
+    advice = (
+        "The disk that the service stores on is full, so nothing new can be stored; predictions "
+        "go on. Ask the operator to free disk space, then send it again."
+    )
+
+
+class QuotaExceeded(StorageUnavailable):
+    """The disk has room, but not for the user that the server runs as."""
+
+    code = "storage_quota_exceeded"
+    advice = (
+        "The service has used up its disk quota, so nothing new can be stored; predictions go on. "
+        "Ask the operator to raise the quota or delete something, then send it again."
+    )
+
+
+class StorageReadOnly(StorageUnavailable):
+    """The file system is mounted read-only."""
+
+    code = "storage_read_only"
+    advice = (
+        "The service's storage is read-only, so nothing new can be stored; predictions go on. Ask "
+        "the operator to make it writable again, then send it again."
+    )
+
+
+class StorageForbidden(StorageUnavailable):
+    """The user that the server runs as may not do that."""
+
+    code = "storage_forbidden"
+    advice = (
+        "The service may not write to its storage (permission denied); predictions go on. Ask the "
+        "operator to give the server's user the right to, then send it again."
+    )
+
+
+class TooManyOpenFiles(StorageUnavailable):
+    """The process, or the machine, has no file descriptor left."""
+
+    code = "too_many_open_files"
+    advice = (
+        "The service has too many files and connections open at this moment. Try again shortly; "
+        "if it happens again, ask the operator to raise the limit of open files (ulimit -n)."
+    )
+
+
 class DatabaseUnavailable(StoreError):
     """The database cannot answer now (locked, full, away, not migrated)."""
 
     code = "database_unavailable"
+
+
+class DatabaseFull(DatabaseUnavailable):
+    """The database's disk has no room."""
+
+    code = "storage_full"
+    advice = StorageFull.advice
+
+
+class DatabaseReadOnly(DatabaseUnavailable):
+    """The database takes no writes: a file without the right, a read-only disk or a standby."""
+
+    code = "database_read_only"
+    advice = (
+        "The service's database is read-only, so nothing new can be stored; predictions go on. Ask "
+        "the operator to make it writable again, then send it again."
+    )
 
 
 class SchemaMismatch(StoreError):

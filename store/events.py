@@ -1,4 +1,4 @@
-"""Home of a job's events: numbered from 1 per job, appended in the transaction they tell of."""
+"""A job's events: numbered from 1 per job, appended in the transaction they tell of."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from store import tables
-from store.clock import now
 from store.cursors import check_limit
 from store.database import Transaction
 
@@ -51,9 +50,13 @@ def add(
     job_id: str,
     *,
     last: int,
+    at: datetime,
     new: Sequence[tuple[EventType | str, Mapping[str, object]]],
 ) -> None:
-    """Write the events numbered up to `last`, whose numbers an UPDATE of the job's row reserved."""
+    """Write the events numbered up to `last`, whose numbers an UPDATE of the job's row reserved.
+
+    `at` is the job's `updated_at` after it, which never runs backwards.
+    """
     first = last - len(new) + 1
     rows = [
         {
@@ -66,7 +69,7 @@ def add(
         for offset, (type_, data) in enumerate(new)
     ]
     if rows:
-        tx.execute(insert(tables.events).values(created_at=now()), rows)
+        tx.execute(insert(tables.events).values(created_at=at), rows)
 
 
 def page(
@@ -88,3 +91,15 @@ def page(
         )
         for row in rows
     ]
+
+
+def requeued_for(tx: Transaction, tenant_id: str, job_id: str, code: str) -> int:
+    """How often the job went back to the queue for an error of this code."""
+    found = tx.execute(
+        select(_events.data).where(
+            _events.tenant_id == tenant_id,
+            _events.job_id == job_id,
+            _events.type == EventType.REQUEUED.value,
+        )
+    )
+    return sum(row.data.get("code") == code for row in found)

@@ -1,4 +1,4 @@
-"""Home of the garbage collection: bytes that no row names, and answers kept long enough."""
+"""The garbage collection: bytes that no row names, and answers kept long enough."""
 
 import logging
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ from typing import Final
 from sqlalchemy import ColumnElement, null, select, true, union, update
 
 from store import encoders, idempotency, tables
-from store.clock import now, seconds_from_now
+from store.clock import seconds_from_now
 from store.database import Transaction
+from store.jobs import NOT_BEFORE_NOW
 from store.states import JobStatus
 from store.store import Store
 from store.tables import has_status
@@ -67,7 +68,7 @@ def _expire_outputs(tx: Transaction) -> None:
     tx.execute(
         update(tables.jobs)
         .where(jobs.output_sha256.is_not(None), old)
-        .values(output_sha256=None, output=null(), updated_at=now())
+        .values(output_sha256=None, output=null(), updated_at=NOT_BEFORE_NOW)
     )
 
 

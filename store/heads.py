@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store import aliases, cursors, tables
-from store.clock import now
+from store.clock import UtcDateTime, latest, now
 from store.cursors import AnyRow, Page
 from store.database import Transaction
 from store.errors import Conflict, InvalidReference, NotFound
@@ -81,9 +81,17 @@ class Head:
 
 
 def publish(
-    tx: Transaction, tenant_id: str, *, job_id: str, dataset_id: str, new: NewHeadVersion
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    job_id: str,
+    dataset_id: str,
+    new: NewHeadVersion,
+    not_before: datetime | None = None,
 ) -> HeadVersion:
     """Add the next version under `new.name` and point `new.alias` at it.
+
+    It was made at `not_before` at the earliest, whatever the database's clock says.
 
     Raises InvalidName, and Conflict if the job has published already.
     """
@@ -110,7 +118,7 @@ def publish(
             job_id=job_id,
             dataset_id=dataset_id,
             dataset_sha256=data.scalar_subquery(),
-            created_at=now(),
+            created_at=now() if not_before is None else latest(now(), _moment(not_before)),
             **values,
         )
     )
@@ -122,6 +130,10 @@ def publish(
 def exist(tx: Transaction) -> bool:
     """Whether there is any head version. Crosses tenants by nature: one process serves them all."""
     return tx.execute(select(_versions.version).limit(1)).first() is not None
+
+
+def _moment(value: datetime) -> ColumnElement[datetime]:
+    return literal(value, UtcDateTime)
 
 
 def get(tx: Transaction, tenant_id: str, name: str) -> Head:
@@ -220,6 +232,20 @@ def delete_alias(tx: Transaction, tenant_id: str, name: str, alias: str) -> None
     lock(tx, tenant_id, name)
     if not aliases.remove(tx, tenant_id, name, [alias]):
         raise NotFound("alias", f"{name}@{alias}")
+
+
+def aliased(tx: Transaction) -> list[tuple[str, HeadVersion]]:
+    """(reference, version) of all aliases, such as `pets@prod`.
+
+    Crosses tenants by nature: a process that starts looks after the heads of all of them.
+    """
+    is_named = and_(
+        _aliases.tenant_id == _versions.tenant_id,
+        _aliases.name == _versions.name,
+        _aliases.version == _versions.version,
+    )
+    versions = map(_version_of, tx.execute(_select_versions(exists().where(is_named))).all())
+    return [(f"{one.name}@{alias}", one) for one in versions for alias in one.aliases]
 
 
 def lock(tx: Transaction, tenant_id: str, name: str) -> None:

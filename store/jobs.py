@@ -1,4 +1,4 @@
-"""Home of jobs as their owner sees them: the record, submit, read, list, ask to cancel.
+"""Jobs as their owner sees them: the record, submit, read, list, ask to cancel.
 
 What a worker does to a job is in `store.moves`.
 """
@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, and_, case, func, insert, literal, or_, select, update
 
 from store import cursors, events, tables
-from store.clock import now
+from store.clock import latest, now
 from store.cursors import AnyRow, Page
 from store.database import Transaction
 from store.errors import NotFound
@@ -25,6 +25,8 @@ QUEUES: Final = ("cpu", "gpu")
 """The queues that a job may wait in; the first unless told otherwise."""
 
 _jobs = tables.jobs.c
+NOT_BEFORE_NOW: Final = latest(now(), _jobs.updated_at)
+"""The present, or the job's last change if the database's clock was set back since."""
 _NOTHING = literal({}, _jobs.checkpoint.type)
 
 
@@ -113,13 +115,14 @@ def submit(
     )
     if tx.execute(dataset.with_for_update(read=True, key_share=True)).one_or_none() is None:
         raise NotFound("dataset", dataset_id)
+    kind = JobKind.PREDICTION if predicting else JobKind.TRAINING
     row = tx.execute(
         insert(tables.jobs)
         .values(
             id=new_id("job"),
             tenant_id=tenant_id,
             name=name,
-            kind=(JobKind.PREDICTION if predicting else JobKind.TRAINING).value,
+            kind=kind.value,
             head_name=predicting[0] if predicting else None,
             head_version=predicting[1] if predicting else None,
             dataset_id=dataset_id,
@@ -127,7 +130,7 @@ def submit(
             alias=alias,
             queue=queue,
             precedence=-priority,
-            turn=_turn(tenant_id, queue, -priority),
+            turn=_turn(tenant_id, queue, -priority, kind),
             status=JobStatus.QUEUED.value,
             config=dict(config),
             encoder=None if encoder is None else dict(encoder),
@@ -144,22 +147,38 @@ def submit(
     data: dict[str, object] = {"dataset_id": dataset_id, "method": method}
     if predicting:
         data["head"] = {"name": predicting[0], "version": predicting[1]}
-    events.add(tx, tenant_id, row.id, last=1, new=[(EventType.QUEUED, data)])
+    events.add(tx, tenant_id, row.id, last=1, at=row.created_at, new=[(EventType.QUEUED, data)])
     return job_of(row)
 
 
-def _turn(tenant_id: str, queue: str, precedence: int) -> ColumnElement[int]:
-    """One more than the tenant's last waiting job has, and no less than the first of all has.
+def _turn(tenant_id: str, queue: str, precedence: int, kind: JobKind) -> ColumnElement[int]:
+    """The place of a new job in the queue: after its tenant's own, and not before its time.
 
-    So a tenant with a thousand jobs waiting delays another's by one job, not by a thousand.
+    One more than the tenant's last unfinished job of the kind has, so that the order of a tenant's
+    jobs is that of their turns, and one that is given back keeps its place. And no less than the
+    first that waits has, or if none does, than the last that runs: so a tenant with a thousand jobs
+    waiting delays another's by one job, not by a thousand. Jobs that were taken before count as
+    waiting only if there are no others: their turns are of the past, and who comes now must not
+    overtake those who came before. Predictions are numbered apart: they do not wait for trainings.
     """
-    among = (has_status(JobStatus.QUEUED), _jobs.queue == queue, _jobs.precedence == precedence)
-    first = select(_jobs.turn).where(*among).order_by(_jobs.turn).limit(1)
-    mine = select(_jobs.turn).where(_jobs.tenant_id == tenant_id, *among)
-    last = mine.order_by(_jobs.turn.desc()).limit(1)
-    waiting = func.coalesce(first.scalar_subquery(), 0)
-    after_mine = func.coalesce(last.scalar_subquery(), -1) + 1
-    return case((after_mine > waiting, after_mine), else_=waiting)
+    among = (_jobs.queue == queue, _jobs.precedence == precedence, _jobs.kind == kind.value)
+    mine = (_jobs.tenant_id == tenant_id, *among)
+
+    def first(*where: ColumnElement[bool]) -> Any:
+        turns = select(_jobs.turn).where(has_status(JobStatus.QUEUED), *where)
+        return turns.order_by(_jobs.turn).limit(1).scalar_subquery()
+
+    def last(status: JobStatus, *where: ColumnElement[bool]) -> ColumnElement[int]:
+        turns = select(_jobs.turn).where(has_status(status), *where)
+        return func.coalesce(turns.order_by(_jobs.turn.desc()).limit(1).scalar_subquery(), -1)
+
+    def greater(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
+        return case((one > other, one), else_=other)
+
+    running = greater(last(JobStatus.RUNNING, *among), literal(0))
+    present = func.coalesce(first(_jobs.fence == 0, *among), first(*among), running)
+    after_mine = greater(last(JobStatus.QUEUED, *mine), last(JobStatus.RUNNING, *mine)) + 1
+    return greater(after_mine, present)
 
 
 def get(tx: Transaction, tenant_id: str, job_id: str) -> Job:
@@ -210,8 +229,8 @@ def request_cancel(tx: Transaction, tenant_id: str, job_id: str) -> Job:
         or_(is_queued, is_unasked),
         values={
             "status": case((is_queued, JobStatus.CANCELLED.value), else_=_jobs.status),
-            "finished_at": case((is_queued, now())),
-            "cancel_requested_at": now(),
+            "finished_at": case((is_queued, NOT_BEFORE_NOW)),
+            "cancel_requested_at": NOT_BEFORE_NOW,
             "checkpoint": case((is_queued, _NOTHING), else_=_jobs.checkpoint),
         },
         event=lambda job: (
@@ -235,13 +254,13 @@ def move(
     row = tx.execute(
         update(tables.jobs)
         .where(*where)
-        .values(n_events=_jobs.n_events + 1, updated_at=now(), **values)
+        .values(n_events=_jobs.n_events + 1, updated_at=NOT_BEFORE_NOW, **values)
         .returning(*COLUMNS, _jobs.n_events)
     ).one_or_none()
     if row is None:
         return None
     job = job_of(row)
-    events.add(tx, job.tenant_id, job.id, last=row.n_events, new=[event(job)])
+    events.add(tx, job.tenant_id, job.id, last=row.n_events, at=job.updated_at, new=[event(job)])
     return job
 
 

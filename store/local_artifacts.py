@@ -1,4 +1,4 @@
-"""Home of bytes on one machine's file system; the port is in `store.artifacts`."""
+"""Bytes on one machine's file system; the port is in `store.artifacts`."""
 
 import errno
 import fcntl
@@ -16,14 +16,16 @@ from stat import S_ISREG
 from typing import BinaryIO, Final
 
 from store import failpoints
-from store.artifacts import ArtifactRef, StoredArtifact
-from store.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
+from store.artifacts import ArtifactRef, StoredArtifact, corrupt, missing
+from store.checked_file import CheckedFile, KnownStates
+from store.errors import StorageUnavailable
 from store.names import check_name, is_name
+from store.trouble import of_os_error
 
 log = logging.getLogger(__name__)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_N_REMEMBERED: Final = 10_000
+_CHUNK_BYTES: Final = 1 << 20
 
 
 class LocalArtifacts:
@@ -38,11 +40,20 @@ class LocalArtifacts:
         # No tenant can have these names: the naming rule forbids a leading dot.
         self._temporary = root / ".tmp"
         self._lock_file = root / ".lock"
-        with _available("prepare"):
-            self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock_file.touch(mode=0o600)
-            _sync_folder(root.parent)
-        self._checked: dict[Path, tuple[int, int]] = {}  # path to (inode, size)
+        try:
+            with _available("prepare"):
+                self._prepare()
+        except StorageUnavailable as error:
+            # What is there can be read, and predictions need no more; each write will say so.
+            if type(error) is StorageUnavailable or not _is_readable(root):
+                raise
+            log.warning("artifact.not_writable reason=%s", error)
+        self._known = KnownStates()
+
+    def _prepare(self) -> None:
+        self._temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock_file.touch(mode=0o600)
+        _sync_folder(self._root.parent)
 
     def put_bytes(self, tenant_id: str, data: bytes) -> ArtifactRef:
         """Store bytes; see `Artifacts.put_bytes`."""
@@ -76,9 +87,9 @@ class LocalArtifacts:
             try:
                 data = path.read_bytes()
             except FileNotFoundError as error:
-                raise _missing(sha256) from error
+                raise missing(sha256) from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise _corrupt(path, sha256)
+            raise corrupt(path, sha256)
         return data
 
     def open_path(self, tenant_id: str, sha256: str) -> Path:
@@ -86,11 +97,41 @@ class LocalArtifacts:
         path = self._path(tenant_id, sha256)
         with _available("read"):
             try:
-                if not self._is_sound(path, sha256):
-                    raise _corrupt(path, sha256)
+                if not _is_sound(path, sha256):
+                    raise corrupt(path, sha256)
             except FileNotFoundError as error:
-                raise _missing(sha256) from error
+                raise missing(sha256) from error
         return path
+
+    def open_checked(
+        self, tenant_id: str, sha256: str, *, start: int = 0, stop: int | None = None
+    ) -> CheckedFile:
+        """The file; see `Artifacts.open_checked`."""
+        path = self._path(tenant_id, sha256)
+        with _available("read"):
+            try:
+                file = CheckedFile(path, sha256, self._known)
+            except FileNotFoundError as error:
+                raise missing(sha256) from error
+            try:
+                file.check(start, file.size_bytes if stop is None else stop)
+            except BaseException:
+                file.close()
+                raise
+        return file
+
+    def copy_to(self, tenant_id: str, sha256: str, path: Path) -> None:
+        """Copy the file; see `Artifacts.copy_to`."""
+        source_path = self._path(tenant_id, sha256)
+        try:
+            source = source_path.open("rb")
+        except FileNotFoundError as error:
+            raise missing(sha256) from error
+        with source, path.open("xb") as copy:
+            is_sound = _copy(source, copy) == sha256
+        if not is_sound:
+            path.unlink()
+            raise corrupt(source_path, sha256)
 
     def exists(self, tenant_id: str, sha256: str) -> bool:
         """Whether the file is there."""
@@ -139,10 +180,15 @@ class LocalArtifacts:
 
     def check(self) -> None:
         """Write, sync and remove a few bytes; see `Artifacts.check`."""
-        with _available("write"), self._temporary_file() as (_, file):
-            file.write(b"nmtune")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with _available("write"), self._temporary_file() as (_, file):
+                file.write(b"nmtune")
+                file.flush()
+                os.fsync(file.fileno())
+        except StorageUnavailable as error:
+            if not _is_readable(self._root):  # then it is no matter of writing alone
+                raise StorageUnavailable(str(error)) from error
+            raise
 
     def _path(self, tenant_id: str, sha256: str) -> Path:
         check_name("tenant", tenant_id)
@@ -158,25 +204,9 @@ class LocalArtifacts:
         try:
             with self._locked(fcntl.LOCK_SH):
                 os.utime(target)
-            # What this process once checked is read again: a put is how damage is repaired.
-            self._checked.pop(target, None)
-            return self._is_sound(target, sha256)
+            return _is_sound(target, sha256)
         except FileNotFoundError:
             return False
-
-    def _is_sound(self, path: Path, sha256: str) -> bool:
-        """Whether the file has its hash; read once per process, and again if it was replaced."""
-        with path.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            identity = (stat.st_ino, stat.st_size)
-            if self._checked.get(path) == identity:
-                return True
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                return False
-        if len(self._checked) >= _N_REMEMBERED:
-            self._checked.clear()
-        self._checked[path] = identity
-        return True
 
     @contextmanager
     def _temporary_file(self) -> Iterator[tuple[Path, BinaryIO]]:
@@ -193,6 +223,16 @@ class LocalArtifacts:
         with self._lock_file.open("rb") as file:
             fcntl.flock(file, mode)
             yield
+
+
+def _is_readable(root: Path) -> bool:
+    return root.is_dir() and os.access(root, os.R_OK | os.X_OK)
+
+
+def _is_sound(path: Path, sha256: str) -> bool:
+    """Whether the file has its hash, by its bytes: neither size nor times tell."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 def _adopt(path: Path, source: BinaryIO, target: Path) -> bool:
@@ -213,7 +253,7 @@ def _copy(source: BinaryIO, file: BinaryIO) -> str:
     """Copy all of `source`; the sha256 of what was written."""
     digest = hashlib.sha256()
     source.seek(0)
-    while chunk := source.read(1 << 20):
+    while chunk := source.read(_CHUNK_BYTES):
         digest.update(chunk)
         file.write(chunk)
     return digest.hexdigest()
@@ -245,28 +285,10 @@ def _put_at(stat: os.stat_result) -> datetime:
     return datetime.fromtimestamp(stat.st_mtime, UTC)
 
 
-def _missing(sha256: str) -> ArtifactMissing:
-    return ArtifactMissing(
-        f"The stored bytes {sha256[:12]} are gone: restore the artifacts from a backup, or upload "
-        "or train again."
-    )
-
-
-def _corrupt(path: Path, sha256: str) -> ArtifactCorrupt:
-    log.error("artifact.corrupt path=%s", path)
-    return ArtifactCorrupt(
-        f"The stored bytes {sha256[:12]} are damaged: restore the artifacts from a backup, or "
-        "upload or train again."
-    )
-
-
 @contextmanager
 def _available(action: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         log.error("artifact.unavailable action=%s error=%s", action, error)
-        hint = " Free some disk space." if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
-        raise StorageUnavailable(
-            f"The artifact storage cannot {action} now: {error.strerror or error}.{hint}"
-        ) from error
+        raise of_os_error(error, f"The artifact storage cannot {action} now") from error

@@ -1,13 +1,15 @@
-"""Home of what workers do to jobs: claim, heartbeat, finish, give back, and the sweep.
+"""What workers do to jobs: claim, heartbeat, finish, give back, and the sweep.
 
 Every write after a claim is conditional on `status = 'running' AND fence = mine`: a worker whose
-lease was taken over writes nothing and gets LeaseLost. Leases are judged by the database's clock.
+lease was taken over writes nothing and gets LeaseLost. Leases are judged by the database's clock,
+and a moment that no lease or delay can reach counts as past: the clock was set back since.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 
@@ -17,11 +19,15 @@ from store.database import Transaction
 from store.errors import LeaseLost
 from store.events import EventType
 from store.heads import NewHeadVersion
-from store.jobs import COLUMNS, QUEUES, Job, job_of, move
-from store.states import JobStatus
-from store.tables import has_status
+from store.jobs import COLUMNS, NOT_BEFORE_NOW, QUEUES, Job, job_of, move
+from store.leases import SLACK_SECONDS, RunningLease, is_over, stands
+from store.states import JobKind, JobStatus
+from store.tables import has_kind, has_status
 
 log = logging.getLogger(__name__)
+
+LONGEST_DELAY_SECONDS: Final = 3600.0
+"""How long a job may be held back; more is cut to it."""
 
 _jobs = tables.jobs.c
 _HEARTBEAT_EVENTS = frozenset({EventType.STAGE, EventType.PROGRESS})
@@ -46,15 +52,20 @@ def claim(tx: Transaction, job_id: str, *, worker: str, lease_seconds: float) ->
 
 
 def claim_next(
-    tx: Transaction, *, worker: str, lease_seconds: float, queues: Sequence[str] = QUEUES
+    tx: Transaction,
+    *,
+    worker: str,
+    lease_seconds: float,
+    queues: Sequence[str] = QUEUES,
+    kind: JobKind | None = None,
 ) -> Job | None:
     """Take the first job that is due of the first of `queues` that has one; None if there is none.
 
-    By priority, then by turn, which shares the workers fairly between tenants, then by age.
-    Crosses tenants by nature: workers serve all of them.
+    Of any kind, or of `kind` alone. By priority, then by turn, which shares the workers fairly
+    between tenants, then by age. Crosses tenants by nature: workers serve all of them.
     """
     for queue in queues:
-        first = _in_order(queue).limit(1).with_for_update(skip_locked=True)
+        first = _in_order(queue, kind).limit(1).with_for_update(skip_locked=True)
         which = _jobs.id == first.scalar_subquery()
         job = _claim(tx, which, worker=worker, lease_seconds=lease_seconds)
         if job is not None:
@@ -90,15 +101,15 @@ def heartbeat(
         .where(*_is_mine(job))
         .values(
             lease_expires_at=seconds_from_now(lease_seconds),
-            updated_at=now(),
+            updated_at=NOT_BEFORE_NOW,
             n_events=_jobs.n_events + len(events),
             **{name: value for name, value in given.items() if value is not None},
         )
-        .returning(_jobs.cancel_requested_at, _jobs.n_events)
+        .returning(_jobs.cancel_requested_at, _jobs.n_events, _jobs.updated_at)
     ).one_or_none()
     if row is None:
         raise _lost(job)
-    _append(tx, job.tenant_id, job.id, last=row.n_events, new=events)
+    _append(tx, job.tenant_id, job.id, last=row.n_events, at=row.updated_at, new=events)
     return row.cancel_requested_at is not None
 
 
@@ -113,7 +124,12 @@ def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersi
     """
     held = _hold(tx, job)
     version = heads.publish(
-        tx, held.tenant_id, job_id=held.id, dataset_id=held.dataset_id, new=head
+        tx,
+        held.tenant_id,
+        job_id=held.id,
+        dataset_id=held.dataset_id,
+        new=head,
+        not_before=held.updated_at,
     )
     published = {"head": {"name": version.name, "version": version.version}}
     return _leave(
@@ -182,18 +198,26 @@ def release(
         delay_seconds=delay_seconds,
         count_attempt=count_attempt,
         error=error or default,
+        code=None if error is None else error.get("code"),
     )
 
 
-def sweep(tx: Transaction, *, limit: int = 100) -> SweepResult:
-    """Move on up to `limit` running jobs whose lease has run out: their worker is gone or stuck.
+def sweep(
+    tx: Transaction, *, limit: int = 100, leases: Sequence[RunningLease] | None = None
+) -> SweepResult:
+    """Move on up to `limit` running jobs whose worker is gone or stuck.
 
-    To the queue if attempts are left, else to failed (`worker_lost`); to cancelled if that was
-    asked for. Safe in any number of processes. Crosses tenants by nature.
+    Which are those of `leases`, as long as these stand as they were read; without it, those whose
+    lease is over by the database's clock. To the queue if attempts are left, else to failed
+    (`worker_lost`); to cancelled if that was asked for. Safe in any number of processes. Crosses
+    tenants by nature.
     """
+    if leases is not None and not leases:
+        return SweepResult()
+    which = is_over() if leases is None else or_(*map(stands, leases[:limit]))
     expired = tx.execute(
         select(*COLUMNS)
-        .where(has_status(JobStatus.RUNNING), _jobs.lease_expires_at <= now())
+        .where(has_status(JobStatus.RUNNING), which)
         .order_by(_jobs.lease_expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -226,7 +250,7 @@ def _claim(
             "worker": worker[:255],
             "lease_expires_at": seconds_from_now(lease_seconds),
             "not_before_at": None,
-            "started_at": func.coalesce(_jobs.started_at, now()),
+            "started_at": func.coalesce(_jobs.started_at, NOT_BEFORE_NOW),
         },
         event=lambda job: (
             EventType.STARTED,
@@ -235,11 +259,12 @@ def _claim(
     )
 
 
-def _in_order(queue: str) -> Select[str]:
+def _in_order(queue: str, kind: JobKind | None = None) -> Select[str]:
     """The ids of the jobs of a queue that are due, as they are to be taken."""
+    of_kind = [] if kind is None else [has_kind(kind)]
     return (
         select(_jobs.id)
-        .where(_jobs.queue == queue, *_is_due())
+        .where(_jobs.queue == queue, *_is_due(), *of_kind)
         .order_by(_jobs.precedence, _jobs.turn, _jobs.created_at, _jobs.id)
     )
 
@@ -247,7 +272,11 @@ def _in_order(queue: str) -> Select[str]:
 def _is_due() -> tuple[ColumnElement[bool], ...]:
     return (
         has_status(JobStatus.QUEUED),
-        or_(_jobs.not_before_at.is_(None), _jobs.not_before_at <= now()),
+        or_(
+            _jobs.not_before_at.is_(None),
+            _jobs.not_before_at <= now(),
+            _jobs.not_before_at > seconds_from_now(LONGEST_DELAY_SECONDS + SLACK_SECONDS),
+        ),
     )
 
 
@@ -276,19 +305,26 @@ def _requeue_or_end(
     delay_seconds: float = 0.0,
     count_attempt: bool,
     error: Mapping[str, object],
+    code: object = None,
 ) -> Job:
+    """code: of the error that sends it back, told in the event."""
     if held.cancel_requested_at is not None:
         return cancel(tx, held)
     if count_attempt and held.attempt >= held.max_attempts:
         return fail(tx, held, error=error)
+    told = {"reason": reason, "attempt": held.attempt} | ({} if code is None else {"code": code})
     return _leave(
         tx,
         held,
         JobStatus.QUEUED,
-        (EventType.REQUEUED, {"reason": reason, "attempt": held.attempt}),
+        (EventType.REQUEUED, told),
         attempt=held.attempt if count_attempt else held.attempt - 1,
-        not_before_at=seconds_from_now(delay_seconds) if delay_seconds > 0 else None,
+        not_before_at=_after(delay_seconds) if delay_seconds > 0 else None,
     )
+
+
+def _after(delay_seconds: float) -> ColumnElement[datetime]:
+    return seconds_from_now(min(delay_seconds, LONGEST_DELAY_SECONDS))
 
 
 def _leave(
@@ -303,7 +339,7 @@ def _leave(
     if status is not JobStatus.FAILED:
         common["stage"] = None
     if status.is_final:
-        common |= {"finished_at": now(), "checkpoint": {}}
+        common |= {"finished_at": NOT_BEFORE_NOW, "checkpoint": {}}
     moved = move(tx, *_is_mine(job), values=common | values, event=lambda _: event)
     if moved is None:
         raise _lost(job)
@@ -318,7 +354,7 @@ def _worker_lost(job: Job) -> dict[str, object]:
     return {
         "code": "worker_lost",
         "message": f"The worker stopped answering in attempt {job.attempt} of {job.max_attempts}, "
-        "and no attempts are left. Most often the machine ran out of memory or was restarted: "
-        "give the worker more memory, or lower batch_size or hidden_multiplier or send fewer "
-        "rows, and submit the job again.",
+        "and no attempts are left: its machine was restarted, lost the database, or ended it, "
+        "which a kernel short of memory does too. Its log and the kernel's tell which; submit the "
+        "job again.",
     }

@@ -1,4 +1,4 @@
-"""Home of the outputs of predictions: which file a job wrote, and its real deletion."""
+"""The outputs of predictions: which file a job wrote, and its real deletion."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,10 +7,9 @@ from typing import Any, Final
 from sqlalchemy import null, select, update
 
 from store import garbage, jobs, tables
-from store.clock import now
 from store.database import Transaction
 from store.errors import OutputNotReady
-from store.jobs import Job
+from store.jobs import NOT_BEFORE_NOW, Job
 from store.states import JobKind, JobStatus
 from store.tables import has_status
 
@@ -80,7 +79,7 @@ def _forget(tx: Transaction, tenant_id: str, job_id: str, sha256: str) -> Unname
     tx.execute(
         update(tables.jobs)
         .where(_jobs.tenant_id == tenant_id, _jobs.id == job_id)
-        .values(output_sha256=None, output=null(), updated_at=now())
+        .values(output_sha256=None, output=null(), updated_at=NOT_BEFORE_NOW)
     )
     # Another prediction of the same rows by the same head has the same bytes. Asked for before
     # what is named: a job that ends in between is then seen by its row.

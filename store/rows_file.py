@@ -1,12 +1,14 @@
-"""Home of the bytes of rows without labels: one safetensors file, read block by block.
+"""The bytes of rows without labels: one safetensors file, read block by block.
 
 The tensors, in this order: `ends` (n,) I64 and, last, `ids` (m,) U8 if the rows have ids of their
 own, the i-th being the UTF-8 bytes from where the one before ends to `ends[i]`; between them `x`
 (n, d), F16 or F32. The header's `__metadata__` holds `format` and `version`.
 """
 
+import hashlib
 import json
 import os
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +18,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from store.artifacts import corrupt
 from store.errors import InvalidDatasetFile
 
 FORMAT: Final = "nmtune-rows"
@@ -98,6 +101,7 @@ class RowsFile:
     def __init__(
         self,
         path: Path,
+        descriptor: int,
         *,
         n_rows: int,
         n_columns: int,
@@ -109,6 +113,8 @@ class RowsFile:
         self.n_rows = n_rows
         self.n_columns = n_columns
         self._path = path
+        self._descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
         self._dtype = dtype
         self._x_begin = x_begin
         self._ids = ids
@@ -122,21 +128,24 @@ class RowsFile:
     def open(cls, path: Path) -> Self:
         """The file at `path`, all that its header claims checked. Raises InvalidDatasetFile."""
         try:
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                length = int.from_bytes(file.read(_PREFIX_BYTES), "little")
-                if length > _MAX_HEADER_BYTES:
-                    raise ValueError("its header is too long")
-                header = json.loads(file.read(length))
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise InvalidDatasetFile(f"A stored file is no rows to predict: {error}") from error
+        try:
+            length = int.from_bytes(os.pread(descriptor, _PREFIX_BYTES, 0), "little")
+            if length > _MAX_HEADER_BYTES:
+                raise ValueError("its header is too long")
+            header = json.loads(os.pread(descriptor, length, _PREFIX_BYTES))
             metadata = header["__metadata__"]
             if (metadata["format"], metadata["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"it has the format {metadata['format']!r}")
-            return cls._checked(path, header, start=_PREFIX_BYTES + length, size=size)
+            return cls._checked(path, descriptor, header, start=_PREFIX_BYTES + length)
         except (OSError, ValueError, KeyError, TypeError) as error:
+            os.close(descriptor)
             raise InvalidDatasetFile(f"A stored file is no rows to predict: {error}") from error
 
     @classmethod
-    def _checked(cls, path: Path, header: dict[str, Any], *, start: int, size: int) -> Self:
+    def _checked(cls, path: Path, descriptor: int, header: dict[str, Any], *, start: int) -> Self:
         n_rows, n_columns = header["x"]["shape"]
         dtype = _X_TYPES[header["x"]["dtype"]]
         expected = {"x": n_rows * n_columns * dtype.itemsize}
@@ -148,10 +157,11 @@ class RowsFile:
             if n_bytes < 0 or header[name]["data_offsets"] != [end, end + n_bytes]:
                 raise ValueError(f"{name} lies elsewhere than it can")
             begins[name], end = start + end, end + n_bytes
-        if start + end != size or n_rows < 1 or n_columns < 1:
+        if start + end != os.fstat(descriptor).st_size or n_rows < 1 or n_columns < 1:
             raise ValueError("it is truncated")
         return cls(
             path,
+            descriptor,
             n_rows=n_rows,
             n_columns=n_columns,
             dtype=dtype,
@@ -161,13 +171,23 @@ class RowsFile:
 
     def blocks(self, n_at_once: int) -> Iterator[Block]:
         """All rows in their order, so many at a time. Raises InvalidDatasetFile."""
-        with self._path.open("rb", buffering=0) as file:
-            for start in range(0, self.n_rows, n_at_once):
-                n_rows = min(n_at_once, self.n_rows - start)
-                x = np.empty((n_rows, self.n_columns), self._dtype)
-                row_bytes = self.n_columns * self._dtype.itemsize
-                _read_into(file.fileno(), x, self._x_begin + start * row_bytes)
-                yield Block(start=start, x=x, ids=self._ids_of(file.fileno(), start, n_rows))
+        descriptor = self._descriptor
+        for start in range(0, self.n_rows, n_at_once):
+            n_rows = min(n_at_once, self.n_rows - start)
+            x = np.empty((n_rows, self.n_columns), self._dtype)
+            row_bytes = self.n_columns * self._dtype.itemsize
+            _read_into(descriptor, x, self._x_begin + start * row_bytes)
+            yield Block(start=start, x=x, ids=self._ids_of(descriptor, start, n_rows))
+
+    def check(self, sha256: str) -> None:
+        """Raise ArtifactCorrupt unless the file that is read has this hash, as it is now.
+
+        Asked before anything that was made of the rows is let out; see `DatasetFile.check`.
+        """
+        with open(self._descriptor, "rb", buffering=0, closefd=False) as file:
+            file.seek(0)
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                raise corrupt(self._path, sha256)
 
     def _ids_of(self, descriptor: int, start: int, n_rows: int) -> list[str] | None:
         if self._ids is None:

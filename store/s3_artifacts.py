@@ -1,4 +1,4 @@
-"""Home of bytes in a bucket of an S3-compatible storage; the port is in `store.artifacts`.
+"""Bytes in a bucket of an S3-compatible storage; the port is in `store.artifacts`.
 
 How putting and collecting garbage keep out of each other's way
 ---------------------------------------------------------------
@@ -28,12 +28,14 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from store.artifact_cache import ArtifactCache
-from store.artifacts import ArtifactRef, StoredArtifact
-from store.errors import ArtifactCorrupt, ArtifactMissing, StorageUnavailable
+from store.artifacts import ArtifactRef, StoredArtifact, corrupt, missing
+from store.checked_file import CheckedFile
+from store.errors import StorageUnavailable
 from store.names import check_name, is_name
 from store.s3_bucket import PART_BYTES, Bucket, ObjectMissing
 from store.s3_client import Patience, connect, sign_in
 from store.settings import StoreSettings, split_artifacts_url
+from store.trouble import of_os_error
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +114,7 @@ class S3Artifacts:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 log.error("artifact.unavailable action=write error=%s", error)
-                raise StorageUnavailable(
-                    f"The artifact storage cannot write now: {error.strerror or error}."
-                ) from error
+                raise of_os_error(error, "The artifact storage cannot write now") from error
         return ref
 
     def get_bytes(self, tenant_id: str, sha256: str) -> bytes:
@@ -124,10 +124,10 @@ class S3Artifacts:
             try:
                 data = b"".join(self._bucket.read(key))
             except ObjectMissing as error:
-                raise _missing(sha256) from error
+                raise missing(sha256) from error
             if hashlib.sha256(data).hexdigest() == sha256:
                 return data
-        raise _corrupt(key, sha256)
+        raise corrupt(key, sha256)
 
     def open_path(self, tenant_id: str, sha256: str) -> Path:
         """A file of the cache; see `Artifacts.open_path` and `ArtifactCache`."""
@@ -142,10 +142,45 @@ class S3Artifacts:
             try:
                 path = self._cache.add(tenant_id, sha256, self._bucket.read(key))
             except ObjectMissing as error:
-                raise _missing(sha256) from error
+                raise missing(sha256) from error
             if path is not None:
                 return path
-        raise _corrupt(key, sha256)
+        raise corrupt(key, sha256)
+
+    def open_checked(
+        self, tenant_id: str, sha256: str, *, start: int = 0, stop: int | None = None
+    ) -> CheckedFile:
+        """A file of the cache; see `Artifacts.open_checked`."""
+        key = self._key(tenant_id, sha256)
+        kept = self._cache.find_checked(tenant_id, sha256, start=start, stop=stop)
+        if kept is not None:
+            if self._bucket.find(key) is not None:
+                return kept
+            kept.close()
+            self._cache.discard(tenant_id, sha256)
+        self.open_path(tenant_id, sha256)
+        kept = self._cache.find_checked(tenant_id, sha256, start=start, stop=stop)
+        if kept is None:
+            raise StorageUnavailable("A file of the artifact storage was removed here: try again.")
+        return kept
+
+    def copy_to(self, tenant_id: str, sha256: str, path: Path) -> None:
+        """Download the object, and keep no other copy; see `Artifacts.copy_to`."""
+        key = self._key(tenant_id, sha256)
+        for _ in range(_N_READS):
+            digest = hashlib.sha256()
+            try:
+                with path.open("xb") as copy:
+                    for chunk in self._bucket.read(key):
+                        digest.update(chunk)
+                        copy.write(chunk)
+            except ObjectMissing as error:
+                path.unlink()
+                raise missing(sha256) from error
+            if digest.hexdigest() == sha256:
+                return
+            path.unlink()
+        raise corrupt(key, sha256)
 
     def exists(self, tenant_id: str, sha256: str) -> bool:
         """Whether the object is there."""
@@ -262,18 +297,3 @@ class S3Artifacts:
 
     def _mark(self, tenant_id: str, sha256: str) -> str:
         return f"{self._marks}{tenant_id}/{sha256}"
-
-
-def _missing(sha256: str) -> ArtifactMissing:
-    return ArtifactMissing(
-        f"The stored bytes {sha256[:12]} are gone: restore the artifacts from a backup, or upload "
-        "or train again."
-    )
-
-
-def _corrupt(key: str, sha256: str) -> ArtifactCorrupt:
-    log.error("artifact.corrupt key=%s", key)
-    return ArtifactCorrupt(
-        f"The stored bytes {sha256[:12]} are damaged: restore the artifacts from a backup, or "
-        "upload or train again."
-    )

@@ -1,4 +1,4 @@
-"""Home of the tables: columns, named constraints, indices and the condition the indices are on."""
+"""The tables: columns, named constraints, indices and the condition the indices are on."""
 
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from store.clock import UtcDateTime
-from store.states import JobStatus
+from store.states import JobKind, JobStatus
 
 metadata: Final = MetaData(
     naming_convention={
@@ -185,7 +185,25 @@ jobs = Table(
         "id",
         where="status = 'queued'",
     ),
-    _partial("ix_jobs_turn", "tenant_id", "queue", "precedence", "turn", where="status = 'queued'"),
+    # The same for the slots that take predictions alone, however many trainings wait.
+    _partial(
+        "ix_jobs_claim_prediction",
+        "queue",
+        "precedence",
+        "turn",
+        "created_at",
+        "id",
+        where="status = 'queued' AND kind = 'prediction'",
+    ),
+    _partial(
+        "ix_jobs_turn",
+        "tenant_id",
+        "queue",
+        "kind",
+        "precedence",
+        "turn",
+        where="status = 'queued'",
+    ),
     _partial("ix_jobs_sweep", "lease_expires_at", where="status = 'running'"),
     _partial("ix_jobs_outputs", "finished_at", where="output_sha256 IS NOT NULL"),
     _partial(
@@ -332,6 +350,11 @@ drift_windows = Table(
     PrimaryKeyConstraint("tenant_id", "sha256", "started_at"),
     Index("ix_drift_windows_started_at", "started_at"),
 )
+
+
+def has_kind(kind: JobKind) -> ColumnElement[bool]:
+    """The condition that a job is of the kind, in the words of the partial index."""
+    return jobs.c.kind == literal(kind.value, literal_execute=True)
 
 
 def has_status(*statuses: JobStatus) -> ColumnElement[bool]:

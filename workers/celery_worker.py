@@ -1,4 +1,4 @@
-"""The home of CeleryWorker: a Celery worker whose slots each run one supervised job at a time."""
+"""A Celery worker whose slots each run one supervised job at a time."""
 
 import logging
 import os
@@ -15,9 +15,11 @@ from store.jobs import Job
 from store.store import Store
 from workers.celery_app import TASK, make_app
 from workers.celery_queue import CeleryQueue
+from workers.prediction_slots import PredictionSlots
 from workers.run import run_claimed, standby_of
 from workers.settings import WorkerSettings
 from workers.standby import Standby
+from workers.storage_gate import StorageGate
 from workers.sweep import Sweeper
 from workers.workdir import remove_abandoned
 
@@ -32,6 +34,8 @@ class CeleryWorker:
     A ring names a job, but says no more than that there is work: a slot takes whichever job is
     first by priority and fair share, and goes on until none is due. Pool threads live as long as
     the worker, which the kernel's tie between a training process and its parent thread needs.
+    The slots that predict files alone look at the rows by themselves: no message is needed, nor a
+    queue of another name.
     """
 
     def __init__(self, store: Store, settings: WorkerSettings, *, broker_url: str) -> None:
@@ -41,8 +45,17 @@ class CeleryWorker:
         self._app = make_app(broker_url)
         self._app.task(self._run_job, name=TASK, ignore_result=True)
         self._queue = CeleryQueue(self._app, store)
-        self._sweeper = Sweeper(store, self._queue, poll_seconds=settings.poll_seconds)
+        self._sweeper = Sweeper(
+            store,
+            self._queue,
+            poll_seconds=settings.poll_seconds,
+            lease_seconds=settings.lease_seconds,
+        )
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._gate = StorageGate(store.artifacts)
+        self._predictions = PredictionSlots(
+            store, settings, self._stopping, self._stopping.wait, self._gate
+        )
         self._own = threading.local()  # each pool thread's slot and standby
         self._standbys: list[Standby] = []
         self._slots = iter(range(settings.slots))
@@ -60,7 +73,7 @@ class CeleryWorker:
         # Celery would set up logging of its own, and says by this signal that it was told to stop.
         signals.setup_logging.connect(_leave_logging_alone)
         signals.worker_shutting_down.connect(self._on_shutting_down)
-        for helper in (self._queue, self._sweeper, self._watchdog):
+        for helper in (self._queue, self._sweeper, self._watchdog, self._predictions):
             helper.start()
         worker = self._app.Worker(
             hostname=f"nmtune@{socket.gethostname()}",
@@ -74,6 +87,7 @@ class CeleryWorker:
         )
         worker.start()
         self._stopping.set()
+        self._predictions.join()
         self._queue.stop()
         self._sweeper.stop()
         logger.info("worker.stop")
@@ -92,7 +106,7 @@ class CeleryWorker:
                 self._worked_at = time.monotonic()
                 if job is None:
                     return
-                run_claimed(
+                ended = run_claimed(
                     job,
                     store=self._store,
                     settings=self._settings,
@@ -100,6 +114,7 @@ class CeleryWorker:
                     slot=slot,
                     standby=standby,
                 )
+                self._gate.note(ended)
         except StoreError as error:
             logger.warning("worker.claim_failed reason=%s", error)
         finally:
@@ -118,6 +133,8 @@ class CeleryWorker:
         return self._own.slot, self._own.standby
 
     def _claim(self, slot: int) -> Job | None:
+        if not self._gate.is_open():
+            return None
         with self._store.database.begin() as tx:
             return moves.claim_next(
                 tx,

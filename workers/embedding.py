@@ -1,4 +1,4 @@
-"""The home of a text job's first stage: its texts become embeddings, each paid for once.
+"""A text job's first stage: its texts become embeddings, each paid for once.
 
 Every finished batch is committed with what it cost, so that another attempt, or another job with
 the same texts, begins where this one ended. The whole is kept as an artifact that the job's row

@@ -1,15 +1,16 @@
-"""The home of failures: what a failed attempt means to the user, and whether another may help."""
+"""Failures: what a failed attempt means to the user, and whether another may help."""
 
-import errno
 from dataclasses import dataclass
 from typing import Any
 
 from providers.errors import ProviderError, ProviderUnavailable
+from store import trouble
 from store.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
     InvalidDatasetFile,
     NotFound,
+    StorageUnavailable,
     StoreError,
 )
 from store.jobs import Job
@@ -22,8 +23,14 @@ FIRST_DELAY_SECONDS = 1.0  # before the second attempt; doubled before each furt
 LONGEST_DELAY_SECONDS = 60.0
 PROVIDER_DELAY_SECONDS = 60.0  # before a provider that stayed away for minutes is asked again
 LONGEST_PROVIDER_DELAY_SECONDS = 3600.0
-DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 LOST_DATA = (ArtifactCorrupt, ArtifactMissing, InvalidDatasetFile, NotFound)
+MAY_PASS = frozenset(
+    {ArtifactCorrupt.code, StorageUnavailable.code}
+    | {error.code for error in StorageUnavailable.__subclasses__()}
+)
+"""What a child tells that another attempt may not meet: a disk gets room again; and stored bytes
+are checked anew before it, those of an object storage come from there once more, and what is stored
+damaged ends the job then."""
 
 
 class Refused(Exception):  # noqa: N818  `raise Refused(...)` says it
@@ -46,14 +53,26 @@ class Failure:
     delay_seconds: float | None = None
 
 
-def of_outcome(outcome: Outcome, *, told: Error | None, job: Job) -> Failure:
-    """The failure of a child that `told` its error, or died without a word."""
-    if outcome.killed or (told is not None and told["code"] == OUT_OF_MEMORY):
+def of_outcome(
+    outcome: Outcome,
+    *,
+    told: Error | None,
+    job: Job,
+    memory_ran_out: bool = False,
+    n_before: int = 0,
+) -> Failure:
+    """The failure of a child that `told` its error, or died without a word.
+
+    memory_ran_out: whether anything says so but that it was killed. n_before: how many earlier
+    attempts ended for want of memory.
+    """
+    is_memory = told is not None and told["code"] == OUT_OF_MEMORY
+    if is_memory or (outcome.killed and memory_ran_out):
         # Memory may have been short for a reason that is over; a second time it is the job.
-        return Failure(error=_out_of_memory(told), may_pass=job.attempt == 1)
+        return Failure(error=_out_of_memory(told), may_pass=n_before == 0)
     if told is not None:
-        return Failure(error=told, may_pass=False)
-    return Failure(error=_internal(job), may_pass=True)
+        return Failure(error=told, may_pass=told["code"] in MAY_PASS)
+    return Failure(error=_killed(job) if outcome.killed else _internal(job), may_pass=True)
 
 
 def of_error(error: Exception, *, job: Job) -> Failure:
@@ -64,9 +83,9 @@ def of_error(error: Exception, *, job: Job) -> Failure:
         return Failure(error={"code": error.code, "message": str(error)}, may_pass=True)
     if isinstance(error, ProviderError):
         return _of_provider(error)
-    if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
-        message = f"The worker's folder cannot be used: {error.strerror}. Free some disk space."
-        return Failure(error={"code": "storage_unavailable", "message": message}, may_pass=True)
+    if isinstance(error, OSError) and trouble.is_disk_trouble(error):
+        found = trouble.of_os_error(error, "The worker's folder cannot be used")
+        return Failure(error={"code": found.code, "message": str(found)}, may_pass=True)
     return Failure(error=_internal(job), may_pass=True)
 
 
@@ -93,6 +112,15 @@ def _out_of_memory(told: Error | None) -> Error:
         "message": "The training was ended for want of memory. Lower hidden_multiplier or "
         "batch_size, send fewer rows, or give the worker more memory, and submit the job again.",
         **stage,
+    }
+
+
+def _killed(job: Job) -> Error:
+    return {
+        "code": "process_killed",
+        "message": f"The process was ended from outside (SIGKILL) in attempt {job.attempt} of "
+        f"{job.max_attempts}, and nothing says that memory ran out. Whoever runs the machine may "
+        "know by what; submit the job again.",
     }
 
 

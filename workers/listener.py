@@ -1,4 +1,4 @@
-"""The home of the listener: what the child tells is news for the lease, its files artifacts."""
+"""The listener: what the child tells is news for the lease, its files artifacts."""
 
 import logging
 from typing import Any
@@ -17,6 +17,8 @@ class Listener:
 
     def __init__(self, job: Job, *, workdir: Workdir, lease: Lease, artifacts: Artifacts) -> None:
         self.error: dict[str, Any] | None = None
+        self.memory: dict[str, int | None] = {}
+        """What the child said of the memory that it needs and that there is."""
         self._tenant_id = job.tenant_id
         self._checkpoint = dict(job.checkpoint)
         self._workdir = workdir
@@ -28,6 +30,8 @@ class Listener:
         match message:
             case {"type": "stage", "stage": stage}:
                 self._lease.enter_stage(stage)
+            case {"type": "memory", **told}:
+                self.memory = told
             case {"type": "progress", "progress": progress, "is_last": is_last}:
                 done = self._begun + (1 - self._begun) * progress["fraction"]
                 shown = {**progress, "fraction": round(done, 4)}

@@ -1,4 +1,4 @@
-"""The home of LocalWorker: claims and runs the jobs of this machine, one at a time in each slot."""
+"""The worker without a broker: claims and runs jobs, one at a time in each slot."""
 
 import logging
 import os
@@ -10,8 +10,10 @@ from store.errors import StoreError
 from store.jobs import Job
 from store.queue import LocalQueue
 from store.store import Store
+from workers.prediction_slots import PredictionSlots
 from workers.run import run_claimed, standby_of
 from workers.settings import WorkerSettings
+from workers.storage_gate import StorageGate
 from workers.sweep import Sweeper
 from workers.workdir import remove_abandoned
 
@@ -22,8 +24,8 @@ class LocalWorker:
     """Works through the queue in threads of its own, with a sweeper beside them.
 
     Each slot is one thread for as long as the worker runs, because the kernel ties a training
-    process to the thread that started it. `queue` only wakes the slots early; jobs that nobody
-    rang for are found every `poll_seconds`.
+    process to the thread that started it. Beside them are slots that predict files alone. `queue`
+    only wakes the slots early; jobs that nobody rang for are found every `poll_seconds`.
     """
 
     def __init__(self, store: Store, queue: LocalQueue, settings: WorkerSettings) -> None:
@@ -31,11 +33,15 @@ class LocalWorker:
         self._queue = queue
         self._settings = settings
         self._stopping = threading.Event()
-        self._sweeper = Sweeper(store, queue, poll_seconds=settings.poll_seconds)
+        self._sweeper = Sweeper(
+            store, queue, poll_seconds=settings.poll_seconds, lease_seconds=settings.lease_seconds
+        )
         self._slots = [
             threading.Thread(target=self._work, args=(slot,), name=f"slot-{slot}", daemon=True)
             for slot in range(settings.slots)
         ]
+        self._gate = StorageGate(store.artifacts)
+        self._predictions = PredictionSlots(store, settings, self._stopping, queue.wait, self._gate)
 
     def start(self) -> None:
         """Begin to work; returns at once."""
@@ -44,6 +50,7 @@ class LocalWorker:
         self._sweeper.start()
         for thread in self._slots:
             thread.start()
+        self._predictions.start()
 
     def stop(self) -> None:
         """End the trainings, hand their jobs back to the queue, and wait until that is done.
@@ -55,6 +62,7 @@ class LocalWorker:
         self._queue.close()
         for thread in self._slots:
             thread.join()
+        self._predictions.join()
         self._sweeper.stop()
         logger.info("worker.stop")
 
@@ -67,7 +75,7 @@ class LocalWorker:
                     standby.prepare()
                 job = self._claim(worker)
                 if job is not None:
-                    run_claimed(
+                    ended = run_claimed(
                         job,
                         store=self._store,
                         settings=self._settings,
@@ -75,6 +83,7 @@ class LocalWorker:
                         slot=slot,
                         standby=standby,
                     )
+                    self._gate.note(ended)
                     continue
                 if standby is not None:
                     standby.retire()
@@ -87,6 +96,8 @@ class LocalWorker:
             standby.close()
 
     def _claim(self, worker: str) -> Job | None:
+        if not self._gate.is_open():
+            return None
         with self._store.database.begin() as tx:
             return moves.claim_next(
                 tx,

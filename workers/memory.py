@@ -1,24 +1,31 @@
-"""The home of a training's memory on this machine: whether what a job will take is left.
+"""A training's memory on this machine: whether it is left, and whether the want of it ended one.
 
 What it will take is computed by `nmtune.peak_memory`.
 """
 
 import logging
 import resource
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+_VMSTAT = Path("/proc/vmstat")
+_NEARLY = 0.8  # of what was free: who needs so much may well have met a killer that counts nothing
 
 
 class InsufficientMemoryError(MemoryError):
     """A job will take more memory than there is; the message says how much and what to do."""
 
 
-def check(needed: int) -> None:
-    """Log what a job will take; InsufficientMemoryError if this process may not take that much."""
+def check(needed: int) -> dict[str, int | None]:
+    """Log what a job will take; InsufficientMemoryError if this process may not take that much.
+
+    Returns what it needs and what is available.
+    """
     available = available_bytes()
     logger.info("memory.predicted needed_bytes=%d available_bytes=%s", needed, available)
     if available is not None and needed > available:
@@ -27,6 +34,61 @@ def check(needed: int) -> None:
             f"{available / 1e9:.1f} GB left. Send fewer rows or narrower embeddings, lower "
             "hidden_multiplier, or give the worker more memory, and submit the job again."
         )
+    return {"needed_bytes": needed, "available_bytes": available}
+
+
+class Watch:
+    """Whether memory ran out while a process ran, by what the kernel and the process say.
+
+    That a process got SIGKILL tells nothing: an operator's hand or a supervisor sends it too.
+    """
+
+    def __init__(self) -> None:
+        """Begin to watch: before the process is started."""
+        self._kills_before = n_kills()
+
+    def ran_out(self, told: Mapping[str, int | None]) -> bool:
+        """Whether the kernel has killed for memory since, or the process took nearly all of it.
+
+        told: what the process said that it `needed_bytes`, and how many were `available_bytes`.
+        """
+        kills = n_kills()
+        if kills is not None and self._kills_before is not None and kills > self._kills_before:
+            return True
+        needed, available = told.get("needed_bytes"), told.get("available_bytes")
+        return needed is not None and available is not None and needed > _NEARLY * available
+
+
+def n_kills() -> int | None:
+    """Processes of our control group that the kernel killed for memory; None if it does not tell.
+
+    Without control groups, those of the machine.
+    """
+    for path in (*_event_files(), _VMSTAT):
+        try:
+            lines = path.read_text().splitlines()
+        except OSError:
+            continue
+        counts = dict(line.split()[:2] for line in lines if len(line.split()) > 1)
+        if "oom_kill" in counts:
+            return int(counts["oom_kill"])
+    return None
+
+
+def _event_files() -> Iterator[Path]:
+    """Where control groups of version 2, and of version 1, count what they killed."""
+    try:
+        lines = _OWN_CGROUP.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, own = line.split(":", 2)
+        if not controllers:
+            yield _CGROUP / own.lstrip("/") / "memory.events"
+            yield _CGROUP / "memory.events"  # of a container that sees the machine's path
+        elif "memory" in controllers.split(","):
+            yield _CGROUP / "memory" / own.lstrip("/") / "memory.oom_control"
+            yield _CGROUP / "memory" / "memory.oom_control"
 
 
 def available_bytes() -> int | None:

@@ -1,4 +1,4 @@
-"""The home of what a worker tells its training process to do: the plan, by the job's kind."""
+"""What a worker tells its training process to do: the plan, by the job's kind."""
 
 from store import heads
 from store.database import Transaction
@@ -28,10 +28,12 @@ def make(
             job_id=job.id,
             head=f"{version.name}@{version.version}",
             head_path=str(store.artifacts.open_path(job.tenant_id, version.sha256)),
+            head_sha256=version.sha256,
             dataset_path=dataset_path,
+            dataset_sha256=sha256,
             is_labelled=dataset.is_labelled,
             options=job.config,
-            n_threads=settings.threads_per_slot,
+            n_threads=settings.threads_per_prediction,
         )
     return Plan(
         job_id=job.id,
@@ -39,6 +41,7 @@ def make(
         dataset_id=dataset.id,
         dataset_name=dataset.name,
         dataset_path=dataset_path,
+        dataset_sha256=sha256,
         dataset_warnings=[*dataset.warnings, *text_job.warnings(job)],
         candidates=job.config,
         device=settings.device,

@@ -1,9 +1,10 @@
-"""The home of a prediction's science: a dataset's rows through one head, block by block, to a file.
+"""A prediction's science: a dataset's rows through one head, block by block, to a file.
 
 What it says of a row is what POST /predict says of it, bit for bit: the same engine, the same
 passes of `ROWS_AT_A_TIME` rows from the first on.
 """
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from nmtune import Head
 from nmtune.answers import Answers
 from nmtune.conformal import Conformal
-from nmtune.engine import Engine, TunedEngine
+from nmtune.engine import Engine, TunedEngine, check_canary
 from nmtune.errors import DataError
 from nmtune.folded import fold
 from nmtune.ood_score import OodScore
 from nmtune.rows import as_rows
+from store.artifacts import corrupt
 from store.dataset_file import DatasetFile
 from store.rows_file import RowsFile
 from workers import output_file
@@ -66,12 +68,13 @@ class _Rows:
 def run(workdir: Workdir) -> Iterator[Message]:
     """Do what the folder's plan says, and tell of it on the way; leaves OUTPUT and its summary.
 
-    Raises DataError where the rows or the options are at fault.
+    Raises DataError where the rows or the options are at fault, ArtifactCorrupt and HeadFormatError
+    where the head or the rows are not what was stored, and then leaves no OUTPUT_SUMMARY.
     """
     yield {"type": "stage", "stage": "loading"}
     plan = PredictionPlan.load(workdir)
     options = Options(**plan.options)
-    asked = _Asked(Head.from_bytes(Path(plan.head_path).read_bytes()), options, plan)
+    asked = _Asked(Head.from_bytes(_head_bytes(plan)), options, plan)
     source = _Source(Path(plan.dataset_path), is_labelled=plan.is_labelled)
 
     yield {"type": "stage", "stage": "predicting"}
@@ -92,11 +95,19 @@ def run(workdir: Workdir) -> Iterator[Message]:
                 },
                 "is_last": n_done == source.n_rows,
             }
+    source.check(plan.dataset_sha256)  # the worker did before; now the very bytes that were read
     size = (workdir / OUTPUT).stat().st_size
     workdir.write_json(
         OUTPUT_SUMMARY,
         {"format": options.format, "n_rows": n_done, "size_bytes": size} | asked.about,
     )
+
+
+def _head_bytes(plan: PredictionPlan) -> bytes:
+    data = Path(plan.head_path).read_bytes()
+    if hashlib.sha256(data).hexdigest() != plan.head_sha256:
+        raise corrupt(plan.head_path, plan.head_sha256)
+    return data
 
 
 class _Source:
@@ -109,6 +120,12 @@ class _Source:
             self.n_rows = sum(len(arrays.y) for arrays in self._labelled.splits.values())
         elif self._plain is not None:
             self.n_rows = self._plain.n_rows
+
+    def check(self, sha256: str) -> None:
+        """Raise ArtifactCorrupt unless the file is still what it was stored as."""
+        for file in (self._labelled, self._plain):
+            if file is not None:
+                file.check(sha256)
 
     def blocks(self, n_at_once: int) -> Iterator[_Rows]:
         """All rows in their order, split by split."""
@@ -133,13 +150,15 @@ class _Asked:
     """One head, and what is asked of it."""
 
     def __init__(self, head: Head, options: Options, plan: PredictionPlan) -> None:
-        """Raises NotLearnt, and DataError for a level that the head's rows do not allow."""
+        """Raises NotLearnt, CanaryError, and DataError for a level that its rows do not allow."""
         folded = fold(head)
         self.classes = list(head.classes)
         self._n_columns = head.n_columns
         self._temperature = np.float32(head.temperature)
         self._options = options
         self._engine = Engine(folded, n_threads=plan.n_threads)
+        if head.canary is not None:
+            check_canary(self._engine, head.canary)
         self._tuned = (
             TunedEngine(folded, n_threads=plan.n_threads)
             if options.output == "embeddings"

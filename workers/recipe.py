@@ -1,4 +1,4 @@
-"""The home of a job's science recipe: load, train every candidate, evaluate, spectra, report."""
+"""A job's science recipe: load, train every candidate, evaluate, spectra, report."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -34,7 +34,8 @@ def run(workdir: Workdir) -> Iterator[Message]:
     """Do the job that the folder's plan describes, and tell of it on the way.
 
     Leaves the report and each candidate's head in the folder. Raises ConfigError, DataError or
-    DivergenceError where the user's settings or rows are at fault.
+    DivergenceError where the user's settings or rows are at fault, ArtifactCorrupt where the stored
+    rows have changed.
     """
     started_at = time.monotonic()
     yield _stage("loading")
@@ -42,7 +43,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     machine = runtime.prepare(device=plan.device, n_threads=plan.n_threads)
     candidates = Candidates.from_dict(plan.candidates)
     dataset = _load(plan)
-    _check_memory(candidates, dataset)
+    yield {"type": "memory", **_check_memory(candidates, dataset)}
 
     yield _stage("training")
     training = Training(workdir, plan, dataset, machine, _workload(candidates, dataset))
@@ -88,6 +89,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
         choice=choice.to_dict() if choice else None,
         findings=found,
     )
+    training.check_data()
     workdir.write_json(REPORT, report)
 
 
@@ -102,7 +104,7 @@ def _load(plan: Plan) -> DatasetFile:
     return dataset
 
 
-def _check_memory(candidates: Candidates, dataset: DatasetFile) -> None:
+def _check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int | None]:
     """Raise InsufficientMemoryError now rather than be killed an hour later."""
     n_rows = {name: len(arrays.y) for name, arrays in dataset.splits.items()}
     needed = peak_bytes(
@@ -112,7 +114,7 @@ def _check_memory(candidates: Candidates, dataset: DatasetFile) -> None:
         n_classes=len(dataset.classes),
         most_rows=max(n_rows.values()),
     )
-    memory.check(needed)
+    return memory.check(needed)
 
 
 def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:

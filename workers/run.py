@@ -1,4 +1,4 @@
-"""The home of run_claimed: one job from its claim to its end, whatever the end may be."""
+"""One job from its claim to its end, whatever the end may be."""
 
 import logging
 import os
@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 
 from providers.errors import ProviderError
 from providers.pace import Stopped
-from store import datasets, failpoints, moves
+from store import datasets, events, failpoints, moves
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.jobs import Job
 from store.store import Store
-from workers import failure, observe, plans, success
+from workers import failure, memory, observe, plans, success
 from workers.failure import Failure, Refused
 from workers.lease import Lease
 from workers.listener import Listener
@@ -50,7 +50,8 @@ def run_claimed(
 
     Call it from a thread that lives as long as the worker: the training process dies with it.
     When `stopping` is set, the training is ended and the job goes back to the queue. `slot` says
-    which of the worker's GPUs it trains on; `standby` is that slot's, made by this thread.
+    which of the worker's GPUs it trains on, below 0 that it needs none; `standby` is that slot's,
+    made by this thread.
     """
     failpoints.reach("run.claimed")
     logger.info("job.start job_id=%s attempt=%d fence=%d", job.id, job.attempt, job.fence)
@@ -105,12 +106,14 @@ def _attempt(
             workdir.restore(store.artifacts, job.tenant_id, files)
             plans.make(job, dataset, store, settings).save(workdir)
             listener = Listener(job, workdir=workdir, lease=lease, artifacts=store.artifacts)
+            watch = memory.Watch()
             outcome = run_child(workdir, receive=listener.receive, should_stop=should_stop)
             if outcome.ending is Ending.DONE:
                 lease.enter_stage("publishing")
                 return success.store_files(job, workdir, store)
             if outcome.ending is Ending.FAILED:
-                return _failed(job, outcome, told=listener.error)
+                ran_out = outcome.killed and watch.ran_out(listener.memory)
+                return _failed(job, outcome, listener, store=store, memory_ran_out=ran_out)
             return outcome.ending
     except Stopped:
         return should_stop() or Ending.STOPPING
@@ -159,9 +162,16 @@ def standby_of(settings: WorkerSettings, slot: int) -> Standby | None:
     )
 
 
-def _failed(job: Job, outcome: Outcome, *, told: dict[str, Any] | None) -> Failure:
-    found = failure.of_outcome(outcome, told=told, job=job)
-    if found.error is told:
+def _failed(
+    job: Job, outcome: Outcome, listener: Listener, *, store: Store, memory_ran_out: bool
+) -> Failure:
+    told = listener.error
+    with store.database.read() as tx:
+        n_before = events.requeued_for(tx, job.tenant_id, job.id, failure.OUT_OF_MEMORY)
+    found = failure.of_outcome(
+        outcome, told=told, job=job, memory_ran_out=memory_ran_out, n_before=n_before
+    )
+    if told is not None and found.error is told:
         logger.info("job.refused job_id=%s code=%s", job.id, told["code"])
     else:
         logger.error(
@@ -182,7 +192,9 @@ def child_environment(settings: WorkerSettings, *, slot: int = 0) -> dict[str, s
     # there was more to run than cores, a step took 1.5 to 8 times as long as with threads that
     # sleep, and numpy's eigenvalues (OpenBLAS has no such choice) 3 to 18 times as long as in one.
     environment |= {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
-    if settings.gpus:
+    if slot < 0:  # it predicts, on the CPU
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    elif settings.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = settings.gpus[slot % len(settings.gpus)]
     environment["OMP_NUM_THREADS"] = str(settings.threads_per_slot)
     root = str(Path(__file__).parent.parent)

@@ -1,4 +1,4 @@
-"""The home of a worker's settings: the device, the lease, and how often it looks and saves."""
+"""A worker's settings: the device, the lease, and how often it looks and saves."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,7 @@ from pydantic_settings import NoDecode
 
 from providers.settings import ProviderSettings
 from store.jobs import QUEUES
+from store.leases import LONGEST_LEASE_SECONDS
 from store.settings import StoreSettings
 
 _Names = Annotated[tuple[str, ...], NoDecode]
@@ -23,6 +24,8 @@ class WorkerSettings(ProviderSettings, StoreSettings):
     """Where heads are trained; `auto` takes the GPU where torch finds one."""
     slots: int = Field(default=1, ge=1, le=64)
     """Jobs trained side by side; with `gpus` one for each, whatever this says."""
+    prediction_slots: int = Field(default=1, ge=0, le=64)
+    """Files predicted side by side beside the trainings, which they never wait behind."""
     gpus: _Names = ()
     """GPUs to use, as CUDA_VISIBLE_DEVICES names them, such as `0,1`: one slot for each."""
     queues: _Names = QUEUES
@@ -39,7 +42,7 @@ class WorkerSettings(ProviderSettings, StoreSettings):
     """When a process is kept ready in each slot that has imported torch: jobs start sooner."""
     standby_idle_seconds: float = Field(default=900.0, ge=1.0)
     """How long a process is kept ready after the last job, where `standby` is `after_job`."""
-    lease_seconds: float = Field(default=20.0, ge=1.0, le=3600.0)
+    lease_seconds: float = Field(default=20.0, ge=1.0, le=LONGEST_LEASE_SECONDS)
     """How long a job stays ours without a heartbeat; a dead worker's job waits about this long."""
     checkpoint_seconds: float = Field(default=15.0, ge=0.0)
     """The least time between two checkpoints of a training, taken at an epoch's end."""
@@ -88,6 +91,12 @@ class WorkerSettings(ProviderSettings, StoreSettings):
     def heartbeat_seconds(self) -> float:
         """The time between two heartbeats: a quarter of the lease, at most a second."""
         return min(self.lease_seconds / 4, LONGEST_SILENCE_SECONDS)
+
+    @property
+    def threads_per_prediction(self) -> int:
+        """`n_threads`, or the cores shared among all that may run at once."""
+        n_cores = len(os.sched_getaffinity(0))
+        return self.n_threads or max(1, n_cores // (self.slots + self.prediction_slots))
 
     @property
     def threads_per_slot(self) -> int:

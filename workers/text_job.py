@@ -3,10 +3,14 @@
 The work itself is `embedding`, which is imported with the first job that needs it.
 """
 
+import logging
 from typing import Final
 
+from store.errors import ArtifactCorrupt, ArtifactMissing
 from store.jobs import Job
 from store.store import Store
+
+logger = logging.getLogger(__name__)
 
 EMBEDDINGS: Final = "embeddings.safetensors"
 """The job's checkpoint names the finished dataset file so."""
@@ -15,11 +19,21 @@ SHARE: Final = 0.5
 
 
 def needs_embedding(job: Job, store: Store) -> bool:
-    """Whether the job's texts are yet to be embedded, or its embeddings were lost."""
+    """Whether the job's texts are yet to be embedded, or its embeddings were lost or damaged.
+
+    What was paid for is in the database, so that making the file again costs nothing.
+    """
     if job.encoder is None:
         return False
     sha256 = job.checkpoint.get(EMBEDDINGS)
-    return sha256 is None or not store.artifacts.exists(job.tenant_id, sha256)
+    if sha256 is None:
+        return True
+    try:
+        store.artifacts.open_path(job.tenant_id, sha256)
+    except (ArtifactMissing, ArtifactCorrupt) as error:
+        logger.warning("embedding.unusable job_id=%s reason=%s", job.id, error)
+        return True
+    return False
 
 
 def warnings(job: Job) -> list[dict[str, str]]:

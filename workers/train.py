@@ -1,4 +1,4 @@
-"""The home of the training process: `python -m workers.train WORKDIR`, one job's child.
+"""The training process: `python -m workers.train WORKDIR`, one job's child.
 
 A prediction of a whole dataset is made by such a process too: the folder's plan says which.
 
@@ -7,6 +7,7 @@ With `--standby` in place of WORKDIR it waits for that on a line of stdin.
 It tells its supervisor what happens as JSON lines on stdout; `type` is one of
 
     stage       `stage` has begun
+    memory      what the training `needed_bytes`, and how many are `available_bytes`
     progress    an epoch is done: `progress` as the API shows it, `is_last` of its candidate
     checkpoint  `file` is a new state to continue from; the supervisor takes it away
     finished    `files` are a trained candidate, and replace the checkpoint `replaces`
@@ -16,6 +17,7 @@ The report and the heads are files of WORKDIR. SIGTERM ends it at once, with not
 file is whole or absent.
 """
 
+import hashlib
 import logging
 import os
 import sys
@@ -25,9 +27,12 @@ from typing import Any
 import orjson
 
 from nmtune import runtime
-from nmtune.errors import ConfigError, DataError, DivergenceError
+from nmtune.errors import ConfigError, DataError, DivergenceError, HeadFormatError
+from store import trouble
+from store.artifacts import corrupt
+from store.errors import StoreError
 from workers import memory, prediction, recipe
-from workers.workdir import LOG, PREDICTION_PLAN, Workdir
+from workers.workdir import LOG, PLAN, PREDICTION_PLAN, Workdir
 
 REFUSED = 2  # exit status: an error message was sent
 
@@ -45,7 +50,23 @@ def main() -> None:
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
-        _send(channel, {"type": "error", "error": {**_describe(error), "stage": stage}})
+        told = _damage(workdir) or _describe(error)
+        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        sys.exit(REFUSED)
+    except HeadFormatError as error:
+        told = {"code": error.code, "message": f"The stored head cannot be used: {error.message}."}
+        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        sys.exit(REFUSED)
+    except StoreError as error:
+        told = {"code": error.code, "message": str(error)}
+        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        sys.exit(REFUSED)
+    except OSError as error:
+        if not trouble.is_disk_trouble(error):
+            raise
+        found = trouble.of_os_error(error, "The worker's folder cannot be used")
+        told = {"code": found.code, "message": str(found)}
+        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
         sys.exit(REFUSED)
     except memory.InsufficientMemoryError as error:
         known = {"code": "out_of_memory", "message": str(error), "stage": stage}
@@ -76,6 +97,20 @@ def _folder() -> Path:
     os.dup2(log, 2)
     os.close(log)
     return folder
+
+
+def _damage(workdir: Workdir) -> dict[str, Any] | None:
+    """What is to be told instead, if the stored rows changed: then the user is not to blame."""
+    plan = workdir.read_json(PREDICTION_PLAN if workdir.has(PREDICTION_PLAN) else PLAN)
+    path, sha256 = Path(plan["dataset_path"]), plan["dataset_sha256"]
+    try:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                return None
+    except OSError:
+        return None
+    error = corrupt(path, sha256)
+    return {"code": error.code, "message": str(error)}
 
 
 def _describe(error: ConfigError | DataError | DivergenceError) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The home of the training of one candidate: resumed from the folder's files, kept in them."""
+"""The training of one candidate: resumed from the folder's files, kept in them."""
 
 import logging
 import time
@@ -46,6 +46,13 @@ class Training:
     machine: Runtime
     workload: Workload
 
+    def check_data(self) -> None:
+        """Raise ArtifactCorrupt unless the data set is what was stored, in the very map in use.
+
+        Asked before a checkpoint, a head or the report is let out: none is made of other bytes.
+        """
+        self.dataset.check(self.plan.dataset_sha256)
+
     def leave_out(self, name: str) -> None:
         """This candidate is not needed after all."""
         self.workload.leave_out(name)
@@ -67,6 +74,7 @@ class Training:
             }
             began = time.monotonic()
             if began - saved_at >= pause and not is_last:
+                self.check_data()
                 self.workdir.write_bytes(checkpoint_file(name), trainer.checkpoint())
                 yield {"type": "checkpoint", "file": checkpoint_file(name)}
                 saved_at = time.monotonic()
@@ -80,6 +88,7 @@ class Training:
 
     def _write(self, name: str, trainer: Trainer) -> list[str]:
         fit = trainer.result()
+        self.check_data()
         files = [head_file(name), result_file(name)]
         self.workdir.write_bytes(head_file(name), fit.head.to_bytes())
         if fit.held_out is not None:

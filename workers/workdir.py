@@ -1,4 +1,4 @@
-"""The home of the folder that one attempt works in: what supervisor and child leave each other."""
+"""The folder that one attempt works in: what supervisor and child leave each other."""
 
 import fcntl
 import logging
@@ -55,6 +55,7 @@ class Plan:
     dataset_id: str
     dataset_name: str
     dataset_path: str
+    dataset_sha256: str
     dataset_warnings: list[Any]
     candidates: dict[str, Any]
     device: str
@@ -77,7 +78,9 @@ class PredictionPlan:
     head: str
     """The version's own reference, for the file's metadata."""
     head_path: str
+    head_sha256: str
     dataset_path: str
+    dataset_sha256: str
     is_labelled: bool
     options: dict[str, Any]
     n_threads: int
@@ -121,7 +124,7 @@ class Workdir:
         """Fetch the files (name -> sha256) an earlier attempt left; a lost one is done again."""
         for name, sha256 in checkpoint.items():
             try:
-                shutil.copyfile(artifacts.open_path(tenant_id, sha256), self / name)
+                artifacts.copy_to(tenant_id, sha256, self / name)
             except (ArtifactMissing, ArtifactCorrupt) as error:
                 logger.warning("checkpoint.unusable file=%s reason=%s", name, error)
 

@@ -1,23 +1,10 @@
-"""Home of the full disk: no fault of the sender's and none of ours, and over when there is room."""
+"""The full disk, and its kin: no fault of the sender's and none of ours, over when it is mended."""
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import AbstractContextManager
 
-from store.errors import StorageUnavailable
-
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from store.trouble import told_apart
 
 
-@contextmanager
-def room_needed() -> Iterator[None]:
-    """Raise StorageUnavailable where the block finds the disk full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise StorageUnavailable(
-            "There is no room for the upload: free disk space and send it again."
-        ) from error
+def room_needed() -> AbstractContextManager[None]:
+    """Raise the StorageUnavailable that it is where the block cannot write to the disk."""
+    return told_apart("There is no room for the upload")

@@ -9,31 +9,20 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from nmtune.errors import HeadFormatError
 from nmtune.rows import as_rows
 from service.predict.finite import is_finite, too_large
 
 if TYPE_CHECKING:
-    from nmtune.canary import Canary
-    from nmtune.engine import Engine, TunedEngine
+    from nmtune.engine import TunedEngine
     from nmtune.head import Head
 
 logger = logging.getLogger(__name__)
-
-TOLERANCE: Final = 1e-5
-"""How far a probability may be from the one that was computed when the head was published."""
-
-
-class CanaryError(HeadFormatError):
-    """The loaded head does not say of its canary what it said when it was published."""
-
-    code = "canary_mismatch"
 
 
 class LoadedHead:
@@ -41,7 +30,7 @@ class LoadedHead:
 
     def __init__(self, head: "Head", *, n_threads: int) -> None:
         """Raises CanaryError if head has a canary and the engine says something else of it."""
-        from nmtune.engine import Engine
+        from nmtune.engine import Engine, check_canary
         from nmtune.folded import fold
 
         self.classes = head.classes
@@ -55,7 +44,7 @@ class LoadedHead:
         self.n_bytes = 2 * self._folded.n_bytes
         """The arrays, and the engine's own copy of them."""
         if head.canary is not None:
-            _check(self.engine, head.canary)
+            check_canary(self.engine, head.canary)
 
     @cached_property
     def tuned(self) -> "TunedEngine":
@@ -78,17 +67,6 @@ class LoadedHead:
         if not finite.all():
             raise too_large(int(finite.argmin()))
         return np.ascontiguousarray(rows)
-
-
-def _check(engine: "Engine", canary: "Canary") -> None:
-    found = engine.run(np.ascontiguousarray(canary.x)).probabilities
-    same_class = (found.argmax(axis=1) == canary.probabilities.argmax(axis=1)).all()
-    off = float(np.abs(found - canary.probabilities).max())
-    if not same_class or not off <= TOLERANCE:
-        raise CanaryError(
-            f"the head's probabilities of its canary are off by {off:.1e} from those computed when "
-            "it was published"
-        )
 
 
 class HeadCache:

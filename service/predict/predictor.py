@@ -229,6 +229,12 @@ class Predictor:
             if one.at > oldest
         ]
 
+    def note_broken(self, reference: str, version: HeadVersion, error: Exception) -> None:
+        """The version that a reference names was found broken before anybody asked for it."""
+        code = getattr(error, "code", "internal")
+        failure = _Failure(wanted=version, previous=None, code=code, at=time.monotonic())
+        self._note_failure((version.tenant_id, reference), failure, error)
+
     def close(self) -> None:
         """End the thread of predictions, and store what was counted of them."""
         self.batcher.close()

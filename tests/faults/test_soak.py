@@ -42,7 +42,12 @@ def test_random_faults_lose_no_job_and_double_none(deployment: Deployment, array
         job = deployment.job(job_id)
         if job.status == "failed":
             assert job.error is not None
-            assert job.error["code"] in {"worker_lost", "internal", "out_of_memory"}
+            assert job.error["code"] in {
+                "worker_lost",
+                "internal",
+                "process_killed",
+                "out_of_memory",
+            }
             assert job.attempt == job.max_attempts or job.error["code"] == "out_of_memory"
     assert predictions.wrong == []
     deployment.expected += ["job.child_failed", "celery", "Traceback", "redis"]

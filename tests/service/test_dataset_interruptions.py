@@ -37,7 +37,7 @@ def test_a_full_disk_is_no_bug_and_leaves_nothing(
 
     monkeypatch.setattr(tempfile, function, full)
     response = client.post("/datasets", content=_columns_first(), headers=NPZ)
-    assert_problem(response, 503, "storage_unavailable")
+    assert_problem(response, 503, "storage_full")
     assert leftovers() == []
 
 

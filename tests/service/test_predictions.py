@@ -25,6 +25,7 @@ from tests.service.support import (
     claim,
     publish,
 )
+from tests.store.support import flip
 
 X = np.random.default_rng(3).normal(size=(7, N_COLUMNS)).astype(np.float32)
 IDS = [f"row {number}" for number in range(7)]
@@ -305,3 +306,36 @@ def test_a_queued_prediction_is_cancelled_as_any_job(
     assert client.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
     with store.database.read() as tx:
         assert jobs.get(tx, "default", job_id).output_sha256 is None
+
+
+@pytest.mark.parametrize("at", [0, 9, 3_000_000, -1])
+def test_an_output_that_was_changed_in_place_is_not_sent(
+    client: InProcess, store: Store, head: str, dataset_id: str, at: int
+) -> None:
+    data = b"id,label\n" + b"0,cat\n" * 500_000
+    job = delivered(client, store, head, dataset_id, data)
+    url = f"/jobs/{job.id}/output"
+    assert client.get(url).content == data
+    assert job.output_sha256 is not None
+    path = store.artifacts.open_path("default", job.output_sha256)
+    flip(path, at)
+    assert_problem(client.get(url), 503, "artifact_corrupt")
+    first = at % len(data)
+    damaged = client.get(url, headers={"Range": f"bytes={first}-{first + 1}"})
+    assert_problem(damaged, 503, "artifact_corrupt")
+    flip(path, at)
+    assert client.get(url, headers={"Range": f"bytes={first}-"}).content == data[first:]
+    assert client.get(url, headers={"Range": "bytes=-7"}).content == data[-7:]
+
+
+def test_a_part_asked_for_if_nothing_changed_comes_whole_otherwise(
+    client: InProcess, store: Store, head: str, dataset_id: str
+) -> None:
+    job = delivered(client, store, head, dataset_id, b"id,label\n0,cat\n")
+    url = f"/jobs/{job.id}/output"
+    tag = client.get(url).headers["etag"]
+    same = client.get(url, headers={"Range": "bytes=3-7", "If-Range": tag})
+    assert (same.status_code, same.content) == (206, b"label")
+    assert same.headers["content-range"] == "bytes 3-7/15"
+    other = client.get(url, headers={"Range": "bytes=3-7", "If-Range": '"other"'})
+    assert (other.status_code, other.content) == (200, b"id,label\n0,cat\n")

@@ -1,7 +1,9 @@
 """Home of what the store's tests share: makers of rows, and a look at the statements sent."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import ClauseElement, Engine, event, update
@@ -115,6 +117,38 @@ class Rows:
     def read(self, job: Job) -> Job:
         with self._store.database.read() as tx:
             return jobs.get(tx, job.tenant_id, job.id)
+
+
+def flip(path: Path, at: int = -1) -> None:
+    """Change one byte of a stored file in place: inode, size and times stay."""
+    before = path.stat()
+    at %= before.st_size
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(at)
+        [byte] = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    path.chmod(0o400)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@contextmanager
+def clock_ahead(seconds: float) -> Iterator[None]:
+    """Let every database's clock be so much ahead meanwhile (behind, if negative)."""
+
+    def shift(
+        _connection: object, _cursor: object, sql: str, parameters: object, *_: object
+    ) -> tuple[str, object]:
+        sql = sql.replace("'now'", f"'now', '{seconds:+} seconds'")
+        shifted = f"(statement_timestamp() + make_interval(secs => {seconds}))"
+        return sql.replace("statement_timestamp()", shifted), parameters
+
+    event.listen(Engine, "before_cursor_execute", shift, retval=True)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", shift)
 
 
 class Statement(NamedTuple):

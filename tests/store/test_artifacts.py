@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import pytest
@@ -174,9 +175,23 @@ def test_what_is_no_sha256_is_refused(artifacts: Artifacts, call: str) -> None:
             CALLS[call](artifacts, "default", sha256)
 
 
+def copied(artifacts: Artifacts) -> bytes:
+    """What a copy holds; none is left behind where it cannot be made."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "copy"
+        try:
+            artifacts.copy_to("default", SHA, path)
+        finally:
+            left = [one.name for one in Path(folder).iterdir()]
+            assert not left or path.read_bytes() == DATA
+        return path.read_bytes()
+
+
 READS: dict[str, Callable[[Artifacts], object]] = {
     "get_bytes": lambda artifacts: artifacts.get_bytes("default", SHA),
     "open_path": lambda artifacts: artifacts.open_path("default", SHA),
+    "open_checked": lambda artifacts: artifacts.open_checked("default", SHA).close(),
+    "copy_to": copied,
 }
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from store import local_artifacts
 from store.artifacts import ArtifactRef
-from store.errors import ArtifactCorrupt, StorageUnavailable
+from store.errors import StorageUnavailable
 from store.local_artifacts import LocalArtifacts
 
 DATA = b"head" * 1000
@@ -144,26 +144,6 @@ def test_an_old_file_is_young_once_it_is_stored(
     os.utime(source, (0, 0))
     artifacts.put_file("default", source)
     assert place(root).stat().st_mtime > time.time() - 60
-
-
-def test_a_file_is_hashed_once_per_process_and_again_when_it_was_cut(
-    artifacts: LocalArtifacts, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    artifacts.put_bytes("default", DATA)
-    hashed: list[int] = []
-    digest = hashlib.file_digest
-
-    def file_digest(file: object, name: str) -> object:
-        hashed.append(1)
-        return digest(file, name)  # type: ignore[arg-type]  # as it came
-
-    monkeypatch.setattr(hashlib, "file_digest", file_digest)
-    for _ in range(3):
-        artifacts.open_path("default", SHA)
-    assert len(hashed) == 1
-    overwrite(place(root), DATA[:100])
-    with pytest.raises(ArtifactCorrupt):
-        artifacts.open_path("default", SHA)
 
 
 def test_only_old_leftovers_are_removed(artifacts: LocalArtifacts, root: Path) -> None:

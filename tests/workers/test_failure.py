@@ -37,18 +37,45 @@ def test_what_the_child_found_wrong_is_told_as_it_is_and_final(job: Job) -> None
     assert (found.error, found.may_pass) == (told, False)
 
 
-@pytest.mark.parametrize(("number", "may_pass"), [(1, True), (2, False), (3, False)])
+@pytest.mark.parametrize(("n_before", "may_pass"), [(0, True), (1, False)])
+@pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize(
     ("exit_code", "told"),
     [(-signal.SIGKILL, None), (2, {"code": "out_of_memory", "stage": "training"})],
 )
 def test_want_of_memory_is_tried_once_more_and_says_what_to_lower(
-    job: Job, number: int, may_pass: bool, exit_code: int, told: dict[str, Any] | None
+    job: Job,
+    n_before: int,
+    number: int,
+    may_pass: bool,
+    exit_code: int,
+    told: dict[str, Any] | None,
 ) -> None:
-    found = failure.of_outcome(failed(exit_code), told=told, job=attempt(job, number))
+    """What counts are the ends of that kind, not those for another reason."""
+    found = failure.of_outcome(
+        failed(exit_code),
+        told=told,
+        job=attempt(job, number),
+        memory_ran_out=True,
+        n_before=n_before,
+    )
     assert found.may_pass is may_pass
     assert found.error["code"] == "out_of_memory"
     assert "hidden_multiplier" in found.error["message"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_kill_without_want_of_memory_is_none_and_may_pass(job: Job, number: int) -> None:
+    found = failure.of_outcome(failed(-signal.SIGKILL), told=None, job=attempt(job, number))
+    assert (found.error["code"], found.may_pass) == ("process_killed", True)
+    assert "hidden_multiplier" not in found.error["message"]
+    assert "batch_size" not in found.error["message"]
+
+
+def test_bytes_that_changed_under_the_child_are_checked_by_another_attempt(job: Job) -> None:
+    told = {"code": "artifact_corrupt", "message": "Damaged.", "stage": "training"}
+    found = failure.of_outcome(failed(2), told=told, job=attempt(job, 1))
+    assert (found.error, found.may_pass) == (told, True)
 
 
 @pytest.mark.parametrize("exit_code", [1, -signal.SIGSEGV])
@@ -65,7 +92,12 @@ def test_crash_may_pass_and_keeps_its_traceback_to_the_log(job: Job, exit_code: 
         (ArtifactCorrupt("Upload again."), "artifact_corrupt", False),
         (NotFound("dataset", "ds_1"), "not_found", False),
         (DatabaseUnavailable("It is away."), "database_unavailable", True),
-        (OSError(errno.ENOSPC, "No space left on device"), "storage_unavailable", True),
+        (OSError(errno.ENOSPC, "No space left on device"), "storage_full", True),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "storage_quota_exceeded", True),
+        (OSError(errno.EROFS, "Read-only file system"), "storage_read_only", True),
+        (OSError(errno.EACCES, "Permission denied"), "storage_forbidden", True),
+        (OSError(errno.EMFILE, "Too many open files"), "too_many_open_files", True),
+        (OSError(errno.EIO, "Input/output error"), "storage_unavailable", True),
         (OSError(errno.EBADF, "Bad file descriptor"), "internal", True),
         (ZeroDivisionError("secret"), "internal", True),
     ],

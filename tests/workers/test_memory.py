@@ -6,7 +6,9 @@ import pytest
 
 from nmtune import TuneConfig, resolve
 from nmtune.peak_memory import peak_bytes
-from tests.workers.support import Workplace, wait_until
+from store import moves
+from store.jobs import Job
+from tests.workers.support import Workplace, children, wait_until
 from workers import memory
 from workers.memory import InsufficientMemoryError, available_bytes
 
@@ -69,3 +71,83 @@ def test_a_job_that_cannot_fit_says_what_it_needs(workplace: Workplace) -> None:
     assert failed.error["stage"] == "loading"
     assert "GB of memory" in failed.error["message"]
     assert "fewer rows" in failed.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("files", "kills"),
+    [
+        ({"cgroup": "0::/a", "a/memory.events": "oom 3\noom_kill 2\n", "vmstat": "oom_kill 9"}, 2),
+        ({"cgroup": "0::/elsewhere", "memory.events": "oom_kill 4"}, 4),
+        ({"cgroup": "4:cpu,memory:/b", "memory/b/memory.oom_control": "oom_kill 5"}, 5),
+        ({"cgroup": "0::/", "vmstat": "pgfree 1\noom_kill 7\n"}, 7),
+        ({"cgroup": "0::/", "vmstat": "pgfree 1\n"}, None),
+        ({}, None),
+    ],
+)
+def test_kills_are_counted_where_the_kernel_counts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], kills: int | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_OWN_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "_VMSTAT", tmp_path / "vmstat")
+    assert memory.n_kills() == kills
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told", "ran_out"),
+    [
+        (1, 2, {}, True),
+        (1, 1, {}, False),
+        (None, None, {}, False),
+        (1, 1, {"needed_bytes": 50, "available_bytes": 1000}, False),
+        (1, 1, {"needed_bytes": 900, "available_bytes": 1000}, True),
+        (1, 1, {"needed_bytes": 900, "available_bytes": None}, False),
+    ],
+)
+def test_memory_ran_out_only_where_something_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+    before: int | None,
+    after: int | None,
+    told: dict[str, int | None],
+    ran_out: bool,
+) -> None:
+    counts = iter((before, after))
+    monkeypatch.setattr(memory, "n_kills", lambda: next(counts))
+    assert memory.Watch().ran_out(told) is ran_out
+
+
+def test_a_killed_process_has_three_attempts_and_is_not_called_short_of_memory(
+    workplace: Workplace,
+) -> None:
+    """One attempt lost for another reason, two with a SIGKILL from nobody knows whom."""
+    job = workplace.submit({"epochs": 10_000, "l2": 1.0})
+    with workplace.store.database.begin() as tx:
+        lost = moves.claim(tx, job.id, worker="tests", lease_seconds=60)
+        assert lost is not None
+        away = {"code": "database_unavailable", "message": "It was away."}
+        moves.release(tx, lost, count_attempt=True, error=away)
+    for number in (2, 3):
+        wait_until(lambda: run_and_kill(workplace, job), seconds=30)
+        ended = workplace.read(job)
+        assert (ended.attempt, ended.status) == (number, "queued" if number < 3 else "failed")
+    assert ended.error is not None
+    assert ended.error["code"] == "process_killed"
+    assert "hidden_multiplier" not in ended.error["message"]
+    codes = [one.data.get("code") for one in workplace.events(job) if one.type == "job.requeued"]
+    assert codes == ["database_unavailable", "process_killed"]
+
+
+def run_and_kill(workplace: Workplace, job: Job) -> bool:
+    """Whether the job could be claimed; its process gets one SIGKILL while it trains."""
+    fence = workplace.read(job).fence
+    with workplace.running(job):
+        wait_until(lambda: children() or workplace.read(job).fence == fence, seconds=20)
+        if workplace.read(job).fence == fence:
+            return False
+        wait_until(lambda: workplace.read(job).stage == "training")
+        for child in children():
+            child.kill()
+    return True

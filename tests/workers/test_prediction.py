@@ -4,22 +4,26 @@ import contextlib
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import update
 
 from nmtune import Head
+from nmtune.canary import Canary
 from nmtune.engine import Engine
 from nmtune.folded import fold
-from store import datasets, head_deletion, heads, jobs, moves, outputs, rows_file
+from store import datasets, head_deletion, heads, jobs, moves, outputs, rows_file, tables
 from store.datasets import Dataset
 from store.errors import OutputNotReady
 from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.rows_file import Ids
+from tests.store.support import flip
 from tests.workers.support import (
     CLASSES,
     N_COLUMNS,
@@ -316,3 +320,68 @@ def test_the_output_is_deleted_really_and_once(place: Workplace) -> None:
     assert unnamed.sha256 == twin.output_sha256
     with pytest.raises(OutputNotReady, match="deleted"):
         outputs.of_job(place.read(first))
+
+
+def path_of(place: Workplace, sha256: str) -> Path:
+    return place.store.artifacts.open_path("default", sha256)
+
+
+def assert_corrupt(job: Job | None, *, attempt: int = 1) -> None:
+    assert job is not None
+    assert job.error is not None, job.status
+    assert (job.status, job.error["code"]) == ("failed", "artifact_corrupt")
+    assert "damaged" in job.error["message"]
+    assert (job.attempt, job.output_sha256) == (attempt, None)
+
+
+def test_a_head_used_before_and_changed_since_predicts_nothing(place: Workplace) -> None:
+    dataset = add_rows(place, rows(90))
+    sound = output(place, place.run(submit(place, dataset, format="csv")))
+    with place.store.database.read() as tx:
+        path = path_of(place, heads.version(tx, "default", "pets", 1).sha256)
+    flip(path)
+    assert_corrupt(place.run(submit(place, dataset, format="csv")))
+    flip(path)
+    assert output(place, place.run(submit(place, dataset, format="csv"))) == sound
+
+
+def test_rows_used_before_and_changed_since_are_not_predicted(place: Workplace) -> None:
+    dataset = add_rows(place, rows(90), ids=[f"r{at}" for at in range(90)])
+    output(place, place.run(submit(place, dataset)))
+    path = path_of(place, dataset.sha256)
+    for at in (100, path.stat().st_size // 2, path.stat().st_size - 1):  # also ids and header
+        flip(path, at)
+        assert_corrupt(place.run(submit(place, dataset)))
+        flip(path, at)
+
+
+def test_rows_that_change_while_they_are_predicted_give_no_output(place: Workplace) -> None:
+    dataset = big(place)
+    path = path_of(place, dataset.sha256)
+    job = submit(place, dataset, format="jsonl", top_k=2)
+    with place.running(job):
+        wait_until(lambda: is_predicting(place, job))
+        flip(path)
+    waiting = place.read(job)
+    assert (waiting.status, waiting.attempt) == ("queued", 1), "it may have been a copy of ours"
+    wait_until(lambda: (ended := place.run(job)) is not None and ended.status.is_final)
+    assert_corrupt(place.read(job), attempt=2)
+
+
+def test_a_head_that_does_not_answer_as_when_it_was_published_predicts_nothing(
+    place: Workplace,
+    head_bytes: bytes,
+) -> None:
+    """Its bytes are as stored: what computes with them is not as it was."""
+    head = Head.from_bytes(head_bytes)
+    assert head.canary is not None
+    shifted = Canary(x=head.canary.x, probabilities=np.roll(head.canary.probabilities, 1, axis=1))
+    other = Head(head.members, classes=head.classes, temperature=head.temperature, canary=shifted)
+    wrong = place.store.artifacts.put_bytes("default", other.to_bytes())
+    with place.store.database.begin() as tx:
+        tx.execute(update(tables.head_versions).values(sha256=wrong.sha256))
+    job = place.run(submit(place, add_rows(place, rows(10))))
+    assert job is not None
+    assert job.error is not None
+    assert (job.status, job.error["code"], job.attempt) == ("failed", "canary_mismatch", 1)
+    assert job.output_sha256 is None

@@ -1,0 +1,80 @@
+"""The look at heads that aliases name, in the background of a start: /readyz tells of broken ones.
+
+Otherwise the first to know of a damaged file would be who asks for a prediction, days later.
+"""
+
+import logging
+import threading
+from typing import Final
+
+from nmtune.errors import HeadFormatError
+from nmtune.head import Head
+from service.predict.loaded_heads import LoadedHead
+from service.predict.predictor import Predictor
+from store import heads
+from store.errors import StoreError
+from store.heads import HeadVersion
+from store.store import Store
+
+logger = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS: Final = 30.0
+"""Between two looks at heads that were broken, which somebody may mend; what is sound is left."""
+
+
+class AliasedHeads:
+    """A thread that reads each head that an alias names, tries its canary, and keeps nothing."""
+
+    def __init__(self, store: Store, predictor: Predictor) -> None:
+        self._store = store
+        self._predictor = predictor
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._sound: set[tuple[str, str]] = set()
+
+    def start(self) -> None:
+        """Begin to look; returns at once."""
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="aliased-heads", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; waits for the head it is at."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                if self._look():
+                    return
+            except StoreError as error:
+                logger.warning("heads.not_checked reason=%s", error)
+            except Exception:
+                logger.exception("heads.check_error")
+            self._stopping.wait(LOOK_AGAIN_SECONDS)
+
+    def _look(self) -> bool:
+        """Look at the heads that are not known to be sound; whether all are."""
+        with self._store.database.read() as tx:
+            found = heads.aliased(tx)
+        n_broken = 0
+        for reference, version in found:
+            if self._stopping.is_set():
+                return True
+            try:
+                self._check(version)
+            except (StoreError, HeadFormatError) as error:
+                n_broken += 1
+                self._predictor.note_broken(reference, version, error)
+        logger.info("heads.checked n_references=%d n_broken=%d", len(found), n_broken)
+        return n_broken == 0
+
+    def _check(self, version: HeadVersion) -> None:
+        """Raise what is wrong with the version's file."""
+        key = (version.tenant_id, version.sha256)
+        if key not in self._sound:
+            data = self._store.artifacts.get_bytes(version.tenant_id, version.sha256)
+            LoadedHead(Head.from_bytes(data), n_threads=1)
+            self._sound.add(key)
