@@ -7,6 +7,7 @@ lease was taken over writes nothing and gets LeaseLost. Leases are judged by the
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
@@ -24,6 +25,7 @@ from store.tables import has_status
 log = logging.getLogger(__name__)
 
 _jobs = tables.jobs.c
+_TOLD = ("code", "message", "stage", "row", "split")  # of a reason to wait, to its owner
 _HEARTBEAT_EVENTS = frozenset({EventType.STAGE, EventType.PROGRESS})
 
 
@@ -185,6 +187,43 @@ def release(
     )
 
 
+def wait(
+    tx: Transaction,
+    job: Job,
+    *,
+    reason: Mapping[str, object],
+    delay_seconds: float,
+    patience_seconds: float,
+) -> Job:
+    """Give the job back to the queue while it waits for something outside; no attempt counts.
+
+    `reason` has a `code` and a `message`. It is kept in the row with `since`, the first time that
+    the job had to wait without getting anything; `patience_seconds` after that it fails with the
+    reason. A job whose cancel was asked for is cancelled. Raises LeaseLost.
+    """
+    held = _hold(tx, job)
+    if held.cancel_requested_at is not None:
+        return cancel(tx, held)
+    moment = tx.execute(select(now())).scalar_one()
+    since = (held.waiting or {}).get("since") or moment.isoformat()
+    waited = (moment - datetime.fromisoformat(since)).total_seconds()
+    if waited + delay_seconds > patience_seconds:
+        kept = {name: one for name, one in reason.items() if name in _TOLD}
+        message = f"{reason['message']} The job waited for it for {waited / 3600:.1f} hours."
+        return fail(tx, held, error={**kept, "message": message})
+    until = moment + timedelta(seconds=delay_seconds)
+    told = {"reason": "waiting", "attempt": held.attempt, "until": until.isoformat()}
+    return _leave(
+        tx,
+        held,
+        JobStatus.QUEUED,
+        (EventType.REQUEUED, told | {name: reason[name] for name in ("code", "message")}),
+        attempt=held.attempt - 1,
+        not_before_at=until,
+        waiting={**reason, "since": since},
+    )
+
+
 def sweep(tx: Transaction, *, limit: int = 100) -> SweepResult:
     """Move on up to `limit` running jobs whose lease has run out: their worker is gone or stuck.
 
@@ -281,14 +320,16 @@ def _requeue_or_end(
         return cancel(tx, held)
     if count_attempt and held.attempt >= held.max_attempts:
         return fail(tx, held, error=error)
-    return _leave(
-        tx,
-        held,
-        JobStatus.QUEUED,
-        (EventType.REQUEUED, {"reason": reason, "attempt": held.attempt}),
-        attempt=held.attempt if count_attempt else held.attempt - 1,
-        not_before_at=seconds_from_now(delay_seconds) if delay_seconds > 0 else None,
-    )
+    told: dict[str, object] = {"reason": reason, "attempt": held.attempt}
+    values: dict[str, object] = {"not_before_at": None}
+    if delay_seconds > 0:
+        why = {name: one for name, one in error.items() if name in _TOLD}
+        moment = tx.execute(select(now())).scalar_one()
+        until = moment + timedelta(seconds=delay_seconds)
+        told |= {**why, "until": until.isoformat()}
+        values = {"not_before_at": until, "waiting": {**why, "since": moment.isoformat()}}
+    attempt = held.attempt if count_attempt else held.attempt - 1
+    return _leave(tx, held, JobStatus.QUEUED, (EventType.REQUEUED, told), attempt=attempt, **values)
 
 
 def _leave(
@@ -303,7 +344,7 @@ def _leave(
     if status is not JobStatus.FAILED:
         common["stage"] = None
     if status.is_final:
-        common |= {"finished_at": now(), "checkpoint": {}}
+        common |= {"finished_at": now(), "checkpoint": {}, "waiting": None}
     moved = move(tx, *_is_mine(job), values=common | values, event=lambda _: event)
     if moved is None:
         raise _lost(job)

@@ -1,6 +1,7 @@
 """The home of failures: what a failed attempt means to the user, and whether another may help."""
 
 import errno
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,9 @@ Error = dict[str, Any]
 OUT_OF_MEMORY = "out_of_memory"
 FIRST_DELAY_SECONDS = 1.0  # before the second attempt; doubled before each further one
 LONGEST_DELAY_SECONDS = 60.0
-PROVIDER_DELAY_SECONDS = 60.0  # before a provider that stayed away for minutes is asked again
-LONGEST_PROVIDER_DELAY_SECONDS = 3600.0
+FIRST_PROVIDER_DELAY_SECONDS = 15.0  # before a provider is asked again; doubled each time
+LONGEST_PROVIDER_DELAY_SECONDS = 300.0
+LONGEST_ASKED_SECONDS = 3600.0  # of what a provider asks for; it is asked again then, all the same
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 LOST_DATA = (ArtifactCorrupt, ArtifactMissing, InvalidDatasetFile, NotFound)
 
@@ -44,6 +46,23 @@ class Failure:
     error: Error
     may_pass: bool
     delay_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """That the job has to wait for its provider, and gives its slot back meanwhile."""
+
+    reason: dict[str, Any]
+    """Code and message, and what the next attempt is to know of this one."""
+    delay_seconds: float
+
+
+class MustWait(Exception):  # noqa: N818  it is no error
+    """The provider is away or busy for longer than a slot is to be held."""
+
+    def __init__(self, wait: Wait) -> None:
+        super().__init__(wait.reason["message"])
+        self.wait = wait
 
 
 def of_outcome(outcome: Outcome, *, told: Error | None, job: Job) -> Failure:
@@ -71,12 +90,21 @@ def of_error(error: Exception, *, job: Job) -> Failure:
 
 
 def _of_provider(error: ProviderError) -> Failure:
-    """What providers' errors say is fit for users; only what passes is worth another attempt."""
-    told = {"code": error.code, "message": str(error), "stage": "embedding"}
-    if not isinstance(error, ProviderUnavailable):
-        return Failure(error=told, may_pass=False)
-    asked = min(error.retry_after or 0.0, LONGEST_PROVIDER_DELAY_SECONDS)
-    return Failure(error=told, may_pass=True, delay_seconds=max(asked, PROVIDER_DELAY_SECONDS))
+    """What providers' errors say is fit for users; those that may pass are waited for (`Wait`)."""
+    return Failure(error=told_of(error), may_pass=False)
+
+
+def told_of(error: ProviderError) -> Error:
+    """What a job's row says of a provider's error."""
+    return {"code": error.code, "message": str(error), "stage": "embedding", **error.where}
+
+
+def provider_delay_seconds(error: ProviderUnavailable, *, n_waits: int) -> float:
+    """How long to wait before the provider is asked again, the `n_waits`th time in a row."""
+    if error.retry_after:
+        return min(error.retry_after, LONGEST_ASKED_SECONDS) + random.uniform(0, 1)  # noqa: S311
+    longest = FIRST_PROVIDER_DELAY_SECONDS * 2.0 ** min(n_waits - 1, 10)
+    return min(LONGEST_PROVIDER_DELAY_SECONDS, longest)
 
 
 def delay_seconds(attempt: int) -> float:

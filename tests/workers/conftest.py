@@ -8,6 +8,8 @@ import pytest
 
 import migrations
 from store.store import Store
+from tests.providers import fault_server
+from tests.providers.fault_server import Server
 from tests.servers.redis import RedisServer
 from tests.workers.support import OpenWorkplace, Workplace
 from workers.settings import WorkerSettings
@@ -57,3 +59,18 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path)
     yield server
     server.stop()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with fault_server.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def place(workplace: Workplace, server: Server) -> Workplace:
+    host, port = server.host
+    workplace.settings = workplace.settings.model_copy(
+        update={"provider_allow_hosts": f"{host}:{port}"}
+    )
+    return workplace
