@@ -38,14 +38,10 @@ class Refused(Exception):  # noqa: N818  `raise Refused(...)` says it
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why an attempt failed; `may_pass` if another attempt is worth its time.
-
-    `delay_seconds` is how long to wait before it, if not as long as usual.
-    """
+    """Why an attempt failed; `may_pass` if another attempt is worth its time."""
 
     error: Error
     may_pass: bool
-    delay_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,20 +78,15 @@ def of_error(error: Exception, *, job: Job) -> Failure:
     if isinstance(error, StoreError):
         return Failure(error={"code": error.code, "message": str(error)}, may_pass=True)
     if isinstance(error, ProviderError):
-        return _of_provider(error)
+        return Failure(error=told_of(error), may_pass=False)  # those that may pass are a `Wait`
     if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
         message = f"The worker's folder cannot be used: {error.strerror}. Free some disk space."
         return Failure(error={"code": "storage_unavailable", "message": message}, may_pass=True)
     return Failure(error=_internal(job), may_pass=True)
 
 
-def _of_provider(error: ProviderError) -> Failure:
-    """What providers' errors say is fit for users; those that may pass are waited for (`Wait`)."""
-    return Failure(error=told_of(error), may_pass=False)
-
-
 def told_of(error: ProviderError) -> Error:
-    """What a job's row says of a provider's error."""
+    """What a job's row says of a provider's error, which is fit for users."""
     return {"code": error.code, "message": str(error), "stage": "embedding", **error.where}
 
 

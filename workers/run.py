@@ -217,7 +217,7 @@ def _write_end(
                     return moves.release(
                         tx,
                         job,
-                        delay_seconds=end.delay_seconds or failure.delay_seconds(job.attempt),
+                        delay_seconds=failure.delay_seconds(job.attempt),
                         count_attempt=True,
                         error=end.error,
                     )
