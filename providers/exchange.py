@@ -23,8 +23,6 @@ _NO_TLS: Final = {
     *("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"),
     *("UNSUPPORTED_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "BAD_PACKET_LENGTH"),
 }
-_NOT_HTTP: Final = ("illegal status line", "illegal header line", "illegal response")
-"""What h11 says of bytes that are no HTTP; a connection that merely ends it calls otherwise."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +143,6 @@ def _of_connection(error: Exception, place: str) -> InvalidProvider | ProviderUn
     if any(isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS for cause in causes):
         return NothingThere(
             f"What answers at {place} does not speak TLS: should base_url begin with http://, or "
-            "name another port?",
-            field="base_url",
-        )
-    if isinstance(error, httpcore2.RemoteProtocolError) and str(error).startswith(_NOT_HTTP):
-        return NothingThere(
-            f"What answers at {place} does not speak HTTP: should base_url begin with https://, or "
             "name another port?",
             field="base_url",
         )

@@ -21,6 +21,7 @@ from providers.errors import AddressForbidden, NothingThere, ProviderUnavailable
 
 CONNECT_SECONDS: Final = 5.0
 
+_HTTP: Final = b"HTTP/"
 _NO_SUCH_NAME: Final = {
     getattr(socket, name, None) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
 } - {None}
@@ -138,10 +139,21 @@ class _BoundedStream(httpcore2.NetworkStream):
     ) -> None:
         self._stream = stream
         self._all_open = all_open
+        self._was_heard = False
         all_open.add(self)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, seconds_left(timeout))
+        """Raises NothingThere if what is heard first is no HTTP: the parser would wait for more."""
+        data = self._stream.read(max_bytes, seconds_left(timeout))
+        if data and not self._was_heard and not data.startswith(_HTTP[: len(data)]):
+            host, port = self.get_extra_info("server_addr")[:2]
+            raise NothingThere(
+                f"What answers at {host}:{port} does not speak HTTP: should base_url begin with "
+                "https://, or name another port?",
+                field="base_url",
+            )
+        self._was_heard = True
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, seconds_left(timeout))

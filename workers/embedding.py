@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -180,6 +180,7 @@ class _Work:
         self._price: float | None = (job.encoder or {}).get(PRICE)
         self._began = time.monotonic()
         self._progress: dict[str, Any] = {}
+        self._waits: provider_wait.Pause | None = None
         # Tokens that an earlier attempt was charged count too.
         before = (job.encoder or {}).get("usage", {})
         longest = provider.limits.max_text_tokens
@@ -308,18 +309,15 @@ class _Work:
             "eta_seconds": None if left is None else round(left, 1),
             "texts": self._counted(),
         }
+        if self._waits is not None and self._waits.until > datetime.now(UTC):
+            self._progress["waiting"] = self._waits.told  # others came that were under way
         self._lease.tell(self._progress, is_milestone=n_done == n_todo)
 
     def _tell_wait(self, reason: ProviderUnavailable, seconds: float) -> None:
-        """Show a pause that is too short to give the slot back for."""
-        now = datetime.now(UTC)
-        waiting = {
-            "code": reason.code,
-            "message": str(reason),
-            "since": now.isoformat(),
-            "until": (now + timedelta(seconds=seconds)).isoformat(),
-        }
-        self._lease.tell({**self._progress, "waiting": waiting}, is_milestone=False)
+        """Show a pause that is too short to give the slot back for; called by any thread."""
+        self._waits = provider_wait.Pause.of(reason, seconds)
+        progress = {**self._progress, "waiting": self._waits.told}
+        self._lease.tell(progress, is_milestone=False)
 
     def write(self, workdir: Workdir) -> None:
         """Write the dataset file; of texts without labels, a file of rows."""

@@ -63,6 +63,21 @@ class Memory:
         return Caps(replace(limits, **sizes))
 
 
+@dataclass(frozen=True)
+class Pause:
+    """A wait that is too short to give the slot back for."""
+
+    until: datetime
+    told: dict[str, str]
+
+    @classmethod
+    def of(cls, reason: ProviderUnavailable, seconds: float) -> "Pause":
+        now = datetime.now(UTC)
+        until = now + timedelta(seconds=seconds)
+        told = {"code": reason.code, "message": str(reason), "since": now.isoformat()}
+        return cls(until, told | {"until": until.isoformat()})
+
+
 def wait_for(
     error: ProviderUnavailable,
     memory: Memory,

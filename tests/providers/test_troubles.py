@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import random
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -326,8 +327,6 @@ def unreachable(url: str, *, resolve: Any = None) -> errors.ProviderError:
 
 
 def test_a_name_that_does_not_exist_cannot_pass_and_one_that_cannot_be_looked_up_may() -> None:
-    import socket
-
     def fails(code: int) -> Callable[[str, int], list[str]]:
         def resolve(host: str, port: int) -> list[str]:
             raise socket.gaierror(code, "as the resolver says")
@@ -349,8 +348,6 @@ def test_a_name_that_does_not_exist_cannot_pass_and_one_that_cannot_be_looked_up
 def test_a_name_of_the_catalogue_exists_whatever_this_machine_can_look_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import socket
-
     def resolve(host: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -368,9 +365,10 @@ def test_a_name_of_the_catalogue_exists_whatever_this_machine_can_look_up(
             known.embed(["a"], seconds=5)
 
 
-def test_a_port_where_nobody_listens_may_get_a_server(server: Server) -> None:
-    server.server_close()
-    error = unreachable(f"http://127.0.0.1:{server.host[1]}")
+def test_a_port_where_nobody_listens_may_get_a_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = unreachable(f"http://127.0.0.1:{port}")
     assert isinstance(error, errors.ProviderUnavailable)
     assert "connection refused" in str(error)
 
@@ -378,8 +376,6 @@ def test_a_port_where_nobody_listens_may_get_a_server(server: Server) -> None:
 @contextlib.contextmanager
 def speaking(answer: bytes) -> Iterator[int]:
     """A port that answers whatever it is sent with some bytes."""
-    import socket
-
     listener = socket.create_server(("127.0.0.1", 0))
     stopping = threading.Event()
     listener.settimeout(0.05)
