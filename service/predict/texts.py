@@ -96,6 +96,7 @@ class TextPredictor:
             lambda origin: provider_access.find_key(
                 origin, tenant_id=tenant_id, store=self._store, settings=self._settings
             ),
+            has_answered=True,  # when the head was trained
         )
         left = max(0.1, deadline - time.monotonic())
         patience = Patience(
