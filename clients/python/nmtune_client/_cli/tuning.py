@@ -227,7 +227,7 @@ def _error(error: Mapping[str, Any]) -> str:
 
 
 def _waiting(waiting: Mapping[str, Any] | None) -> str | None:
-    return waiting and f"until {waiting.get('until')}: {_error(waiting)}"
+    return f"until {waiting.get('until')}: {_error(waiting)}" if waiting else None
 
 
 def _progress(job: Job) -> str | None:
