@@ -29,13 +29,12 @@ PROBE_SECONDS: Final = 10.0  # for one short text
 SHOWN_SECONDS: Final = 1.0  # pauses that are shorter are not worth telling
 
 WRONG_ANSWERS: Final = 2
-FAILURES: Final = 3
+FAILURES: Final = 2
 BUSY: Final = 4
 BUSY_AS_TOLD: Final = 2
 """Refusals in a row of one request before it is suspected to be the cause: wrong answers, failures
-of the server, requests for patience without a time and with one (which then was kept to)."""
-PART: Final = 2
-"""The same for a part of a request that was suspected."""
+of the server (and one more, once others are answered), requests for patience without a time and
+with one (which then was kept to)."""
 
 OnWait: TypeAlias = Callable[[ProviderUnavailable, float], None]
 """Told why, and for how many seconds."""
@@ -107,6 +106,7 @@ class Asking:
     def _ask(self, batch: Batch) -> Embedded:
         n_refused = 0
         n_good = self._n_good
+        is_suspected = False
         while True:
             with self._pace.turn():
                 if not self._caps.fit(batch):
@@ -120,7 +120,10 @@ class Asking:
                 n_refused, n_good = 0, self._n_good  # there was room for others: it waits in turn
             n_refused += 1
             if n_refused >= _patience_with(batch, trouble):
-                if self._n_good > n_good or self._answers_others():
+                if is_suspected or self._n_good > n_good or self._answers_others():
+                    if _is_failure(trouble) and not is_suspected:
+                        is_suspected = True  # if it was an outage, it is over: once more
+                        continue
                     logger.info("embedding.suspect n_texts=%d reason=%s", len(batch.texts), trouble)
                     raise Refused(_own_fault(batch, trouble))
                 if isinstance(trouble, WrongAnswer):
@@ -186,16 +189,17 @@ def _patience_with(batch: Batch, trouble: ProviderError) -> int:
     """After how many refusals in a row a batch is suspected."""
     if isinstance(trouble, WrongAnswer):
         return 1 if batch.is_part and len(batch.texts) > 1 else WRONG_ANSWERS
-    if batch.is_part:
-        return PART
-    if isinstance(trouble, ProviderBusy):
-        return BUSY_AS_TOLD if trouble.retry_after else BUSY
-    return FAILURES
+    if _is_failure(trouble):
+        return 1 if batch.is_part else FAILURES
+    return BUSY_AS_TOLD if batch.is_part or _asked(trouble) else BUSY
+
+
+def _is_failure(trouble: ProviderError) -> bool:
+    return isinstance(trouble, ProviderUnavailable) and not isinstance(trouble, ProviderBusy)
 
 
 def _own_fault(batch: Batch, trouble: ProviderError) -> ProviderError:
     """What to say of a batch that is refused while others are answered."""
-    is_failure = isinstance(trouble, ProviderUnavailable) and not isinstance(trouble, ProviderBusy)
-    if len(batch.texts) == 1 and is_failure:
+    if len(batch.texts) == 1 and _is_failure(trouble):
         return InputRefused(f"{trouble} It does so with one text each time, and answers others.")
     return trouble

@@ -203,13 +203,26 @@ def test_others_that_are_served_do_not_make_a_busy_provider_refuse_one(
     assert len(found) == 32 * 30
 
 
-def test_an_outage_makes_no_batches_smaller(server: Server, provider: Provider) -> None:
-    server.faults.extend([status(503)] * 12)
+@pytest.mark.parametrize("n_failures", range(1, 16, 2))
+def test_an_outage_makes_no_batches_smaller(
+    server: Server, provider: Provider, n_failures: int
+) -> None:
+    server.faults.extend([status(503)] * n_failures)
     found, error = embed(provider)
     assert error is None
     assert len(found) == 121
     sizes = [len(body["input"]) for _, _, body in server.requests]
     assert set(sizes) <= {32, 25, 1}, "and 1 is the canary"
+
+
+@pytest.mark.parametrize("n_failures", range(1, 9))
+def test_a_lone_text_is_not_blamed_for_an_outage_that_ends(
+    server: Server, provider: Provider, n_failures: int
+) -> None:
+    server.faults.extend([status(503)] * n_failures)
+    found, error = embed(provider, TEXTS[:1])
+    assert error is None
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(
