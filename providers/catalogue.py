@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from providers import local
-from providers.addresses import parse_base_url
+from providers.addresses import BaseUrl, parse_base_url
 from providers.dialects.cohere import Cohere
 from providers.dialects.gemini import Gemini
 from providers.dialects.openai import OpenAI
@@ -56,7 +56,7 @@ _OPENAI: Final = Limits(max_items=2048, max_tokens=300_000, max_text_tokens=8192
 
 ENTRIES: Final[dict[str, Entry]] = {
     "openai": Entry(dialect=OpenAI(), limits=_OPENAI, base_url="https://api.openai.com/v1"),
-    "azure": Entry(dialect=OpenAI(key_header="api-key"), limits=_OPENAI),
+    "azure": Entry(dialect=OpenAI(key_header="api-key", roots=("/openai/v1",)), limits=_OPENAI),
     "mistral": Entry(
         dialect=OpenAI(dimensions="output_dimension"),
         limits=Limits(max_items=256, max_tokens=16_000, max_text_tokens=8192),
@@ -104,6 +104,18 @@ ENTRIES: Final[dict[str, Entry]] = {
 }
 
 
+def check_installed(encoder: Encoder) -> None:
+    """Raise NotInstalled where an encoder of this process lacks its library."""
+    if encoder.provider == local.NAME:
+        local.check_installed()
+
+
+def is_own(name: str, base_url: BaseUrl) -> bool:
+    """Whether a base URL is at the provider's own address, of which we know that it exists."""
+    own = ENTRIES[name].base_url
+    return own is not None and parse_base_url(own).origin == base_url.origin
+
+
 def names() -> list[str]:
     """All names that `resolve` knows."""
     return [*ENTRIES, local.NAME]
@@ -146,7 +158,7 @@ def resolve(
         raise InvalidProvider(f"dimensions is from 1 to {MAX_DIMENSIONS}.", field="dimensions")
     return Encoder(
         provider=name,
-        base_url=str(parse_base_url(url, allowed)),
+        base_url=str(parse_base_url(url, allowed).without(entry.dialect.endings)),
         model=model,
         dimensions=dimensions,
         intent=entry.intent,

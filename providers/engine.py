@@ -4,46 +4,42 @@ The caller takes finished batches one by one and keeps each; whoever leaves the 
 """
 
 import logging
-import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Final
 
 import numpy as np
-import tenacity
 from numpy.typing import NDArray
 
-from providers.batches import Batch, Caps, plan
+from providers.asking import Asking, OnWait, Outgrown, Patience, Refused
+from providers.batches import FEWEST_CHARACTERS, Batch, Caps, plan
 from providers.errors import (
     InputRefused,
     ProviderBusy,
     ProviderError,
-    ProviderUnavailable,
     TooLong,
     TooMuch,
     WrongAnswer,
 )
-from providers.pace import Pace, Stopped
+from providers.pace import Stopped
 from providers.provider import Embedded, Provider
+from providers.refusals import speaks_of_length
+
+__all__ = ["Finished", "Patience", "embed"]
 
 TICK_SECONDS: Final = 0.1  # the longest time between two looks at `should_stop`
 GRACE_SECONDS: Final = 3.0  # for requests under way, which are paid for, once there is an end
-LONGEST_PAUSE_SECONDS: Final = 60.0
-LONGEST_RETRY_AFTER_SECONDS: Final = 300.0
-WRONG_ANSWERS: Final = 2  # tries of a request whose answer was wrong
+BUSY_LESSON_SECONDS: Final = 300.0
+"""How long a size is taken for too large that was refused without saying so."""
+GUESSES: Final = 2
+"""How often a text is cut that may be too long."""
+FAR_LONGER: Final = 2.0
+"""Times the usual length of a text."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long to wait, in seconds: for one answer, and for a provider that is away or busy."""
-
-    request_seconds: float = 60.0
-    give_up_seconds: float = 600.0
-    first_pause_seconds: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,45 +58,61 @@ def embed(
     *,
     should_stop: Callable[[], bool] = lambda: False,
     patience: Patience | None = None,
+    caps: Caps | None = None,
+    on_wait: OnWait | None = None,
 ) -> Generator[Finished, None, None]:
     """Embed the texts, in as many requests as it takes, and yield each as it finishes.
 
-    All vectors have one width. Raises Stopped when `should_stop` says so, ProviderError where the
-    provider refuses, ProviderUnavailable where it stays away; what is under way then is waited for
-    a little, and yielded before.
+    All vectors have one width. `caps` are lowered by what is learnt; `on_wait` is told, in one of
+    the engine's threads, of each pause that the provider makes it take.
+
+    Raises:
+        Stopped: `should_stop` says so.
+        ProviderUnavailable: the provider stays away or busy for longer than `patience` has.
+        ProviderError: it refuses. One that is about a text tells its `place`; what came in one
+            request with it is embedded and yielded before.
     """
-    work = _Work(provider, patience or Patience())
-    todo = list(plan(texts, provider.limits, range(len(texts))))[::-1]
-    width: int | None = None
+    caps = caps or Caps(provider.limits)
+    work = _Work(provider, texts, caps, Asking(provider, patience or Patience(), caps, on_wait))
+    todo = list(plan(texts, caps.now, range(len(texts))))[::-1]
     with work.running() as pool:
         flying: dict[Future[Embedded], Batch] = {}
         failure: Exception | None = None
-        while (todo or flying) and failure is None:
+        is_found = False
+        while todo or flying:
             if should_stop():
-                failure = Stopped()
+                failure = failure or Stopped()
                 break
             while todo and len(flying) < provider.limits.max_concurrency:
                 # The others wait here, not in the pool, where no lesson would reach them.
-                batch, *others = _fitting(todo.pop(), work.caps)
+                batch, *others = _fitting(todo.pop(), caps)
                 todo += others[::-1]
-                flying[pool.submit(work.ask, batch)] = batch
+                flying[pool.submit(work.asking.ask, batch)] = batch
             for future in wait(flying, TICK_SECONDS, FIRST_COMPLETED).done:
                 batch = flying.pop(future)
                 try:
-                    finished = _finished(batch, future.result(), width)
-                    width = finished.vectors.shape[1]
-                except InputRefused as error:
-                    smaller = _smaller(batch, error, work.caps)
+                    finished = work.finished(batch, future.result())
+                except Outgrown:
+                    todo.append(batch)  # `_fitting` makes smaller ones of it
+                except Refused as refused:
+                    smaller = work.smaller(batch, refused.error)
                     todo += smaller
-                    failure = failure or (None if smaller else error)
+                    if not smaller:  # the others that came with it are good, and are kept
+                        failure, is_found = failure or refused.error, True
+                        todo = [one for one in todo if one.is_part]
                 except (ProviderError, Stopped) as error:
                     failure = failure or error
+                    todo = []
+                    break
                 else:
                     yield finished
+            else:
+                continue
+            break
         if failure is not None:
-            yield from work.last(flying, width)
+            yield from work.last(flying)
             # What stopped the others came first, though its thread may be seen after theirs.
-            raise work.fatal or failure
+            raise failure if is_found else work.asking.fatal or failure
 
 
 def _fitting(batch: Batch, caps: Caps) -> Iterator[Batch]:
@@ -108,123 +120,89 @@ def _fitting(batch: Batch, caps: Caps) -> Iterator[Batch]:
     for part in plan(batch.texts, caps.now, range(len(batch.texts))):
         places = tuple(batch.places[index] for index in part.places)
         cut = frozenset(batch.places[index] for index in part.cut) | (batch.cut & set(places))
-        yield Batch(places, part.texts, cut)
-
-
-def _smaller(batch: Batch, error: InputRefused, caps: Caps) -> list[Batch]:
-    """What to send in place of a refused batch; nothing where no more is left to try.
-
-    A refusal without a known reason may be about one text: halving finds it.
-    """
-    if isinstance(error, TooMuch):
-        caps.learn(batch)
-    if len(batch.texts) > 1:
-        return list(batch.halves())
-    shorter = batch.shortened() if isinstance(error, TooMuch | TooLong) else None
-    error.place = batch.places[0]
-    return [shorter] if shorter else []
-
-
-def _finished(batch: Batch, found: Embedded, width: int | None) -> Finished:
-    if width is not None and found.vectors.shape[1] != width:
-        raise WrongAnswer(
-            f"The provider sent vectors of {width} numbers, then of {found.vectors.shape[1]}."
-        )
-    n_truncated = len(batch.cut) + found.n_truncated
-    return Finished(batch.places, found.vectors, found.n_tokens, n_truncated)
+        yield replace(batch, places=places, texts=part.texts, cut=cut)
 
 
 class _Work:
-    """What the threads of one call share."""
+    """What one call has found out."""
 
-    def __init__(self, provider: Provider, patience: Patience) -> None:
-        self.caps = Caps(provider.limits)
-        self._provider = provider
-        self._patience = patience
-        self._pace = Pace(provider.limits.max_concurrency)
-        self._over = threading.Event()
-        self.fatal: ProviderError | None = None
+    def __init__(
+        self, provider: Provider, texts: Sequence[str], caps: Caps, asking: Asking
+    ) -> None:
+        self.asking = asking
+        self._caps = caps
+        self._n_at_once = provider.limits.max_concurrency
+        self._usual_length = median(map(len, texts)) if texts else 0
+        self._longest_taken = 0
+        self._width: int | None = None
 
     @contextmanager
     def running(self) -> Iterator[ThreadPoolExecutor]:
-        pool = ThreadPoolExecutor(
-            self._provider.limits.max_concurrency, thread_name_prefix="embedding"
-        )
+        pool = ThreadPoolExecutor(self._n_at_once, thread_name_prefix="embedding")
         try:
             yield pool
         finally:
-            self.stop()
+            self.asking.stop()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def stop(self) -> None:
-        self._over.set()
-        self._pace.stop()
+    def finished(self, batch: Batch, found: Embedded) -> Finished:
+        """What a request gave. Raises WrongAnswer where the width is another than before."""
+        width = found.vectors.shape[1]
+        if self._width not in {None, width}:
+            error = WrongAnswer(
+                f"The provider sent vectors of {self._width} numbers, then of {width}."
+            )
+            error.place, error.n_texts = batch.places[0], len(batch.places)
+            raise error
+        self._width = width
+        self._longest_taken = max(self._longest_taken, *map(len, batch.texts))
+        n_truncated = len(batch.cut) + found.n_truncated
+        return Finished(batch.places, found.vectors, found.n_tokens, n_truncated)
 
-    def last(self, flying: dict[Future[Embedded], Batch], width: int | None) -> Iterator[Finished]:
+    def last(self, flying: dict[Future[Embedded], Batch]) -> Iterator[Finished]:
         """What still arrives of the requests under way."""
-        self.stop()
+        self.asking.stop()
         for future in wait(flying, GRACE_SECONDS).done:
             try:
-                yield _finished(flying[future], future.result(), width)
-            except (ProviderError, Stopped) as error:
+                yield self.finished(flying[future], future.result())
+            except (ProviderError, Outgrown, Refused, Stopped) as error:
                 logger.debug("embedding.dropped reason=%s", type(error).__name__)
 
-    def ask(self, batch: Batch) -> Embedded:
-        """One request, again while trying again makes sense; nobody asks after a last refusal."""
-        try:
-            return self._ask(batch)
-        except InputRefused:
-            raise  # smaller requests may do
-        except ProviderError as error:
-            self.fatal = self.fatal or error
-            self.stop()
-            raise
+    def smaller(self, batch: Batch, error: ProviderError) -> list[Batch]:
+        """What to send in place of a refused batch; nothing where no more is left to try.
 
-    def _ask(self, batch: Batch) -> Embedded:
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(self._is_passing),
-            wait=self._pause,
-            stop=tenacity.stop_any(
-                tenacity.stop_after_delay(self._patience.give_up_seconds),
-                tenacity.stop_when_event_set(self._over),
-            ),
-            sleep=tenacity.sleep_using_event(self._over),
-            reraise=True,
-        )
-        n_wrong = 0
-        for attempt in retrying:
-            with attempt, self._pace.turn():
-                try:
-                    found = self._provider.embed(
-                        batch.texts, seconds=self._patience.request_seconds
-                    )
-                except ProviderBusy as error:
-                    self._pace.was_refused(error.retry_after)
-                    raise
-                except ProviderUnavailable:
-                    self._pace.was_refused(None)
-                    raise
-                except WrongAnswer as error:
-                    n_wrong += 1
-                    if n_wrong < WRONG_ANSWERS:
-                        raise ProviderUnavailable(str(error)) from error
-                    raise
-                self._pace.went_well()
-                return found
-        raise AssertionError  # Retrying returns or raises
+        A refusal without a known reason may be about one text: halving finds it.
+        """
+        if len(batch.texts) == 1:
+            self._caps.forget(batch.places[0])
+            shorter = self._shorter(batch, error)
+            error.place = batch.places[0]
+            return [shorter] if shorter else []
+        if isinstance(error, WrongAnswer) and error.place is not None:
+            return batch.without(error.place)
+        if isinstance(error, TooMuch):
+            self._caps.learn(batch, is_of_tokens=error.is_of_tokens)
+        elif not isinstance(error, InputRefused | WrongAnswer):
+            self._caps.learn(batch, seconds=BUSY_LESSON_SECONDS)
+        return batch.halves()
 
-    def _is_passing(self, error: BaseException) -> bool:
-        """Whether to try again: not where we were told to come back after too long a time."""
-        if not isinstance(error, ProviderUnavailable):
-            return False
-        longest = min(LONGEST_RETRY_AFTER_SECONDS, self._patience.give_up_seconds)
-        return error.retry_after is None or error.retry_after <= longest
+    def _shorter(self, batch: Batch, error: ProviderError) -> Batch | None:
+        """The one text cut, where it may be too long: time and again if it is known to be."""
+        (text,) = batch.texts
+        share = error.share_taken if isinstance(error, InputRefused) else None
+        if isinstance(error, TooMuch | TooLong):
+            return batch.shortened(int(len(text) * (share * 0.95 if share else 0.75)))
+        if batch.n_guesses >= GUESSES or isinstance(error, WrongAnswer | ProviderBusy):
+            return None
+        is_far_longer = len(text) > FAR_LONGER * self._usual_length
+        if not speaks_of_length(error) and not (is_far_longer and _says_nothing(error)):
+            return None
+        kept = len(text) // 2
+        if batch.n_guesses:  # as long as one that was taken
+            kept = min(kept, max(self._longest_taken, FEWEST_CHARACTERS))
+        shorter = batch.shortened(kept)
+        return shorter and replace(shorter, n_guesses=batch.n_guesses + 1)
 
-    def _pause(self, state: tenacity.RetryCallState) -> float:
-        """Exponential with full jitter, and not less than the provider asked for."""
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, ProviderUnavailable) else None
-        jittered = tenacity.wait_random_exponential(
-            multiplier=self._patience.first_pause_seconds, max=LONGEST_PAUSE_SECONDS
-        )(state)
-        return jittered + (asked or 0.0)
+
+def _says_nothing(error: ProviderError) -> bool:
+    return "It says:" not in str(error)

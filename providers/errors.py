@@ -2,6 +2,8 @@
 
     ProviderError
     ├── InvalidProvider        invalid_provider            (the request names what cannot be)
+    │   ├── NothingThere       invalid_provider            (base_url leads to nobody)
+    │   ├── UnknownPath        invalid_provider            (404, 405: base_url has the wrong path)
     │   └── NotInstalled       provider_not_installed
     ├── AddressForbidden       provider_address_forbidden
     ├── KeyMissing             provider_key_missing
@@ -19,13 +21,27 @@ Messages are fit for users: they may quote a provider's own words, never a key.
 """
 
 # ruff: noqa: N818  `raise TooMuch(...)` reads better than with "Error" after each name.
-from typing import ClassVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, Self
 
 
 class ProviderError(Exception):
     """Texts could not be embedded; `code` is stable and may be shown to users."""
 
     code: ClassVar[str] = "provider_error"
+    place: int | None = None
+    """Which of the texts it is about, where that is known."""
+    n_texts: int = 1
+    """How many it may be about, the first of which has that place."""
+    where: Mapping[str, str | int] = MappingProxyType({})
+    """The same in the words of whoever sent the texts, such as row and split."""
+
+    def found_at(self, words: str, **where: str | int) -> Self:
+        """The same error, which also says where its text is."""
+        self.args = (f"{self} {words}",)
+        self.where = where
+        return self
 
 
 class InvalidProvider(ProviderError):
@@ -36,6 +52,14 @@ class InvalidProvider(ProviderError):
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+
+class NothingThere(InvalidProvider):
+    """No such host, or what answers there does not speak HTTP."""
+
+
+class UnknownPath(InvalidProvider):
+    """The provider knows nothing at the URL that was asked."""
 
 
 class NotInstalled(InvalidProvider):
@@ -72,14 +96,16 @@ class InputRefused(ProviderError):
     """The provider finds something wrong with the request; another time it will again."""
 
     code = "provider_input_refused"
-    place: int | None = None
-    """Which of the texts it is about, where that is known."""
+    share_taken: float | None = None
+    """Of what was sent, how much the provider says that it would take, if it gives numbers."""
 
 
 class TooMuch(InputRefused):
     """Too many texts, tokens or bytes in one request."""
 
     code = "provider_request_too_large"
+    is_of_tokens = False
+    """Whether it is known to be the tokens."""
 
 
 class TooLong(InputRefused):

@@ -1,36 +1,51 @@
 """The home of one request and its answer: JSON posted, bounded in bytes and time, no redirects."""
 
+import json
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import httpcore2
 import orjson
 
 from providers import sockets
-from providers.errors import ProviderUnavailable, WrongAnswer
+from providers.errors import InvalidProvider, NothingThere, ProviderUnavailable, WrongAnswer
 from providers.sockets import GuardedBackend
 
 MOST_ANSWER_BYTES: Final = 64 << 20
 MOST_CONNECTIONS: Final = 32
 IDLE_SECONDS: Final = 30.0
-LONGEST_RETRY_AFTER_SECONDS: Final = 1e6
+
+_NO_TLS: Final = {
+    *("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"),
+    *("UNSUPPORTED_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "BAD_PACKET_LENGTH"),
+}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; `retry_after` in seconds, where the provider asked to wait."""
+    """What came back; the names of headers are in lower case."""
 
     status: int
     body: bytes
-    retry_after: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
-        """The body as JSON; NaN is none. Raises WrongAnswer."""
+        """The body as JSON. NaN, which is none, is read, to be found where it stands.
+
+        Raises WrongAnswer.
+        """
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
+            if b"NaN" in self.body or b"Infinity" in self.body:
+                try:
+                    return json.loads(self.body)
+                except (ValueError, RecursionError):
+                    pass
             raise WrongAnswer("The provider's answer is not valid JSON.") from error
 
 
@@ -75,16 +90,21 @@ class Exchange:
                 ) as response,
             ):
                 received = self._read(response)
+        except httpcore2.ConnectTimeout as error:
+            raise ProviderUnavailable(f"Nothing answers at {_place(url)}.") from error
         except httpcore2.TimeoutException as error:
             message = f"The provider did not answer within {seconds:.0f} seconds."
             raise ProviderUnavailable(message) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
-            raise ProviderUnavailable("The connection to the provider broke.") from error
+            raise _of_connection(error, _place(url)) from error
         return received
 
     def _read(self, response: httpcore2.Response) -> Answer:
-        headers = {name.lower(): value for name, value in response.headers}
-        if headers.get(b"content-encoding", b"identity") != b"identity":
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in response.headers
+        }
+        if headers.get("content-encoding", "identity") != "identity":
             raise WrongAnswer("The provider compressed its answer though it was asked not to.")
         body = bytearray()
         for chunk in response.iter_stream():
@@ -92,7 +112,7 @@ class Exchange:
             if len(body) > self._most_bytes:
                 message = f"The provider's answer is larger than {self._most_bytes >> 20} MiB."
                 raise WrongAnswer(message)
-        return Answer(response.status, bytes(body), _seconds(headers.get(b"retry-after")))
+        return Answer(response.status, bytes(body), headers)
 
     def close(self) -> None:
         """Close the connections, also those that somebody waits on."""
@@ -111,8 +131,37 @@ class Exchange:
         self.close()
 
 
-def _seconds(value: bytes | None) -> float | None:
-    """Retry-After as seconds; dates and nonsense are as good as none."""
-    if value is None or not value.strip().replace(b".", b"", 1).isdigit():
-        return None
-    return min(float(value), LONGEST_RETRY_AFTER_SECONDS)
+def _of_connection(error: Exception, place: str) -> InvalidProvider | ProviderUnavailable:
+    """What a connection that failed means: what cannot pass is told from what may."""
+    causes = _causes(error)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        reason = next(one for one in causes if isinstance(one, ssl.SSLCertVerificationError))
+        return InvalidProvider(
+            f"The certificate of {place} is not accepted: {reason.verify_message}.",
+            field="base_url",
+        )
+    if any(isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS for cause in causes):
+        return NothingThere(
+            f"What answers at {place} does not speak TLS: should base_url begin with http://, or "
+            "name another port?",
+            field="base_url",
+        )
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return ProviderUnavailable(
+            f"Nothing listens at {place} (connection refused): is the server running?"
+        )
+    return ProviderUnavailable(f"The connection to {place} broke.")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, and what it came from."""
+    found: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in found:
+        found.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return found
+
+
+def _place(url: str) -> str:
+    return urlsplit(url).netloc

@@ -106,6 +106,34 @@ def _bound_to(tenant_id: str, origin: str) -> bytes:
     return f"{tenant_id}\n{origin}".encode()
 
 
+def missing(origin: str, *, stores_keys: bool) -> str:
+    """That there is no key, and both ways to give one."""
+    from providers.catalogue import ENTRIES
+
+    name = next(
+        (one for one, entry in ENTRIES.items() if entry.base_url and origin_of(one) == origin),
+        origin,
+    )
+    return f"There is no key for {origin}. {ways_to_give(name, stores_keys=stores_keys)}"
+
+
+def ways_to_give(name: str, *, stores_keys: bool) -> str:
+    """How a key is given: by the operator, or stored where the server has a secret to seal it."""
+    needs = (
+        ""
+        if stores_keys
+        else (
+            ", which this server takes only once it has a secret to encrypt it with: start API and "
+            "workers with NMTUNE_SECRET_KEY=$(openssl rand -base64 32), the same for all of them"
+        )
+    )
+    return (
+        f"Either start the server (API and workers) with NMTUNE_PROVIDER_KEYS='{name}=KEY', or "
+        f"store one: `nmtune keys set {name}`, client.provider_keys.set() or PUT "
+        f"/provider-keys{needs}."
+    )
+
+
 def choose(origin: str, *, stored: str | None, environment: Mapping[str, str]) -> str | None:
     """The tenant's own key for an origin, else the operator's."""
     return stored if stored is not None else environment.get(origin)

@@ -45,6 +45,10 @@ class LocalMiniLM:
         with _loading:
             self._bert, self._tokenizer = _load()
 
+    def elsewhere(self) -> "Sequence[LocalMiniLM]":
+        """See `Provider.elsewhere`."""
+        return ()
+
     def embed(self, texts: Sequence[str], *, seconds: float) -> Embedded:  # noqa: ARG002
         """See `Provider.embed`; it cannot be interrupted, and takes a second or so."""
         found = self._tokenizer.encode_batch(list(texts))
@@ -84,10 +88,7 @@ def _load() -> tuple[Any, Any]:
         from providers.bert import Bert
     except ImportError as error:
         raise _missing(str(error.name)) from error
-    package = importlib.util.find_spec(_PACKAGE)
-    if package is None or package.origin is None:
-        raise _missing(_PACKAGE)
-    folder = Path(package.origin).parent / "model"
+    folder = _folder()
     config = json.loads((folder / "config.json").read_text())
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(MAX_TOKENS)
@@ -101,9 +102,27 @@ def _load() -> tuple[Any, Any]:
     return bert, tokenizer
 
 
+def check_installed() -> None:
+    """Refuse at once what could not be loaded; nothing is imported. Raises NotInstalled."""
+    needed = ("tokenizers", "scipy", "safetensors", _PACKAGE)
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise _missing(", ".join(missing))
+    if not (_folder() / "model.safetensors").is_file():
+        raise _missing(f"the weights in {_PACKAGE}")
+
+
+def _folder() -> Path:
+    package = importlib.util.find_spec(_PACKAGE)
+    if package is None or package.origin is None:
+        raise _missing(_PACKAGE)
+    return Path(package.origin).parent / "model"
+
+
 def _missing(name: str) -> NotInstalled:
     return NotInstalled(
-        f"{NAME} needs {name}, which is not installed here. The operator can add it: "
-        "pip install 'nmtune-server[local]'.",
+        f"{NAME} needs {name}, which is not installed here. The operator can add it to the "
+        "environment of API and workers: pip install 'nmtune-server[local]' (docs/providers.md "
+        "has a smaller way).",
         field="name",
     )

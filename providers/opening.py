@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
-from providers import catalogue, local
+from providers import catalogue, keys, local
 from providers.addresses import parse_base_url
 from providers.encoder import Encoder
 from providers.errors import KeyMissing
@@ -20,14 +20,21 @@ FindKey = Callable[[str], str | None]
 class Providers:
     """The connections of one process to all providers; safe among threads."""
 
-    def __init__(self, *, allowed: Iterable[tuple[str, int]] = ()) -> None:
-        """`allowed` are the operator's (host, port) pairs beyond the public internet."""
+    def __init__(
+        self, *, allowed: Iterable[tuple[str, int]] = (), stores_keys: bool = True
+    ) -> None:
+        """`allowed` are the operator's (host, port) pairs beyond the public internet.
+
+        `stores_keys`: whether the server takes keys from users, for what is said where one lacks.
+        """
         self.allowed = frozenset(allowed)
+        self._stores_keys = stores_keys
         self._exchange = Exchange(GuardedBackend(self.allowed))
 
-    def open(self, encoder: Encoder, find_key: FindKey) -> Provider:
+    def open(self, encoder: Encoder, find_key: FindKey, *, has_answered: bool = False) -> Provider:
         """The provider of an encoder that `catalogue.resolve` made.
 
+        `has_answered`: it did before, so that a name which now leads nowhere may come back.
         Raises InvalidProvider where the operator no longer allows its host, KeyMissing,
         NotInstalled.
         """
@@ -37,10 +44,7 @@ class Providers:
         base_url = parse_base_url(encoder.base_url, self.allowed)
         key = find_key(base_url.origin)
         if key is None and entry.needs_key:
-            raise KeyMissing(
-                f"There is no key for {base_url.origin}. The operator can add "
-                f"{base_url.origin}=KEY to NMTUNE_PROVIDER_KEYS, or PUT /provider-keys stores one."
-            )
+            raise KeyMissing(keys.missing(base_url.origin, stores_keys=self._stores_keys))
         return HttpProvider(
             encoder,
             entry.limits,
@@ -48,6 +52,7 @@ class Providers:
             base_url=base_url,
             key=key,
             exchange=self._exchange,
+            is_vouched=has_answered or catalogue.is_own(encoder.provider, base_url),
         )
 
     def close(self) -> None:

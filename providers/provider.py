@@ -51,9 +51,20 @@ class Provider(Protocol):
         Raises ProviderError; TooMuch and TooLong if other texts, or fewer, would be taken.
         """
 
+    def elsewhere(self) -> "Sequence[Provider]":
+        """The same at the base URLs that may be meant, where its own leads nowhere."""
+
 
 class Dialect(Protocol):
     """How one kind of HTTP service is asked, and how it answers."""
+
+    @property
+    def roots(self) -> Sequence[str]:
+        """What the path of a base URL usually ends with."""
+
+    @property
+    def endings(self) -> Sequence[str]:
+        """What is no part of a base URL, though it is often copied into one."""
 
     def path(self, encoder: Encoder) -> str:
         """What comes behind the base URL."""

@@ -17,9 +17,14 @@ from typing import Any, Final
 import httpcore2
 
 from providers.addresses import is_public
-from providers.errors import AddressForbidden, ProviderUnavailable
+from providers.errors import AddressForbidden, NothingThere, ProviderUnavailable
 
 CONNECT_SECONDS: Final = 5.0
+
+_HTTP: Final = b"HTTP/"
+_NO_SUCH_NAME: Final = {
+    getattr(socket, name, None) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY")
+} - {None}
 
 Resolve = Callable[[str, int], list[str]]
 
@@ -52,6 +57,10 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(item[4][0]) for item in found))
 
 
+def _no_such_host(host: str) -> NothingThere:
+    return NothingThere(f"There is no host {host}: is base_url spelt right?", field="base_url")
+
+
 class GuardedBackend(httpcore2.NetworkBackend):
     """Connects to public addresses, and to the hosts and ports that the operator allows."""
 
@@ -72,10 +81,7 @@ class GuardedBackend(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         """A connection to an address of `host` that was checked. Raises AddressForbidden."""
-        try:
-            addresses = self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
-            raise ProviderUnavailable(f"The provider's host {host} is not known.") from error
+        addresses = self._addresses(host, port)
         is_allowed = (host.lower(), port) in self._allowed
         # One forbidden answer spoils the host: which one comes first is its owner's choice.
         if not is_allowed and not (addresses and all(map(is_public, addresses))):
@@ -92,6 +98,20 @@ class GuardedBackend(httpcore2.NetworkBackend):
             socket_options,
         )
         return _BoundedStream(stream, self._open)
+
+    def _addresses(self, host: str, port: int) -> list[str]:
+        """Raises NothingThere for a name that does not exist, ProviderUnavailable otherwise."""
+        try:
+            return self._resolve(host, port)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_NAME:  # as when no name server answers
+                raise ProviderUnavailable(
+                    f"The name {host} cannot be looked up at the moment: "
+                    f"{error.strerror or 'no reason was given'}."
+                ) from error
+            raise _no_such_host(host) from error
+        except UnicodeError as error:
+            raise _no_such_host(host) from error
 
     def abort(self) -> None:
         """End every connection now; whoever waits on one gets an error at once."""
@@ -119,10 +139,21 @@ class _BoundedStream(httpcore2.NetworkStream):
     ) -> None:
         self._stream = stream
         self._all_open = all_open
+        self._was_heard = False
         all_open.add(self)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, seconds_left(timeout))
+        """Raises NothingThere if what is heard first is no HTTP: the parser would wait for more."""
+        data = self._stream.read(max_bytes, seconds_left(timeout))
+        if data and not self._was_heard and not data.startswith(_HTTP[: len(data)]):
+            host, port = self.get_extra_info("server_addr")[:2]
+            raise NothingThere(
+                f"What answers at {host}:{port} does not speak HTTP: should base_url begin with "
+                "https://, or name another port?",
+                field="base_url",
+            )
+        self._was_heard = True
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, seconds_left(timeout))

@@ -168,6 +168,7 @@ def problem_of(error: Exception) -> Problem | None:
                 error.code,
                 str(error),
                 field=provider_problems.field_of(error),
+                row=provider_problems.row_of(error),
                 headers=provider_problems.headers_of(error),
             )
         case NMTuneError() | store_errors.StoreError():

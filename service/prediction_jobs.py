@@ -41,7 +41,7 @@ def submit(
         dataset = datasets.get(tx, tenant_id, body.dataset_id)
     _check_rows(version, dataset)
     if dataset.content == datasets.TEXTS and version.encoder is not None:
-        provider_access.check_key(
+        provider_access.check(
             Encoder.from_dict(version.encoder), tenant_id=tenant_id, store=store, settings=settings
         )
 

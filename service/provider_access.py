@@ -1,9 +1,9 @@
-"""The home of the HTTP door's dealings with keys: finding one, and whether there is one at all."""
+"""The home of what the HTTP door asks before a provider is used: is there a key, and a library."""
 
-from providers import catalogue, keys
+from providers import catalogue, keys, local
 from providers.addresses import parse_base_url
 from providers.encoder import Encoder
-from providers.errors import KeyMissing
+from providers.errors import KeyMissing, NotInstalled
 from service.settings import ServiceSettings
 from store import encoders
 from store.store import Store
@@ -19,13 +19,23 @@ def find_key(origin: str, *, tenant_id: str, store: Store, settings: ServiceSett
     return keys.choose(origin, stored=stored, environment=settings.keys_by_origin)
 
 
-def check_key(encoder: Encoder, *, tenant_id: str, store: Store, settings: ServiceSettings) -> None:
-    """Refuse at once what a worker could only fail for want of a key. Raises KeyMissing."""
+def local_provider_lacks() -> str | None:
+    """What `local-minilm` needs and does not have here, with what to do; None if it is whole."""
+    try:
+        local.check_installed()
+    except NotInstalled as error:
+        return str(error)
+    return None
+
+
+def check(encoder: Encoder, *, tenant_id: str, store: Store, settings: ServiceSettings) -> None:
+    """Refuse at once what a worker could only fail for want of a library or a key.
+
+    Raises NotInstalled, KeyMissing.
+    """
+    catalogue.check_installed(encoder)
     if encoder.base_url is None or not catalogue.ENTRIES[encoder.provider].needs_key:
         return
     origin = parse_base_url(encoder.base_url, settings.provider_hosts).origin
     if find_key(origin, tenant_id=tenant_id, store=store, settings=settings) is None:
-        raise KeyMissing(
-            f"There is no key for {origin}. Store one with PUT /provider-keys, or ask the operator "
-            "to add it to NMTUNE_PROVIDER_KEYS."
-        )
+        raise KeyMissing(keys.missing(origin, stores_keys=settings.secret_key is not None))

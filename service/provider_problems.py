@@ -32,11 +32,19 @@ def status_of(error: ProviderError) -> HTTPStatus:
 
 def field_of(error: ProviderError) -> str | None:
     """The request's field that it is about."""
+    if "row" in error.where:
+        return "texts"
     if isinstance(error, InvalidProvider):
         return f"provider.{error.field}" if error.field else "provider"
     if isinstance(error, errors.AddressForbidden):
         return "provider.base_url"
     return "provider" if isinstance(error, errors.KeyMissing) else None
+
+
+def row_of(error: ProviderError) -> int | None:
+    """The row of the text that it is about."""
+    row = error.where.get("row")
+    return row if isinstance(row, int) else None
 
 
 def headers_of(error: ProviderError) -> dict[str, str]:

@@ -130,7 +130,7 @@ def examine(
     encoder = _encoder(body, settings)
     _check_source(body)
     if encoder is not None:
-        provider_access.check_key(encoder, tenant_id=tenant_id, store=store, settings=settings)
+        provider_access.check(encoder, tenant_id=tenant_id, store=store, settings=settings)
     return candidates, encoder
 
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from service import provider_access
 from service.settings import ServiceSettings
 from standalone import doctor_services
 from standalone.finding import Finding
@@ -38,6 +39,7 @@ def examine(service: ServiceSettings, workers: WorkerSettings) -> list[Finding]:
         *doctor_services.database(service),
         doctor_services.artifacts(service),
         *([broker] if broker else []),
+        _local_provider(),
         _port(service),
     ]
 
@@ -116,6 +118,18 @@ def _disk_space(settings: ServiceSettings) -> Finding:
         detail=detail,
         advice="Data sets, checkpoints and heads need room: free some, or move --data-dir.",
     )
+
+
+def _local_provider() -> Finding:
+    lacking = provider_access.local_provider_lacks()
+    if lacking is not None:
+        return Finding(
+            name="local-minilm",
+            status="warn",
+            detail="not installed: jobs that name it as their provider are refused",
+            advice=lacking,
+        )
+    return Finding(name="local-minilm", status="ok", detail="installed: it embeds texts here")
 
 
 def _port(settings: ServiceSettings) -> Finding:

@@ -134,15 +134,22 @@ def prune_vectors(tx: Transaction, *, older_than_seconds: float = VECTORS_KEPT_S
     return tx.execute(delete(tables.text_vectors).where(old)).rowcount
 
 
-def record(tx: Transaction, job: Job, encoder: Mapping[str, object]) -> None:
-    """Write into a running job which encoder made its vectors, and their cost. Raises LeaseLost."""
+def record(
+    tx: Transaction, job: Job, encoder: Mapping[str, object], *, has_come: bool = False
+) -> None:
+    """Write into a running job which encoder made its vectors, and their cost.
+
+    `has_come`: a batch came with it, so that the job no longer waits for its provider. Raises
+    LeaseLost.
+    """
     mine = (
         _jobs.tenant_id == job.tenant_id,
         _jobs.id == job.id,
         has_status(JobStatus.RUNNING),
         _jobs.fence == job.fence,
     )
-    written = tx.execute(update(tables.jobs).where(*mine).values(encoder=dict(encoder)))
+    values: dict[str, Any] = {"encoder": dict(encoder)} | ({"waiting": None} if has_come else {})
+    written = tx.execute(update(tables.jobs).where(*mine).values(**values))
     if written.rowcount == 0:
         raise LeaseLost(f"Job {job.id} is no longer this worker's.")
 

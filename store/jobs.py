@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, literal, null, or_, select, update
 
 from store import cursors, events, tables
 from store.clock import latest, now
@@ -60,6 +60,8 @@ class Job:
     worker: str | None
     lease_expires_at: datetime | None
     not_before_at: datetime | None
+    waiting: dict[str, Any] | None
+    """Why it is held back until then: code, message, since, and what the worker remembers."""
     cancel_requested_at: datetime | None
     checkpoint: dict[str, str]
     """File name to sha256 of what a next attempt can go on from; empty once the job is final."""
@@ -232,6 +234,7 @@ def request_cancel(tx: Transaction, tenant_id: str, job_id: str) -> Job:
             "finished_at": case((is_queued, NOT_BEFORE_NOW)),
             "cancel_requested_at": NOT_BEFORE_NOW,
             "checkpoint": case((is_queued, _NOTHING), else_=_jobs.checkpoint),
+            "waiting": case((is_queued, null()), else_=_jobs.waiting),
         },
         event=lambda job: (
             EventType.CANCELLED if job.status.is_final else EventType.CANCEL_REQUESTED,

@@ -8,7 +8,7 @@ and a moment that no lease or delay can reach counts as past: the clock was set 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
@@ -30,6 +30,7 @@ LONGEST_DELAY_SECONDS: Final = 3600.0
 """How long a job may be held back; more is cut to it."""
 
 _jobs = tables.jobs.c
+_TOLD = ("code", "message", "stage", "row", "split")  # of a reason to wait, to its owner
 _HEARTBEAT_EVENTS = frozenset({EventType.STAGE, EventType.PROGRESS})
 
 
@@ -202,6 +203,43 @@ def release(
     )
 
 
+def wait(
+    tx: Transaction,
+    job: Job,
+    *,
+    reason: Mapping[str, object],
+    delay_seconds: float,
+    patience_seconds: float,
+) -> Job:
+    """Give the job back to the queue while it waits for something outside; no attempt counts.
+
+    `reason` has a `code` and a `message`. It is kept in the row with `since`, the first time that
+    the job had to wait without getting anything; `patience_seconds` after that it fails with the
+    reason. A job whose cancel was asked for is cancelled. Raises LeaseLost.
+    """
+    held = _hold(tx, job)
+    if held.cancel_requested_at is not None:
+        return cancel(tx, held)
+    moment = tx.execute(select(now())).scalar_one()
+    since = (held.waiting or {}).get("since") or moment.isoformat()
+    waited = (moment - datetime.fromisoformat(since)).total_seconds()
+    if waited + delay_seconds > patience_seconds:
+        kept = {name: one for name, one in reason.items() if name in _TOLD}
+        message = f"{reason['message']} The job waited for it for {waited / 3600:.1f} hours."
+        return fail(tx, held, error={**kept, "message": message})
+    until = _after(moment, delay_seconds)
+    told = {"reason": "waiting", "attempt": held.attempt, "until": until.isoformat()}
+    return _leave(
+        tx,
+        held,
+        JobStatus.QUEUED,
+        (EventType.REQUEUED, told | {name: reason[name] for name in ("code", "message")}),
+        attempt=held.attempt - 1,
+        not_before_at=until,
+        waiting={**reason, "since": since},
+    )
+
+
 def sweep(
     tx: Transaction, *, limit: int = 100, leases: Sequence[RunningLease] | None = None
 ) -> SweepResult:
@@ -312,19 +350,22 @@ def _requeue_or_end(
         return cancel(tx, held)
     if count_attempt and held.attempt >= held.max_attempts:
         return fail(tx, held, error=error)
-    told = {"reason": reason, "attempt": held.attempt} | ({} if code is None else {"code": code})
-    return _leave(
-        tx,
-        held,
-        JobStatus.QUEUED,
-        (EventType.REQUEUED, told),
-        attempt=held.attempt if count_attempt else held.attempt - 1,
-        not_before_at=_after(delay_seconds) if delay_seconds > 0 else None,
-    )
+    told: dict[str, object] = {"reason": reason, "attempt": held.attempt}
+    if code is not None:
+        told["code"] = code
+    values: dict[str, object] = {"not_before_at": None}
+    if delay_seconds > 0:
+        why = {name: one for name, one in error.items() if name in _TOLD}
+        moment = tx.execute(select(now())).scalar_one()
+        until = _after(moment, delay_seconds)
+        told |= {**why, "until": until.isoformat()}
+        values = {"not_before_at": until, "waiting": {**why, "since": moment.isoformat()}}
+    attempt = held.attempt if count_attempt else held.attempt - 1
+    return _leave(tx, held, JobStatus.QUEUED, (EventType.REQUEUED, told), attempt=attempt, **values)
 
 
-def _after(delay_seconds: float) -> ColumnElement[datetime]:
-    return seconds_from_now(min(delay_seconds, LONGEST_DELAY_SECONDS))
+def _after(moment: datetime, delay_seconds: float) -> datetime:
+    return moment + timedelta(seconds=min(delay_seconds, LONGEST_DELAY_SECONDS))
 
 
 def _leave(
@@ -339,7 +380,7 @@ def _leave(
     if status is not JobStatus.FAILED:
         common["stage"] = None
     if status.is_final:
-        common |= {"finished_at": NOT_BEFORE_NOW, "checkpoint": {}}
+        common |= {"finished_at": NOT_BEFORE_NOW, "checkpoint": {}, "waiting": None}
     moved = move(tx, *_is_mine(job), values=common | values, event=lambda _: event)
     if moved is None:
         raise _lost(job)

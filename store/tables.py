@@ -132,6 +132,8 @@ jobs = Table(
     Column("worker", String(255)),
     Column("lease_expires_at", UtcDateTime),
     Column("not_before_at", UtcDateTime),
+    # Why it is held back until then: code, message, since; it stays until what was waited for came.
+    _json("waiting", nullable=True),
     Column("cancel_requested_at", UtcDateTime),
     _json("checkpoint"),
     _json("error", nullable=True),

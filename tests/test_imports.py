@@ -41,7 +41,6 @@ ONLY_HOME: dict[str, set[str]] = {
     "pyarrow": {"service", "workers"},
     "httpx": {"clients/python/nmtune_client"},
     "httpcore2": {"providers"},
-    "tenacity": {"providers"},
     "tokenizers": {"providers"},
     "cryptography": {"providers"},
 }

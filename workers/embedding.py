@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from providers import engine, keys
 from providers.encoder import Encoder
-from providers.errors import InputRefused, WrongAnswer
+from providers.errors import ProviderError, ProviderUnavailable, WrongAnswer
 from providers.opening import Providers
 from providers.provider import Provider, estimated_tokens
 from store import encoders, rows_file
@@ -28,8 +29,10 @@ from store.jobs import Job
 from store.rows_file import Ids
 from store.store import Store
 from store.texts_file import TextsFile
-from workers import recognition
+from workers import provider_wait, recognition
+from workers.failure import MustWait
 from workers.lease import Lease
+from workers.provider_wait import Memory
 from workers.settings import WorkerSettings
 from workers.text_job import EMBEDDINGS, SHARE
 from workers.workdir import Workdir
@@ -55,23 +58,43 @@ def embed(
 ) -> Job:
     """The job with its embeddings in its checkpoint, and its encoder known by a fingerprint.
 
-    Raises Stopped when `should_stop` says so, ProviderError, LeaseLost.
+    Raises Stopped when `should_stop` says so, MustWait, ProviderError, LeaseLost.
     """
     assert job.encoder is not None  # noqa: S101 - for the type checker: `needs_embedding` said so
     lease.enter_stage(STAGE)
     texts = TextsFile.from_bytes(store.artifacts.get_bytes(job.tenant_id, dataset.sha256))
-    with Providers(allowed=settings.provider_hosts) as providers:
+    stores_keys = settings.secret_key is not None
+    with Providers(allowed=settings.provider_hosts, stores_keys=stores_keys) as providers:
         provider = providers.open(
-            Encoder.from_dict(job.encoder), lambda origin: find_key(job, origin, store, settings)
+            Encoder.from_dict(job.encoder),
+            lambda origin: find_key(job, origin, store, settings),
+            has_answered="usage" in job.encoder,
         )
-        record = recognition.recognised(job, provider, store, should_stop)
+        provider, record, memory = _recognised(job, provider, store, should_stop)
         work = _Work(job, record, provider, texts, lease=lease, store=store)
-        work.run(should_stop)
+        work.run(should_stop, memory)
     work.write(workdir)
     reference = workdir.move(store.artifacts, job.tenant_id, EMBEDDINGS)
     checkpoint = {**job.checkpoint, EMBEDDINGS: reference.sha256}
     lease.keep(checkpoint)
     return replace(job, checkpoint=checkpoint, encoder=work.encoder)
+
+
+def _recognised(
+    job: Job, provider: Provider, store: Store, should_stop: ShouldStop
+) -> tuple[Provider, EncoderRecord, Memory]:
+    """What the job is embedded with; asked for its canaries unless a wait has just ended."""
+    memory = Memory.of(job)
+    known = recognition.recorded(job, provider, store) if memory.is_recognised else None
+    if known is not None:
+        return provider, known, memory
+    try:
+        provider, record = recognition.recognised(
+            job, provider, store, should_stop=should_stop, patience=memory.patience()
+        )
+    except ProviderUnavailable as error:
+        raise MustWait(provider_wait.wait_for(error, memory)) from error
+    return provider, record, replace(memory, recognised_at=datetime.now(UTC))
 
 
 def find_key(job: Job, origin: str, store: Store, settings: WorkerSettings) -> str | None:
@@ -122,6 +145,8 @@ class _Work:
         self._vectors = np.zeros((len(self._texts), record.n_columns), np.float32)
         self._price: float | None = (job.encoder or {}).get(PRICE)
         self._began = time.monotonic()
+        self._progress: dict[str, Any] = {}
+        self._waits: provider_wait.Pause | None = None
         # Tokens that an earlier attempt was charged count too.
         before = (job.encoder or {}).get("usage", {})
         longest = provider.limits.max_text_tokens
@@ -155,7 +180,7 @@ class _Work:
             return dict(self._usage)
         return {**self._usage, "cost": round(self._usage["n_tokens"] * self._price / 1e6, 6)}
 
-    def run(self, should_stop: ShouldStop) -> None:
+    def run(self, should_stop: ShouldStop, memory: Memory) -> None:
         """Fetch what is known, embed the rest, and keep each batch as it comes."""
         todo = self._fetch()
         n_known = len(self._texts) - len(todo)
@@ -164,10 +189,16 @@ class _Work:
             encoders.record(tx, self._job, self.encoder)
         n_done = 0
         self._tell(0, len(todo))
-        for part in self._parts(todo, should_stop):
+        for part in self._parts(todo, should_stop, memory):
             places = [todo[place] for place in part.places]
             if part.vectors.shape[1] != self._record.n_columns:
-                raise WrongAnswer("The provider's vectors have another width than a moment ago.")
+                error = WrongAnswer(
+                    f"The provider's vectors have {part.vectors.shape[1]} numbers, and had "
+                    f"{self._record.n_columns} before."
+                )
+                error.n_texts = len(places)
+                self._name_row(error, places[0])
+                raise error
             self._vectors[places] = part.vectors
             self._usage["n_embedded"] += len(places)
             self._usage["n_tokens"] += part.n_tokens
@@ -179,21 +210,46 @@ class _Work:
             }
             with self._store.database.begin() as tx:
                 encoders.keep_vectors(tx, self._job.tenant_id, self._record.fingerprint, by_hash)
-                encoders.record(tx, self._job, self.encoder)
+                encoders.record(tx, self._job, self.encoder, has_come=True)
             n_done += len(places)
             self._tell(n_done, len(todo))
 
-    def _parts(self, todo: list[int], should_stop: ShouldStop) -> Iterator[engine.Finished]:
-        """The batches; a text that is refused is named by its row."""
+    def _parts(
+        self, todo: list[int], should_stop: ShouldStop, memory: Memory
+    ) -> Iterator[engine.Finished]:
+        """The batches; a text that is refused is named by its row. Raises MustWait."""
+        caps = memory.caps(self._provider.limits)
+        n_done = 0
         try:
-            yield from engine.embed(
-                self._provider, [self._texts[place] for place in todo], should_stop=should_stop
-            )
-        except InputRefused as error:
-            if error.place is None:
+            for part in engine.embed(
+                self._provider,
+                [self._texts[place] for place in todo],
+                should_stop=should_stop,
+                patience=memory.patience(),
+                caps=caps,
+                on_wait=self._tell_wait,
+            ):
+                n_done += len(part.places)
+                yield part
+        except ProviderError as error:
+            if error.place is not None:
+                self._name_row(error, todo[error.place])
+            if not isinstance(error, ProviderUnavailable):
                 raise
-            first = self._first[todo[error.place]]
-            raise type(error)(f"{error} This is about the text at row {first.row}.") from error
+            wait = provider_wait.wait_for(
+                error, memory, caps=caps, n_left=len(todo) - n_done, has_got=n_done > 0
+            )
+            raise MustWait(wait) from error
+
+    def _name_row(self, error: ProviderError, place: int) -> None:
+        first = self._first[place]
+        about = "the text" if error.n_texts == 1 else f"{error.n_texts} texts, the first"
+        error.found_at(
+            f"This is about {about} at row {first.row} of what was sent, counted from 0 (split "
+            f"{first.split}).",
+            row=first.row,
+            split=first.split,
+        )
 
     def _fetch(self) -> list[int]:
         """Take the vectors that are known; the places of the other texts."""
@@ -213,13 +269,21 @@ class _Work:
     def _tell(self, n_done: int, n_todo: int) -> None:
         seconds = time.monotonic() - self._began
         left = seconds * (n_todo - n_done) / n_done if n_done else None
-        progress = {
+        self._progress = {
             "candidate": None,
             "fraction": round(SHARE * (n_done / n_todo if n_todo else 1), 4),
             "eta_seconds": None if left is None else round(left, 1),
             "texts": self._counted(),
         }
-        self._lease.tell(progress, is_milestone=n_done == n_todo)
+        if self._waits is not None and self._waits.until > datetime.now(UTC):
+            self._progress["waiting"] = self._waits.told  # others came that were under way
+        self._lease.tell(self._progress, is_milestone=n_done == n_todo)
+
+    def _tell_wait(self, reason: ProviderUnavailable, seconds: float) -> None:
+        """Show a pause that is too short to give the slot back for; called by any thread."""
+        self._waits = provider_wait.Pause.of(reason, seconds)
+        progress = {**self._progress, "waiting": self._waits.told}
+        self._lease.tell(progress, is_milestone=False)
 
     def write(self, workdir: Workdir) -> None:
         """Write the dataset file; of texts without labels, a file of rows."""

@@ -1,5 +1,6 @@
 """Failures: what a failed attempt means to the user, and whether another may help."""
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,9 @@ Error = dict[str, Any]
 OUT_OF_MEMORY = "out_of_memory"
 FIRST_DELAY_SECONDS = 1.0  # before the second attempt; doubled before each further one
 LONGEST_DELAY_SECONDS = 60.0
-PROVIDER_DELAY_SECONDS = 60.0  # before a provider that stayed away for minutes is asked again
-LONGEST_PROVIDER_DELAY_SECONDS = 3600.0
+FIRST_PROVIDER_DELAY_SECONDS = 15.0  # before a provider is asked again; doubled each time
+LONGEST_PROVIDER_DELAY_SECONDS = 300.0
+LONGEST_ASKED_SECONDS = 3600.0  # of what a provider asks for; it is asked again then, all the same
 LOST_DATA = (ArtifactCorrupt, ArtifactMissing, InvalidDatasetFile, NotFound)
 MAY_PASS = frozenset(
     {ArtifactCorrupt.code, StorageUnavailable.code}
@@ -43,14 +45,27 @@ class Refused(Exception):  # noqa: N818  `raise Refused(...)` says it
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why an attempt failed; `may_pass` if another attempt is worth its time.
-
-    `delay_seconds` is how long to wait before it, if not as long as usual.
-    """
+    """Why an attempt failed; `may_pass` if another attempt is worth its time."""
 
     error: Error
     may_pass: bool
-    delay_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """That the job has to wait for its provider, and gives its slot back meanwhile."""
+
+    reason: dict[str, Any]
+    """Code and message, and what the next attempt is to know of this one."""
+    delay_seconds: float
+
+
+class MustWait(Exception):  # noqa: N818  it is no error
+    """The provider is away or busy for longer than a slot is to be held."""
+
+    def __init__(self, wait: Wait) -> None:
+        super().__init__(wait.reason["message"])
+        self.wait = wait
 
 
 def of_outcome(
@@ -82,20 +97,24 @@ def of_error(error: Exception, *, job: Job) -> Failure:
     if isinstance(error, StoreError):
         return Failure(error={"code": error.code, "message": str(error)}, may_pass=True)
     if isinstance(error, ProviderError):
-        return _of_provider(error)
+        return Failure(error=told_of(error), may_pass=False)  # those that may pass are a `Wait`
     if isinstance(error, OSError) and trouble.is_disk_trouble(error):
         found = trouble.of_os_error(error, "The worker's folder cannot be used")
         return Failure(error={"code": found.code, "message": str(found)}, may_pass=True)
     return Failure(error=_internal(job), may_pass=True)
 
 
-def _of_provider(error: ProviderError) -> Failure:
-    """What providers' errors say is fit for users; only what passes is worth another attempt."""
-    told = {"code": error.code, "message": str(error), "stage": "embedding"}
-    if not isinstance(error, ProviderUnavailable):
-        return Failure(error=told, may_pass=False)
-    asked = min(error.retry_after or 0.0, LONGEST_PROVIDER_DELAY_SECONDS)
-    return Failure(error=told, may_pass=True, delay_seconds=max(asked, PROVIDER_DELAY_SECONDS))
+def told_of(error: ProviderError) -> Error:
+    """What a job's row says of a provider's error, which is fit for users."""
+    return {"code": error.code, "message": str(error), "stage": "embedding", **error.where}
+
+
+def provider_delay_seconds(error: ProviderUnavailable, *, n_waits: int) -> float:
+    """How long to wait before the provider is asked again, the `n_waits`th time in a row."""
+    if error.retry_after:
+        return min(error.retry_after, LONGEST_ASKED_SECONDS) + random.uniform(0, 1)  # noqa: S311
+    longest = FIRST_PROVIDER_DELAY_SECONDS * 2.0 ** min(n_waits - 1, 10)
+    return min(LONGEST_PROVIDER_DELAY_SECONDS, longest)
 
 
 def delay_seconds(attempt: int) -> float:

@@ -18,7 +18,7 @@ from store.errors import DatabaseUnavailable, LeaseLost
 from store.jobs import Job
 from store.store import Store
 from workers import failure, memory, observe, plans, success
-from workers.failure import Failure, Refused
+from workers.failure import Failure, MustWait, Refused, Wait
 from workers.lease import Lease
 from workers.listener import Listener
 from workers.settings import WorkerSettings
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 0.2  # between two tries to write how a job ended
 
 
-End: TypeAlias = Success | Failure | Ending
+End: TypeAlias = Success | Failure | Wait | Ending
 
 
 @observe.attempt
@@ -65,7 +65,7 @@ def run_claimed(
         start = partial(_supervised, settings=settings, slot=slot, standby=standby)
         end = _attempt(job, start, lease, store=store, settings=settings, stopping=stopping)
     failpoints.reach("run.trained")
-    ended = _write_end(end, job=job, lease=lease, store=store)
+    ended = _write_end(end, job=job, lease=lease, store=store, settings=settings)
     failpoints.reach("run.finished")
     logger.info("job.end job_id=%s status=%s", job.id, ended.status if ended else "not_ours")
     return ended
@@ -122,6 +122,13 @@ def _attempt(
     except Refused as error:
         logger.info("job.refused job_id=%s code=%s", job.id, error.code)
         return failure.of_error(error, job=job)
+    except MustWait as error:
+        reason, seconds = error.wait.reason, error.wait.delay_seconds
+        logger.warning(
+            "job.waits job_id=%s code=%s seconds=%.0f reason=%s",
+            *(job.id, reason["code"], seconds, reason["message"]),
+        )
+        return error.wait
     except ProviderError as error:
         logger.warning("job.not_embedded job_id=%s code=%s reason=%s", job.id, error.code, error)
         return failure.of_error(error, job=job)
@@ -204,7 +211,9 @@ def child_environment(settings: WorkerSettings, *, slot: int = 0) -> dict[str, s
     return environment
 
 
-def _write_end(end: End, *, job: Job, lease: Lease, store: Store) -> Job | None:
+def _write_end(
+    end: End, *, job: Job, lease: Lease, store: Store, settings: WorkerSettings
+) -> Job | None:
     """Write how the job ended, if it is still ours; tries again while the database is away."""
     while end is not Ending.LEASE_LOST:
         try:
@@ -212,13 +221,21 @@ def _write_end(end: End, *, job: Job, lease: Lease, store: Store) -> Job | None:
                 if isinstance(end, Success):
                     failpoints.reach("run.finishing")
                     return success.write(tx, job, end)
+                if isinstance(end, Wait):
+                    return moves.wait(
+                        tx,
+                        job,
+                        reason=end.reason,
+                        delay_seconds=end.delay_seconds,
+                        patience_seconds=settings.provider_patience_seconds,
+                    )
                 if isinstance(end, Failure) and not end.may_pass:
                     return moves.fail(tx, job, error=end.error)
                 if isinstance(end, Failure):
                     return moves.release(
                         tx,
                         job,
-                        delay_seconds=end.delay_seconds or failure.delay_seconds(job.attempt),
+                        delay_seconds=failure.delay_seconds(job.attempt),
                         count_attempt=True,
                         error=end.error,
                     )

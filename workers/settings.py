@@ -48,6 +48,8 @@ class WorkerSettings(ProviderSettings, StoreSettings):
     """The least time between two checkpoints of a training, taken at an epoch's end."""
     poll_seconds: float = Field(default=1.0, gt=0.0, le=60.0)
     """How often to look for jobs nobody rang for, and for leases that ran out."""
+    provider_patience_seconds: float = Field(default=86_400.0, ge=0.0)
+    """How long a job waits in all for a provider that gives it nothing, before it fails."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     """The port of a worker's own /metrics, 0 lets the system choose; none unless set."""
     metrics_host: str = "127.0.0.1"

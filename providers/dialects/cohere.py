@@ -9,6 +9,9 @@ from providers.encoder import Encoder
 class Cohere:
     """`POST /v2/embed`, with the intent that Cohere has for classification."""
 
+    roots = ("",)
+    endings = ("/v2/embed", "/v1/embed", "/v2")
+
     def path(self, encoder: Encoder) -> str:  # noqa: ARG002
         return "/v2/embed"
 

@@ -14,6 +14,9 @@ class Gemini:
     gemini-embedding-001 is told the intent in a field, later ones in front of the text.
     """
 
+    roots = ("/v1beta",)
+    endings = ("/models",)
+
     def path(self, encoder: Encoder) -> str:
         return f"/models/{encoder.model}:batchEmbedContents"
 

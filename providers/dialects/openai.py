@@ -18,6 +18,11 @@ class OpenAI:
     """What else each request says, such as the intent."""
     key_header: str | None = None
     """Where the key goes; None: `Authorization: Bearer`."""
+    roots: Sequence[str] = ("/v1",)
+    endings: Sequence[str] = (
+        *("/embeddings", "/chat/completions", "/completions", "/responses", "/models"),
+        *("/api/embed", "/api/embeddings", "/api/generate", "/api/chat", "/api/tags"),  # Ollama's
+    )
 
     def path(self, encoder: Encoder) -> str:  # noqa: ARG002
         return "/embeddings"

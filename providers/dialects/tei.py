@@ -9,6 +9,9 @@ from providers.encoder import Encoder
 class TextEmbeddingsInference:
     """`POST /embed`. It can be told not to cut; what it counts, it does not say."""
 
+    roots = ("",)
+    endings = ("/embed", "/embed_all", "/v1/embeddings", "/embeddings")
+
     def path(self, encoder: Encoder) -> str:  # noqa: ARG002
         return "/embed"
 

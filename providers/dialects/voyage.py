@@ -10,6 +10,9 @@ from providers.encoder import Encoder
 class Voyage:
     """`POST /embeddings`. Its two input types are for retrieval; without one it adds no prompt."""
 
+    roots = ("/v1",)
+    endings = ("/embeddings",)
+
     def path(self, encoder: Encoder) -> str:  # noqa: ARG002
         return "/embeddings"
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from providers import canary, engine
 from providers.encoder import Encoder
 from providers.engine import Patience
-from providers.errors import EncoderChanged, ProviderUnavailable
+from providers.errors import EncoderChanged, ProviderError, ProviderUnavailable
 from providers.opening import Providers
 from providers.pace import Stopped
 from service import provider_access
@@ -37,7 +37,9 @@ class TextPredictor:
     def __init__(self, store: Store, settings: ServiceSettings) -> None:
         self._store = store
         self._settings = settings
-        self._providers = Providers(allowed=settings.provider_hosts)
+        self._providers = Providers(
+            allowed=settings.provider_hosts, stores_keys=settings.secret_key is not None
+        )
         self._limiter: CapacityLimiter | None = None  # made in the event loop
         self._recognised: dict[str, float] = {}
 
@@ -94,6 +96,7 @@ class TextPredictor:
             lambda origin: provider_access.find_key(
                 origin, tenant_id=tenant_id, store=self._store, settings=self._settings
             ),
+            has_answered=True,  # when the head was trained
         )
         left = max(0.1, deadline - time.monotonic())
         patience = Patience(
@@ -109,6 +112,9 @@ class TextPredictor:
                 found |= dict(zip(part.places, part.vectors, strict=True))
         except Stopped as error:
             raise _too_slow() from error
+        except ProviderError as error:
+            _name_row(error, len(asked) - len(texts))
+            raise
         x = np.array([found[place] for place in range(len(asked))], np.float32)
         if is_new:
             n_canaries = len(canary.TEXTS)
@@ -134,6 +140,13 @@ def check_encoder(version: HeadVersion, stated: str | None) -> None:
             f"trained on those of {known}.",
             field="encoder",
         )
+
+
+def _name_row(error: ProviderError, n_canaries: int) -> None:
+    """Say which of the request's texts it is about, if it is about one of them."""
+    row = -1 if error.place is None else error.place - n_canaries
+    if row >= 0:
+        error.found_at(f"This is about texts[{row}].", row=row)
 
 
 def _too_slow() -> ProviderUnavailable:

@@ -32,18 +32,17 @@ def put_provider_key(
     body: ProviderKey, store: StoreDep, settings: SettingsDep, tenant_id: TenantDep
 ) -> None:
     """Store a key for an origin, in place of the one before. It goes before the operator's."""
+    origin = _origin(body.origin, settings)
     if settings.secret is None:
         raise Problem(
             409,
             "keys_not_taken",
-            "This service stores no keys. The operator can set NMTUNE_SECRET_KEY for API and "
-            "workers, or put the key into NMTUNE_PROVIDER_KEYS.",
+            f"This server stores no keys yet. {keys.ways_to_give(body.origin, stores_keys=False)}",
         )
     try:
         key = keys.check_key(body.key)
     except ValueError as error:
         raise Problem(422, "invalid_request", f"key: {error}.", field="key") from error
-    origin = _origin(body.origin, settings)
     sealed = keys.seal(key, secret=settings.secret, tenant_id=tenant_id, origin=origin)
     with store.database.begin() as tx:
         encoders.put_key(tx, tenant_id, origin, sealed)

@@ -4,7 +4,7 @@ Datasets are in `schemas.datasets`, heads in `schemas.heads`, predictions in
 `schemas.predictions`.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -114,6 +114,28 @@ class JobCreate(BaseModel):
     )
 
 
+class JobWaiting(BaseModel):
+    """What a job waits for, and how long."""
+
+    code: str
+    message: str = Field(description="The reason, in the provider's words where it is one.")
+    since: datetime | None
+    until: datetime = Field(description="When it goes on, or tries again.")
+
+    @classmethod
+    def of(cls, record: JobRecord) -> "JobWaiting | None":
+        """Why a queued job is held back, or a running one pauses; None if it is neither."""
+        told: dict[str, Any] | None = None
+        if record.status is JobStatus.QUEUED and record.waiting and record.not_before_at:
+            told = record.waiting | {"until": record.not_before_at}
+        elif record.status is JobStatus.RUNNING and record.progress:
+            told = record.progress.get("waiting")
+        if told is None or "code" not in told or "message" not in told:
+            return None
+        found = cls(**{name: told.get(name) for name in cls.model_fields})
+        return found if found.until > datetime.now(UTC) else None
+
+
 class JobHead(BaseModel):
     """The head version that a job published, or that a prediction asks."""
 
@@ -154,6 +176,7 @@ class Job(BaseModel):
                     "encoder": None,
                     "attempt": 1,
                     "max_attempts": 3,
+                    "waiting": None,
                     "error": None,
                     "cancel_requested_at": None,
                     "head": None,
@@ -192,6 +215,10 @@ class Job(BaseModel):
     )
     attempt: int
     max_attempts: int
+    waiting: JobWaiting | None = Field(
+        description="Why it does not go on at the moment, such as a provider that is away or asks "
+        "to come back later; null while it works, waits for a worker, or has ended."
+    )
     error: dict[str, Any] | None = Field(description="Why it failed: code and message.")
     cancel_requested_at: datetime | None
     head: JobHead | None = Field(
@@ -224,11 +251,12 @@ class Job(BaseModel):
             priority=record.priority,
             status=record.status,
             stage=record.stage,
-            progress=record.progress,
+            progress=_progress(record.progress),
             config=record.config,
             encoder=record.encoder,
             attempt=record.attempt,
             max_attempts=record.max_attempts,
+            waiting=JobWaiting.of(record),
             error=record.error,
             cancel_requested_at=record.cancel_requested_at,
             head=head,
@@ -237,6 +265,13 @@ class Job(BaseModel):
             started_at=record.started_at,
             finished_at=record.finished_at,
         )
+
+
+def _progress(progress: dict[str, Any] | None) -> dict[str, Any] | None:
+    """As it is shown; what it waits for has a place of its own."""
+    if progress is None:
+        return None
+    return {name: value for name, value in progress.items() if name != "waiting"} or None
 
 
 class JobPage(BaseModel):

@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 from nmtune_client import (
     APIConnectionError,
     Client,
+    Event,
     Job,
     JobCancelled,
     JobData,
@@ -285,6 +287,27 @@ def test_bar_without_progress_tells_the_time() -> None:
     assert _progress.bar_line(running(), elapsed_seconds=61) == "training  1:01"
     queued = JobData(id="job_1", name="pets", status="queued")
     assert _progress.bar_line(queued, elapsed_seconds=3725) == "queued  1:02:05"
+
+
+def test_a_job_that_waits_says_for_what_and_until_when() -> None:
+    until = "2026-11-24T03:30:00+00:00"
+    waits = {"code": "provider_busy", "message": "Come back later.", "until": until}
+    job = JobData.from_json({"id": "job_1", "name": "pets", "status": "queued", "waiting": waits})
+    clock = f"{datetime.fromisoformat(until).astimezone():%H:%M:%S}"
+    assert _progress.stage_line(job) == f"job_1 queued  waits until {clock}: Come back later."
+    assert "Come back later." in _progress.bar_line(job, elapsed_seconds=1)
+    assert job.waiting == waits
+
+
+def test_events_tell_what_a_job_waits_for() -> None:
+    job = running(fraction=0.2)
+    paused = Event(id="1", type="job.progress", data={"fraction": 0.2, "waiting": {"message": "a"}})
+    assert _following.after(job, paused).waiting == {"message": "a"}
+    told = {"reason": "waiting", "message": "b", "until": "2026-11-24T03:30:00+00:00"}
+    waiting = _following.after(job, Event(id="2", type="job.requeued", data=told))
+    assert (waiting.status, waiting.waiting) == ("queued", told)
+    started = Event(id="3", type="job.started", data={"attempt": 1})
+    assert _following.after(waiting, started).waiting is None
 
 
 def test_bar_stays_within_its_bounds_whatever_comes() -> None:

@@ -158,6 +158,19 @@ def at_most(n_items: int, message: str = "batch size exceeds the maximum") -> Fa
     return fault
 
 
+def when(
+    is_wrong: Callable[[list[str]], bool], code: int, content: Any = None, **headers: str
+) -> Fault:
+    """Answers with an HTTP status, but only where the texts are of a kind."""
+
+    def fault(request: Request, body: dict[str, Any]) -> bool:
+        if not is_wrong(body["input"]):
+            return False
+        return status(code, content, **headers)(request, body)
+
+    return fault
+
+
 @contextmanager
 def serving() -> Iterator[Server]:
     """A server on a port of its own, in a thread."""

@@ -1,14 +1,17 @@
 """Texts at the HTTP door: datasets and jobs of them, their provider, its keys."""
 
 import base64
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from providers import keys
+from providers import errors, keys
 from service.app import create_app
+from service.errors import problem_of
+from service.predict.texts import _name_row
 from service.settings import ServiceSettings
 from store import datasets, encoders, jobs
 from store.store import Store
@@ -247,3 +250,55 @@ def test_a_head_that_knows_no_encoder_reads_no_texts(client: InProcess, store: S
     assert_problem(client.post("/predict", json={"head": "pets"}), 422, "invalid_request")
     both = {**body, "embeddings": [[1, 0, 0]]}
     assert_problem(client.post("/predict", json=both), 422, "invalid_request", "texts")
+
+
+def test_a_missing_key_is_told_with_both_ways_to_give_one(
+    settings: ServiceSettings, store: Store
+) -> None:
+    body = {**BODY, "provider": {"name": "mistral", "model": "mistral-embed"}}
+    for secret in (None, SECRET):
+        given = settings.model_dump(include={"data_dir", "database_url"})
+        app = create_app(
+            ServiceSettings(**given, secret_key=secret), store=store, queue=RecordingQueue()
+        )
+        client = InProcess(app)
+        for path in ("/jobs", "/jobs?plan=true"):
+            refused = client.post(path, json=body)
+            assert_problem(refused, 422, "provider_key_missing", "provider")
+            detail = refused.json()["detail"]
+            assert "NMTUNE_PROVIDER_KEYS='mistral=KEY'" in detail
+            assert "nmtune keys set mistral" in detail
+            assert ("NMTUNE_SECRET_KEY" in detail) == (secret is None), "only where it is the way"
+        app.state.text_predictor.close()
+        if secret is None:
+            stored = client.put("/provider-keys", json={"origin": "mistral", "key": "sk-1"})
+            assert_problem(stored, 409, "keys_not_taken")
+            assert "NMTUNE_PROVIDER_KEYS='mistral=KEY'" in stored.json()["detail"]
+            assert "openssl rand -base64 32" in stored.json()["detail"]
+    assert list(store.artifacts.stored()) == [], "nothing is kept of a job that is refused"
+
+
+def test_what_is_not_installed_is_refused_before_a_job_is_taken(
+    client: InProcess, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tokenizers" else find(name)
+    )
+    for path in ("/jobs?plan=true", "/jobs"):
+        refused = client.post(path, json=BODY)
+        assert_problem(refused, 422, "provider_not_installed", "provider.name")
+        assert "tokenizers" in refused.json()["detail"]
+        assert "pip install" in refused.json()["detail"]
+    assert client.get("/jobs").json()["items"] == []
+
+
+def test_the_text_that_a_provider_refuses_is_named_by_its_row_in_the_request() -> None:
+    refused = errors.InputRefused("Not this one.")
+    refused.place = 5
+    _name_row(refused, 3)
+    problem = problem_of(refused)
+    assert problem is not None
+    (place,) = problem.errors
+    assert (problem.status_code, place.field, place.row) == (422, "texts", 2)
+    assert "texts[2]" in problem.detail

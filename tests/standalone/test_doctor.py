@@ -1,5 +1,6 @@
 """The doctor: finds what is wrong, says what to do, and is content with a sound machine."""
 
+import importlib.util
 import socket
 import sqlite3
 from contextlib import closing
@@ -31,6 +32,20 @@ def test_migrated_folder_is_sound(tmp_path: Path) -> None:
     assert "broker" not in found
     for name in ("python", "data folder", "database", "clock", "artifacts", "port"):
         assert found[name].status == "ok", found[name]
+
+
+def test_what_local_minilm_lacks_is_a_warning_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert findings_in(tmp_path)["local-minilm"].status == "ok"
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tokenizers" else find(name)
+    )
+    found = findings_in(tmp_path)["local-minilm"]
+    assert found.status == "warn"
+    assert "tokenizers" in found.advice
+    assert "pip install" in found.advice
 
 
 def test_missing_schema_is_a_warning_with_advice(tmp_path: Path) -> None:

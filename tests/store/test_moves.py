@@ -25,6 +25,7 @@ WRITES: dict[str, Callable[[Transaction, Job], object]] = {
     "fail": lambda tx, job: moves.fail(tx, job, error=ERROR),
     "cancel": lambda tx, job: moves.cancel(tx, job),
     "release": lambda tx, job: moves.release(tx, job),
+    "wait": lambda tx, job: moves.wait(tx, job, reason=ERROR, delay_seconds=1, patience_seconds=60),
 }
 
 
@@ -245,6 +246,50 @@ def test_a_released_job_gets_its_attempt_and_keeps_its_checkpoint(store: Store, 
     assert (again.attempt, again.fence) == (1, 2)
     assert again.checkpoint == {"a": "b" * 64}
     assert again.started_at == job.started_at
+
+
+def test_a_job_that_waits_says_why_and_spends_no_attempt(store: Store, rows: Rows) -> None:
+    job = rows.running(max_attempts=1)
+    reason = {"code": "away", "message": "Nobody answers.", "memory": {"n": 1}}
+    with store.database.begin() as tx:
+        waiting = moves.wait(tx, job, reason=reason, delay_seconds=30, patience_seconds=60)
+    assert waiting == rows.read(job)
+    assert (waiting.status, waiting.attempt) == (JobStatus.QUEUED, 0)
+    assert waiting.not_before_at is not None
+    assert waiting.waiting is not None
+    assert waiting.waiting["memory"] == {"n": 1}
+    since = datetime.fromisoformat(waiting.waiting["since"])
+    assert waiting.not_before_at - since == timedelta(seconds=30)
+    assert last_event(store, job) == {
+        "reason": "waiting",
+        "attempt": 1,
+        "code": "away",
+        "message": "Nobody answers.",
+        "until": waiting.not_before_at.isoformat(),
+    }
+    assert claim(store, job) is None, "not yet"
+    ask_to_cancel(store, waiting)
+    cancelled = rows.read(job)
+    assert cancelled.status is JobStatus.CANCELLED
+    assert cancelled.waiting is None
+
+
+def test_a_job_waits_no_longer_than_patience_in_all(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    with store.database.begin() as tx:
+        failed = moves.wait(tx, job, reason=ERROR, delay_seconds=30, patience_seconds=29)
+    assert failed.status is JobStatus.FAILED
+    assert failed.error is not None
+    assert failed.error["code"] == ERROR["code"]
+    assert ERROR["message"] in failed.error["message"]
+
+
+def test_a_job_held_back_after_a_passing_error_says_which(store: Store, rows: Rows) -> None:
+    job = rows.running()
+    released = release(store, job, count_attempt=True, delay_seconds=30, error=ERROR)
+    assert released.waiting is not None
+    assert released.waiting | {"since": ""} == ERROR | {"since": ""}
+    assert last_event(store, job)["message"] == ERROR["message"]
 
 
 def test_a_transient_error_costs_an_attempt_and_the_last_one_fails_the_job(

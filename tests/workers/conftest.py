@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from store.store import Store
+from tests.providers import fault_server
+from tests.providers.fault_server import Server
 from tests.workers.support import OpenWorkplace, Workplace
 from workers.settings import WorkerSettings
 
@@ -41,3 +43,18 @@ def workplace(open_workplace: OpenWorkplace, tmp_path: Path) -> Iterator[Workpla
     place = open_workplace(tmp_path)
     yield place
     assert not list(place.settings.work_dir.glob("*"))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with fault_server.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def place(workplace: Workplace, server: Server) -> Workplace:
+    host, port = server.host
+    workplace.settings = workplace.settings.model_copy(
+        update={"provider_allow_hosts": f"{host}:{port}"}
+    )
+    return workplace

@@ -1,102 +1,19 @@
 """The embedding stage of text jobs, against a provider that fails, and through restarts."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nmtune import resolve
-from providers import canary, catalogue
-from store import datasets, encoders, heads, jobs
+from store import encoders, heads
 from store.dataset_file import DatasetFile
-from store.datasets import Dataset
-from store.jobs import Job
-from store.texts_file import TextsFile, TextSplit
 from tests.providers import fault_server
 from tests.providers.fault_server import Server, status
 from tests.workers.support import Workplace, wait_until
+from tests.workers.texts import add_texts, asked_for, submit, texts
 from workers import embedding
 from workers.text_job import EMBEDDINGS
-
-N_CANARIES = len(canary.TEXTS)
-QUICK = {"seed": 1, "l2": 1.0}
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with fault_server.serving() as server:
-        yield server
-
-
-@pytest.fixture
-def place(workplace: Workplace, server: Server) -> Workplace:
-    host, port = server.host
-    workplace.settings = workplace.settings.model_copy(
-        update={"provider_allow_hosts": f"{host}:{port}"}
-    )
-    return workplace
-
-
-def texts(split: str, n: int) -> list[str]:
-    return [f"{split} {number}" for number in range(n)]
-
-
-def add_texts(place: Workplace, *, n: int = 60) -> Dataset:
-    """Texts of two classes; the last of train stands there twice."""
-    y = np.arange(n) % 2
-    train = [*texts("train", n - 2), "twice", "twice"]
-    file = TextsFile(
-        classes=["a", "b"],
-        splits=[
-            TextSplit(name="train", texts=train, y=y, rows=list(range(n))),
-            TextSplit(name="test", texts=texts("test", n), y=y, rows=list(range(n, 2 * n))),
-        ],
-    )
-    reference = place.store.artifacts.put_bytes("default", file.to_bytes())
-    with place.store.database.begin() as tx:
-        return datasets.add(
-            tx,
-            "default",
-            name="texts",
-            sha256=reference.sha256,
-            size_bytes=reference.size_bytes,
-            n_rows=2 * n,
-            n_columns=0,
-            content=datasets.TEXTS,
-            classes=["a", "b"],
-            splits=[],
-            profile={},
-        )
-
-
-def submit(
-    place: Workplace,
-    server: Server,
-    dataset: Dataset,
-    *,
-    model: str = "toy",
-    price: float | None = None,
-) -> Job:
-    encoder = catalogue.resolve(
-        "openai-compatible", model=model, base_url=server.url, allowed=[server.host]
-    )
-    with place.store.database.begin() as tx:
-        return jobs.submit(
-            tx,
-            "default",
-            name="texts",
-            dataset_id=dataset.id,
-            method="linear_probe",
-            config=resolve(method="linear_probe", config=QUICK).to_dict(),
-            encoder=encoder.to_dict() | ({} if price is None else {encoders.PRICE: price}),
-        )
-
-
-def asked_for(server: Server) -> list[str]:
-    """All texts that were paid for, without the canaries."""
-    return [text for text in server.texts() if text not in canary.TEXTS]
 
 
 def test_texts_become_a_head_that_knows_its_encoder(place: Workplace, server: Server) -> None:

@@ -96,15 +96,17 @@ def after(job: JobData, event: Event) -> JobData:
     """The job as the event says it became; what it does not say, a later answer will."""
     if event.type == "job.started":
         attempt = event.data.get("attempt", job.attempt)
-        return replace(job, status="running", stage=None, progress=None, attempt=attempt)
+        fresh = replace(job, status="running", stage=None, progress=None, waiting=None)
+        return replace(fresh, attempt=attempt)
     if event.type == "job.requeued":
-        return replace(job, status="queued", stage=None, progress=None)
+        waiting = event.data if "until" in event.data else None
+        return replace(job, status="queued", stage=None, progress=None, waiting=waiting)
     if event.type == "job.stage":
         return replace(job, status="running", stage=event.data.get("stage"))
     if event.type == "job.progress":
         stage = event.data.get("stage", job.stage)
-        progress = Progress.from_json(event.data)
-        return replace(job, status="running", stage=stage, progress=progress)
+        progress, waiting = Progress.from_json(event.data), event.data.get("waiting")
+        return replace(job, status="running", stage=stage, progress=progress, waiting=waiting)
     return job
 
 

@@ -57,6 +57,11 @@ class JobView:
         return self.data.kind
 
     @property
+    def waiting(self) -> Json | None:
+        """Why it does not go on at the moment, if it waits: code, message, since, until."""
+        return self.data.waiting
+
+    @property
     def error(self) -> Json | None:
         """Why it failed: code, message."""
         return self.data.error

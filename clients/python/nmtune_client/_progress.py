@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol, TextIO
 
 from nmtune_client._text import duration, shorten
@@ -101,7 +102,7 @@ def observer_of(progress: bool | Callable[[JobData], None]) -> Observer:
 def stage_line(job: JobData) -> str:
     """What the job is at, in words that change only with stage, candidate, attempt and status."""
     if job.status != "running":
-        return f"{job.id} {job.status}{_again(job)}"
+        return f"{job.id} {job.status}{_again(job)}{_waiting(job)}"
     candidate = job.progress.candidate if job.progress and job.stage == "training" else None
     stage = job.stage or "starting"
     return f"{job.id} {stage}{f' {candidate}' if candidate else ''}{_again(job)}"
@@ -109,8 +110,8 @@ def stage_line(job: JobData) -> str:
 
 def bar_line(job: JobData, *, elapsed_seconds: float) -> str:
     """The whole line of a terminal's progress bar."""
-    if job.status != "running":
-        return f"{job.status}{_again(job)}  {duration(elapsed_seconds)}"
+    if job.status != "running" or job.waiting:
+        return f"{job.status}{_again(job)}  {duration(elapsed_seconds)}{_waiting(job)}"
     progress = job.progress or Progress()
     stage = f"{job.stage or 'starting'}{_again(job)}"
     # behind training, the last epoch's figures say nothing more
@@ -139,6 +140,18 @@ def _bar(fraction: float) -> str:
 
 def _within_one(fraction: float) -> float:
     return min(1.0, max(0.0, fraction))
+
+
+def _waiting(job: JobData) -> str:
+    """What it waits for, and until when by the clock on the wall."""
+    if not job.waiting:
+        return ""
+    until = str(job.waiting.get("until", ""))
+    try:
+        until = f" until {datetime.fromisoformat(until).astimezone():%H:%M:%S}"
+    except ValueError:
+        until = ""
+    return f"  waits{until}: {job.waiting.get('message', '')}"
 
 
 def _again(job: JobData) -> str:

@@ -145,6 +145,8 @@ class JobData:
     config: Json = field(default_factory=dict, repr=False)
     attempt: int = 0
     max_attempts: int | None = None
+    waiting: Json | None = None
+    """Why it does not go on at the moment: code, message, since, until."""
     error: Json | None = None
     head: HeadRef | None = None
     output: Json | None = None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from nmtune_client import _text
-from nmtune_client._cli import drift, exports, predictions, registry, tuning
+from nmtune_client._cli import drift, exports, keys, predictions, registry, tuning
 from nmtune_client._client import Client
 from nmtune_client._server import DEFAULT_URL, URL_VARIABLE
 from nmtune_client._version import __version__
@@ -46,6 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_predict(commands, shared)
     _add_heads(commands, shared)
     _add_datasets(commands, shared)
+    _add_keys(commands, shared)
     verify = _add(commands, shared, "verify", exports.verify, "check an exported bundle, offline")
     verify.add_argument("bundle", metavar="BUNDLE.zip", help="what `nmtune heads export` wrote")
     verify.add_argument(
@@ -276,6 +277,23 @@ def _add_datasets(commands: _Subparsers, shared: argparse.ArgumentParser) -> Non
     ):
         action = _add(actions, shared, name, command, text)
         action.add_argument("dataset", metavar="DATASET", help="id of the dataset")
+
+
+def _add_keys(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
+    parser = _add(commands, shared, "keys", keys.list_keys, "keys for providers that embed texts")
+    actions = _add_actions(parser)
+    _add(actions, shared, "list", keys.list_keys, "list whom keys are stored for (default)")
+    for name, command, text in (
+        ("set", keys.set_key, "store a key, which is asked for or read from standard input"),
+        ("delete", keys.delete_key, "forget a key"),
+    ):
+        action = _add(actions, shared, name, command, text)
+        action.add_argument(
+            "origin", metavar="PROVIDER", help="its name, such as openai, or https://host"
+        )
+        if name == "set":
+            action.add_argument("key", nargs="*", help=argparse.SUPPRESS)  # to say why not
+            action.add_argument("--env", metavar="VAR", help="the variable that holds the key")
 
 
 def _add_actions(parser: argparse.ArgumentParser) -> _Subparsers:

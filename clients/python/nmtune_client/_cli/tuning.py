@@ -176,6 +176,8 @@ def _job_row(job: Job) -> list[str]:
     status = job.status
     if job.progress is not None and job.progress.fraction is not None and not job.is_final:
         status += f" {100 * job.progress.fraction:.0f}%"
+    if job.waiting:
+        status += ", waits"
     head = str(job.head) if job.head else "-"
     created = _text.moment(job.created_at)
     return [job.id, _text.shorten(job.name, 30), status, job.data.method or "-", head, created]
@@ -210,6 +212,7 @@ def _show(job: Job, arguments: Namespace) -> None:
         "head": data.head,
         "alias": data.alias,
         "attempt": f"{data.attempt} of {data.max_attempts}" if data.attempt > 1 else None,
+        "waiting": _waiting(data.waiting),
         "error": _error(data.error or {}),
         "created": _text.moment(data.created_at),
         "started": _text.moment(data.started_at),
@@ -221,6 +224,10 @@ def _show(job: Job, arguments: Namespace) -> None:
 def _error(error: Mapping[str, Any]) -> str:
     code = f"[{error['code']}]" if error.get("code") else ""
     return f"{error.get('message', '')} {code}".strip()
+
+
+def _waiting(waiting: Mapping[str, Any] | None) -> str | None:
+    return f"until {waiting.get('until')}: {_error(waiting)}" if waiting else None
 
 
 def _progress(job: Job) -> str | None:

@@ -1,0 +1,56 @@
+"""Home of `nmtune keys`: keys of embedding providers, which the server keeps and never shows."""
+
+import os
+import sys
+from argparse import Namespace
+from getpass import getpass
+
+from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._client import Client
+
+
+def set_key(client: Client, arguments: Namespace) -> None:
+    """`nmtune keys set`: the key is asked for, or read from standard input or a variable"""
+    if arguments.key:
+        raise ValueError(
+            "a key on the command line stays in the shell's history and is seen by other users: "
+            "leave it out, and it is asked for; or pipe it in, or name a variable with --env"
+        )
+    key = _key(arguments.origin, arguments.env)
+    if not key:
+        raise ValueError("there is no key: nothing was entered")
+    client.provider_keys.set(arguments.origin, key)
+    if arguments.json:
+        print_json({"origin": arguments.origin, "stored": True})
+    else:
+        say(f"Stored the key for {arguments.origin}; the server never shows it again.")
+
+
+def _key(origin: str, variable: str | None) -> str:
+    if variable is not None:
+        if variable not in os.environ:
+            raise ValueError(f"--env {variable}: there is no such variable in the environment")
+        return os.environ[variable].strip()
+    if sys.stdin.isatty():
+        return getpass(f"Key for {origin}: ").strip()
+    return sys.stdin.readline().strip()
+
+
+def list_keys(client: Client, arguments: Namespace) -> None:
+    """`nmtune keys`"""
+    print_list(
+        client.provider_keys.list(),
+        as_json=(lambda origin: {"origin": origin}) if arguments.json else None,
+        header=("origin",),
+        row=lambda origin: [origin],
+        none="No keys are stored. The operator's own, in NMTUNE_PROVIDER_KEYS, are not listed.",
+    )
+
+
+def delete_key(client: Client, arguments: Namespace) -> None:
+    """`nmtune keys delete`"""
+    client.provider_keys.delete(arguments.origin)
+    if arguments.json:
+        print_json({"origin": arguments.origin, "deleted": True})
+    else:
+        say(f"Deleted the key for {arguments.origin}.")

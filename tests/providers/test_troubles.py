@@ -1,0 +1,476 @@
+"""What passes is told from what is the fault of one text or one batch, and what each costs."""
+
+import contextlib
+import dataclasses
+import json
+import random
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from providers import asking, canary, catalogue, engine, errors
+from providers.engine import Patience
+from providers.errors import ProviderUnavailable
+from providers.exchange import Exchange
+from providers.opening import Providers
+from providers.provider import Provider
+from providers.sockets import GuardedBackend
+from tests.providers import fault_server
+from tests.providers.fault_server import Fault, Server, status, vector, when
+
+QUICK = Patience(request_seconds=1.0, give_up_seconds=5.0, first_pause_seconds=0.01)
+TEXTS = [f"text {number}" for number in range(121)]
+BAD = 50
+
+Texts = list[str]
+
+
+def embed(
+    provider: Provider, texts: Texts = TEXTS, **options: Any
+) -> tuple[dict[int, np.ndarray], BaseException | None]:
+    """The vectors that came, by place, and what ended it."""
+    found: dict[int, np.ndarray] = {}
+    try:
+        for part in engine.embed(provider, texts, **{"patience": QUICK, **options}):
+            assert not found.keys() & set(part.places)
+            found |= dict(zip(part.places, part.vectors, strict=True))
+    except errors.ProviderError as error:
+        return found, error
+    return found, None
+
+
+def has(text: str) -> Callable[[Texts], bool]:
+    return lambda texts: text in texts
+
+
+def asked_for(server: Server) -> int:
+    """How many requests there were, without those that try whether the provider is there."""
+    return sum(body["input"] != [canary.TEXTS[0]] for _, _, body in server.requests)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        when(has(TEXTS[BAD]), 500, {"error": {"message": "internal error"}}),
+        when(has(TEXTS[BAD]), 503, b"<html>"),
+        when(has(TEXTS[BAD]), 400, {"error": {"message": "not to our liking"}}),
+        when(has(TEXTS[BAD]), 200, {"error": {"message": "internal error", "code": 500}}),
+    ],
+)
+def test_the_one_text_that_is_refused_is_named_and_its_neighbours_are_kept(
+    server: Server, provider: Provider, fault: Fault
+) -> None:
+    server.always = fault
+    found, error = embed(provider)
+    assert isinstance(error, errors.InputRefused)
+    assert error.place == BAD
+    in_its_batch = set(range(32, 64)) - {BAD}
+    assert in_its_batch <= found.keys(), "what is paid for, and good, is kept"
+    for place, one in found.items():
+        np.testing.assert_array_equal(one, np.float32(vector(TEXTS[place])))
+    assert asked_for(server) <= 25
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ({"error": {"message": "input (849 tokens) is too large to process. limit: 512"}}, 500),
+        ({"error": {"message": "Input length 849 exceeds maximum allowed token size 512"}}, 400),
+        ({"error": {"message": "Input length 849 exceeds maximum allowed token size 512"}}, 500),
+        ({"error": "the input length exceeds the context length"}, 500),
+        # no wording that is known, but one that speaks of a length
+        ({"error": {"message": "849 pieces is beyond the length that we read"}}, 400),
+        ({"error": {"message": "849 pieces is beyond the length that we read"}}, 500),
+        # nothing is said, but the text is far longer than all others
+        (b"", 500),
+        (b"<html>", 400),
+    ],
+)
+def test_a_text_that_is_too_long_is_cut_and_counted_whatever_the_status(
+    server: Server, provider: Provider, content: Any, code: int
+) -> None:
+    server.always = when(lambda texts: max(map(len, texts)) > 60, code, content)
+    texts = [f"some text {number}" for number in range(32 * 15)]
+    texts[60] = "x" * 100
+    parts = list(engine.embed(provider, texts, patience=QUICK))
+    assert sorted(place for part in parts for place in part.places) == list(range(32 * 15))
+    assert sum(part.n_truncated for part in parts) == 1
+    assert asked_for(server) <= 15 + 55, "one long text does not make all batches small"
+
+
+def test_a_text_that_stays_refused_when_cut_is_named(server: Server, provider: Provider) -> None:
+    texts = [*TEXTS[:60], "x" * 100]
+    server.always = when(lambda texts: any("x" * 8 in text for text in texts), 500)
+    _, error = embed(provider, texts)
+    assert isinstance(error, errors.InputRefused)
+    assert error.place == 60
+    assert asked_for(server) <= 30
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"error": {"message": "this request has more tokens than the per-minute limit"}},
+        {"error": {"message": "Request too large (TPM): Limit 1000, Requested 4500."}},
+        {"error": {"message": "Rate limit reached"}},  # it is found out by itself
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, {"Retry_After": "0.01"}])
+def test_a_batch_of_more_tokens_than_a_minute_holds_is_halved_and_that_is_remembered(
+    server: Server, content: Any, headers: dict[str, str]
+) -> None:
+    server.always = when(lambda texts: sum(map(len, texts)) > 1000, 429, content, **headers)
+    texts = [f"text number {number}" for number in range(600)]
+    with Providers(allowed=[server.host]) as providers:
+        encoder = catalogue.resolve(
+            "openai", model="m", base_url=server.url, allowed=providers.allowed
+        )
+        provider = providers.open(encoder, lambda origin: "k")
+        found, error = embed(provider, texts)
+    assert error is None
+    assert len(found) == 600
+    assert asked_for(server) <= 60, "600 texts of 15 letters, at most 1,000 letters at a time"
+
+
+def test_a_minutes_limit_is_waited_for_as_told(server: Server, provider: Provider) -> None:
+    told = {
+        "error": {
+            "code": 429,
+            "status": "RESOURCE_EXHAUSTED",
+            "message": "You exceeded your current quota. Please retry in 0.3s.",
+            "details": [
+                {"violations": [{"quotaId": "EmbedContentRequestsPerMinutePerProject"}]},
+                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.3s"},
+            ],
+        }
+    }
+    server.faults.append(status(429, told))
+    waits: list[tuple[ProviderUnavailable, float]] = []
+    found, error = embed(provider, on_wait=lambda *one: waits.append(one))
+    assert error is None
+    assert len(found) == 121
+    assert asked_for(server) == 5, "four batches, one of them twice"
+
+
+def test_pauses_are_told_with_their_reason(
+    server: Server, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "SHOWN_SECONDS", 0.1)
+    server.faults.append(status(429, {"error": "slow down"}, Retry_After="0.3"))
+    waits: list[tuple[ProviderUnavailable, float]] = []
+    embed(provider, on_wait=lambda *one: waits.append(one))
+    ((reason, seconds),) = waits
+    assert "slow down" in str(reason)
+    assert 0.3 <= seconds < 1
+
+
+def test_a_longer_wait_than_anybody_stands_by_is_handed_on(
+    server: Server, provider: Provider
+) -> None:
+    server.always = status(429, {"error": "Try again in 20 minutes"})
+    found, error = embed(provider)
+    assert isinstance(error, errors.ProviderBusy)
+    assert error.retry_after == 1200
+    assert not found
+    assert asked_for(server) <= 2
+
+
+def test_others_that_are_served_do_not_make_a_busy_provider_refuse_one(
+    server: Server, provider: Provider
+) -> None:
+    chance = random.Random(5)
+    lock = threading.Lock()
+
+    def busy(request: fault_server.Request, body: dict[str, Any]) -> bool:
+        with lock:
+            is_refused = chance.random() < 0.5
+        return is_refused and status(429, {}, Retry_After="0.01")(request, body)
+
+    server.always = busy
+    found, error = embed(provider, [f"text {number}" for number in range(32 * 30)])
+    assert error is None
+    assert len(found) == 32 * 30
+
+
+@pytest.mark.parametrize("n_failures", range(1, 16, 2))
+def test_an_outage_makes_no_batches_smaller(
+    server: Server, provider: Provider, n_failures: int
+) -> None:
+    server.faults.extend([status(503)] * n_failures)
+    found, error = embed(provider)
+    assert error is None
+    assert len(found) == 121
+    sizes = [len(body["input"]) for _, _, body in server.requests]
+    assert set(sizes) <= {32, 25, 1}, "and 1 is the canary"
+
+
+@pytest.mark.parametrize("n_failures", range(1, 9))
+def test_a_lone_text_is_not_blamed_for_an_outage_that_ends(
+    server: Server, provider: Provider, n_failures: int
+) -> None:
+    server.faults.extend([status(503)] * n_failures)
+    found, error = embed(provider, TEXTS[:1])
+    assert error is None
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [0.0] * 8,
+        [float("nan")] * 8,
+        [float("inf")] * 8,
+        [1e39] * 8,
+        [1.0] * 7,
+        [],
+        None,
+        ["a"] * 8,
+        {"values": [1.0] * 8},
+    ],
+)
+def test_a_wrong_vector_is_that_of_a_text(server: Server, provider: Provider, wrong: Any) -> None:
+    def spoil(request: fault_server.Request, body: dict[str, Any]) -> bool:
+        data = [
+            {"index": index, "embedding": wrong if text == TEXTS[BAD] else vector(text)}
+            for index, text in enumerate(body["input"])
+        ]
+        request.answer(200, json.dumps({"data": data}).encode())
+        return True
+
+    server.always = spoil
+    found, error = embed(provider)
+    assert isinstance(error, errors.WrongAnswer)
+    assert error.place == BAD
+    assert set(range(32, 64)) - {BAD} <= found.keys()
+    assert asked_for(server) <= 10
+
+
+def test_one_vector_too_few_is_that_of_a_text(server: Server, provider: Provider) -> None:
+    def leave_out(request: fault_server.Request, body: dict[str, Any]) -> bool:
+        request.embeddings({"input": [text for text in body["input"] if text != TEXTS[BAD]]})
+        return True
+
+    server.always = leave_out
+    found, error = embed(provider)
+    assert isinstance(error, errors.WrongAnswer)
+    assert error.place == BAD
+    assert set(range(32, 64)) - {BAD} <= found.keys()
+    assert asked_for(server) <= 20
+
+
+def test_a_provider_whose_every_answer_is_wrong_is_not_searched_for_a_text(
+    server: Server, provider: Provider
+) -> None:
+    server.always = fault_server.edited(lambda data: data[:-1])
+    _, error = embed(provider, TEXTS[:32])
+    assert isinstance(error, errors.WrongAnswer)
+    assert "31 vectors for 32 texts" in str(error)
+    assert error.place == 0, "the first of its batch"
+    assert len(server.requests) == 3, "twice, and once whether it answers anything"
+
+
+@pytest.mark.parametrize("without", ["null", "missing"])
+def test_vectors_without_an_index_come_in_their_order(
+    server: Server, provider: Provider, without: str
+) -> None:
+    def edit(data: list[dict[str, Any]]) -> Any:
+        if without == "null":
+            return [{**one, "index": None} for one in data]
+        return [{"embedding": one["embedding"]} for one in data]
+
+    server.always = fault_server.edited(edit)
+    found, error = embed(provider)
+    assert error is None
+    for place, one in found.items():
+        np.testing.assert_array_equal(one, np.float32(vector(TEXTS[place])))
+
+
+@pytest.mark.parametrize("name", catalogue.ENTRIES)
+def test_an_error_behind_a_200_is_told_in_every_dialect(server: Server, name: str) -> None:
+    encoder = catalogue.resolve(name, model="m", base_url=server.url, allowed=[server.host])
+    with Providers(allowed=[server.host]) as providers:
+        provider = providers.open(encoder, lambda origin: "sk-4711")
+        for content, kind in (
+            ({"error": {"message": "the bucket is empty", "code": 429}}, errors.ProviderBusy),
+            ({"error": {"message": "the bucket is empty", "code": 401}}, errors.KeyRefused),
+            ({"error": "the bucket is empty"}, errors.WrongAnswer),
+            ({"message": "the bucket is empty"}, errors.WrongAnswer),
+            ({"detail": "the bucket is empty"}, errors.WrongAnswer),
+        ):
+            server.always = status(200, content)
+            with pytest.raises(kind, match="the bucket is empty"):
+                provider.embed(["a", "b"], seconds=5)
+
+
+@pytest.mark.parametrize("provider_name", ["openai", "cohere", "gemini", "tei", "voyage"])
+def test_a_url_that_was_copied_whole_becomes_a_base_url(provider_name: str) -> None:
+    entry = catalogue.ENTRIES[provider_name]
+    encoder = catalogue.resolve(provider_name, model="m", base_url="https://x.example/v1/")
+    path = entry.dialect.path(encoder)
+    if ":" in path:
+        pytest.skip("a part that no base URL may have")
+    copied = catalogue.resolve(provider_name, model="m", base_url=f"https://x.example/v1{path}//")
+    assert copied.base_url == encoder.base_url
+
+
+# --- nobody there, or somebody else ---
+
+
+def unreachable(url: str, *, resolve: Any = None) -> errors.ProviderError:
+    host, _, port = url.partition("://")[2].partition("/")[0].partition(":")
+    allowed = [(host, int(port or 443))]
+    options = {} if resolve is None else {"resolve": resolve}
+    with (
+        Exchange(GuardedBackend(allowed, **options)) as exchange,
+        pytest.raises(errors.ProviderError) as caught,
+    ):
+        exchange.post(f"{url}/embeddings", {}, headers={}, seconds=5)
+    return caught.value
+
+
+def test_a_name_that_does_not_exist_cannot_pass_and_one_that_cannot_be_looked_up_may() -> None:
+    def fails(code: int) -> Callable[[str, int], list[str]]:
+        def resolve(host: str, port: int) -> list[str]:
+            raise socket.gaierror(code, "as the resolver says")
+
+        return resolve
+
+    for code in (socket.EAI_NONAME, socket.EAI_NODATA):
+        error = unreachable("https://typo.example", resolve=fails(code))
+        assert isinstance(error, errors.NothingThere)
+        assert error.field == "base_url"
+        assert "typo.example" in str(error)
+    for code in (socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM, socket.EAI_MEMORY):
+        passing = unreachable("https://typo.example", resolve=fails(code))
+        assert isinstance(passing, errors.ProviderUnavailable)
+        assert "as the resolver says" in str(passing)
+    assert isinstance(unreachable("https://no-such-host.invalid"), errors.NothingThere)
+
+
+def test_a_name_of_the_catalogue_exists_whatever_this_machine_can_look_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def resolve(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("providers.sockets.socket.getaddrinfo", lambda *_, **__: resolve("", 0))
+    with Providers() as providers:
+        own = providers.open(catalogue.resolve("openai", model="m"), lambda origin: "k")
+        with pytest.raises(errors.ProviderUnavailable):
+            own.embed(["a"], seconds=5)
+        typo = catalogue.resolve("openai", model="m", base_url="https://api.openai.example/v1")
+        with pytest.raises(errors.NothingThere):
+            providers.open(typo, lambda origin: "k").embed(["a"], seconds=5)
+        # a server that answered a moment ago is being restarted
+        known = providers.open(typo, lambda origin: "k", has_answered=True)
+        with pytest.raises(errors.ProviderUnavailable):
+            known.embed(["a"], seconds=5)
+
+
+def test_a_port_where_nobody_listens_may_get_a_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = unreachable(f"http://127.0.0.1:{port}")
+    assert isinstance(error, errors.ProviderUnavailable)
+    assert "connection refused" in str(error)
+
+
+@contextlib.contextmanager
+def speaking(answer: bytes) -> Iterator[int]:
+    """A port that answers whatever it is sent with some bytes."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stopping = threading.Event()
+    listener.settimeout(0.05)
+
+    def serve() -> None:
+        while not stopping.is_set():
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with connection:
+                connection.settimeout(0.2)
+                with contextlib.suppress(TimeoutError):
+                    while connection.recv(65536):
+                        pass
+                connection.sendall(answer)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        stopping.set()
+        thread.join()
+        listener.close()
+
+
+@pytest.mark.parametrize("answer", [b"-ERR unknown command 'POST'\r\n", b"SSH-2.0-x\r\n"])
+def test_what_speaks_no_http_cannot_pass(answer: bytes) -> None:
+    with speaking(answer) as port:
+        error = unreachable(f"http://127.0.0.1:{port}")
+    assert isinstance(error, errors.NothingThere)
+    assert "HTTP" in str(error)
+
+
+def test_a_connection_that_ends_without_a_word_may_pass() -> None:
+    with speaking(b"") as port:
+        assert isinstance(unreachable(f"http://127.0.0.1:{port}"), errors.ProviderUnavailable)
+
+
+def test_a_plain_server_behind_https_cannot_pass(server: Server) -> None:
+    error = unreachable(f"https://127.0.0.1:{server.host[1]}")
+    assert isinstance(error, errors.NothingThere)
+    assert "TLS" in str(error)
+
+
+def test_a_certificate_that_is_not_accepted_cannot_pass(server: Server, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    error = unreachable(f"https://127.0.0.1:{server.host[1]}")
+    assert isinstance(error, errors.InvalidProvider)
+    assert "certificate" in str(error)
+    assert error.field == "base_url"
+    assert not isinstance(error, errors.NothingThere), "also not of a name that we know"
+
+
+def self_signed(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "server.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+def test_patience_is_short_so_that_no_slot_is_held() -> None:
+    assert dataclasses.asdict(Patience())["give_up_seconds"] <= 15
