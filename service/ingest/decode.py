@@ -108,6 +108,7 @@ def _refuse(folder: Path, error: BadInput) -> None:
         "code": error.code,
         "malformed": error.malformed,
         "places": [asdict(place) for place in error.places],
+        "count": error.count,
     }
     (folder / REFUSED).write_bytes(orjson.dumps(value))
 

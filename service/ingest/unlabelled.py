@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.ingest import npy
 from service.ingest.decoded import Decoded
 from service.ingest.disk import room_needed
-from service.ingest.errors import BadInput, Place
+from service.ingest.errors import BadInput
 from service.ingest.limits import LARGE_BYTES, MAX_RATIO
 from service.ingest.notice import Warning_
 from service.ingest.npy import NpyHeader, not_finite, refuse
@@ -139,8 +139,7 @@ def _checked(
     for block in blocks:
         with np.errstate(over="ignore"):  # what overflows is refused just below
             stored = np.ascontiguousarray(block, dtype=_stored(header))
-        places: list[Place] = not_finite(block, stored, field=name, first_row=start)
-        refuse(places)
+        refuse(not_finite(block, stored, field=name, first_row=start))
         yield stored
         start += len(block)
 

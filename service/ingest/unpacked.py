@@ -65,7 +65,7 @@ class Unpacked:
 
 
 class _Gzip:
-    """One or more gzip members after each other, unpacked a piece at a time.
+    """One or more gzip members after each other, unpacked a piece at a time; zlib checks each sum.
 
     The standard library's GzipFile reads on past a member that was cut off at its very end.
     """
@@ -75,14 +75,20 @@ class _Gzip:
         self._inflate = zlib.decompressobj(_GZIP_WINDOW)
         self._rest = b""
         self._begun = False
+        self._n_members = 0
 
     def read(self, size: int, /) -> bytes:
         while True:
             if self._inflate.eof:
-                self._rest = self._inflate.unused_data.lstrip(b"\0")
+                self._rest = self._inflate.unused_data
                 self._inflate = zlib.decompressobj(_GZIP_WINDOW)
                 self._begun = False
+                self._n_members += 1
             packed = self._rest or self._file.read(_READ_BYTES)
+            if packed and not self._begun and self._n_members:
+                packed = self._rest = packed.lstrip(b"\0")  # padding, as tapes leave it
+                if not packed:
+                    continue
             if not packed:
                 if not self._begun:
                     return b""
