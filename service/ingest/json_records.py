@@ -20,9 +20,9 @@ _READ_BYTES: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
 _SPACE: Final = b" \t\r\n"
 _SPACES: Final = re.compile(rb"[ \t\r\n]*")
-_TOKEN: Final = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*("?)', re.DOTALL)
+_TOKEN: Final = re.compile(rb'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*("?)', re.DOTALL)
 _LINES: Final = 'df.to_json("rows.jsonl", orient="records", lines=True)'
-_KEY: Final = rb'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*'
+_KEY: Final = rb'\s*\{\s*"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*'
 _TABLE: Final = 'a table with its schema (pandas orient="table")'
 _SPLIT: Final = 'one object of columns, index and data (pandas orient="split")'
 _BODY: Final = "the JSON body of POST /datasets, which goes as application/json"

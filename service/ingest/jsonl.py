@@ -71,13 +71,14 @@ def _add(
 def _rows(source: Unpacked) -> Iterator[tuple[dict[str, Any], int]]:
     """Each object and how many bytes it takes; raises BadInput."""
     records = Records(source)
-    row = 0
+    row, content = 0, b""
     try:
         for content in records:
             yield _object(content, row), len(content)
             row += 1
     except BadInput as error:
-        raise error if row else records.explained(error) from None
+        is_whole = content.rstrip().endswith(b"}")  # a line that is an object, if a broken one
+        raise error if row or is_whole else records.explained(error) from None
 
 
 def _vector(value: dict[str, Any], chosen: Columns) -> object:

@@ -120,9 +120,19 @@ def test_other_forms_are_told_with_what_to_write(tmp_path: Path, name: str) -> N
     assert 'orient="records"' in caught.value.message
 
 
-def test_a_row_that_begins_with_an_object_is_judged_as_a_row(tmp_path: Path) -> None:
-    row = '{"meta": {"a": 1}, "embedding": [1.0, 2.0], "label": null}'
-    with pytest.raises(BadInput, match="The label at row 0 is missing"):
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        ('"embedding": [1.0], "label": null', "The label at row 0 is missing"),
+        ('"embedding": [1.0], "lable": "a"', "There is no column label"),
+        ('"embedding": [NaN], "label": "a"', "NaN and Infinity are not JSON"),
+    ],
+)
+def test_a_row_that_begins_with_an_object_is_judged_as_a_row(
+    tmp_path: Path, rest: str, words: str
+) -> None:
+    row = f'{{"meta": {{"a": 1}}, {rest}}}'
+    with pytest.raises(BadInput, match=words):
         decoded(tmp_path, "a.jsonl", row.encode())
 
 
