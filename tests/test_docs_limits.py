@@ -81,6 +81,7 @@ STATED: dict[str, list[str]] = {
         f"(and {WAITING_ROWS:,} rows)",
     ],
     "datasets": [
+        f"if the sum is within {limits.LARGE_BYTES // MIB} MiB",
         f"Names have 1 to {limits.MAX_LABEL_CHARACTERS} characters",
         f"effective rank of at most {profile.SAMPLE_ROWS:,} rows",
         f"names the first {limits.MAX_PLACES} places",

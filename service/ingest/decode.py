@@ -98,9 +98,14 @@ def decode(request: Mapping[str, Any], folder: Path) -> None:
     with open_unpacked(
         path, compression=request["compression"], max_bytes=request["max_text_bytes"]
     ) as source:
-        reader.read(
-            source, wanted=wanted, folder=folder, max_bytes=max_bytes, size=path.stat().st_size
-        )
+        try:
+            reader.read(
+                source, wanted=wanted, folder=folder, max_bytes=max_bytes, size=path.stat().st_size
+            )
+        except BadInput as error:
+            if not error.malformed:
+                source.check_sum()  # what looks wrong may be damage
+            raise
 
 
 def _refuse(folder: Path, error: BadInput) -> None:

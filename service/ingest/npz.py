@@ -47,7 +47,7 @@ from service.ingest.prepared import Piece, PreparedDataset, SplitSource, build
 from service.ingest.similar_names import classes_of, one_of_each, settle
 from service.ingest.split_names import PLAIN, check_split, in_order, split_of_array
 from service.ingest.value_columns import NameCoder, Names, names_of_array
-from service.ingest.zip_file import FIELD, checked_members, open_member, open_zip
+from service.ingest.zip_file import FIELD, checked_members, damage_first, open_member, open_zip
 
 CLASS_NAMES: Final = "class_names"
 
@@ -76,7 +76,7 @@ def read(
     domains, that look the same. Raises BadInput for whatever is wrong.
     """
     file_size = file.seek(0, 2)
-    with open_zip(file) as archive:
+    with open_zip(file) as archive, damage_first(archive):
         arrays = _read_headers(archive)
         _check_sizes(arrays.values(), file_size=file_size, max_bytes=max_bytes)
         splits = _pair_up(arrays)

@@ -12,6 +12,7 @@ from service.ingest.errors import BadInput
 from service.ingest.formats import FIELD, Compression
 from service.ingest.limits import LARGE_BYTES, MAX_RATIO
 
+DAMAGED: Final = "damaged_file"
 _READ_BYTES: Final = 1 << 20
 _GZIP_WINDOW: Final = 31
 
@@ -41,7 +42,7 @@ class Unpacked:
             content = self._source.read(size if 0 < size <= _READ_BYTES * 4 else _READ_BYTES)
         except (zlib.error, EOFError, OSError) as error:
             raise BadInput(
-                "damaged_file",
+                DAMAGED,
                 f"The {self._compression} file is damaged, or was cut off on its way.",
                 field=FIELD,
                 malformed=True,
@@ -55,6 +56,19 @@ class Unpacked:
                 malformed=self._compression is not None,
             )
         return content
+
+    def check_sum(self) -> None:
+        """Raise BadInput if the file's checksum is wrong, as far as LARGE_BYTES more lead to it."""
+        if self._compression is None:
+            return
+        for _ in range(LARGE_BYTES // _READ_BYTES):
+            try:
+                if not self.read():
+                    return
+            except BadInput as error:
+                if error.code == DAMAGED:
+                    raise
+                return  # it unpacks to more than it may
 
     def readable(self) -> bool:
         """Always; pyarrow asks."""

@@ -91,6 +91,39 @@ def test_a_flipped_bit_never_makes_another_dataset(tmp_path: Path, name: str) ->
     assert n_refused >= N_FLIPS // 4
 
 
+def _flipped(content: bytes, at: int) -> bytes:
+    damaged = bytearray(content)
+    damaged[at] ^= 1
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("name", ["gzip, stored", "gzip", "gzip, JSON", "zstd"])
+def test_damage_is_told_before_what_it_makes_of_the_values(tmp_path: Path, name: str) -> None:
+    file_name, make = FILES[name]
+    content = make()
+    for at in range(30, len(content) - 8, 97):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        with pytest.raises(BadInput) as caught:
+            decoded(folder, file_name, _flipped(content, at))
+        assert (caught.value.code, caught.value.malformed) == ("damaged_file", True), at
+
+
+@pytest.mark.parametrize("unlabelled", [False, True])
+def test_damage_of_a_stored_array_is_told_before_its_values(
+    client: InProcess, unlabelled: bool
+) -> None:
+    x = np.ones((20, 2), np.float32)
+    arrays = {"embeddings": x} if unlabelled else {"train_x": x, "train_y": np.arange(20) % 2}
+    content = npz(arrays, compressed=False)
+    high = content.index(x.tobytes()) + 3  # 1.0 becomes infinity with its next bits
+    damaged = content[:high] + b"\x7f" + content[high + 1 :]
+    params = {"unlabelled": "true"} if unlabelled else {}
+    assert np.frombuffer(damaged[high - 3 : high + 1], "<f4")[0] > 1e38
+    response = client.post("/datasets", params=params, files={"file": ("a.npz", damaged)})
+    assert_problem(response, 400, "damaged_zip")
+
+
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_a_flipped_value_of_a_parquet_file_is_damage(client: InProcess, version: str) -> None:
     columns = {"embedding": lists(), "label": Y}
@@ -102,8 +135,8 @@ def test_a_flipped_value_of_a_parquet_file_is_damage(client: InProcess, version:
 
 
 ENDS: dict[str, tuple[str, Callable[[], bytes]]] = {
-    "gzip, wrong length": ("a.csv.gz", lambda: _changed(gzip.compress(csv_of()), -1)),
-    "gzip, wrong sum": ("a.csv.gz", lambda: _changed(gzip.compress(csv_of()), -5)),
+    "gzip, wrong length": ("a.csv.gz", lambda: _flipped(gzip.compress(csv_of()), -1)),
+    "gzip, wrong sum": ("a.csv.gz", lambda: _flipped(gzip.compress(csv_of()), -5)),
     "gzip, a byte short": ("a.csv.gz", lambda: gzip.compress(csv_of())[:-1]),
     "gzip, more behind": ("a.csv.gz", lambda: gzip.compress(csv_of()) + b"more"),
     "gzip, half a member behind": (
@@ -119,12 +152,6 @@ ENDS: dict[str, tuple[str, Callable[[], bytes]]] = {
         lambda: tensors("float32").replace(b'"data_offsets":[480,', b'"data_offsets":[488,'),
     ),
 }
-
-
-def _changed(content: bytes, at: int) -> bytes:
-    damaged = bytearray(content)
-    damaged[at] ^= 1
-    return bytes(damaged)
 
 
 @pytest.mark.parametrize("name", ENDS)
