@@ -102,9 +102,8 @@ def decode(request: Mapping[str, Any], folder: Path) -> None:
             reader.read(
                 source, wanted=wanted, folder=folder, max_bytes=max_bytes, size=path.stat().st_size
             )
-        except BadInput as error:
-            if not error.malformed:
-                source.check_sum()  # what looks wrong may be damage
+        except BadInput:
+            source.check_sum()  # what looks wrong may be damage
             raise
 
 
