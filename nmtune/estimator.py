@@ -1,5 +1,6 @@
 """The home of NMTuneClassifier: the science behind scikit-learn's contract."""
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +20,8 @@ from nmtune.auto_fit import fit_auto
 from nmtune.candidates import CHOSEN_FROM, resolve
 from nmtune.config import TuneConfig
 from nmtune.errors import ConfigError, NMTuneError
+from nmtune.rows import missing_label
+from nmtune.similar_names import similar
 from nmtune.trainer import Trainer
 
 _OF_THE_CONFIG = (
@@ -135,6 +138,10 @@ class NMTuneClassifier(
         Raises ValueError for what cannot be trained on, and for parameters out of bounds.
         """
         rows: NDArray[Any]
+        if (row := missing_label(y)) is not None:
+            raise ValueError(f"y must have a label in every row, row {row} has none: leave it out")
+        if hasattr(y, "dtype") and not isinstance(y.dtype, np.dtype):
+            y = np.asarray(y)  # pandas' Int64 is integers, which scikit-learn makes floats
         rows, y = validate_data(self, X, y, dtype="numeric", ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
@@ -142,6 +149,7 @@ class NMTuneClassifier(
             raise ValueError(
                 f"NMTuneClassifier needs at least two classes, got 1 class: {self.classes_[0]!r}"
             )
+        _warn_of_similar(self.classes_)
         weight = None
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, rows, dtype=np.float64)
@@ -246,3 +254,13 @@ class NMTuneClassifier(
     @property
     def _n_features_out(self) -> int:
         return self.head_.n_tuned_columns
+
+
+def _warn_of_similar(classes: NDArray[Any]) -> None:
+    """Say which classes people would take for one."""
+    groups = similar(str(name) for name in classes)
+    if groups and classes.dtype.kind in "UO":
+        shown = "; ".join(" and ".join(map(ascii, group)) for group in groups[:5])
+        warnings.warn(
+            f"Some classes differ in case, spaces or Unicode form alone: {shown}.", stacklevel=3
+        )

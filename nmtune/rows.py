@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from nmtune.errors import DataError
 
+_EXACT_TO = 1 << 24
+"""The integers up to here are float32 numbers, each of them."""
+
 _BLOCK_VALUES = 1 << 21
 """Values converted at a time, so that a memory-mapped file is never held twice."""
 
@@ -67,6 +70,24 @@ def as_labels(
             row=row,
         )
     return labels.astype(np.int64)
+
+
+def missing_label(y: Any) -> int | None:
+    """The first row of y (n,) whose label is missing (None, NaN, NA, NaT); None if all are there.
+
+    A list is looked at before numpy makes an array of it, which would write NaN beside strings as
+    "nan".
+    """
+    values = y if isinstance(y, list | tuple) else np.asarray(y)
+    if isinstance(values, np.ndarray) and (values.ndim != 1 or values.dtype.kind not in "fMO"):
+        return None
+    return next((row for row, value in enumerate(values) if _is_missing(value)), None)
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating | np.datetime64) and value != value
 
 
 def as_weights(
@@ -134,4 +155,21 @@ def _finite(block: NDArray[Any], *, field: str, first_row: int) -> NDArray[np.fl
             row=first_row + row,
             column=column,
         )
+    if block.dtype.kind in "iu" and block.dtype.itemsize > 2:
+        _check_integers(block, rows, field=field, first_row=first_row)
     return rows
+
+
+def _check_integers(
+    block: NDArray[Any], rows: NDArray[np.float32], *, field: str, first_row: int
+) -> None:
+    """Raise DataError for the first integer that float32 would make another one of."""
+    for row, column in np.argwhere(np.abs(rows) >= _EXACT_TO).tolist():
+        if int(rows[row, column]) != int(block[row, column]):
+            raise DataError(
+                f"{field} must be integers that float32 holds exactly, or floats, "
+                f"got {block[row, column]} in row {first_row + row}, column {column}",
+                field=field,
+                row=first_row + row,
+                column=column,
+            )

@@ -218,13 +218,15 @@ def _problem_of_input(error: BadInput) -> Problem:
     ]
     usual = HTTPStatus.BAD_REQUEST if error.malformed else HTTPStatus.UNPROCESSABLE_ENTITY
     status = _INPUT_STATUSES.get(error.code, usual)
-    return _problem_of_places(status, error.code, places, detail=error.message, count=len(places))
+    return _problem_of_places(status, error.code, places, detail=error.message, count=error.count)
 
 
 def _problem_of_places(
     status: int, code: str, errors: Sequence[FieldError], *, detail: str, count: int
 ) -> Problem:
-    more = "" if count == 1 else f" ({count - 1} more: see errors.)"
+    n_listed = min(len(errors), MAX_ERRORS)
+    where = "see errors" if count == n_listed else f"errors has the first {n_listed}"
+    more = "" if count == 1 else f" ({count - 1:,} more: {where}.)"
     return Problem(status, code, detail + more, errors=errors, count=count)
 
 

@@ -113,7 +113,7 @@ def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettin
             texts=_texts_of(dataset, store),
         )
     if body.texts is not None:
-        sent = texts.prepare(body.texts, body.labels, body.splits)
+        sent = texts.prepare(body.texts, body.labels, body.splits, merge_similar=body.merge_similar)
         return _Rows(
             dataset_id=None,
             content=datasets.TEXTS,
@@ -125,7 +125,13 @@ def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettin
             texts=sent.file,
         )
     with prepared.workspace(settings.data_dir) as workdir:
-        ready = inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
+        ready = inline.prepare(
+            body.embeddings,
+            body.labels,
+            body.splits,
+            workdir=workdir,
+            merge_similar=body.merge_similar,
+        )
         return _Rows(
             dataset_id=None,
             content=datasets.EMBEDDINGS,

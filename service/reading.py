@@ -1,5 +1,6 @@
 """The home of the query parameters that say how to read an uploaded file."""
 
+import csv
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -95,8 +96,8 @@ async def reading_of(
         str | None,
         Query(
             max_length=4096,
-            description="Domains to hold out, separated by commas, or none. Default: the one with "
-            "the fewest rows.",
+            description="Domains to hold out, separated by commas (in double quotes where a name "
+            "has one), or none. Default: the one with the fewest rows.",
             examples=["sketch,cartoon"],
         ),
     ] = None,
@@ -104,6 +105,14 @@ async def reading_of(
         float,
         Query(gt=0, le=0.9, description="The share of the rows to become test.", examples=[0.2]),
     ] = TEST_FRACTION,
+    merge_similar: Annotated[
+        bool,
+        Query(
+            description="Make one of classes, and of domains, that differ in case, spaces or "
+            "Unicode form alone. Without it a warning names them.",
+            examples=[True],
+        ),
+    ] = False,
     split_seed: Annotated[
         int,
         Query(ge=0, le=2**32 - 1, description="The seed that splits are made with.", examples=[0]),
@@ -112,19 +121,39 @@ async def reading_of(
     """What the query says of reading a file. Raises Problem for what does not go together."""
     if unlabelled:
         given = {"label": label, "split": split, "domain": domain, "group": group}
+        given["merge_similar"] = "true" if merge_similar else None
         _refuse(given, "is of rows with labels: leave it out, or leave unlabelled out.")
         return Reading(wanted=Wanted(embedding=embedding, text=text, id=row_id, is_labelled=False))
     _refuse({"id": row_id}, "is of rows to be predicted: say unlabelled=true with it.")
     domains = None
     if ood_domains is not None:
-        names = [name.strip() for name in ood_domains.split(",") if name.strip()]
+        names = _listed(ood_domains)
         domains = () if names == [_NONE] else tuple(names)
     return Reading(
         wanted=Wanted(
             embedding=embedding, text=text, label=label, split=split, domain=domain, group=group
         ),
-        options=SplitOptions(ood_domains=domains, test_fraction=test_fraction, seed=split_seed),
+        options=SplitOptions(
+            ood_domains=domains,
+            test_fraction=test_fraction,
+            seed=split_seed,
+            merge_similar=merge_similar,
+        ),
     )
+
+
+def _listed(value: str) -> list[str]:
+    """The names of a list with commas; one that holds a comma stands in double quotes."""
+    try:
+        rows = list(csv.reader([value], skipinitialspace=True, strict=True))
+    except csv.Error:
+        raise Problem(
+            422,
+            "invalid_request",
+            'ood_domains is no list with commas, such as a,"b, c": is a quote left open?',
+            field="ood_domains",
+        ) from None
+    return [name.strip() for row in rows for name in row if name.strip()]
 
 
 def _refuse(given: Mapping[str, str | None], why: str) -> None:

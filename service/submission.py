@@ -63,9 +63,17 @@ def submit(
         with prepared.workspace(settings.data_dir) as workdir:
             ready: PreparedDataset | PreparedTexts
             if body.texts is not None:
-                ready = texts.prepare(body.texts, body.labels, body.splits)
+                ready = texts.prepare(
+                    body.texts, body.labels, body.splits, merge_similar=body.merge_similar
+                )
             else:
-                ready = inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
+                ready = inline.prepare(
+                    body.embeddings,
+                    body.labels,
+                    body.splits,
+                    workdir=workdir,
+                    merge_similar=body.merge_similar,
+                )
             artifact = ready.put(store.artifacts, tenant_id)
 
             def sent_along(tx: Transaction) -> StoredResponse:
@@ -149,6 +157,7 @@ def _check_source(body: JobCreate) -> None:
     """Raise Problem unless the job has a dataset or rows, and not both."""
     inline_fields = ("embeddings", "texts", "labels", "splits")
     given = [name for name in inline_fields if getattr(body, name) is not None]
+    given += ["merge_similar"] if body.merge_similar else []
     if body.dataset_id is not None and given:
         raise Problem(
             422,

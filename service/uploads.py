@@ -45,6 +45,12 @@ class Reading:
         """Whether it says nothing."""
         return self == Reading()
 
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it says nothing that only a table of columns can follow."""
+        merge = self.options.merge_similar
+        return self == Reading(options=SplitOptions(merge_similar=merge))
+
     def as_text(self) -> str:
         """The same for equal ones: a part of what makes two requests one."""
         return "" if self.is_default else orjson.dumps(asdict(self)).decode()
@@ -153,20 +159,32 @@ async def receive_uploaded(
 async def _receive_json(
     request: Request, name: str | None, content_type: str, reading: Reading, workdir: Path
 ) -> Upload:
-    if not reading.is_default:
+    if not reading.is_of_all:
         raise _not_for("JSON sent as application/json")
-    body = validate(DatasetCreate, await read_json(request))
+    value = await read_json(request)
+    if isinstance(value, list):
+        raise Problem(
+            422,
+            "invalid_request",
+            "The body is a JSON list. A list of one object a row is a file: send it with the "
+            "Content-Type application/x-ndjson, or as the part file of a form, called .json.",
+            field="body",
+        )
+    body = validate(DatasetCreate, value)
+    merge_similar = body.merge_similar or reading.options.merge_similar
     content = await request.body()
     digest = await to_thread.run_sync(lambda: hashlib.sha256(content).hexdigest())
     return Upload(
         name=name or body.name or DEFAULT_NAME,
         content_type=content_type,
         body_sha256=digest,
-        prepare=partial(_read_body, body, workdir=workdir),
+        prepare=partial(_read_body, body, workdir=workdir, merge_similar=merge_similar),
     )
 
 
-def _read_body(body: DatasetCreate, *, workdir: Path) -> PreparedDataset | PreparedTexts:
+def _read_body(
+    body: DatasetCreate, *, workdir: Path, merge_similar: bool
+) -> PreparedDataset | PreparedTexts:
     if body.texts is None and body.embeddings is None:
         raise Problem(
             422,
@@ -175,7 +193,13 @@ def _read_body(body: DatasetCreate, *, workdir: Path) -> PreparedDataset | Prepa
             field="embeddings",
         )
     if body.texts is None:
-        return inline.prepare(body.embeddings, body.labels, body.splits, workdir=workdir)
+        return inline.prepare(
+            body.embeddings,
+            body.labels,
+            body.splits,
+            workdir=workdir,
+            merge_similar=merge_similar,
+        )
     if body.embeddings is not None:
         raise Problem(
             422,
@@ -183,7 +207,7 @@ def _read_body(body: DatasetCreate, *, workdir: Path) -> PreparedDataset | Prepa
             "Send either embeddings or texts, not both: leave out texts.",
             field="texts",
         )
-    return texts.prepare(body.texts, body.labels, body.splits)
+    return texts.prepare(body.texts, body.labels, body.splits, merge_similar=merge_similar)
 
 
 def _read_file(
@@ -216,9 +240,14 @@ def _read_file(
         if found.kind == "npz":
             if reading == UNLABELLED:
                 return unlabelled.read_npz(file, workdir=workdir, max_bytes=max_bytes)
-            if not reading.is_default:
+            if not reading.is_of_all:
                 raise _not_for("an .npz file, whose arrays say it")
-            return npz.read(file, workdir=workdir, max_bytes=max_bytes)
+            return npz.read(
+                file,
+                workdir=workdir,
+                max_bytes=max_bytes,
+                merge_similar=reading.options.merge_similar,
+            )
     plain = Wanted(is_labelled=reading.wanted.is_labelled)
     if found.kind in ("npy", "safetensors") and reading.wanted != plain:
         raise _not_for(f"a file of the kind {found.kind}, which has none", what="Columns")

@@ -205,7 +205,9 @@ def _on_stored_rows(n_rows: int) -> list[str]:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(_one_line(cell).replace('|', '/') for cell in row)} |" for row in rows]
+    # Escaped and not replaced: two names that differ there must not look the same.
+    cells = [[_one_line(cell).replace("|", "\\|") for cell in row] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 

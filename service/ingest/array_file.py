@@ -5,7 +5,6 @@
               and ood_<domain>; class names in the metadata as `class_names`, a JSON list
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
@@ -16,11 +15,13 @@ from numpy.typing import NDArray
 from service.ingest import npy, value_file
 from service.ingest.errors import BadInput
 from service.ingest.formats import FIELD
+from service.ingest.labels import class_indices
 from service.ingest.safetensors_file import Tensor, TensorFile
-from service.ingest.spool import Names, Spool
+from service.ingest.split_names import check_split, split_of_array
+from service.ingest.spool import Spool
+from service.ingest.value_columns import Names
 from service.ingest.value_file import Values
 
-_ARRAY: Final = re.compile(r"(train|validation|test|ood_.+?)[_/]([xy])")
 _X: Final = ("embeddings", "embedding", "x")
 _Y: Final = ("labels", "label", "y")
 _ROWS_AT_ONCE: Final = 65_536
@@ -103,22 +104,33 @@ def read_safetensors(
 def _read_splits(
     file: IO[bytes], tensors: TensorFile, *, folder: Path, max_bytes: int, size: int
 ) -> Spool:
-    names = {match[1]: None for name in tensors.tensors if (match := _ARRAY.fullmatch(name))}
-    if "train" not in names:
+    by_split: dict[str, dict[str, str]] = {}
+    for name in tensors.tensors:
+        if (found := split_of_array(name)) is None:
+            continue
+        split, part = found
+        other = by_split.setdefault(check_split(split, field=name[:80]), {}).setdefault(part, name)
+        if other != name:
+            raise BadInput(
+                "duplicate_array",
+                f"{other[:80]} and {name[:80]} are both of the split {split}: leave one of them "
+                "out.",
+                field=name[:80],
+            )
+    if "train" not in by_split:
         raise _no_labels(tensors.tensors)
     spool: Spool | None = None
-    for split in names:
-        separator = "_" if f"{split}_x" in tensors.tensors else "/"
-        for part in "xy":
-            if f"{split}{separator}{part}" not in tensors.tensors:
+    for split, arrays in by_split.items():
+        for part, other in (("x", "y"), ("y", "x")):
+            if part not in arrays:
+                wanted = arrays[other][:-1] + part
                 raise BadInput(
                     "missing_array",
-                    f"The file has no {split}_{part}: each split needs its x and its y.",
-                    field=f"{split}_{part}",
+                    f"The file has no {wanted[:80]}: each split needs its x and its y.",
+                    field=wanted[:80],
                 )
-        x = tensors.embeddings(f"{split}{separator}x")
-        labels = _labels(file, tensors, f"{split}{separator}y", x.shape[0])
-        called = split.replace("ood_", "ood/", 1)
+        x = tensors.embeddings(arrays["x"])
+        labels = _labels(file, tensors, arrays["y"], x.shape[0])
         if spool is None:
             spool = _spool(folder, {"label": labels, "split": []}, max_bytes=max_bytes, size=size)
         first = spool.n_rows
@@ -126,7 +138,7 @@ def _read_splits(
             start = spool.n_rows - first
             names_of: Names = value_file.slice_names(labels, start, start + len(block))
             spool.add(
-                block, {"label": names_of, "split": ([called], np.zeros(len(block), np.int64))}
+                block, {"label": names_of, "split": ([split], np.zeros(len(block), np.int64))}
             )
     if spool is None:
         raise _no_labels(tensors.tensors)
@@ -156,21 +168,18 @@ def _add_columns(spool: Spool, values: Mapping[str, Values], n_rows: int) -> Non
 
 
 def _values(parts: Mapping[str, Path], n_rows: int) -> dict[str, Values]:
-    values = {part: value_file.read(path, field=f"{part}s") for part, path in parts.items()}
+    values = {
+        part: value_file.read(path, field=f"{part}s", n_rows=n_rows) for part, path in parts.items()
+    }
     for part, given in values.items():
         if len(given) != n_rows:
-            raise BadInput(
-                "length_mismatch",
-                f"{part}s has {len(given):,} values and the embeddings {n_rows:,} rows: each row "
-                "needs one.",
-                field=f"{part}s",
-            )
+            raise value_file.wrong_length(len(given), n_rows, field=f"{part}s")
     return values
 
 
 def _labels(file: IO[bytes], tensors: TensorFile, name: str, n_rows: int) -> Values:
     """Labels of a tensor: class names where the metadata has them, else the integers."""
-    y = tensors.integers(file, name)
+    y = tensors.values(file, name)
     if len(y) != n_rows:
         raise BadInput(
             "length_mismatch",
@@ -179,17 +188,8 @@ def _labels(file: IO[bytes], tensors: TensorFile, name: str, n_rows: int) -> Val
         )
     if tensors.class_names is None:
         return y
-    outside = np.flatnonzero((y < 0) | (y >= len(tensors.class_names)))
-    if len(outside):
-        row = int(outside[0])
-        raise BadInput(
-            "label_out_of_range",
-            f"{name} row {row} is {y[row]}, but class_names has {len(tensors.class_names):,} "
-            "names.",
-            field=name,
-            row=row,
-        )
-    return _Named(y, tensors.class_names)
+    names = tensors.class_names
+    return _Named(class_indices(y, n_classes=len(names), field=name), names)
 
 
 class _Named(Sequence[object]):

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from service.ingest import row_splits, texts
 from service.ingest.decoded import Decoded
-from service.ingest.labels import in_class_order, too_few_classes
 from service.ingest.prepared import PreparedDataset, SplitSource, build
 from service.ingest.row_splits import SplitOptions
+from service.ingest.similar_names import classes_of
 from service.ingest.texts import PreparedTexts
 
 
@@ -20,12 +18,7 @@ def assemble(
     Rows keep their order within a split.
     """
     label = decoded.columns["label"]
-    names = label.names or ()
-    classes = in_class_order(names)
-    if len(classes) < 2:
-        raise too_few_classes(len(classes), field=label.field)
-    place = {name: index for index, name in enumerate(classes)}
-    y = np.array([place[name] for name in names], np.int64)[label.codes]
+    classes, y, similar = classes_of(label, merge_similar=options.merge_similar)
     rows_by_split, warnings = row_splits.assign(
         y,
         split=decoded.columns.get("split"),
@@ -33,7 +26,7 @@ def assemble(
         group=decoded.columns.get("group"),
         options=options,
     )
-    warnings = [*decoded.warnings, *warnings]
+    warnings = [*decoded.warnings, *similar, *warnings]
     if decoded.texts is not None:
         return texts.build(
             decoded.texts, y, rows_by_split, classes=classes, y_field=label.field, warnings=warnings

@@ -21,9 +21,11 @@ from service.ingest import columns
 from service.ingest.ahead import in_order
 from service.ingest.columns import Columns, Wanted
 from service.ingest.errors import BadInput
+from service.ingest.exact import SURELY_EXACT, is_changed, not_exact
 from service.ingest.formats import FIELD
-from service.ingest.spool import Names, Spool
+from service.ingest.spool import Spool
 from service.ingest.unpacked import Unpacked
+from service.ingest.value_columns import Names
 from service.ingest.vectors import as_rows
 
 BLOCK_BYTES: Final = 2 << 20
@@ -34,6 +36,7 @@ _ROW: Final = re.compile(r"Row #(\d+): ")
 _COLUMN: Final = re.compile(r"In CSV column #(\d+): ")
 _WIDTH: Final = re.compile(r"Expected (\d+) columns, got (\d+)")
 _VALUE: Final = re.compile(r"invalid value '(.*)'", re.DOTALL)
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,38}")
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -123,20 +126,50 @@ def _batches(
         strings_can_be_null=False,
     )
 
-    def converted(block: bytes) -> list[pa.RecordBatch]:
-        read = arrow_csv.ReadOptions(
+    def read(block: bytes, how: arrow_csv.ConvertOptions) -> pa.Table:
+        options = arrow_csv.ReadOptions(
             use_threads=False, block_size=len(block) + 1, column_names=names
         )
-        batches: list[pa.RecordBatch] = arrow_csv.read_csv(
-            pa.BufferReader(block), read_options=read, parse_options=parse, convert_options=convert
-        ).to_batches()
-        return batches
+        return arrow_csv.read_csv(
+            pa.BufferReader(block), read_options=options, parse_options=parse, convert_options=how
+        )
+
+    def converted(block: bytes) -> tuple[pa.Table, pa.Table | None]:
+        """The rows; and, as text, those numbers that are large."""
+        table = read(block, convert)
+        large = [name for name in chosen.embedding if chosen.is_family and _is_large(table[name])]
+        if not large:
+            return table, None
+        as_text = arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(large, pa.string()), include_columns=large
+        )
+        return table, read(block, as_text)
 
     try:
-        for batches in in_order(converted, _blocks(source, start)):
-            yield from batches
+        for table, large in in_order(converted, _blocks(source, start)):
+            if large is not None:
+                _check_integers(large, chosen, first_row=spool.n_rows)
+            yield from table.to_batches()
     except pa.ArrowInvalid as error:
         raise _explained(str(error), names, spool.n_rows) from error
+
+
+def _is_large(numbers: pa.ChunkedArray) -> bool:
+    values = numbers.to_numpy()
+    return bool(len(values)) and bool((np.abs(values) >= SURELY_EXACT).any())
+
+
+def _check_integers(cells: pa.Table, chosen: Columns, *, first_row: int) -> None:
+    """Raise BadInput for the first integer that float32 does not hold."""
+    wrong = [
+        (row, chosen.embedding.index(name), int(cell), name)
+        for name in cells.column_names
+        for row, cell in enumerate(cells[name].to_pylist())
+        if cell is not None and _INTEGER.fullmatch(cell) and is_changed(int(cell))
+    ]
+    if wrong:
+        row, column, value, name = min(wrong)
+        raise not_exact(value, field=name[:80], row=first_row + row, column=column)
 
 
 def _blocks(source: Unpacked, start: bytes) -> Iterator[bytes]:
@@ -146,7 +179,7 @@ def _blocks(source: Unpacked, start: bytes) -> Iterator[bytes]:
         content = source.read(BLOCK_BYTES)
         whole = rest + content
         cut = _last_row_end(whole) if content else len(whole)
-        if cut:
+        if cut and _longest(whole[:cut], len(rest)) <= BLOCK_BYTES:
             if whole[:cut].strip(b"\r\n"):
                 yield whole[:cut]
         elif len(whole) >= BLOCK_BYTES:
@@ -171,6 +204,18 @@ def _last_row_end(content: bytes) -> int:
             return newline + 1
         end = newline
     return 0
+
+
+def _longest(content: bytes, at: int) -> int:
+    """The length of the row in which `at` lies: no other is longer than a block."""
+    begin = _last_row_end(content[:at])
+    end = content.find(b"\n", begin)
+    n_quotes = content.count(b'"', begin, max(end, begin))
+    while end >= 0 and n_quotes % 2:
+        newline = content.find(b"\n", end + 1)
+        n_quotes += content.count(b'"', end, max(newline, end))
+        end = newline
+    return (len(content) if end < 0 else end) - begin
 
 
 def _embeddings(

@@ -98,9 +98,13 @@ def decode(request: Mapping[str, Any], folder: Path) -> None:
     with open_unpacked(
         path, compression=request["compression"], max_bytes=request["max_text_bytes"]
     ) as source:
-        reader.read(
-            source, wanted=wanted, folder=folder, max_bytes=max_bytes, size=path.stat().st_size
-        )
+        try:
+            reader.read(
+                source, wanted=wanted, folder=folder, max_bytes=max_bytes, size=path.stat().st_size
+            )
+        except BadInput:
+            source.check_sum()  # what looks wrong may be damage
+            raise
 
 
 def _refuse(folder: Path, error: BadInput) -> None:
@@ -108,6 +112,7 @@ def _refuse(folder: Path, error: BadInput) -> None:
         "code": error.code,
         "malformed": error.malformed,
         "places": [asdict(place) for place in error.places],
+        "count": error.count,
     }
     (folder / REFUSED).write_bytes(orjson.dumps(value))
 

@@ -14,7 +14,8 @@ from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_ROWS
 from service.ingest.notice import Warning_
 from service.ingest.npy import not_finite, refuse
 from service.ingest.prepared import Piece
-from service.ingest.spool import ID_ENDS, RESULT, ROWS, TEXTS
+from service.ingest.spool import RESULT, ROWS, TEXTS
+from service.ingest.value_columns import ID_ENDS
 from store.rows_file import Ids
 
 _CODE: Final = np.dtype("<i8")

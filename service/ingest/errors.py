@@ -1,6 +1,6 @@
 """The one error of reading embeddings and labels that somebody sent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +13,19 @@ class Place:
     column: int | None = None
 
 
+@dataclass
+class Places:
+    """The first places of one fault, and how many were found."""
+
+    listed: list[Place] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, other: "Places") -> None:
+        """Take those found later too."""
+        self.listed += other.listed
+        self.count += other.count
+
+
 class BadInput(Exception):  # noqa: N818 - the name says whose fault it is, which is what matters here
     """The input cannot become a dataset, and only its sender can change that.
 
@@ -20,7 +33,7 @@ class BadInput(Exception):  # noqa: N818 - the name says whose fault it is, whic
     the array, the zip member or the JSON key; `row` and `column` count from 0 within that field.
     `malformed` tells bytes that cannot be read at all (answered with 400) from arrays that can be
     read and break a rule (422). `more` holds further places with the same fault, so that a file
-    with several bad rows is mended in one go.
+    with several bad rows is mended in one go; `count` is how many were found, listed or not.
     """
 
     def __init__(
@@ -33,6 +46,7 @@ class BadInput(Exception):  # noqa: N818 - the name says whose fault it is, whic
         column: int | None = None,
         malformed: bool = False,
         more: tuple[Place, ...] = (),
+        count: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -42,6 +56,7 @@ class BadInput(Exception):  # noqa: N818 - the name says whose fault it is, whic
         self.column = column
         self.malformed = malformed
         self.more = more
+        self.count = 1 + len(more) if count is None else count
 
     @property
     def places(self) -> tuple[Place, ...]:

@@ -35,7 +35,7 @@ MEDIA_TYPES: Final[dict[str, Kind]] = {
     "application/x-safetensors": "safetensors",
 }
 OCTETS: Final = "application/octet-stream"
-"""Says nothing: the first bytes decide, and texts are taken for JSON Lines or CSV."""
+"""Says nothing: the first bytes decide, and texts are taken for JSON or CSV."""
 
 _SUFFIXES: Final[dict[str, Kind]] = {
     "npz": "npz",
@@ -47,7 +47,9 @@ _SUFFIXES: Final[dict[str, Kind]] = {
     "tsv": "csv",
     "jsonl": "jsonl",
     "ndjson": "jsonl",
+    "json": "jsonl",
 }
+_NAMES: Final = {"jsonl": "JSON: name it .json, or send it as application/x-ndjson"}
 _PACKED_SUFFIXES: Final = {"gz", "gzip", "zst", "zstd"}
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _MAGIC: Final[dict[bytes, Kind]] = {b"PK": "npz", b"\x93NUMPY": "npy", b"PAR1": "parquet"}
@@ -65,6 +67,7 @@ _REFUSED: Final[dict[bytes, str]] = {
     b"\xff\xfe": "UTF-16 text: save it as UTF-8",
     b"\xfe\xff": "UTF-16 text: save it as UTF-8",
 }
+_JSON: Final = re.compile(rb"(\xef\xbb\xbf)?\s*[\[{]")
 _START_BYTES: Final = 16
 _SAFETENSORS_HEADER: Final = 8
 _MAX_HEADER_BYTES: Final = 1 << 20
@@ -101,8 +104,13 @@ def detect(
     found = _by_bytes(start, size)
     if said is None:
         return Format(kind=found or _text_kind(start))
+    if found is None and said == "csv" and _JSON.match(start):
+        found = "jsonl"
     if found is not None and found != said:
-        raise _bad(f"not_{said}", f"The file is called {said}, but its bytes are {found}.")
+        raise _bad(
+            f"not_{said}",
+            f"The file is called {said}, but its bytes are {_NAMES.get(found, found)}.",
+        )
     return Format(kind=said)
 
 
@@ -126,14 +134,14 @@ def _by_bytes(start: bytes, size: int) -> Kind | None:
 def _text_kind(start: bytes) -> Kind:
     if not start:
         raise _bad("empty_file", "The file is empty.")
-    if re.match(rb"(\xef\xbb\xbf)?\s*\{", start):
+    if _JSON.match(start):
         return "jsonl"
     if not re.search(rb"[\0-\x08\x0e-\x1f]", start):
         return "csv"
     raise _bad(
         "unknown_format",
-        "The file is in no known format: send .npz, .npy with labels, .safetensors, Parquet, CSV "
-        "or JSON Lines.",
+        "The file is in no known format: send .npz, .npy with labels, .safetensors, Parquet, CSV, "
+        "JSON Lines or a JSON list of objects.",
     )
 
 
@@ -141,13 +149,13 @@ def _packed_kind(said: Kind | None, compression: Compression) -> Kind:
     if said is None:
         raise _bad(
             "unknown_format",
-            f"The file is packed by {compression}: name it .csv.gz or .jsonl.gz (or .zst), or "
-            "send it with the Content-Type text/csv or application/x-ndjson.",
+            f"The file is packed by {compression}: name it .csv.gz, .jsonl.gz or .json.gz (or "
+            ".zst), or send it with the Content-Type text/csv or application/x-ndjson.",
         )
     if said not in ("csv", "jsonl"):
         raise _bad(
             f"not_{said}",
-            f"The file is packed by {compression}: only CSV and JSON Lines may be. Unpack it.",
+            f"The file is packed by {compression}: only CSV and JSON may be. Unpack it.",
         )
     return said
 

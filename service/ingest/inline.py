@@ -6,6 +6,7 @@ numbers in the time that a validator needs for a few thousand.
 
 import binascii
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any, Final
@@ -14,21 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.split import stratified_split
+from service.ingest import row_splits
+from service.ingest.decoded import NamedColumn
 from service.ingest.errors import BadInput
-from service.ingest.labels import LabelCoder
+from service.ingest.exact import check_lists
 from service.ingest.notice import Warning_
 from service.ingest.npy import as_float32, check_size, not_finite, refuse
 from service.ingest.prepared import Piece, PreparedDataset, SplitSource, build
-from store.names import is_name
-
-TEST_FRACTION: Final = 0.2
-SPLIT_SEED: Final = 0
+from service.ingest.row_splits import SPLIT_SEED, TEST_FRACTION
+from service.ingest.similar_names import classes_of
+from service.ingest.value_columns import NameCoder
 
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 _KEYS: Final = {"base64", "shape", "dtype"}
-_PLAIN_SPLITS: Final[tuple[str, ...]] = ("train", "validation", "test")
 _NUMBERS: Final = {int, float}
-_MAX_INTEGER: Final = 1 << 64
 
 SPLIT_MADE: Final[Warning_] = {
     "code": "split_made",
@@ -39,29 +39,37 @@ SPLIT_MADE: Final[Warning_] = {
 
 
 def prepare(
-    embeddings: object, labels: object, splits: object = None, *, workdir: Path
+    embeddings: object,
+    labels: object,
+    splits: object = None,
+    *,
+    workdir: Path,
+    merge_similar: bool = False,
 ) -> PreparedDataset:
-    """The dataset that a body's three values are, written to `workdir`. Blocking.
+    """The dataset that a body's values are, written to `workdir`. Blocking.
 
     `embeddings` is a list of n lists of d numbers, or {"base64", "shape": [n, d], "dtype":
-    "float32" | "float16"} in little-endian C order; `labels` n strings or integers; `splits` n of
-    `train`, `validation`, `test`, `ood/<domain>`, or None. Raises BadInput.
+    "float32" | "float16"} in little-endian C order; `labels` n names; `splits` n of `train`,
+    `validation`, `test`, `ood/<domain>`, or None; `merge_similar`: make one of classes, and of
+    domains, that look the same. Raises BadInput.
     """
     x = _read(embeddings, field="embeddings", max_rows=None)
-    classes, y = read_labels(labels, n_rows=len(x))
-    rows_by_split, warnings = read_splits(splits, y)
+    if isinstance(embeddings, list):
+        check_lists(embeddings, x, field="embeddings", first_row=0)
+    beside = read_beside(labels, splits, n_rows=len(x), merge_similar=merge_similar)
+    rows_by_split = beside.rows_by_split
     sources = [
-        SplitSource(name=name, x_field="embeddings", y_field="labels", y=y[rows])
+        SplitSource(name=name, x_field="embeddings", y_field="labels", y=beside.y[rows])
         for name, rows in rows_by_split.items()
     ]
     return build(
         sources,
         (Piece(split=name, x=x[rows], rows=rows) for name, rows in rows_by_split.items()),
-        classes=classes,
+        classes=beside.classes,
         n_columns=x.shape[1],
         dtype=np.dtype(np.float16 if x.dtype.itemsize == 2 else np.float32),
         workdir=workdir,
-        warnings=warnings,
+        warnings=beside.warnings,
     )
 
 
@@ -175,60 +183,35 @@ def _check_rows(n_rows: int, field: str, max_rows: int | None) -> None:
         )
 
 
-def read_labels(labels: object, *, n_rows: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The classes, and the class index of each row; raises BadInput."""
-    values = _column(labels, "labels", n_rows)
-    names = []
-    for row, value in enumerate(values):
-        if type(value) is not str and not (type(value) is int and abs(value) < _MAX_INTEGER):
-            raise BadInput(
-                "invalid_label",
-                f"The label at row {row} is {_kind(value)}: labels are strings, or integers.",
-                field="labels",
-                row=row,
-            )
-        names.append(str(value))
-    coder = LabelCoder()
-    codes = coder.encode(names, field="labels")
-    classes, index_of_code = coder.finish(field="labels")
-    return classes, index_of_code[codes]
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What came beside n rows: the classes, y (n,) class indices, and row numbers by split."""
+
+    classes: tuple[str, ...]
+    y: NDArray[np.int64]
+    rows_by_split: dict[str, NDArray[np.intp]]
+    warnings: list[Warning_]
 
 
-def read_splits(
-    splits: object, y: NDArray[np.int64]
-) -> tuple[dict[str, NDArray[np.intp]], list[Warning_]]:
-    """Row numbers by split, in the order train, validation, test, then domains by name.
-
-    `y` (n,) are class indices; a test split is made if there are no splits. Raises BadInput.
-    """
-    if splits is None:
+def read_beside(labels: object, splits: object, *, n_rows: int, merge_similar: bool) -> Beside:
+    """The labels and splits of n rows; a test split is made without splits. Raises BadInput."""
+    classes, y, warnings = classes_of(_named(labels, "label", n_rows), merge_similar=merge_similar)
+    if splits is not None:
+        named = _named(splits, "split", n_rows)
+        rows_by_split, more = row_splits.given(named, merge_similar=merge_similar)
+    else:
         kept, held_out = stratified_split(y, fraction=TEST_FRACTION, seed=SPLIT_SEED)
-        made = {"train": kept, "test": held_out} if len(held_out) else {"train": kept}
-        return made, [SPLIT_MADE] if len(held_out) else []
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(_column(splits, "splits", len(y))):
-        if not isinstance(name, str) or not (name in rows or _is_split(name)):
-            shown = repr(name[:80]) if isinstance(name, str) else _kind(name)
-            raise BadInput(
-                "invalid_split",
-                f"The split at row {row} is {shown}: use train, validation, test, or "
-                "ood/<domain>, the domain of letters, digits, '.', '_' and '-'.",
-                field="splits",
-                row=row,
-            )
-        rows.setdefault(name, []).append(row)
-    if "train" not in rows:
-        raise BadInput(
-            "no_train_rows", "No row has the split train: nothing to learn from.", field="splits"
-        )
-    order = [name for name in _PLAIN_SPLITS if name in rows]
-    order += sorted(set(rows) - set(order))
-    return {name: np.array(rows[name], np.intp) for name in order}, []
+        rows_by_split = {"train": kept, "test": held_out} if len(held_out) else {"train": kept}
+        more = [SPLIT_MADE] if len(held_out) else []
+    return Beside(classes=classes, y=y, rows_by_split=rows_by_split, warnings=[*warnings, *more])
 
 
-def _is_split(name: str) -> bool:
-    domain = name.removeprefix("ood/")
-    return name in _PLAIN_SPLITS or (domain != name and is_name(domain))
+def _named(value: object, part: str, n_rows: int) -> NamedColumn:
+    field = f"{part}s"
+    values = _column(value, field, n_rows)
+    coder = NameCoder(part, field)
+    codes = coder.codes(values)
+    return NamedColumn(field=field, codes=codes, names=tuple(coder.names))
 
 
 def _column(value: object, field: str, n_rows: int) -> list[object]:

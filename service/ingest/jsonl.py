@@ -1,8 +1,8 @@
-"""Home of reading JSON Lines: one object a line, its embedding a list of numbers, or a text."""
+"""Home of reading rows as JSON objects, whose embedding is a list of numbers, or a text."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -10,16 +10,12 @@ from service.ingest import columns
 from service.ingest.columns import Columns, Wanted
 from service.ingest.errors import BadInput
 from service.ingest.formats import FIELD
+from service.ingest.json_records import Records, check_row
 from service.ingest.limits import BLOCK_BYTES
-from service.ingest.spool import Names, Spool
+from service.ingest.spool import Spool
 from service.ingest.unpacked import Unpacked
+from service.ingest.value_columns import Names
 from service.ingest.vectors import as_rows
-
-MAX_LINE_BYTES: Final = 4 << 20
-"""16,384 numbers of 24 characters are a tenth of this."""
-
-_READ_BYTES: Final = 1 << 20
-_BOM: Final = b"\xef\xbb\xbf"
 
 
 def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size: int) -> None:
@@ -34,17 +30,17 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
     singles: dict[str, list[Any]] = {}
     n_columns: int | None = None
     n_bytes = 0
-    for row, line in enumerate(_lines(source)):
-        value = _object(line, row)
+    for value, size_of_row in _rows(source):
         if chosen is None or spool is None:
-            chosen = _choose(value, wanted)
+            check_row(value)
+            chosen = columns.choose(list(value), wanted)
             single = list(chosen.single.items())
             singles = {part: [] for part, _ in single}
             spool = Spool.of(chosen, folder, max_bytes=max_bytes, file_size=size)
         found.append(_vector(value, chosen))
         for part, name in single:
             singles[part].append(value.get(name))
-        n_bytes += len(line)
+        n_bytes += size_of_row
         if n_bytes > BLOCK_BYTES:
             n_columns = _add(spool, chosen, found, singles, n_columns)
             found, singles, n_bytes = [], {part: [] for part in singles}, 0
@@ -72,8 +68,17 @@ def _add(
     return int(x.shape[1])
 
 
-def _choose(value: dict[str, Any], wanted: Wanted) -> Columns:
-    return columns.choose(list(value), wanted)
+def _rows(source: Unpacked) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each object and how many bytes it takes; raises BadInput."""
+    records = Records(source)
+    row, content = 0, b""
+    try:
+        for content in records:
+            yield _object(content, row), len(content)
+            row += 1
+    except BadInput as error:
+        is_whole = content.rstrip().endswith(b"}")  # a line that is an object, if a broken one
+        raise error if row or is_whole else records.explained(error) from None
 
 
 def _vector(value: dict[str, Any], chosen: Columns) -> object:
@@ -115,26 +120,3 @@ def _reason(message: str, found: bytes) -> str:
     if "infinity" in message:
         return "this number is too large"
     return message
-
-
-def _lines(source: Unpacked) -> Iterator[bytes]:
-    """The lines with something on them; raises BadInput where one is too long."""
-    rest = b""
-    is_first = True
-    while content := source.read(_READ_BYTES):
-        if is_first:
-            content, is_first = content.removeprefix(_BOM), False
-        *lines, rest = (rest + content).split(b"\n")
-        for line in lines:
-            if line.strip():
-                yield line
-        if len(rest) > MAX_LINE_BYTES:
-            raise BadInput(
-                "line_too_long",
-                f"A line has over {MAX_LINE_BYTES:,} bytes: write one object a line, and leave "
-                "out what is no embedding.",
-                field=FIELD,
-                malformed=True,
-            )
-    if rest.strip():
-        yield rest

@@ -1,20 +1,28 @@
 """Home of class names: what a name may be, their order, and labels as class indices."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.ingest.errors import BadInput
 from service.ingest.limits import MAX_CLASSES, MAX_LABEL_CHARACTERS
+from service.ingest.value_name import name_of, place
 
+_TURNING: Final = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_STEP: Final = re.compile(r"(^|[/\\])\.{1,2}([/\\]|$)")
 _MAX_INTEGER_DIGITS: Final = 19
 
 
-def check_name(name: str, *, field: str, row: int) -> str:
-    """Return `name`, or raise BadInput: 1 to 200 characters that text storage can hold."""
+def check_name(name: str, *, field: str, row: int | None, part: str = "label") -> str:
+    """Return `name`, or raise BadInput: 1 to 200 characters that text storage can hold.
+
+    part: what it names; domains and splits head tables, where a mark that turns the direction of
+    text would disorder the line.
+    """
     wrong = None
     if not name.strip():
         wrong = "is empty"
@@ -24,17 +32,42 @@ def check_name(name: str, *, field: str, row: int) -> str:
         wrong = "holds a control character (such as NUL, a tab or a line break); remove it"
     elif any("\ud800" <= character <= "\udfff" for character in name):
         wrong = "holds half a character (a lone surrogate); send valid Unicode"
+    elif part in ("domain", "split") and _TURNING.search(name):
+        wrong = "holds a character that breaks lines or turns the direction of text; remove it"
+    elif part in ("domain", "split") and _STEP.search(name):
+        wrong = "holds a step of a path (. or ..); leave it out"
     if wrong:
-        raise BadInput(
-            "invalid_label", f"The label at {field} row {row} {wrong}.", field=field, row=row
-        )
+        code = f"invalid_{part.replace('class name', 'label')}"
+        message = f"{place(part, field, row)} {wrong}."
+        raise BadInput(code, message, field=field, row=row)
     return name
+
+
+def class_indices(
+    values: NDArray[Any], *, n_classes: int, field: str, first_row: int = 0
+) -> NDArray[np.int64]:
+    """Numbers (b,) that are indices into class_names; raises BadInput naming the row."""
+    if values.dtype.kind == "f":
+        is_wrong = ~np.isfinite(values) | (values != np.floor(values))
+        for at in np.flatnonzero(is_wrong)[:1].tolist():
+            name_of(float(values[at]), part="label", field=field, row=first_row + at)
+    outside = np.flatnonzero((values < 0) | (values >= n_classes))
+    if len(outside):
+        row = first_row + int(outside[0])
+        raise BadInput(
+            "label_out_of_range",
+            f"{field} row {row} is {values[outside[0]]}, but class_names has {n_classes:,} names, "
+            f"for 0 to {n_classes - 1:,}.",
+            field=field,
+            row=row,
+        )
+    return values.astype(np.int64)
 
 
 def check_classes(names: Sequence[str], *, field: str) -> tuple[str, ...]:
     """Return the class names, index = label, or raise BadInput."""
     for row, name in enumerate(names):
-        check_name(name, field=field, row=row)
+        check_name(name, field=field, row=row, part="class name")
     seen: dict[str, int] = {}
     for row, name in enumerate(names):
         if seen.setdefault(name, row) != row:
@@ -83,17 +116,6 @@ class LabelCoder:
         self._codes = {name: code for code, name in enumerate(classes or ())}
         self._fixed = classes is not None
 
-    def encode(self, labels: Iterable[str], *, field: str, first_row: int = 0) -> NDArray[np.int64]:
-        """The codes of `labels`; `first_row` is where they begin within `field`."""
-        codes = self._codes
-        encoded = []
-        for row, label in enumerate(labels, start=first_row):
-            code = codes.get(label)
-            if code is None:
-                code = self._new_code(label, field=field, row=row)
-            encoded.append(code)
-        return np.array(encoded, np.int64)
-
     def code(self, label: str, *, field: str, row: int) -> int:
         """The code of one label, at `row` of `field`."""
         code = self._codes.get(label)
@@ -109,22 +131,14 @@ class LabelCoder:
         if self._fixed:
             raise BadInput(
                 "unknown_label",
-                f"The label {label!r} at {field} row {row} is not in class_names: add it there or "
-                "correct the row.",
+                f"{place('label', field, row)} is {label[:80]!r}, which is not in class_names: "
+                "add it there or correct the row.",
                 field=field,
                 row=row,
             )
         if len(self._codes) == MAX_CLASSES:
             raise too_many_classes(field=field)
         return self._codes.setdefault(label, len(self._codes))
-
-    def finish(self, *, field: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """The classes in their order, and for each code its class index."""
-        classes = in_class_order(self._codes) if not self._fixed else tuple(self._codes)
-        if len(classes) < 2:
-            raise too_few_classes(len(classes), field=field)
-        place = {name: index for index, name in enumerate(classes)}
-        return classes, np.array([place[name] for name in self._codes], np.int64)
 
 
 def too_few_classes(n_classes: int, *, field: str) -> BadInput:

@@ -9,6 +9,9 @@ MAX_COLUMNS: Final = 16_384
 """Embedding width; the widest encoders in use give 8,192."""
 
 MAX_CLASSES: Final = 10_000
+MAX_NAMES: Final = 1000
+"""Distinct values of a split or domain column."""
+
 MAX_TEXTS: Final = 1_000_000
 MAX_TEXT_BYTES: Final = 64 << 20
 """All texts of a file together: as many as fit into a JSON body. They are held in memory."""
@@ -34,4 +37,4 @@ BLOCK_BYTES: Final = 4 << 20
 """How much of a matrix is in memory at a time while it is streamed."""
 
 MAX_PLACES: Final = 5
-"""Bad rows that are named at once."""
+"""Bad numbers that are named at once; all of the block that they are in are counted."""

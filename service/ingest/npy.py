@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.ingest.disk import room_needed
-from service.ingest.errors import BadInput, Place
+from service.ingest.errors import BadInput, Place, Places
 from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_PLACES, MAX_ROWS
 
 MAGIC: Final = b"\x93NUMPY"
@@ -30,11 +30,11 @@ MAX_HEADER_BYTES: Final = 4096
 _EMBEDDINGS: Final = re.compile(r"[<>]f[248]")
 _INTEGERS: Final = re.compile(r"[<>|][iu]1|[<>][iu][248]")
 _STRINGS: Final = re.compile(r"[<>]U[1-9][0-9]{0,3}")
+_OTHERS: Final = re.compile(r"\|b1|[<>]M8\[(Y|M|W|D|h|m|s|ms|us|ns)\]")
 _HEADER_TEXT: Final = re.compile(r"[\n -\[\]-~]*")  # ASCII without the backslash
 _HINTS: Final = {
     "O": "Python objects are never unpickled; save plain numbers, or strings with .astype(str)",
     "S": "byte strings have no encoding; save them with .astype(str)",
-    "b": "save booleans as integers with .astype('int64')",
 }
 
 
@@ -60,8 +60,8 @@ class NpyHeader:
 def read_header(source: Readable, *, field: str) -> NpyHeader:
     """Read and check the header; `source` is left at the first byte of the data.
 
-    Accepts 1-D and 2-D arrays with rows and columns >= 1 of floats (2, 4, 8 bytes), integers or
-    strings, in either byte order. Raises BadInput naming `field`.
+    Accepts 1-D and 2-D arrays with rows and columns >= 1 of floats (2, 4, 8 bytes), integers,
+    strings, Booleans or times, in either byte order. Raises BadInput naming `field`.
     """
     start = read_exactly(source, 10, field=field)
     if start[:6] != MAGIC:
@@ -100,12 +100,17 @@ def _parse(text: bytes, field: str) -> tuple[object, bool, object]:
 
 def _dtype(descr: object, field: str) -> np.dtype[Any]:
     if isinstance(descr, str) and (
-        _EMBEDDINGS.fullmatch(descr) or _INTEGERS.fullmatch(descr) or _STRINGS.fullmatch(descr)
+        _EMBEDDINGS.fullmatch(descr)
+        or _INTEGERS.fullmatch(descr)
+        or _STRINGS.fullmatch(descr)
+        or _OTHERS.fullmatch(descr)
     ):
         return np.dtype(descr)
     shown = repr(descr)[:60]
     kind = descr.lstrip("<>|=")[:1] if isinstance(descr, str) else ""
-    hint = _HINTS.get(kind, "use float16, float32 or float64, integers, or strings")
+    hint = _HINTS.get(
+        kind, "embeddings are float16, float32 or float64, labels integers, strings or Booleans"
+    )
     raise BadInput("npy_dtype", f"{field} has the dtype {shown}: {hint}.", field=field)
 
 
@@ -219,7 +224,7 @@ def strings(block: NDArray[Any], *, field: str, first_row: int) -> list[str]:
         row = first_row + int(bad[0])
         raise BadInput(
             "invalid_label",
-            f"The label at {field} row {row} is not valid Unicode: was the file damaged?",
+            f"{field} row {row} is not valid Unicode: was the file damaged?",
             field=field,
             row=row,
         )
@@ -260,8 +265,8 @@ def not_finite(
     field: str,
     first_row: int = 0,
     rows: NDArray[np.intp] | None = None,
-) -> list[Place]:
-    """The first places where `stored` is not finite; `given` tells whether it was so before.
+) -> Places:
+    """The places where `stored` is not finite; `given` tells whether it was so before.
 
     rows: (b,) what the rows are called, if not by counting from `first_row`.
     """
@@ -269,9 +274,10 @@ def not_finite(
     dtype = np.float64 if stored.itemsize == 8 else np.float32
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(stored.sum(dtype=dtype)):
-            return []
+            return Places()
     places = []
-    for row, column in np.argwhere(~np.isfinite(stored))[:MAX_PLACES].tolist():
+    found = np.argwhere(~np.isfinite(stored))
+    for row, column in found[:MAX_PLACES].tolist():
         value = float(given[row, column])
         what = f"is {value}" if not np.isfinite(value) else f"is {value:g}, too large for float32"
         row = row + first_row if rows is None else int(rows[row])
@@ -283,13 +289,13 @@ def not_finite(
                 message=f"{field} at row {row}, column {column} {what}.",
             )
         )
-    return places
+    return Places(places, len(found))
 
 
-def refuse(places: list[Place]) -> None:
+def refuse(places: Places) -> None:
     """Raise BadInput if there are places that are not finite."""
-    if places:
-        first, *more = places[:MAX_PLACES]
+    if places.count:
+        first, *more = places.listed[:MAX_PLACES]
         raise BadInput(
             "not_finite",
             f"{first.message[:-1]} (counting from 0): remove the rows with NaN or infinity, or "
@@ -298,6 +304,7 @@ def refuse(places: list[Place]) -> None:
             row=first.row,
             column=first.column,
             more=tuple(more),
+            count=places.count,
         )
 
 

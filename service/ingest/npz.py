@@ -1,12 +1,12 @@
 """Home of reading an uploaded .npz: arrays by split, streamed member by member.
 
     train_x, train_y              rows x columns of floats; labels (required)
-    validation_x, validation_y    optional
+    validation_x, validation_y    optional; also val, valid, dev
     test_x, test_y                optional: the in-domain test
     ood_<domain>_x, ..._y         optional, any number: labelled rows from elsewhere
     class_names                   strings, index = label; optional if labels are strings
 
-An unknown array is an error and not a warning: a misspelt `valid_x` would otherwise train on
+An unknown array is an error and not a warning: a misspelt `validaton_x` would otherwise train on
 other rows than its owner believes.
 
 Nothing of the zip's directory is trusted but where members begin: sizes come from each array's
@@ -14,9 +14,8 @@ own header and the bytes that arrive. No embedding matrix is ever in memory as a
 """
 
 import difflib
-import re
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -25,8 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.ingest import npy
+from service.ingest.decoded import NamedColumn
 from service.ingest.errors import BadInput
-from service.ingest.labels import LabelCoder, check_classes, too_many_classes
+from service.ingest.labels import (
+    LabelCoder,
+    check_classes,
+    class_indices,
+    too_few_classes,
+    too_many_classes,
+)
 from service.ingest.limits import (
     LARGE_BYTES,
     MAX_ARRAY_BYTES,
@@ -35,14 +41,15 @@ from service.ingest.limits import (
     MAX_RATIO,
     MAX_ROWS,
 )
+from service.ingest.notice import Warning_
 from service.ingest.npy import NpyHeader
 from service.ingest.prepared import Piece, PreparedDataset, SplitSource, build
-from service.ingest.zip_file import FIELD, checked_members, open_member, open_zip
-from store.names import is_name
+from service.ingest.similar_names import classes_of, one_of_each, settle
+from service.ingest.split_names import PLAIN, check_split, in_order, split_of_array
+from service.ingest.value_columns import NameCoder, Names, names_of_array
+from service.ingest.zip_file import FIELD, checked_members, damage_first, open_member, open_zip
 
 CLASS_NAMES: Final = "class_names"
-_SPLITS: Final = ("train", "validation", "test")
-_ARRAY: Final = re.compile(r"(train|validation|test|ood_(.+))_([xy])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,31 +63,46 @@ class _Array:
     part: str = ""
 
 
-def read(file: IO[bytes], *, workdir: Path, max_bytes: int = MAX_ARRAY_BYTES) -> PreparedDataset:
+def read(
+    file: IO[bytes],
+    *,
+    workdir: Path,
+    max_bytes: int = MAX_ARRAY_BYTES,
+    merge_similar: bool = False,
+) -> PreparedDataset:
     """The dataset in the seekable `file`, written to `workdir`.
 
-    `max_bytes` bounds all arrays together, unpacked. Raises BadInput for whatever is wrong.
+    `max_bytes` bounds all arrays together, unpacked; `merge_similar`: make one of classes, and of
+    domains, that look the same. Raises BadInput for whatever is wrong.
     """
     file_size = file.seek(0, 2)
-    with open_zip(file) as archive:
+    with open_zip(file) as archive, damage_first(archive):
         arrays = _read_headers(archive)
         _check_sizes(arrays.values(), file_size=file_size, max_bytes=max_bytes)
         splits = _pair_up(arrays)
-        classes, labels = _read_labels(archive, arrays.get(CLASS_NAMES), splits)
+        called, similar = one_of_each(
+            {name: x.header.shape[0] for name, (x, _) in splits.items()},
+            what="domains",
+            merge=merge_similar,
+        )
+        classes, labels, warnings = _read_labels(
+            archive, arrays.get(CLASS_NAMES), splits, merge_similar=merge_similar
+        )
         sources = [
             SplitSource(
                 name=name,
-                x_field=x.name,
-                y_field=y.name,
-                y=labels[name],
+                x_field=splits[name][0].name,
+                y_field=splits[name][1].name,
+                y=np.concatenate([labels[part] for part in splits if called[part] == name]),
             )
-            for name, (x, y) in splits.items()
+            for name in splits
+            if called[name] == name
         ]
         halves = all(x.header.dtype.itemsize == 2 for x, _ in splits.values())
         pieces = (
-            Piece(split=name, x=block)
+            piece
             for name, (x, _) in splits.items()
-            for block in _blocks(archive, x, workdir=workdir)
+            for piece in _pieces(archive, x, split=called[name], workdir=workdir)
         )
         return build(
             sources,
@@ -89,6 +111,7 @@ def read(file: IO[bytes], *, workdir: Path, max_bytes: int = MAX_ARRAY_BYTES) ->
             n_columns=splits["train"][0].header.shape[1],
             dtype=np.dtype(np.float16 if halves else np.float32),
             workdir=workdir,
+            warnings=[*warnings, *similar],
         )
 
 
@@ -109,9 +132,9 @@ def _place(name: str) -> tuple[str | None, str]:
     """Split and part ("x" or "y") that an array's name stands for; (None, "") for class_names."""
     if name == CLASS_NAMES:
         return None, ""
-    match = _ARRAY.fullmatch(name)
-    if match is None:
-        expected = [CLASS_NAMES, *(f"{split}_{part}" for split in _SPLITS for part in "xy")]
+    found = split_of_array(name)
+    if found is None:
+        expected = [CLASS_NAMES, *(f"{split}_{part}" for split in PLAIN for part in "xy")]
         close = difflib.get_close_matches(name, expected, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}? " if close else ""
         raise BadInput(
@@ -120,17 +143,9 @@ def _place(name: str) -> tuple[str | None, str]:
             "train_x, train_y, the same for validation, test and ood_<domain>, and class_names.",
             field=name[:80],
         )
-    split, domain, part = match.groups()
-    if domain is None:
-        return split, part
-    if not is_name(domain):
-        raise BadInput(
-            "invalid_domain",
-            f"The domain {domain[:80]!r} is not allowed: use 1 to 64 letters, digits, '.', '_' or "
-            "'-', beginning with a letter or digit.",
-            field=name[:80],
-        )
-    return f"ood/{domain}", part
+    split, part = found
+    check_split(split, field=name[:80])
+    return split, part
 
 
 def _check_kind(array: _Array) -> None:
@@ -138,7 +153,7 @@ def _check_kind(array: _Array) -> None:
     if array.part == "x":
         npy.check_embeddings(header, field=name)
         return
-    kinds = "U" if array.split is None else "iuU"
+    kinds = "U" if array.split is None else "iufbUM"
     if header.dtype.kind not in kinds:
         numbers = "integers or strings: use .astype('int64')"
         wanted = "strings: use .astype(str)" if array.split is None else numbers
@@ -187,17 +202,27 @@ def _check_sizes(arrays: Collection[_Array], *, file_size: int, max_bytes: int) 
 
 def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
     """x and y by split, in the order train, validation, test, then domains by name."""
-    parts = {(array.split, array.part): array for array in arrays.values() if array.split}
-    names = {split for split, _ in parts if split}
+    parts: dict[tuple[str, str], _Array] = {}
+    for array in arrays.values():
+        if array.split is None:
+            continue
+        other = parts.setdefault((array.split, array.part), array)
+        if other is not array:
+            raise BadInput(
+                "duplicate_array",
+                f"{other.name[:80]} and {array.name[:80]} are both of the split {array.split}: "
+                "leave one of them out.",
+                field=array.name[:80],
+            )
+    names = {split for split, _ in parts}
     if "train" not in names:
         raise BadInput(
             "missing_array",
             "The file has no train_x and train_y, the rows to learn from.",
             field="train_x",
         )
-    order = [name for name in _SPLITS if name in names] + sorted(names - set(_SPLITS))
     splits = {}
-    for name in order:
+    for name in in_order(names):
         prefix = name.replace("/", "_")
         for part in "xy":
             if (name, part) not in parts:
@@ -228,26 +253,43 @@ def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
 
 
 def _read_labels(
-    archive: zipfile.ZipFile, names: _Array | None, splits: Mapping[str, tuple[_Array, _Array]]
-) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
-    """The classes, and by split the class index of each row."""
-    classes = None if names is None else _read_classes(archive, names)
+    archive: zipfile.ZipFile,
+    names: _Array | None,
+    splits: Mapping[str, tuple[_Array, _Array]],
+    *,
+    merge_similar: bool,
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]], list[Warning_]]:
+    """The classes, by split the class index of each row, and what to know of their names."""
+    given = None if names is None else _read_classes(archive, names)
     arrays = {split: y for split, (_, y) in splits.items()}
-    are_strings = {y.header.dtype.kind == "U" for y in arrays.values()}
+    are_strings = {y.header.dtype.kind in "UM" for y in arrays.values()}
     if len(are_strings) > 1:
         raise BadInput(
             "mixed_labels",
             "Some splits have integers as labels and others strings: use one of the two.",
             field=next(iter(arrays.values())).name,
         )
-    if classes is not None and False in are_strings:
-        return classes, {
-            split: _read_indices(archive, y, n_classes=len(classes)) for split, y in arrays.items()
+    if given is not None and False in are_strings:
+        known: Sequence[str] = given
+        codes = {
+            split: _read_indices(archive, y, n_classes=len(given)) for split, y in arrays.items()
         }
-    coder = LabelCoder(classes)
-    codes = {split: _read_codes(archive, y, coder) for split, y in arrays.items()}
-    classes, index_of_code = coder.finish(field=arrays["train"].name)
-    return classes, {split: index_of_code[code] for split, code in codes.items()}
+    else:
+        coder = LabelCoder(given)
+        codes = {split: _read_codes(archive, y, coder) for split, y in arrays.items()}
+        known = coder.names
+    column = NamedColumn(
+        field=arrays["train"].name, codes=np.concatenate(list(codes.values())), names=tuple(known)
+    )
+    ends = np.cumsum([len(part) for part in codes.values()])[:-1]
+    if given is None:
+        classes, y, warnings = classes_of(column, merge_similar=merge_similar)
+    else:  # their order is that of class_names
+        column, warnings = settle(column, what="labels", merge=merge_similar)
+        classes, y = column.names or (), column.codes
+        if len(classes) < 2:
+            raise too_few_classes(len(classes), field=column.field)
+    return classes, dict(zip(codes, np.split(y, ends), strict=True)), warnings
 
 
 def _read_classes(archive: zipfile.ZipFile, array: _Array) -> tuple[str, ...]:
@@ -264,35 +306,35 @@ def _read_indices(archive: zipfile.ZipFile, array: _Array, *, n_classes: int) ->
     indices = np.empty(array.header.shape, np.int64)
     start = 0
     for block in _blocks(archive, array):
-        outside = np.flatnonzero((block < 0) | (block >= n_classes))
-        if len(outside):
-            row = int(outside[0])
-            raise BadInput(
-                "label_out_of_range",
-                f"{array.name} row {start + row} is {block[row]}, but class_names has "
-                f"{n_classes:,} names, for 0 to {n_classes - 1:,}.",
-                field=array.name,
-                row=start + row,
-            )
-        indices[start : start + len(block)] = block
+        indices[start : start + len(block)] = class_indices(
+            block, n_classes=n_classes, field=array.name, first_row=start
+        )
         start += len(block)
     return indices
 
 
 def _read_codes(archive: zipfile.ZipFile, array: _Array, coder: LabelCoder) -> NDArray[np.int64]:
-    """Labels that are class names: strings, or integers standing for themselves."""
+    """Labels that are class names: strings, or values that are written out."""
     codes: list[NDArray[np.int64]] = []
+    names = NameCoder("label", array.name, coder=coder)
     start = 0
     for block in _blocks(archive, array):
-        if block.dtype.kind == "U":
-            labels = npy.strings(block, field=array.name, first_row=start)
-            codes.append(coder.encode(labels, field=array.name, first_row=start))
-        else:
-            distinct, inverse = np.unique(block, return_inverse=True)
-            names = map(str, distinct.tolist())
-            codes.append(coder.encode(names, field=array.name, first_row=start)[inverse])
+        values: Names = (
+            npy.strings(block, field=array.name, first_row=start)
+            if block.dtype.kind == "U"
+            else names_of_array(block)
+        )
+        codes.append(names.codes(values, first_row=start))
         start += len(block)
     return np.concatenate(codes)
+
+
+def _pieces(archive: zipfile.ZipFile, x: _Array, *, split: str, workdir: Path) -> Iterator[Piece]:
+    start = 0
+    for block in _blocks(archive, x, workdir=workdir):
+        stop = start + len(block)
+        yield Piece(split=split, x=block, rows=np.arange(start, stop), x_field=x.name)
+        start = stop
 
 
 def _blocks(

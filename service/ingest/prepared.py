@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.ingest.disk import room_needed
-from service.ingest.errors import Place
+from service.ingest.errors import Places
 from service.ingest.labels import too_few_classes
 from service.ingest.limits import MAX_PLACES
 from service.ingest.notice import Warning_
@@ -104,12 +104,14 @@ class SplitSource:
 class Piece:
     """The next rows of a split, x (b, d) of any float.
 
-    `rows` (b,) is where the sender has them, None: within the split.
+    `rows` (b,) is where the sender has them, None: within the split. `x_field` is what the sender
+    calls the array that they are from, None: as the split's.
     """
 
     split: str
     x: NDArray[Any]
     rows: NDArray[np.intp] | None = None
+    x_field: str | None = None
 
 
 def build(
@@ -177,17 +179,22 @@ def _checked(
     """Each piece as it is stored, and the row of its split that it begins at; raises BadInput."""
     by_name = {source.name: source for source in sources}
     starts = dict.fromkeys(by_name, 0)
-    places: list[Place] = []
+    places = Places()
     for piece in pieces:
         source, start = by_name[piece.split], starts[piece.split]
         with np.errstate(over="ignore"):  # what overflows is refused just below
             stored = np.ascontiguousarray(piece.x, dtype=dtype)
-        places += not_finite(
-            piece.x, stored, field=source.x_field, first_row=start, rows=piece.rows
+        found = not_finite(
+            piece.x,
+            stored,
+            field=piece.x_field or source.x_field,
+            first_row=start,
+            rows=piece.rows,
         )
-        if len(places) >= MAX_PLACES:
+        places.add(found)
+        if places.count >= MAX_PLACES:
             break
-        if not places:
+        if not places.count:
             yield source, start, stored
         starts[piece.split] = start + len(stored)
     refuse(places)

@@ -1,8 +1,7 @@
 """Home of which row goes to which split: as the file says, by domain, or made with a seed."""
 
-import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,25 +9,24 @@ from numpy.typing import NDArray
 
 from nmtune.errors import DataError
 from nmtune.grouped_split import grouped_split
+from nmtune.similar_names import similar
 from nmtune.split import stratified_split
 from service.ingest.decoded import NamedColumn
 from service.ingest.errors import BadInput
 from service.ingest.notice import Warning_
-from store.names import is_name
+from service.ingest.similar_names import settle
+from service.ingest.split_names import (
+    OOD,
+    check_split,
+    in_order,
+    invalid_split,
+    split_of,
+    split_of_domain,
+)
 
 TEST_FRACTION: Final = 0.2
 SPLIT_SEED: Final = 0
 
-_PLAIN: Final = ("train", "validation", "test")
-_OTHER_NAMES: Final = {
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "dev": "validation",
-    "testing": "test",
-}
-_OOD: Final = "ood"
-_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _SHOWN: Final = 10
 
 
@@ -37,11 +35,13 @@ class SplitOptions:
     """How splits are made where the file does not say.
 
     `ood_domains`: the domains to hold out, () for none; None: the one with the fewest rows.
+    `merge_similar`: make one of classes, and of domains, that look the same.
     """
 
     ood_domains: tuple[str, ...] | None = None
     test_fraction: float = TEST_FRACTION
     seed: int = SPLIT_SEED
+    merge_similar: bool = False
 
 
 RowsBySplit = dict[str, NDArray[np.intp]]
@@ -59,6 +59,9 @@ def assign(
 
     y: (n,) class indices. Raises BadInput.
     """
+    found: list[Warning_] = []
+    if domain is not None:
+        domain, found = settle(domain, what="domains", merge=options.merge_similar)
     if split is not None:
         if options.ood_domains is not None:
             raise BadInput(
@@ -67,7 +70,8 @@ def assign(
                 "ood_domains, or the column.",
                 field="ood_domains",
             )
-        return _given(split, domain), []
+        rows_by_split, more = given(split, domain, merge_similar=options.merge_similar)
+        return rows_by_split, found + more
     if domain is None and options.ood_domains:
         raise BadInput(
             "missing_column",
@@ -79,38 +83,45 @@ def assign(
     for rows in held_out.values():
         inside[rows] = False
     made, made_warnings = _made(np.flatnonzero(inside), y, group, options)
-    return made | dict(sorted(held_out.items())), warnings + made_warnings
+    return made | dict(sorted(held_out.items())), found + warnings + made_warnings
 
 
-def _given(split: NamedColumn, domain: NamedColumn | None) -> RowsBySplit:
-    names = split.names or ()
+def given(
+    split: NamedColumn, domain: NamedColumn | None = None, *, merge_similar: bool = False
+) -> tuple[RowsBySplit, list[Warning_]]:
+    """Rows by split as the column `split` says (`ood` alone: by `domain`); raises BadInput."""
+    split, warnings = settle(_canonical(split, domain), what="domains", merge=merge_similar)
     rows: dict[str, list[NDArray[np.intp]]] = {}
-    for code, given in enumerate(names):
+    for code, name in enumerate(split.names or ()):
         mine = np.flatnonzero(split.codes == code)
-        name = given.strip()
-        name = _OTHER_NAMES.get(name.lower(), name.lower() if name.lower() in _PLAIN else name)
-        if name == _OOD and domain is not None:
+        if name == OOD and domain is not None:
             for domain_code in np.unique(domain.codes[mine]).tolist():
                 part = mine[domain.codes[mine] == domain_code]
-                rows.setdefault(_ood_name((domain.names or ())[domain_code]), []).append(part)
-        elif name in _PLAIN or (name.startswith("ood/") and is_name(name.removeprefix("ood/"))):
-            rows.setdefault(name, []).append(mine)
+                of_domain = split_of_domain((domain.names or ())[domain_code])
+                rows.setdefault(of_domain, []).append(part)
         else:
-            row = int(mine[0])
-            raise BadInput(
-                "invalid_split",
-                f"The split at row {row} is {given[:80]!r}: use train, validation, test, or "
-                "ood/<domain> (or ood, with a column domain).",
-                field=split.field,
-                row=row,
-            )
+            rows.setdefault(name, []).append(mine)
     if "train" not in rows:
         raise BadInput(
             "no_train_rows",
             "No row has the split train: nothing to learn from.",
             field=split.field,
         )
-    return {name: np.sort(np.concatenate(rows[name])) for name in _in_order(rows)}
+    return {name: np.sort(np.concatenate(rows[name])) for name in in_order(set(rows))}, warnings
+
+
+def _canonical(split: NamedColumn, domain: NamedColumn | None) -> NamedColumn:
+    """The same with each name as the split that it means; raises BadInput for one that is none."""
+    names: dict[str, int] = {}
+    codes = []
+    for code, written in enumerate(split.names or ()):
+        name = split_of(written)
+        row = int(np.argmax(split.codes == code))
+        if name is None or (name == OOD and domain is None):
+            raise invalid_split(written, field=split.field, row=row)
+        check_split(name, field=split.field, row=row)
+        codes.append(names.setdefault(name, len(names)))
+    return replace(split, names=tuple(names), codes=np.array(codes, np.int64)[split.codes])
 
 
 def _ood(
@@ -122,15 +133,7 @@ def _ood(
     warnings: list[Warning_] = []
     chosen: Sequence[str]
     if options.ood_domains is not None:
-        chosen = options.ood_domains
-        for name in chosen:
-            if name not in names:
-                raise BadInput(
-                    "unknown_domain",
-                    f"There is no row of the domain {name[:80]!r}. The domains are "
-                    f"{', '.join(repr(known[:40]) for known in names[:_SHOWN])}.",
-                    field="ood_domains",
-                )
+        chosen = [_known(name, names) for name in options.ood_domains]
     elif len(names) < 2:
         return {}, []
     else:
@@ -139,20 +142,13 @@ def _ood(
             {
                 "code": "domain_held_out",
                 "message": f"The domain {chosen[0]!r}, which has the fewest rows, is held out as "
-                f"{_ood_name(chosen[0])}. Choose others with ood_domains=a,b, or none with "
+                f"{split_of_domain(chosen[0])}. Choose others with ood_domains=a,b, or none with "
                 "ood_domains=none.",
             }
         )
-    rows: RowsBySplit = {}
-    for name in dict.fromkeys(chosen):
-        split = _ood_name(name)
-        if split in rows:
-            raise BadInput(
-                "invalid_domain",
-                f"Two domains would both be called {split}: rename one.",
-                field=domain.field,
-            )
-        rows[split] = np.flatnonzero(domain.codes == names.index(name))
+    rows = {
+        split_of_domain(name): np.flatnonzero(domain.codes == names.index(name)) for name in chosen
+    }
     if sum(map(len, rows.values())) == n_rows:
         raise BadInput(
             "no_train_rows",
@@ -160,6 +156,21 @@ def _ood(
             field="ood_domains",
         )
     return rows, warnings
+
+
+def _known(wanted: str, names: Sequence[str]) -> str:
+    """The domain that is called so, or the one that looks so; raises BadInput."""
+    if wanted in names:
+        return wanted
+    alike = [name for name in names if similar((wanted, name))]
+    if len(alike) == 1:
+        return alike[0]
+    raise BadInput(
+        "unknown_domain",
+        f"There is no row of the domain {wanted[:80]!r}. The domains are "
+        f"{', '.join(repr(known[:40]) for known in names[:_SHOWN])}.",
+        field="ood_domains",
+    )
 
 
 def _made(
@@ -196,20 +207,3 @@ def _made(
         ),
     }
     return {"train": rows[kept], "test": rows[held_out]}, [warning]
-
-
-def _ood_name(domain: str) -> str:
-    """The split of a domain: characters that names lack become `-`."""
-    name = _NOT_IN_NAMES.sub("-", domain).lstrip("._-")[:64]
-    if not is_name(name):
-        raise BadInput(
-            "invalid_domain",
-            f"The domain {domain[:80]!r} has no letter or digit to name a split by.",
-            field="domain",
-        )
-    return f"ood/{name}"
-
-
-def _in_order(names: Collection[str]) -> list[str]:
-    plain = [name for name in _PLAIN if name in names]
-    return plain + sorted(set(names) - set(plain))

@@ -4,7 +4,7 @@ The format is https://github.com/huggingface/safetensors#format. The header's cl
 with the size of the file before anything is read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import IO, Any, Final
@@ -29,6 +29,7 @@ _INTEGERS: Final = {
     "I8": "<i1", "U8": "<u1", "I16": "<i2", "U16": "<u2",
     "I32": "<i4", "U32": "<u4", "I64": "<i8", "U64": "<u8",
 }  # fmt: skip
+_VALUES: Final = _INTEGERS | {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BOOL": "|b1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ class TensorFile:
             raise _damaged("its header is no object")
         metadata = header.pop("__metadata__", None) or {}
         tensors = {name: _tensor(name, entry, start, size) for name, entry in header.items()}
+        _check_layout(tensors.values(), start, size)
         return cls(tensors=tensors, class_names=_class_names(metadata))
 
     def embeddings(self, name: str) -> Tensor:
@@ -91,10 +93,11 @@ class TensorFile:
         check_size(*tensor.shape, field=name)
         return tensor
 
-    def integers(self, file: IO[bytes], name: str) -> NDArray[Any]:
-        """The values (n,) of a tensor of integers, or BadInput."""
+    def values(self, file: IO[bytes], name: str) -> NDArray[Any]:
+        """The values (n,) of a tensor of labels: integers, floats or Booleans; or BadInput."""
         tensor = self.tensors[name]
-        if tensor.dtype not in _INTEGERS or len(tensor.shape) != 1:
+        dtype = _VALUES.get(tensor.dtype)
+        if dtype is None or len(tensor.shape) != 1:
             raise BadInput(
                 "tensor_dtype",
                 f"{name} is {tensor.dtype} of shape {list(tensor.shape)[:8]}, but labels are "
@@ -104,7 +107,7 @@ class TensorFile:
         if tensor.end - tensor.begin > MAX_LABEL_BYTES:
             raise BadInput("too_large", f"{name} takes too many bytes.", field=name)
         file.seek(tensor.begin)
-        return np.frombuffer(file.read(tensor.end - tensor.begin), _INTEGERS[tensor.dtype])
+        return np.frombuffer(file.read(tensor.end - tensor.begin), dtype)
 
     def blocks(self, file: IO[bytes], tensor: Tensor) -> Iterator[NDArray[Any]]:
         """The rows of a matrix, some at a time; bfloat16 as float32, which holds it exactly."""
@@ -130,7 +133,7 @@ def _tensor(name: str, entry: object, start: int, size: int) -> Tensor:
             raise TypeError("wrong types")
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(f"the entry of {name[:40]!r} is broken") from error
-    known = _FLOATS | _INTEGERS
+    known = _FLOATS | _VALUES
     if not shape or 0 in shape:
         raise BadInput(
             "tensor_shape", f"{name[:80]} is empty or has no dimension.", field=name[:80]
@@ -142,6 +145,17 @@ def _tensor(name: str, entry: object, start: int, size: int) -> Tensor:
     return Tensor(
         name=name, dtype=dtype[:20], shape=tuple(shape), begin=start + begin, end=start + end
     )
+
+
+def _check_layout(tensors: Iterable[Tensor], start: int, size: int) -> None:
+    """The format has no checksum, but every byte belongs to one tensor: so lost bytes are seen."""
+    end = start
+    for tensor in sorted(tensors, key=lambda tensor: (tensor.begin, tensor.end)):
+        if tensor.begin != end:
+            raise _damaged(f"{tensor.name[:40]!r} does not begin where the tensor before it ends")
+        end = tensor.end
+    if end != size:
+        raise _damaged(f"it has {size - end:,} bytes behind its last tensor")
 
 
 def _class_names(metadata: object) -> tuple[str, ...] | None:

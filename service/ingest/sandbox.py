@@ -137,6 +137,7 @@ def _refusal(content: bytes) -> BadInput:
         column=first.column,
         malformed=value["malformed"],
         more=tuple(more),
+        count=value["count"],
     )
 
 

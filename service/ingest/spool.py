@@ -5,7 +5,7 @@ is what `decoded.py` reads in the service's own process.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -15,14 +15,11 @@ import orjson
 from numpy.typing import NDArray
 
 from service.ingest.columns import Columns
-from service.ingest.errors import BadInput, Place
+from service.ingest.errors import BadInput, Place, Places
 from service.ingest.formats import FIELD
-from service.ingest.labels import LabelCoder, check_name
 from service.ingest.limits import (
     LARGE_BYTES,
     MAX_COLUMNS,
-    MAX_LABEL_BYTES,
-    MAX_LABEL_CHARACTERS,
     MAX_RATIO,
     MAX_ROWS,
     MAX_TEXT_BYTES,
@@ -31,18 +28,12 @@ from service.ingest.limits import (
 from service.ingest.notice import Warning_
 from service.ingest.npy import not_finite, refuse
 from service.ingest.text_value import check_text
+from service.ingest.value_columns import Names, append, column_of
 
 RESULT: Final = "decoded.json"
 ROWS: Final = "rows"
-ID_ENDS: Final = "id-ends"
 TEXTS: Final = "texts"
 """A JSON string a line."""
-
-MAX_NAMES: Final = 1000
-"""Distinct values of a split or domain column."""
-
-Names = Sequence[object] | tuple[Sequence[object], NDArray[np.int64]]
-"""Values a row; or the distinct values and for each row the place of its own among them."""
 
 
 class Spool:
@@ -76,7 +67,7 @@ class Spool:
         self._offset = 0
         self._given: np.dtype[Any] | None = None
         self._shape: tuple[int, np.dtype[Any]] | None = None
-        self._singles = {part: _single(part, field, folder) for part, field in fields.items()}
+        self._singles = {part: column_of(part, field, folder) for part, field in fields.items()}
 
     @classmethod
     def of(cls, chosen: Columns, folder: Path, *, max_bytes: int, file_size: int) -> Self:
@@ -98,8 +89,8 @@ class Spool:
         with np.errstate(over="ignore"):
             stored = np.ascontiguousarray(x, dtype=dtype)
         places = not_finite(x, stored, field=self.x_field, first_row=self.n_rows)
-        refuse([self._named(place) for place in places])
-        _append(self._folder / ROWS, stored.data)
+        refuse(Places([self._named(place) for place in places.listed], places.count))
+        append(self._folder / ROWS, stored.data)
         self._add_singles(singles, len(x))
 
     def take(
@@ -136,7 +127,7 @@ class Spool:
                 raise BadInput(
                     "too_large", f"The texts take over {MAX_TEXT_BYTES >> 20} MiB.", field=FIELD
                 )
-        _append(self._folder / TEXTS, b"".join(lines))
+        append(self._folder / TEXTS, b"".join(lines))
         self._add_singles(singles, len(texts))
 
     def _add_singles(self, singles: dict[str, Names], n_rows: int) -> None:
@@ -182,11 +173,7 @@ class Spool:
         if self.n_rows + n_rows > MAX_ROWS:
             raise BadInput("too_large", f"The file has over {MAX_ROWS:,} rows.", field=FIELD)
         if self._n_bytes > self._max_bytes:
-            raise BadInput(
-                "too_large",
-                f"The embeddings take over {self._max_bytes:,} bytes. float16 halves them.",
-                field=FIELD,
-            )
+            raise too_many_bytes(self._max_bytes)
         if self._n_bytes > self._most_by_ratio:
             raise BadInput(
                 "suspicious_ratio",
@@ -214,157 +201,10 @@ def wrong_width(width: int, n_columns: int, *, field: str, row: int) -> BadInput
     )
 
 
-class _Coded:
-    """A column of names, as codes in the order of first sight."""
-
-    def __init__(self, part: str, field: str, folder: Path) -> None:
-        self._part = part
-        self._field = field
-        self._path = folder / part
-        self._codes: dict[str, int] = {}
-        self._coder = LabelCoder() if part == "label" else None
-
-    def add(self, values: Names, *, first_row: int, n_rows: int) -> None:
-        values = _grouped(values)
-        distinct, places = values if isinstance(values, tuple) else (values, None)
-        rows: Iterable[int] = range(first_row, first_row + len(distinct))
-        if places is not None:
-            # Each distinct value stands for the first row that has it.
-            used, firsts = np.unique(places, return_index=True)
-            of_place = dict(zip(used.tolist(), firsts.tolist(), strict=True))
-            rows = [first_row + of_place.get(place, 0) for place in range(len(distinct))]
-            kept = [place in of_place for place in range(len(distinct))]
-        else:
-            kept = [True] * len(distinct)
-        codes = np.array(
-            [
-                self._code(value, row) if is_used else -1
-                for value, row, is_used in zip(distinct, rows, kept, strict=True)
-            ],
-            np.int64,
-        )
-        found = codes if places is None else codes[places]
-        if len(found) != n_rows:
-            raise ValueError("one value a row is needed")
-        _append(self._path, found.astype("<i8").data)
-
-    def _code(self, value: object, row: int) -> int:
-        name = name_of(value, part=self._part, field=self._field, row=row)
-        if self._coder is not None:
-            return self._coder.code(name, field=self._field, row=row)
-        code = self._codes.get(name)
-        if code is None:
-            check_name(name, field=self._field, row=row)
-            if len(self._codes) == MAX_NAMES:
-                raise BadInput(
-                    f"invalid_{self._part}",
-                    f"{self._field} has over {MAX_NAMES:,} distinct values: is it the "
-                    f"{self._part}?",
-                    field=self._field,
-                    row=row,
-                )
-            code = self._codes.setdefault(name, len(self._codes))
-        return code
-
-    def finish(self) -> dict[str, Any]:
-        names = self._coder.names if self._coder is not None else list(self._codes)
-        return {"field": self._field, "names": names}
-
-
-class _Hashed:
-    """A column of many values, of which only is kept which rows have the same: the groups."""
-
-    def __init__(self, field: str, folder: Path) -> None:
-        self._field = field
-        self._path = folder / "group"
-
-    def add(self, values: Names, *, first_row: int, n_rows: int) -> None:
-        distinct, places = values if isinstance(values, tuple) else (values, None)
-        names = [
-            name_of(value, part="group", field=self._field, row=first_row + row)
-            for row, value in enumerate(distinct)
-        ]
-        hashes = np.fromiter(map(hash, names), np.int64, len(names))
-        found = hashes if places is None else hashes[places]
-        if len(found) != n_rows:
-            raise ValueError("one value a row is needed")
-        _append(self._path, found.astype("<i8").data)
-
-    def finish(self) -> dict[str, Any]:
-        return {"field": self._field, "names": None}
-
-
-class _Listed:
-    """A column of what the sender calls the rows, each as it is: `id`, and where each one ends."""
-
-    def __init__(self, field: str, folder: Path) -> None:
-        self._field = field
-        self._path = folder / "id"
-        self._ends_path = folder / ID_ENDS
-        self._n_bytes = 0
-
-    def add(self, values: Names, *, first_row: int, n_rows: int) -> None:
-        distinct, places = values if isinstance(values, tuple) else (values, None)
-        names = [self._checked(value, first_row + row) for row, value in enumerate(distinct)]
-        found = names if places is None else [names[place] for place in places.tolist()]
-        if len(found) != n_rows:
-            raise ValueError("one value a row is needed")
-        ends = self._n_bytes + np.cumsum([len(name) for name in found], dtype=np.int64)
-        self._n_bytes = int(ends[-1])
-        if self._n_bytes > MAX_LABEL_BYTES:
-            raise BadInput(
-                "too_large", f"The ids take over {MAX_LABEL_BYTES >> 20} MiB.", field=self._field
-            )
-        _append(self._path, b"".join(found))
-        _append(self._ends_path, ends.astype("<i8").data)
-
-    def _checked(self, value: object, row: int) -> bytes:
-        name = name_of(value, part="id", field=self._field, row=row)
-        try:
-            if len(name) <= MAX_LABEL_CHARACTERS:
-                return name.encode()
-            wrong = f"has {len(name):,} characters; the limit is {MAX_LABEL_CHARACTERS}"
-        except UnicodeEncodeError:
-            wrong = "holds half a character (a lone surrogate); send valid Unicode"
-        raise BadInput(
-            "invalid_id", f"The id at {self._field} row {row} {wrong}.", field=self._field, row=row
-        )
-
-    def finish(self) -> dict[str, Any]:
-        return {"field": self._field, "names": None}
-
-
-def _single(part: str, field: str, folder: Path) -> "_Coded | _Hashed | _Listed":
-    if part == "id":
-        return _Listed(field, folder)
-    return _Hashed(field, folder) if part == "group" else _Coded(part, field, folder)
-
-
-def _grouped(values: Names) -> Names:
-    """Strings as the distinct ones and the place of each row's own among them: labels are few."""
-    if isinstance(values, tuple) or not {str}.issuperset(map(type, values)):
-        return values
-    place_of = {value: place for place, value in enumerate(dict.fromkeys(values))}
-    places = np.fromiter(map(place_of.__getitem__, values), np.int64, len(values))
-    return list(place_of), places
-
-
-def _append(path: Path, block: bytes | memoryview) -> None:
-    """Opened for each block of megabytes, so that no error leaves a file open."""
-    with path.open("ab", buffering=0) as file:
-        file.write(block)
-
-
-def name_of(value: object, *, part: str, field: str, row: int) -> str:
-    """The value as a name: strings, integers and Booleans are; raises BadInput for others."""
-    if type(value) is str:
-        return value
-    if type(value) is int or type(value) is bool:
-        return str(value)
-    what = "is missing" if value is None else f"is a {type(value).__name__}"
-    raise BadInput(
-        f"invalid_{part}",
-        f"The {part} at row {row} {what}: each row needs a string or an integer.",
-        field=field,
-        row=row,
+def too_many_bytes(max_bytes: int) -> BadInput:
+    """The error of embeddings that take more room than they may."""
+    return BadInput(
+        "too_large",
+        f"The embeddings take over {max_bytes:,} bytes. float16 halves them.",
+        field=FIELD,
     )

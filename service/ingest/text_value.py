@@ -3,6 +3,7 @@
 from typing import Final
 
 from service.ingest.errors import BadInput
+from service.ingest.value_name import place
 
 MAX_TEXT_CHARACTERS: Final = 100_000
 
@@ -17,4 +18,4 @@ def check_text(text: object, *, field: str, row: int) -> str:
         wrong = f"has {len(text):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}"
     else:
         return text
-    raise BadInput("invalid_texts", f"The text at {field} row {row} {wrong}.", field=field, row=row)
+    raise BadInput("invalid_texts", f"{place('text', field, row)} {wrong}.", field=field, row=row)

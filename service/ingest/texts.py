@@ -63,15 +63,23 @@ class PreparedTexts:
         return dataset
 
 
-def prepare(texts: object, labels: object, splits: object = None) -> PreparedTexts:
-    """The dataset that a body's three values are. Raises BadInput.
+def prepare(
+    texts: object, labels: object, splits: object = None, *, merge_similar: bool = False
+) -> PreparedTexts:
+    """The dataset that a body's values are. Raises BadInput.
 
-    `texts` is a list of n strings; `labels` and `splits` are as they are beside embeddings.
+    `texts` is a list of n strings; all else is as it is beside embeddings.
     """
     values = read_texts(texts, field="texts")
-    classes, y = inline.read_labels(labels, n_rows=len(values))
-    rows_by_split, warnings = inline.read_splits(splits, y)
-    return build(values, y, rows_by_split, classes=classes, y_field="labels", warnings=warnings)
+    beside = inline.read_beside(labels, splits, n_rows=len(values), merge_similar=merge_similar)
+    return build(
+        values,
+        beside.y,
+        beside.rows_by_split,
+        classes=beside.classes,
+        y_field="labels",
+        warnings=beside.warnings,
+    )
 
 
 def build(

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from service.ingest import npy
 from service.ingest.decoded import Decoded
 from service.ingest.disk import room_needed
-from service.ingest.errors import BadInput, Place
+from service.ingest.errors import BadInput
 from service.ingest.limits import LARGE_BYTES, MAX_RATIO
 from service.ingest.notice import Warning_
 from service.ingest.npy import NpyHeader, not_finite, refuse
 from service.ingest.prepared import PreparedDataset
 from service.ingest.texts import PreparedTexts
-from service.ingest.zip_file import FIELD, checked_members, open_member, open_zip
+from service.ingest.zip_file import FIELD, checked_members, damage_first, open_member, open_zip
 from store import rows_file
 from store.rows_file import Ids
 from store.texts_file import TextsFile, TextSplit
@@ -46,7 +46,7 @@ def assemble(decoded: Decoded, *, workdir: Path) -> PreparedDataset | PreparedTe
 def read_npz(file: IO[bytes], *, workdir: Path, max_bytes: int) -> PreparedDataset:
     """The one matrix of the seekable .npz `file`, written to `workdir`. Raises BadInput."""
     file_size = file.seek(0, 2)
-    with open_zip(file) as archive:
+    with open_zip(file) as archive, damage_first(archive):
         members = checked_members(archive)
         name: str | None = next((one for one in _NAMES if one in members), None)
         if name is None and len(members) == 1:
@@ -139,8 +139,7 @@ def _checked(
     for block in blocks:
         with np.errstate(over="ignore"):  # what overflows is refused just below
             stored = np.ascontiguousarray(block, dtype=_stored(header))
-        places: list[Place] = not_finite(block, stored, field=name, first_row=start)
-        refuse(places)
+        refuse(not_finite(block, stored, field=name, first_row=start))
         yield stored
         start += len(block)
 

@@ -12,6 +12,7 @@ from service.ingest.errors import BadInput
 from service.ingest.formats import FIELD, Compression
 from service.ingest.limits import LARGE_BYTES, MAX_RATIO
 
+DAMAGED: Final = "damaged_file"
 _READ_BYTES: Final = 1 << 20
 _GZIP_WINDOW: Final = 31
 
@@ -41,7 +42,7 @@ class Unpacked:
             content = self._source.read(size if 0 < size <= _READ_BYTES * 4 else _READ_BYTES)
         except (zlib.error, EOFError, OSError) as error:
             raise BadInput(
-                "damaged_file",
+                DAMAGED,
                 f"The {self._compression} file is damaged, or was cut off on its way.",
                 field=FIELD,
                 malformed=True,
@@ -56,6 +57,19 @@ class Unpacked:
             )
         return content
 
+    def check_sum(self) -> None:
+        """Raise BadInput if the file's checksum is wrong, as far as LARGE_BYTES more lead to it."""
+        if self._compression is None:
+            return
+        for _ in range(LARGE_BYTES // _READ_BYTES):
+            try:
+                if not self.read():
+                    return
+            except BadInput as error:
+                if error.code == DAMAGED:
+                    raise
+                return  # it unpacks to more than it may
+
     def readable(self) -> bool:
         """Always; pyarrow asks."""
         return True
@@ -65,7 +79,7 @@ class Unpacked:
 
 
 class _Gzip:
-    """One or more gzip members after each other, unpacked a piece at a time.
+    """One or more gzip members after each other, unpacked a piece at a time; zlib checks each sum.
 
     The standard library's GzipFile reads on past a member that was cut off at its very end.
     """
@@ -75,14 +89,20 @@ class _Gzip:
         self._inflate = zlib.decompressobj(_GZIP_WINDOW)
         self._rest = b""
         self._begun = False
+        self._n_members = 0
 
     def read(self, size: int, /) -> bytes:
         while True:
             if self._inflate.eof:
-                self._rest = self._inflate.unused_data.lstrip(b"\0")
+                self._rest = self._inflate.unused_data
                 self._inflate = zlib.decompressobj(_GZIP_WINDOW)
                 self._begun = False
+                self._n_members += 1
             packed = self._rest or self._file.read(_READ_BYTES)
+            if packed and not self._begun and self._n_members:
+                packed = self._rest = packed.lstrip(b"\0")  # padding, as tapes leave it
+                if not packed:
+                    continue
             if not packed:
                 if not self._begun:
                     return b""

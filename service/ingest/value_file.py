@@ -10,24 +10,37 @@ from numpy.typing import NDArray
 
 from service.ingest import npy
 from service.ingest.errors import BadInput
-from service.ingest.limits import MAX_LABEL_BYTES, MAX_ROWS
+from service.ingest.limits import MAX_LABEL_BYTES, MAX_LABEL_CHARACTERS
+from service.ingest.value_columns import names_of_array
 
+_MAX_VALUE_BYTES: Final = 12 * MAX_LABEL_CHARACTERS + 64
+"""A character that JSON escapes takes up to 12 bytes; the rest is for quotes and indentation."""
+
+_OTHER_BYTES: Final = 1 << 16
 _BOM: Final = b"\xef\xbb\xbf"
 
 Values = Sequence[object] | NDArray[Any]
 
 
-def read(path: Path, *, field: str) -> Values:
-    """The values: a .npy of integers or strings (n,), a JSON list, or a text with one a line.
+def read(path: Path, *, field: str, n_rows: int) -> Values:
+    """The values: a .npy of names or numbers (n,), a JSON list, or a text with one a line.
 
-    Raises BadInput naming `field`.
+    Raises BadInput naming `field`; where it is far too large for `n_rows` values, unread.
     """
-    if path.stat().st_size > MAX_LABEL_BYTES:
+    size = path.stat().st_size
+    if size > MAX_LABEL_BYTES:
         raise BadInput("too_large", f"{field} takes over {MAX_LABEL_BYTES >> 20} MiB.", field=field)
     with path.open("rb") as file:
         if file.read(len(npy.MAGIC)) == npy.MAGIC:
             file.seek(0)
-            return _from_npy(file, field)
+            return _from_npy(file, field, n_rows)
+    if size > _OTHER_BYTES + n_rows * _MAX_VALUE_BYTES:
+        raise BadInput(
+            "length_mismatch",
+            f"{field} takes {size:,} bytes, far more than {n_rows:,} names of at most "
+            f"{MAX_LABEL_CHARACTERS} characters do: each row needs one.",
+            field=field,
+        )
     content = path.read_bytes().removeprefix(_BOM)
     if content.lstrip()[:1] == b"[":
         return _from_json(content, field)
@@ -43,27 +56,29 @@ def read(path: Path, *, field: str) -> Values:
     return lines
 
 
-def _from_npy(file: Any, field: str) -> Values:
+def _from_npy(file: Any, field: str, n_rows: int) -> Values:
     header = npy.read_header(file, field=field)
-    if header.dtype.kind not in "iuU" or len(header.shape) != 1:
+    if header.dtype.kind not in "iufbUM" or len(header.shape) != 1:
         raise BadInput(
             "npy_dtype",
             f"{field} holds {header.dtype.name} of shape {header.shape}, but must be integers or "
             "strings, one a row.",
             field=field,
         )
-    if header.shape[0] > MAX_ROWS or header.data_bytes > MAX_LABEL_BYTES:
+    if header.shape[0] != n_rows:
+        raise wrong_length(header.shape[0], n_rows, field=field)
+    if header.data_bytes > MAX_LABEL_BYTES:
         raise BadInput(
             "too_large", f"{field} claims {header.data_bytes:,} bytes, too many.", field=field
         )
     parts: list[Any] = []
-    n_rows = 0
+    start = 0
     for block in npy.blocks(file, header, field=field):
         if header.dtype.kind == "U":
-            parts += npy.strings(block, field=field, first_row=n_rows)
+            parts += npy.strings(block, field=field, first_row=start)
         else:
             parts.append(block)
-        n_rows += len(block)
+        start += len(block)
     return parts if header.dtype.kind == "U" else np.concatenate(parts)
 
 
@@ -85,7 +100,13 @@ def _from_json(content: bytes, field: str) -> Values:
 def slice_names(values: Values, start: int, stop: int) -> Any:
     """The values of rows `start` to `stop`, as a Spool takes them."""
     part = values[start:stop]
-    if isinstance(part, np.ndarray):
-        distinct, places = np.unique(part, return_inverse=True)
-        return distinct.tolist(), places.astype(np.int64)
-    return part
+    return names_of_array(part) if isinstance(part, np.ndarray) else part
+
+
+def wrong_length(n_values: int, n_rows: int, *, field: str) -> BadInput:
+    """The error of a file that has not one value a row."""
+    return BadInput(
+        "length_mismatch",
+        f"{field} has {n_values:,} values and the embeddings {n_rows:,} rows: each row needs one.",
+        field=field,
+    )

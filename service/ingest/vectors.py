@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.ingest.errors import BadInput
+from service.ingest.exact import check_lists
 from service.ingest.spool import wrong_width
 
 _NUMBERS: Final = {int, float}
@@ -20,6 +21,7 @@ def as_rows(
     `n_columns`: the width of the rows before, None if these are the first.
     """
     if (x := _plain(values, n_columns)) is not None:
+        check_lists(values, x, field=field, first_row=first_row)
         return x
     for row, numbers in enumerate(values, start=first_row):
         # Types are looked at before numpy converts: it would take True, "1.5" and None.
@@ -41,11 +43,13 @@ def as_rows(
                 column=column,
             )
     try:
-        return np.array(values, np.float64)
+        x = np.array(values, np.float64)
     except OverflowError as error:
         raise _invalid(
             f"{field} holds a number too large, from row {first_row} on.", field, first_row
         ) from error
+    check_lists(values, x, field=field, first_row=first_row)
+    return x
 
 
 def _plain(values: Sequence[Any], n_columns: int | None) -> NDArray[np.float64] | None:

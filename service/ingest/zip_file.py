@@ -11,7 +11,7 @@ from typing import IO, Final
 
 from service.ingest import npy
 from service.ingest.errors import BadInput
-from service.ingest.limits import BLOCK_BYTES, MAX_DIRECTORY_BYTES, MAX_MEMBERS
+from service.ingest.limits import BLOCK_BYTES, LARGE_BYTES, MAX_DIRECTORY_BYTES, MAX_MEMBERS
 
 FIELD: Final = "file"
 """What errors call the file as a whole."""
@@ -81,6 +81,26 @@ def open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, field: str) -> 
         stream = archive.open(info)
     with stream:
         yield Member(stream, field)
+
+
+def check_sums(archive: zipfile.ZipFile) -> None:
+    """Raise BadInput if a member's checksum is wrong, as far as LARGE_BYTES lead to it."""
+    left = LARGE_BYTES
+    for info in archive.infolist():
+        with open_member(archive, info, info.filename.removesuffix(".npy")[:80]) as member:
+            while left > 0 and (content := member.read(BLOCK_BYTES)):
+                left -= len(content)
+
+
+@contextmanager
+def damage_first(archive: zipfile.ZipFile) -> Iterator[None]:
+    """Turn a BadInput about values into one about damage, where that is what made them wrong."""
+    try:
+        yield
+    except BadInput as error:
+        if not error.malformed:
+            check_sums(archive)
+        raise
 
 
 class _BoundedReads:

@@ -29,7 +29,8 @@ N_AT_ONCE: Final = 2
 _FILE_SCHEMA: Final = {
     "type": "string",
     "format": "binary",
-    "description": "Parquet, CSV or JSON Lines (these two also as .gz or .zst) with a column label "
+    "description": "Parquet, CSV or JSON, one object a line or a list of them (these two also as "
+    ".gz or .zst), with a column label "
     "and the embeddings as lists in a column embedding or in numbered columns (dim_0, dim_1, ...), "
     "or texts in a column text, and, as you have them, split, domain and group; or an .npz or "
     ".safetensors file with train_x (rows x columns, float) and train_y (integers or strings), the "

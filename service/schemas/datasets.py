@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas.jobs import Cursor, Limit, Name
 from service.schemas.providers import Texts
-from service.schemas.rows import Embeddings, Labels, Splits
+from service.schemas.rows import Embeddings, Labels, MergeSimilar, Splits
 from service.settings import MAX_KEEP_SECONDS
 from store.datasets import Dataset as DatasetRecord
 
@@ -44,6 +44,7 @@ class DatasetCreate(BaseModel):
     texts: Texts = None
     labels: Labels
     splits: Splits = None
+    merge_similar: MergeSimilar = False
 
 
 class DatasetPatch(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from service.schemas.outputs import JobOutput
 from service.schemas.providers import ProviderChoice, Texts
-from service.schemas.rows import Embeddings, Labels, Splits
+from service.schemas.rows import Embeddings, Labels, MergeSimilar, Splits
 from service.validation import EVENT_ID_PATTERN, ID_PATTERN
 from store.errors import InvalidName
 from store.events import Event as EventRecord
@@ -80,6 +80,7 @@ class JobCreate(BaseModel):
     embeddings: Embeddings = None
     labels: Labels = None
     splits: Splits = None
+    merge_similar: MergeSimilar = False
     texts: Texts = None
     provider: ProviderChoice | None = Field(
         default=None, description="What embeds the texts, those sent along or of the dataset."

@@ -6,7 +6,7 @@ pydantic would take seconds on the event loop. What is here is for the documenta
 
 from typing import Annotated, Any
 
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 Embeddings = Annotated[
     Any,
@@ -48,9 +48,10 @@ Labels = Annotated[
     WithJsonSchema(
         {
             "title": "Labels",
-            "description": "One class name a row. Integers are taken as names too.",
+            "description": "One class name a row: a string, a whole number or a Boolean, which "
+            "are written out (1.0 as 1). null is a missing label, which is refused.",
             "type": "array",
-            "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            "items": {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]},
         }
     ),
 ]
@@ -59,10 +60,18 @@ Splits = Annotated[
     WithJsonSchema(
         {
             "title": "Splits",
-            "description": "One split name a row: train, validation, test or ood/<domain>. Without "
-            "it, a seeded stratified fifth of the rows becomes test and the rest train.",
+            "description": "One split name a row: train, validation (val, valid, dev), test or "
+            "ood/<domain>, the domain in any script. Without it, a seeded stratified fifth of "
+            "the rows becomes test and the rest train.",
             "type": "array",
             "items": {"type": "string", "examples": ["train", "test", "ood/sketch"]},
         }
+    ),
+]
+MergeSimilar = Annotated[
+    bool,
+    Field(
+        description="Make one of classes, and of domains, that differ in case, spaces or Unicode "
+        "form alone. Without it a warning names them."
     ),
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -132,6 +133,51 @@ def test_one_class_and_values_beyond_float32_are_refused(digits: Any) -> None:
         NMTuneClassifier().fit(x[:5], ["a"] * 5)
     with pytest.raises(ValueError, match="float32's range"):
         NMTuneClassifier("linear_probe").fit(x * 1e300, y)
+
+
+MISSING: dict[str, Any] = {
+    "Int64": pd.Series([0, 1, None, 1], dtype="Int64"),
+    "float": np.array([0.0, 1.0, np.nan, 1.0]),
+    "strings": ["a", "b", None, "b"],
+    "NaN beside strings": ["a", "b", float("nan"), "b"],
+    "string dtype": pd.Series(["a", "b", None, "b"], dtype="string"),
+    "category": pd.Categorical(["a", "b", None, "b"]),
+    "boolean": pd.Series([True, False, None, True], dtype="boolean"),
+    "times": pd.Series(pd.to_datetime(["2024-01-01", "2024-01-02", None, "2024-01-01"])),
+}
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_the_row_of_a_missing_label_is_named(kind: str) -> None:
+    with pytest.raises(ValueError, match="row 2 has none"):
+        NMTuneClassifier("linear_probe").fit(np.ones((4, 2)), MISSING[kind])
+
+
+def test_labels_keep_their_type() -> None:
+    x = np.random.default_rng(0).standard_normal((20, 2))
+    for labels, classes in (
+        (pd.Series([0, 1] * 10, dtype="Int64"), [0, 1]),
+        (pd.Series([False, True] * 10, dtype="boolean"), [False, True]),
+        (np.array([0.0, 1.0] * 10), [0.0, 1.0]),
+        (pd.Categorical(["b", "a"] * 10), ["a", "b"]),
+    ):
+        found = NMTuneClassifier("linear_probe").fit(x, labels).classes_.tolist()
+        assert found == classes
+        assert [type(one) for one in found] == [type(one) for one in classes]
+
+
+def test_classes_that_look_the_same_are_named() -> None:
+    x = np.random.default_rng(0).standard_normal((20, 2))
+    with pytest.warns(UserWarning, match="'Cat' and 'cat '"):
+        NMTuneClassifier("linear_probe").fit(x, ["Cat", "cat "] * 10)
+
+
+@pytest.mark.parametrize("value", [2**24 + 1, 2**53 + 1, -(2**24) - 1, 2**63 - 1])
+def test_integers_that_float32_does_not_hold_are_refused(value: int) -> None:
+    x = np.arange(40).reshape(20, 2)
+    x[3, 1] = value
+    with pytest.raises(ValueError, match=f"got {value} in row 3, column 1"):
+        NMTuneClassifier("linear_probe").fit(x, [0, 1] * 10)
 
 
 def test_importing_nmtune_does_not_import_scikit_learn() -> None:

@@ -508,7 +508,7 @@ BAD: dict[str, Bad] = {
         parquet({"embedding": [[1.0]], "label": [1.5]}),
         "invalid_label",
         "label",
-        None,
+        0,
         None,
     ),
     "parquet, no rows": (

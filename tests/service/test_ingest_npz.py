@@ -170,12 +170,21 @@ WRONG: dict[str, tuple[dict[str, Any], str, str, int | None, int | None]] = {
     "x alone": (without("train_y"), "missing_array", "train_y", None, None),
     "y alone": (without("ood_sketch_x"), "missing_array", "ood_sketch_x", None, None),
     "unknown array": (changed(texts=np.array(["a"])), "unknown_array", "texts", None, None),
-    "misspelt split": (changed(valid_x=np.ones((2, 3))), "unknown_array", "valid_x", None, None),
+    "misspelt split": (changed(vaild_x=np.ones((2, 3))), "unknown_array", "vaild_x", None, None),
+    "a split twice": (
+        changed(
+            val_x=np.ones((2, 3)), val_y=np.arange(2), dev_x=np.ones((2, 3)), dev_y=np.arange(2)
+        ),
+        "duplicate_array",
+        "dev_x",
+        None,
+        None,
+    ),
     "domain without name": (changed(ood_x=np.ones((2, 3))), "unknown_array", "ood_x", None, None),
     "bad domain": (
-        changed(**{"ood_a b_x": np.ones((2, 3))}),
+        changed(**{"ood_a\u202eb_x": np.ones((2, 3))}),
         "invalid_domain",
-        "ood_a b_x",
+        "ood_a\u202eb_x",
         None,
         None,
     ),
@@ -188,8 +197,13 @@ WRONG: dict[str, tuple[dict[str, Any], str, str, int | None, int | None]] = {
     ),
     "x of one dimension": (changed(train_x=np.ones(20)), "npy_shape", "train_x", None, None),
     "y one-hot": (changed(train_y=np.ones((20, 2), int)), "npy_shape", "train_y", None, None),
-    "y of floats": (changed(train_y=np.ones(20)), "npy_dtype", "train_y", None, None),
-    "y of booleans": (changed(train_y=np.ones(20, bool)), "npy_dtype", "train_y", None, None),
+    "y of fractions": (
+        changed(train_y=np.r_[0, 1, 0.5, np.ones(17)]),
+        "invalid_label",
+        "train_y",
+        2,
+        None,
+    ),
     "y of bytes": (changed(train_y=np.array([b"a"] * 20)), "npy_dtype", "train_y", None, None),
     "lengths differ": (changed(test_y=np.ones(19, int)), "length_mismatch", "test_y", None, None),
     "widths differ": (changed(test_x=np.ones((20, 4))), "width_mismatch", "test_x", None, None),
@@ -347,7 +361,7 @@ def test_wrong_arrays_are_named_with_row_and_column(tmp_path: Path, name: str) -
 
 
 def test_a_misspelt_array_gets_a_suggestion(tmp_path: Path) -> None:
-    error = refused(tmp_path, changed(valid_x=np.ones((2, 3))))
+    error = refused(tmp_path, changed(validaton_x=np.ones((2, 3))))
     assert "did you mean validation_x?" in error.message
 
 

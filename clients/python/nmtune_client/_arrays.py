@@ -10,14 +10,17 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmtune_client._values import label_list, split_of
+
 Embeddings = NDArray[np.float32]
 
 # What `isfinite` may hold in memory at once, as a Boolean a value.
 _VALUES_AT_ONCE = 1 << 22
 _TEST_SHARE = 0.2
 _SPLIT_SEED = 0
-_SPLIT = re.compile(r"train|validation|test|ood/[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MEMBER_X = re.compile(r"(train|validation|test|ood_.+)_x")
+_OOD = re.compile(r"ood_", re.IGNORECASE)
+# What no member of a zip file may hold, and what shows that it is encoded.
+_ENCODED = {ord(character): f"%{ord(character):02X}" for character in "/\\:%"}
 
 
 def embeddings_array(values: object, *, name: str = "embeddings") -> Embeddings:
@@ -106,39 +109,6 @@ def text_list(texts: object) -> list[str]:
     return [str(text) for text in values]
 
 
-def label_list(values: object, *, n_rows: int) -> list[str]:
-    """`values` as n strings; integers and Booleans are written out, anything else is refused."""
-    rows = _rows(values, "labels", n_rows)
-    labels = []
-    for row, value in enumerate(rows):
-        if isinstance(value, str | bool | int):
-            labels.append(str(value))
-        else:
-            raise ValueError(f"labels, row {row}: {value!r} is neither a string nor an integer")
-    return labels
-
-
-def split_list(values: object, *, n_rows: int) -> list[str]:
-    """`values` as n split names: train, validation, test or ood/<domain>."""
-    rows = _rows(values, "splits", n_rows)
-    for row, value in enumerate(rows):
-        if not isinstance(value, str) or not _SPLIT.fullmatch(value):
-            raise ValueError(
-                f"splits, row {row}: {value!r} is none of train, validation, test, ood/<domain>"
-            )
-    return [str(value) for value in rows]
-
-
-def _rows(values: object, name: str, n_rows: int) -> Sequence[Any]:
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise ValueError(f"{name} must be a sequence with one value a row")
-    # pandas and torch give their own scalars; tolist gives Python's
-    rows = list(np.asarray(values).tolist() if hasattr(values, "__array__") else values)
-    if len(rows) != n_rows:
-        raise ValueError(f"there are {len(rows)} {name} for {n_rows} rows of embeddings")
-    return [row.item() if isinstance(row, np.generic) else row for row in rows]
-
-
 def inline(array: Embeddings) -> dict[str, Any]:
     """The embeddings (n, d) as the JSON object the API takes: little-endian float32, base64."""
     data = base64.b64encode(array.astype("<f4", copy=False).tobytes())
@@ -160,11 +130,23 @@ def npz_arrays(
     arrays: dict[str, NDArray[Any]] = {"class_names": np.array(classes, dtype=np.str_)}
     for split in dict.fromkeys(of_row.tolist()):
         rows = of_row == split
-        member = split.replace("ood/", "ood_", 1)
+        member = _member(split)
         # one split with every row is no copy of a large array
         arrays[f"{member}_x"] = embeddings if rows.all() else embeddings[rows]
         arrays[f"{member}_y"] = y[rows]
     return arrays
+
+
+def _member(split: str) -> str:
+    """What the arrays of a split are called, without `_x` and `_y`."""
+    domain = split.removeprefix("ood/")
+    return split if domain == split else f"ood_{domain.translate(_ENCODED)}"
+
+
+def _split_of_x(key: str) -> str | None:
+    """The split whose embeddings an array called `key` holds; None for another array."""
+    prefix = key.removesuffix("_x")
+    return None if prefix == key else split_of(_OOD.sub("ood/", prefix, count=1))
 
 
 def _in_class_order(labels: Iterable[str]) -> list[str]:
@@ -190,7 +172,7 @@ def check_npz_arrays(arrays: Mapping[str, object]) -> dict[str, NDArray[Any]]:
     """
     checked: dict[str, NDArray[Any]] = {}
     for key, value in arrays.items():
-        if _MEMBER_X.fullmatch(key):
+        if _split_of_x(key) is not None:
             array = value if isinstance(value, np.ndarray) else np.asarray(value)
             if array.dtype == np.float16 and array.ndim == 2:
                 check_finite(array, name=key)
@@ -198,31 +180,36 @@ def check_npz_arrays(arrays: Mapping[str, object]) -> dict[str, NDArray[Any]]:
             else:
                 checked[key] = embeddings_array(array, name=key)
         else:
-            checked[key] = _plain(np.asarray(value), key)
-    names = [key.removesuffix("_x") for key in checked if _MEMBER_X.fullmatch(key)]
-    if "train" not in names:
+            checked[key] = _plain(value, key, are_indices="class_names" in arrays)
+    by_split = {split: key for key in checked if (split := _split_of_x(key)) is not None}
+    if "train" not in by_split:
         raise ValueError(f"the arrays lack train_x; they are {', '.join(sorted(arrays)) or 'none'}")
+    names = [key.removesuffix("_x") for key in by_split.values()]
+    train = checked[by_split["train"]]
     for split in names:
         x, y = checked[f"{split}_x"], checked.get(f"{split}_y")
         if y is None:
             raise ValueError(f"the arrays have {split}_x but lack {split}_y")
         if y.shape != (len(x),):
             raise ValueError(f"{split}_y has shape {y.shape} for {len(x)} rows of {split}_x")
-        if x.shape[1] != checked["train_x"].shape[1]:
+        if x.shape[1] != train.shape[1]:
             raise ValueError(
-                f"{split}_x has {x.shape[1]} columns where train_x has "
-                f"{checked['train_x'].shape[1]}"
+                f"{split}_x has {x.shape[1]} columns where train_x has {train.shape[1]}"
             )
     return checked
 
 
-def _plain(array: NDArray[Any], key: str) -> NDArray[Any]:
-    """An array that npz can hold without pickle: object arrays of strings become strings."""
+def _plain(value: Any, key: str, *, are_indices: bool) -> NDArray[Any]:
+    """An array that npz can hold without pickle: object arrays become strings, or indices."""
+    array = np.asarray(value)
     if array.dtype.kind != "O":
         return array
-    if not all(isinstance(value, str) for value in array.ravel()):
-        raise ValueError(f"{key} must hold integers or strings, not Python objects")
-    return array.astype(np.str_)
+    if array.ndim != 1:
+        raise ValueError(f"{key} must hold one value a row, got shape {array.shape}")
+    names = label_list(value, n_rows=len(array), name=key)
+    if are_indices and key.endswith("_y") and all(name.isdecimal() for name in names):
+        return np.array([int(name) for name in names], np.int64)
+    return np.array(names, dtype=np.str_)
 
 
 def write_npz(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -66,6 +66,7 @@ class AsyncDatasets:
         ood_domains: Sequence[str] | None = None,
         test_fraction: float | None = None,
         split_seed: int | None = None,
+        merge_similar: bool = False,
         id: str | None = None,  # noqa: A002  the API's word
         unlabelled: bool = False,
         keep_seconds: int | None = None,
@@ -83,12 +84,15 @@ class AsyncDatasets:
             ood_domains=ood_domains,
             test_fraction=test_fraction,
             split_seed=split_seed,
+            merge_similar=merge_similar or None,
             id=id,
             unlabelled=unlabelled or None,
         )
         arrays = npz_arrays(source, reading)
         if arrays is not None:
-            return await self.upload_arrays(arrays, name=name, keep_seconds=keep_seconds)
+            return await self.upload_arrays(
+                arrays, name=name, keep_seconds=keep_seconds, merge_similar=merge_similar
+            )
         with tempfile.TemporaryDirectory(prefix="nmtune-", ignore_cleanup_errors=True) as folder:
             if is_frame(source):
                 path = await asyncio.to_thread(write_frame, source, Path(folder))
@@ -115,6 +119,7 @@ class AsyncDatasets:
         name: str | None,
         keep_seconds: int | None = None,
         idempotency_key: str | None = None,
+        merge_similar: bool = False,
     ) -> Dataset:
         """Store arrays in the npz layout that have been checked already."""
         # a thread that still writes when its task is cancelled may disturb the clearing away
@@ -122,7 +127,11 @@ class AsyncDatasets:
             path = Path(folder) / "dataset.npz"
             await asyncio.to_thread(_write, path, arrays)
             call = _calls.upload_dataset(
-                path, name=name, keep_seconds=keep_seconds, idempotency_key=idempotency_key
+                path,
+                name=name,
+                reading=Reading(merge_similar=merge_similar or None),
+                keep_seconds=keep_seconds,
+                idempotency_key=idempotency_key,
             )
             return await self._sender.send(call)
 
@@ -160,6 +169,7 @@ class AsyncJobs:
         embeddings: object = None,
         labels: object = None,
         splits: object = None,
+        merge_similar: bool = False,
         texts: object = None,
         provider: str | Mapping[str, Any] | None = None,
         dataset: str | Dataset | None = None,
@@ -178,6 +188,7 @@ class AsyncJobs:
             embeddings=embeddings,
             labels=labels,
             splits=splits,
+            merge_similar=merge_similar,
             texts=texts,
             provider=provider,
             dataset=dataset,
@@ -192,7 +203,10 @@ class AsyncJobs:
             call = _calls.create_job(sent.data, wait=wait, idempotency_key=idempotency_key)
             return self._bind(await self._sender.send(call))
         stored = await self._datasets.upload_arrays(
-            sent.arrays, name=name, idempotency_key=dataset_key(idempotency_key)
+            sent.arrays,
+            name=name,
+            idempotency_key=dataset_key(idempotency_key),
+            merge_similar=sent.merge_similar,
         )
         data = sent.with_dataset(stored)
         try:

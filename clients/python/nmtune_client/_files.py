@@ -1,5 +1,6 @@
 """Home of what a dataset file is sent as: its media type, and how the server is to read it."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ _MEDIA_TYPES = {
     ".tsv": "text/csv",
     ".jsonl": "application/x-ndjson",
     ".ndjson": "application/x-ndjson",
+    ".json": "application/x-ndjson",
     ".safetensors": "application/vnd.safetensors",
 }
 _PACKED = {".gz", ".gzip", ".zst", ".zstd"}
@@ -32,6 +34,7 @@ class Reading:
     ood_domains: Sequence[str] | None = None
     test_fraction: float | None = None
     split_seed: int | None = None
+    merge_similar: bool | None = None
     id: str | None = None
     unlabelled: bool | None = None
     """True: the rows are to be predicted, and need no labels."""
@@ -42,10 +45,26 @@ class Reading:
         if self.ood_domains is not None:
             domains = self.ood_domains
             listed = [domains] if isinstance(domains, str) else list(domains)
-            given["ood_domains"] = ",".join(listed) or "none"
-        if self.unlabelled:
-            given["unlabelled"] = "true"
+            given["ood_domains"] = ",".join(map(_quoted, listed)) or "none"
+        for name in ("unlabelled", "merge_similar"):
+            if given.get(name):
+                given[name] = "true"
         return {name: str(value) for name, value in given.items()}
+
+
+def names_in(text: str) -> list[str]:
+    """The names of a list with commas, in double quotes where a name has one."""
+    rows = csv.reader([text], skipinitialspace=True, strict=True)
+    try:
+        return [name.strip() for row in rows for name in row if name.strip()]
+    except csv.Error as error:
+        raise ValueError(f"{text!r} is no list with commas: {error}") from None
+
+
+def _quoted(domain: str) -> str:
+    """A name in a list with commas: in double quotes, doubled within, where it has one itself."""
+    plain = not any(character in domain for character in ',"')
+    return domain if plain else '"' + domain.replace('"', '""') + '"'
 
 
 def media_type(path: Path, *, unlabelled: bool = False) -> str:

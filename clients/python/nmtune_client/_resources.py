@@ -4,6 +4,7 @@ import itertools
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,7 +47,7 @@ def npz_arrays(source: object, reading: Reading) -> Mapping[str, NDArray[Any]] |
     """The checked arrays that a mapping is; None for any other source of a dataset."""
     if not isinstance(source, Mapping):
         return None
-    if reading.params():
+    if replace(reading, merge_similar=None).params():
         raise ValueError("columns and splits are those of a table, not of arrays")
     return _arrays.check_npz_arrays(source)
 
@@ -92,6 +93,7 @@ class Datasets:
         ood_domains: Sequence[str] | None = None,
         test_fraction: float | None = None,
         split_seed: int | None = None,
+        merge_similar: bool = False,
         id: str | None = None,  # noqa: A002  the API's word
         unlabelled: bool = False,
         keep_seconds: int | None = None,
@@ -100,7 +102,8 @@ class Datasets:
     ) -> Dataset:
         """Store a dataset: a file, streamed; a DataFrame; or arrays in the npz layout.
 
-        source: a path of Parquet, CSV, JSON Lines (both also as .gz or .zst), safetensors or npz;
+        source: a path of Parquet, CSV, JSON Lines or a JSON list of records (all three also as .gz
+        or .zst), safetensors or npz;
         a DataFrame of pandas or polars; or a mapping of `train_x` (n, d) and `train_y` (n,), the
         same for `validation`, `test` and `ood_<domain>`, where `_y` holds strings, or integers
         that count in `class_names` (c,). name: by default the file's.
@@ -108,6 +111,8 @@ class Datasets:
         so; embedding="pc_*" are numbered columns; text: texts, for jobs with a provider, in place
         of embeddings. ood_domains: domains to hold out, [] for none.
         test_fraction, split_seed: of the test split that is made where the table has none.
+        merge_similar: make one of classes, and of domains, that differ in case, spaces or Unicode
+        form alone; without it `warnings` of the dataset name them.
         unlabelled: the rows are to be predicted by `jobs.predict`: no labels, and the order stays;
         id: then the column of what you call them.
         keep_seconds: after how long it expires. A file of `resumable_bytes` and more goes up in
@@ -125,12 +130,15 @@ class Datasets:
             ood_domains=ood_domains,
             test_fraction=test_fraction,
             split_seed=split_seed,
+            merge_similar=merge_similar or None,
             id=id,
             unlabelled=unlabelled or None,
         )
         arrays = npz_arrays(source, reading)
         if arrays is not None:
-            return self.upload_arrays(arrays, name=name, keep_seconds=keep_seconds)
+            return self.upload_arrays(
+                arrays, name=name, keep_seconds=keep_seconds, merge_similar=merge_similar
+            )
         with tempfile.TemporaryDirectory(prefix="nmtune-") as folder:
             path = write_frame(source, Path(folder)) if is_frame(source) else file_of(source)
             name = name if is_frame(source) else name or name_of(path)
@@ -154,6 +162,7 @@ class Datasets:
         name: str | None,
         keep_seconds: int | None = None,
         idempotency_key: str | None = None,
+        merge_similar: bool = False,
     ) -> Dataset:
         """Store arrays in the npz layout that have been checked already."""
         with tempfile.TemporaryDirectory(prefix="nmtune-") as folder:
@@ -161,7 +170,11 @@ class Datasets:
             with path.open("wb") as file:
                 _arrays.write_npz(file, arrays)
             call = _calls.upload_dataset(
-                path, name=name, keep_seconds=keep_seconds, idempotency_key=idempotency_key
+                path,
+                name=name,
+                reading=Reading(merge_similar=merge_similar or None),
+                keep_seconds=keep_seconds,
+                idempotency_key=idempotency_key,
             )
             return self._sender.send(call)
 
@@ -199,6 +212,7 @@ class Jobs:
         embeddings: object = None,
         labels: object = None,
         splits: object = None,
+        merge_similar: bool = False,
         texts: object = None,
         provider: str | Mapping[str, Any] | None = None,
         dataset: str | Dataset | None = None,
@@ -214,8 +228,10 @@ class Jobs:
         """Submit a job that tunes the head `name`, on a stored `dataset` or on rows sent along.
 
         embeddings: (n, d) numbers: numpy, nested lists, or anything with `__array__`.
-        labels: n strings or integers. splits: n names (train, validation, test, ood/<domain>);
-        without them the server holds out a stratified fifth as `test`.
+        labels: n strings, whole numbers, Booleans or dates. splits: n names (train, validation,
+        test, ood/<domain>); without them the server holds out a stratified fifth as `test`.
+        merge_similar: make one of classes, and of domains, that differ in case, spaces or Unicode
+        form alone.
         texts: n strings in place of embeddings; provider: what embeds them, a name such as
         "local-minilm" or {"name": "openai", "model": "text-embedding-3-small"}, with `base_url`
         and `dimensions` where needed.
@@ -235,6 +251,7 @@ class Jobs:
             embeddings=embeddings,
             labels=labels,
             splits=splits,
+            merge_similar=merge_similar,
             texts=texts,
             provider=provider,
             dataset=dataset,
@@ -249,7 +266,10 @@ class Jobs:
             call = _calls.create_job(sent.data, wait=wait, idempotency_key=idempotency_key)
             return self._bind(self._sender.send(call))
         stored = self._datasets.upload_arrays(
-            sent.arrays, name=name, idempotency_key=dataset_key(idempotency_key)
+            sent.arrays,
+            name=name,
+            idempotency_key=dataset_key(idempotency_key),
+            merge_similar=sent.merge_similar,
         )
         data = sent.with_dataset(stored)
         try:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nmtune_client import _arrays
 from nmtune_client._errors import APIStatusError
 from nmtune_client._types import Dataset
+from nmtune_client._values import label_list, split_list
 
 # As float32 bytes. Base64 makes a third more of it; the server takes 64 MiB of JSON.
 MOST_INLINE_BYTES = 32 * 1024 * 1024
@@ -20,6 +21,7 @@ class Submission:
 
     data: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]] | None = None
+    merge_similar: bool = False
 
     def with_dataset(self, dataset: Dataset) -> Mapping[str, Any]:
         """The fields, once the arrays were stored."""
@@ -32,6 +34,7 @@ def submission(
     embeddings: object,
     labels: object,
     splits: object,
+    merge_similar: bool,
     texts: object,
     provider: str | Mapping[str, Any] | None,
     dataset: str | Dataset | None,
@@ -58,19 +61,26 @@ def submission(
         "provider": {"name": provider} if isinstance(provider, str) else provider,
     }
     if dataset is not None:
-        if labels is not None or splits is not None:
-            raise ValueError("labels and splits belong to embeddings, not to a stored dataset")
+        if labels is not None or splits is not None or merge_similar:
+            raise ValueError(
+                "labels, splits and merge_similar belong to embeddings, not to a stored dataset"
+            )
         data["dataset_id"] = dataset if isinstance(dataset, str) else dataset.id
         return Submission(data=data)
+    if merge_similar:
+        data["merge_similar"] = True
     if texts is not None:
         return Submission(data=data | _text_rows(texts, labels, splits))
     if labels is None:
         raise ValueError("embeddings need labels, one a row")
     x = _arrays.embeddings_array(embeddings)
-    y = _arrays.label_list(labels, n_rows=len(x))
-    of_row = None if splits is None else _arrays.split_list(splits, n_rows=len(x))
+    y = label_list(labels, n_rows=len(x))
+    of_row = None if splits is None else split_list(splits, n_rows=len(x))
     if x.nbytes > MOST_INLINE_BYTES:
-        return Submission(data=data, arrays=_arrays.npz_arrays(x, y, of_row))
+        data.pop("merge_similar", None)  # it is said with the arrays
+        return Submission(
+            data=data, arrays=_arrays.npz_arrays(x, y, of_row), merge_similar=merge_similar
+        )
     data |= {"embeddings": _arrays.inline(x), "labels": y}
     return Submission(data=data if of_row is None else data | {"splits": of_row})
 
@@ -89,6 +99,7 @@ def planned(
         embeddings=None,
         labels=None,
         splits=None,
+        merge_similar=False,
         texts=None,
         provider=provider,
         dataset=dataset,
@@ -108,9 +119,9 @@ def _text_rows(texts: object, labels: object, splits: object) -> dict[str, Any]:
     values = _arrays.text_list(texts)
     rows: dict[str, Any] = {
         "texts": values,
-        "labels": _arrays.label_list(labels, n_rows=len(values)),
+        "labels": label_list(labels, n_rows=len(values)),
     }
-    of_row = None if splits is None else _arrays.split_list(splits, n_rows=len(values))
+    of_row = None if splits is None else split_list(splits, n_rows=len(values))
     return rows if of_row is None else rows | {"splits": of_row}
 
 

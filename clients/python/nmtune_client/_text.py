@@ -1,5 +1,6 @@
 """Home of plain text for people: aligned columns, sizes and durations."""
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -10,20 +11,34 @@ def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), gap: in
     """`rows` as aligned lines; the columns numbered in `right` are flushed right."""
     if not rows:
         return ""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    widths = [max(width_of(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = []
     for row in rows:
-        cells = [
-            cell.rjust(width) if index in right else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = []
+        for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            space = " " * (width - width_of(cell))
+            cells.append(space + cell if index in right else cell + space)
         lines.append((" " * gap).join(cells).rstrip())
     return "\n".join(lines)
 
 
+def width_of(text: str) -> int:
+    """How wide a terminal writes `text`: a character such as 東 is two wide, an accent none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF")
+        for one in text
+    )
+
+
 def shorten(text: str, width: int) -> str:
-    """`text`, its end replaced by dots if it is longer than `width`."""
-    return text if len(text) <= width else text[: width - 3] + "..."
+    """`text`, its end replaced by dots if it is wider than `width`."""
+    if width_of(text) <= width:
+        return text
+    while width_of(text) > width - 3:
+        text = text[:-1]
+    return text + "..."
 
 
 def duration(seconds: float) -> str:

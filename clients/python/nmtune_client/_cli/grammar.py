@@ -129,6 +129,12 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         "--test-fraction", metavar="F", type=_positive(float), help="share to become test (0.2)"
     )
     parser.add_argument("--split-seed", metavar="N", type=int, help="seed of the splits made (0)")
+    parser.add_argument(
+        "--merge-similar",
+        action="store_const",
+        const=True,
+        help="make one of classes, and of domains, that differ in case or spaces alone",
+    )
 
 
 def _add_keep(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from nmtune_client import _text
 from nmtune_client._cli import inputs, predictions
 from nmtune_client._cli.output import print_json, print_list, say
 from nmtune_client._client import Client
+from nmtune_client._files import names_in
 from nmtune_client._types import Dataset, Head
 
 
@@ -128,7 +129,7 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
         say(f"Uploading {path}, {_text.size(path.stat().st_size)} ...")
     domains = arguments.ood_domains
     if domains is not None:
-        domains = [] if domains == "none" else domains.split(",")
+        domains = [] if domains == "none" else names_in(domains)
     dataset = client.datasets.upload(
         path,
         name=arguments.name,
@@ -141,6 +142,7 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
         ood_domains=domains,
         test_fraction=arguments.test_fraction,
         split_seed=arguments.split_seed,
+        merge_similar=bool(arguments.merge_similar),
         keep_seconds=arguments.keep,
         progress=True,
     )

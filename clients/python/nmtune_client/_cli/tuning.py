@@ -25,6 +25,7 @@ _READING = (
     "ood_domains",
     "test_fraction",
     "split_seed",
+    "merge_similar",
 )
 
 

@@ -1,0 +1,100 @@
+"""What a row's label, split, domain, group or id is called: one rule for every format and door.
+
+A name is a string. Whole numbers are written out, however they came (7, 7.0, Decimal(7)), Booleans
+as True and False, dates and times as ISO 8601. What is missing, and what has no one way of being
+written, is refused with its row.
+"""
+
+import datetime as dt
+import math
+import re
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.ingest.errors import BadInput
+
+MAX_WHOLE_FLOAT: Final = 1 << 53
+"""Beyond it neighbouring whole numbers are the same float: which one was meant cannot be told."""
+
+_MAX_DIGITS: Final = 200
+_TOO_LONG: Final = 10**_MAX_DIGITS
+_NEEDLESS_ZEROS: Final = re.compile(r"(\.[0-9]*?)0+(?=$|[+-])")
+_KINDS: Final[dict[type[Any], str]] = {list: "a list", tuple: "a list", dict: "an object"}
+
+
+def name_of(value: object, *, part: str, field: str, row: int) -> str:
+    """The value at `row` as a name; raises BadInput, which never repeats the value.
+
+    part: what it is (label, split, domain, group, id); field: what the sender calls the column.
+    """
+    if type(value) is str:
+        return value
+    name = _written(value)
+    if name is None:
+        raise BadInput(
+            f"invalid_{part}",
+            f"{place(part, field, row)} {_wrong(value, part)}",
+            field=field,
+            row=row,
+        )
+    return name
+
+
+def place(part: str, field: str, row: int | None) -> str:
+    """How a sentence about one value begins; the column is said where it is called otherwise.
+
+    Without a row it is the name of `field` itself.
+    """
+    if row is None:
+        return f"The {part} in the name {field[:80]!r}"
+    of = "" if field in (part, f"{part}s", part.replace(" ", "_") + "s") else f" of {field[:80]}"
+    return f"The {part} at row {row}{of}"
+
+
+def _written(value: object) -> str | None:
+    """The name, None where there is none. What is missing (NaN, NaT) does not equal itself."""
+    match value:
+        case bool() | int():
+            return str(value) if abs(value) < _TOO_LONG else None
+        case float():
+            is_whole = value.is_integer() and abs(value) <= MAX_WHOLE_FLOAT
+            return str(int(value)) if is_whole else None
+        case Decimal():
+            is_short = value.is_finite() and value.adjusted() < _MAX_DIGITS
+            is_whole = is_short and value == value.to_integral_value()
+            return str(int(value)) if is_whole else None
+        case dt.datetime():
+            utc = value.astimezone(dt.UTC) if value.tzinfo is not None else value
+            return iso(utc.isoformat()) if value == value else None
+        case dt.date() | dt.time():
+            return iso(value.isoformat())
+    return None
+
+
+def iso(text: str) -> str:
+    """A date or time as ISO 8601 without the zeros that end its fraction: units differ in them."""
+    return _NEEDLESS_ZEROS.sub(lambda match: match[1].rstrip("."), text)
+
+
+def iso_times(times: NDArray[Any], *, zone: str = "") -> list[str | None]:
+    """numpy's dates and times (n,) as ISO 8601, None for NaT; `zone` stands behind each."""
+    texts: list[str] = np.datetime_as_string(times).tolist()
+    return [None if text == "NaT" else iso(text) + zone for text in texts]
+
+
+def _wrong(value: object, part: str) -> str:
+    if value is None or value != value:
+        return "is missing: give every row one, or leave the row out."
+    if isinstance(value, bytes):
+        return "is bytes, whose encoding is not known: decode them to strings."
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return "is a whole number too large for a float to hold exactly: send it as a string."
+    if isinstance(value, (float, Decimal)):
+        return f"is a number with a fraction, or infinite: a {part} is a string or a whole number."
+    if isinstance(value, int):
+        return f"is a number of over {_MAX_DIGITS} digits."
+    kind = _KINDS.get(type(value), f"a {type(value).__name__}")
+    return f"is {kind}: a {part} is a string or a whole number."

@@ -1,0 +1,314 @@
+"""What the docs say in figures, statuses and codes is what the code has.
+
+Every figure with a unit in the pages below is either in a sentence made here from its constant, or
+in `MEASURED`: what was measured, is an example, or is somebody else's limit. A new figure fails the
+test until it is in one of the two.
+"""
+
+import ast
+import inspect
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from nmtune_client._upload import RESUMABLE_BYTES
+
+from nmtune import canary
+from providers import exchange
+from providers.engine import Patience
+from service.app import create_app
+from service.errors import MAX_ERRORS
+from service.ingest import columns, csv_file, json_records, limits, parquet, profile, sandbox
+from service.ingest.row_splits import SPLIT_SEED, TEST_FRACTION
+from service.ingest.text_value import MAX_TEXT_CHARACTERS
+from service.predict.batching import BATCH_ROWS
+from service.predict.predictor import Predictor
+from service.routes.jobs import MAX_WAIT_SECONDS
+from service.settings import ServiceSettings
+from standalone.logs import LogSettings
+from standalone.up import GRACE_SECONDS
+from store import aliases, drift, encoders, garbage, head_deletion, s3_bucket, uploads
+from store.queue import LocalQueue
+from store.s3_client import Patience as S3Patience
+from store.settings import StoreSettings
+from store.store import Store
+from workers import prediction
+from workers.settings import WorkerSettings
+
+ROOT = Path(__file__).parent.parent
+PAGES = (
+    "api", "configuration", "datasets", "heads", "object-storage", "operations", "prediction",
+    "predictions", "providers",
+)  # fmt: skip
+UNITS = (
+    "GiB|MiB|KiB|GB|MB|kB|bytes|rows|columns|classes|characters|texts|tokens|places|parts|versions"
+    "|seconds|second|s|ms|minutes|hours|days"
+)
+FIGURE = re.compile(rf"(?<![\w.,])\d[\d,]*(?:\.\d+)?[ -](?:{UNITS})\b")
+MIB = 1 << 20
+DAY = 86_400
+SETTINGS = {
+    f"NMTUNE_{name.upper()}": field
+    for settings in (StoreSettings, ServiceSettings, WorkerSettings, LogSettings)
+    for name, field in settings.model_fields.items()
+}
+
+
+def default(name: str) -> Any:
+    return SETTINGS[f"NMTUNE_{name}"].default
+
+
+def most(name: str) -> Any:
+    return next(one.le for one in SETTINGS[f"NMTUNE_{name}"].metadata if hasattr(one, "le"))
+
+
+WAITING_ROWS = inspect.signature(Predictor).parameters["max_waiting_rows"].default
+BLOCK = f"block of about {limits.BLOCK_BYTES // MIB} MiB"
+STATED: dict[str, list[str]] = {
+    "api": [
+        f"({MAX_ERRORS} at most; {limits.MAX_PLACES} of numbers that are not finite)",
+        BLOCK,
+        f"by the hour, for {drift.KEPT_HOURS // 24} days",
+        f"had not stored yet, {default('DRIFT_FLUSH_SECONDS'):g} seconds' worth",
+        f"if it ends within 30 seconds (at most {MAX_WAIT_SECONDS})",
+    ],
+    "configuration": [
+        f"stored at a time; at most {most('UPLOAD_PART_BYTES') // MIB} MiB",
+        f"(and {WAITING_ROWS:,} rows)",
+    ],
+    "datasets": [
+        f"if the sum is within {limits.LARGE_BYTES // MIB} MiB",
+        f"Names have 1 to {limits.MAX_LABEL_CHARACTERS} characters",
+        f"effective rank of at most {profile.SAMPLE_ROWS:,} rows",
+        f"names the first {limits.MAX_PLACES} places",
+        BLOCK,
+        f"`NMTUNE_MAX_UPLOAD_BYTES` each ({default('MAX_UPLOAD_BYTES') >> 30} GiB)",
+        f"| rows; columns of an embedding; classes | {limits.MAX_ROWS:,}; {limits.MAX_COLUMNS:,}; "
+        f"{limits.MAX_CLASSES:,} |",
+        f"row groups) | {columns._MAX_OTHERS:,}; {parquet._MAX_LISTED:,} |",
+        f"| distinct splits, domains | {limits.MAX_NAMES:,} |",
+        f"an id | {limits.MAX_LABEL_CHARACTERS} characters |",
+        f"beside a matrix; ids | {limits.MAX_LABEL_BYTES // MIB} MiB each |",
+        f"| arrays of an `.npz` | {limits.MAX_MEMBERS} |",
+        f"an object of JSON | {csv_file.BLOCK_BYTES // MIB} MiB; "
+        f"{json_records.MAX_LINE_BYTES // MIB} MiB |",
+        f"| texts; all of them; one | {limits.MAX_TEXTS:,}; {limits.MAX_TEXT_BYTES // MIB} MiB; "
+        f"{MAX_TEXT_CHARACTERS:,} characters |",
+        f"| unpacked over packed | {limits.MAX_RATIO}, beyond {limits.LARGE_BYTES // MIB} MiB |",
+        f"| {sandbox.MEMORY_BYTES // MIB} MiB may be allocated",
+        f"| its time | {sandbox.SECONDS} s, and one second more for each "
+        f"{sandbox.BYTES_PER_SECOND // MIB} MiB of the file |",
+        f"`test_fraction` ({TEST_FRACTION}) becomes `test`",
+        f"with the seed `split_seed` ({SPLIT_SEED})",
+        f"of {RESUMABLE_BYTES // MIB} MiB and more in parts",
+        f"`NMTUNE_UPLOAD_PART_BYTES` ({default('UPLOAD_PART_BYTES') // MIB} MiB)",
+        f"There may be {uploads.MAX_PARTS:,} parts",
+        f"begins with {uploads.SALT_BYTES} random bytes",
+    ],
+    "heads": [
+        f"the last {aliases.MAX_HISTORY} versions",
+        f"the up to {canary.MOST_ROWS} rows",
+        f"younger than {head_deletion._ROW_FOLLOWS_WITHIN.total_seconds() / 60:g} minutes",
+    ],
+    "object-storage": [
+        f"anything over {s3_bucket.PART_BYTES // MIB} MiB",
+        f"with {S3Patience().connect_seconds:g} seconds to connect and "
+        f"{S3Patience().answer_seconds:g} seconds of silence",
+        f"slower than {s3_bucket._SLOWEST_BYTES_PER_SECOND // 1024} KiB a second",
+    ],
+    "operations": [f"({GRACE_SECONDS} seconds at most)"],
+    "prediction": [
+        f"requests and {WAITING_ROWS:,} rows wait",
+        f"(up to {BATCH_ROWS:,} rows)",
+    ],
+    "predictions": [
+        f"up to {limits.MAX_LABEL_CHARACTERS} characters",
+        f"It is there for {garbage.OUTPUTS_KEPT_SECONDS / DAY:g} days",
+        f"At most {limits.MAX_TEXTS:,} texts of {limits.MAX_TEXT_BYTES // MIB} MiB",
+        f"in the same passes of {prediction.ROWS_AT_A_TIME:,} rows",
+        f"blocks of about {4 * prediction.BLOCK_VALUES // MIB} MiB",
+    ],
+    "providers": [
+        f"at most {exchange.MOST_ANSWER_BYTES // MIB} MiB within "
+        f"{Patience().request_seconds:g} seconds",
+        f"forgotten {encoders.VECTORS_KEPT_SECONDS / DAY:g} days after",
+    ],
+}
+MEASURED: dict[str, str] = {
+    "api": "",
+    # The defaults among them are compared below.
+    "configuration": "10 GiB; 64 MiB; 4 GiB; 16 MiB; 512 MiB; 256 MiB; 300 MB",
+    "datasets": "160 MiB; 5,000,000 rows; 75 MB; 4.0 GB; 1,024 columns; 116 MB; 150 MB; 444 MB; "
+    "94 MB; 65 MB; 440 MB; 12 GB; 65 rows; 384 columns",
+    "heads": "2 s",
+    "object-storage": "4 seconds",
+    "operations": "15 seconds; 10 classes; 0.3 GiB; 40 seconds; 5 minutes; 25 seconds; 460 ms; "
+    "4 bytes; 19 MB; 15 minutes",
+    "prediction": "768 columns; 1,024 rows; 16 kB; 64 rows; 43 ms; 3 MB; 16 MB; 4 kB; 5 ms",
+    "predictions": "2,000,000 rows; 40 MB",
+    # Limits of the providers' own: tests/providers compare those that we keep.
+    "providers": "2,048 texts; 300,000 tokens; 8,192 tokens; 256 texts; 16,000 tokens; 512 texts; "
+    "100,000 tokens; 128 texts; 96 texts; 1,000 texts; 120,000 tokens; 100 texts; 2,048 tokens; "
+    "32 texts; 2 MB; 64 texts; 256 tokens; 3 bytes",
+}
+"""What was measured, is an example, or is somebody else's limit."""
+
+
+def text_of(page: str) -> str:
+    return " ".join((ROOT / "docs" / f"{page}.md").read_text().split())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_limit_is_the_services(page: str) -> None:
+    text = text_of(page)
+    missing = [sentence for sentence in STATED[page] if sentence not in text]
+    assert not missing, f"docs/{page}.md does not say what the constants are"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_figure_stands_for_itself(page: str) -> None:
+    text = text_of(page)
+    for sentence in STATED[page]:
+        text = text.replace(sentence, "")
+    strays = set(FIGURE.findall(text)) - set(MEASURED[page].split("; "))
+    assert not strays, f"docs/{page}.md: add them to STATED with their constants, or to MEASURED"
+
+
+def test_nothing_is_listed_that_no_page_says() -> None:
+    for page, figures in MEASURED.items():
+        left = set(filter(None, figures.split("; "))) - set(FIGURE.findall(text_of(page)))
+        assert not left, page
+
+
+SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def value_of(cell: str) -> Any:
+    """What a default is, as the table writes it; text where it is in words."""
+    plain = cell.strip().strip("`").partition(":")[0] if "://" not in cell else cell
+    number, _, unit = plain.partition(" ")
+    if unit in SIZES:
+        return int(number) * SIZES[unit]
+    try:
+        return float(plain)
+    except ValueError:
+        return {"true": True, "false": False, "none": None}.get(plain, plain)
+
+
+def test_each_default_of_a_setting_is_the_services() -> None:
+    """But for those in words: what another setting or the machine decides."""
+    rows = re.findall(
+        r"^\| `(NMTUNE_[A-Z0-9_]+)` \| ([^|]+) \|",
+        (ROOT / "docs/configuration.md").read_text(),
+        re.M,
+    )
+    assert len(rows) == len(SETTINGS)
+    in_words = []
+    for name, cell in rows:
+        said, field = value_of(cell), SETTINGS[name]
+        if isinstance(said, str) and (" " in said or said.startswith("Amazon")):
+            in_words.append(name)
+        elif said != "artifacts":
+            given = str(field.default) if isinstance(said, str) else field.default
+            if isinstance(field.default, Path):
+                said = str(Path(said))
+            if isinstance(field.default, tuple):
+                given = ",".join(field.default)
+            assert given == said or (said is None and given in ("", (), {})), name
+    assert len(in_words) <= 9, in_words
+
+
+@cache
+def trees_of(folder: str) -> list[ast.Module]:
+    return [ast.parse(path.read_text()) for path in (ROOT / folder).rglob("*.py")]
+
+
+def calls_of(name: str) -> list[ast.Call]:
+    """All calls of `name` in the service."""
+    return [
+        node
+        for tree in trees_of("service")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+    ]
+
+
+def strings_in(folders: tuple[str, ...]) -> set[str]:
+    """All string constants in the code of `folders`."""
+    return {
+        node.value
+        for folder in folders
+        for tree in trees_of(folder)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+@pytest.mark.parametrize("page", [*PAGES, "job-states"])
+def test_each_code_that_is_named_is_in_the_code(page: str) -> None:
+    known = strings_in(("service", "store", "workers", "nmtune", "providers"))
+    named = re.findall(r"\b[45]\d\d `([a-z]+(?:_[a-z]+)*)`", text_of(page))
+    assert set(named) <= known
+
+
+def test_each_code_is_named_with_its_status() -> None:
+    statuses: dict[str, set[int]] = {}
+    for call in calls_of("Problem"):
+        match call.args[:2]:
+            case [ast.Constant(value=int(status)), ast.Constant(value=str(code))]:
+                statuses.setdefault(code, set()).add(status)
+            case [_, ast.Constant(value=str(code))]:  # a status with a name
+                statuses[code] = set(range(400, 600))
+    assert len(statuses) > 10
+    for page in PAGES:
+        for status, code in re.findall(r"\b([45]\d\d) `([a-z_]+)`", text_of(page)):
+            assert int(status) in statuses.get(code, {int(status)}), (page, status, code)
+
+
+def test_each_status_of_a_problem_is_in_the_table() -> None:
+    table = (
+        (ROOT / "docs/api.md").read_text().partition("| status | when |")[2].partition("\n\n")[0]
+    )
+    documented = {
+        int(status)
+        for row in re.findall(r"^\| ([\d, ]+) \|", table, re.M)
+        for status in row.split(",")
+    }
+    raised = {
+        call.args[0].value
+        for call in calls_of("Problem")
+        if call.args and isinstance(call.args[0], ast.Constant)
+    }
+    assert len(raised) > 8
+    assert raised <= documented
+
+
+def test_the_example_of_a_problem_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs/api.md").read_text()
+    example = re.search(r"```json\n(\{\n  \"type\".*?)```", page, re.DOTALL)
+    assert example is not None
+    said = json.loads(example[1])
+    settings = ServiceSettings(data_dir=tmp_path)
+    store = Store.open(settings)
+    app = create_app(settings, store=store, queue=LocalQueue())
+    body = {
+        "name": "pets",
+        "embeddings": [[1.0], [2.0]],
+        "labels": ["a", "b"],
+        "method": "nmtune",
+        "config": {"w_covariance": -1},
+    }
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        answer = client.post("/jobs", json=body)
+    store.close()
+    problem = answer.json()
+    assert answer.status_code == said["status"]
+    assert set(problem) == set(said)
+    for name in ("type", "title", "status", "code", "detail", "count"):
+        assert problem[name] == said[name], name
+    (entry,) = problem["errors"]
+    assert {**entry, "message": "…"} == said["errors"][0]
