@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from service.ingest import npy, value_file
 from service.ingest.errors import BadInput
 from service.ingest.formats import FIELD
+from service.ingest.id_column import Names
 from service.ingest.safetensors_file import Tensor, TensorFile
-from service.ingest.spool import Names, Spool
+from service.ingest.spool import Spool
 from service.ingest.value_file import Values
 
 _ARRAY: Final = re.compile(r"(train|validation|test|ood_.+?)[_/]([xy])")
@@ -120,7 +121,8 @@ def _read_splits(
         labels = _labels(file, tensors, f"{split}{separator}y", x.shape[0])
         called = split.replace("ood_", "ood/", 1)
         if spool is None:
-            spool = _spool(folder, {"label": labels, "split": []}, max_bytes=max_bytes, size=size)
+            fields = {"label": labels, "split": ()}
+            spool = _spool(folder, fields, max_bytes=max_bytes, size=size, is_by_split=True)
         first = spool.n_rows
         for block in tensors.blocks(file, x):
             start = spool.n_rows - first
@@ -133,9 +135,22 @@ def _read_splits(
     return spool
 
 
-def _spool(folder: Path, values: Mapping[str, Values], *, max_bytes: int, size: int) -> Spool:
-    fields = {part: f"{part}s" for part in values}
-    return Spool(folder, x_field="embeddings", fields=fields, max_bytes=max_bytes, file_size=size)
+def _spool(
+    folder: Path,
+    values: Mapping[str, Values],
+    *,
+    max_bytes: int,
+    size: int,
+    is_by_split: bool = False,
+) -> Spool:
+    return Spool(
+        folder,
+        x_field="embeddings",
+        fields={part: f"{part}s" for part in values},
+        max_bytes=max_bytes,
+        file_size=size,
+        is_by_split=is_by_split,
+    )
 
 
 def _add(spool: Spool, block: NDArray[Any], values: Mapping[str, Values], start: int) -> None:

@@ -22,7 +22,8 @@ from service.ingest.ahead import in_order
 from service.ingest.columns import Columns, Wanted
 from service.ingest.errors import BadInput
 from service.ingest.formats import FIELD
-from service.ingest.spool import Names, Spool
+from service.ingest.id_column import Names
+from service.ingest.spool import Spool
 from service.ingest.unpacked import Unpacked
 from service.ingest.vectors import as_rows
 

@@ -10,11 +10,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from service.ingest.id_column import ID_ENDS
 from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_ROWS
 from service.ingest.notice import Warning_
 from service.ingest.npy import not_finite, refuse
 from service.ingest.prepared import Piece
-from service.ingest.spool import ID_ENDS, RESULT, ROWS, TEXTS
+from service.ingest.spool import RESULT, ROWS, TEXTS
 from store.rows_file import Ids
 
 _CODE: Final = np.dtype("<i8")
@@ -50,7 +51,9 @@ class Decoded:
     warnings: list[Warning_]
     texts: list[str] | None = None
     ids: Ids | None = None
-    """What the sender calls the rows, of rows without labels."""
+    """What the sender calls the rows; an empty one stands for none."""
+    is_by_split: bool = False
+    """Whether the sender has the rows of each split in an array of their own."""
 
     @classmethod
     def read(cls, folder: Path) -> "Decoded":
@@ -86,6 +89,7 @@ class Decoded:
             warnings=value["warnings"],
             texts=texts,
             ids=ids,
+            is_by_split=bool(value["is_by_split"]),
         )
 
     def blocks(self, rows: NDArray[np.intp]) -> Iterator[NDArray[Any]]:

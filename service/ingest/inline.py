@@ -20,6 +20,7 @@ from service.ingest.notice import Warning_
 from service.ingest.npy import as_float32, check_size, not_finite, refuse
 from service.ingest.prepared import Piece, PreparedDataset, SplitSource, build
 from store.names import is_name
+from store.row_names import RowNames
 
 TEST_FRACTION: Final = 0.2
 SPLIT_SEED: Final = 0
@@ -51,7 +52,13 @@ def prepare(
     classes, y = read_labels(labels, n_rows=len(x))
     rows_by_split, warnings = read_splits(splits, y)
     sources = [
-        SplitSource(name=name, x_field="embeddings", y_field="labels", y=y[rows])
+        SplitSource(
+            name=name,
+            x_field="embeddings",
+            y_field="labels",
+            y=y[rows],
+            names=RowNames(rows=rows),
+        )
         for name, rows in rows_by_split.items()
     ]
     return build(

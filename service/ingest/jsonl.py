@@ -10,8 +10,9 @@ from service.ingest import columns
 from service.ingest.columns import Columns, Wanted
 from service.ingest.errors import BadInput
 from service.ingest.formats import FIELD
+from service.ingest.id_column import Names
 from service.ingest.limits import BLOCK_BYTES
-from service.ingest.spool import Names, Spool
+from service.ingest.spool import Spool
 from service.ingest.unpacked import Unpacked
 from service.ingest.vectors import as_rows
 

@@ -4,6 +4,8 @@
     validation_x, validation_y    optional
     test_x, test_y                optional: the in-domain test
     ood_<domain>_x, ..._y         optional, any number: labelled rows from elsewhere
+    <split>_ids                   optional: strings or integers, what you call the rows
+    <split>_rows                  optional: integers, where the rows are in data of yours
     class_names                   strings, index = label; optional if labels are strings
 
 An unknown array is an error and not a warning: a misspelt `valid_x` would otherwise train on
@@ -39,10 +41,13 @@ from service.ingest.npy import NpyHeader
 from service.ingest.prepared import Piece, PreparedDataset, SplitSource, build
 from service.ingest.zip_file import FIELD, checked_members, open_member, open_zip
 from store.names import is_name
+from store.row_names import RowNames
+from store.rows_file import Ids
 
 CLASS_NAMES: Final = "class_names"
 _SPLITS: Final = ("train", "validation", "test")
-_ARRAY: Final = re.compile(r"(train|validation|test|ood_(.+))_([xy])")
+_MOST_ROW: Final = 1 << 53
+_ARRAY: Final = re.compile(r"(train|validation|test|ood_(.+))_(x|y|rows|ids)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +78,7 @@ def read(file: IO[bytes], *, workdir: Path, max_bytes: int = MAX_ARRAY_BYTES) ->
                 x_field=x.name,
                 y_field=y.name,
                 y=labels[name],
+                names=_read_names(archive, arrays, name, x),
             )
             for name, (x, y) in splits.items()
         ]
@@ -138,10 +144,12 @@ def _check_kind(array: _Array) -> None:
     if array.part == "x":
         npy.check_embeddings(header, field=name)
         return
-    kinds = "U" if array.split is None else "iuU"
+    kinds = {"": "U", "rows": "iu"}.get(array.part, "iuU")
     if header.dtype.kind not in kinds:
-        numbers = "integers or strings: use .astype('int64')"
-        wanted = "strings: use .astype(str)" if array.split is None else numbers
+        wanted = {
+            "": "strings: use .astype(str)",
+            "rows": "integers: use .astype('int64')",
+        }.get(array.part, "integers or strings: use .astype('int64')")
         raise BadInput(
             "npy_dtype", f"{name} holds {header.dtype.name}, but must hold {wanted}.", field=name
         )
@@ -225,6 +233,40 @@ def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
                 field=x.name,
             )
     return splits
+
+
+def _read_names(
+    archive: zipfile.ZipFile, arrays: Mapping[str, _Array], split: str, x: _Array
+) -> RowNames:
+    """What the sender calls the rows of a split: by default their places in its array."""
+    n_rows = x.header.shape[0]
+    given = {one.part: one for one in arrays.values() if one.split == split}
+    for part in ("rows", "ids"):
+        if part in given and given[part].header.shape[0] != n_rows:
+            raise BadInput(
+                "length_mismatch",
+                f"{given[part].name} has {given[part].header.shape[0]:,} values for the {n_rows:,} "
+                f"rows of {x.name}: each row needs one.",
+                field=given[part].name,
+            )
+    rows = np.arange(n_rows, dtype=np.int64)
+    if "rows" in given:
+        rows = np.concatenate(list(_blocks(archive, given["rows"])))
+        if len(outside := np.flatnonzero((rows < 0) | (rows > _MOST_ROW))):
+            row = int(outside[0])
+            raise BadInput(
+                "invalid_row",
+                f"{given['rows'].name} row {row} is {rows[row]}: rows are counted from 0.",
+                field=given["rows"].name,
+                row=row,
+            )
+    ids: list[str] = []
+    for block in _blocks(archive, given["ids"]) if "ids" in given else ():
+        if block.dtype.kind == "U":
+            ids += npy.strings(block, field=given["ids"].name, first_row=len(ids))
+        else:
+            ids += map(str, block.tolist())
+    return RowNames(rows=rows.astype(np.int64), ids=Ids.of(ids) if ids else None)
 
 
 def _read_labels(

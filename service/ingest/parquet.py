@@ -17,8 +17,9 @@ from service.ingest import columns
 from service.ingest.columns import Columns, Wanted
 from service.ingest.errors import BadInput
 from service.ingest.formats import FIELD
+from service.ingest.id_column import Names
 from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS
-from service.ingest.spool import Names, Spool, wrong_width
+from service.ingest.spool import Spool, wrong_width
 
 _BUFFER_BYTES: Final = 1 << 20
 _FIRST_ROWS: Final = 16
@@ -63,6 +64,10 @@ def _read(
 ) -> None:
     schema = file.schema_arrow
     chosen = columns.choose(schema.names, wanted)
+    if chosen.id is not None and not chosen.is_id_asked_for:
+        kind = schema.field(chosen.id).type
+        if not _is_name(kind):
+            chosen = chosen.without_id(f"holds {str(kind)[:80]}")
     _check_types(schema, chosen)
     spool = Spool.of(chosen, folder, max_bytes=max_bytes, file_size=path.stat().st_size)
     for batch in _batches(file, chosen):
@@ -118,13 +123,17 @@ def _check_types(schema: pa.Schema, chosen: Columns) -> None:
         )
     for part, name in chosen.single.items():
         kind = schema.field(name).type
-        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (_is_string(kind) or pa.types.is_integer(plain) or pa.types.is_boolean(plain)):
+        if not _is_name(kind):
             raise BadInput(
                 f"invalid_{part}",
                 f"{name[:80]} holds {str(kind)[:80]}, but a {part} is a string or an integer.",
                 field=name[:80],
             )
+
+
+def _is_name(kind: pa.DataType) -> bool:
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(_is_string(kind) or pa.types.is_integer(plain) or pa.types.is_boolean(plain))
 
 
 def _is_string(kind: pa.DataType) -> bool:

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from service.ingest.columns import Columns
 from service.ingest.errors import BadInput, Place
 from service.ingest.formats import FIELD
+from service.ingest.id_column import IdColumn, Names, append, name_of
 from service.ingest.labels import LabelCoder, check_name
 from service.ingest.limits import (
     LARGE_BYTES,
     MAX_COLUMNS,
-    MAX_LABEL_BYTES,
-    MAX_LABEL_CHARACTERS,
     MAX_RATIO,
     MAX_ROWS,
     MAX_TEXT_BYTES,
@@ -34,15 +33,11 @@ from service.ingest.text_value import check_text
 
 RESULT: Final = "decoded.json"
 ROWS: Final = "rows"
-ID_ENDS: Final = "id-ends"
 TEXTS: Final = "texts"
 """A JSON string a line."""
 
 MAX_NAMES: Final = 1000
 """Distinct values of a split or domain column."""
-
-Names = Sequence[object] | tuple[Sequence[object], NDArray[np.int64]]
-"""Values a row; or the distinct values and for each row the place of its own among them."""
 
 
 class Spool:
@@ -50,8 +45,9 @@ class Spool:
 
     They are embeddings, or else texts.
 
-    x_field: what errors call them; x_columns: the names of a family's columns.
-    max_bytes: bounds the rows as they are stored. file_size: of the file that they come from.
+    x_field: what errors call them; x_columns: the names of a family's columns. max_bytes: bounds
+    the rows as stored. file_size: of the file they come from. is_id_asked_for: False where what is
+    no id is left out. is_by_split: whether the file has the rows of each split in one array.
     """
 
     def __init__(
@@ -64,8 +60,11 @@ class Spool:
         file_size: int,
         x_columns: Sequence[str] = (),
         warnings: Sequence[Warning_] = (),
+        is_id_asked_for: bool = True,
+        is_by_split: bool = False,
     ) -> None:
         self.n_rows = 0
+        self._is_by_split = is_by_split
         self.x_field = x_field
         self._folder = folder
         self._x_columns = tuple(x_columns)
@@ -76,7 +75,10 @@ class Spool:
         self._offset = 0
         self._given: np.dtype[Any] | None = None
         self._shape: tuple[int, np.dtype[Any]] | None = None
-        self._singles = {part: _single(part, field, folder) for part, field in fields.items()}
+        self._singles = {
+            part: _single(part, field, folder, is_id_asked_for=is_id_asked_for)
+            for part, field in fields.items()
+        }
 
     @classmethod
     def of(cls, chosen: Columns, folder: Path, *, max_bytes: int, file_size: int) -> Self:
@@ -89,6 +91,7 @@ class Spool:
             max_bytes=max_bytes,
             file_size=file_size,
             warnings=chosen.warnings,
+            is_id_asked_for=chosen.is_id_asked_for,
         )
 
     def add(self, x: NDArray[Any], singles: dict[str, Names]) -> None:
@@ -99,7 +102,7 @@ class Spool:
             stored = np.ascontiguousarray(x, dtype=dtype)
         places = not_finite(x, stored, field=self.x_field, first_row=self.n_rows)
         refuse([self._named(place) for place in places])
-        _append(self._folder / ROWS, stored.data)
+        append(self._folder / ROWS, stored.data)
         self._add_singles(singles, len(x))
 
     def take(
@@ -136,7 +139,7 @@ class Spool:
                 raise BadInput(
                     "too_large", f"The texts take over {MAX_TEXT_BYTES >> 20} MiB.", field=FIELD
                 )
-        _append(self._folder / TEXTS, b"".join(lines))
+        append(self._folder / TEXTS, b"".join(lines))
         self._add_singles(singles, len(texts))
 
     def _add_singles(self, singles: dict[str, Names], n_rows: int) -> None:
@@ -149,6 +152,8 @@ class Spool:
         if not self.n_rows:
             raise BadInput("no_rows", "The file has no rows.", field=FIELD)
         n_columns, dtype = self._shape or (0, np.dtype("<f4"))
+        columns = {part: single.finish() for part, single in self._singles.items()}
+        left_out = [one.pop("left_out") for one in columns.values() if "left_out" in one]
         result = {
             "is_text": self._shape is None,
             "n_rows": self.n_rows,
@@ -156,8 +161,9 @@ class Spool:
             "given": (self._given or dtype).str,
             "offset": self._offset,
             "x_field": self.x_field,
-            "columns": {part: single.finish() for part, single in self._singles.items()},
-            "warnings": self._warnings,
+            "columns": columns,
+            "is_by_split": self._is_by_split,
+            "warnings": [*self._warnings, *left_out],
         }
         (self._folder / RESULT).write_bytes(orjson.dumps(result))
 
@@ -246,7 +252,7 @@ class _Coded:
         found = codes if places is None else codes[places]
         if len(found) != n_rows:
             raise ValueError("one value a row is needed")
-        _append(self._path, found.astype("<i8").data)
+        append(self._path, found.astype("<i8").data)
 
     def _code(self, value: object, row: int) -> int:
         name = name_of(value, part=self._part, field=self._field, row=row)
@@ -288,55 +294,17 @@ class _Hashed:
         found = hashes if places is None else hashes[places]
         if len(found) != n_rows:
             raise ValueError("one value a row is needed")
-        _append(self._path, found.astype("<i8").data)
+        append(self._path, found.astype("<i8").data)
 
     def finish(self) -> dict[str, Any]:
         return {"field": self._field, "names": None}
 
 
-class _Listed:
-    """A column of what the sender calls the rows, each as it is: `id`, and where each one ends."""
-
-    def __init__(self, field: str, folder: Path) -> None:
-        self._field = field
-        self._path = folder / "id"
-        self._ends_path = folder / ID_ENDS
-        self._n_bytes = 0
-
-    def add(self, values: Names, *, first_row: int, n_rows: int) -> None:
-        distinct, places = values if isinstance(values, tuple) else (values, None)
-        names = [self._checked(value, first_row + row) for row, value in enumerate(distinct)]
-        found = names if places is None else [names[place] for place in places.tolist()]
-        if len(found) != n_rows:
-            raise ValueError("one value a row is needed")
-        ends = self._n_bytes + np.cumsum([len(name) for name in found], dtype=np.int64)
-        self._n_bytes = int(ends[-1])
-        if self._n_bytes > MAX_LABEL_BYTES:
-            raise BadInput(
-                "too_large", f"The ids take over {MAX_LABEL_BYTES >> 20} MiB.", field=self._field
-            )
-        _append(self._path, b"".join(found))
-        _append(self._ends_path, ends.astype("<i8").data)
-
-    def _checked(self, value: object, row: int) -> bytes:
-        name = name_of(value, part="id", field=self._field, row=row)
-        try:
-            if len(name) <= MAX_LABEL_CHARACTERS:
-                return name.encode()
-            wrong = f"has {len(name):,} characters; the limit is {MAX_LABEL_CHARACTERS}"
-        except UnicodeEncodeError:
-            wrong = "holds half a character (a lone surrogate); send valid Unicode"
-        raise BadInput(
-            "invalid_id", f"The id at {self._field} row {row} {wrong}.", field=self._field, row=row
-        )
-
-    def finish(self) -> dict[str, Any]:
-        return {"field": self._field, "names": None}
-
-
-def _single(part: str, field: str, folder: Path) -> "_Coded | _Hashed | _Listed":
+def _single(
+    part: str, field: str, folder: Path, *, is_id_asked_for: bool
+) -> "_Coded | _Hashed | IdColumn":
     if part == "id":
-        return _Listed(field, folder)
+        return IdColumn(field, folder, is_asked_for=is_id_asked_for)
     return _Hashed(field, folder) if part == "group" else _Coded(part, field, folder)
 
 
@@ -347,24 +315,3 @@ def _grouped(values: Names) -> Names:
     place_of = {value: place for place, value in enumerate(dict.fromkeys(values))}
     places = np.fromiter(map(place_of.__getitem__, values), np.int64, len(values))
     return list(place_of), places
-
-
-def _append(path: Path, block: bytes | memoryview) -> None:
-    """Opened for each block of megabytes, so that no error leaves a file open."""
-    with path.open("ab", buffering=0) as file:
-        file.write(block)
-
-
-def name_of(value: object, *, part: str, field: str, row: int) -> str:
-    """The value as a name: strings, integers and Booleans are; raises BadInput for others."""
-    if type(value) is str:
-        return value
-    if type(value) is int or type(value) is bool:
-        return str(value)
-    what = "is missing" if value is None else f"is a {type(value).__name__}"
-    raise BadInput(
-        f"invalid_{part}",
-        f"The {part} at row {row} {what}: each row needs a string or an integer.",
-        field=field,
-        row=row,
-    )
