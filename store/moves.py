@@ -17,7 +17,7 @@ from store.database import Transaction
 from store.errors import LeaseLost
 from store.events import EventType
 from store.heads import NewHeadVersion
-from store.jobs import COLUMNS, QUEUES, Job, job_of, move
+from store.jobs import COLUMNS, DONE, QUEUES, Job, job_of, move
 from store.states import JobStatus
 from store.tables import has_status
 
@@ -108,19 +108,23 @@ _append = events.add  # `events` is a parameter's name above
 def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersion) -> Job:
     """Finish the job: the head version, its alias, the report and the status in one transaction.
 
+    The row and the event say what became of the alias.
     The bytes must be stored before. Wins over a cancel that was asked for. Raises LeaseLost before
     anything is written.
     """
     held = _hold(tx, job)
-    version = heads.publish(
+    published = heads.publish(
         tx, held.tenant_id, job_id=held.id, dataset_id=held.dataset_id, new=head
     )
-    published = {"head": {"name": version.name, "version": version.version}}
+    version = published.version
+    alias = None if published.alias is None else published.alias.to_dict()
+    told = {"head": {"name": version.name, "version": version.version}, "alias": alias, **DONE}
     return _leave(
         tx,
         held,
         JobStatus.SUCCEEDED,
-        (EventType.SUCCEEDED, published),
+        (EventType.SUCCEEDED, told),
+        alias_outcome=alias,
         report_sha256=report_sha256,
         head_name=version.name,
         head_version=version.version,
@@ -137,7 +141,7 @@ def deliver(tx: Transaction, job: Job, *, output_sha256: str, output: Mapping[st
         tx,
         job,
         JobStatus.SUCCEEDED,
-        (EventType.SUCCEEDED, {"output": described}),
+        (EventType.SUCCEEDED, {"output": described, **DONE}),
         output_sha256=output_sha256,
         output=described,
     )

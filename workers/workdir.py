@@ -51,6 +51,8 @@ class Plan:
     dataset_id: str
     dataset_name: str
     dataset_path: str
+    texts_path: str | None = None
+    """The texts that the embeddings were made of, where they were."""
     dataset_warnings: list[Any]
     candidates: dict[str, Any]
     device: str

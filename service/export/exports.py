@@ -17,6 +17,7 @@ from service.export import run
 from service.export.agreement import TOLERANCE, CheckRows, check_rows, require_agreement
 from service.export.archive import bundle_bytes, json_bytes, npz_bytes
 from service.export.card import model_card
+from service.export.shared_report import without_rows
 from service.schemas.heads import Lineage
 from store import heads, jobs
 from store.heads import HeadVersion
@@ -126,7 +127,7 @@ def _bundle(
         "README.md": card.encode(),
         "config.json": json_bytes(_config(version, head, check)),
         "metrics.json": json_bytes(version.metrics),
-        "report.json": report_bytes,
+        "report.json": without_rows(report_bytes),
         "run.py": runner_source(),
         "head.safetensors": _tried_by_runner(data, check),
         "model.onnx": _tried_onnx(head, check),

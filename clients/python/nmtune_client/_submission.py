@@ -41,6 +41,7 @@ def submission(
     alias: str | None,
     queue: str | None,
     priority: int | None,
+    alias_always: bool = False,
 ) -> Submission:
     """What `jobs.create` sends for these arguments; ValueError for what cannot be right."""
     if sum(given is not None for given in (dataset, embeddings, texts)) != 1:
@@ -53,6 +54,7 @@ def submission(
         "config": dict(config) if config else None,
         "analyses": list(analyses) if analyses else None,
         "alias": alias,
+        "alias_always": True if alias_always else None,
         "queue": queue,
         "priority": priority,
         "provider": {"name": provider} if isinstance(provider, str) else provider,
@@ -70,7 +72,7 @@ def submission(
     y = _arrays.label_list(labels, n_rows=len(x))
     of_row = None if splits is None else _arrays.split_list(splits, n_rows=len(x))
     if x.nbytes > MOST_INLINE_BYTES:
-        return Submission(data=data, arrays=_arrays.npz_arrays(x, y, of_row))
+        return Submission(data=data, arrays=_arrays.npz_arrays(x, y, of_row, with_rows=True))
     data |= {"embeddings": _arrays.inline(x), "labels": y}
     return Submission(data=data if of_row is None else data | {"splits": of_row})
 
