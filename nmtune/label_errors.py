@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nmtune.errors import ConfigError, DataError
+from nmtune.label_noise import ExpectedWrong, expected_wrong
 from nmtune.rows import as_labels
 
 SUREST_SHARE: Final = 0.2
@@ -33,6 +34,8 @@ class LabelErrors:
         each class. Wrong labels are found among sure predictions too, hard rows are not: this
         tells a noisy set from a hard one. disagreement_error: its standard error.
     n_confident_rows: how many rows that fifth is.
+    expected_wrong: how many labels are expected to be wrong, with an interval: hard rows are told
+        from them by how sure the predictions are (`nmtune.label_noise`).
     thresholds: (c,) mean probability of a class over the rows labelled so; 1 where none is.
     n_rows_of_class: (c,) rows labelled so.
     joint_given, joint_suggested, joint_counts: (m,) the confident joint off its diagonal, without
@@ -47,6 +50,7 @@ class LabelErrors:
     confident_disagreement: float
     disagreement_error: float
     n_confident_rows: int
+    expected_wrong: ExpectedWrong
     thresholds: NDArray[np.float64]
     n_rows_of_class: NDArray[np.int64]
     joint_given: NDArray[np.int64]
@@ -96,6 +100,7 @@ class LabelErrors:
             "confident_disagreement": self.confident_disagreement,
             "disagreement_error": self.disagreement_error,
             "n_confident_rows": self.n_confident_rows,
+            "expected_wrong": self.expected_wrong.to_dict(),
             "n_suspected": len(self.rows),
             "suspected_share": self.suspected_share,
             "suspected": [
@@ -145,7 +150,8 @@ def find_label_errors(probabilities: ArrayLike, y: ArrayLike) -> LabelErrors:
     off, other = off[is_likelier], other[is_likelier]
     worst_first = np.argsort(own[off] - other, kind="stable")
     rows = off[worst_first]
-    surest = _surest_rows(predicted, values[np.arange(n_rows), predicted])
+    confidence = values[np.arange(n_rows), predicted]
+    surest = _surest_rows(predicted, confidence)
     disagreement = float((predicted[surest] != labels[surest]).mean())
     return LabelErrors(
         n_rows=n_rows,
@@ -153,6 +159,9 @@ def find_label_errors(probabilities: ArrayLike, y: ArrayLike) -> LabelErrors:
         confident_disagreement=disagreement,
         disagreement_error=float(np.sqrt(disagreement * (1 - disagreement) / len(surest))),
         n_confident_rows=len(surest),
+        expected_wrong=expected_wrong(
+            confidence, predicted != labels, n_classes=max(2, int(np.count_nonzero(sizes)))
+        ),
         thresholds=thresholds,
         n_rows_of_class=sizes,
         joint_given=pairs // n_classes,

@@ -79,8 +79,8 @@ async def reading_of(
             alias="id",
             min_length=1,
             max_length=_MAX_CHARACTERS,
-            description="With unlabelled: the column of what you call the rows. Default: id, if "
-            "there is one.",
+            description="The column of what you call the rows: predictions and reports name them "
+            "so. Default: id, if there is one.",
             examples=["customer"],
         ),
     ] = None,
@@ -124,14 +124,19 @@ async def reading_of(
         given["merge_similar"] = "true" if merge_similar else None
         _refuse(given, "is of rows with labels: leave it out, or leave unlabelled out.")
         return Reading(wanted=Wanted(embedding=embedding, text=text, id=row_id, is_labelled=False))
-    _refuse({"id": row_id}, "is of rows to be predicted: say unlabelled=true with it.")
     domains = None
     if ood_domains is not None:
         names = _listed(ood_domains)
         domains = () if names == [_NONE] else tuple(names)
     return Reading(
         wanted=Wanted(
-            embedding=embedding, text=text, label=label, split=split, domain=domain, group=group
+            embedding=embedding,
+            text=text,
+            label=label,
+            split=split,
+            domain=domain,
+            group=group,
+            id=row_id,
         ),
         options=SplitOptions(
             ood_domains=domains,

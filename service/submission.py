@@ -114,6 +114,7 @@ def _record(
         method=body.method,
         config=candidates.to_dict(),
         alias=body.alias,
+        alias_always=body.alias_always,
         queue=to,
         priority=body.priority,
         encoder=None if encoder is None else _asked(encoder, body),
@@ -135,6 +136,14 @@ def examine(
     Raises what can be told without its rows: ConfigError, Problem and what `providers` raises.
     """
     candidates = _candidates(body)
+    if body.alias_always and body.alias is None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "alias_always says that an alias moves whatever the verdict is: name the alias, or "
+            "leave alias_always out.",
+            field="alias_always",
+        )
     encoder = _encoder(body, settings)
     _check_source(body)
     if encoder is not None:

@@ -5,6 +5,7 @@ head's aliases happen one after the other.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sqlalchemy import delete, insert, select, update
@@ -22,8 +23,74 @@ _versions = tables.head_versions.c
 _aliases = tables.head_aliases.c
 
 
-def point(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -> None:
-    """Let the alias name this version, and remember what it named before.
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of the alias of a job that published `published`.
+
+    version: what the alias names from then on, None if it names nothing; previous_version: what it
+    named before. reason: a sentence. command: what moves it, where it did not move.
+    """
+
+    name: str
+    moved: bool
+    version: int | None
+    previous_version: int | None
+    reason: str
+    command: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+def follow(
+    tx: Transaction,
+    tenant_id: str,
+    name: str,
+    alias: str,
+    number: int,
+    *,
+    advised_against_because: str | None = None,
+) -> Outcome:
+    """Let the alias name the version just published, unless it would leave another for one that
+    is advised against.
+
+    An alias that is new is made all the same: nobody is served by it yet, so that nothing better
+    is lost, and whoever asked for it finds it.
+    """
+    row = _row(tx, tenant_id, name, alias)
+    if row is not None and advised_against_because is not None:
+        return Outcome(
+            name=alias,
+            moved=False,
+            version=row.version,
+            previous_version=row.version,
+            reason=f"{name}@{alias} did not move to version {number} and still names version "
+            f"{row.version}: {advised_against_because}.",
+            command=f"nmtune heads alias {name} {alias} {number}",
+        )
+    before = point(tx, tenant_id, name, alias, number)
+    if before is not None:
+        reason = f"{name}@{alias} moved from version {before} to version {number}."
+    elif advised_against_because is None:
+        reason = f"{name}@{alias} is new and names version {number}."
+    else:
+        reason = (
+            f"{name}@{alias} is new and names version {number}, which nobody used before, although "
+            f"{advised_against_because}."
+        )
+    return Outcome(
+        name=alias,
+        moved=True,
+        version=number,
+        previous_version=before,
+        reason=reason,
+        command=None,
+    )
+
+
+def point(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -> int | None:
+    """Let the alias name this version, and remember what it named before; that, None if new.
 
     Pointing it where it points already changes nothing, so that a repeated request cannot push
     the version to roll back to out of sight.
@@ -38,6 +105,7 @@ def point(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -
         left = {"version": row.version, "set_at": row.updated_at.isoformat()}
         history = [*row.history, left][-MAX_HISTORY:]
         _move(tx, tenant_id, name, alias, number, history)
+    return None if row is None else int(row.version)
 
 
 def roll_back(

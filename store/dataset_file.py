@@ -3,16 +3,19 @@
 Layout (https://github.com/huggingface/safetensors#format): 8 bytes little-endian header length, a
 JSON header padded with spaces to a multiple of 8, then the tensors without gaps. Ours are
 `<split>/y` (n,) I64 and `<split>/x` (n, d), all F16 or all F32; the labels come first, so that
-each tensor begins at a multiple of its item size. The header's `__metadata__` holds `format`,
+each tensor begins at a multiple of its item size. Beside the labels there may be what the sender
+calls the rows: `<split>/rows` (n,) I64, and `<split>/ends` (n,) I64 with, behind all others,
+`<split>/ids` (m,) U8, laid out as in `store.rows_file`. The header's `__metadata__` holds `format`,
 `version` and `classes` (a JSON list: index = label). The safetensors library reads these files.
 """
 
 import hashlib
 import json
+import math
 import mmap
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +26,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from store.artifacts import corrupt
 from store.errors import InvalidDatasetFile
+from store.row_names import RowNames, StoredNames
 from store.trouble import is_disk_trouble, of_os_error
 
 FORMAT: Final = "nmtune-dataset"
@@ -31,6 +35,9 @@ MAX_HEADER_BYTES: Final = 64 << 20
 
 _X_TYPES: Final[dict[str, np.dtype[Any]]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 _Y_TYPES: Final[dict[str, np.dtype[Any]]] = {"I64": np.dtype("<i8")}
+_ID_TYPES: Final[dict[str, np.dtype[Any]]] = {"U8": np.dtype("u1")}
+_TYPES: Final = {"x": _X_TYPES, "y": _Y_TYPES, "rows": _Y_TYPES, "ends": _Y_TYPES, "ids": _ID_TYPES}
+_NAMED: Final = ("rows", "ends", "ids")
 _PREFIX_BYTES: Final = 8
 
 Embeddings = NDArray[np.floating[Any]]
@@ -43,6 +50,8 @@ class SplitArrays:
 
     x: Embeddings
     y: Labels
+    names: StoredNames = field(default_factory=StoredNames)
+    """What the sender calls its rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +99,7 @@ class DatasetWriter:
         n_columns: int,
         dtype: DTypeLike,
         splits: Sequence[tuple[str, int]],
+        row_names: Mapping[str, RowNames] | None = None,
     ) -> None:
         names = {known: name for name, known in _X_TYPES.items()}
         name = names.get(np.dtype(dtype))
@@ -99,12 +109,16 @@ class DatasetWriter:
             raise ValueError("a dataset file needs at least one split, one row and one column")
         if len(dict(splits)) != len(splits):
             raise ValueError("split names must differ")
+        kept = {split: one.tensors() for split, one in (row_names or {}).items()}
         header, self._tensors, size = _lay_out(
-            classes=classes, n_columns=n_columns, x_type=name, splits=splits
+            classes=classes, n_columns=n_columns, x_type=name, splits=splits, kept=kept
         )
         self._path = path
         self._descriptor, self._map = _new_map(path, size)
         self._map[: len(header)] = header
+        for split, arrays in kept.items():
+            for part, array in arrays.items():
+                self._tensors[f"{split}/{part}"].map(self._map)[:] = array
 
     def x(self, split: str) -> Embeddings:
         """The embeddings of `split` as a writable map (n, d)."""
@@ -193,7 +207,15 @@ class DatasetFile:
         classes, tensors = _read_header(buffer, size)
         splits = {
             name: SplitArrays(
-                x=tensors[f"{name}/x"].map(buffer), y=tensors[f"{name}/y"].map(buffer)
+                x=tensors[f"{name}/x"].map(buffer),
+                y=tensors[f"{name}/y"].map(buffer),
+                names=StoredNames.of(
+                    {
+                        part: tensors[f"{name}/{part}"].map(buffer)
+                        for part in _NAMED
+                        if f"{name}/{part}" in tensors
+                    }
+                ),
             )
             for name in _split_names(tensors)
         }
@@ -213,16 +235,29 @@ class DatasetFile:
 
 
 def _lay_out(
-    *, classes: Sequence[str], n_columns: int, x_type: str, splits: Sequence[tuple[str, int]]
+    *,
+    classes: Sequence[str],
+    n_columns: int,
+    x_type: str,
+    splits: Sequence[tuple[str, int]],
+    kept: Mapping[str, Mapping[str, NDArray[Any]]],
 ) -> tuple[bytes, dict[str, _Tensor], int]:
-    """The header's bytes, where each tensor lies, and the size of the file."""
+    """The header's bytes, where each tensor lies, and the size of the file.
+
+    `kept`: by split and part, what is kept of its rows' names.
+    """
     entries: dict[str, dict[str, Any]] = {}
     end = 0
-    for suffix, type_name in (("y", "I64"), ("x", x_type)):
-        dtype = (_X_TYPES | _Y_TYPES)[type_name]
+    types = {"y": "I64", "rows": "I64", "ends": "I64", "x": x_type, "ids": "U8"}
+    for suffix, type_name in types.items():
+        dtype = _TYPES[suffix][type_name]
         for split, n_rows in splits:
-            shape = [n_rows] if suffix == "y" else [n_rows, n_columns]
-            begin, end = end, end + n_rows * (1 if suffix == "y" else n_columns) * dtype.itemsize
+            shape = [n_rows, n_columns] if suffix == "x" else [n_rows]
+            if suffix in _NAMED:
+                if suffix not in kept.get(split, {}):
+                    continue
+                shape = list(kept[split][suffix].shape)
+            begin, end = end, end + math.prod(shape) * dtype.itemsize
             entries[f"{split}/{suffix}"] = {
                 "dtype": type_name,
                 "shape": shape,
@@ -290,7 +325,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _tensor(name: str, entry: Mapping[str, Any], start: int) -> _Tensor:
-    types = _Y_TYPES if name.endswith("/y") else _X_TYPES
+    types = _TYPES[name.rpartition("/")[2]]
     begin, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
     sizes = (begin, end, *shape)
@@ -315,13 +350,22 @@ def _check_classes(classes: object) -> None:
 def _check_tensors(tensors: Mapping[str, _Tensor], start: int, size: int) -> None:
     """Each split has x (n, d) and y (n,), d and dtype are the same, nothing overlaps or is left."""
     splits = _split_names(tensors)
-    if not splits or set(tensors) != {f"{name}/{part}" for name in splits for part in "xy"}:
+    names = {f"{name}/{part}" for name in splits for part in _NAMED}
+    if not splits or set(tensors) - names != {f"{name}/{part}" for name in splits for part in "xy"}:
         raise InvalidDatasetFile("The dataset file does not hold x and y of each split.")
     kinds = set()
     for name in splits:
         x, y = tensors[f"{name}/x"], tensors[f"{name}/y"]
         if len(x.shape) != 2 or y.shape != x.shape[:1]:
             raise InvalidDatasetFile(f"x and y of split {name!r} do not fit each other.")
+        named = {part: tensors.get(f"{name}/{part}") for part in _NAMED}
+        has_ids = named["ids"] is not None
+        if has_ids is not (named["ends"] is not None) or any(
+            one is not None and len(one.shape) != 1 for one in named.values()
+        ):
+            raise InvalidDatasetFile(f"The ids of split {name!r} are damaged.")
+        if any(one is not None and one.shape != y.shape for one in (named["rows"], named["ends"])):
+            raise InvalidDatasetFile(f"The rows of split {name!r} do not fit its labels.")
         kinds.add((x.shape[1], x.dtype))
     if len(kinds) != 1:
         raise InvalidDatasetFile("The splits differ in their number of columns or their dtype.")

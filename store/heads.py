@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
@@ -38,8 +38,21 @@ class NewHeadVersion:
     lineage: Mapping[str, object] = field(default_factory=dict)
     """What it was made with: `encoder`, `seed`, `nmtune_version` and `machine`."""
     alias: str | None = None
+    advised_against_because: str | None = None
+    """Why the alias is not to leave another version for it; None: it moves."""
     encoder: Mapping[str, object] | None = None
     """What made the embeddings, where that is known."""
+
+
+_OF_THE_ALIAS: Final = ("alias", "advised_against_because")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A version just published, and what became of the alias that was to name it."""
+
+    version: "HeadVersion"
+    alias: aliases.Outcome | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +101,8 @@ def publish(
     dataset_id: str,
     new: NewHeadVersion,
     not_before: datetime | None = None,
-) -> HeadVersion:
-    """Add the next version under `new.name` and point `new.alias` at it.
+) -> Published:
+    """Add the next version under `new.name`, and point `new.alias` at it as `aliases.follow` does.
 
     It was made at `not_before` at the earliest, whatever the database's clock says.
 
@@ -100,7 +113,9 @@ def publish(
     if tx.execute(published).one_or_none() is not None:
         raise Conflict(f"Job {job_id} has already published a head version.")
     number = _next_version(tx, tenant_id, new.name)
-    values = {one.name: getattr(new, one.name) for one in fields(new) if one.name != "alias"}
+    values = {
+        one.name: getattr(new, one.name) for one in fields(new) if one.name not in _OF_THE_ALIAS
+    }
     values |= {
         "classes": list(new.classes),
         "config": dict(new.config),
@@ -122,9 +137,18 @@ def publish(
             **values,
         )
     )
+    outcome = None
     if new.alias is not None:
-        return set_alias(tx, tenant_id, new.name, new.alias, number)
-    return version(tx, tenant_id, new.name, number)
+        check_alias(new.alias)
+        outcome = aliases.follow(  # the head's row is locked since its version was counted up
+            tx,
+            tenant_id,
+            new.name,
+            new.alias,
+            number,
+            advised_against_because=new.advised_against_because,
+        )
+    return Published(version=version(tx, tenant_id, new.name, number), alias=outcome)
 
 
 def exist(tx: Transaction) -> bool:

@@ -24,6 +24,9 @@ from store.tables import has_status
 QUEUES: Final = ("cpu", "gpu")
 """The queues that a job may wait in; the first unless told otherwise."""
 
+DONE: Final[Mapping[str, float]] = {"fraction": 1.0, "eta_seconds": 0.0}
+"""The progress of a job that has succeeded."""
+
 _jobs = tables.jobs.c
 NOT_BEFORE_NOW: Final = latest(now(), _jobs.updated_at)
 """The present, or the job's last change if the database's clock was set back since."""
@@ -41,6 +44,10 @@ class Job:
     dataset_id: str
     method: str
     alias: str | None
+    alias_always: bool
+    """Whether the alias moves although the report's verdict advises against the head."""
+    alias_outcome: dict[str, Any] | None
+    """What became of the alias: `aliases.Outcome`, once the job has published."""
     queue: str
     """Which workers take it: those that serve this queue."""
     priority: int
@@ -95,6 +102,7 @@ def submit(
     method: str,
     config: Mapping[str, object],
     alias: str | None = None,
+    alias_always: bool = False,
     queue: str = QUEUES[0],
     priority: int = 0,
     max_attempts: int = 3,
@@ -130,6 +138,7 @@ def submit(
             dataset_id=dataset_id,
             method=method,
             alias=alias,
+            alias_always=alias_always,
             queue=queue,
             precedence=-priority,
             turn=_turn(tenant_id, queue, -priority, kind),
@@ -270,4 +279,25 @@ def move(
 def job_of(row: AnyRow) -> Job:
     """The record of a row that has `COLUMNS`."""
     values = {field.name: getattr(row, field.name) for field in fields(Job)}
-    return Job(**values | {"status": JobStatus(row.status), "kind": JobKind(row.kind)})
+    status = JobStatus(row.status)
+    return Job(
+        **values
+        | {
+            "status": status,
+            "kind": JobKind(row.kind),
+            "progress": progress_at(status, row.progress),
+        }
+    )
+
+
+def progress_at(status: JobStatus, told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a job's progress is, of what its last heartbeat told before it got this status.
+
+    The row keeps what was told while it ran. A succeeded job is all done; of any other that does
+    not run, nobody works on the rest, so that no time is left to be told.
+    """
+    if status is JobStatus.SUCCEEDED:
+        return {**(told or {}), **DONE}
+    if told is None or status is JobStatus.RUNNING:
+        return None if told is None else dict(told)
+    return {**told, "eta_seconds": None}

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, not_, select
 from store import tables
 from store.clock import now, seconds_from_now
 from store.database import Transaction
+from store.jobs import Job
 from store.states import JobStatus
 from store.tables import has_status
 
@@ -72,3 +73,14 @@ def stands(lease: RunningLease) -> ColumnElement[bool]:
         _jobs.fence == lease.fence,
         _jobs.lease_expires_at == lease.expires_at,
     )
+
+
+def worker_lost(job: Job) -> dict[str, object]:
+    """What is said of a job whose worker was lost in its last attempt."""
+    return {
+        "code": "worker_lost",
+        "message": f"The worker stopped answering in attempt {job.attempt} of {job.max_attempts}, "
+        "and no attempts are left: its machine was restarted, lost the database, or ended it, "
+        "which a kernel short of memory does too. Its log and the kernel's tell which; submit the "
+        "job again.",
+    }

@@ -19,8 +19,8 @@ from store.database import Transaction
 from store.errors import LeaseLost
 from store.events import EventType
 from store.heads import NewHeadVersion
-from store.jobs import COLUMNS, NOT_BEFORE_NOW, QUEUES, Job, job_of, move
-from store.leases import SLACK_SECONDS, RunningLease, is_over, stands
+from store.jobs import COLUMNS, DONE, NOT_BEFORE_NOW, QUEUES, Job, job_of, move
+from store.leases import SLACK_SECONDS, RunningLease, is_over, stands, worker_lost
 from store.states import JobKind, JobStatus
 from store.tables import has_kind, has_status
 
@@ -120,11 +120,12 @@ _append = events.add  # `events` is a parameter's name above
 def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersion) -> Job:
     """Finish the job: the head version, its alias, the report and the status in one transaction.
 
+    The row and the event say what became of the alias.
     The bytes must be stored before. Wins over a cancel that was asked for. Raises LeaseLost before
     anything is written.
     """
     held = _hold(tx, job)
-    version = heads.publish(
+    published = heads.publish(
         tx,
         held.tenant_id,
         job_id=held.id,
@@ -132,12 +133,15 @@ def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersi
         new=head,
         not_before=held.updated_at,
     )
-    published = {"head": {"name": version.name, "version": version.version}}
+    version = published.version
+    alias = None if published.alias is None else published.alias.to_dict()
+    told = {"head": {"name": version.name, "version": version.version}, "alias": alias, **DONE}
     return _leave(
         tx,
         held,
         JobStatus.SUCCEEDED,
-        (EventType.SUCCEEDED, published),
+        (EventType.SUCCEEDED, told),
+        alias_outcome=alias,
         report_sha256=report_sha256,
         head_name=version.name,
         head_version=version.version,
@@ -154,7 +158,7 @@ def deliver(tx: Transaction, job: Job, *, output_sha256: str, output: Mapping[st
         tx,
         job,
         JobStatus.SUCCEEDED,
-        (EventType.SUCCEEDED, {"output": described}),
+        (EventType.SUCCEEDED, {"output": described, **DONE}),
         output_sha256=output_sha256,
         output=described,
     )
@@ -263,7 +267,7 @@ def sweep(
     moved: dict[JobStatus, list[str]] = {status: [] for status in JobStatus}
     for held in map(job_of, expired):
         job = _requeue_or_end(
-            tx, held, reason="worker_lost", count_attempt=True, error=_worker_lost(held)
+            tx, held, reason="worker_lost", count_attempt=True, error=worker_lost(held)
         )
         log.warning("job.swept job_id=%s status=%s attempt=%d", job.id, job.status, job.attempt)
         moved[job.status].append(job.id)
@@ -389,13 +393,3 @@ def _leave(
 
 def _lost(job: Job) -> LeaseLost:
     return LeaseLost(f"{job.id} is no longer held under fence {job.fence}: stop working on it.")
-
-
-def _worker_lost(job: Job) -> dict[str, object]:
-    return {
-        "code": "worker_lost",
-        "message": f"The worker stopped answering in attempt {job.attempt} of {job.max_attempts}, "
-        "and no attempts are left: its machine was restarted, lost the database, or ended it, "
-        "which a kernel short of memory does too. Its log and the kernel's tell which; submit the "
-        "job again.",
-    }

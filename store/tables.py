@@ -5,6 +5,7 @@ from typing import Any, Final
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
     literal,
     text,
 )
@@ -115,6 +117,10 @@ jobs = Table(
     Column("dataset_id", _ID, nullable=False),
     Column("method", _NAME, nullable=False),
     Column("alias", _NAME),
+    # Whether it moves to the new version although the report's verdict advises against that head.
+    Column("alias_always", Boolean, nullable=False, server_default=false()),
+    # What became of it, once the job has published.
+    _json("alias_outcome", nullable=True),
     Column("queue", String(16), nullable=False),
     # Minus the priority: what goes first is the least, in one direction for all of the index.
     Column("precedence", Integer, nullable=False),

@@ -26,7 +26,7 @@ class TextSplit:
     y: NDArray[np.int64]
     rows: list[int]
     ids: list[str] | None = None
-    """What the sender calls the rows, of texts without labels."""
+    """What the sender calls the rows; an empty one stands for none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The home of the comparison: which candidate beats which, where, and by more than chance."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -19,14 +19,20 @@ ABLATION_PREFIX = "nmtune_without_"
 # be probable (a normal variable leaves one standard error so often).
 CLEAR = 0.05
 PROBABLE = 0.32
+# Pairs of a simple published head with a fuller candidate are told the other way round.
+_TURNED_ROUND = frozenset({("mlp", "linear_probe"), ("nmtune", "linear_probe"), ("nmtune", "mlp")})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What one candidate reached on one split; `correct` (n,) says which rows it got right."""
+    """What one candidate reached on one split; `correct` (n,) says which rows it got right.
+
+    `confidence` (n,) are its largest probabilities, where they are asked for.
+    """
 
     correct: NDArray[np.bool_]
     macro_f1: float
+    confidence: NDArray[np.floating[Any]] = field(default_factory=lambda: np.empty(0))
 
     @property
     def accuracy(self) -> float:
@@ -41,6 +47,10 @@ class Comparison:
     bootstrap interval (low, high) of the accuracy difference over the rows. p_value: McNemar's,
     exact and two-sided. A mean over domains has `split` "ood", the sums of their rows, and no
     p_value unless it is of one domain.
+
+    picked_from: from how many candidates the baseline was picked because it did best on these very
+    rows, 1 if it was named beforehand. A pick flatters, so the interval and the bounds of `finding`
+    are those of that many comparisons at once (Bonferroni).
     """
 
     split: str
@@ -55,6 +65,7 @@ class Comparison:
     macro_f1_difference: float
     interval: tuple[float, float]
     p_value: float | None
+    picked_from: int = 1
 
     @property
     def accuracy_difference(self) -> float:
@@ -74,9 +85,9 @@ class Comparison:
         if p_value is None:
             p_value = mcnemar_p_value(self.n_gained + self.n_lost, 0)
         difference = self.accuracy_difference
-        if p_value < CLEAR and (low > 0 or high < 0):
+        if p_value < CLEAR / self.picked_from and (low > 0 or high < 0):
             return "gain" if difference > 0 else "loss"
-        if p_value < PROBABLE and abs(difference) > (high - low) / 4:
+        if p_value < PROBABLE / self.picked_from and abs(difference) > (high - low) / 4:
             return "probable_gain" if difference > 0 else "probable_loss"
         return "unclear"
 
@@ -99,8 +110,45 @@ class Comparison:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """The candidate that did best beside the published one, of `n_others` by the rows judged."""
+
+    name: str
+    n_others: int
+
+
+def best_rival(
+    scores: Mapping[str, Mapping[str, Score]],
+    *,
+    method: str,
+    id_split: str | None,
+    same: Collection[str] = (),
+) -> Rival | None:
+    """The most accurate of the other candidates, in domain and on the mean domain counted alike.
+
+    Of equals the first. `same` are candidates whose head the published one is; ablations only
+    explain NMTune. None where there is no other candidate or nothing was held out.
+    """
+    others = {
+        name: found
+        for name in scores
+        if name != method
+        and name not in same
+        and not name.startswith(ABLATION_PREFIX)
+        and (found := _decisive_accuracies(scores[name], id_split))
+    }
+    if not others:
+        return None
+    return Rival(name=max(others, key=lambda name: sum(others[name])), n_others=len(others))
+
+
 def compare(
-    scores: Mapping[str, Mapping[str, Score]], *, method: str, id_split: str | None
+    scores: Mapping[str, Mapping[str, Score]],
+    *,
+    method: str,
+    id_split: str | None,
+    rival: Rival | None = None,
 ) -> tuple[Comparison, ...]:
     """The pairs of candidates that matter to a job that publishes `method`, split by split.
 
@@ -109,15 +157,22 @@ def compare(
     domains, each with the same weight.
     """
     rows: list[Comparison] = []
-    for candidate, baseline in _pairs(scores, method):
+    planned = _planned(method, scores)
+    for candidate, baseline in _pairs(scores, method, rival):
         ours, theirs = scores[candidate], scores[baseline]
         names = {"candidate": candidate, "baseline": baseline}
+        picked_from = 1 if rival is None or (candidate, baseline) in planned else rival.n_others
         domains = [split for split in ours if split.startswith(OOD_PREFIX)]
+        kinds: list[tuple[str, Kind, list[str]]] = []
         if id_split is not None:
-            rows.append(_row(id_split, "id", ours, theirs, [id_split], **names))
-        rows += [_row(split, "ood", ours, theirs, [split], **names) for split in domains]
+            kinds.append((id_split, "id", [id_split]))
+        kinds += [(split, "ood", [split]) for split in domains]
         if domains:
-            rows.append(_row(OOD_MEAN, "ood_mean", ours, theirs, domains, **names))
+            kinds.append((OOD_MEAN, "ood_mean", domains))
+        rows += [
+            _row(split, kind, ours, theirs, splits, picked_from=picked_from, **names)
+            for split, kind, splits in kinds
+        ]
     return tuple(rows)
 
 
@@ -127,23 +182,36 @@ def mean_ood_accuracy(scores: Mapping[str, Score]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _pairs(scores: Mapping[str, object], method: str) -> list[tuple[str, str]]:
-    """Candidate and baseline: what is published, then NMTune, then the MLP; then the ablations."""
-    wanted = [
+def _decisive_accuracies(scores: Mapping[str, Score], id_split: str | None) -> list[float]:
+    in_domain = [] if id_split is None else [scores[id_split].accuracy]
+    out = mean_ood_accuracy(scores)
+    return in_domain if out is None else [*in_domain, out]
+
+
+def _planned(method: str, scores: Collection[str]) -> list[tuple[str, str]]:
+    """The pairs that are compared whatever the rows say."""
+    return [
         (method, "linear_probe"),
         (method, "mlp"),
+        (method, "nmtune"),
         ("nmtune", "linear_probe"),
         ("nmtune", "mlp"),  # its own transform without the regularisers
         ("mlp", "linear_probe"),
         *(("nmtune", name) for name in scores if name.startswith(ABLATION_PREFIX)),
     ]
+
+
+def _pairs(scores: Mapping[str, object], method: str, rival: Rival | None) -> list[tuple[str, str]]:
+    """Candidate and baseline: what is published, then NMTune, then the MLP; then the ablations."""
+    planned = _planned(method, scores)
+    wanted = [*planned[:3], *([] if rival is None else [(method, rival.name)]), *planned[3:]]
     return [
         (candidate, baseline)
         for candidate, baseline in dict.fromkeys(wanted)
         if candidate != baseline
         and candidate in scores
         and baseline in scores
-        and (candidate, baseline) != ("linear_probe", "mlp")  # the last pair, turned round
+        and (baseline, candidate) not in _TURNED_ROUND
     ]
 
 
@@ -156,6 +224,7 @@ def _row(
     *,
     candidate: str,
     baseline: str,
+    picked_from: int,
 ) -> Comparison:
     """One comparison over one split, or over the mean of several."""
     counts = [PairedCounts.of(ours[one].correct, theirs[one].correct) for one in splits]
@@ -173,6 +242,7 @@ def _row(
         baseline_accuracy=sum(theirs[one].accuracy for one in splits) / len(splits),
         macro_f1_difference=sum(ours[one].macro_f1 - theirs[one].macro_f1 for one in splits)
         / len(splits),
-        interval=bootstrap_interval(counts),
+        interval=bootstrap_interval(counts, level=1 - CLEAR / picked_from),
         p_value=mcnemar_p_value(n_gained, n_lost) if len(counts) == 1 else None,
+        picked_from=picked_from,
     )

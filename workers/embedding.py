@@ -26,6 +26,7 @@ from store.dataset_file import DatasetWriter
 from store.datasets import Dataset
 from store.encoders import PRICE, EncoderRecord
 from store.jobs import Job
+from store.row_names import RowNames
 from store.rows_file import Ids
 from store.store import Store
 from store.texts_file import TextsFile
@@ -304,6 +305,13 @@ class _Work:
             n_columns=self._record.n_columns,
             dtype=np.float32,
             splits=[(split.name, len(split.texts)) for split in self._file.splits],
+            row_names={
+                split.name: RowNames(
+                    rows=np.array(split.rows, np.int64),
+                    ids=None if split.ids is None else Ids.of(split.ids),
+                )
+                for split in self._file.splits
+            },
         ) as writer:
             for split in self._file.splits:
                 x: NDArray[np.float32] = self._vectors[[self._index[text] for text in split.texts]]

@@ -1,5 +1,6 @@
-"""The home of the findings: what a job notices about its data beside the candidates' metrics."""
+"""The findings: what a job notices about its data beside the candidates' metrics."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,34 +18,76 @@ from nmtune import (
     learning_curve,
     would_more_labels_help,
 )
+from nmtune.auto import FEWEST_ROWS_TO_CALL_NOISY, NOISY, labels_look_noisy
 from store.dataset_file import DatasetFile
+from workers.row_names import UNKNOWN, RowNames
 
 TRAIN = "train"
 MAX_PRODUCTS = 20_000_000_000  # of the search for near duplicates, a split: a second on two cores
-MAX_SUSPECTS = 100
+MAX_SUSPECTS = 1000
 MAX_PAIRS = 20
 
 
-def of_labels(errors: LabelErrors | None, dataset: DatasetFile) -> dict[str, Any]:
+def of_labels(errors: LabelErrors | None, dataset: DatasetFile, names: RowNames) -> dict[str, Any]:
     """Training rows whose label seems wrong; nothing where no out-of-fold predictions exist."""
     if errors is None:
         return {}
     told = errors.to_dict(dataset.classes, limit=MAX_SUSPECTS)
-    n_suspected = told["n_suspected"]
-    told["sentence"] = (
-        f"{n_suspected:,} of {errors.n_rows:,} training labels look doubtful "
-        f"({errors.suspected_share:.1%}): look at the first of the report's list of suspected rows."
-        if n_suspected
-        else f"None of {errors.n_rows:,} training labels looks doubtful."
-    )
+    told["labels_look_noisy"] = labels_look_noisy(errors)
+    told["noisy_from"] = NOISY
+    told["suspected"] = [
+        names.name(TRAIN, one.pop("row"))
+        | one
+        | {"score": one["suggested_probability"] - one["given_probability"]}
+        for one in told["suspected"]
+    ]
+    told["rows_note"] = None if names.knows_places(TRAIN) else UNKNOWN
+    told["sentence"] = label_sentence(errors)
     return {"label_errors": told}
 
 
-def of_rows(dataset: DatasetFile) -> dict[str, Any]:
+def label_sentence(errors: LabelErrors) -> str:
+    """What the test says first, then how many labels may be wrong, then what to look at."""
+    found, n_rows, n_suspected = errors.expected_wrong, errors.n_rows, len(errors.rows)
+    disagreeing = (
+        f"{errors.confident_disagreement:.1%} of the {errors.n_confident_rows:,} surest "
+        "out-of-fold predictions disagree with the label"
+    )
+    low, high = math.floor(found.low), math.ceil(found.high)
+    expected = (
+        f"Expected number of wrong labels: {round(found.n_rows):,} of {n_rows:,} (95 % interval "
+        f"{low:,} to {high:,})"
+    )
+    if labels_look_noisy(errors):
+        return (
+            f"The labels look noisy: {disagreeing} ({NOISY:.0%} or more is called noisy). "
+            f"{expected}; {n_suspected:,} rows have a doubtful label, the worst of them first in "
+            "the list of suspects."
+        )
+    if errors.n_rows < FEWEST_ROWS_TO_CALL_NOISY:
+        test = (
+            f"Whether the labels look noisy cannot be told from {n_rows:,} rows (it takes "
+            f"{FEWEST_ROWS_TO_CALL_NOISY}): {disagreeing}."
+        )
+    else:
+        test = f"The labels do not look noisy: {disagreeing} ({NOISY:.0%} or more would)."
+    if not n_suspected:
+        return f"{test} {expected}; no row stands out."
+    hard = "1 row is" if n_suspected == 1 else f"{n_suspected:,} rows are"
+    return (
+        f"{test} {expected}; {hard} hard: another class than the label is more probable there, "
+        "most often because classes are alike."
+    )
+
+
+def of_rows(dataset: DatasetFile, names: RowNames) -> dict[str, Any]:
     """Rows of each other split that nearly repeat a training row."""
     train = dataset.splits[TRAIN]
-    found = {
-        split: find_near_duplicates(
+    found = {}
+    for split, arrays in dataset.splits.items():
+        if split == TRAIN:
+            continue
+        told = find_near_duplicates(
             arrays.x,
             arrays.y,
             train_x=train.x,
@@ -52,9 +95,14 @@ def of_rows(dataset: DatasetFile) -> dict[str, Any]:
             n_classes=len(dataset.classes),
             max_products=MAX_PRODUCTS,
         ).to_dict(dataset.classes, limit=MAX_PAIRS)
-        for split, arrays in dataset.splits.items()
-        if split != TRAIN
-    }
+        told["pairs"] = [
+            one
+            | names.name(split, one["row"])
+            | {f"train_{key}": value for key, value in names.name(TRAIN, one["train_row"]).items()}
+            for one in told["pairs"]
+        ]
+        told["rows_note"] = None if names.knows_places(split) else UNKNOWN
+        found[split] = told
     if not found:
         return {}
     shares = [

@@ -2,7 +2,7 @@
 
 from store import heads
 from store.database import Transaction
-from store.datasets import Dataset
+from store.datasets import TEXTS, Dataset
 from store.errors import NotFound
 from store.heads import HeadVersion
 from store.jobs import Job
@@ -42,12 +42,19 @@ def make(
         dataset_name=dataset.name,
         dataset_path=dataset_path,
         dataset_sha256=sha256,
+        texts_path=_texts_path(job, dataset, store),
         dataset_warnings=[*dataset.warnings, *text_job.warnings(job)],
         candidates=job.config,
         device=settings.device,
         n_threads=settings.threads_per_slot,
         checkpoint_seconds=settings.checkpoint_seconds,
     )
+
+
+def _texts_path(job: Job, dataset: Dataset, store: Store) -> str | None:
+    if dataset.content != TEXTS:
+        return None
+    return str(store.artifacts.open_path(job.tenant_id, dataset.sha256))
 
 
 def check_head(tx: Transaction, job: Job) -> None:

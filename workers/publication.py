@@ -26,11 +26,17 @@ def equip(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> Head:
     return taken.with_knowledge(_knowledge(head, dataset, held_out))
 
 
+def rows_held_out(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> HeldOut | None:
+    """What the training said of rows that it held out, else the head of the validation rows."""
+    validation = dataset.splits.get("validation")
+    if held_out is not None or validation is None:
+        return held_out
+    return HeldOut(logits=head.logits(validation.x), y=np.asarray(validation.y), n_train_rows=0)
+
+
 def _knowledge(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> Knowledge:
-    train, validation = dataset.splits["train"], dataset.splits.get("validation")
-    if held_out is None and validation is not None:
-        logits = head.logits(validation.x)
-        held_out = HeldOut(logits=logits, y=np.asarray(validation.y), n_train_rows=0)
+    train = dataset.splits["train"]
+    held_out = rows_held_out(head, dataset, held_out)
     if held_out is None:
         some = train.x[:: -(-len(train.x) // MOST_ROWS)]
         predicted, of_truth = head.logits(some).argmax(axis=1), None

@@ -12,6 +12,8 @@ from nmtune import (
     Choice,
     DataError,
     Head,
+    HeldOut,
+    LabelErrors,
     auto,
     evaluate,
     runtime,
@@ -20,10 +22,11 @@ from nmtune import (
 from nmtune.candidates import ROBUST
 from nmtune.peak_memory import peak_bytes
 from store.dataset_file import DatasetFile, Embeddings
-from workers import findings, memory, publication, trust
+from workers import abstention, findings, memory, publication, trust
 from workers.comparison import Score
 from workers.progress import Workload
 from workers.report import Spectra, Trained, compose
+from workers.row_names import RowNames
 from workers.training import Finished, Message, Training
 from workers.workdir import REPORT, Plan, Workdir, head_file
 
@@ -47,14 +50,16 @@ def run(workdir: Workdir) -> Iterator[Message]:
 
     yield _stage("training")
     training = Training(workdir, plan, dataset, machine, _workload(candidates, dataset))
-    finished, found, choice = yield from _train(training, candidates)
+    finished, errors, choice = yield from _train(training, candidates)
     if choice is not None:
         finished["auto"] = _blend(workdir, choice, finished)
     trained = {name: one.trained for name, one in finished.items()}
 
     yield _stage("evaluating")
     scores = {name: _score(one, dataset) for name, one in trained.items()}
-    found |= findings.of_rows(dataset)
+    names = RowNames.of(dataset, None if plan.texts_path is None else Path(plan.texts_path))
+    found = findings.of_labels(errors, dataset, names) | findings.of_rows(dataset, names)
+    del names  # and its texts
     if "learning_curve" in candidates.analyses:
         name, config = _representative(candidates, choice)
         for curve in findings.of_more_labels(
@@ -88,6 +93,9 @@ def run(workdir: Workdir) -> Iterator[Message]:
         seconds=time.monotonic() - started_at,
         choice=choice.to_dict() if choice else None,
         findings=found,
+        abstention=_abstention(
+            published, dataset, finished[candidates.method].held_out, scores[candidates.method]
+        ),
     )
     training.check_data()
     workdir.write_json(REPORT, report)
@@ -131,7 +139,7 @@ def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
 
 def _train(
     training: Training, candidates: Candidates
-) -> Generator[Message, None, tuple[dict[str, Finished], dict[str, Any], Choice | None]]:
+) -> Generator[Message, None, tuple[dict[str, Finished], LabelErrors | None, Choice | None]]:
     """Every candidate in turn; what was found of the labels; and what `auto` chooses."""
     finished: dict[str, Finished] = {}
     errors, noisy = None, False
@@ -148,7 +156,7 @@ def _train(
     if candidates.method == "auto":
         known = {name: one.held_out for name, one in finished.items() if one.held_out}
         choice = auto.choose(known, noisy=noisy)
-    return finished, findings.of_labels(errors, training.dataset), choice
+    return finished, errors, choice
 
 
 def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -> Finished:
@@ -168,6 +176,14 @@ def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -
     return Finished(trained=trained, held_out=auto.held_out_of_blend(choice, heads, held_out))
 
 
+def _abstention(
+    head: Head, dataset: DatasetFile, held_out: HeldOut | None, scores: Mapping[str, Score]
+) -> dict[str, Any]:
+    """Which answers of the published head had better not be given."""
+    judged = {split: (one.confidence, one.correct) for split, one in scores.items()}
+    return abstention.of_splits(head, publication.rows_held_out(head, dataset, held_out), judged)
+
+
 def _representative(candidates: Candidates, choice: Choice | None) -> tuple[str, Any]:
     """The candidate whose learning curve is drawn: the published one, of a blend the first."""
     name = next(iter(choice.weights)) if choice else candidates.method
@@ -185,7 +201,9 @@ def _score(one: Trained, dataset: DatasetFile) -> dict[str, Score]:
             plain = _probabilities(one.head.calibrated(1.0), arrays.x)
             one.uncalibrated[split] = evaluate(plain, arrays.y, dataset.classes)
         scores[split] = Score(
-            correct=probabilities.argmax(axis=1) == arrays.y, macro_f1=evaluation.macro_f1
+            correct=probabilities.argmax(axis=1) == arrays.y,
+            macro_f1=evaluation.macro_f1,
+            confidence=probabilities.max(axis=1),
         )
     return scores
 

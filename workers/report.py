@@ -1,4 +1,4 @@
-"""The home of the report: what a finished job says, as one JSON document."""
+"""The report: what a finished job says, as one JSON document."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import nmtune
 from nmtune import Evaluation, Head, Spectrum
 from nmtune.runtime import Runtime
-from workers.comparison import Score, compare
+from workers.comparison import Score, best_rival, compare
 from workers.correlation import correlate
 from workers.verdict import judge
 from workers.wording import SpectrumMove
@@ -74,16 +74,20 @@ def compose(
     seconds: float,
     choice: Mapping[str, Any] | None = None,
     findings: Mapping[str, Any] | None = None,
+    abstention: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report of a job whose published head is `trained[method]`.
 
     `scores` is candidate -> split -> score, `raw` the spectra of the embeddings as they came.
     `choice` is what auto chose, its "reason" a full sentence; `findings`, by name, what else was
-    found about the data. Both are ready for JSON.
+    found about the data; `abstention` what is advised for abstain_below. All are ready for JSON.
     """
     published = trained[method]
     id_split = ID_SPLIT if ID_SPLIT in raw else None
-    comparisons = compare(scores, method=method, id_split=id_split)
+    weights = (choice or {}).get("weights") or {}
+    same = tuple(weights) if len(weights) == 1 else ()
+    rival = best_rival(scores, method=method, id_split=id_split, same=same)
+    comparisons = compare(scores, method=method, id_split=id_split, rival=rival)
     verdict = judge(
         scores,
         comparisons,
@@ -91,6 +95,7 @@ def compose(
         id_split=id_split,
         spectra=[_move(id_split, raw, published.spectra)] if id_split in published.spectra else [],
         choice=choice,
+        rival=rival,
     )
     return {
         "version": VERSION,
@@ -116,6 +121,7 @@ def compose(
             "correlation": correlate({name: _found(one) for name, one in trained.items()}),
         },
         "calibration": _calibration(method, published),
+        "abstention": dict(abstention) if abstention else None,
         "comparison": [row.to_dict() for row in comparisons],
         "verdict": verdict.to_dict(),
         "findings": dict(findings or {}),

@@ -64,8 +64,16 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
             lineage=lineage(report, job),
             alias=job.alias,
             encoder=head_encoder(job, store),
+            advised_against_because=_advice(job, report["verdict"]),
         ),
     )
+
+
+def _advice(job: Job, verdict: Mapping[str, Any]) -> str | None:
+    """Why the job's alias is not to move to the head; None if it may, or moves whatever it is."""
+    if job.alias_always or not verdict["advises_against"]:
+        return None
+    return f'the report advises against this head ("{verdict["summary"].partition(":")[0]}")'
 
 
 def write(tx: Transaction, job: Job, success: Success) -> Job:

@@ -1,10 +1,10 @@
-"""The home of the verdict: what the comparison means, in the plain words of a data scientist."""
+"""The verdict: what the comparison means, in the plain words of a data scientist."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from workers.comparison import Comparison, Score, mean_ood_accuracy
+from workers.comparison import Comparison, Rival, Score, mean_ood_accuracy
 from workers.wording import (
     NAMES,
     SpectrumMove,
@@ -13,27 +13,43 @@ from workers.wording import (
     gist,
     pair_sentences,
     spectrum_sentence,
+    title,
     upper,
 )
 
 Pair = tuple[str, str]  # candidate, baseline
 PROBE = "linear_probe"
+PUBLISHABLE = ("linear_probe", "mlp", "nmtune")
+"""The candidates that a job can be asked to publish."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """One line to act on, the sentences that support it, and the best candidates by accuracy.
 
-    `best_id` and `best_ood` are names of candidates, None where no such split was judged.
+    recommended: the candidate to use, None where the rows leave the choice to the reader.
+    advises_against: whether another head than the published one should be used. rival: the most
+    accurate candidate beside the published one, None where there is none. `best_id` and `best_ood`
+    are names of candidates, None where no such split was judged.
     """
 
     summary: str
     sentences: tuple[str, ...]
+    recommended: str | None
+    advises_against: bool
+    rival: str | None
     best_id: str | None
     best_ood: str | None
 
     def to_dict(self) -> dict[str, object]:
         return {**asdict(self), "sentences": list(self.sentences)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Advice:
+    summary: str
+    recommended: str | None
+    advises_against: bool = False
 
 
 def judge(
@@ -44,11 +60,13 @@ def judge(
     id_split: str | None,
     spectra: Sequence[SpectrumMove] = (),
     choice: Mapping[str, Any] | None = None,
+    rival: Rival | None = None,
 ) -> Verdict:
     """Weigh the `comparisons` of `scores` for a job whose published head is of `method`.
 
     A more complex candidate is recommended only if it gains clearly somewhere and loses nowhere,
-    not even probably. `choice` is what auto chose, its "reason" a full sentence.
+    not even probably. `choice` is what auto chose, its "reason" a full sentence; `rival` the best
+    of the other candidates.
     """
     pairs: dict[Pair, list[Comparison]] = {}
     for row in comparisons:
@@ -61,12 +79,26 @@ def judge(
     for (candidate, baseline), rows in pairs.items():
         if method == "auto" and (candidate, baseline) == ("mlp", PROBE):
             continue  # it counts for the summary; the user asked for neither
-        sentences += pair_sentences(rows, with_domains=candidate == method)
+        # The other methods' heads are compared with each simpler one: nothing is picked.
+        is_rival = rival is not None and (candidate, baseline) == ("auto", rival.name)
+        sentences += pair_sentences(
+            rows,
+            with_domains=candidate == method,
+            best_of=rival.n_others if rival is not None and is_rival else 1,
+        )
     if pairs:
         sentences.append(_reach(has_domains=bool(ood_accuracy)))
+    advice = (
+        _Judged(pairs, method, title(method, choice), rival).advice()
+        if pairs
+        else _Advice(summary=_alone(method, id_accuracy, ood_accuracy), recommended=None)
+    )
     return Verdict(
-        summary=_summary(pairs, method) if pairs else _alone(method, id_accuracy, ood_accuracy),
+        summary=advice.summary,
         sentences=(*sentences, *map(spectrum_sentence, spectra)),
+        recommended=advice.recommended,
+        advises_against=advice.advises_against,
+        rival=None if rival is None else rival.name,
         best_id=_best(id_accuracy),
         best_ood=_best(ood_accuracy),
     )
@@ -98,68 +130,129 @@ def _alone(method: str, *accuracies: Mapping[str, float]) -> str:
     )
 
 
-def _summary(pairs: Mapping[Pair, Sequence[Comparison]], method: str) -> str:
-    # In the order of the pairs: what is published, then the fuller of the others.
-    against_probe = {name: rows for (name, baseline), rows in pairs.items() if baseline == PROBE}
-    gaining = [name for name, rows in against_probe.items() if _gains_clearly(rows)]
-    paying = [name for name in gaining if not _loses_at_all(against_probe[name])]
-    if paying:
-        return _recommendation(pairs, paying, method)
-    if gaining:
-        rows = against_probe[gaining[0]]
-        return (
-            f"A trade: against the linear probe, {NAMES[gaining[0]]} {gist(decisive(rows))}."
-            f"{disagreement(rows)} Choose by which of the splits looks like your production data."
+@dataclass(frozen=True)
+class _Judged:
+    """The comparisons of a job that publishes `method`, which its sentences call `title`."""
+
+    pairs: Mapping[Pair, Sequence[Comparison]]
+    method: str
+    title: str
+    rival: Rival | None
+
+    def advice(self) -> _Advice:
+        # In the order of the pairs: what is published, then the fuller of the others.
+        against_probe = {name: rows for (name, base), rows in self.pairs.items() if base == PROBE}
+        gaining = [name for name, rows in against_probe.items() if _gains_clearly(rows)]
+        paying = [name for name in gaining if not _loses_at_all(against_probe[name])]
+        if paying:
+            return self._recommended(paying)
+        if gaining:
+            return self._trade(gaining[0])
+        return self._nothing_gained(against_probe)
+
+    def _recommended(self, paying: Sequence[str]) -> _Advice:
+        """The first of those that pay, unless a later one does better, or alike and is simpler."""
+        winner, duel = paying[0], ""
+        for other in ("nmtune", "mlp"):
+            rows = self.pairs.get((winner, other))
+            if other not in paying or rows is None:
+                continue
+            is_better = _gains_clearly(rows) and not _loses_at_all(rows)
+            is_worse = _loses_clearly(rows) and not any(row.gains for row in decisive(rows))
+            # Where nothing sets them apart, what is published is at hand; else the simpler will do.
+            is_tie_to_the_simpler = other == "mlp" and not is_better and winner != self.method
+            takes_over = is_worse or is_tie_to_the_simpler
+            if takes_over or other == "mlp":
+                duel = (
+                    f" {upper(self._named(winner if takes_over else other))} also beats the linear "
+                    f"probe; between the two, {NAMES[winner]} {gist(decisive(rows))}."
+                )
+            winner = other if takes_over else winner
+        rows = self.pairs[winner, PROBE]
+        verb = "Use"
+        note = ""
+        if winner == self.method and (note := self._rival_note()):
+            verb = "Keep"
+        return _Advice(
+            summary=f"{verb} {self._named(winner)}: against the linear probe it "
+            f"{gist(decisive(rows))}.{disagreement(rows)}{note or duel}{self._publishing(winner)}",
+            recommended=winner,
+            advises_against=not self._is_no_worse(winner),
         )
-    name, rows = next(iter(against_probe.items()))
-    if not any(row.n_gained or row.n_lost for row in rows):
-        found = f"{NAMES[name]} is right on exactly the same held-out rows"
-    else:
-        found = f"against it, {NAMES[name]} {gist(decisive(rows))}"
-        if any(row.gains for row in decisive(rows)):
+
+    def _trade(self, name: str) -> _Advice:
+        rows = self.pairs[name, PROBE]
+        mine = self.pairs.get((self.method, PROBE), ())
+        return _Advice(
+            summary=f"A trade: against the linear probe, {self._named(name)} "
+            f"{gist(decisive(rows))}.{disagreement(rows)} Choose by which of the splits looks like "
+            "your production data.",
+            recommended=None,
+            advises_against=name != self.method and _loses_at_all(mine),
+        )
+
+    def _nothing_gained(self, against_probe: Mapping[str, Sequence[Comparison]]) -> _Advice:
+        """No candidate clearly beats the linear probe."""
+        name = self.method if self.method in against_probe else next(iter(against_probe))
+        rows = against_probe[name]
+        found = gist(decisive(rows))
+        if not any(row.n_gained or row.n_lost for row in rows):
+            found = "is right on exactly the same held-out rows"
+        elif any(row.gains for row in decisive(rows)):
             found += ", too little for these rows to settle"
-    is_no_worse = name == method and not _loses_at_all(rows)
-    return (
-        f"Use the linear probe: {found}.{disagreement(rows)}"
-        f"{_publishing(PROBE, method, is_no_worse=is_no_worse)}"
-    )
-
-
-def _recommendation(
-    pairs: Mapping[Pair, Sequence[Comparison]], paying: Sequence[str], method: str
-) -> str:
-    """The first of those that pay, unless the plain MLP pays as well and does better or alike."""
-    first, winner, duel = paying[0], paying[0], ""
-    if "mlp" in paying[1:]:
-        rows = pairs[first, "mlp"]
-        is_better = _gains_clearly(rows) and not _loses_at_all(rows)
-        is_worse = _loses_clearly(rows) and not any(row.gains for row in decisive(rows))
-        # Where nothing sets them apart, what is published is at hand; else the simpler one will do.
-        if is_worse or not (is_better or first == method):
-            winner = "mlp"
-        other = first if winner == "mlp" else "mlp"
-        duel = (
-            f" {upper(NAMES[other])} also beats the linear probe; between the two, "
-            f"{NAMES[first]} {gist(decisive(rows))}."
+        if name == self.method and not _loses_at_all(rows):
+            return _Advice(
+                summary=f"Keep {self.title}: against the linear probe it {found}."
+                f"{disagreement(rows)} The linear probe, which is simpler, would do as well."
+                f"{self._rival_note()}",
+                recommended=self.method,
+            )
+        return _Advice(
+            summary=f"Use the linear probe: against it, {self._named(name)} {found}."
+            f"{disagreement(rows)}{self._publishing(PROBE)}",
+            recommended=PROBE,
+            advises_against=self.method != PROBE,
         )
-    rows = pairs[winner, PROBE]
-    return (
-        f"Use {NAMES[winner]}: against the linear probe it {gist(decisive(rows))}."
-        f"{disagreement(rows)}{duel}{_publishing(winner, method)}"
-    )
 
+    def _named(self, name: str) -> str:
+        return self.title if name == self.method else NAMES[name]
 
-def _publishing(recommended: str, method: str, *, is_no_worse: bool = False) -> str:
-    """What to do when the head that this job published is not the recommended one."""
-    if method == recommended:
-        return ""
-    published = NAMES[method]
-    if is_no_worse:
-        published += ", which these rows show no worse"
-    return (
-        f" This job published {published}; to publish the other, run it again with "
-        f'"method": "{recommended}".'
-    )
+    def _is_no_worse(self, recommended: str) -> bool:
+        """Whether the published head is the recommended one, or does not lose to it at all."""
+        if recommended == self.method:
+            return True
+        rows = self.pairs.get((self.method, recommended))
+        return rows is not None and not _loses_at_all(rows)
+
+    def _publishing(self, recommended: str) -> str:
+        """What to do when the head that this job published is not the recommended one."""
+        if self.method == recommended:
+            return ""
+        published = NAMES[self.method]
+        if self._is_no_worse(recommended):
+            published += ", which these rows show no worse"
+        return (
+            f" This job published {published}; to publish the other, run it again with "
+            f'"method": "{recommended}".'
+        )
+
+    def _rival_note(self) -> str:
+        """A sentence where another candidate clearly beats the published head, else nothing."""
+        rows = None if self.rival is None else self.pairs.get((self.method, self.rival.name))
+        if self.rival is None or rows is None:
+            return ""
+        if not _loses_clearly(rows) or any(row.gains for row in decisive(rows)):
+            return ""
+        name = self.rival.name
+        how = (
+            f'to publish it, run the job again with "method": "{name}"'
+            if name in PUBLISHABLE
+            else "no method publishes it alone"
+        )
+        return (
+            f" {upper(NAMES[name])} did better on these rows: against it, {NAMES[self.method]} "
+            f"{gist(decisive(rows))}; {how}."
+        )
 
 
 def _gains_clearly(rows: Sequence[Comparison]) -> bool:

@@ -1,7 +1,8 @@
-"""The home of the words: how names, differences and spectra read in the verdict's sentences."""
+"""The report's words: how names, differences and spectra read in the verdict's sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from workers.comparison import OOD_PREFIX, Comparison
 
@@ -37,6 +38,15 @@ def decisive(rows: Sequence[Comparison]) -> list[Comparison]:
     return [row for row in rows if row.kind != "ood"]
 
 
+def title(method: str, choice: Mapping[str, Any] | None) -> str:
+    """The published head in words; of auto's, also what it is made of."""
+    weights = list((choice or {}).get("weights") or ())
+    if not weights:
+        return NAMES[method]
+    blended = "" if len(weights) == 1 else ", blended"
+    return f"{NAMES[method]} ({_listed([NAMES[name] for name in weights])}{blended})"
+
+
 def upper(words: str) -> str:
     """`words` at the start of a sentence."""
     return words[0].upper() + words[1:]
@@ -45,7 +55,7 @@ def upper(words: str) -> str:
 def gist(rows: Sequence[Comparison]) -> str:
     """For instance: gains 1.2 points in domain (95 % interval +0.3 to +2.1) and ..."""
     intervals = [f"({interval(row)})" for row in rows]
-    intervals[0] = f"(95 % interval {interval(rows[0])})"
+    intervals[0] = f"({_widened(rows[0])} interval {interval(rows[0])})"
     if len(rows) > 1 and all(row.finding == "unclear" for row in rows):
         return f"shows no clear difference, in domain {intervals[0]} or out of it {intervals[1]}"
     parts = [f"{_change(row)} {_where(row)} {of}" for row, of in zip(rows, intervals, strict=True)]
@@ -70,14 +80,24 @@ def disagreement(rows: Sequence[Comparison]) -> str:
     )
 
 
-def pair_sentences(rows: Sequence[Comparison], *, with_domains: bool) -> list[str]:
-    """What one pair of candidates says: the heads, then the domains, then any contradiction."""
+def pair_sentences(
+    rows: Sequence[Comparison], *, with_domains: bool, best_of: int = 1
+) -> list[str]:
+    """What one pair of candidates says: the heads, then the domains, then any contradiction.
+
+    best_of: of how many candidates the baseline did best on these rows.
+    """
     candidate, baseline = NAMES[rows[0].candidate], NAMES[rows[0].baseline]
     domains = [row for row in rows if row.kind == "ood"]
     parts = [
         f"{_change(row)} {_where(row)} ({_figures(row, len(domains))})" for row in decisive(rows)
     ]
-    sentences = [f"Against {baseline}, {candidate} {' and '.join(parts)}."]
+    picked = ""
+    if best_of > 1:
+        picked = (
+            f" the best of the other {best_of} candidates by these same rows (which favours it),"
+        )
+    sentences = [f"Against {baseline},{picked} {candidate} {' and '.join(parts)}."]
     if len(domains) > 1 and (with_domains or disagreement(rows)):
         by_domain = ", ".join(
             f"{_domain(row)} {_signed(row.accuracy_difference)} ({interval(row)})"
@@ -136,8 +156,13 @@ def _figures(row: Comparison, n_domains: int) -> str:
     test = "" if row.p_value is None else f", McNemar {_p_value(row.p_value)}"
     return (
         f"{place}, {row.n_rows:,} rows: {row.candidate_accuracy * 100:.1f} % against "
-        f"{row.baseline_accuracy * 100:.1f} %, 95 % interval {interval(row)} points{test}"
+        f"{row.baseline_accuracy * 100:.1f} %, {_widened(row)} interval {interval(row)} points"
+        f"{test}"
     )
+
+
+def _widened(row: Comparison) -> str:
+    return "95 %" if row.picked_from == 1 else "widened 95 %"
 
 
 def _p_value(value: float) -> str:

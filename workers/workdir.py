@@ -56,6 +56,8 @@ class Plan:
     dataset_name: str
     dataset_path: str
     dataset_sha256: str
+    texts_path: str | None = None
+    """The texts that the embeddings were made of, where they were."""
     dataset_warnings: list[Any]
     candidates: dict[str, Any]
     device: str

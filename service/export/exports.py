@@ -18,6 +18,7 @@ from service.export.agreement import TOLERANCE, CheckRows, check_rows, require_a
 from service.export.archive import bundle_bytes, json_bytes, npz_bytes
 from service.export.card import model_card
 from service.export.formats import MEDIA_TYPES, SUFFIXES, Format
+from service.export.shared_report import without_rows
 from service.schemas.heads import Lineage
 from store import heads, jobs
 from store.heads import HeadVersion
@@ -114,7 +115,7 @@ def _bundle(
         "README.md": card.encode(),
         "config.json": json_bytes(_config(version, head, check)),
         "metrics.json": json_bytes(version.metrics),
-        "report.json": report_bytes,
+        "report.json": without_rows(report_bytes),
         "run.py": runner_source(),
         "head.safetensors": _tried_by_runner(data, check),
         "model.onnx": _tried_onnx(head, check),

@@ -109,6 +109,8 @@ def _read_splits(
         if (found := split_of_array(name)) is None:
             continue
         split, part = found
+        if part not in ("x", "y"):
+            continue
         other = by_split.setdefault(check_split(split, field=name[:80]), {}).setdefault(part, name)
         if other != name:
             raise BadInput(
@@ -132,7 +134,8 @@ def _read_splits(
         x = tensors.embeddings(arrays["x"])
         labels = _labels(file, tensors, arrays["y"], x.shape[0])
         if spool is None:
-            spool = _spool(folder, {"label": labels, "split": []}, max_bytes=max_bytes, size=size)
+            fields = {"label": labels, "split": ()}
+            spool = _spool(folder, fields, max_bytes=max_bytes, size=size, is_by_split=True)
         first = spool.n_rows
         for block in tensors.blocks(file, x):
             start = spool.n_rows - first
@@ -145,9 +148,22 @@ def _read_splits(
     return spool
 
 
-def _spool(folder: Path, values: Mapping[str, Values], *, max_bytes: int, size: int) -> Spool:
-    fields = {part: f"{part}s" for part in values}
-    return Spool(folder, x_field="embeddings", fields=fields, max_bytes=max_bytes, file_size=size)
+def _spool(
+    folder: Path,
+    values: Mapping[str, Values],
+    *,
+    max_bytes: int,
+    size: int,
+    is_by_split: bool = False,
+) -> Spool:
+    return Spool(
+        folder,
+        x_field="embeddings",
+        fields={part: f"{part}s" for part in values},
+        max_bytes=max_bytes,
+        file_size=size,
+        is_by_split=is_by_split,
+    )
 
 
 def _add(spool: Spool, block: NDArray[Any], values: Mapping[str, Values], start: int) -> None:

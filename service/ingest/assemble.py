@@ -8,6 +8,7 @@ from service.ingest.prepared import PreparedDataset, SplitSource, build
 from service.ingest.row_splits import SplitOptions
 from service.ingest.similar_names import classes_of
 from service.ingest.texts import PreparedTexts
+from store.row_names import RowNames, taken
 
 
 def assemble(
@@ -27,9 +28,21 @@ def assemble(
         options=options,
     )
     warnings = [*decoded.warnings, *similar, *warnings]
+    names = {
+        name: RowNames(
+            rows=rows - rows[0] if decoded.is_by_split else rows, ids=taken(decoded.ids, rows)
+        )
+        for name, rows in rows_by_split.items()
+    }
     if decoded.texts is not None:
         return texts.build(
-            decoded.texts, y, rows_by_split, classes=classes, y_field=label.field, warnings=warnings
+            decoded.texts,
+            y,
+            rows_by_split,
+            classes=classes,
+            y_field=label.field,
+            warnings=warnings,
+            names=names,
         )
     sources = [
         SplitSource(
@@ -37,6 +50,7 @@ def assemble(
             x_field=decoded.x_field,
             y_field=label.field,
             y=y[rows],
+            names=names[name],
         )
         for name, rows in rows_by_split.items()
     ]

@@ -7,7 +7,7 @@ dimension; without any, `text` stands in their place. The others hold one value 
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from service.ingest.errors import BadInput
@@ -24,7 +24,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "group": ("group",),
     "id": ("id", "ids"),
 }
-_OF_LABELLED: Final = ("label", "split", "domain", "group")
+_OF_LABELLED: Final = ("label", "split", "domain", "group", "id")
 _OF_UNLABELLED: Final = ("id",)
 _NUMBERED: Final = re.compile(r"(.*?)(0|[1-9][0-9]{0,5})", re.DOTALL)
 _SHOWN: Final = 10
@@ -65,6 +65,8 @@ class Columns:
     domain: str | None = None
     group: str | None = None
     id: str | None = None
+    is_id_asked_for: bool = False
+    """Whether the request names the ids, or needs them: then each must be one."""
     warnings: list[Warning_] = field(default_factory=list)
 
     @property
@@ -77,8 +79,12 @@ class Columns:
     @property
     def single(self) -> dict[str, str]:
         """The columns of one value a row, by what they mean."""
-        given = {part: getattr(self, part) for part in (*_OF_LABELLED, *_OF_UNLABELLED)}
+        given = {part: getattr(self, part) for part in _OF_LABELLED}
         return {part: name for part, name in given.items() if name is not None}
+
+    def without_id(self, why: str) -> "Columns":
+        """The same with its ids left out and a warning that says why."""
+        return replace(self, id=None, warnings=[*self.warnings, id_left_out(self.id or "", why)])
 
 
 def choose(names: Sequence[str], wanted: Wanted) -> Columns:
@@ -86,7 +92,7 @@ def choose(names: Sequence[str], wanted: Wanted) -> Columns:
     _check_names(names)
     roles: dict[str, str] = {}
     for part in _OF_LABELLED if wanted.is_labelled else _OF_UNLABELLED:
-        found = _single(names, part, getattr(wanted, part))
+        found = _single(_untaken(names, part, roles, wanted), part, getattr(wanted, part))
         if found is not None:
             roles[part] = found
     embedding: tuple[str, ...] = ()
@@ -108,9 +114,32 @@ def choose(names: Sequence[str], wanted: Wanted) -> Columns:
     return Columns(
         embedding=embedding,
         is_family=is_family,
+        is_id_asked_for=wanted.id is not None or not wanted.is_labelled,
         warnings=_ignored([name for name in names if name not in used]),
         **roles,
     )
+
+
+def id_left_out(name: str, why: str) -> Warning_:
+    """The warning that rows go without the ids of a column."""
+    return {
+        "code": "ids_left_out",
+        "message": f"The column {name[:80]} {why}. Ids are strings or integers; a report then "
+        "names rows by their place alone.",
+    }
+
+
+def _untaken(
+    names: Sequence[str], part: str, roles: dict[str, str], wanted: Wanted
+) -> Sequence[str]:
+    """The columns that may be the part. Nobody asked for the ids of labelled rows, so that they
+    are taken where it is plain which column they are, and never stand in another's way."""
+    if part != "id" or wanted.id is not None or not wanted.is_labelled:
+        return names
+    named = {wanted.embedding, wanted.text, *roles.values()}
+    left = [name for name in names if name not in named]
+    plain = [name for name in left if name.strip().lower() in _NAMES["id"]]
+    return plain if len(plain) == 1 else ()
 
 
 def _check_names(names: Sequence[str]) -> None:

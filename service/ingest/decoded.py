@@ -51,7 +51,9 @@ class Decoded:
     warnings: list[Warning_]
     texts: list[str] | None = None
     ids: Ids | None = None
-    """What the sender calls the rows, of rows without labels."""
+    """What the sender calls the rows; an empty one stands for none."""
+    is_by_split: bool = False
+    """Whether the sender has the rows of each split in an array of their own."""
 
     @classmethod
     def read(cls, folder: Path) -> "Decoded":
@@ -87,6 +89,7 @@ class Decoded:
             warnings=value["warnings"],
             texts=texts,
             ids=ids,
+            is_by_split=bool(value["is_by_split"]),
         )
 
     def blocks(self, rows: NDArray[np.intp]) -> Iterator[NDArray[Any]]:

@@ -25,6 +25,7 @@ from service.ingest.prepared import Piece, PreparedDataset, SplitSource, build
 from service.ingest.row_splits import SPLIT_SEED, TEST_FRACTION
 from service.ingest.similar_names import classes_of
 from service.ingest.value_columns import NameCoder
+from store.row_names import RowNames
 
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 _KEYS: Final = {"base64", "shape", "dtype"}
@@ -59,7 +60,13 @@ def prepare(
     beside = read_beside(labels, splits, n_rows=len(x), merge_similar=merge_similar)
     rows_by_split = beside.rows_by_split
     sources = [
-        SplitSource(name=name, x_field="embeddings", y_field="labels", y=beside.y[rows])
+        SplitSource(
+            name=name,
+            x_field="embeddings",
+            y_field="labels",
+            y=beside.y[rows],
+            names=RowNames(rows=rows),
+        )
         for name, rows in rows_by_split.items()
     ]
     return build(

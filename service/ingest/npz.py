@@ -4,6 +4,8 @@
     validation_x, validation_y    optional; also val, valid, dev
     test_x, test_y                optional: the in-domain test
     ood_<domain>_x, ..._y         optional, any number: labelled rows from elsewhere
+    <split>_ids                   optional: strings or integers, what you call the rows
+    <split>_rows                  optional: integers, where the rows are in data of yours
     class_names                   strings, index = label; optional if labels are strings
 
 An unknown array is an error and not a warning: a misspelt `validaton_x` would otherwise train on
@@ -48,8 +50,11 @@ from service.ingest.similar_names import classes_of, one_of_each, settle
 from service.ingest.split_names import PLAIN, check_split, in_order, split_of_array
 from service.ingest.value_columns import NameCoder, Names, names_of_array
 from service.ingest.zip_file import FIELD, checked_members, damage_first, open_member, open_zip
+from store.row_names import RowNames
+from store.rows_file import Ids
 
 CLASS_NAMES: Final = "class_names"
+_MOST_ROW: Final = 1 << 53
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +99,13 @@ def read(
                 x_field=splits[name][0].name,
                 y_field=splits[name][1].name,
                 y=np.concatenate([labels[part] for part in splits if called[part] == name]),
+                names=RowNames.joined(
+                    [
+                        _read_names(archive, arrays, part, splits[part][0])
+                        for part in splits
+                        if called[part] == name
+                    ]
+                ),
             )
             for name in splits
             if called[name] == name
@@ -153,10 +165,12 @@ def _check_kind(array: _Array) -> None:
     if array.part == "x":
         npy.check_embeddings(header, field=name)
         return
-    kinds = "U" if array.split is None else "iufbUM"
+    kinds = {"": "U", "rows": "iu", "ids": "iuU"}.get(array.part, "iufbUM")
     if header.dtype.kind not in kinds:
-        numbers = "integers or strings: use .astype('int64')"
-        wanted = "strings: use .astype(str)" if array.split is None else numbers
+        wanted = {
+            "": "strings: use .astype(str)",
+            "rows": "integers: use .astype('int64')",
+        }.get(array.part, "integers or strings: use .astype('int64')")
         raise BadInput(
             "npy_dtype", f"{name} holds {header.dtype.name}, but must hold {wanted}.", field=name
         )
@@ -250,6 +264,40 @@ def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
                 field=x.name,
             )
     return splits
+
+
+def _read_names(
+    archive: zipfile.ZipFile, arrays: Mapping[str, _Array], split: str, x: _Array
+) -> RowNames:
+    """What the sender calls the rows of a split: by default their places in its array."""
+    n_rows = x.header.shape[0]
+    given = {one.part: one for one in arrays.values() if one.split == split}
+    for part in ("rows", "ids"):
+        if part in given and given[part].header.shape[0] != n_rows:
+            raise BadInput(
+                "length_mismatch",
+                f"{given[part].name} has {given[part].header.shape[0]:,} values for the {n_rows:,} "
+                f"rows of {x.name}: each row needs one.",
+                field=given[part].name,
+            )
+    rows = np.arange(n_rows, dtype=np.int64)
+    if "rows" in given:
+        rows = np.concatenate(list(_blocks(archive, given["rows"])))
+        if len(outside := np.flatnonzero((rows < 0) | (rows > _MOST_ROW))):
+            row = int(outside[0])
+            raise BadInput(
+                "invalid_row",
+                f"{given['rows'].name} row {row} is {rows[row]}: rows are counted from 0.",
+                field=given["rows"].name,
+                row=row,
+            )
+    ids: list[str] = []
+    for block in _blocks(archive, given["ids"]) if "ids" in given else ():
+        if block.dtype.kind == "U":
+            ids += npy.strings(block, field=given["ids"].name, first_row=len(ids))
+        else:
+            ids += map(str, block.tolist())
+    return RowNames(rows=rows.astype(np.int64), ids=Ids.of(ids) if ids else None)
 
 
 def _read_labels(

@@ -83,6 +83,10 @@ def _read(
 ) -> None:
     schema = file.schema_arrow
     chosen = columns.choose(schema.names, wanted)
+    if chosen.id is not None and not chosen.is_id_asked_for:
+        kind = schema.field(chosen.id).type
+        if not _is_name(kind):
+            chosen = chosen.without_id(f"holds {str(kind)[:80]}")
     _check_types(schema, chosen)
     _check_claims(file.metadata.num_rows, chosen, max_bytes=max_bytes)
     classes = class_names(schema)

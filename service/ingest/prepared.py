@@ -26,6 +26,7 @@ from store.artifacts import ArtifactRef, Artifacts
 from store.database import Transaction
 from store.dataset_file import DatasetWriter
 from store.errors import Conflict
+from store.row_names import RowNames
 
 log = logging.getLogger(__name__)
 
@@ -91,13 +92,14 @@ class PreparedDataset:
 class SplitSource:
     """One split on its way in: y (n,) class indices; its rows come in pieces.
 
-    `x_field` and `y_field` are what the sender calls the two.
+    `x_field` and `y_field` are what the sender calls the two, `names` what it calls the rows.
     """
 
     name: str
     x_field: str
     y_field: str
     y: NDArray[np.int64]
+    names: RowNames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,12 @@ def build(
     with (
         ThreadPoolExecutor(1, "profile") as beside,
         DatasetWriter(
-            path, classes=classes, n_columns=n_columns, dtype=dtype, splits=layout
+            path,
+            classes=classes,
+            n_columns=n_columns,
+            dtype=dtype,
+            splits=layout,
+            row_names={source.name: source.names for source in sources},
         ) as writer,
     ):
         for source in sources:

@@ -16,7 +16,13 @@ from service.ingest.errors import BadInput
 
 _BATCH_BYTES: Final = 1 << 20
 _MAX_NAME_BYTES: Final = 1024
-_VALUE_PARTS: Final = {"labels": "label", "splits": "split", "domains": "domain", "groups": "group"}
+_VALUE_PARTS: Final = {
+    "labels": "label",
+    "splits": "split",
+    "domains": "domain",
+    "groups": "group",
+    "ids": "id",
+}
 _PARTS: Final = ("file", "name", *_VALUE_PARTS)
 
 
@@ -29,7 +35,7 @@ class Received:
     name: str | None = None
     file_name: str | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
-    """Files of values a row that came beside it, by what they mean: label, split, domain, group."""
+    """Files of values a row that came beside it, by what they mean: label, split, ..., id."""
 
 
 async def receive_raw(chunks: AsyncIterator[bytes], path: Path) -> Received:

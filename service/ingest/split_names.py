@@ -10,7 +10,7 @@ from service.ingest.value_name import place
 PLAIN: Final = ("train", "validation", "test")
 OOD: Final = "ood"
 _PREFIX: Final = "ood/"
-_ARRAY: Final = re.compile(r"(.+)[_/]([xy])", re.DOTALL)
+_ARRAY: Final = re.compile(r"(.+)[_/](x|y|rows|ids)", re.DOTALL)
 _ARRAY_PREFIX: Final = "ood_"
 _ENCODED: Final = re.compile(r"%(2[Ff]|5[Cc]|3[Aa]|25)")
 _OTHER_NAMES: Final = {
@@ -43,7 +43,7 @@ def split_of(name: str) -> str | None:
 
 
 def split_of_array(name: str) -> tuple[str, str] | None:
-    """Split and part (x or y) that an array is called by, such as val_x or ood_sketch_y; or None.
+    """Split and part (x, y, rows, ids) that an array is called by, such as val_x; or None.
 
     What no name of a file may hold (`/`, `\\`, `:`, `%`) a domain has percent-encoded.
     """

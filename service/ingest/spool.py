@@ -41,8 +41,9 @@ class Spool:
 
     They are embeddings, or else texts.
 
-    x_field: what errors call them; x_columns: the names of a family's columns.
-    max_bytes: bounds the rows as they are stored. file_size: of the file that they come from.
+    x_field: what errors call them; x_columns: the names of a family's columns. max_bytes: bounds
+    the rows as stored. file_size: of the file they come from. is_id_asked_for: False where what is
+    no id is left out. is_by_split: whether the file has the rows of each split in one array.
     """
 
     def __init__(
@@ -55,8 +56,11 @@ class Spool:
         file_size: int,
         x_columns: Sequence[str] = (),
         warnings: Sequence[Warning_] = (),
+        is_id_asked_for: bool = True,
+        is_by_split: bool = False,
     ) -> None:
         self.n_rows = 0
+        self._is_by_split = is_by_split
         self.x_field = x_field
         self._folder = folder
         self._x_columns = tuple(x_columns)
@@ -67,7 +71,10 @@ class Spool:
         self._offset = 0
         self._given: np.dtype[Any] | None = None
         self._shape: tuple[int, np.dtype[Any]] | None = None
-        self._singles = {part: column_of(part, field, folder) for part, field in fields.items()}
+        self._singles = {
+            part: column_of(part, field, folder, is_id_asked_for=is_id_asked_for)
+            for part, field in fields.items()
+        }
 
     @classmethod
     def of(cls, chosen: Columns, folder: Path, *, max_bytes: int, file_size: int) -> Self:
@@ -80,6 +87,7 @@ class Spool:
             max_bytes=max_bytes,
             file_size=file_size,
             warnings=chosen.warnings,
+            is_id_asked_for=chosen.is_id_asked_for,
         )
 
     def add(self, x: NDArray[Any], singles: dict[str, Names]) -> None:
@@ -140,6 +148,8 @@ class Spool:
         if not self.n_rows:
             raise BadInput("no_rows", "The file has no rows.", field=FIELD)
         n_columns, dtype = self._shape or (0, np.dtype("<f4"))
+        columns = {part: single.finish() for part, single in self._singles.items()}
+        left_out = [one.pop("left_out") for one in columns.values() if "left_out" in one]
         result = {
             "is_text": self._shape is None,
             "n_rows": self.n_rows,
@@ -147,8 +157,9 @@ class Spool:
             "given": (self._given or dtype).str,
             "offset": self._offset,
             "x_field": self.x_field,
-            "columns": {part: single.finish() for part, single in self._singles.items()},
-            "warnings": self._warnings,
+            "columns": columns,
+            "is_by_split": self._is_by_split,
+            "warnings": [*self._warnings, *left_out],
         }
         (self._folder / RESULT).write_bytes(orjson.dumps(result))
 

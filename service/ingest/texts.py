@@ -16,6 +16,7 @@ from store import datasets
 from store.artifacts import ArtifactRef, Artifacts
 from store.database import Transaction
 from store.errors import Conflict
+from store.row_names import RowNames
 from store.texts_file import TextsFile, TextSplit
 
 
@@ -90,11 +91,14 @@ def build(
     classes: Sequence[str],
     y_field: str,
     warnings: Sequence[Warning_],
+    names: Mapping[str, RowNames] | None = None,
 ) -> PreparedTexts:
     """The dataset of n checked texts with y (n,) class indices, in splits.
 
-    `y_field` is what the sender calls the labels. Raises BadInput.
+    `y_field` is what the sender calls the labels, `names` by split what it calls the rows, by
+    default as they come. Raises BadInput.
     """
+    names = names or {name: RowNames(rows=rows) for name, rows in rows_by_split.items()}
     if (n_present := len(np.unique(y[rows_by_split["train"]]))) < 2:
         raise too_few_classes(n_present, field=y_field)
     file = TextsFile(
@@ -104,7 +108,8 @@ def build(
                 name=name,
                 texts=[values[row] for row in rows],
                 y=y[rows],
-                rows=rows.tolist(),
+                rows=names[name].rows.tolist(),
+                ids=None if (ids := names[name].ids) is None else ids.to_list(),
             )
             for name, rows in rows_by_split.items()
         ],

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.ingest.columns import id_left_out
 from service.ingest.errors import BadInput
 from service.ingest.labels import LabelCoder, check_name
 from service.ingest.limits import MAX_LABEL_BYTES, MAX_LABEL_CHARACTERS, MAX_NAMES
@@ -116,10 +117,15 @@ class Hashed:
 
 
 class Listed:
-    """A column of what the sender calls the rows, each as it is: `id`, and where each one ends."""
+    """A column of what the sender calls the rows, each as it is: `id`, and where each one ends.
 
-    def __init__(self, field: str, folder: Path) -> None:
+    Where nobody asked for them, a value that is no id becomes an empty one, and is counted.
+    """
+
+    def __init__(self, field: str, folder: Path, *, is_asked_for: bool) -> None:
         self._field = field
+        self._is_asked_for = is_asked_for
+        self._n_left_out = 0
         self._path = folder / "id"
         self._ends_path = folder / ID_ENDS
         self._n_bytes = 0
@@ -127,7 +133,7 @@ class Listed:
     def add(self, values: Names, *, first_row: int, n_rows: int) -> None:
         """The next `n_rows` values; raises BadInput."""
         distinct, rows, places = _in_order(values, first_row)
-        names = [self._checked(value, row) for value, row in zip(distinct, rows, strict=True)]
+        names = [self._id(value, row) for value, row in zip(distinct, rows, strict=True)]
         found = names if places is None else [names[place] for place in places.tolist()]
         if len(found) != n_rows:
             raise ValueError("one value a row is needed")
@@ -137,8 +143,18 @@ class Listed:
             raise BadInput(
                 "too_large", f"The ids take over {MAX_LABEL_BYTES >> 20} MiB.", field=self._field
             )
+        if not self._is_asked_for:
+            self._n_left_out += sum(not one for one in found)
         append(self._path, b"".join(found))
         append(self._ends_path, ends.astype("<i8").data)
+
+    def _id(self, value: object, row: int) -> bytes:
+        try:
+            return self._checked(value, row)
+        except BadInput:
+            if self._is_asked_for:
+                raise
+            return b""
 
     def _checked(self, value: object, row: int) -> bytes:
         name = name_of(value, part="id", field=self._field, row=row)
@@ -153,8 +169,11 @@ class Listed:
         )
 
     def finish(self) -> dict[str, Any]:
-        """What the column is called."""
-        return {"field": self._field, "names": None}
+        """What the column is called, and a warning where rows go without an id."""
+        told: dict[str, Any] = {"field": self._field, "names": None}
+        if self._n_left_out:
+            told["left_out"] = id_left_out(self._field, f"has no id in {self._n_left_out:,} rows")
+        return told
 
 
 def names_of_array(block: NDArray[Any]) -> Names:
@@ -164,10 +183,12 @@ def names_of_array(block: NDArray[Any]) -> Names:
     return listed, places.astype(np.int64)
 
 
-def column_of(part: str, field: str, folder: Path) -> Coded | Hashed | Listed:
+def column_of(
+    part: str, field: str, folder: Path, *, is_id_asked_for: bool = True
+) -> Coded | Hashed | Listed:
     """What takes the values of the column `field`, which means `part`."""
     if part == "id":
-        return Listed(field, folder)
+        return Listed(field, folder, is_asked_for=is_id_asked_for)
     return Hashed(field, folder) if part == "group" else Coded(part, field, folder)
 
 

@@ -63,7 +63,9 @@ _REQUEST_BODY: Final[dict[str, Any]] = {
                 "properties": {
                     "file": _FILE_SCHEMA,
                     "name": {"type": "string"},
-                    **dict.fromkeys(("labels", "splits", "domains", "groups"), _VALUES_SCHEMA),
+                    **dict.fromkeys(
+                        ("labels", "splits", "domains", "groups", "ids"), _VALUES_SCHEMA
+                    ),
                 },
                 "required": ["file"],
             }

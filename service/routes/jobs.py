@@ -7,6 +7,7 @@ import re
 from functools import partial
 from typing import Annotated, Final
 
+import orjson
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
@@ -19,6 +20,7 @@ from service.openapi import BODY_STATUSES, problems
 from service.plan import make_plan
 from service.schemas.jobs import Job, JobCreate, JobPage, JobQuery
 from service.schemas.plan import Plan
+from service.schemas.report import REPORT
 from service.submission import submit
 from service.validation import ID_PATTERN
 from store import jobs
@@ -169,28 +171,14 @@ def cancel_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
     response_class=Response,
     responses={
         200: {
-            "description": "The report, as the worker wrote it.",
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "properties": {
-                            "version": {"type": "integer"},
-                            "candidates": {"type": "object"},
-                            "spectra": {"type": "object"},
-                            "comparison": {"type": "array", "items": {"type": "object"}},
-                            "verdict": {"type": "object"},
-                            "warnings": {"type": "array", "items": {}},
-                        },
-                    }
-                }
-            },
+            "description": "The report, as the worker wrote it, and what became of the alias.",
+            "content": {"application/json": {"schema": REPORT}},
         },
         **problems(404, 409),
     },
 )
 def get_report(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Response:
-    """What a succeeded job found: metrics per split, comparison, spectra, verdict."""
+    """What a succeeded job found: verdict, metrics per split, comparison, findings, spectra."""
     job = _get(store, tenant_id, job_id)
     if job.report_sha256 is None:
         if job.kind is JobKind.PREDICTION:
@@ -203,6 +191,9 @@ def get_report(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Response
             detail = f"The job is {job.status.value}: wait until it has succeeded."
         raise Problem(409, "report_not_ready", detail)
     content = store.artifacts.get_bytes(tenant_id, job.report_sha256)
+    if job.alias_outcome is not None:
+        # The worker wrote the report before the version had a number and the alias its place.
+        content = orjson.dumps(orjson.loads(content) | {"alias": job.alias_outcome})
     return Response(content, media_type="application/json")
 
 

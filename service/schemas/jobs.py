@@ -103,7 +103,12 @@ class JobCreate(BaseModel):
         "too, `learning_curve` tells whether more labels would help. Both take longer.",
     )
     alias: Alias | None = Field(
-        default=None, description="An alias that moves to the new version when the job succeeds."
+        default=None,
+        description="An alias that moves to the new version when the job succeeds, unless the "
+        "report's verdict advises against the head.",
+    )
+    alias_always: bool = Field(
+        default=False, description="Move the alias whatever the verdict says."
     )
     queue: Literal["cpu", "gpu"] | None = Field(
         default=None,
@@ -144,6 +149,21 @@ class JobHead(BaseModel):
     version: int
 
 
+class AliasOutcome(BaseModel):
+    """What became of the alias that a job was to move to the version it published."""
+
+    name: str
+    moved: bool
+    version: int | None = Field(
+        description="The version that the alias named when the job had ended; null: none."
+    )
+    previous_version: int | None = Field(description="The one that it named before; null: none.")
+    reason: str = Field(description="What happened and why, in a sentence.")
+    command: str | None = Field(
+        description="Where it did not move: what moves it. Over HTTP, PUT the alias."
+    )
+
+
 class Job(BaseModel):
     """One durable request to train a head, or to predict a dataset."""
 
@@ -157,6 +177,8 @@ class Job(BaseModel):
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
                     "method": "nmtune",
                     "alias": "prod",
+                    "alias_always": False,
+                    "alias_outcome": None,
                     "queue": "cpu",
                     "priority": 0,
                     "status": "running",
@@ -196,6 +218,11 @@ class Job(BaseModel):
     dataset_id: str
     method: str
     alias: str | None
+    alias_always: bool = Field(description="Whether the alias moves whatever the verdict says.")
+    alias_outcome: AliasOutcome | None = Field(
+        description="Whether the alias moved, and why, once the job has succeeded. Null without an "
+        "alias, and of jobs that ended before this was kept: theirs moved."
+    )
     queue: str
     priority: int
     status: JobStatus
@@ -248,6 +275,10 @@ class Job(BaseModel):
             dataset_id=record.dataset_id,
             method=record.method,
             alias=record.alias,
+            alias_always=record.alias_always,
+            alias_outcome=None
+            if record.alias_outcome is None
+            else AliasOutcome(**record.alias_outcome),
             queue=record.queue,
             priority=record.priority,
             status=record.status,

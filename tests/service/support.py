@@ -115,7 +115,12 @@ def claim(store: Store, job_id: str) -> jobs.Job:
 
 
 def succeed(
-    store: Store, job: jobs.Job, head: bytes, *, report: bytes = b'{"version":1}'
+    store: Store,
+    job: jobs.Job,
+    head: bytes,
+    *,
+    report: bytes = b'{"version":1}',
+    advised_against_because: str | None = None,
 ) -> jobs.Job:
     """End a claimed job as a worker does: bytes first, then the row."""
     head_ref = store.artifacts.put_bytes(DEFAULT_TENANT, head)
@@ -132,6 +137,7 @@ def succeed(
         metrics={"test": {"n_rows": 8, "accuracy": 1.0}},
         lineage={"seed": 0, "nmtune_version": "0.1.0", "machine": {"device": "cpu"}},
         alias=job.alias,
+        advised_against_because=advised_against_because,
     )
     with store.database.begin() as tx:
         return moves.succeed(tx, job, report_sha256=report_ref.sha256, head=new)

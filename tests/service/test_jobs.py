@@ -300,6 +300,49 @@ def test_the_report_is_what_the_worker_wrote(
     assert response.content == report
 
 
+def test_job_event_and_report_say_what_became_of_the_alias(
+    client: InProcess, store: Store, trained: bytes
+) -> None:
+    published = []
+    for advice in (None, 'the report advises against this head ("Use the linear probe")'):
+        job = claim(store, add_job(store, alias="prod"))
+        succeed(store, job, trained, report=b'{"version": 2}', advised_against_because=advice)
+        body = client.get(f"/jobs/{job.id}").json()
+        event = client.get(f"/jobs/{job.id}/events", headers={"Accept": "application/json"}).json()[
+            "items"
+        ][-1]
+        report = client.get(f"/jobs/{job.id}/report").json()
+        assert body["alias_outcome"] == event["data"]["alias"] == report["alias"]
+        assert report["version"] == 2
+        assert (body["progress"]["fraction"], body["progress"]["eta_seconds"]) == (1.0, 0.0)
+        assert (event["data"]["fraction"], event["data"]["eta_seconds"]) == (1.0, 0.0)
+        published.append(body["alias_outcome"])
+    assert [one["moved"] for one in published] == [True, False]
+    assert published[1] == {
+        "name": "prod",
+        "moved": False,
+        "version": 1,
+        "previous_version": 1,
+        "reason": "pets@prod did not move to version 2 and still names version 1: the report "
+        'advises against this head ("Use the linear probe").',
+        "command": "nmtune heads alias pets prod 2",
+    }
+    assert client.get("/heads/pets").json()["aliases"] == {"prod": 1}
+    # The one command moves it.
+    assert client.put("/heads/pets/aliases/prod", json={"version": 2}).status_code == 200
+    assert client.get("/heads/pets").json()["aliases"] == {"prod": 2}
+
+
+def test_alias_always_is_kept_and_needs_an_alias(client: InProcess) -> None:
+    body = example(JobCreate)
+    assert client.post("/jobs", json=body).json()["alias_always"] is False
+    asked = client.post("/jobs", json=body | {"alias_always": True}).json()
+    assert (asked["alias_always"], asked["alias_outcome"]) == (True, None)
+    lacking = {name: value for name, value in body.items() if name != "alias"}
+    response = client.post("/jobs", json=lacking | {"alias_always": True})
+    assert_problem(response, 422, "invalid_request", "alias_always")
+
+
 def test_a_damaged_report_is_no_report(
     client: InProcess, store: Store, settings: ServiceSettings, trained: bytes
 ) -> None:

@@ -17,7 +17,11 @@ from store.store import Store
 
 
 def new_head(
-    *, name: str = "pets", sha256: str = "a" * 64, alias: str | None = None
+    *,
+    name: str = "pets",
+    sha256: str = "a" * 64,
+    alias: str | None = None,
+    advised_against_because: str | None = None,
 ) -> NewHeadVersion:
     """What a job would publish."""
     return NewHeadVersion(
@@ -31,6 +35,7 @@ def new_head(
         config={"epochs": 3},
         metrics={"test": {"accuracy": 0.5}},
         alias=alias,
+        advised_against_because=advised_against_because,
     )
 
 

@@ -186,7 +186,39 @@ def test_success_publishes_the_head_its_alias_and_the_report_together(
     with store.database.read() as tx:
         version = heads.resolve(tx, "default", "pets@prod")
     assert (version.job_id, version.dataset_id, version.version) == (job.id, job.dataset_id, 1)
-    assert last_event(store, job) == {"head": {"name": "pets", "version": 1}}
+    assert last_event(store, job) == {
+        "head": {"name": "pets", "version": 1},
+        "alias": {
+            "name": "prod",
+            "moved": True,
+            "version": 1,
+            "previous_version": None,
+            "reason": "pets@prod is new and names version 1.",
+            "command": None,
+        },
+        "fraction": 1.0,
+        "eta_seconds": 0.0,
+    }
+    assert done.alias_outcome == last_event(store, job)["alias"]
+
+
+TOLD = {"candidate": "mlp", "fraction": 0.95, "eta_seconds": 24.0}
+
+
+def test_job_that_ends_leaves_no_time_to_wait(store: Store, rows: Rows) -> None:
+    """Whatever its last heartbeat told, and with or without one."""
+    for told in (TOLD, None):
+        done, failed, cancelled, released = (rows.running() for _ in range(4))
+        with store.database.begin() as tx:
+            for job in (done, failed, cancelled, released):
+                moves.heartbeat(tx, job, lease_seconds=60, progress=told)
+            moves.succeed(tx, done, report_sha256="e" * 64, head=new_head())
+            moves.fail(tx, failed, error={"code": "internal", "message": "no"})
+            moves.cancel(tx, cancelled)
+            moves.release(tx, released)
+        assert rows.read(done).progress == {**(told or {}), "fraction": 1.0, "eta_seconds": 0.0}
+        rest = None if told is None else {**told, "eta_seconds": None}
+        assert [rows.read(job).progress for job in (failed, cancelled, released)] == [rest] * 3
 
 
 def test_success_wins_over_a_cancel_that_was_asked_for(store: Store, rows: Rows) -> None:

@@ -65,7 +65,7 @@ def test_operations_cost_what_they_did(store: Store, rows: Rows) -> None:
         "heartbeat with ten events": 2,
         "get": 1,
         "request_cancel": 2,
-        "succeed": 14,
+        "succeed": 12,
         "page of jobs": 1,
         "page of datasets": 1,
         "page of heads": 2,

@@ -108,6 +108,7 @@ class Workplace:
         method: str = "nmtune",
         dataset: Dataset | None = None,
         alias: str | None = None,
+        alias_always: bool = False,
         max_attempts: int = 3,
         analyses: Sequence[str] = (),
     ) -> Job:
@@ -121,6 +122,7 @@ class Workplace:
                 method=method,
                 config=resolve(method=method, config=config, analyses=analyses).to_dict(),
                 alias=alias,
+                alias_always=alias_always,
                 max_attempts=max_attempts,
             )
 

@@ -115,7 +115,12 @@ def test_train_and_validation_are_not_compared() -> None:
 def test_what_is_published_comes_first_then_nmtune_and_no_pair_twice() -> None:
     everything = ("linear_probe", "whitened_probe", "mlp", "nmtune", "mlp_ensemble", "auto")
     others = [("nmtune", "linear_probe"), ("nmtune", "mlp"), ("mlp", "linear_probe")]
-    assert pairs_of("auto", *everything) == [("auto", "linear_probe"), ("auto", "mlp"), *others]
+    assert pairs_of("auto", *everything) == [
+        ("auto", "linear_probe"),
+        ("auto", "mlp"),
+        ("auto", "nmtune"),
+        *others,
+    ]
     assert pairs_of("nmtune", "linear_probe", "mlp", "nmtune") == others
     ablation = "nmtune_without_dominant"
     assert pairs_of("nmtune", "linear_probe", "mlp", "nmtune", ablation) == [

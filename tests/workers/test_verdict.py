@@ -1,11 +1,11 @@
 """The verdict's words for constructed results: they must be true, and say what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
-from workers.comparison import Score, compare
+from workers.comparison import Score, best_rival, compare
 from workers.verdict import Verdict, judge
 from workers.wording import SpectrumMove
 
@@ -23,11 +23,23 @@ def scores_of(**n_right: Mapping[str, int]) -> dict[str, dict[str, Score]]:
     }
 
 
-def verdict_on(scores: dict[str, dict[str, Score]], *, method: str = "nmtune") -> Verdict:
+def verdict_on(
+    scores: dict[str, dict[str, Score]], *, method: str = "nmtune", made_of: Sequence[str] = ()
+) -> Verdict:
     first = next(iter(scores.values()))
     id_split = "test" if "test" in first else None
-    comparisons = compare(scores, method=method, id_split=id_split)
-    return judge(scores, comparisons, method=method, id_split=id_split)
+    same = made_of if len(made_of) == 1 else ()
+    rival = best_rival(scores, method=method, id_split=id_split, same=same)
+    comparisons = compare(scores, method=method, id_split=id_split, rival=rival)
+    choice = {"reason": "It was chosen.", "weights": dict.fromkeys(made_of, 1.0)}
+    return judge(
+        scores,
+        comparisons,
+        method=method,
+        id_split=id_split,
+        choice=choice if made_of else None,
+        rival=rival,
+    )
 
 
 def three(
@@ -61,15 +73,17 @@ def test_nmtune_that_loses_makes_the_linear_probe_the_verdict() -> None:
         'publish the other, run it again with "method": "linear_probe".'
     )
     assert (verdict.best_id, verdict.best_ood) == ("linear_probe", "linear_probe")
+    assert (verdict.recommended, verdict.advises_against) == ("linear_probe", True)
 
 
-def test_no_clear_difference_makes_the_simplest_head_the_verdict() -> None:
+def test_no_clear_difference_keeps_the_head_and_names_the_simpler_one() -> None:
     verdict = verdict_on(three((800, 600), (801, 600), (800, 599)))
     assert verdict.summary == (
-        "Use the linear probe: against it, NMTune shows no clear difference, in domain (95 % "
-        "interval 0.0 to 0.0) or out of it (-0.3 to 0.0). This job published NMTune, which these "
-        'rows show no worse; to publish the other, run it again with "method": "linear_probe".'
+        "Keep NMTune: against the linear probe it shows no clear difference, in domain (95 % "
+        "interval 0.0 to 0.0) or out of it (-0.3 to 0.0). The linear probe, which is simpler, "
+        "would do as well."
     )
+    assert (verdict.recommended, verdict.advises_against) == ("nmtune", False)
     assert " gains " not in " ".join(verdict.sentences)
     assert " loses " not in " ".join(verdict.sentences)
 
@@ -77,14 +91,15 @@ def test_no_clear_difference_makes_the_simplest_head_the_verdict() -> None:
 def test_head_that_is_right_where_the_probe_is_says_so() -> None:
     summary = verdict_on(three((800, 600), (700, 600), (800, 600))).summary
     assert summary.startswith(
-        "Use the linear probe: NMTune is right on exactly the same held-out rows."
+        "Keep NMTune: against the linear probe it is right on exactly the same held-out rows. The "
+        "linear probe, which is simpler, would do as well."
     )
 
 
 def test_difference_that_few_rows_make_is_only_probable() -> None:
     """3 rows of difference to none: McNemar's p is 0.25."""
     summary = verdict_on(three((800, 600), (800, 600), (803, 600))).summary
-    assert summary.startswith("Use the linear probe: against it, NMTune probably gains 0.3 points")
+    assert summary.startswith("Keep NMTune: against the linear probe it probably gains 0.3 points")
     assert "(0.0 to 0.0), too little for these rows to settle." in summary
 
 
@@ -141,12 +156,108 @@ def test_auto_that_gains_is_to_be_used() -> None:
     )
     assert verdict.sentences[0].startswith("Against the linear probe, auto's head gains 3.0")
     assert verdict.sentences[1].startswith("Against the matched MLP, auto's head gains 3.0")
+    assert (verdict.recommended, verdict.advises_against) == ("auto", False)
 
 
-def test_auto_that_gains_nothing_makes_the_linear_probe_the_verdict() -> None:
-    summary = verdict_on(automatic(auto=(801, 600)), method="auto").summary
-    assert summary.startswith("Use the linear probe: against it, auto's head shows no clear")
-    assert "This job published auto's head, which these rows show no worse" in summary
+def test_auto_that_gains_nothing_is_kept_and_named_by_what_it_is() -> None:
+    verdict = verdict_on(automatic(auto=(801, 600)), method="auto", made_of=["whitened_probe"])
+    assert verdict.summary.startswith(
+        "Keep auto's head (the whitened probe): against the linear probe it shows no clear"
+    )
+    assert verdict.summary.endswith("The linear probe, which is simpler, would do as well.")
+    assert (verdict.recommended, verdict.advises_against) == ("auto", False)
+
+
+def test_auto_that_loses_is_advised_against() -> None:
+    verdict = verdict_on(
+        automatic(auto=(770, 580)), method="auto", made_of=["whitened_probe", "mlp_ensemble"]
+    )
+    assert verdict.summary.startswith(
+        "Use the linear probe: against it, auto's head (the whitened probe and the MLP ensemble, "
+        "blended) loses 3.0 points in domain"
+    )
+    assert (verdict.recommended, verdict.advises_against) == ("linear_probe", True)
+
+
+def test_best_rival_is_compared_in_one_sentence_that_owns_up_to_the_pick() -> None:
+    verdict = verdict_on(
+        automatic(auto=(830, 650), mlp_ensemble=(834, 652), nmtune=(836, 640)),
+        method="auto",
+        made_of=["whitened_probe"],
+    )
+    assert verdict.rival == "mlp_ensemble"
+    (sentence,) = [one for one in verdict.sentences if "Against the MLP ensemble" in one]
+    assert sentence.startswith(
+        "Against the MLP ensemble, the best of the other 4 candidates by these same rows (which "
+        "favours it), auto's head"
+    )
+    assert "widened 95 % interval" in sentence
+    (of_nmtune,) = [one for one in verdict.sentences if one.startswith("Against NMTune, auto's")]
+    assert "95 % interval" in of_nmtune
+    assert "points out of domain" in of_nmtune
+    assert verdict.summary.startswith("Use auto's head (the whitened probe):")
+
+
+def test_tie_with_the_rival_is_said_as_a_tie() -> None:
+    verdict = verdict_on(automatic(auto=(830, 650), mlp_ensemble=(831, 650)), method="auto")
+    (sentence,) = [one for one in verdict.sentences if "Against the MLP ensemble" in one]
+    assert sentence.count("shows no clear difference") == 2
+
+
+def test_rival_that_clearly_beats_auto_is_in_the_summary() -> None:
+    verdict = verdict_on(automatic(auto=(830, 650), mlp_ensemble=(860, 690)), method="auto")
+    assert verdict.summary.startswith("Keep auto's head: against the linear probe it gains 3.0")
+    assert (
+        "The MLP ensemble did better on these rows: against it, auto's head loses 3.0 points"
+        in (verdict.summary)
+    )
+    assert verdict.summary.endswith("no method publishes it alone.")
+    assert verdict.advises_against is False
+
+
+def test_nmtune_that_clearly_beats_an_auto_that_pays_is_recommended() -> None:
+    verdict = verdict_on(automatic(auto=(830, 650), nmtune=(870, 700)), method="auto")
+    assert verdict.summary.startswith("Use NMTune: against the linear probe it gains 7.0 points")
+    assert "Auto's head also beats the linear probe; between the two, auto's head loses" in (
+        verdict.summary
+    )
+    assert verdict.summary.endswith('run it again with "method": "nmtune".')
+    assert (verdict.recommended, verdict.advises_against) == ("nmtune", True)
+
+
+def test_trade_of_the_published_head_leaves_the_choice_to_the_reader() -> None:
+    verdict = verdict_on(three((800, 600), (750, 600), (750, 680)))
+    assert (verdict.recommended, verdict.advises_against) == (None, False)
+
+
+def test_trade_of_another_candidate_does_not_excuse_a_head_that_loses() -> None:
+    verdict = verdict_on(automatic(auto=(770, 600), nmtune=(750, 680)), method="auto")
+    assert verdict.summary.startswith("A trade: against the linear probe, NMTune loses")
+    assert verdict.advises_against is True
+
+
+def test_pick_among_many_needs_more_to_be_clear() -> None:
+    """9 rows to 1 are clear (p = 0.021) for a pair named beforehand, not for the best of four."""
+    right = np.arange(N_ROWS)
+    probe = Score(correct=right < 800, macro_f1=0.8)
+    better = Score(correct=(right < 808) & (right != 0) | (right == 809), macro_f1=0.8)
+    scores = {name: {"test": probe} for name in ("linear_probe", "mlp", "nmtune", "auto")}
+    scores["mlp_ensemble"] = {"test": better}
+    rival = best_rival(scores, method="auto", id_split="test")
+    assert rival is not None
+    assert (rival.name, rival.n_others) == ("mlp_ensemble", 4)
+    rows = compare(scores, method="auto", id_split="test", rival=rival)
+    (picked,) = [row for row in rows if row.baseline == "mlp_ensemble"]
+    assert (picked.n_lost, picked.n_gained, picked.picked_from) == (9, 1, 4)
+    assert picked.p_value == pytest.approx(0.0215, abs=1e-3)
+    assert picked.finding == "probable_loss"
+
+
+def test_candidate_that_auto_is_made_of_alone_is_no_rival() -> None:
+    scores = automatic(whitened_probe=(830, 650), auto=(830, 650))
+    rival = best_rival(scores, method="auto", id_split="test", same=["whitened_probe"])
+    assert rival is not None
+    assert rival.name != "whitened_probe"
 
 
 def test_simpler_head_that_gains_what_auto_does_not_is_recommended() -> None:
@@ -292,5 +403,13 @@ def test_bigger_lsvr_is_a_weaker_dominant_direction(ratio: tuple[float, float], 
 
 def test_verdict_is_ready_for_json() -> None:
     told = verdict_on(three((800, 600), (800, 600), (850, 680))).to_dict()
-    assert set(told) == {"summary", "sentences", "best_id", "best_ood"}
+    assert set(told) == {
+        "summary",
+        "sentences",
+        "recommended",
+        "advises_against",
+        "rival",
+        "best_id",
+        "best_ood",
+    }
     assert isinstance(told["sentences"], list)

@@ -116,9 +116,15 @@ def inline(array: Embeddings) -> dict[str, Any]:
 
 
 def npz_arrays(
-    embeddings: Embeddings, labels: Sequence[str], splits: Sequence[str] | None
+    embeddings: Embeddings,
+    labels: Sequence[str],
+    splits: Sequence[str] | None,
+    *,
+    with_rows: bool = False,
 ) -> dict[str, NDArray[Any]]:
     """The same rows in the npz layout: `<split>_x`, `<split>_y` and `class_names`.
+
+    with_rows: also `<split>_rows`, where they are in `embeddings`, so that a report can name them.
 
     As the server does with rows sent inline, classes that are all integers come in their numeric
     order, and without `splits` a seeded fifth of each class becomes `test`.
@@ -134,6 +140,8 @@ def npz_arrays(
         # one split with every row is no copy of a large array
         arrays[f"{member}_x"] = embeddings if rows.all() else embeddings[rows]
         arrays[f"{member}_y"] = y[rows]
+        if with_rows:
+            arrays[f"{member}_rows"] = np.flatnonzero(rows)
     return arrays
 
 

@@ -177,6 +177,7 @@ class AsyncJobs:
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
         alias: str | None = None,
+        alias_always: bool = False,
         queue: str | None = None,
         priority: int | None = None,
         wait: int | None = None,
@@ -196,6 +197,7 @@ class AsyncJobs:
             config=config,
             analyses=analyses,
             alias=alias,
+            alias_always=alias_always,
             queue=queue,
             priority=priority,
         )

@@ -52,6 +52,14 @@ class JobView:
         return self.data.head
 
     @property
+    def alias_outcome(self) -> Json | None:
+        """Whether its alias `moved`, the `reason`, and the `command` that moves it if it did not.
+
+        None before it has succeeded, without an alias, and of servers that do not tell.
+        """
+        return self.data.alias_outcome
+
+    @property
     def kind(self) -> str:
         """training or prediction."""
         return self.data.kind

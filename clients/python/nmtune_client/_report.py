@@ -1,11 +1,14 @@
-"""Home of the report: a light wrapper of the server's JSON, whatever version wrote it."""
+"""The report: a light wrapper of the server's JSON, whatever version wrote it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any, Self
 
-from nmtune_client import _report_text
+from nmtune_client import _report_brief, _report_text
 from nmtune_client._report_text import OOD_PREFIX, TITLES, split_title
+from nmtune_client._suspects import Suspect, write_csv
 
 _NOT_TESTED_ON = frozenset({"train", "validation"})
 
@@ -39,10 +42,18 @@ class ReportRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The server's reading of the numbers; `str()` gives summary and sentences as one text."""
+    """The server's reading of the numbers; `str()` gives summary and sentences as one text.
+
+    recommended: the candidate to use, None where the choice is the reader's. advises_against:
+    whether that is another head than the published one. rival: the best of the other candidates.
+    Of reports that an older server wrote, all three are None.
+    """
 
     summary: str = ""
     sentences: tuple[str, ...] = ()
+    recommended: str | None = None
+    advises_against: bool | None = None
+    rival: str | None = None
     best_id: str | None = None
     best_ood: str | None = None
 
@@ -52,7 +63,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a finished job found; `raw` is all of it, `str()` the table and the verdict."""
+    """What a finished job found; `raw` is all of it, `str()` the verdict and the table."""
 
     raw: Mapping[str, Any]
 
@@ -87,7 +98,38 @@ class Report:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the server would have the reader know about the data."""
-        return tuple(_sentence(warning) for warning in self.raw.get("warnings") or ())
+        return tuple(text for _, text in self.coded_warnings)
+
+    @property
+    def coded_warnings(self) -> tuple[tuple[str | None, str], ...]:
+        """The warnings with their codes, None where one has none."""
+        return tuple(
+            (warning.get("code") if isinstance(warning, Mapping) else None, _sentence(warning))
+            for warning in self.raw.get("warnings") or ()
+        )
+
+    @property
+    def alias(self) -> Mapping[str, Any] | None:
+        """What became of the job's alias: `moved`, `version`, `reason`, `command`; or None."""
+        return self.raw.get("alias")
+
+    @property
+    def abstention(self) -> Mapping[str, Any] | None:
+        """The `threshold` advised for abstain_below, and by split what it does; or None."""
+        return self.raw.get("abstention")
+
+    @property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """The training rows whose label is suspected, the worst first; at most 1,000 of them."""
+        found = (self.findings.get("label_errors") or {}).get("suspected") or ()
+        return tuple(Suspect.from_json(one) for one in found)
+
+    def suspects_csv(self, path: str | PathLike[str]) -> Path:
+        """Write the suspects to a UTF-8 CSV file: file_row, id, text, given, suggested, score."""
+        to = Path(path)
+        with to.open("w", encoding="utf-8", newline="") as file:
+            write_csv(self.suspects, file)
+        return to
 
     @property
     def verdict(self) -> Verdict:
@@ -96,6 +138,9 @@ class Report:
         return Verdict(
             summary=data.get("summary") or "",
             sentences=tuple(data.get("sentences") or ()),
+            recommended=data.get("recommended"),
+            advises_against=data.get("advises_against"),
+            rival=data.get("rival"),
             best_id=data.get("best_id"),
             best_ood=data.get("best_ood"),
         )
@@ -173,9 +218,15 @@ class Report:
     def __str__(self) -> str:
         return self.text()
 
-    def text(self, *, with_warnings: bool = True) -> str:
-        """Tables, spectra, calibration and verdict as plain text, at most 100 characters wide."""
-        return _report_text.report(self, with_warnings=with_warnings)
+    def text(self, *, full: bool = False, with_warnings: bool = True) -> str:
+        """Plain text of at most 100 characters a line.
+
+        The verdict, a table, what to do next and the warnings that ask for something, in 25 lines;
+        with `full` all else too: every figure, the spectra, calibration, findings and sentences.
+        """
+        if full:
+            return _report_text.report(self, with_warnings=with_warnings)
+        return _report_brief.report(self, with_warnings=with_warnings)
 
     def per_class_text(self, candidate: str, split: str) -> str:
         """The per-class figures of one candidate on one split as a plain text table."""

@@ -1,4 +1,4 @@
-"""Home of the report as plain text: tables, and sentences wrapped to the width of a terminal."""
+"""The whole report as plain text: tables, and sentences wrapped to the width of a terminal."""
 
 import re
 import textwrap
@@ -44,28 +44,32 @@ def split_title(split: str) -> str:
 def report(of: "Report", *, with_warnings: bool) -> str:
     """All of it, at most 100 characters wide; what a report does not hold is left out."""
     rows = of.table()
+    alias = of.alias or {}
     parts = [
-        _heading(of),
+        heading(of),
+        wrap(of.verdict.summary),
+        wrap(str(alias.get("reason") or "")),
+        wrap(str(alias.get("command") or ""), indent="  "),
         _scores(of, rows),
         _all_candidates(of, rows),
         _spectra(rows),
         _correlation(of),
         _calibration(of),
+        wrap(str((of.abstention or {}).get("sentence") or "")),
         _most_confused(of, rows),
         *_findings(of),
         _chosen(of),
-        _wrap(of.verdict.summary),
         "\n".join(map(_item, of.verdict.sentences)),
     ]
     if with_warnings:
-        parts += [_wrap(f"Warning: {warning}") for warning in of.warnings]
+        parts += [wrap(f"Warning: {warning}") for warning in of.warnings]
     return "\n\n".join(part for part in parts if part)
 
 
 def per_class(of: "Report", candidate: str, split: str) -> str:
     """One line a class: its true rows, precision, recall and F1 in percent."""
     lines = [
-        [f"{_title(candidate)} on {split_title(split)}, %", "rows", "precision", "recall", "F1"]
+        [f"{title(candidate)} on {split_title(split)}, %", "rows", "precision", "recall", "F1"]
     ]
     for one in of.per_class(candidate, split):
         shares = [f"{100 * one[name]:.1f}" for name in ("precision", "recall", "f1")]
@@ -73,17 +77,17 @@ def per_class(of: "Report", candidate: str, split: str) -> str:
     return _text.columns(lines, right=range(1, 5))
 
 
-def _heading(of: "Report") -> str:
+def heading(of: "Report") -> str:
     dataset = of.raw.get("dataset") or {}
     facts = [f"method {of.method}"]
     if dataset:
         facts.append(f"dataset {dataset.get('name')}")
         facts.append(f"{len(dataset.get('classes') or ())} classes")
         facts.append(f"{dataset.get('n_columns')} columns")
-    return _wrap(f"{of.name} ({of.job_id}): {', '.join(facts)}")
+    return wrap(f"{of.name} ({of.job_id}): {', '.join(facts)}")
 
 
-def _title(candidate: str) -> str:
+def title(candidate: str) -> str:
     return TITLES.get(candidate, candidate)
 
 
@@ -91,7 +95,7 @@ def _scores(of: "Report", rows: Sequence["ReportRow"]) -> str:
     shown = of.candidates
     if len(shown) > _MOST_COLUMNS:
         shown = tuple(name for name in shown if name in (*_BASELINES, of.method))
-    lines = [["accuracy % (macro-F1 %)", "rows", *map(_title, shown)]]
+    lines = [["accuracy % (macro-F1 %)", "rows", *map(title, shown)]]
     for row in rows:
         # with nothing beside it, to be the best says nothing
         compared = [row.accuracy[name] for name in shown if name in row.accuracy]
@@ -114,12 +118,24 @@ def _all_candidates(of: "Report", rows: Sequence["ReportRow"]) -> str:
 
 
 def _accuracies(of: "Report", rows: Sequence["ReportRow"]) -> str:
-    lines = [["all candidates, %", *(_text.shorten(row.title, _NAME_WIDTH) for row in rows)]]
-    for name in of.candidates:
+    return accuracies(of.candidates, rows, first="all candidates, %")
+
+
+def accuracies(
+    candidates: Sequence[str],
+    rows: Sequence["ReportRow"],
+    *,
+    first: str = "accuracy, %",
+    published: str | None = None,
+) -> str:
+    """One line a candidate, one column a row of the result table; `published` is pointed at."""
+    lines = [[first, *(_text.shorten(row.title, _NAME_WIDTH) for row in rows)]]
+    for name in candidates:
         cells = [
             _share(row.accuracy.get(name), max(row.accuracy.values(), default=None)) for row in rows
         ]
-        lines.append([_text.shorten(_title(name), _NAME_WIDTH), *cells])
+        mark = "" if published is None else "> " if name == published else "  "
+        lines.append([f"{mark}{_text.shorten(title(name), _NAME_WIDTH)}", *cells])
     return _text.columns(lines, right=range(1, len(rows) + 1))
 
 
@@ -162,7 +178,7 @@ def _correlation(of: "Report") -> str:
             lines.append([name, str(one.get("n_candidates", "")), *rhos])
     if len(lines) == 1:
         return ""
-    return f"{_text.columns(lines, right=(1, 2, 3))}\n{_wrap(str(told.get('sentence', '')))}"
+    return f"{_text.columns(lines, right=(1, 2, 3))}\n{wrap(str(told.get('sentence', '')))}"
 
 
 def _rho(one: Mapping[str, Any] | None) -> str:
@@ -178,9 +194,9 @@ def _calibration(of: "Report") -> str:
         for split, one in told["splits"].items()
         if split != "train"  # rows the head was fitted to: its confidence there says nothing
     ]
-    title = _title(str(told.get("candidate")))
-    return _wrap(
-        f"Calibration error (ECE, %) of {title}, before -> after its temperature "
+    whose = title(str(told.get("candidate")))
+    return wrap(
+        f"Calibration error (ECE, %) of {whose}, before -> after its temperature "
         f"{told['temperature']:.2f}: {', '.join(errors)}."
     )
 
@@ -194,8 +210,8 @@ def _most_confused(of: "Report", rows: Sequence["ReportRow"]) -> str:
     ]
     if not pairs:
         return ""
-    return _wrap(
-        f"Most frequent confusions of {_title(of.method)} on {rows[0].title} (true -> predicted): "
+    return wrap(
+        f"Most frequent confusions of {title(of.method)} on {rows[0].title} (true -> predicted): "
         f"{', '.join(pairs)}."
     )
 
@@ -207,7 +223,7 @@ def _counted(n_rows: int) -> str:
 def _findings(of: "Report") -> list[str]:
     """The sentences of those findings that have one."""
     return [
-        _wrap(str(one["sentence"]))
+        wrap(str(one["sentence"]))
         for one in of.findings.values()
         if isinstance(one, Mapping) and one.get("sentence")
     ]
@@ -216,10 +232,10 @@ def _findings(of: "Report") -> list[str]:
 def _chosen(of: "Report") -> str:
     """The reason of auto's choice, unless the verdict gives it."""
     reason = str((of.choice or {}).get("reason") or "")
-    return "" if reason in of.verdict.sentences else _wrap(reason)
+    return "" if reason in of.verdict.sentences else wrap(reason)
 
 
-def _wrap(text: str, indent: str = "") -> str:
+def wrap(text: str, indent: str = "") -> str:
     wrapped = textwrap.fill(
         # what belongs to a number stays on its line
         _TIED.sub(lambda match: match[0].replace(" ", "\xa0"), text),
@@ -233,4 +249,4 @@ def _wrap(text: str, indent: str = "") -> str:
 
 
 def _item(text: str) -> str:
-    return _wrap(text, indent="- ")
+    return wrap(text, indent="- ")

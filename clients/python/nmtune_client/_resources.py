@@ -115,6 +115,8 @@ class Datasets:
         form alone; without it `warnings` of the dataset name them.
         unlabelled: the rows are to be predicted by `jobs.predict`: no labels, and the order stays;
         id: then the column of what you call them.
+        id: the column of what you call the rows, so that reports and predictions name them.
+        unlabelled: the rows are to be predicted by `jobs.predict`: no labels, and the order stays.
         keep_seconds: after how long it expires. A file of `resumable_bytes` and more goes up in
         parts, each tried again if it fails; should this process end, the same call goes on where
         it stopped. progress: True for a bar on stderr, or a function of bytes sent and all bytes.
@@ -220,6 +222,7 @@ class Jobs:
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
         alias: str | None = None,
+        alias_always: bool = False,
         queue: str | None = None,
         priority: int | None = None,
         wait: int | None = None,
@@ -237,8 +240,10 @@ class Jobs:
         and `dimensions` where needed.
         method: auto (the server's default), nmtune, mlp or linear_probe. config: `preset` and
         settings over it, e.g. {"preset": "reference", "epochs": 10}. analyses: what else to look
-        into, `ablation` and `learning_curve`. alias: set on the new head version. queue: cpu or
-        gpu, the workers that train it. priority: -100 to 100, higher ones are taken first.
+        into, `ablation` and `learning_curve`. alias: moves to the new head version, unless the
+        report's verdict advises against it; alias_always: whatever the verdict says.
+        `Job.alias_outcome` tells which. queue: cpu or gpu, the workers that train it. priority:
+        -100 to 100, higher ones are taken first.
         wait: seconds the server may hold its answer for the job to end; `Job.wait` is what waits.
         idempotency_key: a key of your own makes repeating the call, even from another process,
         return the first job.
@@ -259,6 +264,7 @@ class Jobs:
             config=config,
             analyses=analyses,
             alias=alias,
+            alias_always=alias_always,
             queue=queue,
             priority=priority,
         )

@@ -44,6 +44,7 @@ def submission(
     alias: str | None,
     queue: str | None,
     priority: int | None,
+    alias_always: bool = False,
 ) -> Submission:
     """What `jobs.create` sends for these arguments; ValueError for what cannot be right."""
     if sum(given is not None for given in (dataset, embeddings, texts)) != 1:
@@ -56,6 +57,7 @@ def submission(
         "config": dict(config) if config else None,
         "analyses": list(analyses) if analyses else None,
         "alias": alias,
+        "alias_always": True if alias_always else None,
         "queue": queue,
         "priority": priority,
         "provider": {"name": provider} if isinstance(provider, str) else provider,
@@ -79,7 +81,9 @@ def submission(
     if x.nbytes > MOST_INLINE_BYTES:
         data.pop("merge_similar", None)  # it is said with the arrays
         return Submission(
-            data=data, arrays=_arrays.npz_arrays(x, y, of_row), merge_similar=merge_similar
+            data=data,
+            arrays=_arrays.npz_arrays(x, y, of_row, with_rows=True),
+            merge_similar=merge_similar,
         )
     data |= {"embeddings": _arrays.inline(x), "labels": y}
     return Submission(data=data if of_row is None else data | {"splits": of_row})

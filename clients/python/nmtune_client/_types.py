@@ -140,6 +140,9 @@ class JobData:
     dataset_id: str | None = None
     method: str | None = None
     alias: str | None = None
+    alias_always: bool = False
+    alias_outcome: Json | None = None
+    """Whether the alias moved (`moved`), why (`reason`) and what moves it (`command`)."""
     stage: str | None = None
     progress: Progress | None = None
     config: Json = field(default_factory=dict, repr=False)

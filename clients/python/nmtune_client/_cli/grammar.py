@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from nmtune_client import _text
-from nmtune_client._cli import drift, exports, keys, predictions, registry, tuning
+from nmtune_client._cli import drift, exports, keys, predictions, registry, report, tuning
 from nmtune_client._client import Client
 from nmtune_client._server import DEFAULT_URL, URL_VARIABLE
 from nmtune_client._version import __version__
@@ -41,8 +41,14 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_tune(commands, shared)
     _add_jobs(commands, shared)
-    report = _add(commands, shared, "report", tuning.show_report, "show what a job found")
-    report.add_argument("job", metavar="JOB", help="id of a job that succeeded")
+    found = _add(commands, shared, "report", report.show_report, "show what a job found")
+    found.add_argument("job", metavar="JOB", help="id of a job that succeeded")
+    found.add_argument("--full", action="store_true", help="all of it, not 25 lines")
+    found.add_argument(
+        "--suspects",
+        metavar="FILE.csv",
+        help="write the rows whose label is suspected: file_row, id, text, given, suggested, score",
+    )
     _add_predict(commands, shared)
     _add_heads(commands, shared)
     _add_datasets(commands, shared)
@@ -102,6 +108,11 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
         help="look into the ablation of NMTune's terms, or the learning_curve; may be repeated",
     )
     tune.add_argument("--alias", metavar="A", help="alias to set on the new version, e.g. prod")
+    tune.add_argument(
+        "--alias-always",
+        action="store_true",
+        help="move the alias although the verdict advises against the head",
+    )
     tune.add_argument("--queue", metavar="Q", help="cpu or gpu: which workers train it")
     tune.add_argument("--priority", metavar="N", type=int, help="-100 to 100, higher goes first")
     tune.add_argument(
@@ -122,6 +133,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         ("split", "column of the splits (split)"),
         ("domain", "column of the domains (domain)"),
         ("group", "column of rows that belong together (group)"),
+        ("id", "column of what you call the rows, which reports show (id)"),
     ):
         parser.add_argument(f"--{name}", metavar="COLUMN", help=text)
     parser.add_argument("--ood-domains", metavar="A,B", help="domains to hold out, or none")

@@ -139,6 +139,7 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
         split=arguments.split,
         domain=arguments.domain,
         group=arguments.group,
+        id=arguments.id,
         ood_domains=domains,
         test_fraction=arguments.test_fraction,
         split_seed=arguments.split_seed,

@@ -1,4 +1,4 @@
-"""Home of the commands about tuning: `tune`, `jobs`, `report`."""
+"""Home of the commands about tuning: `tune`, `jobs`."""
 
 import json
 from argparse import Namespace
@@ -22,6 +22,7 @@ _READING = (
     "split",
     "domain",
     "group",
+    "id",
     "ood_domains",
     "test_fraction",
     "split_seed",
@@ -57,6 +58,7 @@ def tune(client: Client, arguments: Namespace) -> None:
             config=config,
             analyses=arguments.analyse,
             alias=arguments.alias,
+            alias_always=arguments.alias_always,
             queue=arguments.queue,
             priority=arguments.priority,
         )
@@ -152,7 +154,9 @@ def _watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
     say("")
     print(report.text(with_warnings=not warned))
     if job.head is not None:
-        alias = f" = {job.head.name}@{job.data.alias}" if job.data.alias else ""
+        outcome = job.data.alias_outcome
+        has_moved = job.data.alias and (outcome is None or outcome["moved"])
+        alias = f" = {job.head.name}@{job.data.alias}" if has_moved else ""
         what = "FILE.npy" if job.encoder is None else "--text '...'"
         say(f"\nPublished {job.head}{alias}. Try: nmtune predict {job.head} {what}")
 
@@ -211,7 +215,7 @@ def _show(job: Job, arguments: Namespace) -> None:
         "method": data.method,
         "dataset": data.dataset_id,
         "head": data.head,
-        "alias": data.alias,
+        "alias": (data.alias_outcome or {}).get("reason") or data.alias,
         "attempt": f"{data.attempt} of {data.max_attempts}" if data.attempt > 1 else None,
         "waiting": _waiting(data.waiting),
         "error": _error(data.error or {}),
@@ -249,12 +253,3 @@ def show_events(client: Client, arguments: Namespace) -> None:
         else:
             data = json.dumps(event.data, ensure_ascii=False) if event.data else ""
             print(f"{event.id}  {event.type:<20}  {data}".rstrip(), flush=True)
-
-
-def show_report(client: Client, arguments: Namespace) -> None:
-    """`nmtune report`"""
-    report = client.jobs.report(arguments.job)
-    if arguments.json:
-        print_json(report.raw)
-    else:
-        print(report)

@@ -1,0 +1,34 @@
+"""The command `report`: what a job found, and the rows whose label it suspects as a file."""
+
+from argparse import Namespace
+
+from nmtune_client._cli.output import print_json, say
+from nmtune_client._client import Client
+from nmtune_client._report import Report
+
+
+def show_report(client: Client, arguments: Namespace) -> None:
+    """`nmtune report`"""
+    report = client.jobs.report(arguments.job)
+    if arguments.suspects is not None:
+        _write_suspects(report, arguments.suspects)
+    if arguments.json:
+        print_json(report.raw)
+    elif arguments.suspects is None or arguments.full:
+        print(report.text(full=arguments.full))
+
+
+def _write_suspects(report: Report, path: str) -> None:
+    suspects = report.suspects
+    report.suspects_csv(path)
+    n_all = (report.findings.get("label_errors") or {}).get("n_suspected", len(suspects))
+    rows = "row" if len(suspects) == 1 else "rows"
+    of_all = f", the worst of {n_all:,}" if n_all > len(suspects) else ""
+    say(f"Wrote {len(suspects):,} suspected {rows}{of_all} to {path}.")
+    if not suspects:
+        say("The job suspects no label, or had too few rows to cross-validate.")
+    elif all(one.file_row is None for one in suspects):
+        say(
+            "Their places in your file are not known: the data set was stored by an earlier "
+            "version. Upload it again and train to have them."
+        )

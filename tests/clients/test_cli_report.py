@@ -1,0 +1,111 @@
+"""`nmtune report`: what is printed, and the file of suspected rows."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+JOB = "/jobs/job_1"
+SUSPECT = {
+    "row": 4,
+    "file_row": 17,
+    "id": "ticket-9",
+    "text": "late again",
+    "given": "a",
+    "suggested": "b",
+    "given_probability": 0.125,
+    "suggested_probability": 0.875,
+    "score": 0.75,
+}
+
+
+@pytest.fixture
+def reported(server: Any, report_json: dict[str, Any]) -> dict[str, Any]:
+    """A report with a suspect of two, at the fault server."""
+    report_json["findings"] = {
+        "label_errors": {"n_rows": 500, "n_suspected": 2, "suspected": [SUSPECT]}
+    }
+    server.on("GET", f"{JOB}/report", server.ok(report_json))
+    return report_json
+
+
+def test_report_is_short_and_full_shows_the_rest(nmtune: Any, reported: dict[str, Any]) -> None:
+    assert reported
+    out = nmtune("report", "job_1")[1]
+    assert len(out.splitlines()) <= 25
+    assert "spectrum" not in out
+    assert "nmtune report job_1 --full" in out
+    assert "spectrum, raw -> tuned" in nmtune("report", "job_1", "--full")[1]
+
+
+def test_suspects_are_written_with_the_rows_of_the_users_file(
+    nmtune: Any, reported: dict[str, Any], tmp_path: Path
+) -> None:
+    assert reported
+    path = tmp_path / "suspects.csv"
+    code, out, err = nmtune("report", "job_1", "--suspects", path)
+    assert (code, out) == (0, "")
+    assert f"Wrote 1 suspected row, the worst of 2 to {path}." in err
+    with path.open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["file_row", "id", "text", "given", "suggested", "score"],
+            ["17", "ticket-9", "late again", "a", "b", "0.750000"],
+        ]
+
+
+def test_suspects_of_an_older_server_say_what_is_missing(
+    server: Any, nmtune: Any, reported: dict[str, Any], tmp_path: Path
+) -> None:
+    suspects = reported["findings"]["label_errors"]["suspected"]
+    suspects[0] = {key: SUSPECT[key] for key in ("row", "given", "suggested")} | {
+        "given_probability": 0.1,
+        "suggested_probability": 0.9,
+    }
+    server.on("GET", f"{JOB}/report", server.ok(reported))
+    path = tmp_path / "suspects.csv"
+    code, _, err = nmtune("report", "job_1", "--suspects", path)
+    assert code == 0
+    assert "Their places in your file are not known" in err
+    assert path.read_text().splitlines()[1] == ",,,a,b,0.800000"
+
+
+def test_suspects_that_cannot_be_written_are_an_error_of_usage(
+    nmtune: Any, reported: dict[str, Any], tmp_path: Path
+) -> None:
+    assert reported
+    code, _, err = nmtune("report", "job_1", "--suspects", tmp_path / "no" / "s.csv")
+    assert code == 2
+    assert "s.csv" in err
+
+
+def test_alias_that_stayed_is_told_with_what_moves_it(
+    server: Any, nmtune: Any, job_json: Callable[..., Any], report_json: dict[str, Any]
+) -> None:
+    outcome = {
+        "name": "prod",
+        "moved": False,
+        "version": 2,
+        "previous_version": 2,
+        "reason": "pets@prod did not move to version 3 and still names version 2: it is worse.",
+        "command": "nmtune heads alias pets prod 3",
+    }
+    done = job_json(status="succeeded", alias="prod", alias_always=False, alias_outcome=outcome)
+    server.on("GET", JOB, server.ok(done))
+    server.on("GET", f"{JOB}/report", server.ok(report_json | {"alias": outcome}))
+    _, out, err = nmtune("jobs", "wait", "job_1")
+    assert outcome["reason"] in out
+    assert "nmtune heads alias pets prod 3" in out
+    assert "Published pets@3." in err
+    assert outcome["reason"] in nmtune("jobs", "show", "job_1")[1]
+
+
+def test_alias_always_is_sent(server: Any, nmtune: Any, job_json: Callable[..., Any]) -> None:
+    server.on("POST", "/jobs", server.ok(job_json(), status=202))
+    code = nmtune(
+        "tune", "ds_1", "--name", "pets", "--alias", "prod", "--alias-always", "--no-wait"
+    )[0]
+    assert code == 0
+    (sent,) = server.seen("POST", "/jobs")
+    assert (sent.json["alias"], sent.json["alias_always"]) == ("prod", True)
