@@ -151,8 +151,8 @@ def _folders() -> Iterator[Path]:
 
 
 def _is_expected(name: str) -> bool:
-    """Caches, which tools make once and keep."""
-    return Path(name).name.startswith((".", "__pycache__", "torchinductor_"))
+    """What tools make once and keep, or remove when the process ends."""
+    return Path(name).name.startswith((".", "__pycache__", "torchinductor_", "sklearn_testing_"))
 
 
 def _listeners() -> Iterator[str]:
