@@ -5,6 +5,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,13 @@ PATIENT = Patience(answer_seconds=60)  # the machine may be slow, the server is
 
 
 @pytest.fixture(scope="session")
-def s3_port() -> Iterator[int]:
+def s3_port(pytestconfig: pytest.Config) -> int:
     """The port of an S3 server of this session."""
+    return _serving(pytestconfig)
+
+
+@cache  # for the packages that have this fixture: each sees a fixture of its own
+def _serving(config: pytest.Config) -> int:
     server = subprocess.Popen(
         [sys.executable, str(Path(__file__).parent / "s3_server.py")],
         stdin=subprocess.PIPE,
@@ -38,13 +44,10 @@ def s3_port() -> Iterator[int]:
         stderr=subprocess.DEVNULL,
         env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "3"},  # so that lists come in pages
     )
-    with server:
-        leftovers.share(server.pid)
-        assert server.stdin is not None
-        assert server.stdout is not None
-        yield int(server.stdout.readline())
-        server.stdin.close()  # which ends it
-        server.stdout.read()  # until it has ended
+    leftovers.share(server.pid)
+    config.add_cleanup(server.communicate)  # the end of its input ends it
+    assert server.stdout is not None
+    return int(server.stdout.readline())
 
 
 class S3Place:

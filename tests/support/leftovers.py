@@ -23,6 +23,7 @@ from tests.support.places import ROOT, WATCHED
 GRACE_SECONDS = 1.0
 """How long what is ending may take."""
 
+ZYGOTE = "service.ingest.zygote"
 _PR_SET_CHILD_SUBREAPER = 36
 _REAP_SECONDS = 0.05
 _shared: set[int] = set()
@@ -68,11 +69,11 @@ def unshare(pid: int) -> None:
 def running(pid: int | None = None) -> set[int]:
     """The processes below this one (or `pid`) that run: no zombies, no shared servers."""
     found: set[int] = set()
-    zygote = _zygote()
-    for child in _children(os.getpid() if pid is None else pid):
+    parent = os.getpid() if pid is None else pid
+    for child in _children(parent):
         if child in _shared:
             continue
-        if child != zygote and _runs(child):
+        if _runs(child) and not _is_zygote(child, parent):
             found.add(child)
         found |= running(child)
     return found
@@ -91,8 +92,16 @@ def _runs(pid: int) -> bool:
     return False
 
 
+def _is_zygote(pid: int, parent: int) -> bool:
+    """Whether it forks the processes that decode a server's uploads: it comes and ends with that.
+
+    One that has lost its server is a child of this process, and none of ours.
+    """
+    return pid == _zygote() if parent == os.getpid() else ZYGOTE in _command(pid)
+
+
 def _zygote() -> int | None:
-    """The process that decodes uploads for an app inside the tests' process; it serves them all."""
+    """The zygote of the apps inside the tests' process; it serves them all."""
     sandbox = sys.modules.get("service.ingest.sandbox")
     if sandbox is None or not sandbox._zygote.cache_info().currsize:
         return None
@@ -151,8 +160,8 @@ def _folders() -> Iterator[Path]:
 
 
 def _is_expected(name: str) -> bool:
-    """Caches, which tools make once and keep."""
-    return Path(name).name.startswith((".", "__pycache__", "torchinductor_"))
+    """What tools make once and keep, or remove when the process ends."""
+    return Path(name).name.startswith((".", "__pycache__", "torchinductor_", "sklearn_testing_"))
 
 
 def _listeners() -> Iterator[str]:
