@@ -19,7 +19,7 @@ from store.events import EventType
 from store.ids import new_id
 from store.names import check_alias, check_name
 from store.states import JobKind, JobStatus
-from store.tables import has_status
+from store.tables import has_kind, has_status
 
 QUEUES: Final = ("cpu", "gpu")
 """The queues that a job may wait in; the first unless told otherwise."""
@@ -172,7 +172,7 @@ def _turn(tenant_id: str, queue: str, precedence: int, kind: JobKind) -> ColumnE
     waiting only if there are no others: their turns are of the past, and who comes now must not
     overtake those who came before. Predictions are numbered apart: they do not wait for trainings.
     """
-    among = (_jobs.queue == queue, _jobs.precedence == precedence, _jobs.kind == kind.value)
+    among = (_jobs.queue == queue, _jobs.precedence == precedence, has_kind(kind))
     mine = (_jobs.tenant_id == tenant_id, *among)
 
     def first(*where: ColumnElement[bool]) -> Any:

@@ -163,7 +163,7 @@ def remove_abandoned(root: Path) -> int:
             with lock_path.open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(lock_path.parent, ignore_errors=True)
-        except (BlockingIOError, FileNotFoundError):
-            continue  # in use, or another worker has just removed it
+        except OSError:
+            continue  # in use, or just removed by another worker, or on a read-only disk
         n_removed += 1
     return n_removed

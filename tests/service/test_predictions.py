@@ -1,5 +1,6 @@
 """Predictions of whole files at the HTTP door: rows without labels, the job, its output."""
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fastapi import FastAPI
 
 from store import datasets, jobs, moves
 from store.jobs import Job
@@ -339,3 +341,41 @@ def test_a_part_asked_for_if_nothing_changed_comes_whole_otherwise(
     assert same.headers["content-range"] == "bytes 3-7/15"
     other = client.get(url, headers={"Range": "bytes=3-7", "If-Range": '"other"'})
     assert (other.status_code, other.content) == (200, b"id,label\n0,cat\n")
+
+
+def test_damage_while_an_output_is_sent_ends_it_before_its_end(
+    app: FastAPI, client: InProcess, store: Store, head: str, dataset_id: str
+) -> None:
+    data = b"id,label\n" + b"0,cat\n" * 700_000
+    job = delivered(client, store, head, dataset_id, data)
+    assert job.output_sha256 is not None
+    path = store.artifacts.open_path("default", job.output_sha256)
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if not sent:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body" and not any("body" in one for one in sent):
+            flip(path)  # after the first block was given out
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "path": f"/jobs/{job.id}/output",
+        "raw_path": b"",
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    body = b"".join(one.get("body", b"") for one in sent)
+    assert 0 < len(body) < len(data)
+    assert data.startswith(body), "what came was right"
+    assert sent[-1].get("more_body", True), "without an end: the server breaks the connection"

@@ -8,6 +8,8 @@ from sqlalchemy import insert, select, text
 from store import jobs, moves, tables
 from store.ids import new_id
 from store.jobs import Job
+from store.leases import running_leases
+from store.states import JobKind
 from store.store import Store
 from tests.store.support import Rows, statements
 
@@ -15,6 +17,13 @@ N_JOBS = 10_000
 
 HOT = {
     "claim": ("ix_jobs_claim", lambda tx: moves.claim_next(tx, worker="w", lease_seconds=60)),
+    "claim a prediction": (
+        "ix_jobs_claim_prediction",
+        lambda tx: moves.claim_next(
+            tx, worker="w", lease_seconds=60, kind=JobKind.PREDICTION, queues=("cpu",)
+        ),
+    ),
+    "leases": ("ix_jobs_sweep", running_leases),
     "due": ("ix_jobs_claim", lambda tx: moves.due(tx, "cpu", limit=16)),
     "sweep": ("ix_jobs_sweep", moves.sweep),
     "list": ("ix_jobs_list", lambda tx: jobs.page(tx, "default", limit=20)),
