@@ -20,6 +20,7 @@ from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._prediction_job import ROWS_KEPT_SECONDS, format_of
 from nmtune_client._provider_keys import ProviderKeys
+from nmtune_client._proxy import shown
 from nmtune_client._resources import Datasets, Jobs
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._server import Server, answer_of, check_stream, value_of
@@ -53,6 +54,9 @@ class Client:
         self.jobs = Jobs(self, self.datasets)
         self.heads = Heads(self)
         self.provider_keys = ProviderKeys(self)
+
+    def __repr__(self) -> str:
+        return f"Client({shown(self.base_url)!r})"
 
     def __enter__(self) -> Self:
         return self
