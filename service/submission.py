@@ -106,6 +106,8 @@ def _record(
         method=body.method,
         config=candidates.to_dict(),
         alias=body.alias,
+        description=body.description,
+        tags=body.tags,
         queue=to,
         priority=body.priority,
         encoder=None if encoder is None else _asked(encoder, body),

@@ -26,6 +26,10 @@ Tunes heads on frozen embeddings and serves their predictions over HTTP.
 `nmtune-server up` is all one machine needs: API, worker and SQLite in one process.
 For more, run `migrate` once, then `api` and any number of `worker` processes.
 """
+STARTING = (
+    "NMTune is starting: it loads its libraries and brings the database up to date. That takes "
+    "seconds, and on a first start up to a minute; a line says when it is ready."
+)
 EPILOG = """\
 Every setting can also come from the environment as NMTUNE_<NAME>, such as NMTUNE_DATABASE_URL,
 NMTUNE_DEVICE (auto, cpu, cuda) or NMTUNE_SLOTS; an option given here wins. Exit status: 0 after a
@@ -37,6 +41,8 @@ setting.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     given = _parser().parse_args(arguments)
+    if given.command == "up":
+        print(STARTING, flush=True)
     try:
         logs.configure(logs.LogSettings(**_given(vars(given), "log_level", "log_format")))
         return _run(given)

@@ -39,7 +39,7 @@ def up(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run API, worker and sweep in this process until it is told to stop."""
     with _listening(service) as listener:
         migrations.upgrade(service.database_url)
-        with _store(service) as store:
+        with _store(service, writes_alone=True) as store:
             queue = LocalQueue()
             worker = LocalWorker(store, queue, workers)
             worker.start()
@@ -173,8 +173,12 @@ def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _store(settings: StoreSettings) -> Iterator[Store]:
-    """The store, once its database is at the schema that this version needs."""
+def _store(settings: StoreSettings, *, writes_alone: bool = False) -> Iterator[Store]:
+    """The store, once its database is at the schema that this version needs.
+
+    writes_alone: no other process writes its database, so that SQLite's bug of several writers
+    (`sqlite_version_warning`) cannot come about.
+    """
     store = Store.open(settings)
     try:
         if store.database.schema_revision() != migrations.head_revision():
@@ -182,7 +186,7 @@ def _store(settings: StoreSettings) -> Iterator[Store]:
                 "The database is not at this version's schema: run `nmtune-server migrate` with "
                 "the same settings first."
             )
-        warning = store.database.sqlite_version_warning()
+        warning = None if writes_alone else store.database.sqlite_version_warning()
         if warning is not None:
             logger.warning("database.version %s", warning)
         yield store

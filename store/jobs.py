@@ -4,7 +4,7 @@ What a worker does to a job is in `store.moves`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -39,6 +39,9 @@ class Job:
     dataset_id: str
     method: str
     alias: str | None
+    description: str | None = None
+    """Noted of the head version that it publishes, as `tags` are."""
+    tags: dict[str, str] = field(default_factory=dict)
     queue: str
     """Which workers take it: those that serve this queue."""
     priority: int
@@ -96,6 +99,8 @@ def submit(
     max_attempts: int = 3,
     encoder: Mapping[str, object] | None = None,
     predicting: tuple[str, int] | None = None,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Job:
     """Queue a job. Raises NotFound for the dataset, InvalidName.
 
@@ -125,6 +130,8 @@ def submit(
             dataset_id=dataset_id,
             method=method,
             alias=alias,
+            description=description,
+            tags=dict(tags or {}),
             queue=queue,
             precedence=-priority,
             turn=_turn(tenant_id, queue, -priority),

@@ -16,6 +16,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
+    Text,
     UniqueConstraint,
     literal,
     text,
@@ -115,6 +116,9 @@ jobs = Table(
     Column("dataset_id", _ID, nullable=False),
     Column("method", _NAME, nullable=False),
     Column("alias", _NAME),
+    # Notes for the head version that it publishes.
+    Column("description", Text),
+    _json("tags"),
     Column("queue", String(16), nullable=False),
     # Minus the priority: what goes first is the least, in one direction for all of the index.
     Column("precedence", Integer, nullable=False),
@@ -257,6 +261,9 @@ head_versions = Table(
     # and made from a deleted one have none.
     Column("dataset_sha256", _SHA256),
     _json("lineage"),
+    # What people note of it; all else of a version never changes.
+    Column("description", Text),
+    _json("tags"),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "version"),
     UniqueConstraint("job_id"),  # exactly once: a job publishes one version, however often it ran

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.schemas.notes import Description, Tags
 from service.schemas.outputs import JobOutput
 from service.schemas.providers import ProviderChoice, Texts
 from service.schemas.rows import Embeddings, Labels, Splits
@@ -104,6 +105,12 @@ class JobCreate(BaseModel):
     alias: Alias | None = Field(
         default=None, description="An alias that moves to the new version when the job succeeds."
     )
+    description: Description | None = Field(
+        default=None, description="Noted of the version that it publishes, for people."
+    )
+    tags: Tags = Field(
+        default_factory=dict, description="Likewise: words and their values, up to 20."
+    )
     queue: Literal["cpu", "gpu"] | None = Field(
         default=None,
         description="Which workers train it; the service's default if left out. With `gpu` it "
@@ -134,6 +141,8 @@ class Job(BaseModel):
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
                     "method": "nmtune",
                     "alias": "prod",
+                    "description": None,
+                    "tags": {"ticket": "ML-12"},
                     "queue": "cpu",
                     "priority": 0,
                     "status": "running",
@@ -172,6 +181,8 @@ class Job(BaseModel):
     dataset_id: str
     method: str
     alias: str | None
+    description: str | None = Field(description="For the version that it publishes.")
+    tags: dict[str, str]
     queue: str
     priority: int
     status: JobStatus
@@ -220,6 +231,8 @@ class Job(BaseModel):
             dataset_id=record.dataset_id,
             method=record.method,
             alias=record.alias,
+            description=record.description,
+            tags=record.tags,
             queue=record.queue,
             priority=record.priority,
             status=record.status,

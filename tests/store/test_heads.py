@@ -121,3 +121,19 @@ def test_a_head_that_is_not_there_is_not_found(store: Store) -> None:
         with pytest.raises(NotFound):
             heads.version(tx, "default", "pets", 1)
         assert heads.page(tx, "default").items == ()
+
+
+def test_notes_are_of_one_version_of_one_tenant(store: Store, rows: Rows) -> None:
+    for tenant in ("default", "default", "theirs"):
+        rows.succeeded(tenant)
+    notes = {"description": "good", "tags": {"ticket": "ML-12"}}
+    with store.database.begin() as tx:
+        noted = heads.annotate(tx, "default", "pets", 1, notes=notes)
+        assert (noted.description, noted.tags) == ("good", {"ticket": "ML-12"})
+        assert heads.annotate(tx, "default", "pets", 1, notes={}) == noted
+        with pytest.raises(NotFound):
+            heads.annotate(tx, "default", "pets", 3, notes=notes)
+    with store.database.read() as tx:
+        for tenant, number in (("default", 2), ("theirs", 1)):
+            other = heads.version(tx, tenant, "pets", number)
+            assert (other.description, other.tags) == (None, {})

@@ -11,7 +11,8 @@ from typing import IO, Self, TypeVar
 
 import httpx
 
-from nmtune_client._async_resources import AsyncDatasets, AsyncHeads, AsyncJobs
+from nmtune_client._async_heads import AsyncHeads
+from nmtune_client._async_resources import AsyncDatasets, AsyncJobs
 from nmtune_client._batches import AT_ONCE, Batches
 from nmtune_client._download import Sink, downloading
 from nmtune_client._errors import APIConnectionError, ConflictError, PayloadTooLargeError

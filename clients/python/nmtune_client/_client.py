@@ -142,7 +142,7 @@ class Client:
     ) -> Path:
         """Predict all rows of a file with a head, as a job at the server; the path of the output.
 
-        source: a path as `datasets.upload` takes, or .npy, or a DataFrame; its rows need no labels,
+        source: what `datasets.upload` takes, .npy, or rows as `predict` does; they need no labels,
         and embedding, text and id name its columns where they are not called so. to: the file to
         write; its ending, or format, says Parquet, CSV or JSON Lines. It has a line for each row in
         their order: `id` (the column id, or else the row's number), `label` and the rest, by the

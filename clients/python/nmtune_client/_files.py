@@ -1,9 +1,15 @@
 """Home of what a dataset file is sent as: its media type, and how the server is to read it."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from nmtune_client._arrays import embeddings_array
 
 _MEDIA_TYPES = {
     ".npz": "application/x-npz",
@@ -64,20 +70,60 @@ def media_type(path: Path, *, unlabelled: bool = False) -> str:
     return _MEDIA_TYPES.get(kind, _UNKNOWN)
 
 
-def is_frame(source: object) -> bool:
-    """Whether it is a DataFrame of pandas or polars, told by its methods."""
-    return hasattr(source, "to_parquet") or hasattr(source, "write_parquet")
+def write_rows(source: Any, folder: Path, *, unlabelled: bool) -> Path | None:
+    """A table or, of what is to be predicted, rows as a file in `folder`; None for a path.
 
-
-def write_frame(frame: Any, folder: Path) -> Path:
-    """The DataFrame as a file in `folder`: Parquet, or JSON Lines if pandas has no writer of it."""
-    path = folder / "dataset.parquet"
-    if hasattr(frame, "write_parquet"):
-        frame.write_parquet(path)
-        return path
+    Tables are frames of pandas and polars, pyarrow tables and Hugging Face datasets. ValueError for
+    what cannot be written.
+    """
+    if isinstance(source, str | PathLike):
+        return None
     try:
-        frame.to_parquet(path, index=False)
-    except ImportError:
-        path = folder / "dataset.jsonl"
-        frame.to_json(path, orient="records", lines=True, double_precision=15)
+        if (path := _write_table(source, folder)) is not None:
+            return path
+    except (ValueError, TypeError) as error:  # of pyarrow: a column of mixed or foreign objects
+        raise ValueError(f"the {type(source).__name__} cannot be sent: {error}") from error
+    if not unlabelled:
+        return None
+    path = folder / "rows.npy"
+    np.save(path, embeddings_array(source), allow_pickle=False)
     return path
+
+
+def _write_table(source: Any, folder: Path) -> Path | None:
+    path = folder / "dataset.parquet"
+    libraries = {one.__module__.partition(".")[0] for one in type(source).__mro__}
+    if "polars" in libraries and hasattr(source, "collect"):
+        source = source.collect()
+    if hasattr(source, "write_parquet"):
+        source.write_parquet(path)
+    elif "pyarrow" in libraries and hasattr(source, "column_names"):
+        # by name: whoever has a table has pyarrow
+        importlib.import_module("pyarrow.parquet").write_table(_whole_table(source), path)
+    elif "pandas" in libraries and hasattr(source, "to_parquet"):
+        frame = _with_plain_vectors(source)
+        try:
+            frame.to_parquet(path, index=False)
+        except ImportError:
+            path = folder / "dataset.jsonl"
+            frame.to_json(path, orient="records", lines=True, double_precision=15)
+    elif hasattr(source, "to_parquet"):
+        source.to_parquet(path)
+    else:
+        return None
+    return path
+
+
+def _whole_table(table: Any) -> Any:
+    """A pyarrow table out of a table, or a batch of one."""
+    is_batch = not hasattr(table, "combine_chunks")
+    return importlib.import_module("pyarrow").Table.from_batches([table]) if is_batch else table
+
+
+def _with_plain_vectors(frame: Any) -> Any:
+    """A DataFrame of pandas whose columns of tensors, which Parquet does not know, are lists."""
+    plain = {}
+    for name, column in frame.items():
+        if len(column) and hasattr(column.iloc[0], "detach"):
+            plain[name] = embeddings_array(column, name=str(name)).tolist()
+    return frame.assign(**plain) if plain else frame
