@@ -98,7 +98,7 @@ class Evaluation:
         }
 
 
-@numpy_state
+@numpy_state()
 def evaluate(
     probabilities: NDArray[np.floating], y: NDArray[Any], classes: Sequence[str]
 ) -> Evaluation:

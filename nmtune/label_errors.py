@@ -117,7 +117,7 @@ class LabelErrors:
         }
 
 
-@numpy_state
+@numpy_state()
 def find_label_errors(probabilities: ArrayLike, y: ArrayLike) -> LabelErrors:
     """Suspect the labels y (n,) that out-of-fold probabilities (n, c), c >= 2, speak against.
 

@@ -53,7 +53,7 @@ class LabelOutlook:
         return asdict(self)
 
 
-@numpy_state
+@numpy_state()
 def would_more_labels_help(points: Sequence[LearningPoint], *, split: str) -> LabelOutlook:
     """Extrapolate the curve of `split` to twice its largest size.
 

@@ -54,6 +54,8 @@ def as_numbers(x: ArrayLike, *, field: str) -> NDArray[Any]:
     Tensors of any device and type, and columns and lists of vectors, are taken too. DataError
     names the row of what is no number or of another length.
     """
+    if isinstance(x, np.ndarray) and x.dtype.kind not in "fiuOV":
+        raise DataError(f"{field} must be real numbers, got {x.dtype}", field=field)
     try:
         return as_array(x, name=field)
     except VectorsError as error:

@@ -7,11 +7,12 @@ errors for overflow. What this package computes must neither depend on that nor 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
-import numpy as np
 import torch
 
-from nmtune.numpy_state import NUMPY_STATE
+from nmtune.numpy_state import numpy_state
 
 _AUTOCAST_DEVICES = ("cpu", "cuda")
 
@@ -39,7 +40,7 @@ def own_state() -> Iterator[None]:
     that compute meanwhile see them too.
     """
     with ExitStack() as stack:
-        stack.enter_context(np.errstate(**NUMPY_STATE))
+        stack.enter_context(numpy_state())
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         for device in _AUTOCAST_DEVICES:
@@ -89,13 +90,12 @@ def _set_products() -> Iterator[Callable[[], object]]:
     try:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:  # the caller set it by backend, which cannot be read as one word
-        backends = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
+        of_torch: Any = torch.backends
+        backends = (of_torch.mkldnn.matmul, of_torch.cuda.matmul)
         found = [backend.fp32_precision for backend in backends]
         torch.set_float32_matmul_precision(_products)
         for backend, precision in zip(backends, found, strict=True):
-            yield lambda backend=backend, precision=precision: setattr(
-                backend, "fp32_precision", precision
-            )
+            yield partial(setattr, backend, "fp32_precision", precision)
         return
     if before != _products:
         torch.set_float32_matmul_precision(_products)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,8 +42,12 @@ setting.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     given = _parser().parse_args(arguments)
-    if given.command == "up":
-        print(STARTING, flush=True)
+    # on stderr: the first line of stdout says where it is ready; a log of JSON stays JSON
+    if (
+        given.command == "up"
+        and (given.log_format or os.environ.get("NMTUNE_LOG_FORMAT")) != "json"
+    ):
+        print(STARTING, file=sys.stderr, flush=True)
     try:
         logs.configure(logs.LogSettings(**_given(vars(given), "log_level", "log_format")))
         return _run(given)

@@ -73,16 +73,15 @@ def media_type(path: Path, *, unlabelled: bool = False) -> str:
 def write_rows(source: Any, folder: Path, *, unlabelled: bool) -> Path | None:
     """A table or, of what is to be predicted, rows as a file in `folder`; None for a path.
 
-    Tables are frames of pandas and polars, pyarrow tables and Hugging Face datasets. ValueError for
-    what cannot be written.
+    ValueError for what cannot be written.
     """
     if isinstance(source, str | PathLike):
         return None
-    try:
-        if (path := _write_table(source, folder)) is not None:
-            return path
-    except (ValueError, TypeError) as error:  # of pyarrow: a column of mixed or foreign objects
-        raise ValueError(f"the {type(source).__name__} cannot be sent: {error}") from error
+    if is_frame(source):
+        try:
+            return write_frame(source, folder)
+        except (ValueError, TypeError) as error:  # of pyarrow: a column of mixed objects
+            raise ValueError(f"the {type(source).__name__} cannot be sent: {error}") from error
     if not unlabelled:
         return None
     path = folder / "rows.npy"
@@ -90,28 +89,39 @@ def write_rows(source: Any, folder: Path, *, unlabelled: bool) -> Path | None:
     return path
 
 
-def _write_table(source: Any, folder: Path) -> Path | None:
+def is_frame(source: object) -> bool:
+    """Whether it is a table of pandas, polars, pyarrow or Hugging Face's datasets."""
+    if hasattr(source, "to_parquet") or hasattr(source, "write_parquet"):
+        return True
+    return bool(_libraries(source) & {"polars", "pyarrow"}) and (
+        hasattr(source, "collect") or hasattr(source, "column_names")
+    )
+
+
+def write_frame(frame: Any, folder: Path) -> Path:
+    """The table as a file in `folder`: Parquet, or JSON Lines if pandas has no writer of it."""
     path = folder / "dataset.parquet"
-    libraries = {one.__module__.partition(".")[0] for one in type(source).__mro__}
-    if "polars" in libraries and hasattr(source, "collect"):
-        source = source.collect()
-    if hasattr(source, "write_parquet"):
-        source.write_parquet(path)
-    elif "pyarrow" in libraries and hasattr(source, "column_names"):
+    libraries = _libraries(frame)
+    if "polars" in libraries:
+        frame = frame.collect() if hasattr(frame, "collect") else frame
+        frame.write_parquet(path)
+    elif "pyarrow" in libraries:
         # by name: whoever has a table has pyarrow
-        importlib.import_module("pyarrow.parquet").write_table(_whole_table(source), path)
-    elif "pandas" in libraries and hasattr(source, "to_parquet"):
-        frame = _with_plain_vectors(source)
+        importlib.import_module("pyarrow.parquet").write_table(_whole_table(frame), path)
+    elif "pandas" in libraries:
+        frame = _with_plain_vectors(frame)
         try:
             frame.to_parquet(path, index=False)
         except ImportError:
             path = folder / "dataset.jsonl"
             frame.to_json(path, orient="records", lines=True, double_precision=15)
-    elif hasattr(source, "to_parquet"):
-        source.to_parquet(path)
     else:
-        return None
+        frame.to_parquet(path)
     return path
+
+
+def _libraries(source: object) -> set[str]:
+    return {one.__module__.partition(".")[0] for one in type(source).__mro__}
 
 
 def _whole_table(table: Any) -> Any:

@@ -63,7 +63,7 @@ def npz_arrays(source: object, reading: Reading) -> Mapping[str, NDArray[Any]] |
 def file_of(source: object) -> Path:
     """The file that a dataset is in; FileNotFoundError if it is not there."""
     if not isinstance(source, str | PathLike):
-        raise ValueError(f"a dataset is a path, a table or a mapping, not {type(source)}")
+        raise ValueError(f"a dataset is a path, a DataFrame or a mapping, not {type(source)}")
     path = Path(fspath(source))
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
