@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,10 +26,6 @@ Tunes heads on frozen embeddings and serves their predictions over HTTP.
 `nmtune-server up` is all one machine needs: API, worker and SQLite in one process.
 For more, run `migrate` once, then `api` and any number of `worker` processes.
 """
-STARTING = (
-    "NMTune is starting: it loads its libraries and brings the database up to date. That takes "
-    "seconds, and on a first start up to a minute; a line says when it is ready."
-)
 EPILOG = """\
 Every setting can also come from the environment as NMTUNE_<NAME>, such as NMTUNE_DATABASE_URL,
 NMTUNE_DEVICE (auto, cpu, cuda) or NMTUNE_SLOTS; an option given here wins. Exit status: 0 after a
@@ -42,12 +37,6 @@ setting.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     given = _parser().parse_args(arguments)
-    # on stderr: the first line of stdout says where it is ready; a log of JSON stays JSON
-    if (
-        given.command == "up"
-        and (given.log_format or os.environ.get("NMTUNE_LOG_FORMAT")) != "json"
-    ):
-        print(STARTING, file=sys.stderr, flush=True)
     try:
         logs.configure(logs.LogSettings(**_given(vars(given), "log_level", "log_format")))
         return _run(given)

@@ -31,6 +31,12 @@ GRACE_SECONDS = 5  # for requests in flight when the process is told to stop
 BACKLOG = 2048
 
 
+STARTING = (
+    "The database is brought up to date and libraries are loaded: seconds, on a first start up to "
+    "a minute. A line says when the server is ready."
+)
+
+
 class StartError(Exception):
     """Something outside stands in the way; the message says what to do."""
 
@@ -38,6 +44,7 @@ class StartError(Exception):
 def up(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run API, worker and sweep in this process until it is told to stop."""
     with _listening(service) as listener:
+        logger.info("server.starting %s", STARTING)
         migrations.upgrade(service.database_url)
         with _store(service, writes_alone=True) as store:
             queue = LocalQueue()

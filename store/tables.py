@@ -40,6 +40,11 @@ _NAME: Final = String(64)
 _SHA256: Final = String(64)
 
 
+def _tags() -> Column[Any]:
+    """Words with their values; none, where a row says nothing of them."""
+    return Column("tags", JSON(none_as_null=True), nullable=False, server_default="{}")
+
+
 def _json(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, JSON(none_as_null=True), nullable=nullable)
 
@@ -118,7 +123,7 @@ jobs = Table(
     Column("alias", _NAME),
     # Notes for the head version that it publishes.
     Column("description", Text),
-    _json("tags"),
+    _tags(),
     Column("queue", String(16), nullable=False),
     # Minus the priority: what goes first is the least, in one direction for all of the index.
     Column("precedence", Integer, nullable=False),
@@ -263,7 +268,7 @@ head_versions = Table(
     _json("lineage"),
     # What people note of it; all else of a version never changes.
     Column("description", Text),
-    _json("tags"),
+    _tags(),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "version"),
     UniqueConstraint("job_id"),  # exactly once: a job publishes one version, however often it ran

@@ -18,8 +18,6 @@ def upgrade() -> None:
             table.add_column(
                 sa.Column("tags", sa.JSON(none_as_null=True), nullable=False, server_default="{}")
             )
-        with op.batch_alter_table(name) as table:
-            table.alter_column("tags", server_default=None)
 
 
 def downgrade() -> None:

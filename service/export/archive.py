@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMAT: Final = "nmtune-bundle"
-VERSION: Final = 2
-"""1 had the files without a folder around them."""
+VERSION: Final = 1
 MANIFEST: Final = "MANIFEST.json"
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can tell

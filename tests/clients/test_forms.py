@@ -102,6 +102,21 @@ def test_what_is_wrong_is_named_and_not_sent(server: Any, rows: Any, says: str) 
     assert server.requests == []
 
 
+TEXTS = ["one", "two", "three"]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [TEXTS, tuple(TEXTS), pd.Series(TEXTS), pl.Series(TEXTS), pa.array(TEXTS), np.array(TEXTS)],
+    ids=lambda texts: type(texts).__module__,
+)
+def test_a_column_of_texts_is_taken(server: Any, job_json: Callable[..., Any], texts: Any) -> None:
+    server.on("POST", "/jobs", server.ok(job_json(), status=202))
+    with Client(server.url) as client:
+        client.jobs.create(name="r", texts=texts, labels=LABELS, provider="local-minilm")
+    assert server.requests[0].json["texts"] == TEXTS
+
+
 def test_swapped_arguments_are_told(server: Any) -> None:
     with Client(server.url) as client, pytest.raises(ValueError, match="the head comes first"):
         client.predict(X, "pets")  # type: ignore[arg-type]  # what is tested

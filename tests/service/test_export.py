@@ -220,7 +220,7 @@ def test_the_runner_refuses_what_cannot_be_right(
     [
         (["--help"], 0, "usage: run.py"),
         (["-h"], 0, ".npy file"),
-        (["--frobnicate"], 2, "--frobnicate"),
+        (["--frobnicate"], 2, "usage: run.py"),
         (["x.npy", "--what"], 2, "unrecognized arguments: --what"),
         (["a", "b", "c"], 2, "unrecognized arguments: c"),
         ([], 2, "required: embeddings"),

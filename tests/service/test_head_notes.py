@@ -34,16 +34,16 @@ def test_notes_are_changed_and_nothing_else_is(
     publish(store, trained)
     before = client.get(PATH).json()
     assert (before["description"], before["tags"]) == (None, {})
-    noted = client.patch(PATH, json={"description": "good", "tags": {"a": "1", "b": "2"}})
+    noted = client("PATCH", PATH, json={"description": "good", "tags": {"a": "1", "b": "2"}})
     assert noted.status_code == 200
     assert noted.json() == before | {"description": "good", "tags": {"a": "1", "b": "2"}}
     # what is left out stays; tags are replaced as a whole
-    assert client.patch(PATH, json={"tags": {"c": "3"}}).json()["tags"] == {"c": "3"}
-    assert client.patch(PATH, json={}).json() == before | {
+    assert client("PATCH", PATH, json={"tags": {"c": "3"}}).json()["tags"] == {"c": "3"}
+    assert client("PATCH", PATH, json={}).json() == before | {
         "description": "good",
         "tags": {"c": "3"},
     }
-    assert client.patch(PATH, json={"description": None, "tags": {}}).json() == before
+    assert client("PATCH", PATH, json={"description": None, "tags": {}}).json() == before
     assert client.get("/heads/pets/versions/2").json()["tags"] == {}
 
 
@@ -69,7 +69,7 @@ def test_notes_that_cannot_be_kept_are_refused(
 ) -> None:
     publish(store, trained)
     before = client.get(PATH).json()
-    assert_problem(client.patch(PATH, json=body), 422, "invalid_request", field)
+    assert_problem(client("PATCH", PATH, json=body), 422, "invalid_request", field)
     if "note" not in body:
         job = {"name": "pets", "dataset_id": before["dataset_id"], **body}
         assert_problem(client.post("/jobs", json=job), 422, "invalid_request", field)
@@ -77,4 +77,4 @@ def test_notes_that_cannot_be_kept_are_refused(
 
 
 def test_what_is_not_there_cannot_be_noted(client: InProcess) -> None:
-    assert_problem(client.patch(PATH, json={"description": "x"}), 404, "not_found")
+    assert_problem(client("PATCH", PATH, json={"description": "x"}), 404, "not_found")

@@ -89,7 +89,8 @@ def text_list(texts: object) -> list[str]:
     """n strings, each with something in it. ValueError names the row of what is wrong."""
     if isinstance(texts, str) or not isinstance(texts, Iterable):
         raise ValueError("texts must be a sequence of strings")
-    values = list(texts)
+    # pyarrow's items are scalars of its own
+    values = texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)
     if not values:
         raise ValueError("texts is empty")
     for row, text in enumerate(values):

@@ -133,8 +133,8 @@ def _manifest(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) 
     if entries[MANIFEST].file_size > _MOST_MANIFEST_BYTES:
         raise ValueError(f"{MANIFEST} is too large to be one")
     found = json.loads(archive.read(entries[MANIFEST]))
-    if found.get("format") != "nmtune-bundle" or found.get("version") not in (1, 2):
-        raise ValueError(f"{MANIFEST} is not of version 1 or 2: is there a newer client?")
+    if (found.get("format"), found.get("version")) != ("nmtune-bundle", 1):
+        raise ValueError(f"{MANIFEST} is not of version 1: is there a newer client?")
     listed = set(found["files"])
     if listed != set(names) - {MANIFEST}:
         odd = sorted(listed ^ (set(names) - {MANIFEST}))
