@@ -15,6 +15,7 @@ PARALLEL := --numprocesses=logical --maxprocesses=$(WORKERS) --dist=worksteal
 .DEFAULT_GOAL := help
 
 $(VENV)/.installed: pyproject.toml clients/python/pyproject.toml constraints.txt
+	@echo "Making $(VENV) and installing NMTune with PyTorch into it: some minutes, mostly download, once."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install 'pip>=25.1,<27'
 	$(PIP) install -c constraints.txt $(TORCH_PIP) torch

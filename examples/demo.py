@@ -53,6 +53,11 @@ def heading(text: str) -> None:
 
 def main() -> None:
     started = time.monotonic()
+    print(
+        f"Starting a server of its own, data and log in {DATA_DIR}/: seconds, on a first start up "
+        "to a minute.\nThen it trains for about a minute and shows how far it has come.",
+        flush=True,
+    )
     with server() as url, Client(url) as client:
         heading(f"1. Server ready at {url}, data in {DATA_DIR}/")
 

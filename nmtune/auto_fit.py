@@ -10,6 +10,7 @@ from nmtune.auto import Choice
 from nmtune.candidates import CHOSEN_FROM, ROBUST, resolve
 from nmtune.config import TuneConfig
 from nmtune.head import Head
+from nmtune.torch_state import own_state
 from nmtune.trainer import Fit, Trainer
 
 
@@ -23,6 +24,7 @@ class AutoFit:
     fits: Mapping[str, Fit]
 
 
+@own_state()
 def fit_auto(
     x: ArrayLike,
     y: ArrayLike,

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.errors import ConfigError, DataError
-from nmtune.rows import as_labels
+from nmtune.rows import as_labels, as_numbers
 from nmtune.spectrum import Centring, Spectrum, spectrum
+from nmtune.torch_state import own_state
 
 MAX_CLASSES: Final = 50
 MAX_ROWS: Final = 2000
@@ -74,6 +75,7 @@ class ClassSpectra:
         }
 
 
+@own_state()
 def class_spectra(
     x: NDArray[Any],
     y: NDArray[Any],
@@ -101,7 +103,7 @@ def class_spectra(
     ):
         if value < least:
             raise ConfigError(f"{field} must be {least} or more, got {value}", field=field)
-    x = np.asarray(x)
+    x = as_numbers(x, field="x")
     if x.ndim != 2 or not x.size:
         spectrum(x)  # says what is wrong with it
     labels = as_labels(y, n_rows=len(x), n_classes=n_classes, field="y")

@@ -22,7 +22,9 @@ from nmtune.config import TuneConfig
 from nmtune.errors import ConfigError, NMTuneError
 from nmtune.rows import missing_label
 from nmtune.similar_names import similar
+from nmtune.torch_state import own_state
 from nmtune.trainer import Trainer
+from nmtune.vectors import as_array
 
 _OF_THE_CONFIG = (
     "preset",
@@ -123,6 +125,7 @@ class NMTuneClassifier(
         self.random_state = random_state
         self.device = device
 
+    @own_state()
     def fit(
         self,
         X: ArrayLike,
@@ -138,11 +141,12 @@ class NMTuneClassifier(
         Raises ValueError for what cannot be trained on, and for parameters out of bounds.
         """
         rows: NDArray[Any]
+        y = as_array(y, name="y") if hasattr(y, "detach") else y
         if (row := missing_label(y)) is not None:
             raise ValueError(f"y must have a label in every row, row {row} has none: leave it out")
         if hasattr(y, "dtype") and not isinstance(y.dtype, np.dtype):
             y = np.asarray(y)  # pandas' Int64 is integers, which scikit-learn makes floats
-        rows, y = validate_data(self, X, y, dtype="numeric", ensure_min_samples=2)
+        rows, y = validate_data(self, _table(X), y, dtype="numeric", ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -201,12 +205,14 @@ class NMTuneClassifier(
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
         return {name: value for name, value in given.items() if value is not None} | {"seed": seed}
 
+    @own_state()
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable label of each row of X (n_samples, n_features)."""
         best = self._logits(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[best]
         return labels
 
+    @own_state()
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probabilities (n_samples, n_classes), columns in the order of `classes_`."""
         logits = self._logits(X)
@@ -214,11 +220,13 @@ class NMTuneClassifier(
         odds = np.exp(logs - logs.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
+    @own_state()
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Logits (n_samples, n_classes); for two classes (n_samples,), positive for the second."""
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
+    @own_state()
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Tuned embeddings (n_samples, n_tuned) of X (n_samples, n_features)."""
         checked = self._checked(X)
@@ -230,7 +238,7 @@ class NMTuneClassifier(
 
     def _checked(self, X: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)
-        checked: NDArray[Any] = validate_data(self, X, dtype="numeric", reset=False)
+        checked: NDArray[Any] = validate_data(self, _table(X), dtype="numeric", reset=False)
         return checked
 
     def _in_blocks(self, method: Any, X: NDArray[Any]) -> NDArray[np.float32]:
@@ -264,3 +272,22 @@ def _warn_of_similar(classes: NDArray[Any]) -> None:
         warnings.warn(
             f"Some classes differ in case, spaces or Unicode form alone: {shown}.", stacklevel=3
         )
+
+
+def _table(X: Any) -> Any:
+    """X as scikit-learn takes it: tensors and columns of vectors as arrays, all else as it is."""
+    if hasattr(X, "toarray") or (hasattr(X, "dtypes") and X.shape[1:] not in ((), (1,))):
+        return X
+    if hasattr(X, "detach"):
+        return as_array(X, name="X")
+    if isinstance(X, list | tuple):
+        is_of_tensors = bool(X) and hasattr(X[0], "detach")
+        return as_array(X, name="X") if is_of_tensors else X
+    whole = np.asarray(X) if hasattr(X, "__array__") else None
+    if whole is None or not whole.size or whole.dtype.kind not in "OV":
+        return X
+    is_column = whole.ndim == 1 or whole.shape[1:] == (1,)
+    first = whole.flat[0]
+    holds_vectors = is_column and (hasattr(first, "__len__") and not isinstance(first, str))
+    is_small_float = whole.dtype.kind == "V" and whole.dtype.names is None
+    return as_array(X, name="X") if holds_vectors or is_small_float else X

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.errors import DataError
+from nmtune.numpy_state import numpy_state
+from nmtune.rows import as_numbers
 
 LARGEST_MATRIX = 100
 """Classes; with more of them the confusions are listed instead of laid out as a matrix."""
@@ -96,6 +98,7 @@ class Evaluation:
         }
 
 
+@numpy_state()
 def evaluate(
     probabilities: NDArray[np.floating], y: NDArray[Any], classes: Sequence[str]
 ) -> Evaluation:
@@ -106,7 +109,8 @@ def evaluate(
     there is no row, a shape does not fit, y is not an index of `classes`, or a row of probabilities
     is not one (NaN, negative, not adding up to 1).
     """
-    probabilities, y = np.asarray(probabilities), np.asarray(y)
+    probabilities = as_numbers(probabilities, field="probabilities")
+    y = as_numbers(y, field="y") if hasattr(y, "detach") else np.asarray(y)
     _check_probabilities(probabilities, n_classes=len(classes))
     _check_labels(y, n_rows=len(probabilities), n_classes=len(classes))
     y = y.astype(np.int64)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from nmtune.head import Head, Member
 from nmtune.network import Network
+from nmtune.torch_state import own_state
 
 Matrix = NDArray[np.float32]
 _Wide = NDArray[np.float64]
@@ -142,6 +143,7 @@ def softmax(scores: Matrix) -> Matrix:
     return probabilities
 
 
+@own_state()
 def fold(head: Head) -> FoldedHead:
     """The head as plain arrays; nothing of it is shared, and float64 sums are rounded once."""
     shift = _shift(head.members)

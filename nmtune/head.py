@@ -18,6 +18,7 @@ from nmtune.network import Network, forward_in_batches
 from nmtune.rows import as_classes, as_rows
 from nmtune.scaling import Scaling
 from nmtune.tensor_file import check_layout, pack, prefixed, sections, unpack
+from nmtune.torch_state import own_state
 from nmtune.version import __version__
 
 _KIND = "nmtune-head"
@@ -51,6 +52,7 @@ class Head:
     by side.
     """
 
+    @own_state()
     def __init__(
         self,
         members: Sequence[Member],
@@ -175,6 +177,7 @@ class Head:
         """What it learnt about when to trust it; None if it carries none."""
         return self._knowledge
 
+    @own_state()
     def predict_proba(self, x: ArrayLike) -> NDArray[np.float32]:
         """Probabilities (n, c) of embeddings x (n, d) of any float or integer type.
 
@@ -190,11 +193,13 @@ class Head:
         """The most probable class's name for each row of x (n, d); raises as predict_proba."""
         return [self._classes[index] for index in self.predict_proba(x).argmax(axis=1)]
 
+    @own_state()
     def transform(self, x: ArrayLike) -> NDArray[np.float32]:
         """Tuned embeddings Z (n, m) of embeddings x (n, d); raises as predict_proba."""
         z, _ = self._forward(x)
         return z.numpy()
 
+    @own_state()
     def logits(self, x: ArrayLike) -> NDArray[np.float32]:
         """Logits (n, c), not yet divided by the temperature; raises as predict_proba."""
         _, logits = self._forward(x)
@@ -219,6 +224,7 @@ class Head:
                 _refuse_overflow(logits)
         return z, logits
 
+    @own_state()
     def to_bytes(self) -> bytes:
         """The head as a safetensors file; the same head gives the same bytes."""
         document = {
@@ -249,6 +255,7 @@ class Head:
         return type(self).from_bytes, (self.to_bytes(),)
 
     @classmethod
+    @own_state()
     def from_bytes(cls, data: bytes) -> Self:
         """The head that `to_bytes` wrote; its predictions are bit for bit the same.
 

@@ -12,6 +12,7 @@ from nmtune.conformal import Conformal
 from nmtune.ood_score import OodScore
 from nmtune.sketch import Sketch
 from nmtune.tensor_file import prefixed, sections
+from nmtune.torch_state import own_state
 
 _CONFORMAL, _OOD, _SKETCH = "conformal", "ood", "sketch"
 
@@ -44,6 +45,7 @@ class Knowledge:
         )
 
 
+@own_state()
 def learn(
     x: NDArray[np.float32],
     y: NDArray[np.int64],

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from nmtune.errors import ConfigError, DataError
 from nmtune.label_noise import ExpectedWrong, expected_wrong
-from nmtune.rows import as_labels
+from nmtune.numpy_state import numpy_state
+from nmtune.rows import as_labels, as_numbers
 
 SUREST_SHARE: Final = 0.2
 """Of the rows predicted as one class, how many count as predicted with confidence."""
@@ -121,6 +122,7 @@ class LabelErrors:
         }
 
 
+@numpy_state()
 def find_label_errors(probabilities: ArrayLike, y: ArrayLike) -> LabelErrors:
     """Suspect the labels y (n,) that out-of-fold probabilities (n, c), c >= 2, speak against.
 
@@ -221,7 +223,7 @@ def _surest_rows(
 
 
 def _checked(probabilities: ArrayLike) -> NDArray[np.floating]:
-    values = np.asarray(probabilities)
+    values = as_numbers(probabilities, field="probabilities")
     if values.ndim != 2 or values.shape[1] < 2 or not len(values) or values.dtype.kind != "f":
         raise DataError(
             "probabilities must be real numbers (rows, classes), at least one row and two classes, "

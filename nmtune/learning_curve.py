@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nmtune.errors import ConfigError, DataError
 from nmtune.nested_subsets import nested_subset, rows_per_class
-from nmtune.rows import as_labels
+from nmtune.rows import as_labels, as_numbers
 
 FRACTIONS: Final = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 N_SEEDS: Final = 3
@@ -151,7 +151,7 @@ def _accuracy(head: Predictor, x: NDArray[Any], y: NDArray[np.int64], n_classes:
 def _checked(
     x: NDArray[Any], y: NDArray[Any], n_classes: int, prefix: str
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    x = np.asarray(x)
+    x = as_numbers(x, field=f"{prefix}x")
     if x.ndim != 2 or not x.size:
         raise DataError(
             f"{prefix}x must be (rows, columns) with at least one of each, got shape {x.shape}",

@@ -102,6 +102,8 @@ def nmtune_loss(
     """
     _check(z)
     _check_k(k)
+    # bfloat16 logits, of autocast for one, would give a loss of three digits
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if weight is None:
         cross_entropy = functional.cross_entropy(logits, y)
     else:

@@ -14,6 +14,7 @@ import numpy as np
 
 from nmtune.errors import DataError
 from nmtune.learning_curve import LearningPoint
+from nmtune.numpy_state import numpy_state
 
 FLAT_GAIN: Final = 0.01
 """An accuracy that doubling the rows moves by less than this, for certain, is flat."""
@@ -52,6 +53,7 @@ class LabelOutlook:
         return asdict(self)
 
 
+@numpy_state()
 def would_more_labels_help(points: Sequence[LearningPoint], *, split: str) -> LabelOutlook:
     """Extrapolate the curve of `split` to twice its largest size.
 

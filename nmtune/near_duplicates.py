@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from nmtune.errors import ConfigError, DataError
-from nmtune.rows import as_labels, as_rows
+from nmtune.rows import as_labels, as_numbers, as_rows
+from nmtune.torch_state import own_state
 
 MAX_PRODUCTS: Final = 500_000_000_000
 """Multiplications of one search by default: about half a minute on one core."""
@@ -103,6 +104,7 @@ class NearDuplicates:
         }
 
 
+@own_state()
 def find_near_duplicates(
     x: NDArray[Any],
     y: NDArray[Any],
@@ -132,7 +134,7 @@ def find_near_duplicates(
     for name, value, least in (("max_products", max_products, 1), ("seed", seed, 0)):
         if value < least:
             raise ConfigError(f"{name} must be {least} or more, got {value}", field=name)
-    x, train_x = np.asarray(x), np.asarray(train_x)
+    x, train_x = as_numbers(x, field="x"), as_numbers(train_x, field="train_x")
     for rows, field in ((x, "x"), (train_x, "train_x")):
         if rows.ndim != 2 or not rows.size:
             as_rows(rows, n_columns=0, field=field)  # says what is wrong with it

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nmtune.errors import DataError
+from nmtune.vectors import VectorsError, as_array
 
 _EXACT_TO = 1 << 24
 """The integers up to here are float32 numbers, each of them."""
@@ -50,11 +51,25 @@ def load_rows(x: ArrayLike, *, field: str) -> tuple[NDArray[np.float32], str]:
     return rows, digest.hexdigest()
 
 
+def as_numbers(x: ArrayLike, *, field: str) -> NDArray[Any]:
+    """x as an array of real numbers of any type and shape, not copied if it is one.
+
+    Tensors of any device and type, and columns and lists of vectors, are taken too. DataError
+    names the row of what is no number or of another length.
+    """
+    if isinstance(x, np.ndarray) and x.dtype.kind not in "fiuOV":
+        raise DataError(f"{field} must be real numbers, got {x.dtype}", field=field)
+    try:
+        return as_array(x, name=field)
+    except VectorsError as error:
+        raise DataError(str(error), field=field, row=error.row, column=error.column) from None
+
+
 def as_labels(
     y: ArrayLike, *, n_rows: int, n_classes: int, field: str = "labels"
 ) -> NDArray[np.int64]:
     """The labels as int64 (n_rows,), each in 0..n_classes-1; DataError names the row."""
-    labels = np.asarray(y)
+    labels = as_numbers(y, field=field) if hasattr(y, "detach") else np.asarray(y)
     if labels.dtype.kind not in "iu":
         raise DataError(f"{field} must be class indices, got {labels.dtype}", field=field)
     if labels.shape != (n_rows,):
@@ -126,12 +141,7 @@ def as_classes(classes: Any) -> tuple[str, ...]:
 
 
 def _matrix(x: ArrayLike, field: str) -> NDArray[Any]:
-    try:
-        matrix = np.asarray(x)
-    except ValueError:
-        raise DataError(f"{field} must be rows of equal length", field=field) from None
-    if matrix.dtype.kind not in "fiu":
-        raise DataError(f"{field} must be real numbers, got {matrix.dtype}", field=field)
+    matrix = as_numbers(x, field=field)
     if matrix.ndim != 2:
         raise DataError(
             f"{field} must be two-dimensional (rows, columns), got shape {matrix.shape}",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from nmtune.errors import ConfigError
+from nmtune.torch_state import use_products
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -86,9 +87,9 @@ def _take_fast_products() -> None:
 
     The setting that does it also permits bfloat16, which processors with AMX would take.
     """
-    torch.set_float32_matmul_precision("medium")
+    use_products("medium")
     if product_error() > _FLOAT32_ERROR:
-        torch.set_float32_matmul_precision("highest")
+        use_products("highest")
 
 
 def product_error() -> float:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from nmtune.errors import ConfigError, DataError
 from nmtune.gram import float32_noise, float64_error, random_error
+from nmtune.rows import as_numbers
+from nmtune.torch_state import own_state
 
 Centring: TypeAlias = Literal["none", "columns", "reference"]
 _Array: TypeAlias = NDArray[np.float64]
@@ -51,6 +53,7 @@ class Spectrum:
     n_columns: int
 
 
+@own_state()
 def spectrum(
     x: NDArray[Any], *, centering: Centring = "none", chunk_rows: int | None = None
 ) -> Spectrum:
@@ -229,13 +232,11 @@ def _checked(x: NDArray[Any], centering: str, chunk_rows: int | None) -> NDArray
         )
     if chunk_rows is not None and chunk_rows < 1:
         raise ConfigError(f"chunk_rows must be at least 1, got {chunk_rows}", field="chunk_rows")
-    x = np.asarray(x)
+    x = as_numbers(x, field="x")
     if x.ndim != 2 or x.size == 0:
         raise DataError(
             f"x must be (rows, columns) with at least one of each, got shape {x.shape}", field="x"
         )
-    if x.dtype.kind not in "fiu":
-        raise DataError(f"x must hold real numbers, got {x.dtype}", field="x")
     return x
 
 

@@ -19,6 +19,7 @@ from nmtune.random_numbers import generator
 from nmtune.rows import as_classes
 from nmtune.scaling import Scaling
 from nmtune.stack import Stack
+from nmtune.torch_state import own_state
 from nmtune.trainer import Fit, finish
 from nmtune.training_data import TrainingData, notes_on_classes
 
@@ -34,6 +35,7 @@ class TogetherTrainer:
     There are no checkpoints.
     """
 
+    @own_state()
     def __init__(
         self,
         x: ArrayLike,
@@ -80,6 +82,7 @@ class TogetherTrainer:
     def __iter__(self) -> Self:
         return self
 
+    @own_state()
     def __next__(self) -> tuple[EpochReport, ...]:
         """Train one more epoch; DivergenceError if a head left the finite numbers."""
         epoch = len(self._histories[0]) + 1
@@ -104,6 +107,7 @@ class TogetherTrainer:
             )
         return tuple(history[-1] for history in self._histories)
 
+    @own_state()
     def result(self) -> tuple[Fit, ...]:
         """The trained heads in the order of configs; RuntimeError before the last epoch.
 
@@ -152,6 +156,7 @@ class TogetherTrainer:
                 )
 
 
+@own_state()
 def bytes_of_a_head(config: TuneConfig, *, n_columns: int, n_classes: int) -> int:
     """What one more head of a stack takes on the device, in bytes.
 

@@ -26,6 +26,7 @@ from nmtune.procedure import EpochReport, Procedure
 from nmtune.random_numbers import generator
 from nmtune.rows import as_classes
 from nmtune.scaling import Scaling
+from nmtune.torch_state import own_state
 from nmtune.training_data import TrainingData, notes_on_classes
 
 _NEVER = -1e4
@@ -60,6 +61,7 @@ class Trainer:
     in between. Torch's global random numbers are neither used nor changed.
     """
 
+    @own_state()
     def __init__(
         self,
         x: ArrayLike,
@@ -141,6 +143,7 @@ class Trainer:
     def __iter__(self) -> Self:
         return self
 
+    @own_state()
     def __next__(self) -> EpochReport:
         """Train one more epoch; DivergenceError if it left the finite numbers."""
         epoch = len(self._history) + 1
@@ -164,6 +167,7 @@ class Trainer:
         self._is_between_epochs = True
         return report
 
+    @own_state()
     def checkpoint(self) -> bytes:
         """The training as it stands, for a Trainer to go on from: inside the loop or after it."""
         self._check_between_epochs()
@@ -176,6 +180,7 @@ class Trainer:
             tensors=tensors,
         ).to_bytes()
 
+    @own_state()
     def result(self) -> Fit:
         """The trained head and its history; RuntimeError before the last epoch."""
         if len(self._history) < self._procedure.n_epochs:

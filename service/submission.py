@@ -115,6 +115,8 @@ def _record(
         config=candidates.to_dict(),
         alias=body.alias,
         alias_always=body.alias_always,
+        description=body.description,
+        tags=body.tags,
         queue=to,
         priority=body.priority,
         encoder=None if encoder is None else _asked(encoder, body),

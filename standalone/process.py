@@ -19,8 +19,12 @@ class StartError(Exception):
 
 
 @contextmanager
-def open_store(settings: StoreSettings) -> Iterator[Store]:
-    """The store, once its database is at the schema that this version needs."""
+def open_store(settings: StoreSettings, *, writes_alone: bool = False) -> Iterator[Store]:
+    """The store, once its database is at the schema that this version needs.
+
+    writes_alone: no other process writes its database, so that SQLite's bug of several writers
+    (`sqlite_version_warning`) cannot come about.
+    """
     store = Store.open(settings)
     try:
         if store.database.schema_revision() != migrations.head_revision():
@@ -28,7 +32,7 @@ def open_store(settings: StoreSettings) -> Iterator[Store]:
                 "The database is not at this version's schema: run `nmtune-server migrate` with "
                 "the same settings first."
             )
-        warning = store.database.sqlite_version_warning()
+        warning = None if writes_alone else store.database.sqlite_version_warning()
         if warning is not None:
             logger.warning("database.version %s", warning)
         yield store

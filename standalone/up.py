@@ -1,6 +1,7 @@
 """The processes that serve HTTP: everything in one (`up`), or the API alone."""
 
 import errno
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -19,15 +20,22 @@ from workers.local import LocalWorker
 from workers.settings import WorkerSettings
 from workers.sweep import Sweeper
 
+logger = logging.getLogger(__name__)
+
 GRACE_SECONDS = 5  # for requests in flight when the process is told to stop
 BACKLOG = 2048
+STARTING = (
+    "The database is brought up to date and libraries are loaded: seconds, on a first start up to "
+    "a minute. A line says when the server is ready."
+)
 
 
 def up(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run API, worker and sweep in this process until it is told to stop."""
     with _listening(service) as listener:
+        logger.info("server.starting %s", STARTING)
         migrations.upgrade(service.database_url)
-        with open_store(service) as store:
+        with open_store(service, writes_alone=True) as store:
             queue = LocalQueue()
             worker = LocalWorker(store, queue, workers)
             worker.start()

@@ -162,8 +162,9 @@ def wal_reset_warning(version: tuple[int, ...]) -> str | None:
         return None
     return (
         f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug, which can, rarely, corrupt a "
-        "database that several processes write. Use SQLite 3.51.3 or later (or 3.50.7, 3.44.6) and "
-        "keep backups made with VACUUM INTO."
+        "database that several processes write, as `api` and `worker` do; `nmtune-server up` alone "
+        "is one process with one connection that writes, and not concerned. Use SQLite 3.51.3 or "
+        "later (or 3.50.7, 3.44.6) or PostgreSQL, and keep backups made with VACUUM INTO."
     )
 
 

@@ -20,6 +20,7 @@ _heads = tables.heads.c
 _versions = tables.head_versions.c
 _aliases = tables.head_aliases.c
 _datasets = tables.datasets.c
+_jobs = tables.jobs.c
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,9 @@ class HeadVersion:
     dataset_sha256: str | None
     """Of the data it was made from; it outlives the dataset."""
     lineage: dict[str, Any]
+    description: str | None = None
+    """What people note of it, as `tags`."""
+    tags: dict[str, str] = field(default_factory=dict)
     created_at: datetime
     aliases: tuple[str, ...]
 
@@ -133,6 +137,8 @@ def publish(
             job_id=job_id,
             dataset_id=dataset_id,
             dataset_sha256=data.scalar_subquery(),
+            description=select(_jobs.description).where(_jobs.id == job_id).scalar_subquery(),
+            tags=select(_jobs.tags).where(_jobs.id == job_id).scalar_subquery(),
             created_at=now() if not_before is None else latest(now(), _moment(not_before)),
             **values,
         )
@@ -230,6 +236,20 @@ def resolve(tx: Transaction, tenant_id: str, reference: str) -> HeadVersion:
     if row is None:
         raise NotFound("head" if label in {"", "latest"} else "head version", reference)
     return _version_of(row)
+
+
+def annotate(
+    tx: Transaction, tenant_id: str, name: str, number: int, *, notes: Mapping[str, object]
+) -> HeadVersion:
+    """Note this `description` or these `tags` of a version. Raises NotFound."""
+    if notes:
+        of_version = (
+            _versions.tenant_id == tenant_id,
+            _versions.name == name,
+            _versions.version == number,
+        )
+        tx.execute(update(tables.head_versions).where(*of_version).values(**notes))
+    return version(tx, tenant_id, name, number)
 
 
 def set_alias(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -> HeadVersion:

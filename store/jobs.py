@@ -4,7 +4,7 @@ What a worker does to a job is in `store.moves`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -48,6 +48,9 @@ class Job:
     """Whether the alias moves although the report's verdict advises against the head."""
     alias_outcome: dict[str, Any] | None
     """What became of the alias: `aliases.Outcome`, once the job has published."""
+    description: str | None = None
+    """Noted of the head version that it publishes, as `tags` are."""
+    tags: dict[str, str] = field(default_factory=dict)
     queue: str
     """Which workers take it: those that serve this queue."""
     priority: int
@@ -108,6 +111,8 @@ def submit(
     max_attempts: int = 3,
     encoder: Mapping[str, object] | None = None,
     predicting: tuple[str, int] | None = None,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Job:
     """Queue a job. Raises NotFound for the dataset, InvalidName.
 
@@ -139,6 +144,8 @@ def submit(
             method=method,
             alias=alias,
             alias_always=alias_always,
+            description=description,
+            tags=dict(tags or {}),
             queue=queue,
             precedence=-priority,
             turn=_turn(tenant_id, queue, -priority, kind),

@@ -17,6 +17,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
+    Text,
     UniqueConstraint,
     false,
     literal,
@@ -39,6 +40,11 @@ metadata: Final = MetaData(
 _ID: Final = String(40)
 _NAME: Final = String(64)
 _SHA256: Final = String(64)
+
+
+def _tags() -> Column[Any]:
+    """Words with their values; none, where a row says nothing of them."""
+    return Column("tags", JSON(none_as_null=True), nullable=False, server_default="{}")
 
 
 def _json(name: str, *, nullable: bool = False) -> Column[Any]:
@@ -121,6 +127,9 @@ jobs = Table(
     Column("alias_always", Boolean, nullable=False, server_default=false()),
     # What became of it, once the job has published.
     _json("alias_outcome", nullable=True),
+    # Notes for the head version that it publishes.
+    Column("description", Text),
+    _tags(),
     Column("queue", String(16), nullable=False),
     # Minus the priority: what goes first is the least, in one direction for all of the index.
     Column("precedence", Integer, nullable=False),
@@ -283,6 +292,9 @@ head_versions = Table(
     # and made from a deleted one have none.
     Column("dataset_sha256", _SHA256),
     _json("lineage"),
+    # What people note of it; all else of a version never changes.
+    Column("description", Text),
+    _tags(),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "version"),
     UniqueConstraint("job_id"),  # exactly once: a job publishes one version, however often it ran

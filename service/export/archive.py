@@ -50,8 +50,11 @@ def zip_bytes(files: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def bundle_bytes(files: Mapping[str, bytes], *, head: Mapping[str, object]) -> bytes:
-    """The files and a manifest that names the head, and each file's size and sha256."""
+def bundle_bytes(files: Mapping[str, bytes], *, folder: str, head: Mapping[str, object]) -> bytes:
+    """The files and a manifest that names the head, and each file's size and sha256.
+
+    They lie in one folder, or unpacking would write over what has the same names.
+    """
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -61,4 +64,5 @@ def bundle_bytes(files: Mapping[str, bytes], *, head: Mapping[str, object]) -> b
             for name, content in files.items()
         },
     }
-    return zip_bytes({MANIFEST: json_bytes(manifest), **files})
+    packed = {MANIFEST: json_bytes(manifest), **files}
+    return zip_bytes({f"{folder}/{name}": content for name, content in packed.items()})

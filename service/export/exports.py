@@ -122,7 +122,7 @@ def _bundle(
         "check.npz": npz_bytes({"x": check.x, "probabilities": check.probabilities}),
     }
     named = {"name": version.name, "version": version.version, "sha256": version.sha256}
-    return bundle_bytes(files, head=named)
+    return bundle_bytes(files, folder=f"{version.name}-{version.version}", head=named)
 
 
 def _config(version: HeadVersion, head: Head, check: CheckRows) -> dict[str, Any]:

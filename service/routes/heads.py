@@ -14,6 +14,7 @@ from service.openapi import BODY_STATUSES, problems
 from service.schemas.comparison import CompareQuery, HeadComparison
 from service.schemas.heads import MAX_VERSION, AliasUpdate, Head, HeadPage, HeadQuery, HeadVersion
 from service.schemas.jobs import Alias
+from service.schemas.notes import HeadVersionPatch
 from store import head_deletion, heads
 from store.artifacts import Artifacts
 from store.database import Transaction
@@ -70,6 +71,20 @@ def get_head_version(
     """One version: where it came from, its config, classes and metrics."""
     with store.database.read() as tx:
         return HeadVersion.of(heads.version(tx, tenant_id, name, version))
+
+
+@router.patch("/heads/{name}/versions/{version}", responses=problems(404, *BODY_STATUSES))
+def annotate_head_version(
+    name: HeadName,
+    version: VersionNumber,
+    body: HeadVersionPatch,
+    store: StoreDep,
+    tenant_id: TenantDep,
+) -> HeadVersion:
+    """Note a description and tags of a version; all else of it never changes."""
+    notes = body.model_dump(include=body.model_fields_set)
+    with store.database.begin() as tx:
+        return HeadVersion.of(heads.annotate(tx, tenant_id, name, version, notes=notes))
 
 
 @router.put("/heads/{name}/aliases/{alias}", responses=problems(404, *BODY_STATUSES))

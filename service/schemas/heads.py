@@ -75,6 +75,8 @@ class HeadVersion(BaseModel):
                     "metrics": {"test": {"accuracy": 0.97, "macro_f1": 0.97}},
                     "encoder": None,
                     "aliases": ["prod"],
+                    "description": "with the labels of May",
+                    "tags": {"ticket": "ML-12"},
                     "job_id": "job_31k8ds2m0v4xq9rt6wy5zbnc7e",
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
                     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
@@ -116,6 +118,8 @@ class HeadVersion(BaseModel):
         "where it learnt from embeddings."
     )
     aliases: list[str]
+    description: str | None = Field(description="What people note of it, as tags.")
+    tags: dict[str, str]
     job_id: str
     dataset_id: str
     sha256: str
@@ -137,6 +141,8 @@ class HeadVersion(BaseModel):
             metrics=record.metrics,
             encoder=_shown(record.encoder),
             aliases=list(record.aliases),
+            description=record.description,
+            tags=record.tags,
             job_id=record.job_id,
             dataset_id=record.dataset_id,
             sha256=record.sha256,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.schemas.notes import Description, Tags
 from service.schemas.outputs import JobOutput
 from service.schemas.providers import ProviderChoice, Texts
 from service.schemas.rows import Embeddings, Labels, MergeSimilar, Splits
@@ -110,6 +111,12 @@ class JobCreate(BaseModel):
     alias_always: bool = Field(
         default=False, description="Move the alias whatever the verdict says."
     )
+    description: Description | None = Field(
+        default=None, description="Noted of the version that it publishes, for people."
+    )
+    tags: Tags = Field(
+        default_factory=dict, description="Likewise: words and their values, up to 20."
+    )
     queue: Literal["cpu", "gpu"] | None = Field(
         default=None,
         description="Which workers train it; the service's default if left out. With `gpu` it "
@@ -179,6 +186,8 @@ class Job(BaseModel):
                     "alias": "prod",
                     "alias_always": False,
                     "alias_outcome": None,
+                    "description": None,
+                    "tags": {"ticket": "ML-12"},
                     "queue": "cpu",
                     "priority": 0,
                     "status": "running",
@@ -223,6 +232,8 @@ class Job(BaseModel):
         description="Whether the alias moved, and why, once the job has succeeded. Null without an "
         "alias, and of jobs that ended before this was kept: theirs moved."
     )
+    description: str | None = Field(description="For the version that it publishes.")
+    tags: dict[str, str]
     queue: str
     priority: int
     status: JobStatus
@@ -279,6 +290,8 @@ class Job(BaseModel):
             alias_outcome=None
             if record.alias_outcome is None
             else AliasOutcome(**record.alias_outcome),
+            description=record.description,
+            tags=record.tags,
             queue=record.queue,
             priority=record.priority,
             status=record.status,

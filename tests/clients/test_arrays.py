@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from nmtune_client import _arrays
@@ -30,6 +31,10 @@ class Frame:
         np.array([[1, 2], [3, 4]], dtype=">f8"),
         np.asfortranarray(np.array([[1, 2], [3, 4]], dtype=np.float32)),
         torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
+        torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True),
+        torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.bfloat16),
+        pd.Series([[1.0, 2.0], np.array([3.0, 4.0])]),
+        np.array([[1, 2], [3, 4]], dtype=np.int64),
         Frame([[1, 2.0], [np.float32(3), 4]]),
     ],
 )
@@ -54,7 +59,7 @@ def test_what_is_right_already_is_not_copied() -> None:
         ([], r"got shape \(0,\)"),
         (np.ones((0, 4)), r"are empty: their shape is \(0, 4\)"),
         ([[1, 2], [3]], r"row 1: has 1 values where row 0 has 2"),
-        ([["a", "b"]], "must be numbers"),
+        ([["a", "b"]], "row 0, column 0: 'a' is not a number"),
         ([[1 + 2j]], "must be numbers, got an array of complex128"),
         ([[True]], "must be numbers, got an array of bool"),
         (Frame([[1.0, 2.0], [3.0, None]]), "row 1, column 1: None is not a number"),
@@ -62,8 +67,13 @@ def test_what_is_right_already_is_not_copied() -> None:
         ([[0.0, 1.0], [float("nan"), 1.0]], "row 1, column 0: it is nan"),
         ([[0.0, float("-inf")]], "row 0, column 1: it is -inf"),
         ([[0.0, 1e300]], r"row 0, column 1: 1e\+300 does not fit into float32"),
-        (torch.ones(1, 2, requires_grad=True), "cannot be read as an array: .*grad"),
-        (torch.ones(1, 2, dtype=torch.bfloat16), "cannot be read as an array: .*BFloat16"),
+        (np.ones((2, 1, 2)), r"got shape \(2, 1, 2\); pass it .squeeze\(1\)"),
+        (np.array([[1, 2**24 + 1]]), "row 0, column 1: float32 cannot hold the integer 16777217"),
+        (np.array([[2**53 + 1]]), "row 0, column 0: float32 cannot hold the integer"),
+        (np.array([[1], [-(2**63)], [2**63 - 1]]), "row 2, column 0: float32 cannot hold"),
+        (np.array([[2**64 - 1]], np.uint64), "row 0, column 0: float32 cannot hold"),
+        (pd.Series([[1.0], [2.0], [3.0, 4.0]]), "row 2: has 2 values where row 0 has 1"),
+        (pd.Series([[1.0], None]), "row 1: None is no vector"),
     ],
 )
 def test_what_cannot_be_right_is_named(values: object, message: str) -> None:

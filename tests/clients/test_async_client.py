@@ -152,7 +152,7 @@ def test_large_rows_go_up_as_a_dataset_first(
             await client.jobs.create(name="pets", **rows, idempotency_key="mine")
             with pytest.raises(ValidationError) as caught:
                 await client.jobs.create(name="pets", **rows)
-            assert caught.value.__notes__ == ["The rows were stored: dataset='ds_1' has them."]
+            assert caught.value.__notes__ == ["The rows were stored: dataset_id='ds_1' has them."]
 
     asyncio.run(create())
     upload = server.seen("POST", "/datasets")[0]

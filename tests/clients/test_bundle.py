@@ -57,14 +57,16 @@ def files() -> Files:
     )
     made = exports._bundle(version, head, data, check_rows(head), lambda: b"{}")
     with zipfile.ZipFile(io.BytesIO(made)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+        return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Writes a bundle of these files; the manifest is made to fit them unless told otherwise."""
 
-    def make(files: Files, *, fit: bool = True, head: bytes | None = None) -> Path:
+    def make(
+        files: Files, *, fit: bool = True, head: bytes | None = None, folder: str = "pets-3/"
+    ) -> Path:
         files = dict(files)
         if fit:
             manifest = json.loads(files["MANIFEST.json"])
@@ -79,7 +81,7 @@ def write(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         path = tmp_path / "pets-3.zip"
         with zipfile.ZipFile(path, "w") as archive:
             for name, data in files.items():
-                archive.writestr(name, data)
+                archive.writestr(f"{folder}{name}", data)
         return path
 
     yield make
@@ -103,6 +105,29 @@ def test_a_true_bundle_is_found_good(files: Files, write: Callable[..., Path]) -
     assert report.skipped == []
     without = verify_bundle(write(files, fit=False), onnx=False)
     assert without.skipped == ["ONNX was not run, as asked"]
+
+
+def test_a_bundle_of_an_older_server_has_no_folder(
+    files: Files, write: Callable[..., Path]
+) -> None:
+    assert verify_bundle(write(files, folder="")).is_good
+
+
+@pytest.mark.parametrize("name", ["other/evil.py", "evil.py", "pets-3/deep/evil.py", "pets-3/../x"])
+def test_all_files_are_in_the_one_folder(
+    files: Files, write: Callable[..., Path], name: str
+) -> None:
+    path = write(files)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"import os")
+    assert "no plain file name" in problems(path)
+
+
+@pytest.mark.parametrize("folder", ["../", "/", "a/b/", "C:/", "..\\/"])
+def test_a_folder_that_leads_elsewhere_is_refused(
+    files: Files, write: Callable[..., Path], folder: str
+) -> None:
+    assert "no plain file name" in problems(write(files, folder=folder))
 
 
 def test_without_onnxruntime_onnx_is_said_to_be_unchecked(
@@ -171,7 +196,7 @@ def test_names_that_lead_elsewhere_are_refused(
 def test_a_name_that_is_there_twice_is_refused(files: Files, write: Callable[..., Path]) -> None:
     path = write(files)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("run.py", b"import os")
+        archive.writestr("pets-3/run.py", b"import os")
     assert "run.py is there more than once" in problems(path)
 
 

@@ -258,10 +258,69 @@ def test_heads_are_listed_shown_and_given_aliases(server: Any, nmtune: Any) -> N
     assert nmtune("heads", "show", "pets")[1].splitlines()[1].split()[:3] == [
         "pets@3",
         "nmtune",
-        "2",
+        "-",
     ]
     assert nmtune("heads", "alias", "pets", "prod", 3)[1] == "pets@prod -> pets@3\n"
     assert json.loads(nmtune("heads", "show", "pets", "--json")[1]) == HEAD
+
+
+def test_heads_show_figures_encoder_and_notes(server: Any, nmtune: Any) -> None:
+    version = {
+        "name": "pets",
+        "version": 3,
+        "method": "auto",
+        "metrics": {
+            "test": {"accuracy": 0.91},
+            "ood/sketch": {"accuracy": 0.5},
+            "ood/paint": {"accuracy": 0.7},
+        },
+        "encoder": {"provider": "openai", "model": "text-embedding-3-small"},
+        "description": "labels of May",
+        "tags": {"ticket": "ML-12"},
+        "created_at": "2026-11-25T03:21:46Z",
+    }
+    head = HEAD | {"versions": [version]}
+    server.on("GET", "/heads", server.ok({"items": [head], "next_cursor": None}))
+    server.on("GET", "/heads/pets", server.ok(head))
+    header, line = nmtune("heads")[1].splitlines()
+    assert header.split()[:5] == ["head", "ID", "accuracy", "mean", "OOD"]
+    assert line.split()[:3] == ["pets@3", "0.910", "0.600"]
+    for word in ("openai text-embedding-3-small", "prod -> 3", "ticket=ML-12 labels of May"):
+        assert word in line
+    assert "2026-11-25" in line
+    shown = nmtune("heads", "show", "pets")[1]
+    assert "pets@3  ticket=ML-12  labels of May" in shown
+
+
+def test_notes_of_a_version_are_edited(server: Any, nmtune: Any) -> None:
+    version = {"name": "pets", "version": 3, "tags": {"a": "1", "b": "2"}}
+    server.on("GET", "/heads/pets", server.ok(HEAD))
+    server.on("GET", "/heads/pets/versions/3", server.ok(version))
+    server.on("PATCH", "/heads/pets/versions/3", server.ok(version | {"description": "good"}))
+    code, out, _ = nmtune(
+        "heads", "edit", "pets@prod", "--tag", "c=3=x", "--untag", "a", "--description", "good"
+    )
+    assert (code, out) == (0, "pets@3  a=1 b=2 good\n")
+    assert nmtune("heads", "edit", "pets", "--description", "")[0] == 0
+    assert [request.json for request in server.seen("PATCH", "/heads/pets/versions/3")] == [
+        {"description": "good", "tags": {"b": "2", "c": "3=x"}},
+        {"description": None},
+    ]
+    for wrong in (["--tag", "x"], []):
+        code, out, err = nmtune("heads", "edit", "pets@3", *wrong)
+        assert (code, out) == (2, "")
+        assert "--tag" in err
+
+
+@pytest.mark.usefixtures("trained")
+def test_tune_sends_notes(server: Any, nmtune: Any, npz: Path) -> None:
+    notes = ("--description", "labels of May", "--tag", "ticket=ML-12", "--tag", "who=me")
+    assert nmtune("tune", npz, "--name", "pets", *notes)[0] == 0
+    sent = server.seen("POST", "/jobs")[0].json
+    assert (sent["description"], sent["tags"]) == (
+        "labels of May",
+        {"ticket": "ML-12", "who": "me"},
+    )
 
 
 def test_drift_of_a_head_is_shown(server: Any, nmtune: Any) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 
@@ -71,7 +73,8 @@ def test_predict_as_json_keeps_short_numbers(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.txt", b"", "holds no numbers"),
+        ("x.txt", b"", "is empty: it holds no numbers"),
+        ("x.txt", b"\n", "holds no numbers"),
         ("x.txt", b"1 2\n1 two\n", "line 2: could not convert string to float: 'two'"),
         ("x.txt", b"1 2\n3\n", "row 1: has 1 values where row 0 has 2"),
         ("x.json", b"[[1, 2", "is not JSON"),
@@ -98,3 +101,61 @@ def test_npz_with_several_matrices_asks_which(nmtune: Any, npz: Path, tmp_path: 
     assert f"choose one, e.g. {path}:test_x" in err
     err = nmtune("predict", "pets", f"{npz}:test_x")[2]
     assert "has no member 'test_x', but train_x, train_y" in err
+
+
+def test_each_wrong_call_names_the_right_one(
+    server: Any, nmtune: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", [[1.0, 2.0]])
+    pq.write_table(pa.table({"embedding": [[1.0, 2.0]]}), "rows.parquet")
+    Path("rows.csv").write_text("id,embedding\n1,2\n")
+    Path("rows.jsonl").write_text('{"embedding": [1, 2]}\n')
+    Path("rows").write_bytes(Path("rows.parquet").read_bytes())
+    Path("rows.csv.gz").write_bytes(b"\x1f\x8b")
+    Path("empty.npy").touch()
+    Path("folder").mkdir()
+    right = "nmtune predict pets@prod {} --output OUT.parquet"
+    calls = {
+        ("pets@prod", "rows.parquet"): right.format("rows.parquet"),
+        ("pets@prod", "rows.csv"): right.format("rows.csv"),
+        ("pets@prod", "rows.jsonl"): right.format("rows.jsonl"),
+        ("pets@prod", "rows.csv.gz"): right.format("rows.csv.gz"),
+        ("pets@prod", "rows"): right.format("rows"),
+        ("rows.npy", "pets@prod"): "the head comes first: nmtune predict pets@prod rows.npy",
+        ("rows.parquet", "pets@prod"): "nmtune predict pets@prod rows.parquet",
+        ("rows.parquet", "pets", "--output", "o.csv"): "nmtune predict pets rows.parquet",
+        ("rows.npy",): "say which head: nmtune predict HEAD rows.npy",
+        ("rows.npy", "--text", "x"): "the head comes first: nmtune predict HEAD --text",
+        ("pets",): "nmtune predict pets FILE",
+        (): "nmtune predict HEAD FILE",
+        ("pets", "nowhere.npy"): "there is no file nowhere.npy",
+        ("pets", "nowhere.parquet", "--output", "o.csv"): "there is no file nowhere.parquet",
+        ("pets", "folder"): "folder is a folder",
+        ("pets", "folder", "--output", "o.csv"): "folder is a folder",
+        ("pets", "empty.npy"): "empty.npy is empty",
+        ("pets", "empty.npy", "--output", "o.csv"): "empty.npy is empty",
+        ("pets", "rows.npy", "--output", "o.txt"): "says no format",
+        ("pets", "rows.npy", "--head", "pets", "--output", "o.csv"): "name the head once",
+        ("rows.npy", "--head", "pets"): "--head goes with --output",
+        ("pets", "--text", "x", "--output", "o.csv"): "leave out --text",
+    }
+    for arguments, says in calls.items():
+        code, out, err = nmtune("predict", *arguments)
+        assert (code, out) == (2, ""), arguments
+        assert says in err, (arguments, err)
+        assert len(err.splitlines()) == 1, arguments
+        assert "Errno" not in err
+    for arguments in (("tune", "nowhere.csv"), ("tune", "folder"), ("datasets", "upload", "nope")):
+        code, _, err = nmtune(*arguments, *(("--name", "x") if "tune" in arguments else ()))
+        assert code == 2
+        assert len(err.splitlines()) == 1
+    assert server.requests == []
+
+
+def test_rows_one_json_list_a_line_are_read(server: Any, nmtune: Any, tmp_path: Path) -> None:
+    server.on("POST", "/predict", echo_shape(server))
+    path = tmp_path / "rows.jsonl"
+    path.write_text("[0.75, 0.25]\n[0.75, 0.25]\n")
+    code, out, _ = nmtune("predict", "pets", path)
+    assert (code, out) == (0, "0\tcat\t0.7500\n1\tcat\t0.7500\n")

@@ -163,14 +163,14 @@ def test_large_rows_of_a_refused_job_can_be_named_next_time(
     server.on("POST", "/jobs", server.problem(422, "invalid_config", "epochs must be 1 or more."))
     with pytest.raises(ValidationError) as caught:
         client.jobs.create(name="pets", embeddings=X, labels=["a", "b", "a"], config={"epochs": 0})
-    assert caught.value.__notes__ == ["The rows were stored: dataset='ds_1' has them."]
+    assert caught.value.__notes__ == ["The rows were stored: dataset_id='ds_1' has them."]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "either dataset=, or embeddings="),
-        ({"dataset": "ds_1", "embeddings": X}, "either dataset=, or embeddings="),
+        ({}, "either dataset_id=, or embeddings="),
+        ({"dataset": "ds_1", "embeddings": X}, "either dataset_id=, or embeddings="),
         ({"dataset": "ds_1", "labels": ["a"]}, "belong to embeddings"),
         ({"embeddings": X}, "embeddings need labels"),
         ({"embeddings": X, "labels": ["a"]}, "1 labels for 3 rows"),

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from nmtune_client import _calls, _upload_calls
+from nmtune_client import _calls, _head_calls, _upload_calls
 
 from service.app import create_app
 from service.settings import ServiceSettings
@@ -42,7 +42,7 @@ def anonymous(template: str) -> str:
 
 
 def asked() -> set[tuple[str, str]]:
-    routes = [*_calls.ROUTES, *_upload_calls.ROUTES]
+    routes = [*_calls.ROUTES, *_head_calls.ROUTES, *_upload_calls.ROUTES]
     return {(route.method, anonymous(route.template)) for route in routes}
 
 

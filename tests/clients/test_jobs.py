@@ -231,7 +231,7 @@ def test_wait_shows_a_bar_on_stderr_if_asked(
         "job_1 queued",
         "job_1 starting",
         "job_1 training",
-        "job_1 training nmtune",
+        "job_1 training nmtune  50%",
         "job_1 succeeded",
     ]
 

@@ -161,7 +161,7 @@ def test_arrays_have_no_columns_to_name(ask: Ask) -> None:
         ({"texts": TEXTS, "provider": "openai"}, "texts need labels"),
         ({"texts": "a cat", "labels": LABELS, "provider": "openai"}, "a sequence of strings"),
         ({"texts": ["a", " "], "labels": ["a", "b"], "provider": "openai"}, "row 1"),
-        ({"texts": TEXTS, "dataset": "ds_1", "provider": "openai"}, "pass either dataset="),
+        ({"texts": TEXTS, "dataset": "ds_1", "provider": "openai"}, "pass either dataset_id="),
     ],
 )
 def test_what_cannot_be_right_is_not_sent(

@@ -76,7 +76,7 @@ def blend(rows: Rows) -> Head:
 
 def members(content: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+        return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
 
 
 def assert_says_the_same(data: bytes, head: Head, x: np.ndarray) -> None:
@@ -213,6 +213,34 @@ def test_the_runner_refuses_what_cannot_be_right(
     assert run.main([]) == 2
     assert run.main([str(tmp_path / "none.npy")]) == 2
     assert "none.npy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--help"], 0, "usage: run.py"),
+        (["-h"], 0, ".npy file"),
+        (["--frobnicate"], 2, "usage: run.py"),
+        (["x.npy", "--what"], 2, "unrecognized arguments: --what"),
+        (["a", "b", "c"], 2, "unrecognized arguments: c"),
+        ([], 2, "required: embeddings"),
+    ],
+)
+def test_the_runner_has_a_normal_command_line(
+    arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(arguments) == code
+    said = capsys.readouterr()
+    assert says in (said.err if code else said.out)
+
+
+def test_a_bundle_unpacks_into_a_folder_of_its_own(
+    client: InProcess, store: Store, blend: Head
+) -> None:
+    publish(store, blend.to_bytes())
+    content = client.get("/heads/pets/versions/1/export").content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert {name.partition("/")[0] for name in archive.namelist()} == {"pets-1"}
 
 
 def test_a_damaged_head_is_a_clear_error_to_the_runner(trained: bytes) -> None:

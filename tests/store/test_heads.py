@@ -132,3 +132,19 @@ def test_a_version_of_any_tenant_is_a_head_to_be_ready_for(store: Store, rows: R
     rows.succeeded("theirs")
     with store.database.read() as tx:
         assert heads.exist(tx)
+
+
+def test_notes_are_of_one_version_of_one_tenant(store: Store, rows: Rows) -> None:
+    for tenant in ("default", "default", "theirs"):
+        rows.succeeded(tenant)
+    notes = {"description": "good", "tags": {"ticket": "ML-12"}}
+    with store.database.begin() as tx:
+        noted = heads.annotate(tx, "default", "pets", 1, notes=notes)
+        assert (noted.description, noted.tags) == ("good", {"ticket": "ML-12"})
+        assert heads.annotate(tx, "default", "pets", 1, notes={}) == noted
+        with pytest.raises(NotFound):
+            heads.annotate(tx, "default", "pets", 3, notes=notes)
+    with store.database.read() as tx:
+        for tenant, number in (("default", 2), ("theirs", 1)):
+            other = heads.version(tx, tenant, "pets", number)
+            assert (other.description, other.tags) == (None, {})

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune_client._values import label_list, split_of
+from nmtune_client._vectors import as_array
 
 Embeddings = NDArray[np.float32]
 
 # What `isfinite` may hold in memory at once, as a Boolean a value.
 _VALUES_AT_ONCE = 1 << 22
+# The integers up to here are float32 numbers, each of them.
+_EXACT_TO = 1 << 24
 _TEST_SHARE = 0.2
 _SPLIT_SEED = 0
 _OOD = re.compile(r"ood_", re.IGNORECASE)
@@ -26,52 +29,40 @@ _ENCODED = {ord(character): f"%{ord(character):02X}" for character in "/\\:%"}
 def embeddings_array(values: object, *, name: str = "embeddings") -> Embeddings:
     """`values` as a contiguous float32 array (n, d), n and d at least 1, all finite.
 
-    Accepts a numpy array, nested lists, or anything with `__array__` (a pandas DataFrame, a torch
-    CPU tensor). Raises ValueError saying what is wrong, with the row and column where there is one.
+    Accepts whatever `as_array` does: arrays, tables, tensors, and columns or lists of vectors.
+    Raises ValueError saying what is wrong, with the row and column where there is one.
     """
-    array = _numeric_array(values, name)
+    array = as_array(values, name=name)
     if array.ndim == 1 and array.size:
         raise ValueError(
             f"{name} must have two dimensions (rows, columns), got one of {array.size} values; "
             f"for a single row pass {name}.reshape(1, -1)"
         )
     if array.ndim != 2:
+        hint = "; pass it .squeeze(1)" if array.ndim == 3 and array.shape[1] == 1 else ""
         raise ValueError(
-            f"{name} must have two dimensions (rows, columns), got shape {array.shape}"
+            f"{name} must have two dimensions (rows, columns), got shape {array.shape}{hint}"
         )
     if 0 in array.shape:
         raise ValueError(f"{name} are empty: their shape is {array.shape}")
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(array, dtype=np.float32)
     check_finite(result, name=name, source=array)
+    _check_whole_numbers(array, result, name)
     return result
 
 
-def _numeric_array(values: object, name: str) -> NDArray[Any]:
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise ValueError(_unequal_rows(values, name)) from None
-    except (TypeError, RuntimeError) as error:
-        # torch says here what it wants: .cpu(), .detach(), .float()
-        raise ValueError(f"{name} cannot be read as an array: {error}") from error
-    if array.dtype.kind in "fiu":
-        return array
-    if array.dtype.kind == "O" and array.ndim == 2:
-        for (row, column), value in np.ndenumerate(array):
-            if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
-                raise ValueError(f"{name}, row {row}, column {column}: {value!r} is not a number")
-        return array.astype(np.float64)
-    raise ValueError(f"{name} must be numbers, got an array of {array.dtype}")
-
-
-def _unequal_rows(values: object, name: str) -> str:
-    rows = list(values) if isinstance(values, Iterable) else []
-    widths = [len(row) if hasattr(row, "__len__") else None for row in rows]
-    for row, width in enumerate(widths):
-        if width != widths[0]:
-            return f"{name}, row {row}: has {width} values where row 0 has {widths[0]}"
-    return f"{name} cannot be read as an array of (rows, columns)"
+def _check_whole_numbers(array: NDArray[Any], as_float32: Embeddings, name: str) -> None:
+    """Raise ValueError naming the first integer that float32 does not hold exactly."""
+    if array.dtype.kind not in "iu" or array.dtype.itemsize <= 2:
+        return
+    large = np.argwhere((array > _EXACT_TO) | (array < -_EXACT_TO))
+    for row, column in large.tolist():
+        if int(as_float32[row, column]) != int(array[row, column]):
+            raise ValueError(
+                f"{name}, row {row}, column {column}: float32 cannot hold the integer "
+                f"{array[row, column]} exactly; pass floats if the rounded value will do"
+            )
 
 
 def check_finite(
@@ -100,7 +91,8 @@ def text_list(texts: object) -> list[str]:
     """n strings, each with something in it. ValueError names the row of what is wrong."""
     if isinstance(texts, str) or not isinstance(texts, Iterable):
         raise ValueError("texts must be a sequence of strings")
-    values = list(texts)
+    # pyarrow's items are scalars of its own
+    values = texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)
     if not values:
         raise ValueError("texts is empty")
     for row, text in enumerate(values):
@@ -181,7 +173,7 @@ def check_npz_arrays(arrays: Mapping[str, object]) -> dict[str, NDArray[Any]]:
     checked: dict[str, NDArray[Any]] = {}
     for key, value in arrays.items():
         if _split_of_x(key) is not None:
-            array = value if isinstance(value, np.ndarray) else np.asarray(value)
+            array = as_array(value, name=key)
             if array.dtype == np.float16 and array.ndim == 2:
                 check_finite(array, name=key)
                 checked[key] = array

@@ -11,7 +11,8 @@ from typing import IO, Self, TypeVar
 
 import httpx
 
-from nmtune_client._async_resources import AsyncDatasets, AsyncHeads, AsyncJobs
+from nmtune_client._async_heads import AsyncHeads
+from nmtune_client._async_resources import AsyncDatasets, AsyncJobs
 from nmtune_client._batches import AT_ONCE, Batches
 from nmtune_client._download import Sink, downloading
 from nmtune_client._errors import APIConnectionError, ConflictError, PayloadTooLargeError
@@ -19,6 +20,7 @@ from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._prediction_job import ROWS_KEPT_SECONDS, format_of
 from nmtune_client._provider_keys import AsyncProviderKeys
+from nmtune_client._proxy import shown
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._server import Server, answer_of, check_stream, value_of
 from nmtune_client._types import HeadVersion, JobData
@@ -56,6 +58,9 @@ class AsyncClient:
         self.jobs = AsyncJobs(self, self.datasets)
         self.heads = AsyncHeads(self)
         self.provider_keys = AsyncProviderKeys(self)
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({shown(self.base_url)!r})"
 
     async def __aenter__(self) -> Self:
         return self

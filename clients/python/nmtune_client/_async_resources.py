@@ -1,4 +1,4 @@
-"""Home of `datasets`, `jobs` and `heads` of an `AsyncClient`: twins of those in `_resources`."""
+"""Home of `datasets` and `jobs` of an `AsyncClient`: twins of those in `_resources`."""
 
 import asyncio
 import tempfile
@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 
 from nmtune_client import _arrays, _calls, _prediction_job
 from nmtune_client._async_jobs import AsyncJob
-from nmtune_client._comparison import HeadComparison
-from nmtune_client._drift import Drift
 from nmtune_client._errors import APIStatusError
-from nmtune_client._files import Reading, is_frame, write_frame
-from nmtune_client._heads import export
+from nmtune_client._files import Reading, write_rows
+from nmtune_client._plan import Plan
 from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._report import Report
 from nmtune_client._resources import file_of, name_of, npz_arrays, page_size
-from nmtune_client._submission import dataset_key, note_stored, planned, submission
-from nmtune_client._types import Dataset, Head, HeadVersion, JobData, Page
+from nmtune_client._submission import (
+    dataset_key,
+    needed_dataset,
+    note_stored,
+    planned,
+    submission,
+)
+from nmtune_client._types import Dataset, JobData, Page
 from nmtune_client._upload import RESUMABLE_BYTES, run_async, steps
 from nmtune_client._upload_bar import upload_observer_of
 from nmtune_client._wire import AsyncSender, Call
@@ -94,11 +98,11 @@ class AsyncDatasets:
                 arrays, name=name, keep_seconds=keep_seconds, merge_similar=merge_similar
             )
         with tempfile.TemporaryDirectory(prefix="nmtune-", ignore_cleanup_errors=True) as folder:
-            if is_frame(source):
-                path = await asyncio.to_thread(write_frame, source, Path(folder))
-            else:
-                path = file_of(source)
-                name = name or name_of(path)
+            written = await asyncio.to_thread(
+                write_rows, source, Path(folder), unlabelled=unlabelled
+            )
+            path = file_of(source) if written is None else written
+            name = name or (name_of(path) if written is None else None)
             if path.stat().st_size < resumable_bytes:
                 call = _calls.upload_dataset(
                     path, name=name, reading=reading, keep_seconds=keep_seconds
@@ -173,11 +177,14 @@ class AsyncJobs:
         texts: object = None,
         provider: str | Mapping[str, Any] | None = None,
         dataset: str | Dataset | None = None,
+        dataset_id: str | None = None,
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
         alias: str | None = None,
         alias_always: bool = False,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
         queue: str | None = None,
         priority: int | None = None,
         wait: int | None = None,
@@ -193,11 +200,14 @@ class AsyncJobs:
             texts=texts,
             provider=provider,
             dataset=dataset,
+            dataset_id=dataset_id,
             method=method,
             config=config,
             analyses=analyses,
             alias=alias,
             alias_always=alias_always,
+            description=description,
+            tags=tags,
             queue=queue,
             priority=priority,
         )
@@ -220,22 +230,31 @@ class AsyncJobs:
 
     async def plan(
         self,
-        dataset: str | Dataset,
+        dataset: str | Dataset | None = None,
         *,
+        dataset_id: str | None = None,
         provider: str | Mapping[str, Any] | None = None,
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
-    ) -> dict[str, Any]:
+    ) -> Plan:
         """What a job on a stored dataset would do; nothing is stored. As `Jobs.plan`."""
-        data = planned(dataset, provider=provider, method=method, config=config, analyses=analyses)
+        data = planned(
+            dataset,
+            dataset_id=dataset_id,
+            provider=provider,
+            method=method,
+            config=config,
+            analyses=analyses,
+        )
         return await self._sender.send(_calls.plan_job(data))
 
     async def predict(
         self,
-        dataset: str | Dataset,
+        dataset: str | Dataset | None = None,
         *,
         head: HeadLike,
+        dataset_id: str | None = None,
         format: str | None = None,  # noqa: A002  the API's word
         output: Output | None = None,
         top_k: int | None = None,
@@ -244,6 +263,7 @@ class AsyncJobs:
         ood: bool | None = None,
         queue: str | None = None,
         priority: int | None = None,
+        wait: int | None = None,
         idempotency_key: str | None = None,
     ) -> AsyncJob:
         """Submit a prediction of all rows of a stored dataset; as `Jobs.predict`."""
@@ -255,9 +275,14 @@ class AsyncJobs:
             ood=ood,
         )
         data = _prediction_job.fields(
-            dataset, head=head, form=format, options=options, queue=queue, priority=priority
+            needed_dataset(dataset, dataset_id),
+            head=head,
+            form=format,
+            options=options,
+            queue=queue,
+            priority=priority,
         )
-        call = _calls.create_prediction(data, idempotency_key=idempotency_key)
+        call = _calls.create_prediction(data, wait=wait, idempotency_key=idempotency_key)
         return self._bind(await self._sender.send(call))
 
     async def output(self, job_id: str, path: str | PathLike[str] | None = None) -> Path:
@@ -295,76 +320,6 @@ class AsyncJobs:
 
     def _bind(self, data: JobData) -> AsyncJob:
         return AsyncJob(self._sender, data)
-
-
-class AsyncHeads:
-    """The registry of tuned heads."""
-
-    def __init__(self, sender: AsyncSender) -> None:
-        self._sender = sender
-
-    def list(self, *, limit: int | None = None) -> AsyncIterator[Head]:
-        """All heads; pages are fetched as the iterator reaches them."""
-        size = page_size(limit)
-        return paged(
-            self._sender, lambda cursor: _calls.list_heads(cursor=cursor, limit=size), limit
-        )
-
-    async def get(self, name: str) -> Head:
-        """One head with its versions and aliases."""
-        return await self._sender.send(_calls.get_head(name))
-
-    async def version(self, name: str, version: int) -> HeadVersion:
-        """One version of a head."""
-        return await self._sender.send(_calls.get_head_version(name, version))
-
-    async def drift(
-        self,
-        name: str,
-        *,
-        version: int | None = None,
-        alias: str | None = None,
-        hours: int | None = None,
-    ) -> Drift:
-        """Whether rows predicted lately still look like the training rows; as `Heads.drift`."""
-        call = _calls.get_drift(name, version=version, alias=alias, hours=hours)
-        return await self._sender.send(call)
-
-    async def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `name@alias` mean `version` from now on."""
-        await self._sender.send(_calls.set_alias(name, alias, version))
-
-    async def delete_alias(self, name: str, alias: str) -> None:
-        """Remove an alias; the version that it named stays."""
-        await self._sender.send(_calls.delete_alias(name, alias))
-
-    async def rollback(self, name: str, alias: str, *, expected: int | None = None) -> HeadVersion:
-        """Point `name@alias` at the version that it named before; as `Heads.rollback`."""
-        return await self._sender.send(_calls.roll_back_alias(name, alias, expected=expected))
-
-    async def compare(self, name: str, before: int | str, after: int | str) -> HeadComparison:
-        """Two versions, by number or alias, side by side, with a cautious verdict."""
-        return await self._sender.send(_calls.compare_versions(name, str(before), str(after)))
-
-    async def delete(self, name: str, version: int | None = None, *, force: bool = False) -> None:
-        """Delete one version, or all of them with None; as `Heads.delete`."""
-        if version is None:
-            await self._sender.send(_calls.delete_head(name, force=force))
-        else:
-            await self._sender.send(_calls.delete_head_version(name, version, force=force))
-
-    async def export(
-        self,
-        name: str,
-        version: int | str = "latest",
-        *,
-        format: str = "bundle",  # noqa: A002  the API's word
-        path: str | PathLike[str] | None = None,
-    ) -> Path:
-        """Write a version, by number or alias, to a file; as `Heads.export`."""
-        call, target = export(name, version, form=format, path=path)
-        await self._sender.download(call, target)
-        return target
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,14 @@ class Batches:
         """ValueError unless there are either embeddings or texts, and for what is wrong in them."""
         if (embeddings is None) == (texts is None):
             raise ValueError("pass either embeddings or texts=")
+        if not isinstance(head, HeadLike):
+            raise ValueError("the head comes first: predict('pets@prod', embeddings)")
+        if isinstance(embeddings, str | PathLike):
+            raise ValueError(
+                f"{fspath(embeddings)!r} is no rows: for a file call "
+                f"predict_file({fspath(embeddings)!r}, head={str(head)!r}, to='out.parquet'), for "
+                "texts pass texts=[...]"
+            )
         self._head = str(head)
         self._rows: _arrays.Embeddings | list[str] = (
             _arrays.embeddings_array(embeddings) if texts is None else _arrays.text_list(texts)

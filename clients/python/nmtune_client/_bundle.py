@@ -74,9 +74,10 @@ def verify_bundle(path: str | PathLike[str], *, onnx: bool = True) -> BundleRepo
     report = BundleReport()
     try:
         with zipfile.ZipFile(path) as archive:
-            manifest = _manifest(archive)
+            entries = _entries(archive)
+            manifest = _manifest(archive, entries)
             report.head = _head_name(manifest)
-            files = _files(archive, manifest)
+            files = _files(archive, entries, manifest)
         report.checks.append(f"{len(manifest['files'])} files are those of {MANIFEST}")
         _check_head(files, manifest, report)
         _check_runner(files["run.py"], report)
@@ -103,24 +104,35 @@ def _words(error: Exception) -> str:
     return f"it is no bundle, or is damaged ({type(error).__name__}: {error})"
 
 
-def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
-    """The manifest of an archive whose names are plain, single and all in the manifest."""
+def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The files by their names in the bundle's one folder; ValueError unless all are plain."""
     entries = archive.infolist()
     if len(entries) > MOST_FILES:
         raise ValueError(f"it has {len(entries)} files; a bundle has at most {MOST_FILES}")
-    names = [entry.filename for entry in entries]
+    # bundles of older servers have no folder
+    folder, slash, _ = entries[0].filename.partition("/") if entries else ("", "", "")
+    folder = f"{folder}/" if slash and _PLAIN_NAME.fullmatch(folder) else ""
+    found: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
-        if _PLAIN_NAME.fullmatch(entry.filename) is None:
+        name = entry.filename.removeprefix(folder)
+        if not entry.filename.startswith(folder) or _PLAIN_NAME.fullmatch(name) is None:
             raise ValueError(f"{entry.filename[:80]!r} is no plain file name: do not unpack it")
-        if names.count(entry.filename) > 1:
-            raise ValueError(f"{entry.filename} is there more than once: do not unpack it")
+        if name in found:
+            raise ValueError(f"{name} is there more than once: do not unpack it")
         if entry.compress_type not in _PACKINGS or entry.flag_bits & 1:
-            raise ValueError(f"{entry.filename} is encrypted or packed in an unknown way")
-    if MANIFEST not in names:
+            raise ValueError(f"{name} is encrypted or packed in an unknown way")
+        found[name] = entry
+    return found
+
+
+def _manifest(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]) -> dict[str, Any]:
+    """The manifest, which names all files."""
+    names = list(entries)
+    if MANIFEST not in entries:
         raise ValueError(f"it has no {MANIFEST}: is it a bundle of `nmtune heads export`?")
-    if archive.getinfo(MANIFEST).file_size > _MOST_MANIFEST_BYTES:
+    if entries[MANIFEST].file_size > _MOST_MANIFEST_BYTES:
         raise ValueError(f"{MANIFEST} is too large to be one")
-    found = json.loads(archive.read(MANIFEST))
+    found = json.loads(archive.read(entries[MANIFEST]))
     if (found.get("format"), found.get("version")) != ("nmtune-bundle", 1):
         raise ValueError(f"{MANIFEST} is not of version 1: is there a newer client?")
     listed = set(found["files"])
@@ -139,16 +151,18 @@ def _head_name(manifest: Mapping[str, Any]) -> str:
     return f"{str(head['name'])[:64]}@{int(head['version'])}"
 
 
-def _files(archive: zipfile.ZipFile, manifest: Mapping[str, Any]) -> dict[str, bytes]:
+def _files(
+    archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], manifest: Mapping[str, Any]
+) -> dict[str, bytes]:
     """The files that are looked into; all of them have the size and hash of the manifest."""
-    if sum(entry.file_size for entry in archive.infolist()) > MOST_BYTES:
+    if sum(entry.file_size for entry in entries.values()) > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES >> 30} GiB")
     kept = {}
     for name, listed in manifest["files"].items():
-        if archive.getinfo(name).file_size != listed["size_bytes"]:
+        if entries[name].file_size != listed["size_bytes"]:
             raise ValueError(f"{name} has another size than {MANIFEST} says")
         digest, parts = hashlib.sha256(), []
-        with archive.open(name) as file:
+        with archive.open(entries[name]) as file:
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
                 if name in NEEDED:

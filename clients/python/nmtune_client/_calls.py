@@ -3,13 +3,13 @@
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from nmtune_client._arrays import Embeddings
-from nmtune_client._comparison import HeadComparison
-from nmtune_client._drift import Drift
 from nmtune_client._files import Reading, media_type
+from nmtune_client._plan import Plan
 from nmtune_client._prediction_call import BINARY, Options, Part, read_part
 from nmtune_client._report import Report
 from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page
@@ -34,14 +34,7 @@ _DELETE_OUTPUT = Route("DELETE", "/jobs/{job_id}/output")
 _LIST_HEADS = Route("GET", "/heads")
 _GET_HEAD = Route("GET", "/heads/{name}")
 _GET_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}")
-_COMPARE_VERSIONS = Route("GET", "/heads/{name}/compare")
-_DELETE_HEAD = Route("DELETE", "/heads/{name}")
-_DELETE_HEAD_VERSION = Route("DELETE", "/heads/{name}/versions/{version}")
-_EXPORT_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}/export")
 _SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
-_DELETE_ALIAS = Route("DELETE", "/heads/{name}/aliases/{alias}")
-_ROLL_BACK_ALIAS = Route("POST", "/heads/{name}/aliases/{alias}/rollback")
-_GET_DRIFT = Route("GET", "/heads/{name}/drift")
 _PREDICT = Route("POST", "/predict")
 _SET_PROVIDER_KEY = Route("PUT", "/provider-keys")
 _LIST_PROVIDER_KEYS = Route("GET", "/provider-keys")
@@ -52,8 +45,6 @@ ROUTES = tuple(value for value in list(globals().values()) if isinstance(value, 
 
 # The server answers an upload once it has read and checked each row.
 _UPLOAD_READ_SECONDS = 600.0
-# It makes an export and tries it before the first byte comes.
-_EXPORT_READ_SECONDS = 600.0
 
 
 def upload_dataset(
@@ -124,11 +115,11 @@ def create_job(
     )
 
 
-def plan_job(data: Mapping[str, object]) -> Call[dict[str, Any]]:
+def plan_job(data: Mapping[str, object]) -> Call[Plan]:
     """Ask what a job would do; nothing is stored."""
     return Call(
         route=_CREATE_JOB,
-        parse=_object,
+        parse=lambda answer: Plan(answer.json()),
         params={"plan": "true"},
         headers={"Content-Type": "application/json"},
         content=_body({name: value for name, value in data.items() if value is not None}),
@@ -191,14 +182,11 @@ def get_report(job_id: str) -> Call[Report]:
 
 
 def create_prediction(
-    data: Mapping[str, object], *, idempotency_key: str | None = None
+    data: Mapping[str, object], *, wait: int | None = None, idempotency_key: str | None = None
 ) -> Call[JobData]:
-    """Submit a prediction of a stored dataset."""
-    return Call(
-        route=_CREATE_PREDICTION,
-        parse=_parser(JobData.from_json),
-        headers=_post_headers("application/json", idempotency_key),
-        content=_body({name: value for name, value in data.items() if value is not None}),
+    """Submit a prediction of a stored dataset; `wait` as for `create_job`."""
+    return replace(
+        create_job(data, wait=wait, idempotency_key=idempotency_key), route=_CREATE_PREDICTION
     )
 
 
@@ -231,71 +219,6 @@ def get_head_version(name: str, version: int) -> Call[HeadVersion]:
     """One version of a head."""
     ids: dict[str, str | int] = {"name": name, "version": version}
     return Call(route=_GET_HEAD_VERSION, ids=ids, parse=_parser(HeadVersion.from_json))
-
-
-def compare_versions(name: str, before: str, after: str) -> Call[HeadComparison]:
-    """Two versions of a head side by side."""
-    return Call(
-        route=_COMPARE_VERSIONS,
-        ids={"name": name},
-        parse=_parser(HeadComparison.from_json),
-        params={"from": before, "to": after},
-    )
-
-
-def delete_head(name: str, *, force: bool = False) -> Call[None]:
-    """Delete all versions of a head."""
-    return Call(route=_DELETE_HEAD, ids={"name": name}, parse=_nothing, params=_forced(force))
-
-
-def delete_head_version(name: str, version: int, *, force: bool = False) -> Call[None]:
-    """Delete one version of a head."""
-    ids: dict[str, str | int] = {"name": name, "version": version}
-    return Call(route=_DELETE_HEAD_VERSION, ids=ids, parse=_nothing, params=_forced(force))
-
-
-def export_head_version(name: str, version: str, *, form: str) -> Call[None]:
-    """A version as a file, to be downloaded, not sent."""
-    return Call(
-        route=_EXPORT_HEAD_VERSION,
-        ids={"name": name, "version": version},
-        parse=_nothing,
-        params={"format": form},
-        headers={"Accept": "*/*"},
-        extra_read_seconds=_EXPORT_READ_SECONDS,
-    )
-
-
-def delete_alias(name: str, alias: str) -> Call[None]:
-    """Remove an alias."""
-    return Call(route=_DELETE_ALIAS, ids={"name": name, "alias": alias}, parse=_nothing)
-
-
-def roll_back_alias(name: str, alias: str, *, expected: int | None = None) -> Call[HeadVersion]:
-    """Point an alias at what it named before."""
-    return Call(
-        route=_ROLL_BACK_ALIAS,
-        ids={"name": name, "alias": alias},
-        parse=_parser(HeadVersion.from_json),
-        params={} if expected is None else {"from": str(expected)},
-        headers=_post_headers(None),
-    )
-
-
-def _forced(force: bool) -> dict[str, str]:
-    return {"force": "true"} if force else {}
-
-
-def get_drift(
-    name: str, *, version: int | None = None, alias: str | None = None, hours: int | None = None
-) -> Call[Drift]:
-    """How rows predicted lately differ from a head's training rows."""
-    return Call(
-        route=_GET_DRIFT,
-        ids={"name": name},
-        parse=_parser(Drift.from_json),
-        params=_params(version=version, alias=alias, hours=hours),
-    )
 
 
 def set_alias(name: str, alias: str, version: int) -> Call[None]:
@@ -364,10 +287,6 @@ def _nothing(_: Answer) -> None:
 
 def _parser(read: Callable[[object], T]) -> Callable[[Answer], T]:
     return lambda answer: read(answer.json())
-
-
-def _object(answer: Answer) -> dict[str, Any]:
-    return dict(answer.json())
 
 
 def _page_of(read: Callable[[object], T]) -> Callable[[Answer], Page[T]]:

@@ -20,6 +20,7 @@ from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._prediction_job import ROWS_KEPT_SECONDS, format_of
 from nmtune_client._provider_keys import ProviderKeys
+from nmtune_client._proxy import shown
 from nmtune_client._resources import Datasets, Jobs
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._server import Server, answer_of, check_stream, value_of
@@ -53,6 +54,9 @@ class Client:
         self.jobs = Jobs(self, self.datasets)
         self.heads = Heads(self)
         self.provider_keys = ProviderKeys(self)
+
+    def __repr__(self) -> str:
+        return f"Client({shown(self.base_url)!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -138,7 +142,7 @@ class Client:
     ) -> Path:
         """Predict all rows of a file with a head, as a job at the server; the path of the output.
 
-        source: a path as `datasets.upload` takes, or .npy, or a DataFrame; its rows need no labels,
+        source: what `datasets.upload` takes, .npy, or rows as `predict` does; they need no labels,
         and embedding, text and id name its columns where they are not called so. to: the file to
         write; its ending, or format, says Parquet, CSV or JSON Lines. It has a line for each row in
         their order: `id` (the column id, or else the row's number), `label` and the rest, by the

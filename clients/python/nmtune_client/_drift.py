@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
+from nmtune_client._shown import Shown
 from nmtune_client._types import Json, _build, _known, _time
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drift:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Drift(Shown):
     """The server's comparison; figures are None where there are too few rows.
 
     `state` is not_enough_rows, none, some or much, and `sentence` the same for people.
@@ -29,7 +30,7 @@ class Drift:
     spread_ratio: float | None = None
     norm_psi: float | None = None
     class_psi: float | None = None
-    columns: tuple[Mapping[str, Any], ...] = ()
+    columns: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     first_at: datetime | None = None
     last_at: datetime | None = None
     raw: Json = field(default_factory=dict, repr=False, compare=False)

@@ -2,7 +2,8 @@
 
 NMTuneError
 ├── APIConnectionError            the server was not reached, or the connection broke
-│   └── APITimeoutError           it was reached, but too slow
+│   ├── APITimeoutError           it was reached, but too slow
+│   └── ConnectionSetupError      the URL, a proxy or the certificates cannot be used
 ├── BadResponseError              something answered, but not as an NMTune server does
 ├── APIStatusError                the server answered with an error status
 │   ├── BadRequestError           400
@@ -38,6 +39,10 @@ class APIConnectionError(NMTuneError):
 
 class APITimeoutError(APIConnectionError):
     """The server took longer than the timeout."""
+
+
+class ConnectionSetupError(APIConnectionError, ValueError):
+    """No connection can be tried: the URL, a proxy of the environment or the certificates."""
 
 
 class BadResponseError(NMTuneError):

@@ -1,10 +1,16 @@
 """Home of what a dataset file is sent as: its media type, and how the server is to read it."""
 
 import csv
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from nmtune_client._arrays import embeddings_array
 
 _MEDIA_TYPES = {
     ".npz": "application/x-npz",
@@ -83,20 +89,70 @@ def media_type(path: Path, *, unlabelled: bool = False) -> str:
     return _MEDIA_TYPES.get(kind, _UNKNOWN)
 
 
+def write_rows(source: Any, folder: Path, *, unlabelled: bool) -> Path | None:
+    """A table or, of what is to be predicted, rows as a file in `folder`; None for a path.
+
+    ValueError for what cannot be written.
+    """
+    if isinstance(source, str | PathLike):
+        return None
+    if is_frame(source):
+        try:
+            return write_frame(source, folder)
+        except (ValueError, TypeError) as error:  # of pyarrow: a column of mixed objects
+            raise ValueError(f"the {type(source).__name__} cannot be sent: {error}") from error
+    if not unlabelled:
+        return None
+    path = folder / "rows.npy"
+    np.save(path, embeddings_array(source), allow_pickle=False)
+    return path
+
+
 def is_frame(source: object) -> bool:
-    """Whether it is a DataFrame of pandas or polars, told by its methods."""
-    return hasattr(source, "to_parquet") or hasattr(source, "write_parquet")
+    """Whether it is a table of pandas, polars, pyarrow or Hugging Face's datasets."""
+    if hasattr(source, "to_parquet") or hasattr(source, "write_parquet"):
+        return True
+    return bool(_libraries(source) & {"polars", "pyarrow"}) and (
+        hasattr(source, "collect") or hasattr(source, "column_names")
+    )
 
 
 def write_frame(frame: Any, folder: Path) -> Path:
-    """The DataFrame as a file in `folder`: Parquet, or JSON Lines if pandas has no writer of it."""
+    """The table as a file in `folder`: Parquet, or JSON Lines if pandas has no writer of it."""
     path = folder / "dataset.parquet"
-    if hasattr(frame, "write_parquet"):
+    libraries = _libraries(frame)
+    if "polars" in libraries:
+        frame = frame.collect() if hasattr(frame, "collect") else frame
         frame.write_parquet(path)
-        return path
-    try:
-        frame.to_parquet(path, index=False)
-    except ImportError:
-        path = folder / "dataset.jsonl"
-        frame.to_json(path, orient="records", lines=True, double_precision=15)
+    elif "pyarrow" in libraries:
+        # by name: whoever has a table has pyarrow
+        importlib.import_module("pyarrow.parquet").write_table(_whole_table(frame), path)
+    elif "pandas" in libraries:
+        frame = _with_plain_vectors(frame)
+        try:
+            frame.to_parquet(path, index=False)
+        except ImportError:
+            path = folder / "dataset.jsonl"
+            frame.to_json(path, orient="records", lines=True, double_precision=15)
+    else:
+        frame.to_parquet(path)
     return path
+
+
+def _libraries(source: object) -> set[str]:
+    return {one.__module__.partition(".")[0] for one in type(source).__mro__}
+
+
+def _whole_table(table: Any) -> Any:
+    """A pyarrow table out of a table, or a batch of one."""
+    is_batch = not hasattr(table, "combine_chunks")
+    return importlib.import_module("pyarrow").Table.from_batches([table]) if is_batch else table
+
+
+def _with_plain_vectors(frame: Any) -> Any:
+    """A DataFrame of pandas whose columns of tensors, which Parquet does not know, are lists."""
+    plain = {}
+    for name, column in frame.items():
+        if len(column) and hasattr(column.iloc[0], "detach"):
+            plain[name] = embeddings_array(column, name=str(name)).tolist()
+    return frame.assign(**plain) if plain else frame

@@ -1,5 +1,6 @@
 """Home of what a job is to either client: its state as of the last answer, and how a wait ends."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from nmtune_client._errors import JobCancelled, JobFailed, WaitTimeout
@@ -13,8 +14,12 @@ class JobView:
         self.data = data
 
     def __repr__(self) -> str:
-        name = type(self).__name__
-        return f"{name}(id={self.id!r}, name={self.name!r}, status={self.status!r})"
+        where = f", stage={self.stage!r}" if self.status == "running" and self.stage else ""
+        head = f", head={str(self.head)!r}" if self.head else ""
+        return (
+            f"{type(self).__name__}(id={self.id!r}, name={self.name!r}, status={self.status!r}"
+            f"{where}{head})"
+        )
 
     @property
     def id(self) -> str:
@@ -82,13 +87,72 @@ class JobView:
     @property
     def encoder(self) -> Json | None:
         """What embeds its texts; once it has, `usage` counts texts and tokens."""
-        encoder: Json | None = self.data.raw.get("encoder")
-        return encoder
+        return self.data.encoder
+
+    @property
+    def method(self) -> str | None:
+        """What it publishes: auto, nmtune, mlp or linear_probe."""
+        return self.data.method
+
+    @property
+    def config(self) -> Json:
+        """Every setting, resolved, per candidate; of a prediction its options."""
+        return self.data.config
+
+    @property
+    def alias(self) -> str | None:
+        """The alias that moves to the version that it publishes."""
+        return self.data.alias
+
+    @property
+    def description(self) -> str | None:
+        """What is noted of the version that it publishes."""
+        return self.data.description
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """What else is noted of it."""
+        return self.data.tags
+
+    @property
+    def queue(self) -> str | None:
+        """cpu or gpu: which workers take it."""
+        return self.data.queue
+
+    @property
+    def priority(self) -> int:
+        """-100 to 100; higher ones are taken first."""
+        return self.data.priority
+
+    @property
+    def attempt(self) -> int:
+        """Executions so far; 0 before the first."""
+        return self.data.attempt
+
+    @property
+    def max_attempts(self) -> int | None:
+        """How many there may be."""
+        return self.data.max_attempts
+
+    @property
+    def cancel_requested_at(self) -> datetime | None:
+        """When somebody asked that it be cancelled."""
+        return self.data.cancel_requested_at
 
     @property
     def created_at(self) -> datetime | None:
         """When it was submitted."""
         return self.data.created_at
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its first attempt began."""
+        return self.data.started_at
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it ended."""
+        return self.data.finished_at
 
     def _raise_unless_succeeded(self, timeout: float | None) -> None:
         """The error that a wait of `timeout` seconds ends with, if it does."""

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmtune_client._shown import short
+from nmtune_client._types import HeadRef
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,7 +23,7 @@ _SINGULARS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Prediction:
     """What a head says about n rows.
 
@@ -41,6 +44,18 @@ class Prediction:
     extras: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     ood_threshold: float | None = None
     index: Any = None
+
+    @property
+    def head(self) -> HeadRef:
+        """The version that answered, as one: `pets@3`."""
+        return HeadRef(name=self.head_name, version=self.head_version)
+
+    def __repr__(self) -> str:
+        has = [*self.values, *self.extras]
+        return (
+            f"Prediction(head={str(self.head)!r}, n_rows={len(self)}, "
+            f"n_classes={len(self.classes)}, has={short(has)})"
+        )
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nmtune_client._prediction_call import HeadLike, Options
-from nmtune_client._types import Dataset, JobData
+from nmtune_client._types import JobData
 
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
 """By the ending of a file's name."""
@@ -18,7 +18,7 @@ waits or runs keeps them longer."""
 
 
 def fields(
-    dataset: str | Dataset,
+    dataset_id: str,
     *,
     head: HeadLike,
     form: str | None,
@@ -29,7 +29,7 @@ def fields(
     """The fields of a prediction; those that are None are left to the server."""
     return {
         "head": str(head),
-        "dataset_id": dataset if isinstance(dataset, str) else dataset.id,
+        "dataset_id": dataset_id,
         "format": form,
         "queue": queue,
         "priority": priority,

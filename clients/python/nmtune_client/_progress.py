@@ -1,17 +1,15 @@
 """Home of the progress bar: what a waiting person sees on stderr."""
 
-import shutil
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol, TextIO
 
-from nmtune_client._text import duration, shorten
+from nmtune_client._live import LogLines, live
+from nmtune_client._text import duration
 from nmtune_client._types import JobData, Progress
 
 _BAR_WIDTH = 24
-_CLEAR_TO_END = "\x1b[K"
 
 
 class Observer(Protocol):
@@ -25,48 +23,26 @@ class Observer(Protocol):
 
 
 class ProgressBar:
-    """A line on a terminal that is drawn over and over; elsewhere, a plain line for each stage.
+    """One line that moves; in a log a line for each stage, candidate and tenth of the way.
 
-    Terminal: `training nmtune  epoch 12/30  [==========>     ]  43%  ETA 0:12  loss 0.412`.
+    `training nmtune  epoch 12/30  [==========>     ]  43%  ETA 0:12  loss 0.412`.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream if stream is not None else sys.stderr
-        self._is_terminal = self._stream.isatty()
+        self._live = live(stream)
         self._began = time.monotonic()
-        self._shown = ""
-        self._is_open = False
 
     def update(self, job: JobData) -> None:
         """Show `job`, if that changes what is seen."""
-        if self._is_terminal:
-            width = shutil.get_terminal_size().columns
-            self._draw(shorten(bar_line(job, elapsed_seconds=self._elapsed()), width - 1))
+        if isinstance(self._live, LogLines):
+            self._live.show(log_line(job), _step(job))
         else:
-            self._say(stage_line(job))
+            elapsed = time.monotonic() - self._began
+            self._live.show(bar_line(job, elapsed_seconds=elapsed), None)
 
     def close(self) -> None:
         """Leave the last line standing and the cursor below it."""
-        if self._is_open:
-            self._write("\n")
-            self._is_open = False
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._began
-
-    def _draw(self, line: str) -> None:
-        if line != self._shown:
-            self._write(f"\r{line}{_CLEAR_TO_END}")
-            self._shown, self._is_open = line, True
-
-    def _say(self, line: str) -> None:
-        if line != self._shown:
-            self._write(f"{line}\n")
-            self._shown = line
-
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        self._live.close()
 
 
 class _Silent:
@@ -108,8 +84,25 @@ def stage_line(job: JobData) -> str:
     return f"{job.id} {stage}{f' {candidate}' if candidate else ''}{_again(job)}"
 
 
+def log_line(job: JobData) -> str:
+    """The same with the share that is done and the time to come: `... training nmtune  43%`."""
+    parts = [stage_line(job)]
+    progress = job.progress or Progress()
+    if job.status == "running" and progress.fraction is not None:
+        parts.append(f"{100 * _within_one(progress.fraction):.0f}%")
+        if progress.eta_seconds is not None:
+            parts.append(f"ETA {duration(progress.eta_seconds)}")
+    return "  ".join(parts)
+
+
+def _step(job: JobData) -> tuple[str, int | None]:
+    """What has to change for a log to get another line."""
+    fraction = job.progress.fraction if job.progress and job.status == "running" else None
+    return stage_line(job), None if fraction is None else int(10 * _within_one(fraction))
+
+
 def bar_line(job: JobData, *, elapsed_seconds: float) -> str:
-    """The whole line of a terminal's progress bar."""
+    """The whole line of the bar."""
     if job.status != "running" or job.waiting:
         return f"{job.status}{_again(job)}  {duration(elapsed_seconds)}{_waiting(job)}"
     progress = job.progress or Progress()

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from nmtune_client import _report_brief, _report_text
 from nmtune_client._report_text import OOD_PREFIX, TITLES, split_title
+from nmtune_client._shown import Table, short
 from nmtune_client._suspects import Suspect, write_csv
 
 _NOT_TESTED_ON = frozenset({"train", "validation"})
@@ -61,8 +62,8 @@ class Verdict:
         return " ".join(part for part in (self.summary, *self.sentences) if part)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Report(Table):
     """What a finished job found; `raw` is all of it, `str()` the verdict and the table."""
 
     raw: Mapping[str, Any]
@@ -72,6 +73,10 @@ class Report:
         if not isinstance(data, Mapping) or not isinstance(data.get("candidates"), Mapping):
             raise ValueError("the report has no candidates")
         return cls(raw=data)
+
+    def __repr__(self) -> str:
+        summary = short(str(self.verdict))
+        return f"Report(job_id={self.job_id!r}, method={self.method!r}, verdict={summary})"
 
     @property
     def job_id(self) -> str:

@@ -13,11 +13,20 @@ from numpy.typing import NDArray
 
 from nmtune_client import _arrays, _calls, _prediction_job
 from nmtune_client._errors import APIStatusError
-from nmtune_client._files import Reading, is_frame, write_frame
+from nmtune_client._files import Reading, write_rows
 from nmtune_client._jobs import Job
+from nmtune_client._plan import Plan
 from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._report import Report
-from nmtune_client._submission import dataset_key, note_stored, planned, submission
+from nmtune_client._rows import DATASET_HEADER, JOB_HEADER, dataset_row, job_row
+from nmtune_client._shown import Listing
+from nmtune_client._submission import (
+    dataset_key,
+    needed_dataset,
+    note_stored,
+    planned,
+    submission,
+)
 from nmtune_client._types import Dataset, JobData, Page
 from nmtune_client._upload import RESUMABLE_BYTES, run, steps
 from nmtune_client._upload_bar import upload_observer_of
@@ -57,8 +66,12 @@ def file_of(source: object) -> Path:
     if not isinstance(source, str | PathLike):
         raise ValueError(f"a dataset is a path, a DataFrame or a mapping, not {type(source)}")
     path = Path(fspath(source))
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty")
     return path
 
 
@@ -103,10 +116,10 @@ class Datasets:
         """Store a dataset: a file, streamed; a DataFrame; or arrays in the npz layout.
 
         source: a path of Parquet, CSV, JSON Lines or a JSON list of records (all three also as .gz
-        or .zst), safetensors or npz;
-        a DataFrame of pandas or polars; or a mapping of `train_x` (n, d) and `train_y` (n,), the
-        same for `validation`, `test` and `ood_<domain>`, where `_y` holds strings, or integers
-        that count in `class_names` (c,). name: by default the file's.
+        or .zst), safetensors or npz; a table of pandas, polars, pyarrow or Hugging Face's datasets;
+        or a mapping of `train_x` (n, d) and `train_y` (n,), the same for `validation`, `test` and
+        `ood_<domain>`, where `_y` holds strings, or integers that count in `class_names` (c,).
+        name: by default the file's.
         embedding, label, split, domain, group: the columns of a table, where they are not called
         so; embedding="pc_*" are numbered columns; text: texts, for jobs with a provider, in place
         of embeddings. ood_domains: domains to hold out, [] for none.
@@ -142,8 +155,9 @@ class Datasets:
                 arrays, name=name, keep_seconds=keep_seconds, merge_similar=merge_similar
             )
         with tempfile.TemporaryDirectory(prefix="nmtune-") as folder:
-            path = write_frame(source, Path(folder)) if is_frame(source) else file_of(source)
-            name = name if is_frame(source) else name or name_of(path)
+            written = write_rows(source, Path(folder), unlabelled=unlabelled)
+            path = file_of(source) if written is None else written
+            name = name or (name_of(path) if written is None else None)
             if path.stat().st_size < resumable_bytes:
                 call = _calls.upload_dataset(
                     path, name=name, reading=reading, keep_seconds=keep_seconds
@@ -183,9 +197,10 @@ class Datasets:
     def list(self, *, limit: int | None = None) -> Iterator[Dataset]:
         """All datasets, newest first; pages are fetched as the iterator reaches them."""
         size = page_size(limit)
-        return paged(
+        datasets = paged(
             self._sender, lambda cursor: _calls.list_datasets(cursor=cursor, limit=size), limit
         )
+        return Listing(datasets, header=DATASET_HEADER, row=dataset_row)
 
     def get(self, dataset_id: str) -> Dataset:
         """One dataset, by id."""
@@ -218,19 +233,24 @@ class Jobs:
         texts: object = None,
         provider: str | Mapping[str, Any] | None = None,
         dataset: str | Dataset | None = None,
+        dataset_id: str | None = None,
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
         alias: str | None = None,
         alias_always: bool = False,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
         queue: str | None = None,
         priority: int | None = None,
         wait: int | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
-        """Submit a job that tunes the head `name`, on a stored `dataset` or on rows sent along.
+        """Submit a job that tunes the head `name`, on a stored dataset or on rows sent along.
 
-        embeddings: (n, d) numbers: numpy, nested lists, or anything with `__array__`.
+        dataset_id: the stored dataset's id, or as `dataset` what `datasets.upload` returned.
+        embeddings: (n, d) numbers: numpy, pandas, polars, pyarrow, torch, or a column or list of
+        vectors.
         labels: n strings, whole numbers, Booleans or dates. splits: n names (train, validation,
         test, ood/<domain>); without them the server holds out a stratified fifth as `test`.
         merge_similar: make one of classes, and of domains, that differ in case, spaces or Unicode
@@ -242,7 +262,8 @@ class Jobs:
         settings over it, e.g. {"preset": "reference", "epochs": 10}. analyses: what else to look
         into, `ablation` and `learning_curve`. alias: moves to the new head version, unless the
         report's verdict advises against it; alias_always: whatever the verdict says.
-        `Job.alias_outcome` tells which. queue: cpu or gpu, the workers that train it. priority:
+        `Job.alias_outcome` tells which. description and tags: noted of the new version, e.g.
+        tags={"ticket": "ML-12"}. queue: cpu or gpu, the workers that train it. priority:
         -100 to 100, higher ones are taken first.
         wait: seconds the server may hold its answer for the job to end; `Job.wait` is what waits.
         idempotency_key: a key of your own makes repeating the call, even from another process,
@@ -260,11 +281,14 @@ class Jobs:
             texts=texts,
             provider=provider,
             dataset=dataset,
+            dataset_id=dataset_id,
             method=method,
             config=config,
             analyses=analyses,
             alias=alias,
             alias_always=alias_always,
+            description=description,
+            tags=tags,
             queue=queue,
             priority=priority,
         )
@@ -287,26 +311,36 @@ class Jobs:
 
     def plan(
         self,
-        dataset: str | Dataset,
+        dataset: str | Dataset | None = None,
         *,
+        dataset_id: str | None = None,
         provider: str | Mapping[str, Any] | None = None,
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
-    ) -> dict[str, Any]:
+    ) -> Plan:
         """What a job on a stored dataset would do, as the server says it; nothing is stored.
 
-        Among it: `splits`, `candidates`, `memory_bytes`, `warnings`, and `seconds` by the pace of
-        earlier jobs (None while there is none). The other arguments are those of `create`.
+        A dict whose members are attributes too: among them `splits`, `candidates`,
+        `memory_bytes`, `warnings`, and `seconds` by the pace of earlier jobs (None while there is
+        none). The arguments are those of `create`.
         """
-        data = planned(dataset, provider=provider, method=method, config=config, analyses=analyses)
+        data = planned(
+            dataset,
+            dataset_id=dataset_id,
+            provider=provider,
+            method=method,
+            config=config,
+            analyses=analyses,
+        )
         return self._sender.send(_calls.plan_job(data))
 
     def predict(
         self,
-        dataset: str | Dataset,
+        dataset: str | Dataset | None = None,
         *,
         head: HeadLike,
+        dataset_id: str | None = None,
         format: str | None = None,  # noqa: A002  the API's word
         output: Output | None = None,
         top_k: int | None = None,
@@ -315,6 +349,7 @@ class Jobs:
         ood: bool | None = None,
         queue: str | None = None,
         priority: int | None = None,
+        wait: int | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
         """Submit a prediction of all rows of a stored dataset; `Job.output` takes the file it made.
@@ -331,9 +366,14 @@ class Jobs:
             ood=ood,
         )
         data = _prediction_job.fields(
-            dataset, head=head, form=format, options=options, queue=queue, priority=priority
+            needed_dataset(dataset, dataset_id),
+            head=head,
+            form=format,
+            options=options,
+            queue=queue,
+            priority=priority,
         )
-        call = _calls.create_prediction(data, idempotency_key=idempotency_key)
+        call = _calls.create_prediction(data, wait=wait, idempotency_key=idempotency_key)
         return self._bind(self._sender.send(call))
 
     def output(self, job_id: str, path: str | PathLike[str] | None = None) -> Path:
@@ -352,7 +392,7 @@ class Jobs:
             lambda cursor: _calls.list_jobs(cursor=cursor, limit=size, status=status),
             limit,
         )
-        return map(self._bind, jobs)
+        return Listing(map(self._bind, jobs), header=JOB_HEADER, row=job_row)
 
     def get(self, job_id: str) -> Job:
         """One job, by id."""

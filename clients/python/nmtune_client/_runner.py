@@ -12,6 +12,7 @@ Needs Python 3.9 or newer and numpy; reads the safetensors format by itself and 
 
 from __future__ import annotations
 
+import argparse
 import json
 import struct
 import sys
@@ -177,13 +178,23 @@ def _read(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def main(arguments: list[str]) -> int:
     """Print labels and probabilities; 0 if all went well, 2 for what cannot be right."""
-    if len(arguments) not in (1, 2):
-        sys.stderr.write(__doc__ or "")
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="Classify embeddings with the head beside this file, by numpy alone. Prints a "
+        "line for each row, with tabs between: the label, then the probability of each class.",
+        epilog="In Python: from run import predict_proba; probabilities, classes = "
+        "predict_proba(x). Exit status: 0, or 2 for what cannot be right.",
+    )
+    parser.add_argument("embeddings", help="an .npy file of rows (n, d), of any number type")
+    parser.add_argument("head", nargs="?", help=f"another head ({HEAD} beside this file)")
     try:
-        x = np.load(arguments[0], allow_pickle=False)
-        probabilities, classes = predict_proba(x, *arguments[1:])
-    except (OSError, ValueError) as error:
+        given = parser.parse_args(arguments)
+    except SystemExit as end:  # --help was asked for and given, or the usage is wrong
+        return int(end.code or 0)
+    try:
+        x = np.load(given.embeddings, allow_pickle=False)
+        probabilities, classes = predict_proba(x, given.head)
+    except (OSError, ValueError, EOFError) as error:
         sys.stderr.write(f"run.py: {error}\n")
         return 2
     sys.stdout.write("\t".join(["label", *classes]) + "\n")

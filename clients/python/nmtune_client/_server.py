@@ -2,17 +2,23 @@
 
 import logging
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
-from nmtune_client._errors import APIConnectionError, APITimeoutError, BadResponseError
+from nmtune_client._errors import (
+    APIConnectionError,
+    APITimeoutError,
+    BadResponseError,
+    ConnectionSetupError,
+)
+from nmtune_client._proxy import Proxy, proxy_for, shown
 from nmtune_client._retry import RetryPolicy
 from nmtune_client._version import __version__
 from nmtune_client._wire import Answer, Call, result
@@ -23,6 +29,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 URL_VARIABLE = "NMTUNE_URL"
 
 _CONNECT_SECONDS = 5.0
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +41,19 @@ class Server:
     base_url: str
     timeout: float
     retry: RetryPolicy
+    proxy: Proxy | None
 
     @classmethod
     def at(cls, base_url: str | None, *, timeout: float, retry: RetryPolicy | None) -> Self:
-        """The server at the URL, or at the environment's as it is now; ValueError if it is none."""
+        """The server at the URL, or at the environment's as it is now.
+
+        ConnectionSetupError if it is none, or if the environment's proxy cannot be used.
+        """
         url = base_url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
+        checked = _checked_url(url, source=None if base_url else URL_VARIABLE)
         return cls(
-            base_url=_checked_url(url),
+            base_url=checked,
+            proxy=proxy_for(checked),
             timeout=timeout,
             retry=retry if retry is not None else RetryPolicy(),
         )
@@ -52,9 +65,10 @@ class Server:
                 "User-Agent": f"nmtune-client/{__version__}",
                 "Accept": "application/json",
             },
-            # a proxy of the environment cannot reach a server on this very machine
-            "trust_env": not _is_loopback(self.base_url),
-            "verify": _trusted_certificates(self.base_url),
+            # of the environment it takes what is said here, where what is wrong can be named
+            "trust_env": False,
+            "proxy": self.proxy.url if self.proxy else None,
+            "verify": _trusted_certificates(self.base_url, self.proxy),
         }
 
     def request_arguments(self, call: Call[T]) -> dict[str, Any]:
@@ -103,24 +117,40 @@ class Server:
     @contextmanager
     def translated(self, call: Call[T]) -> Iterator[None]:
         """Turn httpx's errors into this package's own."""
-        what = f"{call.method} {self.base_url}{call.path}"
+        address = shown(self.base_url)
+        what = f"{call.method} {address}{call.path}"
+        if self.proxy:
+            address += f" through {self.proxy}"
         try:
             yield
         except httpx.ConnectTimeout as error:
             raise APITimeoutError(
-                f"{self.base_url} did not accept a connection in {_CONNECT_SECONDS:g} s"
+                f"{address} did not accept a connection in {_CONNECT_SECONDS:g} s"
             ) from error
         except httpx.TimeoutException as error:
             raise APITimeoutError(f"{what}: the server took too long to answer") from error
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, httpx.ProxyError, UnicodeError) as error:
             raise APIConnectionError(
-                f"cannot reach {self.base_url} ({error}); start a server with "
-                f"`nmtune-server up`, or name another by {URL_VARIABLE}"
+                f"cannot reach {address} ({error}); {self._way_out(error)}"
             ) from error
         except httpx.TransportError as error:
             raise APIConnectionError(f"{what}: the connection broke ({error})") from error
         except httpx.DecodingError as error:
             raise BadResponseError(f"{what}: the answer cannot be decoded ({error})") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise APIConnectionError(f"{what}: {error}") from error
+        except RuntimeError as error:
+            if "closed" not in str(error):
+                raise
+            raise APIConnectionError(f"{what}: this client was closed; make a new one") from error
+
+    def _way_out(self, error: Exception) -> str:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return "if its certificate is of your own authority, name that by SSL_CERT_FILE"
+        if self.proxy:
+            host = urlsplit(self.base_url).hostname
+            return f"correct or unset {self.proxy.variable}, or set NO_PROXY={host}"
+        return f"start a server with `nmtune-server up`, or name another by {URL_VARIABLE}"
 
 
 def answer_of(response: httpx.Response) -> Answer:
@@ -143,26 +173,38 @@ def check_stream(call: Call[None], response: httpx.Response) -> None:
         raise BadResponseError(f"{call.path} answered {kind!r}, not an event stream")
 
 
-def _checked_url(url: str) -> str:
-    """The base URL without a closing slash; ValueError if it is none."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{url!r} is not the address of a server, e.g. {DEFAULT_URL}")
-    if parts.query or parts.fragment:
-        raise ValueError(f"{url!r}: a base URL has no query and no fragment")
-    return parts.geturl().rstrip("/")
-
-
-def _trusted_certificates(url: str) -> ssl.SSLContext:
-    """httpx's own for https; for http none: they take 20 ms to load, for nothing."""
-    if url.startswith("https:"):
-        return httpx.create_ssl_context()
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+def _checked_url(url: str, *, source: str | None) -> str:
+    """The base URL without a closing slash; ConnectionSetupError if it is none."""
     try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        parts = urlsplit(url)
+        # .port raises for one that is no number
+        is_address = bool(httpx.URL(url).host) and parts.port != 0 and not re.search(r"\s", url)
+        is_address = is_address and parts.scheme in {"http", "https"}
+    except (ValueError, httpx.InvalidURL):
+        is_address = False
+    if not is_address:
+        wrong = f"not the address of a server, e.g. {DEFAULT_URL}"
+    elif parts.query or parts.fragment:
+        wrong = "not a base URL, which has no query and no fragment"
+    else:
+        return parts.geturl().rstrip("/")
+    named = f"{source} is {shown(url)!r}, which" if source else repr(shown(url))
+    raise ConnectionSetupError(f"{named} is {wrong}")
+
+
+def _trusted_certificates(url: str, proxy: Proxy | None) -> ssl.SSLContext:
+    """httpx's own for https; for http none: they take 20 ms to load, for nothing."""
+    if not url.startswith("https:") and not (proxy and proxy.url.startswith("https:")):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:  # of ssl too
+        variable = next((one for one in _CERTIFICATES if os.environ.get(one)), None)
+        if variable is None:
+            raise ConnectionSetupError(
+                f"the trusted certificates cannot be read: {error}"
+            ) from error
+        raise ConnectionSetupError(
+            f"{variable} is {os.environ[variable]!r}, which cannot be read as certificates "
+            f"({error.strerror or error}): correct or unset it"
+        ) from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import Any
 
 from numpy.typing import NDArray
@@ -38,17 +39,21 @@ def submission(
     texts: object,
     provider: str | Mapping[str, Any] | None,
     dataset: str | Dataset | None,
+    dataset_id: str | None = None,
     method: str | None,
     config: Mapping[str, Any] | None,
     analyses: Sequence[str] | None,
     alias: str | None,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
     queue: str | None,
     priority: int | None,
     alias_always: bool = False,
 ) -> Submission:
     """What `jobs.create` sends for these arguments; ValueError for what cannot be right."""
+    dataset = one_dataset(dataset, dataset_id)
     if sum(given is not None for given in (dataset, embeddings, texts)) != 1:
-        raise ValueError("pass either dataset=, or embeddings= or texts= and labels=")
+        raise ValueError("pass either dataset_id=, or embeddings= or texts= and labels=")
     if texts is not None and provider is None:
         raise ValueError("texts need provider=, which embeds them")
     data: dict[str, Any] = {
@@ -58,6 +63,8 @@ def submission(
         "analyses": list(analyses) if analyses else None,
         "alias": alias,
         "alias_always": True if alias_always else None,
+        "description": description,
+        "tags": dict(tags) if tags else None,
         "queue": queue,
         "priority": priority,
         "provider": {"name": provider} if isinstance(provider, str) else provider,
@@ -67,12 +74,17 @@ def submission(
             raise ValueError(
                 "labels, splits and merge_similar belong to embeddings, not to a stored dataset"
             )
-        data["dataset_id"] = dataset if isinstance(dataset, str) else dataset.id
+        data["dataset_id"] = dataset
         return Submission(data=data)
     if merge_similar:
         data["merge_similar"] = True
     if texts is not None:
         return Submission(data=data | _text_rows(texts, labels, splits))
+    if isinstance(embeddings, str | PathLike):
+        raise ValueError(
+            f"{fspath(embeddings)!r} is no rows: store the file, and pass "
+            f"dataset=client.datasets.upload({fspath(embeddings)!r})"
+        )
     if labels is None:
         raise ValueError("embeddings need labels, one a row")
     x = _arrays.embeddings_array(embeddings)
@@ -89,9 +101,26 @@ def submission(
     return Submission(data=data if of_row is None else data | {"splits": of_row})
 
 
+def one_dataset(dataset: str | Dataset | None, dataset_id: str | None) -> str | None:
+    """The dataset's id, of a call that takes it by either name; ValueError for two of them."""
+    named = dataset if dataset is None or isinstance(dataset, str) else dataset.id
+    if named is not None and dataset_id is not None and named != dataset_id:
+        raise ValueError("dataset= and dataset_id= name two datasets: pass one of them")
+    return dataset_id if named is None else named
+
+
+def needed_dataset(dataset: str | Dataset | None, dataset_id: str | None) -> str:
+    """As `one_dataset`; ValueError for none."""
+    found = one_dataset(dataset, dataset_id)
+    if found is None:
+        raise ValueError("pass dataset_id=, the id of a stored dataset")
+    return found
+
+
 def planned(
-    dataset: str | Dataset,
+    dataset: str | Dataset | None,
     *,
+    dataset_id: str | None,
     provider: str | Mapping[str, Any] | None,
     method: str | None,
     config: Mapping[str, Any] | None,
@@ -106,7 +135,7 @@ def planned(
         merge_similar=False,
         texts=None,
         provider=provider,
-        dataset=dataset,
+        dataset=needed_dataset(dataset, dataset_id),
         method=method,
         config=config,
         analyses=analyses,
@@ -136,4 +165,4 @@ def dataset_key(key: str | None) -> str | None:
 
 def note_stored(error: APIStatusError, dataset: Dataset) -> None:
     """Tell with a job's refusal that its rows need not be sent again."""
-    error.add_note(f"The rows were stored: dataset={dataset.id!r} has them.")
+    error.add_note(f"The rows were stored: dataset_id={dataset.id!r} has them.")

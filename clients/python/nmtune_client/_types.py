@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from statistics import fmean
 from typing import Any, Generic, Self, TypeVar
+
+from nmtune_client._shown import Shown
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -51,8 +54,8 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Split:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Split(Shown):
     """One split of a dataset: `train`, `validation`, `test` or `ood/<domain>`."""
 
     name: str
@@ -64,14 +67,16 @@ class Split:
         return _build(cls, _known(cls, data))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Dataset(Shown):
     """Immutable embeddings with labels, kept by the server; `raw` is the answer as it came."""
 
     id: str
     name: str
     n_rows: int
     n_columns: int
+    content: str | None = None
+    """embeddings or texts."""
     classes: tuple[str, ...] = ()
     splits: tuple[Split, ...] = ()
     profile: Json = field(default_factory=dict, repr=False)
@@ -111,8 +116,8 @@ class HeadRef:
         return f"{self.name}@{self.version}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Progress(Shown):
     """Where a running job is: `fraction` (0..1) and `eta_seconds` are of the whole job."""
 
     candidate: str | None = None
@@ -128,8 +133,8 @@ class Progress:
         return _build(cls, _known(cls, data, losses=_member(data, "losses") or {}))
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobData:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class JobData(Shown):
     """A job as the server last described it; `Job` is the same, bound to its client."""
 
     id: str
@@ -143,9 +148,16 @@ class JobData:
     alias_always: bool = False
     alias_outcome: Json | None = None
     """Whether the alias moved (`moved`), why (`reason`) and what moves it (`command`)."""
+    description: str | None = None
+    """Noted of the head version that it publishes, as `tags` are."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    queue: str | None = None
+    priority: int = 0
     stage: str | None = None
     progress: Progress | None = None
     config: Json = field(default_factory=dict, repr=False)
+    encoder: Json | None = None
+    """What embeds its texts; once it has, `usage` counts texts and tokens."""
     attempt: int = 0
     max_attempts: int | None = None
     waiting: Json | None = None
@@ -169,6 +181,7 @@ class JobData:
             progress=Progress.from_json(progress) if progress else None,
             head=HeadRef.from_json(head) if head else None,
             config=_member(data, "config") or {},
+            tags=_member(data, "tags") or {},
             **{
                 name: _time(data, name)
                 for name in ("cancel_requested_at", "created_at", "started_at", "finished_at")
@@ -182,8 +195,8 @@ class JobData:
         return self.status in FINAL_STATUSES
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Event(Shown):
     """One entry of a job's history, e.g. `job.progress`; `id` is where a stream can resume."""
 
     id: str
@@ -204,8 +217,8 @@ class Event:
         return self.type.removeprefix("job.") in FINAL_STATUSES
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeadVersion:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class HeadVersion(Shown):
     """One immutable version of a head; `str()` gives the reference, `pets@3`."""
 
     name: str
@@ -217,6 +230,11 @@ class HeadVersion:
     n_parameters: int | None = None
     classes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    encoder: Json | None = None
+    """What embedded the texts that it learnt from; None where it learnt from embeddings."""
+    description: str | None = None
+    """What people noted of it, as `tags`."""
+    tags: Mapping[str, str] = field(default_factory=dict)
     config: Json = field(default_factory=dict, repr=False)
     metrics: Json = field(default_factory=dict, repr=False)
     lineage: Json = field(default_factory=dict, repr=False)
@@ -232,22 +250,35 @@ class HeadVersion:
             data,
             classes=tuple(_member(data, "classes") or ()),
             aliases=tuple(_member(data, "aliases") or ()),
+            tags=_member(data, "tags") or {},
             created_at=_time(data, "created_at"),
         )
         return _build(cls, known)
+
+    @property
+    def accuracy(self) -> float | None:
+        """On the in-domain test rows; None where there were none."""
+        return _accuracy(self.metrics.get("test"))
+
+    @property
+    def mean_ood_accuracy(self) -> float | None:
+        """The unweighted mean over the OOD splits; None where there were none."""
+        found = [_accuracy(of) for split, of in self.metrics.items() if split.startswith("ood/")]
+        known = [value for value in found if value is not None]
+        return fmean(known) if known else None
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Head:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Head(Shown):
     """A named series of head versions, and the aliases that point into it."""
 
     name: str
     latest_version: int
     aliases: Mapping[str, int] = field(default_factory=dict)
-    versions: tuple[HeadVersion, ...] = ()
+    versions: tuple[HeadVersion, ...] = field(default=(), repr=False)
     created_at: datetime | None = None
     raw: Json = field(default_factory=dict, repr=False, compare=False)
 
@@ -262,5 +293,20 @@ class Head:
         )
         return _build(cls, known)
 
+    @property
+    def version(self) -> int:
+        """The number of the latest version."""
+        return self.latest_version
+
+    @property
+    def latest(self) -> HeadVersion | None:
+        """The latest version itself."""
+        return next((one for one in self.versions if one.version == self.latest_version), None)
+
     def __str__(self) -> str:
         return self.name
+
+
+def _accuracy(metrics: object) -> float | None:
+    value = metrics.get("accuracy") if isinstance(metrics, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None

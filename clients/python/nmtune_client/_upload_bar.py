@@ -1,14 +1,13 @@
 """Home of what a person sees of an upload in parts, on stderr."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
+from nmtune_client._live import live
 from nmtune_client._text import duration, size
 
 _BAR_WIDTH = 24
-_CLEAR_TO_END = "\x1b[K"
 
 
 class Observer(Protocol):
@@ -25,24 +24,24 @@ class Observer(Protocol):
 
 
 class UploadBar:
-    """A line on a terminal that is drawn over and over; elsewhere a line for each tenth.
+    """One line that moves; in a log a line for each tenth.
 
-    Terminal: `[==========>     ]  43%  1.7 GiB of 4.0 GiB  ETA 0:12`.
+    `[==========>     ]  43%  1.7 GiB of 4.0 GiB  ETA 0:12`.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream if stream is not None else sys.stderr
-        self._is_terminal = self._stream.isatty()
+        self._live = live(stream)
         self._n_bytes = 0
         self._n_before = 0
         self._began = time.monotonic()
-        self._tenth = -1
 
     def begin(self, n_sent: int, n_bytes: int) -> None:
         self._n_bytes, self._n_before = n_bytes, n_sent
         self._began = time.monotonic()
         if n_sent:
-            self._write(f"Going on: {size(n_sent)} of {size(n_bytes)} are at the server already.\n")
+            words = f"Going on: {size(n_sent)} of {size(n_bytes)} are at the server already."
+            self._live.show(words, "begin")
+            self._live.close()
         self.update(n_sent)
 
     def update(self, n_sent: int) -> None:
@@ -52,20 +51,12 @@ class UploadBar:
             n_before=self._n_before,
             elapsed_seconds=time.monotonic() - self._began,
         )
-        if self._is_terminal:
-            self._write(f"\r{line}{_CLEAR_TO_END}")
-        elif (tenth := 10 * n_sent // max(1, self._n_bytes)) > self._tenth:
-            self._tenth = tenth
-            self._write(f"{line}\n")
+        self._live.show(line, 10 * n_sent // max(1, self._n_bytes))
 
     def complete(self) -> None:
-        if self._is_terminal:
-            self._write("\n")
-        self._write("All sent; the server reads and checks the rows.\n")
-
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        self._live.close()
+        self._live.show("All sent; the server reads and checks the rows.", "complete")
+        self._live.close()
 
 
 class _Told:

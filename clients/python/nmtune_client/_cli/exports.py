@@ -7,7 +7,6 @@ from nmtune_client import _text
 from nmtune_client._bundle import BundleError, verify_bundle
 from nmtune_client._cli.output import print_json, say
 from nmtune_client._client import Client
-from nmtune_client._comparison import HeadComparison
 
 
 def export(client: Client, arguments: Namespace) -> None:
@@ -57,45 +56,7 @@ def compare(client: Client, arguments: Namespace) -> None:
     if arguments.json:
         print_json(found.raw)
         return
-    print(comparison_text(found))
-
-
-def comparison_text(found: HeadComparison) -> str:
-    """The verdict, figures by split, and what else differs."""
-    rows = [["split", "metric", str(found.before), str(found.after), "difference", "95 %", "rows"]]
-    for split in found.splits:
-        for metric, figures in split["metrics"].items():
-            if figures["from"] is None and figures["to"] is None:
-                continue
-            low_high = figures["interval"]
-            rows.append(
-                [
-                    split["split"],
-                    metric,
-                    _figure(figures["from"]),
-                    _figure(figures["to"]),
-                    _figure(figures["difference"], signed=True),
-                    f"{low_high[0]:+.4f} to {low_high[1]:+.4f}" if low_high else "",
-                    "same" if split["same_rows"] else "different",
-                ]
-            )
-    parts = [found.verdict, _text.columns(rows, right=(2, 3, 4)), found.note]
-    for title, changes in (("config", found.config), ("lineage", found.lineage)):
-        if changes:
-            lines = [
-                [name, str(one["from"]), "->", str(one["to"])] for name, one in changes.items()
-            ]
-            parts.append(f"{title}:\n{_text.columns(lines)}")
-    for word, names in (("added", found.classes_added), ("removed", found.classes_removed)):
-        if names:
-            parts.append(f"classes {word}: {', '.join(names)}")
-    return "\n\n".join(parts)
-
-
-def _figure(value: float | None, *, signed: bool = False) -> str:
-    if value is None:
-        return "-"
-    return f"{value:+.4f}" if signed else f"{value:.4f}"
+    print(found)
 
 
 def delete(client: Client, arguments: Namespace) -> None:
@@ -103,9 +64,7 @@ def delete(client: Client, arguments: Namespace) -> None:
     name, version = name_and_version(arguments.head)
     if (version is None) != arguments.all:
         raise ValueError("name one version, as in pets@3, or the head and --all for all versions")
-    if version is not None and not version.isdigit():
-        version = str(_named(client, name, version))
-    number = None if version is None else int(version)
+    number = None if version is None else version_number(client, name, version)
     client.heads.delete(name, number, force=arguments.force)
     if arguments.json:
         print_json({"name": name, "version": number, "deleted": True})
@@ -113,7 +72,10 @@ def delete(client: Client, arguments: Namespace) -> None:
         say(f"Deleted {name}{'' if number is None else f'@{number}'}.")
 
 
-def _named(client: Client, name: str, alias: str) -> int:
+def version_number(client: Client, name: str, alias: str) -> int:
+    """The version that a number, an alias or `latest` names."""
+    if alias.isdigit():
+        return int(alias)
     head = client.heads.get(name)
     if alias == "latest":
         return head.latest_version

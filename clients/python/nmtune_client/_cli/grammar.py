@@ -113,6 +113,7 @@ def _add_tune(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
         action="store_true",
         help="move the alias although the verdict advises against the head",
     )
+    _add_notes(tune)
     tune.add_argument("--queue", metavar="Q", help="cpu or gpu: which workers train it")
     tune.add_argument("--priority", metavar="N", type=int, help="-100 to 100, higher goes first")
     tune.add_argument(
@@ -168,6 +169,13 @@ def _add_provider(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_notes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--description", metavar="TEXT", help="noted of the version, for people")
+    parser.add_argument(
+        "--tag", metavar="NAME=VALUE", action="append", default=[], help="likewise; may be repeated"
+    )
+
+
 def _add_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", metavar="S", type=_positive(float), help="seconds to wait for the job"
@@ -212,7 +220,8 @@ def _add_predict(commands: _Subparsers, shared: argparse.ArgumentParser) -> None
         "source",
         metavar="FILE",
         nargs="?",
-        help="rows: FILE.npy, FILE.npz:MEMBER, a text of numbers, or - for standard input",
+        help="rows: FILE.npy, FILE.npz:MEMBER, a text of numbers, or - for standard input; with "
+        "--output any dataset file",
     )
     predict.add_argument(
         "--top-k", metavar="K", type=_positive(int), help="classes shown a row (1)"
@@ -227,6 +236,12 @@ def _add_heads(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     _add_limit(heads, listing)
     show = _add(actions, shared, "show", registry.show_head, "show the versions of a head")
     show.add_argument("head", metavar="HEAD", help="name of the head")
+    edit = _add(actions, shared, "edit", registry.edit, "note a description or tags of a version")
+    edit.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
+    _add_notes(edit)
+    edit.add_argument(
+        "--untag", metavar="NAME", action="append", default=[], help="a tag to remove; repeatable"
+    )
     alias = _add(actions, shared, "alias", registry.set_alias, "make or move an alias")
     alias.add_argument("head", metavar="HEAD", help="name of the head")
     alias.add_argument("alias", metavar="ALIAS", help="e.g. prod")

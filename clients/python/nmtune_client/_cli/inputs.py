@@ -12,19 +12,54 @@ from numpy.typing import NDArray
 
 _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
+_PARQUET_MAGIC = b"PAR1"
+
+
+_TABLES = (".parquet", ".pq", ".csv", ".tsv", ".jsonl", ".ndjson", ".safetensors")
+_PACKED = (".gz", ".gzip", ".zst", ".zstd")
+
+
+class TableError(ValueError):
+    """The file is a table, which the server reads, not rows that this command reads itself."""
 
 
 def embeddings(source: str) -> object:
     """Rows (n, d) out of FILE.npy, FILE.npz, FILE.npz:member, or `-` for standard input.
 
     A text (on standard input or in a file) holds one row a line, numbers separated by commas or
-    spaces, or is a JSON list. ValueError says what to do about anything else.
+    spaces, or is a JSON list, or one a line. Raises TableError for a file with columns of names,
+    and ValueError, which says what to do, for anything else.
     """
     if source == "-":
         return _rows(io.BytesIO(sys.stdin.buffer.read()), "standard input", member=None)
     path, member = _path_and_member(source)
+    check_file(path)
+    if path.suffix.lower() in _PACKED and Path(path.stem).suffix.lower() in _TABLES:
+        raise TableError(f"{path} is a packed table")
     with path.open("rb") as file:
-        return _rows(file, str(path), member=member)
+        try:
+            return _rows(file, str(path), member=member)
+        except TableError:
+            raise
+        except ValueError as error:
+            if path.suffix.lower() in _TABLES:  # names of columns are no numbers
+                raise TableError(f"{path} is a table") from error
+            raise
+
+
+def check_file(path: Path) -> None:
+    """ValueError, one sentence, unless there is a file with something in it at `path`."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file in it")
+    try:
+        with path.open("rb") as file:
+            is_empty = not file.read(1)
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {path}") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if is_empty:
+        raise ValueError(f"{path} is empty: it holds no numbers")
 
 
 def _path_and_member(source: str) -> tuple[Path, str | None]:
@@ -39,6 +74,8 @@ def _rows(file: IO[bytes], source: str, *, member: str | None) -> object:
     """What `file`, called `source` in messages, holds, told by its first bytes."""
     magic = file.read(len(_NPY_MAGIC))
     file.seek(0)
+    if magic.startswith(_PARQUET_MAGIC):
+        raise TableError(f"{source} is a Parquet table")
     if magic.startswith(_ZIP_MAGIC):
         return _from_npz(file, source, member)
     if member is not None:
@@ -53,6 +90,8 @@ def _rows(file: IO[bytes], source: str, *, member: str | None) -> object:
         text = file.read().decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"{source} is neither npy, npz nor text") from None
+    if text.lstrip().startswith("{"):
+        raise TableError(f"{source} is a table of JSON objects")
     return _from_json(text, source) if text.lstrip().startswith("[") else _from_lines(text, source)
 
 
@@ -60,7 +99,10 @@ def _from_json(text: str, source: str) -> object:
     try:
         rows = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{source} is not JSON: {error}") from error
+        try:
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except ValueError:
+            raise ValueError(f"{source} is not JSON: {error}") from error
     return rows if isinstance(rows[0] if rows else None, list) else [rows]
 
 
@@ -101,6 +143,17 @@ def _member(names: list[str], source: str) -> str:
 
 def _list(names: list[str]) -> str:
     return ", ".join(names) if names else "nothing"
+
+
+def tags(pairs: list[str]) -> dict[str, str]:
+    """Tags out of `--tag name=value`."""
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--tag {pair}: expected name=value, e.g. --tag ticket=ML-12")
+        found[name] = value
+    return found
 
 
 def settings(pairs: list[str], preset: str | None) -> dict[str, Any]:

@@ -8,7 +8,12 @@ from contextlib import suppress
 from nmtune_client._cli.grammar import make_parser
 from nmtune_client._cli.output import say
 from nmtune_client._client import Client
-from nmtune_client._errors import APIConnectionError, NMTuneError, WaitTimeout
+from nmtune_client._errors import (
+    APIConnectionError,
+    ConnectionSetupError,
+    NMTuneError,
+    WaitTimeout,
+)
 
 OK = 0
 FAILED = 1  # the job failed or was cancelled, or the server refused
@@ -27,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except WaitTimeout as error:
         return _failed(error, STILL_RUNNING)
+    except ConnectionSetupError as error:
+        return _failed(error, USAGE)
     except APIConnectionError as error:
         return _failed(error, UNREACHABLE)
     except NMTuneError as error:

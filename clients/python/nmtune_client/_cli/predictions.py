@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nmtune_client import _text
+from nmtune_client._cli import inputs
 from nmtune_client._cli.output import print_json, say
 from nmtune_client._client import Client
 from nmtune_client._prediction_job import format_of
+
+_FILES = (".npy", ".npz", ".parquet", ".csv", ".tsv", ".jsonl", ".json", ".txt", ".gz", ".zst")
 
 
 def add_options(
@@ -16,9 +19,9 @@ def add_options(
 ) -> None:
     """The options of `nmtune predict` that are of whole files."""
     of = parser.add_argument_group(
-        "a whole file", "nmtune predict FILE --head HEAD --output OUT predicts it as a job"
+        "a whole file", "nmtune predict HEAD FILE --output OUT predicts it as a job"
     )
-    of.add_argument("--head", dest="of_head", metavar="HEAD", help="pets, pets@3 or pets@prod")
+    of.add_argument("--head", dest="of_head", metavar="HEAD", help="the head, if FILE comes alone")
     of.add_argument("--output", "-o", metavar="OUT", help="OUT.parquet, OUT.csv or OUT.jsonl")
     of.add_argument(
         "--values",
@@ -35,19 +38,50 @@ def add_options(
     of.add_argument("--timeout", metavar="S", type=positive(float), help="seconds to wait")
 
 
+def check_order(arguments: Namespace) -> None:
+    """ValueError, which names the right call, unless there are a head and something to predict."""
+    head, source = arguments.head, arguments.source
+    if head is None:
+        raise ValueError("say which head and what to predict: nmtune predict HEAD FILE")
+    if _is_file(head):
+        if source is None and arguments.text is None:
+            raise ValueError(f"say which head: nmtune predict HEAD {head}")
+        if not _is_file(source):
+            what = "--text '...'" if source is None else head
+            name = "HEAD" if source is None else source
+            raise ValueError(
+                f"{head} is a file, and the head comes first: nmtune predict {name} {what}"
+            )
+    if (arguments.text is None) == (source is None):
+        raise ValueError(f"pass either FILE or --text: nmtune predict {head} FILE")
+
+
+def _is_file(argument: str | None) -> bool:
+    """Whether it is one, or can only be the name of one: heads have neither folders nor colons."""
+    if argument is None:
+        return False
+    path = argument.rpartition(":")[0] if ".npz:" in argument else argument
+    return Path(path).is_file() or "/" in argument or argument.endswith(_FILES)
+
+
 def predict_file(client: Client, arguments: Namespace) -> None:
-    """`nmtune predict FILE --head HEAD --output OUT`: prints the path of the output"""
-    if arguments.of_head is None or arguments.output is None:
-        raise ValueError("a whole file needs both --head and --output")
-    if arguments.head is None or arguments.source is not None or arguments.text is not None:
-        raise ValueError("with --head and --output pass one FILE, and nothing else to predict")
-    path = Path(arguments.head)
+    """`nmtune predict HEAD FILE --output OUT`: prints the path of the output"""
+    if arguments.of_head is not None and arguments.source is None:
+        arguments.head, arguments.source = arguments.of_head, arguments.head
+    elif arguments.of_head is not None:
+        raise ValueError("name the head once: nmtune predict HEAD FILE --output OUT")
+    if arguments.text is not None:
+        raise ValueError("--output is of a whole FILE: leave out --text")
+    check_order(arguments)
+    if arguments.output is None:
+        raise ValueError("--head goes with --output; else write: nmtune predict HEAD FILE")
+    path = Path(arguments.source)
     format_of(arguments.output, None)  # before anything is sent
-    if path.is_file():
-        say(f"Uploading {path}, {_text.size(path.stat().st_size)} ...")
+    inputs.check_file(path)
+    say(f"Uploading {path}, {_text.size(path.stat().st_size)} ...")
     to = client.predict_file(
         path,
-        head=arguments.of_head,
+        head=arguments.head,
         to=arguments.output,
         output=arguments.values,
         top_k=arguments.top_k,

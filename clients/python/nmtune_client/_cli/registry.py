@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nmtune_client import _text
-from nmtune_client._cli import inputs, predictions
+from nmtune_client._cli import exports, inputs, predictions
 from nmtune_client._cli.output import print_json, print_list, say
 from nmtune_client._client import Client
 from nmtune_client._files import names_in
-from nmtune_client._types import Dataset, Head
+from nmtune_client._heads import HEAD_HEADER, encoder_of, figure, head_row, notes_of
+from nmtune_client._rows import DATASET_HEADER, dataset_row
+from nmtune_client._types import Dataset
 
 
 def predict(client: Client, arguments: Namespace) -> None:
@@ -17,14 +19,18 @@ def predict(client: Client, arguments: Namespace) -> None:
     if arguments.of_head is not None or arguments.output is not None:
         predictions.predict_file(client, arguments)
         return
-    if arguments.head is None:
-        raise ValueError("say which head: nmtune predict HEAD FILE")
-    if (arguments.text is None) == (arguments.source is None):
-        raise ValueError("pass either FILE or --text")
+    predictions.check_order(arguments)
     if arguments.text is not None:
         prediction = client.predict(arguments.head, texts=arguments.text)
     else:
-        prediction = client.predict(arguments.head, inputs.embeddings(arguments.source))
+        try:
+            rows = inputs.embeddings(arguments.source)
+        except inputs.TableError as error:
+            raise ValueError(
+                f"{error}: say where its predictions go, as in "
+                f"nmtune predict {arguments.head} {arguments.source} --output OUT.parquet"
+            ) from error
+        prediction = client.predict(arguments.head, rows)
     if arguments.json:
         print_json(
             {
@@ -47,15 +53,10 @@ def list_heads(client: Client, arguments: Namespace) -> None:
     print_list(
         client.heads.list(limit=arguments.limit),
         as_json=(lambda head: head.raw) if arguments.json else None,
-        header=("head", "latest", "aliases", "created"),
-        row=_head_row,
+        header=HEAD_HEADER,
+        row=head_row,
         none="No heads yet; make one with: nmtune tune FILE --name NAME",
     )
-
-
-def _head_row(head: Head) -> list[str]:
-    aliases = ", ".join(f"{alias} -> {version}" for alias, version in head.aliases.items())
-    return [head.name, str(head.latest_version), aliases or "-", _text.moment(head.created_at)]
 
 
 def show_head(client: Client, arguments: Namespace) -> None:
@@ -64,11 +65,15 @@ def show_head(client: Client, arguments: Namespace) -> None:
     if arguments.json:
         print_json(head.raw)
         return
-    rows = [["version", "method", "columns", "classes", "aliases", "job", "created"]]
+    header = ["version", "method", "ID accuracy", "mean OOD", "encoder", "columns", "classes"]
+    rows = [[*header, "aliases", "job", "created"]]
     rows += [
         [
             str(version),
             version.method or "-",
+            figure(version.accuracy),
+            figure(version.mean_ood_accuracy),
+            encoder_of(version),
             str(version.n_columns or "-"),
             str(len(version.classes)),
             ", ".join(version.aliases) or "-",
@@ -78,6 +83,29 @@ def show_head(client: Client, arguments: Namespace) -> None:
         for version in head.versions
     ]
     print(_text.columns(rows))
+    for version in head.versions:
+        tags = " ".join(f"{name}={value}" for name, value in version.tags.items())
+        if noted := "  ".join(part for part in (tags, version.description) if part):
+            print(f"\n{version}  {noted}")
+
+
+def edit(client: Client, arguments: Namespace) -> None:
+    """`nmtune heads edit`: notes a description and tags of a version"""
+    name, named = exports.name_and_version(arguments.head)
+    number = exports.version_number(client, name, named or "latest")
+    tags = None
+    if arguments.tag or arguments.untag:
+        known = dict(client.heads.version(name, number).tags)
+        tags = known | inputs.tags(arguments.tag)
+        for one in arguments.untag:
+            tags.pop(one, None)
+    if tags is None and arguments.description is None:
+        raise ValueError("say what to note: --description TEXT, --tag NAME=VALUE, --untag NAME")
+    version = client.heads.update(name, number, description=arguments.description, tags=tags)
+    if arguments.json:
+        print_json(version.raw)
+    else:
+        print(f"{version}  {notes_of(version) or '(no notes)'}")
 
 
 def set_alias(client: Client, arguments: Namespace) -> None:
@@ -94,22 +122,10 @@ def list_datasets(client: Client, arguments: Namespace) -> None:
     print_list(
         client.datasets.list(limit=arguments.limit),
         as_json=(lambda dataset: dataset.raw) if arguments.json else None,
-        header=("dataset", "name", "rows", "columns", "classes", "size", "created"),
-        row=_dataset_row,
+        header=DATASET_HEADER,
+        row=dataset_row,
         none="No datasets.",
     )
-
-
-def _dataset_row(dataset: Dataset) -> list[str]:
-    return [
-        dataset.id,
-        _text.shorten(dataset.name, 30),
-        str(dataset.n_rows),
-        str(dataset.n_columns),
-        str(len(dataset.classes)),
-        _text.size(dataset.size_bytes),
-        _text.moment(dataset.created_at),
-    ]
 
 
 def show_dataset(client: Client, arguments: Namespace) -> None:
@@ -125,6 +141,7 @@ def upload_dataset(client: Client, arguments: Namespace) -> None:
 def upload(client: Client, arguments: Namespace) -> Dataset:
     """Store a file, saying before that it may take a while, and then what the server warns of."""
     path = Path(arguments.source)
+    inputs.check_file(path)
     if path.is_file():
         say(f"Uploading {path}, {_text.size(path.stat().st_size)} ...")
     domains = arguments.ood_domains

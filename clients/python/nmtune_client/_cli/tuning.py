@@ -14,6 +14,7 @@ from nmtune_client._client import Client
 from nmtune_client._errors import APIStatusError
 from nmtune_client._jobs import Job
 from nmtune_client._resources import name_of
+from nmtune_client._rows import JOB_HEADER, job_row
 
 _READING = (
     "embedding",
@@ -33,6 +34,7 @@ _READING = (
 def tune(client: Client, arguments: Namespace) -> None:
     """Upload, submit, watch, show the result."""
     config = inputs.settings(arguments.set, arguments.preset)
+    tags = inputs.tags(arguments.tag)
     if arguments.name is None and not arguments.source.startswith("ds_"):
         arguments.name = name_of(Path(arguments.source))
     if arguments.name is None and not arguments.plan:
@@ -59,6 +61,8 @@ def tune(client: Client, arguments: Namespace) -> None:
             analyses=arguments.analyse,
             alias=arguments.alias,
             alias_always=arguments.alias_always,
+            description=arguments.description,
+            tags=tags,
             queue=arguments.queue,
             priority=arguments.priority,
         )
@@ -104,27 +108,7 @@ def _show_plan(
     if arguments.json:
         print_json(plan)
         return
-    seconds, memory = plan["seconds"], plan["memory_bytes"]
-    facts = {
-        "dataset": plan["dataset_id"],
-        "splits": ", ".join(f"{split['name']} {split['n_rows']}" for split in plan["splits"]),
-        "candidates": ", ".join(candidate["name"] for candidate in plan["candidates"]),
-        "texts": _embedding(plan.get("embedding")),
-        "memory": "unknown before texts are embedded" if memory is None else _text.size(memory),
-        "training": "unknown before a first job" if seconds is None else _text.duration(seconds),
-    }
-    print(_text.columns([[name, str(value)] for name, value in facts.items() if value]))
-
-
-def _embedding(planned: Mapping[str, Any] | None) -> str:
-    """What embedding would take; nothing where no texts are."""
-    if planned is None:
-        return ""
-    cost = "" if planned["cost"] is None else f", cost {planned['cost']:g}"
-    return (
-        f"{planned['n_different']:,} different, {planned['n_known']:,} known; about "
-        f"{planned['n_requests']:,} requests, {planned['n_tokens']:,} tokens{cost}"
-    )
+    print(plan)
 
 
 def _provider(arguments: Namespace) -> dict[str, Any] | None:
@@ -171,21 +155,10 @@ def list_jobs(client: Client, arguments: Namespace) -> None:
     print_list(
         client.jobs.list(status=arguments.status, limit=arguments.limit),
         as_json=(lambda job: job.data.raw) if arguments.json else None,
-        header=("job", "name", "status", "method", "head", "created"),
-        row=_job_row,
+        header=JOB_HEADER,
+        row=job_row,
         none="No jobs.",
     )
-
-
-def _job_row(job: Job) -> list[str]:
-    status = job.status
-    if job.progress is not None and job.progress.fraction is not None and not job.is_final:
-        status += f" {100 * job.progress.fraction:.0f}%"
-    if job.waiting:
-        status += ", waits"
-    head = str(job.head) if job.head else "-"
-    created = _text.moment(job.created_at)
-    return [job.id, _text.shorten(job.name, 30), status, job.data.method or "-", head, created]
 
 
 def show_job(client: Client, arguments: Namespace) -> None:

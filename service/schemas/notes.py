@@ -1,0 +1,31 @@
+"""What people note of a head version for each other: a description and tags."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from store.names import NAME_PATTERN
+
+MAX_DESCRIPTION_CHARACTERS: Final = 2000
+MAX_TAGS: Final = 20
+MAX_TAG_CHARACTERS: Final = 200
+_NO_NUL: Final = r"^[^\x00]*$"  # which PostgreSQL cannot keep
+
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS, pattern=_NO_NUL)]
+TagName = Annotated[str, Field(pattern=NAME_PATTERN)]
+TagValue = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS, pattern=_NO_NUL)]
+Tags = Annotated[dict[TagName, TagValue], Field(max_length=MAX_TAGS)]
+
+
+class HeadVersionPatch(BaseModel):
+    """What shall be noted of a version from now on; what is left out stays."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"description": "with the labels of May", "tags": {"ticket": "ML-12"}}]
+        },
+    )
+
+    description: Description | None = Field(default=None, description="null removes it.")
+    tags: Tags = Field(default_factory=dict, description="All tags: others that it has go.")
