@@ -58,8 +58,8 @@ def follow(
     An alias that is new is made all the same: nobody is served by it yet, so that nothing better
     is lost, and whoever asked for it finds it.
     """
-    row = _row(tx, tenant_id, name, alias)
-    if row is not None and advised_against_because is not None:
+    row = None if advised_against_because is None else _row(tx, tenant_id, name, alias)
+    if row is not None:
         return Outcome(
             name=alias,
             moved=False,

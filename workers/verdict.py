@@ -169,13 +169,15 @@ class _Judged:
                 )
             winner = other if takes_over else winner
         rows = self.pairs[winner, PROBE]
-        verb = "Use"
-        note = ""
-        if winner == self.method and (note := self._rival_note()):
-            verb = "Keep"
+        verb, note = "Use", duel
+        if winner == self.method:
+            if beaten := self._beaten_by_rival():
+                verb, note = "Keep", beaten
+            elif not duel or (self.rival is not None and self.rival.name != "mlp"):
+                note += self._beside_rival()
         return _Advice(
             summary=f"{verb} {self._named(winner)}: against the linear probe it "
-            f"{gist(decisive(rows))}.{disagreement(rows)}{note or duel}{self._publishing(winner)}",
+            f"{gist(decisive(rows))}.{disagreement(rows)}{note}{self._publishing(winner)}",
             recommended=winner,
             advises_against=not self._is_no_worse(winner),
         )
@@ -204,7 +206,7 @@ class _Judged:
             return _Advice(
                 summary=f"Keep {self.title}: against the linear probe it {found}."
                 f"{disagreement(rows)} The linear probe, which is simpler, would do as well."
-                f"{self._rival_note()}",
+                f"{self._beaten_by_rival() or self._beside_rival()}",
                 recommended=self.method,
             )
         return _Advice(
@@ -236,7 +238,16 @@ class _Judged:
             f'"method": "{recommended}".'
         )
 
-    def _rival_note(self) -> str:
+    def _beside_rival(self) -> str:
+        """How auto's head stands beside the best of the others, unless that was just told."""
+        rows = None if self.rival is None else self.pairs.get(("auto", self.rival.name))
+        if self.method != "auto" or self.rival is None or rows is None or self.rival.name == PROBE:
+            return ""
+        return (
+            f" Between it and its best rival, {NAMES[self.rival.name]}, it {gist(decisive(rows))}."
+        )
+
+    def _beaten_by_rival(self) -> str:
         """A sentence where another candidate clearly beats the published head, else nothing."""
         rows = None if self.rival is None else self.pairs.get((self.method, self.rival.name))
         if self.rival is None or rows is None:

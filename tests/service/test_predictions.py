@@ -154,12 +154,17 @@ def test_labels_are_still_required_to_train(client: InProcess, dataset_id: str) 
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("unlabelled=true&label=species", "label"), ("id=customer", "id")]
+    ("query", "code", "field"),
+    [
+        ("unlabelled=true&label=species", "invalid_request", "label"),
+        ("unlabelled=true&id=customer", "missing_column", "id"),
+        ("id=customer", "missing_column", "id"),  # rows with labels may have ids too
+    ],
 )
 def test_what_does_not_go_with_rows_to_predict_is_named(
-    client: InProcess, query: str, field: str
+    client: InProcess, query: str, code: str, field: str
 ) -> None:
-    assert_problem(upload(client, csv(), "text/csv", query), 422, "invalid_request", field)
+    assert_problem(upload(client, csv(), "text/csv", query), 422, code, field)
 
 
 @pytest.mark.parametrize(

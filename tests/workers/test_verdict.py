@@ -152,7 +152,9 @@ def test_auto_that_gains_is_to_be_used() -> None:
     verdict = verdict_on(automatic(auto=(830, 650), nmtune=(810, 650)), method="auto")
     assert verdict.summary == (
         "Use auto's head: against the linear probe it gains 3.0 points in domain (95 % interval "
-        "+2.0 to +4.1) and gains 5.0 points out of domain (+3.7 to +6.4)."
+        "+2.0 to +4.1) and gains 5.0 points out of domain (+3.7 to +6.4). Between it and its best "
+        "rival, NMTune, it gains 2.0 points in domain (95 % interval +1.2 to +2.9) and shows no "
+        "clear difference out of domain (0.0 to 0.0)."
     )
     assert verdict.sentences[0].startswith("Against the linear probe, auto's head gains 3.0")
     assert verdict.sentences[1].startswith("Against the matched MLP, auto's head gains 3.0")
@@ -164,7 +166,7 @@ def test_auto_that_gains_nothing_is_kept_and_named_by_what_it_is() -> None:
     assert verdict.summary.startswith(
         "Keep auto's head (the whitened probe): against the linear probe it shows no clear"
     )
-    assert verdict.summary.endswith("The linear probe, which is simpler, would do as well.")
+    assert "The linear probe, which is simpler, would do as well." in verdict.summary
     assert (verdict.recommended, verdict.advises_against) == ("auto", False)
 
 
@@ -202,6 +204,10 @@ def test_tie_with_the_rival_is_said_as_a_tie() -> None:
     verdict = verdict_on(automatic(auto=(830, 650), mlp_ensemble=(831, 650)), method="auto")
     (sentence,) = [one for one in verdict.sentences if "Against the MLP ensemble" in one]
     assert sentence.count("shows no clear difference") == 2
+    assert (
+        "Between it and its best rival, the MLP ensemble, it shows no clear difference, in domain "
+        "(widened 95 % interval"
+    ) in verdict.summary
 
 
 def test_rival_that_clearly_beats_auto_is_in_the_summary() -> None:
