@@ -126,8 +126,6 @@ class Datasets:
         test_fraction, split_seed: of the test split that is made where the table has none.
         merge_similar: make one of classes, and of domains, that differ in case, spaces or Unicode
         form alone; without it `warnings` of the dataset name them.
-        unlabelled: the rows are to be predicted by `jobs.predict`: no labels, and the order stays;
-        id: then the column of what you call them.
         id: the column of what you call the rows, so that reports and predictions name them.
         unlabelled: the rows are to be predicted by `jobs.predict`: no labels, and the order stays.
         keep_seconds: after how long it expires. A file of `resumable_bytes` and more goes up in
