@@ -357,9 +357,11 @@ def test_damage_while_an_output_is_sent_ends_it_before_its_end(
     path = store.artifacts.open_path("default", job.output_sha256)
     sent: list[dict[str, Any]] = []
 
+    asked = [{"type": "http.request", "body": b"", "more_body": False}]
+
     async def receive() -> dict[str, Any]:
-        if not sent:
-            return {"type": "http.request", "body": b"", "more_body": False}
+        if asked:
+            return asked.pop()
         await asyncio.sleep(60)
         return {"type": "http.disconnect"}
 
