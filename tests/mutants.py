@@ -61,7 +61,7 @@ MUTANTS = (
                 "def ring(queue: Queue"
             ),
         },
-        ("tests/service/test_jobs.py",),
+        ("tests/service/test_doorbell.py",),
     ),
     Mutant(
         "an artifact is not synced",
@@ -75,8 +75,8 @@ MUTANTS = (
     ),
     Mutant(
         "a lease lives on in its last moment",
-        "store/moves.py",
-        {"_jobs.lease_expires_at <= now()": "_jobs.lease_expires_at < now()"},
+        "store/leases.py",
+        {"and_(ends > now()": "and_(ends >= now()"},
         ("tests/store/test_moves.py",),
     ),
     Mutant(
@@ -107,11 +107,10 @@ MUTANTS = (
         "redirects of a provider are followed",
         "providers/exchange.py",
         {
-            "        return Answer(response.status, bytes(body), _seconds(": (
-                '        if b"location" in headers:\n'
-                '            where = headers[b"location"].decode()\n'
-                "            return self.post(where, {}, headers={}, seconds=5)\n"
-                "        return Answer(response.status, bytes(body), _seconds("
+            "        return Answer(response.status, bytes(body), headers)": (
+                '        if "location" in headers:\n'
+                '            return self.post(headers["location"], {}, headers={}, seconds=5)\n'
+                "        return Answer(response.status, bytes(body), headers)"
             )
         },
         ("tests/providers/test_engine.py",),
@@ -135,7 +134,7 @@ MUTANTS = (
     Mutant(
         "the sweep does nothing",
         "workers/sweep.py",
-        {"        result = moves.sweep(tx)\n": "        result = SweepResult() if tx else None\n"},
+        {"result = moves.sweep(tx, leases=leases)": "result = SweepResult()"},
         ("tests/workers/test_sweep.py",),
     ),
 )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, literal, select
 
-from store import events, heads, jobs, moves, tables
+from store import events, heads, jobs, leases, moves, tables
 from store.clock import UtcDateTime, now
 from store.database import Transaction
 from store.errors import Conflict, LeaseLost
@@ -379,7 +379,7 @@ def test_a_lease_has_run_out_in_its_last_moment(
 ) -> None:
     job = rows.read(rows.running())
     last = literal(job.lease_expires_at, UtcDateTime())
-    monkeypatch.setattr(moves, "now", lambda: last)
+    monkeypatch.setattr(leases, "now", lambda: last)
     assert sweep(store).requeued == (job.id,)
 
 
