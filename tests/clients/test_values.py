@@ -96,7 +96,7 @@ def test_labels_become_strings(labels: object) -> None:
         np.array(["2024-01-01", "2024-01-02", "NaT"], "M8[D]"),
         ["a", "b", pd.NaT],
     ],
-    ids=repr,
+    ids=lambda labels: type(labels).__name__,
 )
 def test_the_row_of_a_missing_label_is_named(labels: object) -> None:
     with pytest.raises(ValueError, match="labels, row 2: it is missing"):

@@ -22,6 +22,7 @@ PLAN = Plan(
     dataset_id="ds_1",
     dataset_name="pets",
     dataset_path="dataset.safetensors",
+    dataset_sha256="0" * 64,
     dataset_warnings=["few rows"],
     candidates={},
     device="cpu",
