@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from nmtune_client import _report_brief
 from nmtune_client._upload import RESUMABLE_BYTES
 
-from nmtune import canary
+from nmtune import abstention, auto, calibration, canary, evaluation
 from providers import exchange
 from providers.engine import Patience
 from service import errors, http_protocol, provider_problems
@@ -41,13 +42,13 @@ from store.queue import LocalQueue
 from store.s3_client import Patience as S3Patience
 from store.settings import StoreSettings
 from store.store import Store
-from workers import failure, prediction
+from workers import failure, findings, prediction, row_names
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
-    "api", "configuration", "datasets", "heads", "object-storage", "operations", "prediction",
-    "predictions", "providers",
+    "api", "configuration", "datasets", "heads", "job-states", "object-storage", "operations",
+    "prediction", "predictions", "providers", "report",
 )  # fmt: skip
 UNITS = (
     "GiB|MiB|KiB|GB|MB|kB|bytes|rows|columns|classes|characters|texts|tokens|places|parts|versions"
@@ -127,6 +128,11 @@ STATED: dict[str, list[str]] = {
         f"({notes.MAX_TAGS} words with values of up to {notes.MAX_TAG_CHARACTERS} characters",
         f"younger than {head_deletion._ROW_FOLLOWS_WITHIN.total_seconds() / 60:g} minutes",
     ],
+    "job-states": [
+        f"for more than {Patience().give_up_seconds:g} seconds",
+        f"`NMTUNE_PROVIDER_PATIENCE_SECONDS` ({default('PROVIDER_PATIENCE_SECONDS') / 3600:g} "
+        "hours)",
+    ],
     "object-storage": [
         f"anything over {s3_bucket.PART_BYTES // MIB} MiB",
         f"with {S3Patience().connect_seconds:g} seconds to connect and "
@@ -164,6 +170,15 @@ STATED: dict[str, list[str]] = {
         f"After {default('PROVIDER_PATIENCE_SECONDS') / 3600:g} hours",
         f"no answer in {Patience().request_seconds:g} seconds",
     ],
+    "report": [
+        f"left out above {evaluation.LARGEST_MATRIX} classes",
+        f"fewer than {calibration.FEWEST_ROWS} rows were held out",
+        f"fewer than {abstention.FEWEST_ROWS} held-out rows or {abstention.FEWEST_WRONG} wrong",
+        f"its first {row_names.MOST_TEXT_CHARACTERS} characters",
+        f"on {auto.FEWEST_ROWS_TO_CALL_NOISY} rows or more",
+        f"at most {findings.MAX_SUSPECTS:,} of `n_suspected`",
+        f"in at most {_report_brief.MOST_LINES} lines",
+    ],
 }
 MEASURED: dict[str, str] = {
     "api": "",
@@ -172,6 +187,7 @@ MEASURED: dict[str, str] = {
     "datasets": "160 MiB; 5,000,000 rows; 75 MB; 4.0 GB; 1,024 columns; 116 MB; 150 MB; 444 MB; "
     "94 MB; 65 MB; 440 MB; 12 GB; 65 rows; 384 columns",
     "heads": "2 s",
+    "job-states": "",
     "object-storage": "4 seconds",
     "operations": "15 seconds; 10 classes; 0.1 GiB; 0.3 GiB; 0.4 GiB; 40 seconds; 5 minutes; "
     "25 seconds; 460 ms; 4 bytes; 19 MB; 15 minutes; 3 s; 0.7 GB; 0.2 s; 50,000 rows; 150 MB",
@@ -181,6 +197,7 @@ MEASURED: dict[str, str] = {
     "providers": "2,048 texts; 300,000 tokens; 8,192 tokens; 256 texts; 16,000 tokens; 512 texts; "
     "100,000 tokens; 128 texts; 96 texts; 1,000 texts; 120,000 tokens; 100 texts; 2,048 tokens; "
     "32 texts; 2 MB; 64 texts; 256 tokens; 3 bytes",
+    "report": "",
 }
 """What was measured, is an example, or is somebody else's limit."""
 
@@ -275,7 +292,7 @@ def strings_in(folders: tuple[str, ...]) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("page", [*PAGES, "job-states"])
+@pytest.mark.parametrize("page", PAGES)
 def test_each_code_that_is_named_is_in_the_code(page: str) -> None:
     known = strings_in(("service", "store", "workers", "nmtune", "providers"))
     named = re.findall(r"\b[45]\d\d `([a-z]+(?:_[a-z]+)*)`", text_of(page))
