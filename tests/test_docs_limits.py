@@ -10,39 +10,45 @@ import inspect
 import json
 import re
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
+from nmtune_client import _report_brief
 from nmtune_client._upload import RESUMABLE_BYTES
 
-from nmtune import canary
+from nmtune import abstention, auto, calibration, canary, evaluation
 from providers import exchange
 from providers.engine import Patience
+from service import errors, http_protocol, provider_problems
 from service.app import create_app
 from service.errors import MAX_ERRORS
 from service.ingest import columns, csv_file, json_records, limits, parquet, profile, sandbox
 from service.ingest.row_splits import SPLIT_SEED, TEST_FRACTION
 from service.ingest.text_value import MAX_TEXT_CHARACTERS
+from service.predict.aliased_heads import LOOK_AGAIN_SECONDS
 from service.predict.batching import BATCH_ROWS
 from service.predict.predictor import Predictor
 from service.routes.jobs import MAX_WAIT_SECONDS
+from service.schemas import notes
 from service.settings import ServiceSettings
 from standalone.logs import LogSettings
 from standalone.up import GRACE_SECONDS
-from store import aliases, drift, encoders, garbage, head_deletion, s3_bucket, uploads
+from store import aliases, checked_file, drift, encoders, garbage, head_deletion, s3_bucket, uploads
 from store.queue import LocalQueue
 from store.s3_client import Patience as S3Patience
 from store.settings import StoreSettings
 from store.store import Store
-from workers import prediction
+from workers import failure, findings, prediction, row_names
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
-    "api", "configuration", "datasets", "heads", "object-storage", "operations", "prediction",
-    "predictions", "providers",
+    "api", "configuration", "datasets", "heads", "job-states", "object-storage", "operations",
+    "prediction", "predictions", "providers", "report",
 )  # fmt: skip
 UNITS = (
     "GiB|MiB|KiB|GB|MB|kB|bytes|rows|columns|classes|characters|texts|tokens|places|parts|versions"
@@ -75,6 +81,12 @@ STATED: dict[str, list[str]] = {
         f"by the hour, for {drift.KEPT_HOURS // 24} days",
         f"had not stored yet, {default('DRIFT_FLUSH_SECONDS'):g} seconds' worth",
         f"if it ends within 30 seconds (at most {MAX_WAIT_SECONDS})",
+        f"{http_protocol.MOST_HEADER_BYTES // 1024} KiB for all headers together (431 "
+        f"`headers_too_large`) and {http_protocol.MOST_TARGET_BYTES:,} bytes for the target",
+        f"{default('HEADER_SECONDS'):g} seconds ([`NMTUNE_HEADER_SECONDS`]",
+        f"At most {http_protocol.MOST_PIPELINED} requests may wait on one connection",
+        f"dropped, up to {http_protocol.MOST_HEADER_BYTES // 1024} KiB at a time",
+        f"a broken one again every {LOOK_AGAIN_SECONDS:g} seconds",
     ],
     "configuration": [
         f"stored at a time; at most {most('UPLOAD_PART_BYTES') // MIB} MiB",
@@ -112,7 +124,14 @@ STATED: dict[str, list[str]] = {
     "heads": [
         f"the last {aliases.MAX_HISTORY} versions",
         f"the up to {canary.MOST_ROWS} rows",
+        f"`description` ({notes.MAX_DESCRIPTION_CHARACTERS:,} characters) and `tags` "
+        f"({notes.MAX_TAGS} words with values of up to {notes.MAX_TAG_CHARACTERS} characters",
         f"younger than {head_deletion._ROW_FOLLOWS_WITHIN.total_seconds() / 60:g} minutes",
+    ],
+    "job-states": [
+        f"for more than {Patience().give_up_seconds:g} seconds",
+        f"`NMTUNE_PROVIDER_PATIENCE_SECONDS` ({default('PROVIDER_PATIENCE_SECONDS') / 3600:g} "
+        "hours)",
     ],
     "object-storage": [
         f"anything over {s3_bucket.PART_BYTES // MIB} MiB",
@@ -120,7 +139,15 @@ STATED: dict[str, list[str]] = {
         f"{S3Patience().answer_seconds:g} seconds of silence",
         f"slower than {s3_bucket._SLOWEST_BYTES_PER_SECOND // 1024} KiB a second",
     ],
-    "operations": [f"({GRACE_SECONDS} seconds at most)"],
+    "operations": [
+        f"({GRACE_SECONDS} seconds at most)",
+        f"each block of {checked_file.BLOCK_BYTES // MIB} MiB",
+        f"said nothing for {default('HEADER_SECONDS'):g} seconds after it was opened",
+        f"and {inspect.signature(uvicorn.Config).parameters['timeout_keep_alive'].default} seconds "
+        "after an answer",
+        f"goes {default('STANDBY_IDLE_SECONDS') // 60:g} minutes after its last",
+        f"at most `NMTUNE_MAX_CONNECTIONS` ({default('MAX_CONNECTIONS'):,}) connections",
+    ],
     "prediction": [
         f"requests and {WAITING_ROWS:,} rows wait",
         f"(up to {BATCH_ROWS:,} rows)",
@@ -136,6 +163,21 @@ STATED: dict[str, list[str]] = {
         f"at most {exchange.MOST_ANSWER_BYTES // MIB} MiB within "
         f"{Patience().request_seconds:g} seconds",
         f"forgotten {encoders.VECTORS_KEPT_SECONDS / DAY:g} days after",
+        f"Up to {Patience().give_up_seconds:g} seconds are waited for in place",
+        f"as long as asked, {failure.LONGEST_ASKED_SECONDS / 3600:g} hour at most, else "
+        f"{failure.FIRST_PROVIDER_DELAY_SECONDS:g} seconds, doubled up to "
+        f"{failure.LONGEST_PROVIDER_DELAY_SECONDS / 60:g} minutes",
+        f"After {default('PROVIDER_PATIENCE_SECONDS') / 3600:g} hours",
+        f"no answer in {Patience().request_seconds:g} seconds",
+    ],
+    "report": [
+        f"left out above {evaluation.LARGEST_MATRIX} classes",
+        f"fewer than {calibration.FEWEST_ROWS} rows were held out",
+        f"fewer than {abstention.FEWEST_ROWS} held-out rows or {abstention.FEWEST_WRONG} wrong",
+        f"its first {row_names.MOST_TEXT_CHARACTERS} characters",
+        f"on {auto.FEWEST_ROWS_TO_CALL_NOISY} rows or more",
+        f"at most {findings.MAX_SUSPECTS:,} of `n_suspected`",
+        f"in at most {_report_brief.MOST_LINES} lines",
     ],
 }
 MEASURED: dict[str, str] = {
@@ -145,15 +187,17 @@ MEASURED: dict[str, str] = {
     "datasets": "160 MiB; 5,000,000 rows; 75 MB; 4.0 GB; 1,024 columns; 116 MB; 150 MB; 444 MB; "
     "94 MB; 65 MB; 440 MB; 12 GB; 65 rows; 384 columns",
     "heads": "2 s",
+    "job-states": "",
     "object-storage": "4 seconds",
-    "operations": "15 seconds; 10 classes; 0.3 GiB; 40 seconds; 5 minutes; 25 seconds; 460 ms; "
-    "4 bytes; 19 MB; 15 minutes",
+    "operations": "15 seconds; 10 classes; 0.1 GiB; 0.3 GiB; 0.4 GiB; 40 seconds; 5 minutes; "
+    "25 seconds; 460 ms; 4 bytes; 19 MB; 15 minutes; 3 s; 0.7 GB; 0.2 s; 50,000 rows; 150 MB",
     "prediction": "768 columns; 1,024 rows; 16 kB; 64 rows; 43 ms; 3 MB; 16 MB; 4 kB; 5 ms",
-    "predictions": "2,000,000 rows; 40 MB",
+    "predictions": "2,000,000 rows; 40 MB; 0.3 GiB",
     # Limits of the providers' own: tests/providers compare those that we keep.
     "providers": "2,048 texts; 300,000 tokens; 8,192 tokens; 256 texts; 16,000 tokens; 512 texts; "
     "100,000 tokens; 128 texts; 96 texts; 1,000 texts; 120,000 tokens; 100 texts; 2,048 tokens; "
     "32 texts; 2 MB; 64 texts; 256 tokens; 3 bytes",
+    "report": "",
 }
 """What was measured, is an example, or is somebody else's limit."""
 
@@ -248,22 +292,32 @@ def strings_in(folders: tuple[str, ...]) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("page", [*PAGES, "job-states"])
+@pytest.mark.parametrize("page", PAGES)
 def test_each_code_that_is_named_is_in_the_code(page: str) -> None:
     known = strings_in(("service", "store", "workers", "nmtune", "providers"))
     named = re.findall(r"\b[45]\d\d `([a-z]+(?:_[a-z]+)*)`", text_of(page))
     assert set(named) <= known
 
 
+def status_in(node: ast.expr) -> int | None:
+    """The status that is written as a number or as a name of `HTTPStatus`; None for a variable."""
+    match node:
+        case ast.Constant(value=int(status)):
+            return status
+        case ast.Attribute(value=ast.Name(id="HTTPStatus"), attr=name):
+            return HTTPStatus[name].value
+    return None
+
+
 def test_each_code_is_named_with_its_status() -> None:
     statuses: dict[str, set[int]] = {}
     for call in calls_of("Problem"):
         match call.args[:2]:
-            case [ast.Constant(value=int(status)), ast.Constant(value=str(code))]:
-                statuses.setdefault(code, set()).add(status)
-            case [_, ast.Constant(value=str(code))]:  # a status with a name
-                statuses[code] = set(range(400, 600))
-    assert len(statuses) > 10
+            case [status, ast.Constant(value=str(code))]:
+                written = status_in(status)
+                told = range(400, 600) if written is None else [written]
+                statuses.setdefault(code, set()).update(told)
+    assert len(statuses) > 40
     for page in PAGES:
         for status, code in re.findall(r"\b([45]\d\d) `([a-z_]+)`", text_of(page)):
             assert int(status) in statuses.get(code, {int(status)}), (page, status, code)
@@ -278,13 +332,11 @@ def test_each_status_of_a_problem_is_in_the_table() -> None:
         for row in re.findall(r"^\| ([\d, ]+) \|", table, re.M)
         for status in row.split(",")
     }
-    raised = {
-        call.args[0].value
-        for call in calls_of("Problem")
-        if call.args and isinstance(call.args[0], ast.Constant)
-    }
-    assert len(raised) > 8
-    assert raised <= documented
+    written = {status_in(call.args[0]) for call in calls_of("Problem") if call.args} - {None}
+    assert len(written) > 12
+    of_classes = {*errors.STATUSES.values(), *provider_problems.STATUSES.values()}
+    of_the_router = {404, 405}
+    assert written | of_classes | of_the_router <= documented
 
 
 def test_the_example_of_a_problem_is_one(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ SDK_MAY_USE_IF_THERE = {"pandas"}  # Prediction.to_pandas, in the function
 CHILD = {
     *("train", "recipe", "training", "prediction", "output_file", "progress", "publication"),
     *("findings", "trust", "report", "comparison", "correlation", "verdict", "wording"),
+    "abstention",
 }
 """The modules of `workers` that a training process alone imports."""
 OF_THE_PARENT = {"nmtune.errors", "nmtune.methods", "nmtune.version"}

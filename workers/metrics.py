@@ -21,7 +21,9 @@ from workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-STAGES: Final = ("loading", "training", "predicting", "evaluating", "spectra", "publishing")
+STAGES: Final = (
+    *("embedding", "loading", "training", "predicting", "evaluating", "spectra", "publishing"),
+)
 KINDS: Final = (*METHODS, JobKind.PREDICTION.value)
 """What an attempt does: a training by its method, or the prediction of a dataset."""
 LEASE_LOST, ERROR = "lease_lost", "error"

@@ -11,14 +11,15 @@ from store.jobs import Job
 from store.queue import LocalQueue
 from tests.workers.support import Workplace, wait_until
 from tests.workers.test_lease import database_away, job, lease_of  # noqa: F401 - `job` is a fixture
-from workers import job_id, metrics
+from workers import embedding, job_id, metrics
 from workers.settings import WorkerSettings
 from workers.supervise import Ending
 from workers.sweep import sweep
 
 QUICK = {"epochs": 2, "l2": 1.0}
 
-TRAINING_STAGES = [stage for stage in metrics.STAGES if stage != "predicting"]
+TRAINING_STAGES = [one for one in metrics.STAGES if one not in {"embedding", "predicting"}]
+"""Those of a training on embeddings."""
 
 
 def value(name: str, **labels: str) -> float:
@@ -42,6 +43,16 @@ def test_an_attempt_leaves_its_time_its_end_and_its_stages(workplace: Workplace)
         for one in TRAINING_STAGES
     ]
     assert after == [one + 1 for one in stages]
+
+
+def test_each_stage_that_a_job_may_have_has_a_label_of_its_own() -> None:
+    clock = metrics.StageClock("prediction")
+    for stage in {embedding.STAGE, *metrics.STAGES}:
+        counted = value("nmtune_stage_seconds_count", method="prediction", stage=stage)
+        clock.enter(stage)
+        clock.stop()
+        now = value("nmtune_stage_seconds_count", method="prediction", stage=stage)
+        assert now == counted + 1
 
 
 def test_a_sweep_is_counted_with_what_it_moved(workplace: Workplace) -> None:

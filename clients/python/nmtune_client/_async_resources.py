@@ -16,7 +16,8 @@ from nmtune_client._files import Reading, write_rows
 from nmtune_client._plan import Plan
 from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._report import Report
-from nmtune_client._resources import file_of, name_of, npz_arrays, page_size
+from nmtune_client._resources import page_size
+from nmtune_client._sources import file_of, name_of, npz_arrays
 from nmtune_client._submission import (
     dataset_key,
     needed_dataset,

@@ -1,11 +1,9 @@
 """Home of `client.datasets` and `client.jobs`."""
 
 import itertools
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +18,7 @@ from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._report import Report
 from nmtune_client._rows import DATASET_HEADER, JOB_HEADER, dataset_row, job_row
 from nmtune_client._shown import Listing
+from nmtune_client._sources import file_of, name_of, npz_arrays
 from nmtune_client._submission import (
     dataset_key,
     needed_dataset,
@@ -50,36 +49,6 @@ def paged(
                 return
 
     return itertools.islice(items(), limit)
-
-
-def npz_arrays(source: object, reading: Reading) -> Mapping[str, NDArray[Any]] | None:
-    """The checked arrays that a mapping is; None for any other source of a dataset."""
-    if not isinstance(source, Mapping):
-        return None
-    if replace(reading, merge_similar=None).params():
-        raise ValueError("columns and splits are those of a table, not of arrays")
-    return _arrays.check_npz_arrays(source)
-
-
-def file_of(source: object) -> Path:
-    """The file that a dataset is in; FileNotFoundError if it is not there."""
-    if not isinstance(source, str | PathLike):
-        raise ValueError(f"a dataset is a path, a DataFrame or a mapping, not {type(source)}")
-    path = Path(fspath(source))
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file in it")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    if not path.stat().st_size:
-        raise ValueError(f"{path} is empty")
-    return path
-
-
-def name_of(path: Path) -> str | None:
-    """A dataset name made of a file's: the characters that names lack become `-`."""
-    stem = re.sub(r"\.(gz|gzip|zst|zstd)$", "", path.name, flags=re.IGNORECASE)
-    stem = Path(stem).stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).lstrip("._-")[:64] or None
 
 
 def page_size(limit: int | None) -> int | None:

@@ -17,7 +17,7 @@ Exit codes: 0 done, 1 the job failed or the server refused, 2 wrong usage or inp
 3 the server cannot be reached, 4 --timeout ran out while the job goes on, 130 interrupted.
 """
 
-_FILE = "dataset file: .parquet, .csv, .jsonl (also .gz, .zst), .safetensors or .npz"
+_FILE = "dataset file: .parquet, .csv, .json, .jsonl (also .gz, .zst), .safetensors or .npz"
 
 Command: TypeAlias = Callable[[Client, argparse.Namespace], None]
 _Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -146,7 +146,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         "--merge-similar",
         action="store_const",
         const=True,
-        help="make one of classes, and of domains, that differ in case or spaces alone",
+        help="make one of classes, and of domains, that differ in case, spaces or Unicode form",
     )
 
 

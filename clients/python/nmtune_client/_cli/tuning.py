@@ -13,8 +13,8 @@ from nmtune_client._cli.registry import upload
 from nmtune_client._client import Client
 from nmtune_client._errors import APIStatusError
 from nmtune_client._jobs import Job
-from nmtune_client._resources import name_of
 from nmtune_client._rows import JOB_HEADER, job_row
+from nmtune_client._sources import name_of
 
 _READING = (
     "embedding",
