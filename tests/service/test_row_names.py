@@ -91,7 +91,7 @@ def test_integers_are_ids_and_any_column_can_be(tmp_path: Path) -> None:
     [
         ([None if row == 3 else IDS[row] for row in range(N_ROWS)], "no id in 1 rows"),
         ([IDS[row] if row else "x" * 2000 for row in range(N_ROWS)], "no id in 1 rows"),
-        (np.arange(N_ROWS) / 2, "holds double"),
+        (np.arange(N_ROWS) + 0.5, "has no id in"),
     ],
 )
 def test_what_is_no_id_is_told_and_refuses_no_file(tmp_path: Path, values: Any, told: str) -> None:

@@ -74,7 +74,8 @@ def test_every_error_has_a_code_of_its_own_that_the_tree_shows() -> None:
         if issubclass(cls, StoreError) and cls is not StoreError
     ]
     codes = [cls.code for cls in classes]
-    assert len(set(codes)) == len(codes)
+    shared = {code for code in codes if codes.count(code) > 1}
+    assert shared == {"storage_full"}  # a full disk is one thing to a user, whatever it holds
     assert errors.__doc__ is not None
     for cls in classes:
         assert f"{cls.__name__} " in errors.__doc__

@@ -105,6 +105,11 @@ class JobView:
         return self.data.alias
 
     @property
+    def alias_always(self) -> bool:
+        """Whether the alias moves although the report's verdict advises against the head."""
+        return self.data.alias_always
+
+    @property
     def description(self) -> str | None:
         """What is noted of the version that it publishes."""
         return self.data.description
