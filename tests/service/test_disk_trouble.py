@@ -180,7 +180,7 @@ def test_heads_that_an_alias_names_are_looked_at_after_a_start(
     assert reference == "pets@prod"
     path = store.artifacts.open_path("default", version.sha256)
     path.unlink() if damage == "missing" else flip(path)
-    with TestClient(app) as client:
+    with TestClient(app, base_url="http://localhost") as client:
         deadline = time.monotonic() + 20
         while (check := client.get("/readyz").json()["checks"]["heads"])["status"] == "ok":
             assert time.monotonic() < deadline, "nobody asked for the head"
@@ -196,7 +196,7 @@ def test_sound_heads_are_looked_at_once_and_kept_nowhere(
     caplog.set_level("INFO")
     publish(store, trained, alias="prod")
     publish(store, trained)
-    with TestClient(app) as client:
+    with TestClient(app, base_url="http://localhost") as client:
         deadline = time.monotonic() + 20
         while "heads.checked n_references=1 n_broken=0" not in caplog.text:
             assert time.monotonic() < deadline
