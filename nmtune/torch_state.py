@@ -1,16 +1,16 @@
 """Torch's and numpy's global state as this package needs it, whatever the caller made of it.
 
 A notebook may work in float64, without gradients, under autocast, on a GPU by default or with
-errors for overflow. What this package computes must neither depend on that nor change it.
+errors for overflow. What this package computes must neither depend on that nor change it. Where
+nobody has imported torch yet, its state is that of a new process, and it is not imported for this.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
-
-import torch
 
 from nmtune.numpy_state import numpy_state
 
@@ -24,6 +24,8 @@ _products = "highest"
 
 def use_products(precision: str) -> None:
     """Let this package's float32 products be of this precision, as torch names it."""
+    import torch
+
     global _products
     _products = precision
     torch.set_float32_matmul_precision(precision)
@@ -41,15 +43,22 @@ def own_state() -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(numpy_state())
-        stack.enter_context(torch.inference_mode(mode=False))
-        stack.enter_context(torch.enable_grad())
-        for device in _AUTOCAST_DEVICES:
-            if torch.is_autocast_enabled(device):
-                stack.enter_context(torch.autocast(device, enabled=False))
-        if torch.get_default_device().type != "cpu":
-            stack.enter_context(torch.device("cpu"))
-        stack.enter_context(_of_all_threads())
+        if "torch" in sys.modules:
+            _enter_torch_state(stack)
         yield
+
+
+def _enter_torch_state(stack: ExitStack) -> None:
+    import torch
+
+    stack.enter_context(torch.inference_mode(mode=False))
+    stack.enter_context(torch.enable_grad())
+    for device in _AUTOCAST_DEVICES:
+        if torch.is_autocast_enabled(device):
+            stack.enter_context(torch.autocast(device, enabled=False))
+    if torch.get_default_device().type != "cpu":
+        stack.enter_context(torch.device("cpu"))
+    stack.enter_context(_of_all_threads())
 
 
 @contextmanager
@@ -72,6 +81,8 @@ def _of_all_threads() -> Iterator[None]:
 
 def _set_for_the_process() -> Iterator[Callable[[], object]]:
     """Set what is otherwise; what undoes each."""
+    import torch
+
     if (dtype := torch.get_default_dtype()) != torch.float32:
         torch.set_default_dtype(torch.float32)
         yield lambda: torch.set_default_dtype(dtype)
@@ -87,6 +98,8 @@ def _set_for_the_process() -> Iterator[Callable[[], object]]:
 
 
 def _set_products() -> Iterator[Callable[[], object]]:
+    import torch
+
     try:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:  # the caller set it by backend, which cannot be read as one word

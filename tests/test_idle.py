@@ -76,6 +76,12 @@ def test_configs_and_errors_come_without_torch(module: str) -> None:
     assert not imported(f"import nmtune{module}") & SCIENCE
 
 
+def test_a_spectrum_in_own_state_comes_without_torch() -> None:
+    """The API computes one of each dataset's sample, and torch has no state yet to be kept out."""
+    code = "import numpy as np; from nmtune import spectrum; assert spectrum(np.eye(3)).entropy > 1"
+    assert not imported(code) & SCIENCE
+
+
 def test_the_parent_of_a_training_imports_what_it_needs_itself() -> None:
     found = imported("import workers.run, workers.local, workers.sweep, workers.metrics")
     assert "sqlalchemy" in found

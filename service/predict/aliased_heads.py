@@ -8,7 +8,6 @@ import threading
 from typing import Final
 
 from nmtune.errors import HeadFormatError
-from nmtune.head import Head
 from service.predict.loaded_heads import LoadedHead
 from service.predict.predictor import Predictor
 from store import heads
@@ -73,6 +72,8 @@ class AliasedHeads:
 
     def _check(self, version: HeadVersion) -> None:
         """Raise what is wrong with the version's file."""
+        from nmtune.head import Head  # torch comes with the first head: see `warming`
+
         key = (version.tenant_id, version.sha256)
         if key not in self._sound:
             data = self._store.artifacts.get_bytes(version.tenant_id, version.sha256)
