@@ -3,7 +3,10 @@
 The science runs in the worker's children; this process lives for weeks and mostly waits.
 """
 
+import signal
+import sys
 import threading
+from types import FrameType
 
 from standalone.process import open_store, told_to_stop
 from store.queue import LocalQueue
@@ -31,5 +34,10 @@ def _celery_worker(settings: WorkerSettings, broker_url: str) -> int:
     from workers.celery_worker import CeleryWorker
 
     with open_store(settings) as store, metrics.served(settings):
+        signal.signal(signal.SIGTERM, _leave)  # until Celery listens itself, a moment later
         print(f"NMTune worker is ready (data in {settings.data_dir})", flush=True)
         return CeleryWorker(store, settings, broker_url=broker_url).run()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    sys.exit(0)

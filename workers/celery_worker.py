@@ -85,12 +85,14 @@ class CeleryWorker:
             without_heartbeat=True,
             optimization="fair",
         )
-        worker.start()
-        self._stopping.set()
-        self._predictions.join()
-        self._queue.stop()
-        self._sweeper.stop()
-        logger.info("worker.stop")
+        try:
+            worker.start()
+        finally:  # also where it is told to stop while it starts
+            self._stopping.set()
+            self._predictions.join()
+            self._queue.stop()
+            self._sweeper.stop()
+            logger.info("worker.stop")
         return int(worker.exitcode or 0)
 
     def _on_shutting_down(self, **_: Any) -> None:

@@ -179,8 +179,6 @@ class SharingDeployment(Deployment):
 
     def close(self) -> None:
         """End the workers, and whatever a test that failed has left to do."""
-        for process in self.processes:
-            process.wait_until_it_can_be_stopped()
         super().close()
         with self.store() as store:
             for job_id in self.accepted:

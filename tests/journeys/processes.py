@@ -78,17 +78,6 @@ class Process:
             if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
         ]
 
-    def wait_until_it_can_be_stopped(self) -> None:
-        """A worker behind a broker catches SIGTERM a moment after it says that it is ready."""
-        bit = 1 << (signal.SIGTERM - 1)
-        status = Path(f"/proc/{self.pid}/status")
-
-        def catches() -> bool:
-            found = re.search(r"^SigCgt:\s+(\w+)$", status.read_text(), re.MULTILINE)
-            return found is None or bool(int(found[1], 16) & bit)
-
-        wait_until(lambda: not self.is_running() or catches(), seconds=20)
-
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
         return self._process.poll() is None

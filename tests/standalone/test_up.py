@@ -12,6 +12,7 @@ import migrations
 from store import jobs
 from store.database import Database, wal_reset_warning
 from store.jobs import Job
+from tests.servers.redis import RedisServer
 from tests.standalone.support import Start, job_request, status, submit, wait_for
 from workers.settings import WorkerSettings
 
@@ -106,3 +107,14 @@ def test_api_and_worker_apart_and_a_worker_that_dies(start: Start, tmp_path: Pat
     is_concerned = wal_reset_warning(sqlite3.sqlite_version_info) is not None
     for one in (api, second):
         assert ("several processes write" in one.errors) == is_concerned
+
+
+def test_a_worker_behind_a_broker_can_be_stopped_as_soon_as_it_is_ready(
+    start: Start, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """Celery listens to signals only a moment after the line."""
+    migrations.upgrade(WorkerSettings(data_dir=tmp_path).database_url)
+    worker = start("worker", "--data-dir", str(tmp_path), **QUICK, broker_url=redis_server.url)
+    assert worker.ready_line().startswith("NMTune worker is ready")
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.errors
