@@ -254,3 +254,9 @@ def test_ids_that_begin_late_are_left_out_with_a_warning_and_other_fields_pass(
     found = decoded(tmp_path, "a.jsonl", _lines(rows, is_list=False))
     assert found.n_rows == 6
     assert [warning["code"] for warning in found.warnings] == ["ids_left_out"]
+
+
+def test_an_id_has_its_article(tmp_path: Path) -> None:
+    rows = [{"embedding": [i, 1.0], "label": "ab"[i % 2], "id": 0.5} for i in range(4)]
+    with pytest.raises(BadInput, match="an id is a string or a whole number"):
+        decoded(tmp_path, "a.jsonl", _lines(rows, is_list=False), id="id")
