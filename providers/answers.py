@@ -12,6 +12,19 @@ from numpy.typing import NDArray
 from providers.errors import WrongAnswer
 
 MOST_WIDTH: Final = 65_536
+_MOST_TOKENS: Final = 2**53
+
+
+def tokens(counts: object, *names: str) -> int | None:
+    """How many tokens `counts` tells by the first of `names` that is there; None: it does not.
+
+    Vectors that were paid for are not thrown away for what stands beside them.
+    """
+    if not isinstance(counts, dict):
+        return None
+    told = next((counts[name] for name in names if name in counts), None)
+    is_count = type(told) in (int, float) and 0 <= told <= _MOST_TOKENS
+    return int(told) if is_count else None
 
 
 def by_index(items: Sequence[Any], n_texts: int) -> list[object]:
@@ -84,4 +97,5 @@ def _wrong(place: int, fault: str) -> WrongAnswer:
 
 def _wrong_count(n_vectors: int, n_texts: int) -> WrongAnswer:
     vectors = "1 vector" if n_vectors == 1 else f"{n_vectors} vectors"
-    return WrongAnswer(f"The provider sent {vectors} for {n_texts} texts.")
+    texts = "1 text" if n_texts == 1 else f"{n_texts} texts"
+    return WrongAnswer(f"The provider sent {vectors} for {texts}.")

@@ -72,13 +72,12 @@ class HttpProvider:
             raise hidden
         try:
             found, n_tokens = self._dialect.read(data, n_texts)
-            n_counted = max(0, int(n_tokens)) if n_tokens is not None else None
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
             message = "The provider's answer has another form than its kind has."
             told = refusals.hidden_in(answer, data, key=self._key, url=url, is_read=False)
             raise told or WrongAnswer(message) from error
         vectors = answers.checked(found, n_texts, dimensions=self.encoder.dimensions)
-        return vectors, n_counted
+        return vectors, n_tokens
 
     def elsewhere(self) -> list["HttpProvider"]:
         """The same provider at the base URLs that are usually meant by this one."""

@@ -29,6 +29,9 @@ _WIDE_MARKS: Final = (
     codecs.BOM_UTF16_BE,
 )
 
+_PACKED_MARKS: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""Of gzip and zstd."""
+
 
 def is_json(content_type: str | None) -> bool:
     """Whether a Content-Type says JSON: application/json, or application/...+json."""
@@ -49,6 +52,8 @@ def parse(body: bytes) -> Any:
         raise _invalid("The body begins with a byte order mark: send UTF-8 without one.")
     if body.startswith(_WIDE_MARKS) or 0 in body[:2]:
         raise _invalid("The body is not UTF-8 (it looks like UTF-16 or UTF-32): send UTF-8.")
+    if body.startswith(_PACKED_MARKS):
+        raise _invalid("The body is packed, as only files may be: send the JSON as it is.")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from providers.answers import tokens
 from providers.encoder import Encoder
 
 
@@ -30,5 +31,6 @@ class Cohere:
         }
 
     def read(self, answer: Any, n_texts: int) -> tuple[Sequence[object], int | None]:  # noqa: ARG002
-        billed = (answer.get("meta") or {}).get("billed_units") or {}
-        return answer["embeddings"]["float"], billed.get("input_tokens")
+        meta = answer.get("meta")
+        billed = meta.get("billed_units") if isinstance(meta, dict) else None
+        return answer["embeddings"]["float"], tokens(billed, "input_tokens")

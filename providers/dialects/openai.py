@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from providers.answers import by_index
+from providers.answers import by_index, tokens
 from providers.encoder import Encoder
 
 
@@ -35,6 +35,5 @@ class OpenAI:
         return {"model": encoder.model, "input": list(texts), **width, **self.extra}
 
     def read(self, answer: Any, n_texts: int) -> tuple[Sequence[object], int | None]:
-        usage = answer.get("usage") or {}
-        n_tokens = usage.get("prompt_tokens", usage.get("total_tokens"))
+        n_tokens = tokens(answer.get("usage"), "prompt_tokens", "total_tokens")
         return by_index(answer["data"], n_texts), n_tokens

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from providers.answers import by_index
+from providers.answers import by_index, tokens
 from providers.encoder import Encoder
 
 
@@ -25,4 +25,4 @@ class Voyage:
         return {"model": encoder.model, "input": list(texts), "truncation": False, **width}
 
     def read(self, answer: Any, n_texts: int) -> tuple[Sequence[object], int | None]:
-        return by_index(answer["data"], n_texts), (answer.get("usage") or {}).get("total_tokens")
+        return by_index(answer["data"], n_texts), tokens(answer.get("usage"), "total_tokens")

@@ -120,6 +120,38 @@ def choose(names: Sequence[str], wanted: Wanted) -> Columns:
     )
 
 
+def check_late(name: str, *, row: int, chosen: Columns, wanted: Wanted) -> Warning_ | None:
+    """Look at a column that no object above `row` has; a warning where its ids are left out.
+
+    Raises BadInput where the rows would mean something else with it: `chosen` are without it.
+    """
+    plain = name.strip().lower()
+    for part in _OF_LABELLED if wanted.is_labelled else _OF_UNLABELLED:
+        if plain in _NAMES[part] and getattr(chosen, part) is None:
+            if part == "id" and wanted.is_labelled:
+                return id_left_out(name, "is missing in the first rows")
+            raise BadInput(
+                f"invalid_{part}",
+                f"The {part} at row 0 is missing, but row {row} has one in {name[:80]!r}: "
+                "give every row one, or none.",
+                field=name[:80],
+                row=0,
+            )
+    if chosen.is_family and _prefix(name) == _prefix(chosen.embedding[0]):
+        raise BadInput(
+            "invalid_embeddings",
+            f"Row {row} has the number {name[:80]!r}, which row 0 has not: all rows need as many.",
+            field=name[:80],
+            row=row,
+        )
+    return None
+
+
+def _prefix(name: str) -> str | None:
+    match = _NUMBERED.fullmatch(name)
+    return match[1] if match else None
+
+
 def id_left_out(name: str, why: str) -> Warning_:
     """The warning that rows go without the ids of a column."""
     return {

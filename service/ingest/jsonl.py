@@ -11,7 +11,7 @@ from service.ingest.columns import Columns, Wanted
 from service.ingest.errors import BadInput
 from service.ingest.formats import FIELD
 from service.ingest.json_records import Records, check_row
-from service.ingest.limits import BLOCK_BYTES
+from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS
 from service.ingest.spool import Spool
 from service.ingest.unpacked import Unpacked
 from service.ingest.value_columns import Names
@@ -21,7 +21,8 @@ from service.ingest.vectors import as_rows
 def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size: int) -> None:
     """Spool the rows of `source`, a file of `size` bytes, to `folder`; raises BadInput.
 
-    The first object decides which fields there are.
+    The first object decides which fields there are; one that comes later and would have counted is
+    refused, for to drop the splits of a file without a word would mix its rows.
     """
     spool: Spool | None = None
     chosen: Columns | None = None
@@ -30,13 +31,20 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
     singles: dict[str, list[Any]] = {}
     n_columns: int | None = None
     n_bytes = 0
-    for value, size_of_row in _rows(source):
+    known: set[str] = set()
+    for row, (value, size_of_row) in enumerate(_rows(source)):
         if chosen is None or spool is None:
             check_row(value)
             chosen = columns.choose(list(value), wanted)
             single = list(chosen.single.items())
             singles = {part: [] for part, _ in single}
             spool = Spool.of(chosen, folder, max_bytes=max_bytes, file_size=size)
+            known.update(value)
+        for name in value.keys() - known:
+            if warning := columns.check_late(name, row=row, chosen=chosen, wanted=wanted):
+                spool.warn(warning)
+            if len(known) < MAX_COLUMNS:  # what is known only saves looking again
+                known.add(name)
         found.append(_vector(value, chosen))
         for part, name in single:
             singles[part].append(value.get(name))

@@ -22,7 +22,7 @@ from service.ingest.hugging_face import class_names, is_index, named
 from service.ingest.limits import BLOCK_BYTES, MAX_COLUMNS, MAX_ROWS, MAX_TEXTS
 from service.ingest.spool import Spool, too_many_bytes, wrong_width
 from service.ingest.value_columns import Names
-from service.ingest.value_name import iso, iso_times
+from service.ingest.value_name import a, iso, iso_times
 
 _BUFFER_BYTES: Final = 1 << 20
 _FIRST_ROWS: Final = 16
@@ -159,7 +159,7 @@ def _check_types(schema: pa.Schema, chosen: Columns) -> None:
             hint = " Cast it to strings." if pa.types.is_binary(_plain(kind)) else ""
             raise BadInput(
                 f"invalid_{part}",
-                f"{name[:80]} holds {str(kind)[:80]}, but a {part} is a string, a whole number, a "
+                f"{name[:80]} holds {str(kind)[:80]}, but {a(part)} is a string, a whole number, a "
                 f"date or a time.{hint}",
                 field=name[:80],
             )

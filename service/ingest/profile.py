@@ -182,8 +182,8 @@ def _train_warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[
         warnings.append(
             _warning(
                 "conflicting_labels",
-                f"{n_rows:,} training rows equal another row that has a different label. Check "
-                "these labels: no head can learn both.",
+                f"{_rows(n_rows, 'training ')} {_verb(n_rows, 'equal')} another row that has a "
+                "different label. Check these labels: no head can learn both.",
                 split="train",
             )
         )
@@ -191,8 +191,8 @@ def _train_warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[
         warnings.append(
             _warning(
                 "duplicate_rows",
-                f"{n_rows:,} training rows repeat an earlier one exactly. Remove the repeats "
-                "unless their weight is meant.",
+                f"{_rows(n_rows, 'training ')} {_verb(n_rows, 'repeat')} an earlier one exactly. "
+                "Remove the repeats unless their weight is meant.",
                 split="train",
             )
         )
@@ -200,9 +200,9 @@ def _train_warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[
         warnings.append(
             _warning(
                 "constant_columns",
-                f"{n_columns:,} columns have one value in all training rows (the first: "
-                f"{profile['constant_columns'][:5]}). They do no harm; if you expected none, "
-                "check how the embeddings were made.",
+                "Columns with one value in all training rows: "
+                f"{n_columns:,} (the first: {profile['constant_columns'][:5]}). They do no harm; "
+                "if you expected none, check how the embeddings were made.",
                 split="train",
             )
         )
@@ -230,8 +230,8 @@ def _split_warnings(
         warnings.append(
             _warning(
                 "zero_rows",
-                f"{n_rows:,} rows of {name} hold zeros only. An encoder seldom gives these: "
-                "check for empty inputs or failed calls.",
+                f"{_rows(n_rows)} of {name} {_verb(n_rows, 'hold')} zeros only. An encoder seldom "
+                "gives that: check for empty inputs or failed calls.",
                 split=name,
             )
         )
@@ -239,8 +239,8 @@ def _split_warnings(
         warnings.append(
             _warning(
                 "rows_also_in_train",
-                f"{n_rows:,} rows of {name} are also in train, so its scores are too good. "
-                "Remove them from one of the two.",
+                f"{_rows(n_rows)} of {name} {'is' if n_rows == 1 else 'are'} also in train, so "
+                "that its scores are too good: no row should be in both.",
                 split=name,
             )
         )
@@ -256,6 +256,14 @@ def _split_warnings(
             )
         )
     return warnings
+
+
+def _rows(n_rows: int, kind: str = "") -> str:
+    return f"1 {kind}row" if n_rows == 1 else f"{n_rows:,} {kind}rows"
+
+
+def _verb(n_rows: int, plural: str) -> str:
+    return f"{plural}s" if n_rows == 1 else plural
 
 
 def _classes(names: Sequence[str], n_names: int) -> str:

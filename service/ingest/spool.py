@@ -90,6 +90,11 @@ class Spool:
             is_id_asked_for=chosen.is_id_asked_for,
         )
 
+    def warn(self, warning: Warning_) -> None:
+        """Say this once with what was found."""
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
     def add(self, x: NDArray[Any], singles: dict[str, Names]) -> None:
         """The next rows: x (b, d) of any float, and for each single column its b values."""
         n_columns, dtype = self._check_shape(x)

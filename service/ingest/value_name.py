@@ -85,6 +85,11 @@ def iso_times(times: NDArray[Any], *, zone: str = "") -> list[str | None]:
     return [None if text == "NaT" else iso(text) + zone for text in texts]
 
 
+def a(part: str) -> str:
+    """The part with its article, as sentences need it: a label, an id."""
+    return f"an {part}" if part == "id" else f"a {part}"
+
+
 def _wrong(value: object, part: str) -> str:
     if value is None or value != value:
         return "is missing: give every row one, or leave the row out."
@@ -93,8 +98,8 @@ def _wrong(value: object, part: str) -> str:
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         return "is a whole number too large for a float to hold exactly: send it as a string."
     if isinstance(value, (float, Decimal)):
-        return f"is a number with a fraction, or infinite: a {part} is a string or a whole number."
+        return f"is a number with a fraction, or infinite: {a(part)} is a string or a whole number."
     if isinstance(value, int):
         return f"is a number of over {_MAX_DIGITS} digits."
     kind = _KINDS.get(type(value), f"a {type(value).__name__}")
-    return f"is {kind}: a {part} is a string or a whole number."
+    return f"is {kind}: {a(part)} is a string or a whole number."

@@ -141,6 +141,27 @@ def test_answers_of_any_form_are_wrong_answers(
                 provider.embed(["a", "b"], seconds=5)
 
 
+ODD_COUNTS = ("many", True, None, [], {}, -5, float("inf"), float("nan"), 10**30)
+
+
+@pytest.mark.parametrize("name", ["openai", "cohere", "voyage"])
+def test_vectors_are_kept_whatever_count_of_tokens_stands_beside_them(
+    server: Server, exchange: Exchange, name: str
+) -> None:
+    vectors = CASES[name][3] if name == "cohere" else {"data": BY_INDEX["data"]}
+    counts = [{"prompt_tokens": odd, "total_tokens": odd} for odd in ODD_COUNTS]
+    odd_metas = [{"billed_units": {"input_tokens": odd}} for odd in ODD_COUNTS]
+    encoder = catalogue.resolve(name, model="m", base_url=server.url, allowed=[server.host])
+    with Providers(allowed=[server.host]) as providers:
+        provider = providers.open(encoder, lambda origin: "k")
+        for usage, meta in zip([*counts, [5], "x"], [*odd_metas, [5], "x"], strict=True):
+            content = json.dumps(vectors | {"usage": usage, "meta": meta}).encode()
+            server.always = lambda request, _, sent=content: bool(request.answer(200, sent)) or True
+            found = provider.embed(["a", "b"], seconds=5)
+            np.testing.assert_array_equal(found.vectors, VECTORS)
+            assert found.n_tokens == 4  # as estimated
+
+
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [

@@ -217,3 +217,46 @@ def test_a_list_as_a_body_of_json_is_told_where_to_go(client: InProcess) -> None
 def test_json_called_csv_is_told(client: InProcess) -> None:
     response = client.post("/datasets", files={"file": ("a.csv", records(LISTS))})
     assert "name it .json" in assert_problem(response, 400, "not_csv", "file")["detail"]
+
+
+def _lines(rows: list[dict[str, Any]], *, is_list: bool) -> bytes:
+    return json.dumps(rows).encode() if is_list else "\n".join(map(json.dumps, rows)).encode()
+
+
+@pytest.mark.parametrize("is_list", [False, True])
+@pytest.mark.parametrize("name", ["split", "Splits", "domain", "group"])
+def test_a_field_that_begins_after_the_first_row_is_not_dropped(
+    tmp_path: Path, name: str, is_list: bool
+) -> None:
+    rows = [{"embedding": [i, i * i], "label": "ab"[i % 2]} for i in range(6)]
+    rows[3:] = [{**row, name: "train"} for row in rows[3:]]
+    with pytest.raises(BadInput) as caught:
+        decoded(tmp_path, "a.json", _lines(rows, is_list=is_list))
+    place = caught.value
+    assert (place.field, place.row) == (name, 0)
+    assert f"row 3 has one in '{name}'" in place.message
+
+
+def test_a_wider_row_of_numbered_fields_is_not_cut(tmp_path: Path) -> None:
+    rows = [{"d0": i, "d1": 1.5, "label": "ab"[i % 2]} for i in range(6)]
+    rows[4]["d2"] = 2.5
+    with pytest.raises(BadInput) as caught:
+        decoded(tmp_path, "a.jsonl", _lines(rows, is_list=False))
+    assert caught.value.code == "invalid_embeddings"
+    assert caught.value.row == 4
+
+
+def test_ids_that_begin_late_are_left_out_with_a_warning_and_other_fields_pass(
+    tmp_path: Path,
+) -> None:
+    rows = [{"embedding": [i, i * i], "label": "ab"[i % 2]} for i in range(6)]
+    rows[2:] = [{**row, "id": 7, "colour": "red", "x1": 1} for row in rows[2:]]
+    found = decoded(tmp_path, "a.jsonl", _lines(rows, is_list=False))
+    assert found.n_rows == 6
+    assert [warning["code"] for warning in found.warnings] == ["ids_left_out"]
+
+
+def test_an_id_has_its_article(tmp_path: Path) -> None:
+    rows = [{"embedding": [i, 1.0], "label": "ab"[i % 2], "id": 0.5} for i in range(4)]
+    with pytest.raises(BadInput, match="an id is a string or a whole number"):
+        decoded(tmp_path, "a.jsonl", _lines(rows, is_list=False), id="id")

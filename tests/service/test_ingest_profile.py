@@ -108,6 +108,21 @@ def test_zero_rows_and_constant_columns_are_named() -> None:
     assert warned(warnings) == {"zero_rows": "ood/web", "constant_columns": "train"}
 
 
+@pytest.mark.parametrize(
+    ("n", "rows", "zeros"),
+    [(1, "1 row of test is also in", "1 row of ood/web holds"), (2, "2 rows of test are", "hold ")],
+)
+def test_one_row_is_spoken_of_as_one(n: int, rows: str, zeros: str) -> None:
+    splits = good()
+    x, y = splits["train"]
+    splits["test"] = (np.r_[splits["test"][0], x[:n]], np.r_[splits["test"][1], y[:n]])
+    splits["ood/web"][0][:n] = 0
+    _, warnings = profiled(splits)
+    by_code = {warning["code"]: warning["message"] for warning in warnings}
+    assert by_code["rows_also_in_train"].startswith(rows)
+    assert zeros in by_code["zero_rows"]
+
+
 def test_missing_and_rare_classes_are_named() -> None:
     splits = good()
     x, _ = splits["train"]

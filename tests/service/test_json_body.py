@@ -1,3 +1,4 @@
+import gzip
 import json
 import time
 from typing import Any
@@ -173,3 +174,11 @@ def test_the_reason_says_where_and_what(body: bytes, said: str) -> None:
 )
 def test_which_content_types_are_json(content_type: str | None, expected: bool) -> None:
     assert is_json(content_type) is expected
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(b"{}"), b"\x28\xb5\x2f\xfd\x00"])
+def test_a_packed_body_is_called_packed(client: InProcess, packed: bytes) -> None:
+    for path in ("/jobs", "/predict", "/predictions", "/datasets"):
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        answer = client.post(path, content=packed, headers=headers)
+        assert "packed" in assert_problem(answer, 400, "invalid_json")["detail"]
