@@ -284,6 +284,9 @@ def _table(X: Any) -> Any:
         is_of_tensors = bool(X) and hasattr(X[0], "detach")
         return as_array(X, name="X") if is_of_tensors else X
     whole = np.asarray(X) if hasattr(X, "__array__") else None
+    if whole is not None and whole.ndim > len(getattr(X, "shape", whole.shape)):
+        # a column of vectors of one width, which says that it has one dimension
+        return as_array(X, name="X")
     if whole is None or not whole.size or whole.dtype.kind not in "OV":
         return X
     is_column = whole.ndim == 1 or whole.shape[1:] == (1,)

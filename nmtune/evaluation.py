@@ -1,7 +1,7 @@
 """The home of the metrics: what class probabilities are worth against the true classes."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -76,10 +76,10 @@ class Evaluation:
     n_classes_present: int
     log_loss: float
     ece: float
-    reliability: tuple[ReliabilityBin, ...]
-    per_class: tuple[ClassMetrics, ...]
-    confusion_matrix: NDArray[np.int64] | None
-    confusions: tuple[Confusion, ...]
+    reliability: tuple[ReliabilityBin, ...] = field(repr=False)
+    per_class: tuple[ClassMetrics, ...] = field(repr=False)
+    confusion_matrix: NDArray[np.int64] | None = field(repr=False)
+    confusions: tuple[Confusion, ...] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The same in plain Python values, ready for JSON."""

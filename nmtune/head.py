@@ -71,6 +71,12 @@ class Head:
         for member in self._members:
             member.network.to("cpu").eval().requires_grad_(False)
 
+    def __repr__(self) -> str:
+        return (
+            f"Head({self.n_columns} columns, {len(self.classes)} classes, "
+            f"temperature={self._temperature:.3g})"
+        )
+
     @classmethod
     def blend(cls, heads: Sequence["Head"], weights: Sequence[float]) -> "Head":
         """The head whose logits are the weighted sum of calibrated logits of `heads`.

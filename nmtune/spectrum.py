@@ -5,7 +5,7 @@ Source: "Impact of Noisy Supervision in Foundation Model Learning" (arXiv 2403.0
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -44,7 +44,7 @@ class Spectrum:
     A matrix that is zero after centring has no direction: all three numbers are then 0.
     """
 
-    singular_values: _Array
+    singular_values: _Array = field(repr=False)
     entropy: float
     largest_ratio: float
     effective_rank: float

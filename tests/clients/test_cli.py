@@ -137,6 +137,20 @@ def test_failed_job_is_exit_code_1_with_its_reason(
     assert "The loss became infinite. [training_diverged]" in err
 
 
+def test_waiting_for_a_prediction_shows_the_job_and_where_its_output_is(
+    server: Any, nmtune: Any, job_json: Callable[..., Any]
+) -> None:
+    job = job_json(status="succeeded", kind="prediction", method="auto")
+    server.on("GET", JOB, server.ok(job))
+    server.on("GET", "/jobs", server.ok({"items": [job], "next_cursor": None}))
+    code, out, err = nmtune("jobs", "wait", "job_1")
+    assert code == 0
+    assert out.splitlines()[3].split() == ["method", "prediction"]
+    assert "client.jobs.get('job_1').output(PATH), or GET /jobs/job_1/output" in err
+    assert nmtune("jobs")[1].splitlines()[1].split()[3] == "prediction"
+    assert json.loads(nmtune("--json", "jobs", "wait", "job_1")[1])["kind"] == "prediction"
+
+
 def test_refusal_is_exit_code_1_with_its_places(server: Any, nmtune: Any) -> None:
     place = {"field": "epochs", "row": None, "column": None, "message": "must be at least 1."}
     refusal = server.problem(422, "invalid_config", "The config is wrong.", errors=[place])

@@ -159,3 +159,47 @@ def test_rows_one_json_list_a_line_are_read(server: Any, nmtune: Any, tmp_path: 
     path.write_text("[0.75, 0.25]\n[0.75, 0.25]\n")
     code, out, _ = nmtune("predict", "pets", path)
     assert (code, out) == (0, "0\tcat\t0.7500\n1\tcat\t0.7500\n")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--abstain-below", "0.9"),
+        ("--values", "logits"),
+        ("--conformal-level", "0.9"),
+        ("--ood",),
+        ("--id-column", "id"),
+        ("--timeout", "5"),
+    ],
+)
+def test_an_option_of_whole_files_is_refused_without_an_output(
+    server: Any, nmtune: Any, tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    server.on("POST", "/predict", echo_shape(server))
+    np.save(tmp_path / "x.npy", np.ones((2, 2), np.float32))
+    code, out, err = nmtune("predict", "pets", tmp_path / "x.npy", *option)
+    assert (code, out) == (2, "")
+    assert f"{option[0]} is for a whole file: nmtune predict pets" in err
+    assert "--output OUT.parquet" in err
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(
+    server: Any, nmtune: Any, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.ones((2, 2), np.float32))
+    to = tmp_path / "absent" / "out.parquet"
+    code, out, err = nmtune("predict", "pets", tmp_path / "x.npy", "--output", to)
+    assert (code, out) == (2, "")
+    assert err == f"nmtune: there is no folder {to.parent} to write out.parquet into\n"
+    folder = tmp_path / "out.csv"
+    folder.mkdir()
+    err = nmtune("predict", "pets", tmp_path / "x.npy", "--output", folder)[2]
+    assert err == f"nmtune: {folder} is a folder: name the file to write\n"
+    assert not server.requests
+
+
+def test_verify_names_what_is_no_bundle(nmtune: Any, tmp_path: Path) -> None:
+    assert nmtune("verify", tmp_path / "x.zip")[2] == f"nmtune: there is no file {tmp_path}/x.zip\n"
+    assert nmtune("verify", tmp_path)[2] == f"nmtune: {tmp_path} is a folder: name a file in it\n"
+    (tmp_path / "x.zip").touch()
+    assert "x.zip is empty: it holds no files" in nmtune("verify", tmp_path / "x.zip")[2]

@@ -109,3 +109,26 @@ def test_alias_always_is_sent(server: Any, nmtune: Any, job_json: Callable[..., 
     assert code == 0
     (sent,) = server.seen("POST", "/jobs")
     assert (sent.json["alias"], sent.json["alias_always"]) == ("prod", True)
+
+
+def test_suspects_into_a_folder_that_is_not_there(
+    nmtune: Any, reported: dict[str, Any], tmp_path: Path
+) -> None:
+    assert reported
+    code, _, err = nmtune("report", "job_1", "--suspects", tmp_path / "absent" / "s.csv")
+    assert code == 2
+    assert err == f"nmtune: there is no folder {tmp_path}/absent to write s.csv into\n"
+
+
+def test_a_report_without_held_out_splits_shows_no_empty_table(
+    server: Any, nmtune: Any, reported: dict[str, Any]
+) -> None:
+    for candidate in reported["candidates"].values():
+        candidate["metrics"] = {}
+    server.on("GET", f"{JOB}/report", server.ok(reported))
+    for options in ((), ("--full",)):
+        out = nmtune("report", "job_1", *options)[1]
+        assert reported["verdict"]["summary"][:20] in out
+        assert "accuracy, %" not in out
+        assert "accuracy % (macro-F1 %)" not in out
+        assert "* best" not in out

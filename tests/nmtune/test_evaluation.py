@@ -232,3 +232,10 @@ def test_a_label_out_of_range_is_named(label: int) -> None:
 def test_labels_that_are_not_one_index_per_row_are_refused(y: NDArray[np.generic]) -> None:
     with pytest.raises(DataError, match="y must be 5 class indices"):
         evaluate(sample(5, 4)[0], y, CLASSES)
+
+
+def test_its_repr_holds_the_figures_alone() -> None:
+    shown = repr(evaluate(*sample(5, 4), CLASSES))
+    assert len(shown) < 200
+    assert "accuracy=" in shown
+    assert "log_loss=" in shown

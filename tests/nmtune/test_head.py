@@ -385,3 +385,8 @@ def test_heads_of_other_classes_do_not_blend(reference_head: Head, rows: Any) ->
     assert list(other)
     with pytest.raises(DataError, match="same classes"):
         Head.blend([reference_head, other.result().head], [0.5, 0.5])
+
+
+def test_its_repr_says_what_it_takes(reference_head: Head) -> None:
+    columns, classes = reference_head.n_columns, len(reference_head.classes)
+    assert repr(reference_head) == f"Head({columns} columns, {classes} classes, temperature=1)"

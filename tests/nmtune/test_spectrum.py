@@ -291,3 +291,9 @@ def test_wrong_settings_are_named() -> None:
     with pytest.raises(ConfigError, match="at least 1") as raised:
         spectrum(np.ones((2, 2)), chunk_rows=0)
     assert raised.value.field == "chunk_rows"
+
+
+def test_its_repr_is_short() -> None:
+    found = spectrum(np.eye(300))
+    assert len(repr(found)) < 200
+    assert "entropy=5.7" in repr(found)

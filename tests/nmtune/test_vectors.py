@@ -176,7 +176,13 @@ def test_what_is_wrong_is_named(case: str) -> None:
     assert (of_library.value.row, of_library.value.column) == (row, column)
 
 
-@pytest.mark.parametrize("form", ["pandas, lists", "torch, bfloat16", "tensors with gradient"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("pandas, lists", "torch, bfloat16", "tensors with gradient", "polars, list"),
+        *("polars, array", "polars, a frame of arrays"),
+    ],
+)
 def test_the_estimator_takes_a_column_of_vectors(form: str) -> None:
     random = np.random.default_rng(0)
     y = np.arange(30) % 2
@@ -185,6 +191,9 @@ def test_the_estimator_takes_a_column_of_vectors(form: str) -> None:
     columns = {
         "pandas, lists": lambda x: pd.Series(x.tolist()),
         "torch, bfloat16": lambda x: torch.tensor(x).bfloat16(),
+        "polars, list": lambda x: pl.Series(x.tolist()),
+        "polars, array": pl.Series,
+        "polars, a frame of arrays": lambda x: pl.DataFrame({"embedding": pl.Series(x)}),
         "tensors with gradient": lambda x: [torch.tensor(row, requires_grad=True) for row in x],
     }
     column = columns[form]

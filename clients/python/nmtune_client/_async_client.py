@@ -14,7 +14,7 @@ import httpx
 from nmtune_client._async_heads import AsyncHeads
 from nmtune_client._async_resources import AsyncDatasets, AsyncJobs
 from nmtune_client._batches import AT_ONCE, Batches
-from nmtune_client._download import Sink, downloading
+from nmtune_client._download import Sink, check_place, downloading
 from nmtune_client._errors import APIConnectionError, ConflictError, PayloadTooLargeError
 from nmtune_client._prediction import Prediction
 from nmtune_client._prediction_call import HeadLike, Options, Output
@@ -133,6 +133,7 @@ class AsyncClient:
     ) -> Path:
         """Predict all rows of a file with a head, as a job; as `Client.predict_file`."""
         form = format_of(to, format)
+        check_place(Path(to))  # before anything is sent
         dataset = await self.datasets.upload(
             source,
             embedding=embedding,

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 import httpx
 
 from nmtune_client._batches import AT_ONCE, Batches
-from nmtune_client._download import Sink, downloading
+from nmtune_client._download import Sink, check_place, downloading
 from nmtune_client._errors import APIConnectionError, ConflictError, PayloadTooLargeError
 from nmtune_client._heads import Heads
 from nmtune_client._prediction import Prediction
@@ -153,6 +153,7 @@ class Client:
         goes on).
         """
         form = format_of(to, format)
+        check_place(Path(to))  # before anything is sent
         dataset = self.datasets.upload(
             source,
             embedding=embedding,

@@ -33,9 +33,20 @@ class Sink:
             raise APIConnectionError("the bytes of the download came damaged")
 
 
+def check_place(path: Path) -> None:
+    """OSError, one sentence, unless a file can be written at `path`."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name the file to write")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} into")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"the folder {path.parent} does not let you write {path.name}")
+
+
 @contextmanager
 def downloading(path: Path) -> Iterator[Path]:
     """The name to write to beside `path`, which it becomes unless the block ends by an error."""
+    check_place(path)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield part

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nmtune_client import _report_brief, _report_text
+from nmtune_client._download import check_place
 from nmtune_client._report_text import OOD_PREFIX, TITLES, split_title
 from nmtune_client._shown import Table, short
 from nmtune_client._suspects import Suspect, write_csv
@@ -132,6 +133,7 @@ class Report(Table):
     def suspects_csv(self, path: str | PathLike[str]) -> Path:
         """Write the suspects to a UTF-8 CSV file: file_row, id, text, given, suggested, score."""
         to = Path(path)
+        check_place(to)
         with to.open("w", encoding="utf-8", newline="") as file:
             write_csv(self.suspects, file)
         return to

@@ -48,6 +48,8 @@ def _verdict(of: "Report") -> str:
 
 def _table(of: "Report") -> str:
     rows = of.table()
+    if not rows:  # no split was held out
+        return ""
     shown = [name for name in of.candidates if not name.startswith(_ABLATION)]
     if len(shown) > _MOST_CANDIDATES:
         first = {of.method, "linear_probe", "mlp", "nmtune", of.verdict.rival}
@@ -57,7 +59,7 @@ def _table(of: "Report") -> str:
     table = accuracies(shown, rows, published=of.method)
     if max(map(len, table.splitlines())) > _text.WIDTH:
         table = accuracies(shown, _decisive(rows), published=of.method)
-    return f"{table}\n* best of the column, > published" if rows and len(shown) > 1 else table
+    return f"{table}\n* best of the column, > published" if len(shown) > 1 else table
 
 
 def _decisive(rows: Sequence["ReportRow"]) -> list["ReportRow"]:

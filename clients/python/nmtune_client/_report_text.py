@@ -92,6 +92,8 @@ def title(candidate: str) -> str:
 
 
 def _scores(of: "Report", rows: Sequence["ReportRow"]) -> str:
+    if not rows:
+        return ""
     shown = of.candidates
     if len(shown) > _MOST_COLUMNS:
         shown = tuple(name for name in shown if name in (*_BASELINES, of.method))

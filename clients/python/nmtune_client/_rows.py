@@ -30,4 +30,5 @@ def job_row(job: JobView) -> tuple[str, ...]:
         status += ", waits"
     head = str(job.head) if job.head else "-"
     created = _text.moment(job.created_at)
-    return (job.id, _text.shorten(job.name, 30), status, job.data.method or "-", head, created)
+    method = "prediction" if job.kind == "prediction" else job.data.method or "-"
+    return (job.id, _text.shorten(job.name, 30), status, method, head, created)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nmtune_client import _text
 from nmtune_client._bundle import BundleError, verify_bundle
+from nmtune_client._cli import inputs
 from nmtune_client._cli.output import print_json, say
 from nmtune_client._client import Client
 
@@ -23,6 +24,7 @@ def export(client: Client, arguments: Namespace) -> None:
 
 def verify(_: Client, arguments: Namespace) -> None:
     """`nmtune verify`: what was checked, a line each; offline"""
+    inputs.check_file(Path(arguments.bundle), holds="files")
     report = verify_bundle(arguments.bundle, onnx=arguments.onnx)
     if arguments.json:
         print_json(

@@ -47,7 +47,7 @@ def embeddings(source: str) -> object:
             raise
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, *, holds: str = "numbers") -> None:
     """ValueError, one sentence, unless there is a file with something in it at `path`."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder: name a file in it")
@@ -59,7 +59,7 @@ def check_file(path: Path) -> None:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     if is_empty:
-        raise ValueError(f"{path} is empty: it holds no numbers")
+        raise ValueError(f"{path} is empty: it holds no {holds}")
 
 
 def _path_and_member(source: str) -> tuple[Path, str | None]:

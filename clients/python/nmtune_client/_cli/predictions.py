@@ -9,9 +9,16 @@ from nmtune_client import _text
 from nmtune_client._cli import inputs
 from nmtune_client._cli.output import print_json, say
 from nmtune_client._client import Client
+from nmtune_client._download import check_place
 from nmtune_client._prediction_job import format_of
 
 _FILES = (".npy", ".npz", ".parquet", ".csv", ".tsv", ".jsonl", ".json", ".txt", ".gz", ".zst")
+
+_OF_FILES = (
+    *("values", "abstain_below", "conformal_level", "ood"),
+    *("embedding_column", "text_column", "id_column", "queue", "priority", "timeout"),
+)
+"""Options that only the job for a whole file heeds."""
 
 
 def add_options(
@@ -56,6 +63,17 @@ def check_order(arguments: Namespace) -> None:
         raise ValueError(f"pass either FILE or --text: nmtune predict {head} FILE")
 
 
+def check_not_of_files(arguments: Namespace) -> None:
+    """ValueError that names the option, if one of whole files was given without --output."""
+    for name in _OF_FILES:
+        if getattr(arguments, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            rows = f"{arguments.head} {arguments.source or 'FILE'} {option}"
+            raise ValueError(
+                f"{option} is for a whole file: nmtune predict {rows} ... --output OUT.parquet"
+            )
+
+
 def _is_file(argument: str | None) -> bool:
     """Whether it is one, or can only be the name of one: heads have neither folders nor colons."""
     if argument is None:
@@ -77,6 +95,7 @@ def predict_file(client: Client, arguments: Namespace) -> None:
         raise ValueError("--head goes with --output; else write: nmtune predict HEAD FILE")
     path = Path(arguments.source)
     format_of(arguments.output, None)  # before anything is sent
+    check_place(Path(arguments.output))
     inputs.check_file(path)
     say(f"Uploading {path}, {_text.size(path.stat().st_size)} ...")
     to = client.predict_file(

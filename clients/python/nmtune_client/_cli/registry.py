@@ -20,6 +20,7 @@ def predict(client: Client, arguments: Namespace) -> None:
         predictions.predict_file(client, arguments)
         return
     predictions.check_order(arguments)
+    predictions.check_not_of_files(arguments)
     if arguments.text is not None:
         prediction = client.predict(arguments.head, texts=arguments.text)
     else:

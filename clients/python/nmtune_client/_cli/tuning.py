@@ -128,9 +128,16 @@ def _provider(arguments: Namespace) -> dict[str, Any] | None:
 def _watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
     """Wait with a progress bar, then show the report, or as JSON the job with its report.
 
+    Of a prediction it shows the job.
+
     `warned`: what there is to warn of was said when the dataset went up.
     """
     job.wait(arguments.timeout, progress=True)
+    if job.kind == "prediction":  # a whole file's, which has an output in place of a report
+        _show(job, arguments)
+        output = f"client.jobs.get({job.id!r}).output(PATH), or GET /jobs/{job.id}/output"
+        say(f"Its output: {output}")
+        return
     report = job.report()
     if arguments.json:
         print_json({"job": job.data.raw, "report": report.raw})
@@ -185,7 +192,7 @@ def _show(job: Job, arguments: Namespace) -> None:
         "status": data.status,
         "stage": None if data.is_final else data.stage,
         "progress": _progress(job),
-        "method": data.method,
+        "method": "prediction" if data.kind == "prediction" else data.method,
         "dataset": data.dataset_id,
         "head": data.head,
         "alias": (data.alias_outcome or {}).get("reason") or data.alias,
