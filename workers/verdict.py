@@ -243,9 +243,7 @@ class _Judged:
         rows = None if self.rival is None else self.pairs.get(("auto", self.rival.name))
         if self.method != "auto" or self.rival is None or rows is None or self.rival.name == PROBE:
             return ""
-        return (
-            f" Between it and its best rival, {NAMES[self.rival.name]}, it {gist(decisive(rows))}."
-        )
+        return f" Against its best rival, {NAMES[self.rival.name]}, it {gist(decisive(rows))}."
 
     def _beaten_by_rival(self) -> str:
         """A sentence where another candidate clearly beats the published head, else nothing."""

@@ -176,6 +176,18 @@ def _read(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     return document, tensors
 
 
+def _rows(path: str) -> Any:
+    """The array in an .npy file; ValueError, one sentence, for anything else."""
+    try:
+        with Path(path).open("rb") as file:
+            is_npy = file.read(6) == b"\x93NUMPY"
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if not is_npy:
+        raise ValueError(f"{path} is no .npy file: write the rows with numpy.save")
+    return np.load(path, allow_pickle=False)
+
+
 def main(arguments: list[str]) -> int:
     """Print labels and probabilities; 0 if all went well, 2 for what cannot be right."""
     parser = argparse.ArgumentParser(
@@ -192,8 +204,7 @@ def main(arguments: list[str]) -> int:
     except SystemExit as end:  # --help was asked for and given, or the usage is wrong
         return int(end.code or 0)
     try:
-        x = np.load(given.embeddings, allow_pickle=False)
-        probabilities, classes = predict_proba(x, given.head)
+        probabilities, classes = predict_proba(_rows(given.embeddings), given.head)
     except (OSError, ValueError, EOFError) as error:
         sys.stderr.write(f"run.py: {error}\n")
         return 2

@@ -191,8 +191,13 @@ def _train_warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[
         warnings.append(
             _warning(
                 "duplicate_rows",
-                f"{_rows(n_rows, 'training ')} {_verb(n_rows, 'repeat')} an earlier one exactly. "
-                "Remove the repeats unless their weight is meant.",
+                (
+                    f"{n_rows:,} training rows repeat an earlier one exactly. Remove the repeats "
+                    "unless their weight is meant."
+                    if n_rows > 1
+                    else "One training row repeats an earlier one exactly. Remove the repeat "
+                    "unless its weight is meant."
+                ),
                 split="train",
             )
         )
@@ -200,13 +205,24 @@ def _train_warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[
         warnings.append(
             _warning(
                 "constant_columns",
-                "Columns with one value in all training rows: "
-                f"{n_columns:,} (the first: {profile['constant_columns'][:5]}). They do no harm; "
-                "if you expected none, check how the embeddings were made.",
+                f"{_constant(profile['constant_columns'], n_columns)} no harm; if you expected "
+                "none, check how the embeddings were made.",
                 split="train",
             )
         )
     return warnings
+
+
+def _constant(columns: Sequence[int], n_columns: int) -> str:
+    """Names the columns, or their number and the first five; ends in `They do`."""
+    if n_columns == 1:
+        return f"Column {columns[0]} has one value in all training rows. It does"
+    *others, last = map(str, columns[:5])
+    if n_columns <= len(others) + 1:
+        named = f"Columns {', '.join(others)} and {last} have"
+    else:
+        named = f"{n_columns:,} columns (the first: {', '.join([*others, last])}) have"
+    return f"{named} one value in all training rows. They do"
 
 
 def _split_warnings(

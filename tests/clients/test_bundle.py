@@ -169,6 +169,19 @@ def test_another_runner_is_named_and_never_run(
     assert not witness.exists()
 
 
+def test_the_runner_of_an_earlier_version_is_known(
+    files: Files, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = files["run.py"] + b"# as it was\n"
+    path = write(files | {"run.py": earlier}, folder="")
+    assert "run.py is not the runner" in str(verify_bundle(path).problems)
+    known = frozenset({hashlib.sha256(earlier).hexdigest()})
+    monkeypatch.setattr("nmtune_client._bundle._EARLIER_RUNNERS", known)
+    report = verify_bundle(path)
+    assert report.problems == []
+    assert "run.py is the runner of an earlier version, byte for byte" in report.checks
+
+
 def test_another_head_or_other_answers_are_found(files: Files, write: Callable[..., Path]) -> None:
     head = Head.from_bytes(files["head.safetensors"])
     other = head.calibrated(head.temperature * 1.01).to_bytes()

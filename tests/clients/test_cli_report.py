@@ -132,3 +132,13 @@ def test_a_report_without_held_out_splits_shows_no_empty_table(
         assert "accuracy, %" not in out
         assert "accuracy % (macro-F1 %)" not in out
         assert "* best" not in out
+
+
+def test_alias_always_without_an_alias_is_refused_before_the_upload(
+    server: Any, nmtune: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "x.npz").write_bytes(b"anything")
+    code, _, err = nmtune("tune", tmp_path / "x.npz", "--alias-always")
+    assert code == 2
+    assert "--alias-always needs --alias" in err
+    assert not server.requests

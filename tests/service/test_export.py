@@ -387,3 +387,22 @@ def test_hostile_names_begin_no_line_of_the_card() -> None:
 def test_strings_that_yaml_would_read_otherwise_stay_strings() -> None:
     hostile = {"a": ["no", "1", "- x", "a: b", "#", "\n---\n", "\u2028", {"b": None, "c": [1.5]}]}
     assert yaml.safe_load(written_yaml(hostile)) == hostile
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("none.npy", "cannot be read: No such file or directory"),
+        ("rows.npz", "is no .npy file: write the rows with numpy.save"),
+        ("rows.jsonl", "is no .npy file: write the rows with numpy.save"),
+        ("empty.npy", "is no .npy file: write the rows with numpy.save"),
+    ],
+)
+def test_the_runner_says_what_it_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, says: str
+) -> None:
+    np.savez(tmp_path / "rows.npz", x=np.ones((2, 2)))
+    (tmp_path / "rows.jsonl").write_text('{"embedding": [1, 2]}\n')
+    (tmp_path / "empty.npy").touch()
+    assert run.main([str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err == f"run.py: {tmp_path / name} {says}\n"

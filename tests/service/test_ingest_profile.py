@@ -187,3 +187,22 @@ def test_counts_are_those_of_a_plain_reckoning(
     assert profile["splits"]["train"]["n_zero_rows"] == rows.count((0, 0))
     constant = [j for j in range(2) if len({row[j] for row in rows}) == 1]
     assert profile["constant_columns"] == constant
+
+
+@pytest.mark.parametrize(
+    ("n_columns", "told"),
+    [
+        (1, "Column 0 has one value in all training rows. It does no harm; if"),
+        (2, "Columns 0 and 1 have one value in all training rows. They do no harm; if"),
+        (7, "7 columns (the first: 0, 1, 2, 3, 4) have one value in all training rows. They do"),
+    ],
+)
+def test_constant_columns_are_told_in_a_sentence(n_columns: int, told: str) -> None:
+    random = np.random.default_rng(0)
+    splits = {
+        split: (random.normal(size=(30, 9)).astype(np.float32), np.arange(30) % 2)
+        for split in ("train", "test", "ood/web")
+    }
+    splits["train"][0][:, :n_columns] = 1.5
+    (warning,) = (one for one in profiled(splits)[1] if one["code"] == "constant_columns")
+    assert warning["message"].startswith(told)

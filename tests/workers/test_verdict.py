@@ -152,7 +152,7 @@ def test_auto_that_gains_is_to_be_used() -> None:
     verdict = verdict_on(automatic(auto=(830, 650), nmtune=(810, 650)), method="auto")
     assert verdict.summary == (
         "Use auto's head: against the linear probe it gains 3.0 points in domain (95 % interval "
-        "+2.0 to +4.1) and gains 5.0 points out of domain (+3.7 to +6.4). Between it and its best "
+        "+2.0 to +4.1) and gains 5.0 points out of domain (+3.7 to +6.4). Against its best "
         "rival, NMTune, it gains 2.0 points in domain (95 % interval +1.2 to +2.9) and shows no "
         "clear difference out of domain (0.0 to 0.0)."
     )
@@ -205,7 +205,7 @@ def test_tie_with_the_rival_is_said_as_a_tie() -> None:
     (sentence,) = [one for one in verdict.sentences if "Against the MLP ensemble" in one]
     assert sentence.count("shows no clear difference") == 2
     assert (
-        "Between it and its best rival, the MLP ensemble, it shows no clear difference, in domain "
+        "Against its best rival, the MLP ensemble, it shows no clear difference, in domain "
         "(widened 95 % interval"
     ) in verdict.summary
 

@@ -23,5 +23,5 @@ def show_drift(client: Client, arguments: Namespace) -> None:
             for one in drift.columns
         ]
         print(f"\n{_text.columns(rows, right=(0, 1, 2))}")
-    if drift.is_recording is False:
+    if drift.is_recording is False and "NMTUNE_DRIFT" not in drift.sentence:
         say("Rows are not being counted: start the server with NMTUNE_DRIFT=on.")

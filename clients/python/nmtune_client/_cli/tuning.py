@@ -39,6 +39,8 @@ def tune(client: Client, arguments: Namespace) -> None:
         arguments.name = name_of(Path(arguments.source))
     if arguments.name is None and not arguments.plan:
         raise ValueError("--name is required: what the head shall be called")
+    if arguments.alias_always and arguments.alias is None:
+        raise ValueError("--alias-always needs --alias, which it moves whatever the verdict says")
     dataset = None
     provider = _provider(arguments)
     if arguments.text is not None and provider is None:
