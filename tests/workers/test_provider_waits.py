@@ -217,7 +217,7 @@ def test_a_name_that_cannot_be_looked_up_now_is_waited_for(
 
 def submit_to(place: Workplace, url: str) -> Job:
     encoder = catalogue.resolve(
-        "openai-compatible", model="m", base_url=url, allowed=place.settings.allowed_hosts
+        "openai-compatible", model="m", base_url=url, allowed=place.settings.provider_hosts
     )
     dataset = add_texts(place)
     with place.store.database.begin() as tx:
