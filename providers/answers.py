@@ -23,8 +23,9 @@ def tokens(counts: object, *names: str) -> int | None:
     if not isinstance(counts, dict):
         return None
     told = next((counts[name] for name in names if name in counts), None)
-    is_count = type(told) in (int, float) and 0 <= told <= _MOST_TOKENS
-    return int(told) if is_count else None
+    if isinstance(told, bool) or not isinstance(told, (int, float)):
+        return None
+    return int(told) if 0 <= told <= _MOST_TOKENS else None
 
 
 def by_index(items: Sequence[Any], n_texts: int) -> list[object]:
