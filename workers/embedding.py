@@ -90,8 +90,9 @@ def _recognised(
     if known is not None:
         return provider, known, memory
     try:
+        patience = memory.patience(is_for_canaries=True)
         provider, record = recognition.recognised(
-            job, provider, store, should_stop=should_stop, patience=memory.patience()
+            job, provider, store, should_stop=should_stop, patience=patience
         )
     except ProviderUnavailable as error:
         raise MustWait(provider_wait.wait_for(error, memory)) from error

@@ -49,9 +49,13 @@ class Memory:
             return False
         return datetime.now(UTC) - self.recognised_at < timedelta(seconds=RECOGNISED_SECONDS)
 
-    def patience(self) -> Patience:
-        """A provider that was away is only looked at: others want the slot."""
-        if self.n_waits and self.code != ProviderBusy.code:
+    def patience(self, *, is_for_canaries: bool = False) -> Patience:
+        """A provider that was away is only looked at: others want the slot.
+
+        One that was busy is given time, in which batches are halved; its canaries are too few to
+        be halved, and are looked at too.
+        """
+        if self.n_waits and (is_for_canaries or self.code != ProviderBusy.code):
             return Patience(give_up_seconds=0.0)
         return Patience()
 

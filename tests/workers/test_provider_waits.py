@@ -11,6 +11,7 @@ import pytest
 from nmtune import resolve
 from providers import canary, catalogue
 from providers.engine import Patience
+from providers.errors import ProviderBusy, ProviderUnavailable
 from service.schemas.jobs import Job as ShownJob
 from store import jobs, tables
 from store.jobs import Job
@@ -19,6 +20,7 @@ from tests.providers import fault_server
 from tests.providers.fault_server import Server, status, when
 from tests.workers.support import Workplace, start_worker, wait_until
 from tests.workers.texts import QUICK, add_texts, asked_for, submit
+from workers.provider_wait import Memory
 
 BUSY = status(429, {"error": {"message": "come back later"}}, Retry_After="900")
 
@@ -294,3 +296,11 @@ def test_the_one_bad_text_is_named_by_row_and_its_neighbours_are_not_paid_again(
     assert done.status == "succeeded"
     assert "test 7" in asked_for(server)
     assert len(asked_for(server)) < 119, "those that came with it were kept"
+
+
+@pytest.mark.parametrize("code", [ProviderBusy.code, ProviderUnavailable.code])
+def test_canaries_after_a_wait_are_only_looked_at_for_others_want_the_slot(code: str) -> None:
+    assert Memory(n_waits=1, code=code).patience(is_for_canaries=True).give_up_seconds == 0
+    assert Memory().patience(is_for_canaries=True).give_up_seconds > 0
+    is_patient = Memory(n_waits=1, code=code).patience().give_up_seconds > 0
+    assert is_patient == (code == ProviderBusy.code)
