@@ -234,9 +234,9 @@ class _Work:
                 n_done += len(part.places)
                 yield part
         except ProviderError as error:
-            if error.place is not None:
-                self._name_row(error, todo[error.place])
             if not isinstance(error, ProviderUnavailable):
+                if error.place is not None:
+                    self._name_row(error, todo[error.place])
                 raise
             wait = provider_wait.wait_for(
                 error, memory, caps=caps, n_left=len(todo) - n_done, has_got=n_done > 0

@@ -19,6 +19,8 @@ from workers.failure import Wait
 
 RECOGNISED_SECONDS: Final = 3600.0
 """How long an encoder that was recognised is taken for the same."""
+BUSY_AGAIN_SECONDS: Final = 5.0
+"""How long a slot is held, after a wait, for a provider that is busy still."""
 _SIZES: Final = ("max_items", "max_tokens", "max_bytes")
 
 
@@ -52,12 +54,13 @@ class Memory:
     def patience(self, *, is_for_canaries: bool = False) -> Patience:
         """A provider that was away is only looked at: others want the slot.
 
-        One that was busy is given time, in which batches are halved; its canaries are too few to
-        be halved, and are looked at too.
+        One that was busy is given a moment, in which batches are halved; its canaries are too few
+        to be halved, and are looked at too.
         """
-        if self.n_waits and (is_for_canaries or self.code != ProviderBusy.code):
-            return Patience(give_up_seconds=0.0)
-        return Patience()
+        if not self.n_waits:
+            return Patience()
+        is_looked_at = is_for_canaries or self.code != ProviderBusy.code
+        return Patience(give_up_seconds=0.0 if is_looked_at else BUSY_AGAIN_SECONDS)
 
     def caps(self, limits: Limits) -> Caps:
         """What one request may hold: what was learnt, and half of it after waits for nothing."""

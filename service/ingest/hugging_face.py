@@ -23,18 +23,25 @@ def class_names(schema: pa.Schema) -> dict[str, list[object]]:
     return {
         name: names
         for name, names in found.items()
-        if names and name in schema.names and pa.types.is_integer(schema.field(name).type)
+        if names and name in schema.names and _is_number(schema.field(name).type)
     }
 
 
 def is_index(value: Any, names: Sequence[object]) -> bool:
     """Whether `value` stands for one of `names`, or for no label."""
-    return value is None or _NO_LABEL <= value < len(names)
+    if value is None or value != value:  # NaN, as pandas writes a missing integer
+        return True
+    return float(value).is_integer() and _NO_LABEL <= value < len(names)
 
 
 def named(value: Any, names: Sequence[object]) -> object:
     """The class name that `value` stands for, None for no label."""
-    return None if value is None or value == _NO_LABEL else names[value]
+    is_none = value is None or value != value or value == _NO_LABEL
+    return None if is_none else names[int(value)]
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _names(feature: Any) -> list[object] | None:

@@ -44,6 +44,12 @@ def read(path: Path, *, field: str, n_rows: int) -> Values:
     content = path.read_bytes().removeprefix(_BOM)
     if content.lstrip()[:1] == b"[":
         return _from_json(content, field)
+    if content.lstrip()[:1] == b"{" and _is_json(content):
+        raise BadInput(
+            "invalid_json",
+            f"{field} is a JSON object: send a list, one value a row.",
+            field=field,
+        )
     try:
         lines = content.decode().splitlines()
     except UnicodeDecodeError as error:
@@ -54,6 +60,14 @@ def read(path: Path, *, field: str, n_rows: int) -> Values:
             malformed=True,
         ) from error
     return lines
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _from_npy(file: Any, field: str, n_rows: int) -> Values:

@@ -144,6 +144,8 @@ def check_encoder(version: HeadVersion, stated: str | None) -> None:
 
 def _name_row(error: ProviderError, n_canaries: int) -> None:
     """Say which of the request's texts it is about, if it is about one of them."""
+    if isinstance(error, ProviderUnavailable):
+        return  # it is so to all texts
     row = -1 if error.place is None else error.place - n_canaries
     if row >= 0:
         error.found_at(f"This is about texts[{row}].", row=row)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from safetensors.numpy import save
 
+from service.ingest import value_file
 from service.ingest.errors import BadInput
 from service.ingest.labels import check_classes
 from tests.service.array_files import npy, npz
@@ -291,3 +292,14 @@ def test_arrays_are_called_by_the_same_names(client: InProcess, name: str, kind:
     content = npz(arrays) if kind == "npz" else save(arrays)
     response = _file(client, f"a.{kind}", content)
     assert [split["name"] for split in response.json()["splits"]] == ["train", "validation"]
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1}', b'{\n"a":\n1\n}', b'\xef\xbb\xbf {"a": [1, 2]}'])
+def test_labels_in_a_json_object_are_no_lines_of_text(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "labels"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="labels is a JSON object: send a list") as caught:
+        value_file.read(path, field="labels", n_rows=4)
+    assert caught.value.code == "invalid_json"
+    path.write_bytes(b"{\n}\n{a}\n{")  # strange names, but names
+    assert value_file.read(path, field="labels", n_rows=4) == ["{", "}", "{a}", "{"]
