@@ -146,7 +146,7 @@ def test_waiting_for_a_prediction_shows_the_job_and_where_its_output_is(
     code, out, err = nmtune("jobs", "wait", "job_1")
     assert code == 0
     assert out.splitlines()[3].split() == ["method", "prediction"]
-    assert "client.jobs.get('job_1').output(PATH), or GET /jobs/job_1/output" in err
+    assert "Fetch its output with: nmtune jobs output job_1 FILE.parquet" in err
     assert nmtune("jobs")[1].splitlines()[1].split()[3] == "prediction"
     assert json.loads(nmtune("--json", "jobs", "wait", "job_1")[1])["kind"] == "prediction"
 
@@ -178,6 +178,27 @@ def test_nobody_there_is_exit_code_3(nmtune: Any) -> None:
     code, _, err = nmtune("jobs", "--url", url)
     assert code == 3
     assert f"cannot reach {url}" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("jobs", "--limit", "0"), "argument --limit: must be at least 1, got 0"),
+        (("heads", "list", "--limit", "-2"), "argument --limit: must be at least 1, got -2"),
+        (("predict", "h", "x", "--top-k", "0"), "argument --top-k: must be at least 1, got 0"),
+        (("predict", "h", "x", "--top-k", "1.5"), "--top-k: must be a whole number, got '1.5'"),
+        (("heads", "alias", "h", "prod", "x"), "VERSION: must be a whole number, got 'x'"),
+        (("jobs", "wait", "j", "--timeout", "0"), "argument --timeout: must be above 0, got 0"),
+        (("jobs", "wait", "j", "--timeout", "soon"), "--timeout: must be a number, got 'soon'"),
+    ],
+)
+def test_a_number_that_cannot_be_says_what_it_must_be(
+    server: Any, nmtune: Any, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = nmtune(*arguments)
+    assert (code, out) == (2, "")
+    assert err.endswith(f"{message}\n")
+    assert server.requests == []
 
 
 @pytest.mark.parametrize(
@@ -276,6 +297,25 @@ def test_heads_are_listed_shown_and_given_aliases(server: Any, nmtune: Any) -> N
     ]
     assert nmtune("heads", "alias", "pets", "prod", 3)[1] == "pets@prod -> pets@3\n"
     assert json.loads(nmtune("heads", "show", "pets", "--json")[1]) == HEAD
+
+
+def test_one_version_is_shown_by_its_number_or_alias(server: Any, nmtune: Any) -> None:
+    versions = [{"name": "pets", "version": number, "method": "mlp"} for number in (2, 3)]
+    server.on("GET", "/heads/pets", server.ok(HEAD | {"versions": versions}))
+    for version in versions:
+        server.on("GET", f"/heads/pets/versions/{version['version']}", server.ok(version))
+    for reference, shown in (
+        ("pets@2", "pets@2"),
+        ("pets@prod", "pets@3"),
+        ("pets@latest", "pets@3"),
+    ):
+        code, out, _ = nmtune("heads", "show", reference)
+        assert code == 0
+        assert [line.split()[0] for line in out.splitlines()] == ["version", shown]
+    assert json.loads(nmtune("heads", "show", "pets@2", "--json")[1]) == versions[0]
+    code, out, err = nmtune("heads", "show", "pets@nosuch")
+    assert (code, out) == (2, "")
+    assert "pets has no alias nosuch, but prod" in err
 
 
 def test_heads_show_figures_encoder_and_notes(server: Any, nmtune: Any) -> None:

@@ -61,10 +61,16 @@ def list_heads(client: Client, arguments: Namespace) -> None:
 
 
 def show_head(client: Client, arguments: Namespace) -> None:
-    """`nmtune heads show`: its versions"""
-    head = client.heads.get(arguments.head)
+    """`nmtune heads show`: its versions, or of `pets@3` or `pets@prod` that one"""
+    name, named = exports.name_and_version(arguments.head)
+    if named is None:
+        head = client.heads.get(name)
+        raw, versions = head.raw, head.versions
+    else:
+        version = client.heads.version(name, exports.version_number(client, name, named))
+        raw, versions = version.raw, (version,)
     if arguments.json:
-        print_json(head.raw)
+        print_json(raw)
         return
     header = ["version", "method", "ID accuracy", "mean OOD", "encoder", "columns", "classes"]
     rows = [[*header, "aliases", "job", "created"]]
@@ -81,10 +87,10 @@ def show_head(client: Client, arguments: Namespace) -> None:
             version.job_id or "-",
             _text.moment(version.created_at),
         ]
-        for version in head.versions
+        for version in versions
     ]
     print(_text.columns(rows))
-    for version in head.versions:
+    for version in versions:
         tags = " ".join(f"{name}={value}" for name, value in version.tags.items())
         if noted := "  ".join(part for part in (tags, version.description) if part):
             print(f"\n{version}  {noted}")

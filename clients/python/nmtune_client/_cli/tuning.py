@@ -9,6 +9,7 @@ from typing import Any
 from nmtune_client import _text
 from nmtune_client._cli import inputs
 from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._cli.predictions import output_command
 from nmtune_client._cli.registry import upload
 from nmtune_client._client import Client
 from nmtune_client._errors import APIStatusError
@@ -135,8 +136,7 @@ def _watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
     job.wait(arguments.timeout, progress=True)
     if job.kind == "prediction":  # a whole file's, which has an output in place of a report
         _show(job, arguments)
-        output = f"client.jobs.get({job.id!r}).output(PATH), or GET /jobs/{job.id}/output"
-        say(f"Its output: {output}")
+        say(f"Fetch its output with: {output_command(job.data)}")
         return
     report = job.report()
     if arguments.json:
