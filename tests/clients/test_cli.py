@@ -55,7 +55,10 @@ def test_tune_uploads_waits_and_prints_the_table(server: Any, nmtune: Any, npz: 
     code, out, err = nmtune("tune", npz, "--name", "pets", "--alias", "prod", *options)
     assert code == 0
     assert server.seen("POST", "/datasets")[0].body == npz.read_bytes()
-    assert server.seen("POST", "/jobs")[0].json == {
+    asked, submitted = server.seen("POST", "/jobs")
+    assert asked.query == {"plan": "true"}  # before the upload, to refuse what cannot be
+    assert asked.json == submitted.json | {"dataset_id": "ds_not_sent_yet"}
+    assert submitted.json == {
         "name": "pets",
         "dataset_id": "ds_1",
         "config": {"preset": "reference", "epochs": 3, "schedule": "linear"},
@@ -93,7 +96,7 @@ def test_tune_of_texts_names_column_and_provider(server: Any, nmtune: Any, tmp_p
     code, _, err = nmtune("tune", path, *options, "--no-wait")
     assert code == 0, err
     assert server.seen("POST", "/datasets")[0].query == {"name": "reviews", "text": "review"}
-    assert server.seen("POST", "/jobs")[0].json == {
+    assert server.seen("POST", "/jobs")[-1].json == {
         "name": "reviews",
         "dataset_id": "ds_1",
         "provider": {"name": "openai", "model": "m", "dimensions": 8},
@@ -159,6 +162,33 @@ def test_refusal_is_exit_code_1_with_its_places(server: Any, nmtune: Any) -> Non
     assert code == 1
     assert "epochs: must be at least 1." in err
     assert "request id: req_42" in err
+
+
+@pytest.mark.parametrize("plan", [(), ("--plan",)])
+def test_what_cannot_be_is_refused_before_the_upload(
+    server: Any, nmtune: Any, npz: Path, plan: tuple[str, ...]
+) -> None:
+    server.on("POST", "/jobs", server.problem(422, "invalid_request", "method must be 'auto'."))
+    code, out, err = nmtune("tune", npz, "--method", "foo", *plan)
+    assert (code, out) == (1, "")
+    assert "method must be 'auto'." in err
+    assert server.seen("POST", "/datasets") == []
+    (asked,) = server.seen("POST", "/jobs")
+    assert (asked.query, asked.json["method"]) == ({"plan": "true"}, "foo")
+
+
+@pytest.mark.parametrize("plan", [(), ("--plan",)])
+def test_a_refusal_after_the_upload_names_the_stored_dataset(
+    server: Any, nmtune: Any, npz: Path, plan: tuple[str, ...]
+) -> None:
+    server.on("POST", "/datasets", server.ok(DATASET, status=201))
+    not_there = server.problem(404, "dataset_not_found", "There is no dataset.")
+    refusal = server.problem(422, "too_few_rows", "There is one class.")
+    server.on("POST", "/jobs", not_there, refusal)
+    code, out, err = nmtune("tune", npz, *plan)
+    assert (code, out) == (1, "")
+    assert "The dataset is stored: ds_1 can stand for the file next time." in err
+    assert "There is one class." in err
 
 
 def test_patience_that_ends_is_exit_code_4(
@@ -370,7 +400,7 @@ def test_notes_of_a_version_are_edited(server: Any, nmtune: Any) -> None:
 def test_tune_sends_notes(server: Any, nmtune: Any, npz: Path) -> None:
     notes = ("--description", "labels of May", "--tag", "ticket=ML-12", "--tag", "who=me")
     assert nmtune("tune", npz, "--name", "pets", *notes)[0] == 0
-    sent = server.seen("POST", "/jobs")[0].json
+    sent = server.seen("POST", "/jobs")[-1].json
     assert (sent["description"], sent["tags"]) == (
         "labels of May",
         {"ticket": "ML-12", "who": "me"},

@@ -7,6 +7,7 @@ from pathlib import Path
 from nmtune_client import _text
 from nmtune_client._cli import exports, inputs, predictions
 from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._cli.words import for_command_line
 from nmtune_client._client import Client
 from nmtune_client._files import names_in
 from nmtune_client._heads import HEAD_HEADER, encoder_of, figure, head_row, notes_of
@@ -175,7 +176,7 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
     say(f"Uploaded {dataset.id}: {dataset.n_rows} rows, {width}, {len(dataset.classes)} classes.")
     for warning in dataset.warnings:
         text = warning.get("message", warning) if isinstance(warning, Mapping) else warning
-        say(f"Warning: {text}")
+        say(f"Warning: {for_command_line(str(text), arguments)}")
     return dataset
 
 
