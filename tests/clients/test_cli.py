@@ -348,6 +348,24 @@ def test_one_version_is_shown_by_its_number_or_alias(server: Any, nmtune: Any) -
     assert "pets has no alias nosuch, but prod" in err
 
 
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        (("alias", "pets@3", "prod", "3"), "alias HEAD ALIAS VERSION"),
+        (("rollback", "pets@prod", "prod"), "rollback HEAD ALIAS"),
+        (("compare", "pets@2", "2", "3"), "compare HEAD FROM TO"),
+    ],
+)
+def test_a_version_where_a_name_stands_alone_shows_the_right_call(
+    server: Any, nmtune: Any, command: tuple[str, ...], usage: str
+) -> None:
+    code, out, err = nmtune("heads", *command)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"nmtune: {command[1]} names a version")
+    assert err.endswith(f"nmtune heads {usage}\n")
+    assert server.requests == []
+
+
 def test_heads_show_figures_encoder_and_notes(server: Any, nmtune: Any) -> None:
     version = {
         "name": "pets",
@@ -432,6 +450,12 @@ def test_drift_of_a_head_is_shown(server: Any, nmtune: Any) -> None:
     assert server.seen("GET", "/heads/pets/drift")[0].query == {"alias": "prod", "hours": "48"}
     assert json.loads(nmtune("heads", "drift", "pets", "--json")[1]) == drift
     assert nmtune("heads", "drift", "pets", "--alias", "a", "--version", 1)[0] == 2
+    for reference in ("pets@3", "pets@prod", "pets@latest"):
+        assert nmtune("heads", "drift", reference)[0] == 0
+    asked = [one.query for one in server.seen("GET", "/heads/pets/drift")]
+    assert asked[2:] == [{"version": "3"}, {"alias": "prod"}, {}]
+    code, _, err = nmtune("heads", "drift", "pets@3", "--version", 1)
+    assert (code, "leave out --version and --alias" in err) == (2, True)
 
 
 def test_datasets_are_listed_uploaded_shown_and_deleted(

@@ -280,7 +280,7 @@ def _add_heads(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
 def _add_drift(actions: _Subparsers, shared: argparse.ArgumentParser) -> None:
     text = "compare rows predicted lately with the training rows"
     drifted = _add(actions, shared, "drift", drift.show_drift, text)
-    drifted.add_argument("head", metavar="HEAD", help="name of the head")
+    drifted.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
     which = drifted.add_mutually_exclusive_group()
     which.add_argument("--version", type=_positive(int), help="its version (the latest)")
     which.add_argument("--alias", help="the version that this alias names")

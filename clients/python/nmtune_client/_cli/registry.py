@@ -118,6 +118,7 @@ def edit(client: Client, arguments: Namespace) -> None:
 
 def set_alias(client: Client, arguments: Namespace) -> None:
     """`nmtune heads alias`"""
+    exports.name_alone(arguments.head, usage="alias HEAD ALIAS VERSION")
     client.heads.set_alias(arguments.head, arguments.alias, arguments.version)
     if arguments.json:
         print_json(client.heads.get(arguments.head).raw)
