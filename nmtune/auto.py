@@ -150,7 +150,8 @@ def _clean(known: Mapping[str, HeldOut]) -> tuple[dict[str, float], str]:
     gain = _gain(known[simpler], known[probe])
     if gain >= CLEARLY:
         probe, simpler = simpler, probe
-    text = f"In cross-validation {NAMES[probe]} is {_against(abs(gain), NAMES[simpler])}"
+    taken = NAMES[probe]
+    text = f"In cross-validation {taken} is {_against(abs(gain), NAMES[simpler])}"
     if "mlp_ensemble" not in known:
         return {probe: 1.0}, f"{text}, so it was taken."
     gain = _gain(known["mlp_ensemble"], known[probe])
@@ -159,10 +160,16 @@ def _clean(known: Mapping[str, HeldOut]) -> tuple[dict[str, float], str]:
             f"{text}; {NAMES['mlp_ensemble']} is clearly better still ({gain:.1f} standard errors "
             "of log loss), so the two were blended half and half."
         )
+    errors = "standard errors of log loss"
+    if gain <= -CLEARLY:
+        return {probe: 1.0}, (
+            f"{text}, and {NAMES['mlp_ensemble']} is worse ({-gain:.1f} {errors}), so {taken} was "
+            "taken."
+        )
     return {probe: 1.0}, (
-        f"{text}, and {NAMES['mlp_ensemble']} is not clearly better ({gain:+.1f} standard errors "
-        "of log loss), so the simpler one was taken: ties in domain are best broken that way for "
-        "other domains."
+        f"{text}, and {NAMES['mlp_ensemble']} is not clearly better ({gain:+.1f} {errors}), so "
+        f"{taken}, which is simpler, was taken: ties in domain are best broken that way for other "
+        "domains."
     )
 
 

@@ -140,6 +140,12 @@ class Trainer:
             raise CheckpointError(f"not a readable checkpoint: {wrong}") from None
         self._history = list(stored.history)
 
+    def __repr__(self) -> str:
+        return (
+            f"Trainer({self._config.preset}, {len(self._classes)} classes, "
+            f"epoch {len(self._history)} of {self._procedure.n_epochs})"
+        )
+
     def __iter__(self) -> Self:
         return self
 

@@ -77,12 +77,17 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
     place = error["loc"][1:] if error["loc"][:1] == ("body",) else error["loc"]
     if place[:1] in [("query",), ("path",), ("header",)]:
         place = place[1:]
+    message = _message(error)
+    if len(place) > 2 and place[-1] == "[key]":  # pydantic's mark for what is wrong with a name
+        *_, parent, name, _ = place
+        place = place[:-1]
+        message = f"The {str(parent).removesuffix('s')} '{printable(str(name))}' {message}"
     names = [part for part in place if isinstance(part, str)]
     numbers = [part for part in place if isinstance(part, int)]
     row, column = ([*numbers[:2], None, None])[:2]
     return FieldError(
         field=printable(".".join(names)) or "body",
-        message=_message(error)[:_MAX_MESSAGE_CHARACTERS],
+        message=message[:_MAX_MESSAGE_CHARACTERS],
         row=row,
         column=column,
     )

@@ -133,8 +133,8 @@ def roll_back(
             _move(tx, tenant_id, name, alias, number, history)
             return number
     raise NothingToRollBack(
-        f"{name}@{alias} points at version {row.version} and named no other one before that is "
-        "still there. Set it to a version instead."
+        f"There is no earlier version to go back to: {name}@{alias} points at version "
+        f"{row.version}, and no other that it named is left. Set it to a version instead."
     )
 
 

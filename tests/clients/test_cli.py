@@ -55,7 +55,10 @@ def test_tune_uploads_waits_and_prints_the_table(server: Any, nmtune: Any, npz: 
     code, out, err = nmtune("tune", npz, "--name", "pets", "--alias", "prod", *options)
     assert code == 0
     assert server.seen("POST", "/datasets")[0].body == npz.read_bytes()
-    assert server.seen("POST", "/jobs")[0].json == {
+    asked, submitted = server.seen("POST", "/jobs")
+    assert asked.query == {"plan": "true"}  # before the upload, to refuse what cannot be
+    assert asked.json == submitted.json | {"dataset_id": "ds_not_sent_yet"}
+    assert submitted.json == {
         "name": "pets",
         "dataset_id": "ds_1",
         "config": {"preset": "reference", "epochs": 3, "schedule": "linear"},
@@ -93,7 +96,7 @@ def test_tune_of_texts_names_column_and_provider(server: Any, nmtune: Any, tmp_p
     code, _, err = nmtune("tune", path, *options, "--no-wait")
     assert code == 0, err
     assert server.seen("POST", "/datasets")[0].query == {"name": "reviews", "text": "review"}
-    assert server.seen("POST", "/jobs")[0].json == {
+    assert server.seen("POST", "/jobs")[-1].json == {
         "name": "reviews",
         "dataset_id": "ds_1",
         "provider": {"name": "openai", "model": "m", "dimensions": 8},
@@ -146,7 +149,7 @@ def test_waiting_for_a_prediction_shows_the_job_and_where_its_output_is(
     code, out, err = nmtune("jobs", "wait", "job_1")
     assert code == 0
     assert out.splitlines()[3].split() == ["method", "prediction"]
-    assert "client.jobs.get('job_1').output(PATH), or GET /jobs/job_1/output" in err
+    assert "Fetch its output with: nmtune jobs output job_1 FILE.parquet" in err
     assert nmtune("jobs")[1].splitlines()[1].split()[3] == "prediction"
     assert json.loads(nmtune("--json", "jobs", "wait", "job_1")[1])["kind"] == "prediction"
 
@@ -159,6 +162,33 @@ def test_refusal_is_exit_code_1_with_its_places(server: Any, nmtune: Any) -> Non
     assert code == 1
     assert "epochs: must be at least 1." in err
     assert "request id: req_42" in err
+
+
+@pytest.mark.parametrize("plan", [(), ("--plan",)])
+def test_what_cannot_be_is_refused_before_the_upload(
+    server: Any, nmtune: Any, npz: Path, plan: tuple[str, ...]
+) -> None:
+    server.on("POST", "/jobs", server.problem(422, "invalid_request", "method must be 'auto'."))
+    code, out, err = nmtune("tune", npz, "--method", "foo", *plan)
+    assert (code, out) == (1, "")
+    assert "method must be 'auto'." in err
+    assert server.seen("POST", "/datasets") == []
+    (asked,) = server.seen("POST", "/jobs")
+    assert (asked.query, asked.json["method"]) == ({"plan": "true"}, "foo")
+
+
+@pytest.mark.parametrize("plan", [(), ("--plan",)])
+def test_a_refusal_after_the_upload_names_the_stored_dataset(
+    server: Any, nmtune: Any, npz: Path, plan: tuple[str, ...]
+) -> None:
+    server.on("POST", "/datasets", server.ok(DATASET, status=201))
+    not_there = server.problem(404, "dataset_not_found", "There is no dataset.")
+    refusal = server.problem(422, "too_few_rows", "There is one class.")
+    server.on("POST", "/jobs", not_there, refusal)
+    code, out, err = nmtune("tune", npz, *plan)
+    assert (code, out) == (1, "")
+    assert "The dataset is stored: ds_1 can stand for the file next time." in err
+    assert "There is one class." in err
 
 
 def test_patience_that_ends_is_exit_code_4(
@@ -178,6 +208,27 @@ def test_nobody_there_is_exit_code_3(nmtune: Any) -> None:
     code, _, err = nmtune("jobs", "--url", url)
     assert code == 3
     assert f"cannot reach {url}" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("jobs", "--limit", "0"), "argument --limit: must be at least 1, got 0"),
+        (("heads", "list", "--limit", "-2"), "argument --limit: must be at least 1, got -2"),
+        (("predict", "h", "x", "--top-k", "0"), "argument --top-k: must be at least 1, got 0"),
+        (("predict", "h", "x", "--top-k", "1.5"), "--top-k: must be a whole number, got '1.5'"),
+        (("heads", "alias", "h", "prod", "x"), "VERSION: must be a whole number, got 'x'"),
+        (("jobs", "wait", "j", "--timeout", "0"), "argument --timeout: must be above 0, got 0"),
+        (("jobs", "wait", "j", "--timeout", "soon"), "--timeout: must be a number, got 'soon'"),
+    ],
+)
+def test_a_number_that_cannot_be_says_what_it_must_be(
+    server: Any, nmtune: Any, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = nmtune(*arguments)
+    assert (code, out) == (2, "")
+    assert err.endswith(f"{message}\n")
+    assert server.requests == []
 
 
 @pytest.mark.parametrize(
@@ -278,6 +329,43 @@ def test_heads_are_listed_shown_and_given_aliases(server: Any, nmtune: Any) -> N
     assert json.loads(nmtune("heads", "show", "pets", "--json")[1]) == HEAD
 
 
+def test_one_version_is_shown_by_its_number_or_alias(server: Any, nmtune: Any) -> None:
+    versions = [{"name": "pets", "version": number, "method": "mlp"} for number in (2, 3)]
+    server.on("GET", "/heads/pets", server.ok(HEAD | {"versions": versions}))
+    for version in versions:
+        server.on("GET", f"/heads/pets/versions/{version['version']}", server.ok(version))
+    for reference, shown in (
+        ("pets@2", "pets@2"),
+        ("pets@prod", "pets@3"),
+        ("pets@latest", "pets@3"),
+    ):
+        code, out, _ = nmtune("heads", "show", reference)
+        assert code == 0
+        assert [line.split()[0] for line in out.splitlines()] == ["version", shown]
+    assert json.loads(nmtune("heads", "show", "pets@2", "--json")[1]) == versions[0]
+    code, out, err = nmtune("heads", "show", "pets@nosuch")
+    assert (code, out) == (2, "")
+    assert "pets has no alias nosuch, but prod" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        (("alias", "pets@3", "prod", "3"), "alias HEAD ALIAS VERSION"),
+        (("rollback", "pets@prod", "prod"), "rollback HEAD ALIAS"),
+        (("compare", "pets@2", "2", "3"), "compare HEAD FROM TO"),
+    ],
+)
+def test_a_version_where_a_name_stands_alone_shows_the_right_call(
+    server: Any, nmtune: Any, command: tuple[str, ...], usage: str
+) -> None:
+    code, out, err = nmtune("heads", *command)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"nmtune: {command[1]} names a version")
+    assert err.endswith(f"nmtune heads {usage}\n")
+    assert server.requests == []
+
+
 def test_heads_show_figures_encoder_and_notes(server: Any, nmtune: Any) -> None:
     version = {
         "name": "pets",
@@ -330,7 +418,7 @@ def test_notes_of_a_version_are_edited(server: Any, nmtune: Any) -> None:
 def test_tune_sends_notes(server: Any, nmtune: Any, npz: Path) -> None:
     notes = ("--description", "labels of May", "--tag", "ticket=ML-12", "--tag", "who=me")
     assert nmtune("tune", npz, "--name", "pets", *notes)[0] == 0
-    sent = server.seen("POST", "/jobs")[0].json
+    sent = server.seen("POST", "/jobs")[-1].json
     assert (sent["description"], sent["tags"]) == (
         "labels of May",
         {"ticket": "ML-12", "who": "me"},
@@ -362,6 +450,12 @@ def test_drift_of_a_head_is_shown(server: Any, nmtune: Any) -> None:
     assert server.seen("GET", "/heads/pets/drift")[0].query == {"alias": "prod", "hours": "48"}
     assert json.loads(nmtune("heads", "drift", "pets", "--json")[1]) == drift
     assert nmtune("heads", "drift", "pets", "--alias", "a", "--version", 1)[0] == 2
+    for reference in ("pets@3", "pets@prod", "pets@latest"):
+        assert nmtune("heads", "drift", reference)[0] == 0
+    asked = [one.query for one in server.seen("GET", "/heads/pets/drift")]
+    assert asked[2:] == [{"version": "3"}, {"alias": "prod"}, {}]
+    code, _, err = nmtune("heads", "drift", "pets@3", "--version", 1)
+    assert (code, "leave out --version and --alias" in err) == (2, True)
 
 
 def test_datasets_are_listed_uploaded_shown_and_deleted(

@@ -198,6 +198,45 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(
     assert not server.requests
 
 
+def test_the_output_of_a_job_is_fetched(
+    server: Any, nmtune: Any, job_json: Callable[..., Any], tmp_path: Path
+) -> None:
+    job = job_json(status="succeeded", kind="prediction", output={"format": "csv"})
+    server.on("GET", "/jobs/job_1", server.ok(job))
+    server.on("GET", "/jobs/job_1/output", server.ok({"rows": 2}))
+    to = tmp_path / "out.csv"
+    assert nmtune("jobs", "output", "job_1", to)[:2] == (0, f"{to}\n")
+    assert json.loads(to.read_bytes()) == {"rows": 2}
+    size = to.stat().st_size
+    told = json.loads(nmtune("jobs", "output", "job_1", to, "--json")[1])
+    assert told == {"path": str(to), "size_bytes": size}
+    code, out, err = nmtune("jobs", "output", "job_1", tmp_path / "out.parquet")
+    assert (code, out) == (2, "")
+    assert "out.parquet says parquet, and the job wrote csv" in err
+    code, out, err = nmtune("jobs", "output", "job_1", tmp_path / "absent" / "out.csv")
+    assert (code, out) == (2, "")
+    assert "there is no folder" in err
+    assert [one.name for one in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_job_that_outlasts_the_patience_says_how_to_fetch_its_output(
+    server: Any, nmtune: Any, job_json: Callable[..., Any], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.ones((2, 2), np.float32))
+    dataset = {"id": "ds_1", "name": "x", "n_rows": 2, "n_columns": 2}
+    running = job_json(status="running", kind="prediction")
+    server.on("POST", "/datasets", server.ok(dataset, status=201))
+    server.on("POST", "/predictions", server.ok(running, status=202))
+    server.on("GET", "/jobs/job_1", server.ok(running))
+    server.on("GET", "/jobs/job_1/events", server.ok({"items": [], "next_cursor": None}))
+    to = tmp_path / "o.csv"
+    options = ("--output", to, "--timeout", "0.01")
+    server.on("DELETE", "/datasets/ds_1", server.problem(409, "dataset_in_use", "A job needs it."))
+    code, out, err = nmtune("predict", "pets", tmp_path / "x.npy", *options)
+    assert (code, out) == (4, "")
+    assert f"Once it has ended, fetch its output with: nmtune jobs output job_1 {to}\n" in err
+
+
 def test_verify_names_what_is_no_bundle(nmtune: Any, tmp_path: Path) -> None:
     assert nmtune("verify", tmp_path / "x.zip")[2] == f"nmtune: there is no file {tmp_path}/x.zip\n"
     assert nmtune("verify", tmp_path)[2] == f"nmtune: {tmp_path} is a folder: name a file in it\n"

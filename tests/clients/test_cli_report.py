@@ -55,6 +55,22 @@ def test_suspects_are_written_with_the_rows_of_the_users_file(
         ]
 
 
+def test_suspects_go_to_standard_output_alone(
+    nmtune: Any, reported: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reported
+    monkeypatch.chdir(tmp_path)
+    code, out, err = nmtune("report", "job_1", "--suspects", "-")
+    assert code == 0
+    assert out == ("file_row,id,text,given,suggested,score\n17,ticket-9,late again,a,b,0.750000\n")
+    assert "Wrote 1 suspected row, the worst of 2 to standard output." in err
+    for option in ("--json", "--full"):
+        code, out, err = nmtune("report", "job_1", "--suspects", "-", option)
+        assert (code, out) == (2, "")
+        assert "leave out --json and --full" in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_suspects_of_an_older_server_say_what_is_missing(
     server: Any, nmtune: Any, reported: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -51,6 +51,13 @@ def test_a_proxy_that_cannot_be_used_names_its_variable(
     assert "geheim" not in message
 
 
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+@pytest.mark.parametrize("url", [5, 0, b"http://host", ["http://host"], Path("http://host")])
+def test_an_address_that_is_no_string_is_named(client: type, url: object) -> None:
+    with pytest.raises(TypeError, match="base_url must be the server's address, such as 'http"):
+        client(url)
+
+
 @pytest.mark.parametrize(
     "url",
     [

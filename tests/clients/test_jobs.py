@@ -257,6 +257,9 @@ def test_report_is_read(server: Any, job: Job, report_json: dict[str, Any]) -> N
     assert job.report().verdict.best_ood == "nmtune"
 
 
+HALF = "[============>           ]"
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 
@@ -281,6 +284,33 @@ def test_bar_tells_stage_candidate_epoch_share_time_and_loss() -> None:
     assert _progress.bar_line(job, elapsed_seconds=9) == (
         "training nmtune  epoch  3/30  [============>           ]   50%  ETA 1:15  loss 0.4123"
     )
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (
+            100,
+            "training nmtune  epoch  3/30  [============>           ]   50%  ETA 1:15  loss 0.4123",
+        ),
+        (80, "training nmtune  epoch  3/30  [============>           ]   50%  ETA 1:15"),
+        (60, "training nmtune  epoch  3/30   50%  ETA 1:15"),
+        (40, "training nmtune   50%  ETA 1:15"),
+        (30, "training nmtune   50%"),
+        (20, "training nmtune..."),
+        (12, "training..."),
+    ],
+)
+def test_a_terminal_that_is_narrow_gets_fewer_figures_and_none_cut(
+    columns: int, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    screen = Terminal()
+    figures = {"epoch": 3, "n_epochs": 30, "fraction": 0.5, "eta_seconds": 75.2}
+    losses = {"total": 0.41234}
+    bar = _progress.ProgressBar(screen)
+    bar.update(running(candidate="nmtune", losses=losses, **figures))
+    assert screen.getvalue() == f"\r{shown}\x1b[K"
 
 
 def test_bar_without_progress_tells_the_time() -> None:

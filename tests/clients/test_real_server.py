@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 from nmtune_client import AsyncClient, Client, JobData, NotFoundError, ValidationError
+from nmtune_client._cli.main import main
 
 import migrations
 from nmtune import Head
@@ -301,6 +303,51 @@ def test_a_job_is_created_followed_and_read_by_the_asynchronous_client(
     assert types == ["job.queued", "job.started", "job.succeeded"]
     assert seen[-1].status == "succeeded"
     assert head == "owls@1"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--method", "foo"), "method must be"),
+        (("--provider", "nosuch"), "There is no provider 'nosuch'"),
+        (("--set", "epoch=3"), "epoch"),
+        (("--preset", "nosuch"), "nosuch"),
+        (("--tag", "bad name=1"), "The tag 'bad name' must be 1 to 64 letters"),
+        (("--alias", "not good"), "alias must be 1 to 64 letters"),
+        (("--name", "not good"), "name must be 1 to 64 letters"),
+        (("--priority", "900"), "priority"),
+        (("--alias-always",), "--alias-always says"),
+    ],
+)
+@pytest.mark.parametrize("plan", [(), ("--plan",)])
+def test_a_tuning_that_cannot_be_is_refused_before_its_file_is_sent(
+    running: Running,
+    client: Client,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    told: str,
+    plan: tuple[str, ...],
+) -> None:
+    path = tmp_path / "owls.csv"
+    path.write_text("dim_0,dim_1,label\n" + "1,0,a\n0,1,b\n" * 20)
+    before = [one.id for one in client.datasets.list()]
+    assert main(["--url", running.url, "tune", str(path), *options, *plan]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert told in err
+    assert "Uploading" not in err
+    assert [one.id for one in client.datasets.list()] == before
+
+
+def test_a_tuning_that_can_be_is_planned_after_its_file_was_sent(
+    running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "owls.csv"
+    path.write_text("dim_0,dim_1,label\n" + "1,0,a\n0,1,b\n" * 20)
+    options = ("--method", "mlp", "--tag", "good=1", "--priority", "5", "--plan")
+    assert main(["--url", running.url, "tune", str(path), *options]) == 0
+    assert "mlp" in capsys.readouterr().out
 
 
 def test_a_job_of_rows_is_queued_and_cancelled(running: Running, x: np.ndarray) -> None:

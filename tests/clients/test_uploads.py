@@ -236,6 +236,20 @@ def test_the_bar_says_how_far_and_how_long() -> None:
     assert "ETA" not in upload_line(4, 4, n_before=0, elapsed_seconds=1)
 
 
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (79, "[==================>     ]   75%  3.0 MiB of 4.0 MiB  ETA 0:10"),
+        (40, " 75%  3.0 MiB of 4.0 MiB  ETA 0:10"),
+        (20, " 75%  ETA 0:10"),
+        (10, " 75%"),
+    ],
+)
+def test_a_narrow_bar_leaves_out_what_matters_least(width: int, shown: str) -> None:
+    line = upload_line(3 << 20, 4 << 20, n_before=1 << 20, elapsed_seconds=20, width=width)
+    assert line == shown
+
+
 def test_without_a_terminal_there_is_a_line_for_each_tenth() -> None:
     stream = io.StringIO()
     bar = UploadBar(stream)

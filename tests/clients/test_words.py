@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from nmtune_client import (
+    AsyncClient,
     AsyncJob,
     Client,
     Dataset,
@@ -286,6 +287,17 @@ def test_a_head_has_the_words_of_its_latest_version() -> None:
     metrics = {"test": {"accuracy": 0.5}, "ood/a": {"accuracy": 0.25}, "ood/b": {"accuracy": 0.75}}
     version = HeadVersion.from_json(VERSION | {"metrics": metrics})
     assert (version.accuracy, version.mean_ood_accuracy) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+def test_a_part_of_a_client_shows_whose_it_is(make: type[Client]) -> None:
+    client = make("http://host:1")
+    before = "" if make is Client else "Async"
+    whose = f"{before}Client('http://host:1')"
+    assert repr(client.heads) == f"{before}Heads({whose})"
+    assert repr(client.jobs) == f"{before}Jobs({whose})"
+    assert repr(client.datasets) == f"{before}Datasets({whose})"
+    assert repr(client.provider_keys) == f"{before}ProviderKeys({whose})"
 
 
 def test_no_repr_shows_a_password() -> None:

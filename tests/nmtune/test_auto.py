@@ -1,5 +1,7 @@
 """Method auto: what is chosen, why, and that the blend is what was promised."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -30,6 +32,24 @@ def test_ties_go_to_the_whitened_probe() -> None:
     assert choice.n_rows == N
     assert "level with the linear probe" in choice.reason
     assert "not clearly better" in choice.reason
+    assert "so the whitened probe, which is simpler, was taken" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("linear", "taken"), [(2, "the whitened probe"), (2.5, "the linear probe")]
+)
+def test_ensemble_that_is_clearly_worse_is_called_worse(linear: float, taken: str) -> None:
+    choice = auto.choose(
+        {
+            "linear_probe": judged(linear),
+            "whitened_probe": judged(2),
+            "mlp_ensemble": judged(1.2),
+        }
+    )
+    assert re.search(r"the MLP ensemble is worse \([1-9][0-9.]* standard errors", choice.reason)
+    assert choice.reason.endswith(f", so {taken} was taken.")
+    assert "not clearly" not in choice.reason
+    assert "-" not in choice.reason.replace("cross-validation", "")
 
 
 def test_ensemble_that_is_clearly_better_joins() -> None:

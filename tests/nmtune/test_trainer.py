@@ -47,6 +47,13 @@ def test_each_preset_learns_rows_that_come_ordered_by_class(preset: str, rows: A
     assert accuracy > 0.95
 
 
+def test_a_trainer_shows_how_far_it_is(rows: Any) -> None:
+    trainer = trainer_on(rows)
+    assert repr(trainer) == f"Trainer(paper, {len(rows.classes)} classes, epoch 0 of 3)"
+    next(trainer)
+    assert repr(trainer).endswith("epoch 1 of 3)")
+
+
 def test_reports_tell_each_epoch(rows: Any) -> None:
     trainer = trainer_on(rows)
     reports = list(trainer)

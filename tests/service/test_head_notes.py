@@ -76,5 +76,20 @@ def test_notes_that_cannot_be_kept_are_refused(
     assert client.get(PATH).json() == before
 
 
+@pytest.mark.parametrize("name", ["bad name", "", "a/b", "[key]", "\n", "x" * 65, "é"])
+def test_a_tag_that_cannot_be_so_called_is_named(
+    client: InProcess, store: Store, trained: bytes, name: str
+) -> None:
+    publish(store, trained)
+    answer = client("PATCH", PATH, json={"tags": {"good": "1", name: "2"}})
+    shown = "?" if name == "\n" else name
+    field = f"tags.{shown}"
+    problem = assert_problem(answer, 422, "invalid_request", field)
+    assert problem["detail"] == (
+        f"The tag '{shown}' must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a "
+        "letter or digit."
+    )
+
+
 def test_what_is_not_there_cannot_be_noted(client: InProcess) -> None:
     assert_problem(client("PATCH", PATH, json={"description": "x"}), 404, "not_found")

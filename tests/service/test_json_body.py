@@ -176,7 +176,9 @@ def test_which_content_types_are_json(content_type: str | None, expected: bool) 
     assert is_json(content_type) is expected
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(b"{}"), b"\x28\xb5\x2f\xfd\x00"])
+@pytest.mark.parametrize(
+    "packed", [gzip.compress(b"{}"), b"\x28\xb5\x2f\xfd\x00"], ids=["gzip", "zstd"]
+)
 def test_a_packed_body_is_called_packed(client: InProcess, packed: bytes) -> None:
     for path in ("/jobs", "/predict", "/predictions", "/datasets"):
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}

@@ -31,7 +31,8 @@ def point(store: Store, number: int) -> None:
 @pytest.mark.usefixtures("pets")
 def test_a_rollback_goes_one_step_back_until_there_is_none(store: Store) -> None:
     assert [roll_back(store), roll_back(store)] == [2, 1]
-    with pytest.raises(NothingToRollBack, match="points at version 1"):
+    said = "There is no earlier version to go back to: pets@prod points at version 1"
+    with pytest.raises(NothingToRollBack, match=said):
         roll_back(store)
     point(store, 3)
     assert roll_back(store) == 1

@@ -10,11 +10,12 @@ from nmtune_client._comparison import HeadComparison
 from nmtune_client._drift import Drift
 from nmtune_client._heads import compared, export, notes
 from nmtune_client._resources import page_size
+from nmtune_client._shown import OfClient
 from nmtune_client._types import Head, HeadVersion
 from nmtune_client._wire import AsyncSender
 
 
-class AsyncHeads:
+class AsyncHeads(OfClient):
     """The registry of tuned heads."""
 
     def __init__(self, sender: AsyncSender) -> None:

@@ -17,6 +17,7 @@ from nmtune_client._plan import Plan
 from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._report import Report
 from nmtune_client._resources import page_size
+from nmtune_client._shown import OfClient
 from nmtune_client._sources import file_of, name_of, npz_arrays
 from nmtune_client._submission import (
     dataset_key,
@@ -51,7 +52,7 @@ async def paged(
             return
 
 
-class AsyncDatasets:
+class AsyncDatasets(OfClient):
     """The datasets kept by the server."""
 
     def __init__(self, sender: AsyncSender) -> None:
@@ -160,7 +161,7 @@ class AsyncDatasets:
         await self._sender.send(_calls.delete_dataset(dataset_id))
 
 
-class AsyncJobs:
+class AsyncJobs(OfClient):
     """The jobs: trainings, and predictions of whole datasets."""
 
     def __init__(self, sender: AsyncSender, datasets: AsyncDatasets) -> None:

@@ -8,7 +8,7 @@ from nmtune_client import _calls, _head_calls, _text
 from nmtune_client._comparison import HeadComparison
 from nmtune_client._drift import Drift
 from nmtune_client._resources import page_size, paged
-from nmtune_client._shown import Listing
+from nmtune_client._shown import Listing, OfClient
 from nmtune_client._types import Head, HeadVersion
 from nmtune_client._wire import Call, Sender
 
@@ -76,7 +76,7 @@ def compared(*given: int | str | None) -> tuple[str, str]:
     return str(found[0]), str(found[1])
 
 
-class Heads:
+class Heads(OfClient):
     """The registry of tuned heads."""
 
     def __init__(self, sender: Sender) -> None:

@@ -4,13 +4,17 @@ import shutil
 import sys
 from typing import Any, Protocol, TextIO
 
-from nmtune_client._text import shorten
+from nmtune_client._text import cut_to_words
 
 _CLEAR_TO_END = "\x1b[K"
 
 
 class Live(Protocol):
     """What shows how far something has come."""
+
+    @property
+    def width(self) -> int | None:
+        """How wide a line may be; None where any is."""
 
     def show(self, line: str, step: object) -> None:
         """Show `line`; where lines stay, only if `step` is another than that of the last one."""
@@ -26,8 +30,12 @@ class TerminalLine:
         self._stream = stream
         self._shown = ""
 
+    @property
+    def width(self) -> int | None:
+        return shutil.get_terminal_size().columns - 1
+
     def show(self, line: str, step: object) -> None:  # noqa: ARG002  it draws whatever changes
-        line = shorten(line, shutil.get_terminal_size().columns - 1)
+        line = cut_to_words(line, shutil.get_terminal_size().columns - 1)
         if line != self._shown:
             self._stream.write(f"\r{line}{_CLEAR_TO_END}")
             self._stream.flush()
@@ -42,6 +50,8 @@ class TerminalLine:
 
 class NotebookLine:
     """One output of a notebook's cell that is written anew; stderr would be red."""
+
+    width = None
 
     def __init__(self, display: Any) -> None:
         self._display = display
@@ -64,6 +74,8 @@ class NotebookLine:
 
 class LogLines:
     """A line for each step, where nothing can be drawn over: a file, a pipe, a build's log."""
+
+    width = None
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

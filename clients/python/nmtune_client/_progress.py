@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol, TextIO
 
 from nmtune_client._live import LogLines, live
-from nmtune_client._text import duration
+from nmtune_client._text import duration, fitted
 from nmtune_client._types import JobData, Progress
 
 _BAR_WIDTH = 24
@@ -38,7 +38,8 @@ class ProgressBar:
             self._live.show(log_line(job), _step(job))
         else:
             elapsed = time.monotonic() - self._began
-            self._live.show(bar_line(job, elapsed_seconds=elapsed), None)
+            line = bar_line(job, elapsed_seconds=elapsed, width=self._live.width)
+            self._live.show(line, None)
 
     def close(self) -> None:
         """Leave the last line standing and the cursor below it."""
@@ -101,28 +102,29 @@ def _step(job: JobData) -> tuple[str, int | None]:
     return stage_line(job), None if fraction is None else int(10 * _within_one(fraction))
 
 
-def bar_line(job: JobData, *, elapsed_seconds: float) -> str:
-    """The whole line of the bar."""
+def bar_line(job: JobData, *, elapsed_seconds: float, width: int | None = None) -> str:
+    """The whole line of the bar; what matters least is left out where `width` is too little."""
     if job.status != "running" or job.waiting:
         return f"{job.status}{_again(job)}  {duration(elapsed_seconds)}{_waiting(job)}"
     progress = job.progress or Progress()
     stage = f"{job.stage or 'starting'}{_again(job)}"
     # behind training, the last epoch's figures say nothing more
     trains = job.stage == "training"
-    parts = [f"{stage} {progress.candidate}" if trains and progress.candidate else stage]
+    parts = {"stage": f"{stage} {progress.candidate}" if trains and progress.candidate else stage}
     if trains and progress.epoch is not None and progress.n_epochs is not None:
         digits = len(str(progress.n_epochs))
-        parts.append(f"epoch {progress.epoch:{digits}}/{progress.n_epochs}")
+        parts["epoch"] = f"epoch {progress.epoch:{digits}}/{progress.n_epochs}"
     if progress.fraction is not None:
-        parts += [_bar(progress.fraction), f"{100 * _within_one(progress.fraction):3.0f}%"]
+        parts["bar"] = _bar(progress.fraction)
+        parts["share"] = f"{100 * _within_one(progress.fraction):3.0f}%"
     if progress.eta_seconds is not None:
-        parts.append(f"ETA {duration(progress.eta_seconds)}")
+        parts["time"] = f"ETA {duration(progress.eta_seconds)}"
     elif progress.fraction is None:
-        parts.append(duration(elapsed_seconds))
+        parts["time"] = duration(elapsed_seconds)
     loss = progress.losses.get("total")
     if trains and isinstance(loss, int | float):
-        parts.append(f"loss {loss:.4g}")
-    return "  ".join(parts)
+        parts["loss"] = f"loss {loss:.4g}"
+    return fitted(parts, width, least=("loss", "bar", "epoch", "time"))
 
 
 def _bar(fraction: float) -> str:

@@ -1,10 +1,11 @@
 """Home of `client.provider_keys`, of either client."""
 
 from nmtune_client import _calls
+from nmtune_client._shown import OfClient
 from nmtune_client._wire import AsyncSender, Sender
 
 
-class ProviderKeys:
+class ProviderKeys(OfClient):
     """The keys for embedding providers that the server keeps for you; it never shows them."""
 
     def __init__(self, sender: Sender) -> None:
@@ -23,7 +24,7 @@ class ProviderKeys:
         self._sender.send(_calls.delete_provider_key(origin))
 
 
-class AsyncProviderKeys:
+class AsyncProviderKeys(OfClient):
     """The keys for embedding providers that the server keeps for you; it never shows them."""
 
     def __init__(self, sender: AsyncSender) -> None:

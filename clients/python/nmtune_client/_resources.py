@@ -17,7 +17,7 @@ from nmtune_client._plan import Plan
 from nmtune_client._prediction_call import HeadLike, Options, Output
 from nmtune_client._report import Report
 from nmtune_client._rows import DATASET_HEADER, JOB_HEADER, dataset_row, job_row
-from nmtune_client._shown import Listing
+from nmtune_client._shown import Listing, OfClient
 from nmtune_client._sources import file_of, name_of, npz_arrays
 from nmtune_client._submission import (
     dataset_key,
@@ -55,7 +55,7 @@ def page_size(limit: int | None) -> int | None:
     return None if limit is None else max(1, min(limit, 100))
 
 
-class Datasets:
+class Datasets(OfClient):
     """The datasets kept by the server."""
 
     def __init__(self, sender: Sender) -> None:
@@ -182,7 +182,7 @@ class Datasets:
         self._sender.send(_calls.delete_dataset(dataset_id))
 
 
-class Jobs:
+class Jobs(OfClient):
     """The jobs: trainings, and predictions of whole datasets."""
 
     def __init__(self, sender: Sender, datasets: Datasets) -> None:

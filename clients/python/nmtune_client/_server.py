@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import reprlib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,8 +48,14 @@ class Server:
     def at(cls, base_url: str | None, *, timeout: float, retry: RetryPolicy | None) -> Self:
         """The server at the URL, or at the environment's as it is now.
 
-        ConnectionSetupError if it is none, or if the environment's proxy cannot be used.
+        TypeError if it is no string, ConnectionSetupError if it is no URL, or if the environment's
+        proxy cannot be used.
         """
+        if base_url is not None and not isinstance(base_url, str):
+            raise TypeError(
+                f"base_url must be the server's address, such as {DEFAULT_URL!r}, "
+                f"got {reprlib.repr(base_url)}"
+            )
         url = base_url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
         checked = _checked_url(url, source=None if base_url else URL_VARIABLE)
         return cls(

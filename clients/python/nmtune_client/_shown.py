@@ -41,6 +41,14 @@ def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, tuple | Mapping) and not value)
 
 
+class OfClient:
+    """A part of a client, which shows whose it is."""
+
+    def __repr__(self) -> str:
+        client = self._sender  # type: ignore[attr-defined]  # of either colour
+        return f"{type(self).__name__}({client!r})"
+
+
 class Table:
     """What is read as a text of several lines, also by a notebook that shows a cell's value."""
 

@@ -1,7 +1,7 @@
 """Home of plain text for people: aligned columns, sizes and durations."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 WIDTH = 100
@@ -39,6 +39,29 @@ def shorten(text: str, width: int) -> str:
     while width_of(text) > width - 3:
         text = text[:-1]
     return text + "..."
+
+
+def cut_to_words(text: str, width: int) -> str:
+    """`text`, the words at its end replaced by dots if it is wider than `width`: no number is cut.
+
+    What is one long word is cut all the same.
+    """
+    if width_of(text) <= width:
+        return text
+    whole = text
+    while whole and width_of(whole) > width - 3:
+        whole = whole.rpartition(" ")[0].rstrip()
+    return f"{whole}..." if whole else shorten(text, width)
+
+
+def fitted(parts: Mapping[str, str], width: int | None, *, least: Sequence[str]) -> str:
+    """`parts` in one line; too wide for it, those named in `least` are left out one by one."""
+    kept = dict(parts)
+    for name in least:
+        if width is None or width_of("  ".join(kept.values())) <= width:
+            break
+        kept.pop(name, None)
+    return "  ".join(kept.values())
 
 
 def duration(seconds: float) -> str:

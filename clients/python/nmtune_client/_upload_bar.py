@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol, TextIO
 
 from nmtune_client._live import live
-from nmtune_client._text import duration, size
+from nmtune_client._text import duration, fitted, size
 
 _BAR_WIDTH = 24
 
@@ -50,6 +50,7 @@ class UploadBar:
             self._n_bytes,
             n_before=self._n_before,
             elapsed_seconds=time.monotonic() - self._began,
+            width=self._live.width,
         )
         self._live.show(line, 10 * n_sent // max(1, self._n_bytes))
 
@@ -97,14 +98,20 @@ def upload_observer_of(progress: bool | Callable[[int, int], object]) -> Observe
     return UploadBar() if progress else _Silent()
 
 
-def upload_line(n_sent: int, n_bytes: int, *, n_before: int, elapsed_seconds: float) -> str:
-    """The whole line of the bar; `n_before` bytes were sent at another time."""
+def upload_line(
+    n_sent: int, n_bytes: int, *, n_before: int, elapsed_seconds: float, width: int | None = None
+) -> str:
+    """The whole line of the bar; `n_before` bytes were sent at another time.
+
+    What matters least is left out where `width` is too little.
+    """
     fraction = n_sent / n_bytes if n_bytes else 1.0
     n_full = int(fraction * _BAR_WIDTH)
     head = ">" if n_full < _BAR_WIDTH else ""
     bar = f"[{('=' * n_full + head).ljust(_BAR_WIDTH)}]"
-    line = f"{bar}  {100 * fraction:3.0f}%  {size(n_sent)} of {size(n_bytes)}"
+    parts = {"bar": bar, "share": f"{100 * fraction:3.0f}%"}
+    parts["sizes"] = f"{size(n_sent)} of {size(n_bytes)}"
     n_now = n_sent - n_before
     if n_now > 0 and n_sent < n_bytes:
-        line += f"  ETA {duration(elapsed_seconds * (n_bytes - n_sent) / n_now)}"
-    return line
+        parts["time"] = f"ETA {duration(elapsed_seconds * (n_bytes - n_sent) / n_now)}"
+    return fitted(parts, width, least=("bar", "sizes", "time"))

@@ -3,15 +3,22 @@
 from argparse import Namespace
 
 from nmtune_client import _text
+from nmtune_client._cli.exports import name_and_version
 from nmtune_client._cli.output import print_json, say
 from nmtune_client._client import Client
 
 
 def show_drift(client: Client, arguments: Namespace) -> None:
     """`nmtune heads drift`: the sentence, and the columns whose means moved most"""
-    drift = client.heads.drift(
-        arguments.head, version=arguments.version, alias=arguments.alias, hours=arguments.hours
-    )
+    name, named = name_and_version(arguments.head)
+    version, alias = arguments.version, arguments.alias
+    if named is not None and (version is not None or alias is not None):
+        raise ValueError(f"{arguments.head} names a version: leave out --version and --alias")
+    if named is not None and named.isdigit():
+        version = int(named)
+    elif named != "latest":
+        alias = named or alias
+    drift = client.heads.drift(name, version=version, alias=alias, hours=arguments.hours)
     if arguments.json:
         print_json(drift.raw)
         return

@@ -54,7 +54,8 @@ def verify(_: Client, arguments: Namespace) -> None:
 
 def compare(client: Client, arguments: Namespace) -> None:
     """`nmtune heads compare`"""
-    found = client.heads.compare(arguments.head, arguments.before, arguments.after)
+    name = name_alone(arguments.head, usage="compare HEAD FROM TO")
+    found = client.heads.compare(name, arguments.before, arguments.after)
     if arguments.json:
         print_json(found.raw)
         return
@@ -88,11 +89,22 @@ def version_number(client: Client, name: str, alias: str) -> int:
 
 def roll_back(client: Client, arguments: Namespace) -> None:
     """`nmtune heads rollback`"""
-    version = client.heads.rollback(arguments.head, arguments.alias)
+    name = name_alone(arguments.head, usage="rollback HEAD ALIAS")
+    version = client.heads.rollback(name, arguments.alias)
     if arguments.json:
         print_json(version.raw)
     else:
         print(f"{arguments.head}@{arguments.alias} -> {version}")
+
+
+def name_alone(text: str, *, usage: str) -> str:
+    """The name of a head; ValueError that shows the right call if a version stands with it."""
+    name, version = name_and_version(text)
+    if version is not None:
+        raise ValueError(
+            f"{text} names a version, and here the name stands alone: nmtune heads {usage}"
+        )
+    return name
 
 
 def name_and_version(text: str) -> tuple[str, str | None]:

@@ -47,7 +47,8 @@ def make_parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--suspects",
         metavar="FILE.csv",
-        help="write the rows whose label is suspected: file_row, id, text, given, suggested, score",
+        help="write the rows whose label is suspected, or - for standard output: file_row, id, "
+        "text, given, suggested, score",
     )
     _add_predict(commands, shared)
     _add_heads(commands, shared)
@@ -203,6 +204,9 @@ def _add_jobs(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
             action.add_argument(
                 "--follow", action="store_true", help="go on as events come, to the job's end"
             )
+    output = _add(actions, shared, "output", predictions.save_output, "fetch what a job predicted")
+    output.add_argument("job", metavar="JOB", help="id of a prediction job that succeeded")
+    output.add_argument("file", metavar="FILE", nargs="?", help="where to (NAME-JOB.parquet)")
 
 
 def _add_predict(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
@@ -235,7 +239,7 @@ def _add_heads(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
     listing = _add(actions, shared, "list", registry.list_heads, "list heads (default)")
     _add_limit(heads, listing)
     show = _add(actions, shared, "show", registry.show_head, "show the versions of a head")
-    show.add_argument("head", metavar="HEAD", help="name of the head")
+    show.add_argument("head", metavar="HEAD", help="its name; or one version, pets@3 or pets@prod")
     edit = _add(actions, shared, "edit", registry.edit, "note a description or tags of a version")
     edit.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
     _add_notes(edit)
@@ -276,7 +280,7 @@ def _add_heads(commands: _Subparsers, shared: argparse.ArgumentParser) -> None:
 def _add_drift(actions: _Subparsers, shared: argparse.ArgumentParser) -> None:
     text = "compare rows predicted lately with the training rows"
     drifted = _add(actions, shared, "drift", drift.show_drift, text)
-    drifted.add_argument("head", metavar="HEAD", help="name of the head")
+    drifted.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
     which = drifted.add_mutually_exclusive_group()
     which.add_argument("--version", type=_positive(int), help="its version (the latest)")
     which.add_argument("--alias", help="the version that this alias names")
@@ -348,11 +352,15 @@ def _time(text: str) -> int:
 
 
 def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    words, least = ("whole number", "at least 1") if kind is int else ("number", "above 0")
+
     def read(text: str) -> float:
-        value = kind(text)
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a {words}, got {text!r}") from None
         if not value > 0:
-            raise ValueError
+            raise argparse.ArgumentTypeError(f"must be {least}, got {text}")
         return value
 
-    read.__name__ = "positive number"
     return read

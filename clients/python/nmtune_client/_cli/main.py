@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from nmtune_client._cli.grammar import make_parser
 from nmtune_client._cli.output import say
+from nmtune_client._cli.words import for_command_line
 from nmtune_client._client import Client
 from nmtune_client._errors import (
     APIConnectionError,
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except APIConnectionError as error:
         return _failed(error, UNREACHABLE)
     except NMTuneError as error:
-        return _failed(error, FAILED)
+        return _failed(for_command_line(str(error), arguments), FAILED)
     except BrokenPipeError:
         # `nmtune ... | head`: the reader has had enough; nothing may be written at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _failed(error: Exception, code: int) -> int:
+def _failed(error: Exception | str, code: int) -> int:
     with suppress(BrokenPipeError):
         say(f"nmtune: {error}")
     return code

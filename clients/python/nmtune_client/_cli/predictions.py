@@ -1,4 +1,4 @@
-"""Home of the command about whole files: `predict FILE --head HEAD --output OUT`."""
+"""The commands about whole files: `predict FILE --head HEAD --output OUT` and `jobs output`."""
 
 import argparse
 from argparse import Namespace
@@ -10,7 +10,9 @@ from nmtune_client._cli import inputs
 from nmtune_client._cli.output import print_json, say
 from nmtune_client._client import Client
 from nmtune_client._download import check_place
-from nmtune_client._prediction_job import format_of
+from nmtune_client._errors import WaitTimeout
+from nmtune_client._prediction_job import FORMATS, format_of, target
+from nmtune_client._types import JobData
 
 _FILES = (".npy", ".npz", ".parquet", ".csv", ".tsv", ".jsonl", ".json", ".txt", ".gz", ".zst")
 
@@ -98,23 +100,57 @@ def predict_file(client: Client, arguments: Namespace) -> None:
     check_place(Path(arguments.output))
     inputs.check_file(path)
     say(f"Uploading {path}, {_text.size(path.stat().st_size)} ...")
-    to = client.predict_file(
-        path,
-        head=arguments.head,
-        to=arguments.output,
-        output=arguments.values,
-        top_k=arguments.top_k,
-        abstain_below=arguments.abstain_below,
-        conformal_level=arguments.conformal_level,
-        ood=arguments.ood,
-        embedding=arguments.embedding_column,
-        text=arguments.text_column,
-        id=arguments.id_column,
-        queue=arguments.queue,
-        priority=arguments.priority,
-        timeout=arguments.timeout,
-        progress=True,
-    )
+    try:
+        to = client.predict_file(
+            path,
+            head=arguments.head,
+            to=arguments.output,
+            output=arguments.values,
+            top_k=arguments.top_k,
+            abstain_below=arguments.abstain_below,
+            conformal_level=arguments.conformal_level,
+            ood=arguments.ood,
+            embedding=arguments.embedding_column,
+            text=arguments.text_column,
+            id=arguments.id_column,
+            queue=arguments.queue,
+            priority=arguments.priority,
+            timeout=arguments.timeout,
+            progress=True,
+        )
+    except WaitTimeout as error:
+        command = output_command(error.job, arguments.output)
+        say(f"Once it has ended, fetch its output with: {command}")
+        raise
+    _show_written(to, arguments)
+
+
+def save_output(client: Client, arguments: Namespace) -> None:
+    """`nmtune jobs output`: prints the path of the file"""
+    if arguments.file is not None:
+        check_place(Path(arguments.file))  # before anything is asked
+    job = client.jobs.get(arguments.job)
+    if job.kind == "prediction":
+        _check_ending(target(job.data, None), arguments.file)
+    _show_written(job.output(arguments.file), arguments)
+
+
+def output_command(job: JobData, to: str | None = None) -> str:
+    """The command that fetches the output of a prediction's job."""
+    return f"nmtune jobs output {job.id} {to or f'FILE{target(job, None).suffix}'}"
+
+
+def _check_ending(usual: Path, file: str | None) -> None:
+    """ValueError for a name that says another format than the job wrote."""
+    ending = Path(file or usual).suffix.lower()
+    if ending in FORMATS and FORMATS[ending] != FORMATS.get(usual.suffix):
+        raise ValueError(
+            f"{file} says {FORMATS[ending]}, and the job wrote {usual.suffix[1:]}: let the file's "
+            f"name end with {usual.suffix}"
+        )
+
+
+def _show_written(to: Path, arguments: Namespace) -> None:
     say(f"Wrote {_text.size(to.stat().st_size)}.")
     if arguments.json:
         print_json({"path": str(to), "size_bytes": to.stat().st_size})

@@ -7,6 +7,7 @@ from pathlib import Path
 from nmtune_client import _text
 from nmtune_client._cli import exports, inputs, predictions
 from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._cli.words import for_command_line
 from nmtune_client._client import Client
 from nmtune_client._files import names_in
 from nmtune_client._heads import HEAD_HEADER, encoder_of, figure, head_row, notes_of
@@ -61,10 +62,16 @@ def list_heads(client: Client, arguments: Namespace) -> None:
 
 
 def show_head(client: Client, arguments: Namespace) -> None:
-    """`nmtune heads show`: its versions"""
-    head = client.heads.get(arguments.head)
+    """`nmtune heads show`: its versions, or of `pets@3` or `pets@prod` that one"""
+    name, named = exports.name_and_version(arguments.head)
+    if named is None:
+        head = client.heads.get(name)
+        raw, versions = head.raw, head.versions
+    else:
+        version = client.heads.version(name, exports.version_number(client, name, named))
+        raw, versions = version.raw, (version,)
     if arguments.json:
-        print_json(head.raw)
+        print_json(raw)
         return
     header = ["version", "method", "ID accuracy", "mean OOD", "encoder", "columns", "classes"]
     rows = [[*header, "aliases", "job", "created"]]
@@ -81,10 +88,10 @@ def show_head(client: Client, arguments: Namespace) -> None:
             version.job_id or "-",
             _text.moment(version.created_at),
         ]
-        for version in head.versions
+        for version in versions
     ]
     print(_text.columns(rows))
-    for version in head.versions:
+    for version in versions:
         tags = " ".join(f"{name}={value}" for name, value in version.tags.items())
         if noted := "  ".join(part for part in (tags, version.description) if part):
             print(f"\n{version}  {noted}")
@@ -111,6 +118,7 @@ def edit(client: Client, arguments: Namespace) -> None:
 
 def set_alias(client: Client, arguments: Namespace) -> None:
     """`nmtune heads alias`"""
+    exports.name_alone(arguments.head, usage="alias HEAD ALIAS VERSION")
     client.heads.set_alias(arguments.head, arguments.alias, arguments.version)
     if arguments.json:
         print_json(client.heads.get(arguments.head).raw)
@@ -169,7 +177,7 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
     say(f"Uploaded {dataset.id}: {dataset.n_rows} rows, {width}, {len(dataset.classes)} classes.")
     for warning in dataset.warnings:
         text = warning.get("message", warning) if isinstance(warning, Mapping) else warning
-        say(f"Warning: {text}")
+        say(f"Warning: {for_command_line(str(text), arguments)}")
     return dataset
 
 

@@ -1,14 +1,21 @@
 """The command `report`: what a job found, and the rows whose label it suspects as a file."""
 
+import sys
 from argparse import Namespace
 
 from nmtune_client._cli.output import print_json, say
 from nmtune_client._client import Client
 from nmtune_client._report import Report
+from nmtune_client._suspects import write_csv
 
 
 def show_report(client: Client, arguments: Namespace) -> None:
     """`nmtune report`"""
+    if arguments.suspects == "-" and (arguments.json or arguments.full):
+        raise ValueError(
+            "--suspects - is all that standard output gets: leave out --json and --full, or name "
+            "a file"
+        )
     report = client.jobs.report(arguments.job)
     if arguments.suspects is not None:
         _write_suspects(report, arguments.suspects)
@@ -20,11 +27,15 @@ def show_report(client: Client, arguments: Namespace) -> None:
 
 def _write_suspects(report: Report, path: str) -> None:
     suspects = report.suspects
-    report.suspects_csv(path)
+    place = "standard output" if path == "-" else path
+    if path == "-":
+        write_csv(suspects, sys.stdout)
+    else:
+        report.suspects_csv(path)
     n_all = (report.findings.get("label_errors") or {}).get("n_suspected", len(suspects))
     rows = "row" if len(suspects) == 1 else "rows"
     of_all = f", the worst of {n_all:,}" if n_all > len(suspects) else ""
-    say(f"Wrote {len(suspects):,} suspected {rows}{of_all} to {path}.")
+    say(f"Wrote {len(suspects):,} suspected {rows}{of_all} to {place}.")
     if not suspects:
         say("The job suspects no label, or had too few rows to cross-validate.")
     elif all(one.file_row is None for one in suspects):

@@ -3,18 +3,21 @@
 import json
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nmtune_client import _text
+from nmtune_client import _calls, _text
 from nmtune_client._cli import inputs
 from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._cli.predictions import output_command
 from nmtune_client._cli.registry import upload
 from nmtune_client._client import Client
-from nmtune_client._errors import APIStatusError
+from nmtune_client._errors import APIStatusError, NotFoundError
 from nmtune_client._jobs import Job
 from nmtune_client._rows import JOB_HEADER, job_row
 from nmtune_client._sources import name_of
+from nmtune_client._submission import submission
 
 _READING = (
     "embedding",
@@ -30,6 +33,8 @@ _READING = (
     "merge_similar",
 )
 
+_NO_DATASET = "ds_not_sent_yet"
+
 
 def tune(client: Client, arguments: Namespace) -> None:
     """Upload, submit, watch, show the result."""
@@ -41,33 +46,35 @@ def tune(client: Client, arguments: Namespace) -> None:
         raise ValueError("--name is required: what the head shall be called")
     if arguments.alias_always and arguments.alias is None:
         raise ValueError("--alias-always needs --alias, which it moves whatever the verdict says")
-    dataset = None
     provider = _provider(arguments)
     if arguments.text is not None and provider is None:
         raise ValueError("--text needs --provider, which embeds the texts")
+    fields = {
+        "name": arguments.name,
+        "provider": provider,
+        "method": arguments.method,
+        "config": config,
+        "analyses": arguments.analyse,
+        "alias": arguments.alias,
+        "alias_always": arguments.alias_always,
+        "description": arguments.description,
+        "tags": tags,
+        "queue": arguments.queue,
+        "priority": arguments.priority,
+    }
+    dataset = None
     # an id is no file name, but a file may be called like an id
     if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
+        inputs.check_file(Path(arguments.source))
+        _check_before_upload(client, fields)
         dataset = upload(client, arguments)
     else:
         _refuse_reading(arguments)
-    if arguments.plan:
-        _show_plan(client, arguments, dataset.id if dataset else arguments.source, config, provider)
-        return
     try:
-        job = client.jobs.create(
-            name=arguments.name,
-            dataset=dataset or arguments.source,
-            provider=provider,
-            method=arguments.method,
-            config=config,
-            analyses=arguments.analyse,
-            alias=arguments.alias,
-            alias_always=arguments.alias_always,
-            description=arguments.description,
-            tags=tags,
-            queue=arguments.queue,
-            priority=arguments.priority,
-        )
+        if arguments.plan:
+            _show_plan(client, arguments, dataset.id if dataset else arguments.source, fields)
+            return
+        job = client.jobs.create(dataset=dataset or arguments.source, **fields)
     except APIStatusError:
         if dataset is not None:
             say(f"The dataset is stored: {dataset.id} can stand for the file next time.")
@@ -80,6 +87,24 @@ def tune(client: Client, arguments: Namespace) -> None:
     else:
         say(f"Submitted; watch it with: nmtune jobs wait {job.id}")
         print(job.id)
+
+
+def _check_before_upload(client: Client, fields: Mapping[str, Any]) -> None:
+    """Let the server refuse what it can tell without rows, before they are sent.
+
+    It is asked what a job on a dataset that is not there would do: it looks for that one last.
+    """
+    asked = submission(
+        dataset=_NO_DATASET,
+        embeddings=None,
+        labels=None,
+        splits=None,
+        merge_similar=False,
+        texts=None,
+        **fields,
+    )
+    with suppress(NotFoundError):
+        client.send(_calls.plan_job(asked.data))
 
 
 def _refuse_reading(arguments: Namespace) -> None:
@@ -97,16 +122,10 @@ def _show_plan(
     client: Client,
     arguments: Namespace,
     dataset_id: str,
-    config: Mapping[str, Any],
-    provider: Mapping[str, Any] | None,
+    fields: Mapping[str, Any],
 ) -> None:
-    plan = client.jobs.plan(
-        dataset_id,
-        provider=provider,
-        method=arguments.method,
-        config=config,
-        analyses=arguments.analyse,
-    )
+    asked = {name: fields[name] for name in ("provider", "method", "config", "analyses")}
+    plan = client.jobs.plan(dataset_id, **asked)
     if arguments.json:
         print_json(plan)
         return
@@ -137,8 +156,7 @@ def _watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
     job.wait(arguments.timeout, progress=True)
     if job.kind == "prediction":  # a whole file's, which has an output in place of a report
         _show(job, arguments)
-        output = f"client.jobs.get({job.id!r}).output(PATH), or GET /jobs/{job.id}/output"
-        say(f"Its output: {output}")
+        say(f"Fetch its output with: {output_command(job.data)}")
         return
     report = job.report()
     if arguments.json:
