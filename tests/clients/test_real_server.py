@@ -316,7 +316,6 @@ def test_a_job_is_created_followed_and_read_by_the_asynchronous_client(
         (("--alias", "not good"), "alias must be 1 to 64 letters"),
         (("--name", "not good"), "name must be 1 to 64 letters"),
         (("--priority", "900"), "priority"),
-        (("--alias-always",), "--alias-always says"),
     ],
 )
 @pytest.mark.parametrize("plan", [(), ("--plan",)])

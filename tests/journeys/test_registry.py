@@ -39,7 +39,7 @@ def test_two_versions_are_compared_rolled_back_exported_and_deleted(
 
     assert client.heads.rollback("life", "prod").version == 1
     assert client.predict("life@prod", arrays["test_x"]).head_version == 1
-    with pytest.raises(ConflictError, match="no other one"):
+    with pytest.raises(ConflictError, match="no earlier version"):
         client.heads.rollback("life", "prod")
 
     served = client.predict("life@1", arrays["test_x"])

@@ -26,6 +26,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(n_threads)
 
 
+@pytest.fixture(autouse=True)
+def _denormal_numbers() -> None:
+    # A worker's process flushes them to 0, and tests of other folders may have made this one such.
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope="session")
 def rows() -> Rows:
     generator = np.random.default_rng(5)

@@ -1,6 +1,7 @@
 """How long a provider asks to wait, in every form in which providers say it."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -9,7 +10,10 @@ import pytest
 
 from providers import hints
 
-IN_AN_HOUR = datetime.now(UTC) + timedelta(hours=1)
+
+def in_an_hour() -> datetime:
+    """From now, which is when a test runs and not when it is found."""
+    return datetime.now(UTC) + timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,7 @@ def test_in_words(words: str, seconds: float | None) -> None:
         ({"retry-after": "0"}, 0),
         ({"retry-after-ms": "250"}, 0.25),
         ({"x-ms-retry-after-ms": "1500", "retry-after": "1"}, 1.5),
-        ({"retry-after": format_datetime(IN_AN_HOUR, usegmt=True)}, 3600),
+        (lambda: {"retry-after": format_datetime(in_an_hour(), usegmt=True)}, 3600),
         (
             # by the clock of the one who says it, however wrong it is
             {
@@ -64,9 +68,9 @@ def test_in_words(words: str, seconds: float | None) -> None:
         ({"x-ratelimit-reset-tokens": "2m59.56s"}, 179.56),
         ({"x-ratelimit-reset-requests": "8.64s"}, 8.64),
         ({"ratelimit-reset": "7"}, 7),
-        ({"x-ratelimit-reset": str(int(time.time()) + 3600)}, 3600),
-        ({"x-ratelimit-reset": str(int(time.time() + 3600) * 1000)}, 3600),
-        ({"anthropic-ratelimit-tokens-reset": IN_AN_HOUR.isoformat()}, 3600),
+        (lambda: {"x-ratelimit-reset": str(int(time.time()) + 3600)}, 3600),
+        (lambda: {"x-ratelimit-reset": str(int(time.time() + 3600) * 1000)}, 3600),
+        (lambda: {"anthropic-ratelimit-tokens-reset": in_an_hour().isoformat()}, 3600),
         (
             # of two limits the one that is spent
             {
@@ -91,8 +95,10 @@ def test_in_words(words: str, seconds: float | None) -> None:
         ({"retry-after": "2", "x-ratelimit-reset-requests": "1h"}, 2),
     ],
 )
-def test_in_headers(headers: dict[str, str], seconds: float | None) -> None:
-    found = hints.seconds(headers, {}, "")
+def test_in_headers(
+    headers: dict[str, str] | Callable[[], dict[str, str]], seconds: float | None
+) -> None:
+    found = hints.seconds(headers() if callable(headers) else headers, {}, "")
     assert found == (
         None if seconds is None else pytest.approx(seconds, abs=300 if seconds == 3600 else 0.01)
     )

@@ -364,4 +364,4 @@ def test_every_refusal_is_documented() -> None:
         )
     assert f"{http_protocol.MOST_HEADER_BYTES // 1024} KiB for all headers" in page
     assert f"{http_protocol.MOST_TARGET_BYTES:,} bytes for the target" in page
-    assert f"At most {http_protocol.MOST_PIPELINED} requests may wait" in page
+    assert f"At most {http_protocol.MOST_PIPELINED} requests may wait" in " ".join(page.split())

@@ -60,6 +60,7 @@ def test_labels_that_shrink_a_thousandfold_are_no_bomb(tmp_path: Path) -> None:
 _GROWTH = """
 import re, sys, zlib
 from pathlib import Path
+import torch  # a spectrum may need it, once; here counts what the rows take
 from service.ingest import npz
 
 def high_water():
