@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ HEAD = {
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_following, "_FIRST_POLL_SECONDS", 0.005)
-    monkeypatch.setattr(_client.time, "sleep", lambda _: None)
+    monkeypatch.setattr(_client, "time", SimpleNamespace(sleep=lambda _: None))
 
 
 @pytest.fixture

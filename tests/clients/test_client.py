@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_retry_after_is_waited_for(
     server: Any, job_json: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(_client.time, "sleep", pauses.append)
+    monkeypatch.setattr(_client, "time", SimpleNamespace(sleep=pauses.append))
     slow_down = server.problem(429, "rate_limited", "Slow down.", headers={"Retry-After": "7"})
     server.on("GET", "/jobs/job_1", slow_down, server.ok(job_json()))
     with Client(server.url) as client:

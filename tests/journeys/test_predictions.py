@@ -221,20 +221,26 @@ def test_a_server_killed_in_the_middle_ends_with_one_output(
     assert not site.complaints()
 
 
-def test_a_head_that_was_deleted_fails_the_job_with_words(
-    house: Process, client: Client, rows: Path, head: str
-) -> None:
-    """The version goes while the job waits behind a queue that nobody serves soon."""
-    dataset = client.datasets.upload(EXAMPLE)
-    client.jobs.create(name="gone", dataset=dataset, method="linear_probe", config=QUICK).wait(200)
-    blocker = client.jobs.create(
-        name="other", dataset=dataset, method="mlp", config={"epochs": 10_000, "l2": 1.0}
-    )
-    wait_until(lambda: blocker.refresh().status == "running")
-    waiting = client.datasets.upload(rows, unlabelled=True)
-    job = client.jobs.predict(waiting, head="gone")
-    client.heads.delete("gone")
-    blocker.cancel()
-    with pytest.raises(JobFailed, match="deleted before the job"):
-        job.wait(timeout=60)
-    assert (job.error or {})["code"] == "head_deleted"
+def test_a_head_that_was_deleted_fails_the_job_with_words(tmp_path: Path, rows: Path) -> None:
+    """The version goes while the job waits behind a training: this worker has no other slot."""
+    site = Site(tmp_path)
+    try:
+        client = site.start(NMTUNE_PREDICTION_SLOTS="0").client
+        dataset = client.datasets.upload(EXAMPLE)
+        client.jobs.create(name="gone", dataset=dataset, method="linear_probe", config=QUICK).wait(
+            timeout=200
+        )
+        training = client.jobs.create(
+            name="other", dataset=dataset, method="mlp", config={"epochs": 10_000, "l2": 1.0}
+        )
+        wait_until(lambda: training.refresh().status == "running")
+        waiting = client.datasets.upload(rows, unlabelled=True)
+        job = client.jobs.predict(waiting, head="gone")
+        client.heads.delete("gone")
+        training.cancel()
+        with pytest.raises(JobFailed, match="deleted before the job"):
+            job.wait(timeout=60)
+        assert (job.error or {})["code"] == "head_deleted"
+    finally:
+        site.close()
+    assert not site.complaints()

@@ -15,14 +15,14 @@ from workers.settings import WorkerSettings
 
 @pytest.fixture(scope="session")
 def open_workplace(sqlite_template: Path) -> Iterator[OpenWorkplace]:
-    """Open a workplace in a folder; a short lease and one thread, so that tests are quick."""
+    """Open a workplace in a folder: one thread, and a lease that outlasts any pause."""
     opened: list[Store] = []
 
     def open_one(folder: Path) -> Workplace:
         settings = WorkerSettings(
             data_dir=folder,
             n_threads=1,
-            lease_seconds=4,
+            lease_seconds=60,
             checkpoint_seconds=0,
             poll_seconds=0.1,
             standby="never",  # the worker's children are then its trainings
