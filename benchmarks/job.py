@@ -24,9 +24,9 @@ from reference_loop import BATCH_SIZE, EPOCHS, ReferenceLoop
 from nmtune import resolve
 from nmtune.peak_memory import peak_bytes
 from store.dataset_file import DatasetWriter
-from workers.run import child_environment
+from workers.attempt.run import child_environment
+from workers.folder import REPORT, Plan, Workdir
 from workers.settings import WorkerSettings
-from workers.workdir import REPORT, Plan, Workdir
 
 HEAD = (
     "training rows", "job, s", "of it training, s", "one reference training, s",
@@ -93,7 +93,7 @@ def _job(dataset: Path, folder: Path) -> tuple[float, int, Workdir]:
     ).save(workdir)
     started = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, "-m", "workers.train", str(folder)],
+        [sys.executable, "-m", "workers.child.main", str(folder)],
         env=child_environment(settings),
         stdout=subprocess.DEVNULL,
     )

@@ -10,7 +10,7 @@ from store.errors import StoreError
 from store.examination import PostgresqlServer
 from store.settings import StoreSettings
 from store.store import Store
-from workers import broker
+from workers.doorbell import broker
 
 OLDEST_POSTGRESQL = 14
 FEWEST_PROCESSES = 2  # an API and a worker

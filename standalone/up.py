@@ -16,9 +16,9 @@ from service.settings import ServiceSettings
 from standalone.process import StartError, open_store, told_to_stop
 from store.queue import LocalQueue, Queue
 from store.store import Store
-from workers.local import LocalWorker
 from workers.settings import WorkerSettings
-from workers.sweep import Sweeper
+from workers.slots.local import LocalWorker
+from workers.slots.sweep import Sweeper
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +68,8 @@ def _doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
     if settings.broker_url is None:
         yield LocalQueue()
         return
-    from workers.celery_app import make_app
-    from workers.celery_queue import CeleryQueue
+    from workers.doorbell.app import make_app
+    from workers.doorbell.queue import CeleryQueue
 
     queue = CeleryQueue(make_app(settings.broker_url.get_secret_value()), store)
     queue.start()

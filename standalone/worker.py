@@ -11,8 +11,8 @@ from types import FrameType
 from standalone.process import open_store, told_to_stop
 from store.queue import LocalQueue
 from workers import metrics
-from workers.local import LocalWorker
 from workers.settings import WorkerSettings
+from workers.slots.local import LocalWorker
 
 
 def worker(settings: WorkerSettings) -> int:
@@ -31,7 +31,7 @@ def worker(settings: WorkerSettings) -> int:
 
 def _celery_worker(settings: WorkerSettings, broker_url: str) -> int:
     # Celery takes a third of a second to import, and the embedded server does without it.
-    from workers.celery_worker import CeleryWorker
+    from workers.slots.celery import CeleryWorker
 
     with open_store(settings) as store, metrics.served(settings):
         signal.signal(signal.SIGTERM, _leave)  # until Celery listens itself, a moment later

@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         "the heartbeat's answer is ignored",
-        "workers/lease.py",
+        "workers/attempt/lease.py",
         {"if is_cancelled and self._ending is None:": "if not self._job:"},
         ("tests/workers/test_lease.py",),
     ),
@@ -133,7 +133,7 @@ MUTANTS = (
     ),
     Mutant(
         "the sweep does nothing",
-        "workers/sweep.py",
+        "workers/slots/sweep.py",
         {"result = moves.sweep(tx, leases=leases)": "result = SweepResult()"},
         ("tests/workers/test_sweep.py",),
     ),

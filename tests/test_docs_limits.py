@@ -42,7 +42,8 @@ from store.queue import LocalQueue
 from store.s3_client import Patience as S3Patience
 from store.settings import StoreSettings
 from store.store import Store
-from workers import failure, findings, prediction, row_names
+from workers.attempt import failure
+from workers.child import findings, row_names
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
@@ -156,8 +157,8 @@ STATED: dict[str, list[str]] = {
         f"up to {limits.MAX_LABEL_CHARACTERS} characters",
         f"It is there for {garbage.OUTPUTS_KEPT_SECONDS / DAY:g} days",
         f"At most {limits.MAX_TEXTS:,} texts of {limits.MAX_TEXT_BYTES // MIB} MiB",
-        f"in the same passes of {prediction.ROWS_AT_A_TIME:,} rows",
-        f"blocks of about {4 * prediction.BLOCK_VALUES // MIB} MiB",
+        f"in the same passes of {predict.ROWS_AT_A_TIME:,} rows",
+        f"blocks of about {4 * predict.BLOCK_VALUES // MIB} MiB",
     ],
     "providers": [
         f"at most {exchange.MOST_ANSWER_BYTES // MIB} MiB within "

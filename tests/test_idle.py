@@ -83,10 +83,12 @@ def test_a_spectrum_in_own_state_comes_without_torch() -> None:
 
 
 def test_the_parent_of_a_training_imports_what_it_needs_itself() -> None:
-    found = imported("import workers.run, workers.local, workers.sweep, workers.metrics")
+    found = imported(
+        "import workers.attempt.run, workers.slots.local, workers.slots.sweep, workers.metrics"
+    )
     assert "sqlalchemy" in found
     assert not found & (SCIENCE | WEB | ON_DEMAND)
-    assert imported("import workers.celery_worker") & (SCIENCE | ON_DEMAND) == {"celery"}
+    assert imported("import workers.slots.celery") & (SCIENCE | ON_DEMAND) == {"celery"}
 
 
 def test_the_api_is_put_together_without_the_science() -> None:

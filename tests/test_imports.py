@@ -46,12 +46,8 @@ ONLY_HOME: dict[str, set[str]] = {
 }
 SDK_MAY_USE = {"httpx", "numpy"}
 SDK_MAY_USE_IF_THERE = {"pandas"}  # Prediction.to_pandas, in the function
-CHILD = {
-    *("train", "recipe", "training", "prediction", "output_file", "progress", "publication"),
-    *("findings", "trust", "report", "comparison", "correlation", "verdict", "wording"),
-    "abstention",
-}
-"""The modules of `workers` that a training process alone imports."""
+CHILDS_STORE = {"artifacts", "dataset_file", "errors", "rows_file", "texts_file", "trouble"}
+"""What a training process may import of the store: files, and nothing that reaches a database."""
 OF_THE_PARENT = {"nmtune.errors", "nmtune.methods", "nmtune.version"}
 """What the others may import of the science: names, without numpy and torch."""
 FORBIDDEN_NAMES = {"utils", "common", "core", "helpers", "service"}
@@ -83,22 +79,65 @@ def test_package_imports_only_what_the_table_allows(package: str) -> None:
         assert not stray, f"{path.relative_to(ROOT)} may not import {sorted(stray)}"
 
 
+def imported_modules(path: Path) -> Iterator[list[str]]:
+    """For each import that runs as the file is imported: the names that it may mean."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from ([alias.name] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from ([node.module, f"{node.module}.{alias.name}"] for alias in node.names)
+
+
 def test_a_workers_parent_imports_no_science() -> None:
     """It lives for weeks and mostly waits; its children train (law 5)."""
     for path in modules("workers"):
-        if path.stem in CHILD:
+        if path.parent.name == "child":
             continue
-        for node in ast.parse(path.read_text()).body:  # what is imported as the module is
+        for names in imported_modules(path):
+            science = names[0].split(".")[0] == "nmtune" and not OF_THE_PARENT & set(names)
+            child = any(name.startswith("workers.child") for name in names)
+            assert not science, f"{path.relative_to(ROOT)} is the parent's and imports {names}"
+            assert not child, f"{path.relative_to(ROOT)} is the parent's and imports {names}"
+
+
+def test_a_workers_child_reaches_no_database() -> None:
+    """It sees one folder and no keys, so a fault in it can spoil no row (law 5)."""
+    allowed = {f"store.{name}" for name in CHILDS_STORE}
+    for path in modules("workers/child"):
+        for names in imported_modules(path):
+            if names[0].split(".")[0] == "store":
+                assert allowed & set(names), f"{path.relative_to(ROOT)} imports {names}"
+
+
+def rooms(package: str) -> dict[str, set[str]]:
+    """Which folders (or modules beside them) of a package each one imports, anywhere in a file."""
+    root = ROOT / package
+    homes = {}
+    for path in modules(package):
+        below = path.relative_to(root).with_suffix("").parts
+        name = ".".join((root.name, *below)).removesuffix(".__init__")
+        homes[name] = below[0] if len(below) > 1 else name
+    found: dict[str, set[str]] = {room: set() for room in homes.values()}
+    for path in modules(package):
+        below = path.relative_to(root).with_suffix("").parts
+        room = homes[".".join((root.name, *below)).removesuffix(".__init__")]
+        for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in getattr(node, "names", ())]
             if isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{name}" for name in names)]
-            if not isinstance(node, ast.Import | ast.ImportFrom):
+                names = [f"{node.module}.{name}" for name in names] + [node.module]
+            elif not isinstance(node, ast.Import):
                 continue
-            if any(name in OF_THE_PARENT for name in names):
-                continue
-            stray = [name for name in names if name.split(".")[0] == "nmtune"]
-            stray += [name for name in names if name in {f"workers.{one}" for one in CHILD}]
-            assert not stray, f"{path.relative_to(ROOT)} is the parent's and imports {stray}"
+            met = {homes[name] for name in names if name in homes}
+            found[room] |= met - {room, root.name}
+    return found
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_rooms_of_a_package_make_no_circle(package: str) -> None:
+    below = rooms(package)
+    while leaves := {room for room, others in below.items() if not others}:
+        below = {room: others - leaves for room, others in below.items() if room not in leaves}
+    assert not below, f"these import each other: {below}"
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
@@ -125,7 +164,7 @@ def test_modules_are_small_named_and_documented(package: str) -> None:
         assert path.stem not in FORBIDDEN_NAMES, f"{path}: a name that says nothing"
         if "versions" not in path.parts:
             docstring = ast.get_docstring(ast.parse(source))
-            assert docstring, f"{path.relative_to(ROOT)} does not say what it is the home of"
+            assert docstring, f"{path.relative_to(ROOT)} does not say what it is for"
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.deployment import Deployment, Predictions, head_versions, upload
 from tests.journeys.processes import wait_until
-from workers.celery_app import TASK, make_app
+from workers.doorbell.app import TASK, make_app
 
 Arrays = dict[str, Any]
 

@@ -23,14 +23,14 @@ from tests.service.support import (
     claim,
     publish,
 )
-from workers.sweep import Sweeper, remind, sweep
+from workers.slots.sweep import Sweeper, remind, sweep
 
 ROOT = Path(__file__).parent.parent.parent
 ROWS = [[float(i % 2) + 0.01 * i] * N_COLUMNS for i in range(40)]
 RINGING = {
     "service/submission.py",
-    "workers/sweep.py",
-    "workers/celery_queue.py",
+    "workers/slots/sweep.py",
+    "workers/doorbell/queue.py",
 }
 """Who rings: each is tried below, or rings for rows that it has read from the database."""
 

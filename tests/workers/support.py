@@ -20,9 +20,9 @@ from store.jobs import Job
 from store.queue import LocalQueue
 from store.store import Store
 from tests.support import leftovers
-from workers.local import LocalWorker
-from workers.run import run_claimed
+from workers.attempt.run import run_claimed
 from workers.settings import WorkerSettings
+from workers.slots.local import LocalWorker
 
 CLASSES = ("cat", "dog", "owl")
 N_COLUMNS = 16

@@ -11,8 +11,8 @@ from kombu.exceptions import OperationalError
 from store import jobs
 from tests.servers.redis import RedisServer
 from tests.workers.support import Workplace, wait_until
-from workers.celery_app import TASK, make_app
-from workers.celery_queue import CeleryQueue
+from workers.doorbell.app import TASK, make_app
+from workers.doorbell.queue import CeleryQueue
 
 
 @pytest.fixture

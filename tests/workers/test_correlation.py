@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from nmtune import Evaluation, Spectrum, evaluate, spectrum
-from workers.correlation import correlate
+from nmtune.report.correlation import correlate
 
 N_ROWS = 100
 Y = np.zeros(N_ROWS, int)

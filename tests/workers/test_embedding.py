@@ -12,8 +12,8 @@ from tests.providers import fault_server
 from tests.providers.fault_server import Server, status
 from tests.workers.support import Workplace, wait_until
 from tests.workers.texts import add_texts, asked_for, submit, texts
-from workers import embedding
-from workers.text_job import EMBEDDINGS
+from workers.attempt import embedding
+from workers.attempt.text_job import EMBEDDINGS
 
 
 def test_texts_become_a_head_that_knows_its_encoder(place: Workplace, server: Server) -> None:

@@ -9,8 +9,8 @@ import pytest
 from store.errors import ArtifactCorrupt, DatabaseUnavailable, NotFound
 from store.jobs import Job
 from tests.workers.support import Workplace
-from workers import failure
-from workers.supervise import Ending, Outcome
+from workers.attempt import failure
+from workers.attempt.supervise import Ending, Outcome
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from store.dataset_file import DatasetFile, DatasetWriter
 from store.row_names import RowNames as Kept
 from store.rows_file import Ids
 from store.texts_file import TextsFile, TextSplit
-from workers import abstention, findings
-from workers.row_names import MOST_TEXT_CHARACTERS, RowNames
+from workers.child import abstention, findings
+from workers.child.row_names import MOST_TEXT_CHARACTERS, RowNames
 
 CLASSES = ("cat", "dog")
 

@@ -9,8 +9,8 @@ import pytest
 from store import jobs, moves
 from store.jobs import Job
 from tests.workers.support import Workplace, wait_until
-from workers.lease import Lease
-from workers.supervise import Ending
+from workers.attempt.lease import Lease
+from workers.attempt.supervise import Ending
 
 BEAT_SECONDS = 0.05
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.workers.support import ENDLESS, Workplace, children, start_worker, wait_until
-from workers.workdir import open_workdir
+from workers.folder import open_workdir
 
 
 def test_slots_work_side_by_side(workplace: Workplace) -> None:

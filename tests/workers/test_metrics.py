@@ -11,10 +11,11 @@ from store.jobs import Job
 from store.queue import LocalQueue
 from tests.workers.support import Workplace, wait_until
 from tests.workers.test_lease import database_away, job, lease_of  # noqa: F401 - `job` is a fixture
-from workers import embedding, job_id, metrics
+from workers import job_id, metrics
+from workers.attempt import embedding
+from workers.attempt.supervise import Ending
 from workers.settings import WorkerSettings
-from workers.supervise import Ending
-from workers.sweep import sweep
+from workers.slots.sweep import sweep
 
 QUICK = {"epochs": 2, "l2": 1.0}
 

@@ -298,7 +298,9 @@ def test_memory_does_not_grow_with_the_rows(place: Workplace) -> None:
             while not place.read(job).status.is_final:
                 for child in children():
                     with contextlib.suppress(psutil.NoSuchProcess):
-                        if "workers.train" in child.cmdline():  # before exec it is still our copy
+                        if (
+                            "workers.child.main" in child.cmdline()
+                        ):  # before exec it is still our copy
                             most = max(most, child.memory_info().rss)
         assert place.read(job).status == "succeeded"
         assert most > 0

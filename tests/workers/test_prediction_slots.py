@@ -11,10 +11,10 @@ from store.queue import LocalQueue
 from tests.servers.redis import RedisServer
 from tests.workers.support import ENDLESS, Workplace, children, start_worker, wait_until
 from tests.workers.test_prediction import OPTIONS, add_rows, rows
-from workers.local import LocalWorker
-from workers.prediction_slots import PredictionSlots
-from workers.run import child_environment
-from workers.storage_gate import StorageGate
+from workers.attempt.run import child_environment
+from workers.slots.local import LocalWorker
+from workers.slots.prediction import PredictionSlots
+from workers.slots.storage_gate import StorageGate
 
 
 def predict(place: Workplace, head: tuple[str, int], **options: Any) -> Job:
@@ -121,7 +121,7 @@ def test_threads_are_shared_and_no_gpu_is_taken(
 
 def test_a_celery_worker_has_them_too(place: Workplace, redis_server: RedisServer) -> None:
     """Its pool is busy with a training, and no message of the prediction is needed."""
-    from workers.celery_worker import CeleryWorker
+    from workers.slots.celery import CeleryWorker
 
     worker = CeleryWorker(place.store, place.settings, broker_url=redis_server.url)
     job = predict(place, ("pets", 1))

@@ -1,7 +1,7 @@
 """Progress: the fraction covers the whole job and the time left comes from measured epochs."""
 
 from nmtune import EpochReport, resolve
-from workers.progress import Workload
+from workers.child.progress import Workload
 
 
 def workload(epochs: int = 10) -> Workload:

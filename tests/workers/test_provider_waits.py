@@ -20,7 +20,7 @@ from tests.providers import fault_server
 from tests.providers.fault_server import Server, status, when
 from tests.workers.support import Workplace, start_worker, wait_until
 from tests.workers.texts import QUICK, add_texts, asked_for, submit
-from workers.provider_wait import Memory
+from workers.attempt.provider_wait import Memory
 
 BUSY = status(429, {"error": {"message": "come back later"}}, Retry_After="900")
 

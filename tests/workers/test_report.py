@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from nmtune import Evaluation, Head, Trainer, TuneConfig, evaluate, spectrum
+from nmtune.report.comparison import Score
 from nmtune.runtime import Runtime
-from workers.comparison import Score
-from workers.report import Trained, compose
-from workers.workdir import Plan
+from workers.child.report import Trained, compose
+from workers.folder import Plan
 
 CLASSES = ("cat", "dog")
 SPLITS = ("train", "test", "ood/art")

@@ -30,7 +30,7 @@ WORKER = """
 import sys, threading
 from store.queue import LocalQueue
 from store.store import Store
-from workers.local import LocalWorker
+from workers.slots.local import LocalWorker
 from workers.settings import WorkerSettings
 
 settings = WorkerSettings(

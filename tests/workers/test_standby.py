@@ -7,8 +7,8 @@ import psutil
 import pytest
 
 from tests.workers.support import Workplace, children, is_running, start_worker, wait_until
-from workers.run import standby_of
-from workers.standby import Standby
+from workers.attempt.run import standby_of
+from workers.attempt.standby import Standby
 
 QUICK = {"l2": 1.0}
 

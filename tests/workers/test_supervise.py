@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.workers.support import is_running, wait_until
-from workers.supervise import LEASH, LOG_BYTES, Ending, Outcome, supervise
+from workers.attempt.supervise import LEASH, LOG_BYTES, Ending, Outcome, supervise
 
 ROOT = Path(__file__).parent.parent.parent
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -176,7 +176,7 @@ def test_child_dies_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     supervisor = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from workers.supervise import supervise\n"
+        "from workers.attempt.supervise import supervise\n"
         f"supervise([sys.executable, '-c', {child!r}], should_stop=lambda: None,\n"
         "    receive=lambda m: print(m['pid'], flush=True), log_path=Path(sys.argv[1]))"
     )

@@ -11,7 +11,7 @@ from store.leases import RunningLease
 from store.queue import LocalQueue
 from tests.store.support import clock_ahead
 from tests.workers.support import ENDLESS, Workplace, start_worker, wait_until
-from workers.sweep import Sweeper, Watch, sweep
+from workers.slots.sweep import Sweeper, Watch, sweep
 
 
 class Bell(LocalQueue):
@@ -117,7 +117,7 @@ def test_a_cancelled_job_without_a_worker_ends_long_before_its_lease(
 
 def test_leases_that_are_renewed_are_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("workers.sweep.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("workers.slots.sweep.time.monotonic", lambda: now[0])
     watch = Watch(lease_seconds=20)
     moment = datetime(2026, 11, 30, tzinfo=UTC)
 

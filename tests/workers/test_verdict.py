@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from workers.comparison import Score, best_rival, compare
-from workers.verdict import Verdict, judge
-from workers.wording import SpectrumMove
+from nmtune.report.comparison import Score, best_rival, compare
+from nmtune.report.verdict import Verdict, judge
+from nmtune.report.wording import SpectrumMove
 
 N_ROWS = 1000
 

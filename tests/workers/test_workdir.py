@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from store.local_artifacts import LocalArtifacts
-from workers.workdir import open_workdir, remove_abandoned
+from workers.folder import open_workdir, remove_abandoned
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from store.errors import StoreError
 from store.jobs import QUEUES
 from store.store import Store
 from workers import metrics
-from workers.celery_app import EXPIRES_SECONDS, TASK
+from workers.doorbell.app import EXPIRES_SECONDS, TASK
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from workers.supervise import NICENESS, leashed
+from workers.attempt.supervise import NICENESS, leashed
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Standby:
         if self._process is not None and self._process.poll() is None:
             return
         self._end()
-        command = [sys.executable, "-P", "-m", "workers.train", "--standby"]
+        command = [sys.executable, "-P", "-m", "workers.child.main", "--standby"]
         try:
             self._process = subprocess.Popen(
                 leashed(command, niceness=NICENESS, memory_limit=self._memory_limit),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workers.comparison import OOD_PREFIX, Comparison
+from nmtune.report.comparison import OOD_PREFIX, Comparison
 
 NAMES = {
     "linear_probe": "the linear probe",

@@ -5,9 +5,9 @@ from typing import Any
 
 from store.artifacts import Artifacts
 from store.jobs import Job
-from workers.lease import Lease
-from workers.text_job import SHARE
-from workers.workdir import Workdir
+from workers.attempt.lease import Lease
+from workers.attempt.text_job import SHARE
+from workers.folder import Workdir
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from store.events import EventType
 from store.jobs import Job
 from store.store import Store
 from workers import metrics
-from workers.supervise import Ending
+from workers.attempt.supervise import Ending
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The training process: `python -m workers.train WORKDIR`, one job's child.
+"""The training process: `python -m workers.child.main WORKDIR`, one job's child.
 
 A prediction of a whole dataset is made by such a process too: the folder's plan says which.
 
@@ -31,8 +31,9 @@ from nmtune.errors import ConfigError, DataError, DivergenceError, HeadFormatErr
 from store import trouble
 from store.artifacts import corrupt
 from store.errors import StoreError
-from workers import memory, prediction, recipe
-from workers.workdir import LOG, PLAN, PREDICTION_PLAN, Workdir
+from workers import memory
+from workers.child import predict, train
+from workers.folder import LOG, PLAN, PREDICTION_PLAN, Workdir
 
 REFUSED = 2  # exit status: an error message was sent
 
@@ -45,7 +46,7 @@ def main() -> None:
     stage = "starting"
     try:
         workdir = Workdir(_folder())
-        work = prediction if workdir.has(PREDICTION_PLAN) else recipe
+        work = predict if workdir.has(PREDICTION_PLAN) else train
         for message in work.run(workdir):
             stage = message.get("stage", stage)
             _send(channel, message)

@@ -20,7 +20,7 @@ from nmtune import (
 )
 from nmtune.auto import FEWEST_ROWS_TO_CALL_NOISY, NOISY, labels_look_noisy
 from store.dataset_file import DatasetFile
-from workers.row_names import UNKNOWN, RowNames
+from workers.child.row_names import UNKNOWN, RowNames
 
 TRAIN = "train"
 MAX_PRODUCTS = 20_000_000_000  # of the search for near duplicates, a split: a second on two cores

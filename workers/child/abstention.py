@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nmtune import Head, HeldOut
 from nmtune.abstention import Advice, Answered, advise, apply
-from workers.comparison import OOD_PREFIX
+from nmtune.report.comparison import OOD_PREFIX
 
 _ID = "test"
 

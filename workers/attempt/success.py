@@ -10,8 +10,8 @@ from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-from workers.lineage import head_encoder, lineage
-from workers.workdir import OUTPUT, OUTPUT_SUMMARY, REPORT, Workdir, head_file
+from workers.attempt.lineage import head_encoder, lineage
+from workers.folder import OUTPUT, OUTPUT_SUMMARY, REPORT, Workdir, head_file
 
 HEADLINES: Final = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")
 """What is kept with a head version of its metrics."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from workers.comparison import Comparison, Rival, Score, mean_ood_accuracy
-from workers.wording import (
+from nmtune.report.comparison import Comparison, Rival, Score, mean_ood_accuracy
+from nmtune.report.wording import (
     NAMES,
     SpectrumMove,
     decisive,

@@ -21,14 +21,15 @@ from nmtune import (
 )
 from nmtune.candidates import ROBUST
 from nmtune.peak_memory import peak_bytes
+from nmtune.report.comparison import Score
 from store.dataset_file import DatasetFile, Embeddings
-from workers import abstention, findings, memory, publication, trust
-from workers.comparison import Score
-from workers.progress import Workload
-from workers.report import Spectra, Trained, compose
-from workers.row_names import RowNames
-from workers.training import Finished, Message, Training
-from workers.workdir import REPORT, Plan, Workdir, head_file
+from workers import memory
+from workers.child import abstention, findings, publication, trust
+from workers.child.candidate import Finished, Message, Training
+from workers.child.progress import Workload
+from workers.child.report import Spectra, Trained, compose
+from workers.child.row_names import RowNames
+from workers.folder import REPORT, Plan, Workdir, head_file
 
 BLOCK_VALUES = 1 << 24  # embeddings given to a head at a time: 64 MiB of float32
 

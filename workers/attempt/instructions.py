@@ -8,11 +8,11 @@ from store.heads import HeadVersion
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-from workers import text_job
-from workers.failure import Refused
+from workers.attempt import text_job
+from workers.attempt.failure import Refused
+from workers.attempt.text_job import EMBEDDINGS
+from workers.folder import Plan, PredictionPlan
 from workers.settings import WorkerSettings
-from workers.text_job import EMBEDDINGS
-from workers.workdir import Plan, PredictionPlan
 
 
 def make(

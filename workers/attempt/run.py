@@ -17,16 +17,17 @@ from store import datasets, events, failpoints, moves
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.jobs import Job
 from store.store import Store
-from workers import failure, memory, observe, plans, success
-from workers.failure import Failure, MustWait, Refused, Wait
-from workers.lease import Lease
-from workers.listener import Listener
+from workers import memory, observe
+from workers.attempt import failure, instructions, success
+from workers.attempt.failure import Failure, MustWait, Refused, Wait
+from workers.attempt.lease import Lease
+from workers.attempt.messages import Listener
+from workers.attempt.standby import Standby
+from workers.attempt.success import Success
+from workers.attempt.supervise import Ending, Outcome, supervise
+from workers.attempt.text_job import EMBEDDINGS, needs_embedding
+from workers.folder import LOG, Workdir, open_workdir
 from workers.settings import WorkerSettings
-from workers.standby import Standby
-from workers.success import Success
-from workers.supervise import Ending, Outcome, supervise
-from workers.text_job import EMBEDDINGS, needs_embedding
-from workers.workdir import LOG, Workdir, open_workdir
 
 logger = logging.getLogger(__name__)
 
@@ -88,10 +89,10 @@ def _attempt(
     try:
         with open_workdir(settings.work_dir, f"{job.id}.{job.fence}") as workdir:
             with store.database.read() as tx:
-                plans.check_head(tx, job)
+                instructions.check_head(tx, job)
                 dataset = datasets.get(tx, job.tenant_id, job.dataset_id, even_expired=True)
             if needs_embedding(job, store):
-                from workers import embedding  # numpy and an HTTP client: 20 MB
+                from workers.attempt import embedding
 
                 job = embedding.embed(
                     job,
@@ -104,7 +105,7 @@ def _attempt(
                 )
             files = {name: sha for name, sha in job.checkpoint.items() if name != EMBEDDINGS}
             workdir.restore(store.artifacts, job.tenant_id, files)
-            plans.make(job, dataset, store, settings).save(workdir)
+            instructions.make(job, dataset, store, settings).save(workdir)
             listener = Listener(job, workdir=workdir, lease=lease, artifacts=store.artifacts)
             watch = memory.Watch()
             outcome = run_child(workdir, receive=listener.receive, should_stop=should_stop)
@@ -148,7 +149,7 @@ def _supervised(
 ) -> Outcome:
     return supervise(
         # -P: the folder the service was started in must not lend the child its modules.
-        [sys.executable, "-P", "-m", "workers.train", str(workdir.path)],
+        [sys.executable, "-P", "-m", "workers.child.main", str(workdir.path)],
         receive=receive,
         should_stop=should_stop,
         log_path=workdir / LOG,

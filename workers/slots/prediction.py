@@ -16,9 +16,9 @@ from store.errors import StoreError
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-from workers.run import run_claimed
+from workers.attempt.run import run_claimed
 from workers.settings import WorkerSettings
-from workers.storage_gate import StorageGate
+from workers.slots.storage_gate import StorageGate
 
 logger = logging.getLogger(__name__)
 

@@ -13,15 +13,15 @@ from store import moves
 from store.errors import StoreError
 from store.jobs import Job
 from store.store import Store
-from workers.celery_app import TASK, make_app
-from workers.celery_queue import CeleryQueue
-from workers.prediction_slots import PredictionSlots
-from workers.run import run_claimed, standby_of
+from workers.attempt.run import run_claimed, standby_of
+from workers.attempt.standby import Standby
+from workers.doorbell.app import TASK, make_app
+from workers.doorbell.queue import CeleryQueue
+from workers.folder import remove_abandoned
 from workers.settings import WorkerSettings
-from workers.standby import Standby
-from workers.storage_gate import StorageGate
-from workers.sweep import Sweeper
-from workers.workdir import remove_abandoned
+from workers.slots.prediction import PredictionSlots
+from workers.slots.storage_gate import StorageGate
+from workers.slots.sweep import Sweeper
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from providers.engine import Patience
 from providers.errors import ProviderBusy, ProviderUnavailable
 from providers.provider import Limits
 from store.jobs import Job
-from workers import failure
-from workers.failure import Wait
+from workers.attempt import failure
+from workers.attempt.failure import Wait
 
 RECOGNISED_SECONDS: Final = 3600.0
 """How long an encoder that was recognised is taken for the same."""

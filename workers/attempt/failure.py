@@ -15,7 +15,7 @@ from store.errors import (
     StoreError,
 )
 from store.jobs import Job
-from workers.supervise import Outcome
+from workers.attempt.supervise import Outcome
 
 Error = dict[str, Any]
 

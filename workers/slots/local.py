@@ -10,12 +10,12 @@ from store.errors import StoreError
 from store.jobs import Job
 from store.queue import LocalQueue
 from store.store import Store
-from workers.prediction_slots import PredictionSlots
-from workers.run import run_claimed, standby_of
+from workers.attempt.run import run_claimed, standby_of
+from workers.folder import remove_abandoned
 from workers.settings import WorkerSettings
-from workers.storage_gate import StorageGate
-from workers.sweep import Sweeper
-from workers.workdir import remove_abandoned
+from workers.slots.prediction import PredictionSlots
+from workers.slots.storage_gate import StorageGate
+from workers.slots.sweep import Sweeper
 
 logger = logging.getLogger(__name__)
 

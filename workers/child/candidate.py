@@ -9,9 +9,9 @@ from typing import Any
 from nmtune import CheckpointError, Head, HeadFormatError, HeldOut, Trainer, TuneConfig
 from nmtune.runtime import Runtime
 from store.dataset_file import DatasetFile
-from workers.progress import Workload
-from workers.report import Trained
-from workers.workdir import (
+from workers.child.progress import Workload
+from workers.child.report import Trained
+from workers.folder import (
     Plan,
     Workdir,
     checkpoint_file,
@@ -23,7 +23,7 @@ from workers.workdir import (
 logger = logging.getLogger(__name__)
 
 Message = dict[str, Any]
-"""What the supervisor is told; `workers.train` lists the kinds."""
+"""What the supervisor is told; `workers.child.main` lists the kinds."""
 
 CHECKPOINT_SHARE = 20  # training goes on for this many times what writing a checkpoint took
 

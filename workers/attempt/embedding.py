@@ -30,13 +30,13 @@ from store.row_names import RowNames
 from store.rows_file import Ids
 from store.store import Store
 from store.texts_file import TextsFile
-from workers import provider_wait, recognition
-from workers.failure import MustWait
-from workers.lease import Lease
-from workers.provider_wait import Memory
+from workers.attempt import provider_wait, recognition
+from workers.attempt.failure import MustWait
+from workers.attempt.lease import Lease
+from workers.attempt.provider_wait import Memory
+from workers.attempt.text_job import EMBEDDINGS, SHARE
+from workers.folder import Workdir
 from workers.settings import WorkerSettings
-from workers.text_job import EMBEDDINGS, SHARE
-from workers.workdir import Workdir
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ from typing import Any, TypeAlias
 
 import nmtune
 from nmtune import Evaluation, Head, Spectrum
+from nmtune.report.comparison import Score, best_rival, compare
+from nmtune.report.correlation import correlate
+from nmtune.report.verdict import judge
+from nmtune.report.wording import SpectrumMove
 from nmtune.runtime import Runtime
-from workers.comparison import Score, best_rival, compare
-from workers.correlation import correlate
-from workers.verdict import judge
-from workers.wording import SpectrumMove
-from workers.workdir import Plan
+from workers.folder import Plan
 
 VERSION = 2
 ID_SPLIT = "test"  # held out from the domain that was trained on

@@ -25,10 +25,10 @@ from nmtune.rows import as_rows
 from store.artifacts import corrupt
 from store.dataset_file import DatasetFile
 from store.rows_file import RowsFile
-from workers import output_file
-from workers.output_file import Column
-from workers.training import Message
-from workers.workdir import OUTPUT, OUTPUT_SUMMARY, PredictionPlan, Workdir
+from workers.child import output_file
+from workers.child.candidate import Message
+from workers.child.output_file import Column
+from workers.folder import OUTPUT, OUTPUT_SUMMARY, PredictionPlan, Workdir
 
 ROWS_AT_A_TIME: Final = 1024
 """Rows of a pass; as in the service's batches."""
