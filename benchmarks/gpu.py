@@ -19,13 +19,14 @@ import time_to_accuracy
 import torch
 from reference_loop import BATCH_SIZE, ReferenceLoop
 
-from nmtune import TogetherTrainer, Trainer, TuneConfig, runtime
-from nmtune.adamw_fit import AdamwFit
-from nmtune.candidates import STEPS_IN_AUTO
-from nmtune.network import Network
-from nmtune.procedure import LabelledRows
-from nmtune.random_numbers import generator
-from nmtune.together import bytes_of_a_head
+from nmtune import TogetherTrainer, Trainer, TuneConfig
+from nmtune.heads.network import Network
+from nmtune.numeric import runtime
+from nmtune.numeric.random_numbers import generator
+from nmtune.training.adamw import AdamwFit
+from nmtune.training.candidates import STEPS_IN_AUTO
+from nmtune.training.many_heads import bytes_of_a_head
+from nmtune.training.procedure import LabelledRows
 
 N_CLASSES, STEPS, TURNS = 10, 20, 5
 LARGEST = 48 << 30

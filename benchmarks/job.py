@@ -22,7 +22,7 @@ import torch
 from reference_loop import BATCH_SIZE, EPOCHS, ReferenceLoop
 
 from nmtune import resolve
-from nmtune.peak_memory import peak_bytes
+from nmtune.training.peak_memory import peak_bytes
 from store.dataset_file import DatasetWriter
 from workers.attempt.run import child_environment
 from workers.folder import REPORT, Plan, Workdir

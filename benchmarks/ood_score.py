@@ -18,10 +18,11 @@ from page import machine, table, write
 from quality import Splits, read
 
 import nmtune
-from nmtune import auto, runtime
-from nmtune.conformal import Conformal
-from nmtune.folds import assign_folds, held_out_rows
-from nmtune.ood_score import QUANTILE, OodScore, auroc
+from nmtune.numeric import runtime
+from nmtune.rows.folds import assign_folds, held_out_rows
+from nmtune.training import choose
+from nmtune.trust.conformal import Conformal
+from nmtune.trust.ood_score import QUANTILE, OodScore, auroc
 
 Matrix = npt.NDArray[np.floating]
 Score = Callable[[Matrix], Matrix]
@@ -154,7 +155,7 @@ def main() -> None:
     for path in arguments.files:
         splits, classes = read(path)
         fit = nmtune.fit_auto(*splits["train"], classes=classes)
-        held_out = auto.held_out_of_blend(
+        held_out = choose.held_out_of_blend(
             fit.choice,
             {name: one.head for name, one in fit.fits.items()},
             {name: one.held_out for name, one in fit.fits.items() if one.held_out},

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import nmtune
-from nmtune import runtime
+from nmtune.numeric import runtime
 
 Matrix = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]

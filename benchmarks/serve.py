@@ -28,8 +28,8 @@ import serve_head
 from serve_load import Body, Bystander, Load, ask, free_port, proportional_bytes, running
 
 import migrations
-from nmtune.engine import Engine
-from nmtune.folded import fold
+from nmtune.serving.folded import fold
+from nmtune.serving.session import Engine
 
 PEERS = Path(__file__).parent / "peers"
 BIN = Path(sys.executable).parent

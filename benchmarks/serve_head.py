@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from nmtune.config import TuneConfig
-from nmtune.head import Head, Member
-from nmtune.network import Network
-from nmtune.scaling import Scaling
+from nmtune.heads.head import Head, Member
+from nmtune.heads.network import Network
+from nmtune.heads.scaling import Scaling
 from store import datasets, jobs, moves
 from store.heads import NewHeadVersion
 from store.names import DEFAULT_TENANT

@@ -17,11 +17,12 @@ import page
 import torch
 from reference_loop import BATCH_SIZE, ReferenceLoop
 
-from nmtune import TuneConfig, runtime
-from nmtune.adamw_fit import AdamwFit
-from nmtune.network import Network
-from nmtune.procedure import LabelledRows
-from nmtune.random_numbers import generator
+from nmtune import TuneConfig
+from nmtune.heads.network import Network
+from nmtune.numeric import runtime
+from nmtune.numeric.random_numbers import generator
+from nmtune.training.adamw import AdamwFit
+from nmtune.training.procedure import LabelledRows
 
 N_CLASSES = 10
 STEPS = {384: 24, 768: 12, 1536: 4, 3072: 2}

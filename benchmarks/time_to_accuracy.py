@@ -18,7 +18,8 @@ import torch
 from reference_loop import BATCH_SIZE, EPOCHS, ReferenceLoop
 
 import nmtune
-from nmtune import TuneConfig, runtime
+from nmtune import TuneConfig
+from nmtune.numeric import runtime
 
 REFERENCE = "reference loop"
 WIDER = {"batch_size": 256, "learning_rate": 2e-3}

@@ -16,7 +16,7 @@ import spectrum_times
 import step_times
 import time_to_accuracy
 
-from nmtune import runtime
+from nmtune.numeric import runtime
 
 
 def main(argv: Sequence[str] | None = None) -> None:

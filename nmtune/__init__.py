@@ -10,18 +10,12 @@ Each name is imported when it is first asked for (PEP 562). torch takes seconds 
 asks only for a version, a config or an error does without it.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from nmtune.version import __version__
 
 if TYPE_CHECKING:
-    from nmtune.auto import Choice
-    from nmtune.auto_fit import AutoFit, fit_auto
-    from nmtune.candidates import ANALYSES, Candidates, resolve
-    from nmtune.class_spectra import ClassSpectra, ClassSpectrum, class_spectra
     from nmtune.config import PRESETS, TuneConfig
     from nmtune.errors import (
         CheckpointError,
@@ -32,12 +26,8 @@ if TYPE_CHECKING:
         NMTuneError,
     )
     from nmtune.estimator import NMTuneClassifier
-    from nmtune.evaluation import ClassMetrics, Evaluation, evaluate
-    from nmtune.head import Head
-    from nmtune.held_out import HeldOut
-    from nmtune.label_errors import LabelErrors, find_label_errors
-    from nmtune.learning_curve import LearningPoint, learning_curve
-    from nmtune.losses import (
+    from nmtune.heads.head import Head
+    from nmtune.losses.objective import (
         NMTuneLoss,
         consistency_loss,
         covariance_loss,
@@ -45,13 +35,21 @@ if TYPE_CHECKING:
         nmtune_loss,
     )
     from nmtune.methods import METHODS
-    from nmtune.more_labels import LabelOutlook, would_more_labels_help
-    from nmtune.near_duplicates import NearDuplicates, find_near_duplicates
-    from nmtune.procedure import EpochReport
-    from nmtune.spectrum import Spectrum, spectrum
-    from nmtune.split import stratified_split
-    from nmtune.together import TogetherTrainer
-    from nmtune.trainer import Fit, Trainer
+    from nmtune.rows.held_out import HeldOut
+    from nmtune.rows.split import stratified_split
+    from nmtune.study.class_spectra import ClassSpectra, ClassSpectrum, class_spectra
+    from nmtune.study.evaluation import ClassMetrics, Evaluation, evaluate
+    from nmtune.study.label_errors import LabelErrors, find_label_errors
+    from nmtune.study.learning_curve import LearningPoint, learning_curve
+    from nmtune.study.more_labels import LabelOutlook, would_more_labels_help
+    from nmtune.study.near_duplicates import NearDuplicates, find_near_duplicates
+    from nmtune.study.spectrum import Spectrum, spectrum
+    from nmtune.training.auto import AutoFit, fit_auto
+    from nmtune.training.candidates import ANALYSES, Candidates, resolve
+    from nmtune.training.choose import Choice
+    from nmtune.training.many_heads import TogetherTrainer
+    from nmtune.training.procedure import EpochReport
+    from nmtune.training.trainer import Fit, Trainer
 
 __all__ = [
     "ANALYSES",
@@ -102,10 +100,10 @@ __all__ = [
 ]
 
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "auto": ("Choice",),
-    "auto_fit": ("AutoFit", "fit_auto"),
-    "candidates": ("ANALYSES", "Candidates", "resolve"),
-    "class_spectra": ("ClassSpectra", "ClassSpectrum", "class_spectra"),
+    "training.choose": ("Choice",),
+    "training.auto": ("AutoFit", "fit_auto"),
+    "training.candidates": ("ANALYSES", "Candidates", "resolve"),
+    "study.class_spectra": ("ClassSpectra", "ClassSpectrum", "class_spectra"),
     "config": ("PRESETS", "TuneConfig"),
     "errors": (
         "CheckpointError",
@@ -116,12 +114,12 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "NMTuneError",
     ),
     "estimator": ("NMTuneClassifier",),
-    "evaluation": ("ClassMetrics", "Evaluation", "evaluate"),
-    "head": ("Head",),
-    "held_out": ("HeldOut",),
-    "label_errors": ("LabelErrors", "find_label_errors"),
-    "learning_curve": ("LearningPoint", "learning_curve"),
-    "losses": (
+    "study.evaluation": ("ClassMetrics", "Evaluation", "evaluate"),
+    "heads.head": ("Head",),
+    "rows.held_out": ("HeldOut",),
+    "study.label_errors": ("LabelErrors", "find_label_errors"),
+    "study.learning_curve": ("LearningPoint", "learning_curve"),
+    "losses.objective": (
         "NMTuneLoss",
         "consistency_loss",
         "covariance_loss",
@@ -129,13 +127,13 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "nmtune_loss",
     ),
     "methods": ("METHODS",),
-    "more_labels": ("LabelOutlook", "would_more_labels_help"),
-    "near_duplicates": ("NearDuplicates", "find_near_duplicates"),
-    "procedure": ("EpochReport",),
-    "spectrum": ("Spectrum", "spectrum"),
-    "split": ("stratified_split",),
-    "together": ("TogetherTrainer",),
-    "trainer": ("Fit", "Trainer"),
+    "study.more_labels": ("LabelOutlook", "would_more_labels_help"),
+    "study.near_duplicates": ("NearDuplicates", "find_near_duplicates"),
+    "training.procedure": ("EpochReport",),
+    "study.spectrum": ("Spectrum", "spectrum"),
+    "rows.split": ("stratified_split",),
+    "training.many_heads": ("TogetherTrainer",),
+    "training.trainer": ("Fit", "Trainer"),
 }
 _HOMES: Final = {name: home for home, names in _NAMES.items() for name in names}
 
@@ -151,18 +149,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """A package in which a public function wins over the module of the same name.
-
-    An import of `nmtune.spectrum` binds that module to the package's name `spectrum`, where the
-    function belongs.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

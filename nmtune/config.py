@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, Self
 
+from nmtune.config_rules import Flag, Number, OneOf, Rule, Whole
 from nmtune.errors import ConfigError
-from nmtune.rules import Flag, Number, OneOf, Rule, Whole
 
 Transform = Literal["none", "mlp", "residual_mlp", "whiten", "hidden"]
 ScalingKind = Literal["none", "rms", "standardise"]

@@ -15,16 +15,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from nmtune.auto import Choice
-from nmtune.auto_fit import fit_auto
-from nmtune.candidates import CHOSEN_FROM, resolve
 from nmtune.config import TuneConfig
 from nmtune.errors import ConfigError, NMTuneError
-from nmtune.rows import missing_label
-from nmtune.similar_names import similar
-from nmtune.torch_state import own_state
-from nmtune.trainer import Trainer
-from nmtune.vectors import as_array
+from nmtune.numeric.torch_state import own_state
+from nmtune.rows.checks import missing_label
+from nmtune.rows.similar_names import similar
+from nmtune.rows.vectors import as_array
+from nmtune.training.auto import fit_auto
+from nmtune.training.candidates import CHOSEN_FROM, resolve
+from nmtune.training.choose import Choice
+from nmtune.training.trainer import Trainer
 
 _OF_THE_CONFIG = (
     "preset",
@@ -58,7 +58,7 @@ class NMTuneClassifier(
     method : {"auto", "nmtune", "mlp", "linear_probe", "whitened_probe", "robust_probe", \
             "mlp_ensemble"}, default="auto"
         `auto` trains probes and an ensemble of small MLPs, chooses by cross-validation and blends
-        (see nmtune.auto); the others train that one candidate.
+        (see nmtune.training.choose); the others train that one candidate.
     preset : {"paper", "reference"}, default=None
         What the fields of `nmtune` and `mlp` start from; None is "paper".
     scaling, w_consistency, w_covariance, w_dominant, k, hidden_multiplier, learning_rate, \

@@ -6,10 +6,10 @@ from math import ceil
 from statistics import median
 from typing import Any, Final
 
-from nmtune.candidates import Candidates
 from nmtune.config import TuneConfig
 from nmtune.errors import NMTuneError
-from nmtune.peak_memory import peak_bytes
+from nmtune.training.candidates import Candidates
+from nmtune.training.peak_memory import peak_bytes
 from providers import local
 from providers.encoder import Encoder
 from service import embedding_plan

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from nmtune.candidates import Candidates, resolve
 from nmtune.errors import ConfigError
+from nmtune.training.candidates import Candidates, resolve
 from providers import catalogue
 from providers.encoder import Encoder
 from service import provider_access

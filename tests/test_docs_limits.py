@@ -20,7 +20,10 @@ from fastapi.testclient import TestClient
 from nmtune_client import _report_brief
 from nmtune_client._upload import RESUMABLE_BYTES
 
-from nmtune import abstention, auto, calibration, canary, evaluation
+from nmtune.heads import temperature
+from nmtune.study import evaluation
+from nmtune.training import choose
+from nmtune.trust import abstention, self_test
 from providers import exchange
 from providers.engine import Patience
 from service import errors, http_protocol, provider_problems
@@ -43,7 +46,7 @@ from store.s3_client import Patience as S3Patience
 from store.settings import StoreSettings
 from store.store import Store
 from workers.attempt import failure
-from workers.child import findings, row_names
+from workers.child import findings, predict, row_names
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
@@ -124,7 +127,7 @@ STATED: dict[str, list[str]] = {
     ],
     "heads": [
         f"the last {aliases.MAX_HISTORY} versions",
-        f"the up to {canary.MOST_ROWS} rows",
+        f"the up to {self_test.MOST_ROWS} rows",
         f"`description` ({notes.MAX_DESCRIPTION_CHARACTERS:,} characters) and `tags` "
         f"({notes.MAX_TAGS} words with values of up to {notes.MAX_TAG_CHARACTERS} characters",
         f"younger than {head_deletion._ROW_FOLLOWS_WITHIN.total_seconds() / 60:g} minutes",
@@ -173,10 +176,10 @@ STATED: dict[str, list[str]] = {
     ],
     "report": [
         f"left out above {evaluation.LARGEST_MATRIX} classes",
-        f"fewer than {calibration.FEWEST_ROWS} rows were held out",
+        f"fewer than {temperature.FEWEST_ROWS} rows were held out",
         f"fewer than {abstention.FEWEST_ROWS} held-out rows or {abstention.FEWEST_WRONG} wrong",
         f"its first {row_names.MOST_TEXT_CHARACTERS} characters",
-        f"on {auto.FEWEST_ROWS_TO_CALL_NOISY} rows or more",
+        f"on {choose.FEWEST_ROWS_TO_CALL_NOISY} rows or more",
         f"at most {findings.MAX_SUSPECTS:,} of `n_suspected`",
         f"in at most {_report_brief.MOST_LINES} lines",
     ],

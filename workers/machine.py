@@ -12,7 +12,7 @@ def describe(device: str) -> str:
     Raises RuntimeError, with what to do, if `device` cannot be used.
     """
     # torch, which whoever asks for the version alone does without.
-    from nmtune import runtime
+    from nmtune.numeric import runtime
 
     try:
         machine = runtime.prepare(device=device)

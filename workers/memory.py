@@ -1,6 +1,6 @@
 """A training's memory on this machine: whether it is left, and whether the want of it ended one.
 
-What it will take is computed by `nmtune.peak_memory`.
+What it will take is computed by `nmtune.training.peak_memory`.
 """
 
 import logging

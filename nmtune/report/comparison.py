@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nmtune.statistics import PairedCounts, bootstrap_interval, mcnemar_p_value
+from nmtune.numeric.statistics import PairedCounts, bootstrap_interval, mcnemar_p_value
 
 Kind = Literal["id", "ood", "ood_mean"]
 Finding = Literal["gain", "probable_gain", "unclear", "probable_loss", "loss"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nmtune import Evaluation, Spectrum
-from nmtune.statistics import RankCorrelation, rank_correlation
+from nmtune.numeric.statistics import RankCorrelation, rank_correlation
 
 FEWEST_CANDIDATES = 4  # of three, every order occurs by chance too often to say anything
 UNLIKELY = 0.05

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nmtune.head import Head
+from nmtune.heads.head import Head
 from service.errors import Problem
 
 TOLERANCE: Final = 1e-5

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from nmtune.head import Head
-from nmtune.onnx_file import onnx_bytes, run_onnx
+from nmtune.heads.head import Head
+from nmtune.serving.onnx_file import onnx_bytes, run_onnx
 from service.errors import Problem
 from service.export import run
 from service.export.agreement import TOLERANCE, CheckRows, check_rows, require_agreement

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nmtune.split import stratified_split
+from nmtune.rows.split import stratified_split
 from service.ingest import row_splits
 from service.ingest.decoded import NamedColumn
 from service.ingest.errors import BadInput

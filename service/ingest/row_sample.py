@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmtune.spectrum import spectrum
+from nmtune.study.spectrum import spectrum
 
 
 class RowSample:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.errors import DataError
-from nmtune.grouped_split import grouped_split
-from nmtune.similar_names import similar
-from nmtune.split import stratified_split
+from nmtune.rows.grouped_split import grouped_split
+from nmtune.rows.similar_names import similar
+from nmtune.rows.split import stratified_split
 from service.ingest.decoded import NamedColumn
 from service.ingest.errors import BadInput
 from service.ingest.notice import Warning_

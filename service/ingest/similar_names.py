@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nmtune.similar_names import similar
+from nmtune.rows.similar_names import similar
 from service.ingest.decoded import NamedColumn
 from service.ingest.labels import in_class_order, too_few_classes
 from service.ingest.notice import Warning_

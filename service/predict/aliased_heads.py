@@ -72,7 +72,7 @@ class AliasedHeads:
 
     def _check(self, version: HeadVersion) -> None:
         """Raise what is wrong with the version's file."""
-        from nmtune.head import Head  # torch comes with the first head: see `warming`
+        from nmtune.heads.head import Head  # torch comes with the first head: see `warming`
 
         key = (version.tenant_id, version.sha256)
         if key not in self._sound:

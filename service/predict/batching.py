@@ -15,12 +15,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from nmtune.answers import Answers
+from nmtune.serving.answers import Answers
 from service.errors import Problem
 
 if TYPE_CHECKING:
-    from nmtune.engine import Engine
-    from nmtune.folded import Matrix
+    from nmtune.serving.folded import Matrix
+    from nmtune.serving.session import Engine
 
 BATCH_ROWS: Final = 1024
 """Rows of one pass; a larger request takes several, and lets others in between."""

@@ -18,7 +18,7 @@ from store.errors import StoreError
 from store.store import Store
 
 if TYPE_CHECKING:
-    from nmtune.sketch import Sketch
+    from nmtune.trust.row_summary import Sketch
 
 logger = logging.getLogger(__name__)
 

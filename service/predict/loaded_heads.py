@@ -15,12 +15,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from nmtune.rows import as_rows
+from nmtune.rows.checks import as_rows
 from service.predict.finite import is_finite, too_large
 
 if TYPE_CHECKING:
-    from nmtune.engine import TunedEngine
-    from nmtune.head import Head
+    from nmtune.heads.head import Head
+    from nmtune.serving.session import TunedEngine
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ class LoadedHead:
 
     def __init__(self, head: "Head", *, n_threads: int) -> None:
         """Raises CanaryError if head has a canary and the engine says something else of it."""
-        from nmtune.engine import Engine, check_canary
-        from nmtune.folded import fold
+        from nmtune.serving.folded import fold
+        from nmtune.serving.session import Engine, check_canary
 
         self.classes = head.classes
         self.n_columns = head.n_columns
@@ -49,7 +49,7 @@ class LoadedHead:
     @cached_property
     def tuned(self) -> "TunedEngine":
         """What makes tuned embeddings; built when they are first asked for."""
-        from nmtune.engine import TunedEngine
+        from nmtune.serving.session import TunedEngine
 
         return TunedEngine(self._folded, n_threads=self._n_threads)
 
@@ -125,7 +125,7 @@ class HeadCache:
         if pending is not None:
             return pending.result()
         try:
-            from nmtune.head import Head
+            from nmtune.heads.head import Head
 
             loaded = LoadedHead(Head.from_bytes(load()), n_threads=self._n_threads)
         except BaseException as error:

@@ -14,8 +14,8 @@ import numpy as np
 from anyio import from_thread, to_thread
 from numpy.typing import NDArray
 
-from nmtune.answers import Answers
 from nmtune.errors import HeadFormatError
+from nmtune.serving.answers import Answers
 from service import metrics
 from service.errors import Problem
 from service.predict.batching import Batcher

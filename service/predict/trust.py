@@ -13,9 +13,9 @@ from service.predict.predictor import Prediction
 from store.heads import HeadVersion
 
 if TYPE_CHECKING:
-    from nmtune.conformal import Conformal
-    from nmtune.knowledge import Knowledge
-    from nmtune.ood_score import OodScore
+    from nmtune.trust.conformal import Conformal
+    from nmtune.trust.knowledge import Knowledge
+    from nmtune.trust.ood_score import OodScore
 
 Fields = dict[str, Any]
 

@@ -22,7 +22,7 @@ SECONDS: Final = 2.0
 
 CLOSE_SECONDS: Final = 10.0
 
-_MODULES: Final = ("nmtune.head", "nmtune.engine")
+_MODULES: Final = ("nmtune.heads.head", "nmtune.serving.session")
 
 
 class Warming:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from nmtune.drift import compare
+from nmtune.trust.drift import compare
 from service.dependencies import PredictorDep, SettingsDep, StoreDep, TenantDep
 from service.errors import Problem
 from service.openapi import problems

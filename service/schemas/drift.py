@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nmtune.drift import Drift, State
+from nmtune.trust.drift import Drift, State
 from service.schemas.heads import MAX_VERSION
 from service.schemas.jobs import Alias
 from store.drift import KEPT_HOURS, Total

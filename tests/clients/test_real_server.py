@@ -15,7 +15,7 @@ from nmtune_client._cli.main import main
 
 import migrations
 from nmtune import Head
-from nmtune.knowledge import learn
+from nmtune.trust.knowledge import learn
 from service.app import create_app
 from service.settings import ServiceSettings
 from store.queue import LocalQueue

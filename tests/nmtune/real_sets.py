@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.config import TuneConfig
-from nmtune.trainer import Fit, Trainer
+from nmtune.training.trainer import Fit, Trainer
 
 ROOT = Path(__file__).parents[2]
 PATHS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nmtune.abstention import advise, apply, wilson
+from nmtune.trust.abstention import advise, apply, wilson
 
 
 def calibrated(n_rows: int, *, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

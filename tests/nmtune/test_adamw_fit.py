@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmtune.adamw_fit import AdamwFit
 from nmtune.config import TuneConfig
-from nmtune.network import Network, forward_in_batches
-from nmtune.procedure import LabelledRows
-from nmtune.random_numbers import generator
+from nmtune.heads.network import Network, forward_in_batches
+from nmtune.numeric.random_numbers import generator
+from nmtune.training.adamw import AdamwFit
+from nmtune.training.procedure import LabelledRows
 
 CONFIG = TuneConfig.from_preset("mlp", epochs=6, batch_size=30)
 

@@ -7,10 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from nmtune import auto, evaluate
+from nmtune import evaluate
 from nmtune.config import TuneConfig
-from nmtune.held_out import HeldOut
-from nmtune.trainer import Fit, Trainer
+from nmtune.rows.held_out import HeldOut
+from nmtune.training import choose
+from nmtune.training.trainer import Fit, Trainer
 
 N = 2000
 GENERATOR = np.random.default_rng(0)
@@ -25,7 +26,7 @@ def judged(signal: float, *, n: int = N) -> HeldOut:
 
 
 def test_ties_go_to_the_whitened_probe() -> None:
-    choice = auto.choose(
+    choice = choose.choose(
         {"linear_probe": judged(2), "whitened_probe": judged(2), "mlp_ensemble": judged(2)}
     )
     assert choice.weights == {"whitened_probe": 1.0}
@@ -39,7 +40,7 @@ def test_ties_go_to_the_whitened_probe() -> None:
     ("linear", "taken"), [(2, "the whitened probe"), (2.5, "the linear probe")]
 )
 def test_ensemble_that_is_clearly_worse_is_called_worse(linear: float, taken: str) -> None:
-    choice = auto.choose(
+    choice = choose.choose(
         {
             "linear_probe": judged(linear),
             "whitened_probe": judged(2),
@@ -53,7 +54,7 @@ def test_ensemble_that_is_clearly_worse_is_called_worse(linear: float, taken: st
 
 
 def test_ensemble_that_is_clearly_better_joins() -> None:
-    choice = auto.choose(
+    choice = choose.choose(
         {"linear_probe": judged(2), "whitened_probe": judged(2), "mlp_ensemble": judged(2.5)}
     )
     assert choice.weights == {"whitened_probe": 0.5, "mlp_ensemble": 0.5}
@@ -61,7 +62,7 @@ def test_ensemble_that_is_clearly_better_joins() -> None:
 
 
 def test_linear_probe_that_is_clearly_better_replaces_the_whitened_one() -> None:
-    choice = auto.choose(
+    choice = choose.choose(
         {"linear_probe": judged(2.5), "whitened_probe": judged(2), "mlp_ensemble": judged(2.5)}
     )
     assert choice.weights == {"linear_probe": 1.0}
@@ -69,13 +70,13 @@ def test_linear_probe_that_is_clearly_better_replaces_the_whitened_one() -> None
 
 def test_noisy_labels_bring_in_the_robust_candidates() -> None:
     names = ("linear_probe", "robust_probe", "whitened_probe", "mlp_ensemble")
-    choice = auto.choose({name: judged(2) for name in names}, noisy=True)
+    choice = choose.choose({name: judged(2) for name in names}, noisy=True)
     assert choice.weights == dict.fromkeys(("linear_probe", "robust_probe", "mlp_ensemble"), 1 / 3)
     assert "labels look wrong" in choice.reason
 
 
 def test_evidence_is_of_every_candidate_that_was_weighed_and_of_no_other() -> None:
-    choice = auto.choose(
+    choice = choose.choose(
         {
             "linear_probe": judged(2),
             "whitened_probe": judged(2),
@@ -95,7 +96,7 @@ def test_evidence_is_of_every_candidate_that_was_weighed_and_of_no_other() -> No
 
 
 def test_nothing_held_out_falls_back_to_the_linear_probe() -> None:
-    choice = auto.choose({"mlp_ensemble": judged(2)})
+    choice = choose.choose({"mlp_ensemble": judged(2)})
     assert choice.weights == {"linear_probe": 1.0}
     assert "too few training rows" in choice.reason
 
@@ -108,19 +109,19 @@ def test_labels_that_were_flipped_look_noisy(flipped: float, is_noisy: bool) -> 
     labels = np.where(is_flipped, (y + generator.integers(1, 10, len(y))) % 10, y)
     held_out = trained(x, labels, "linear_probe").held_out
     assert held_out is not None
-    errors = auto.label_errors(held_out)
+    errors = choose.label_errors(held_out)
     assert errors is not None
-    assert auto.labels_look_noisy(errors) is is_noisy
+    assert choose.labels_look_noisy(errors) is is_noisy
     if flipped:
         assert is_flipped[errors.rows[:100]].mean() > 0.95
 
 
 def test_few_rows_are_never_called_noisy() -> None:
     lot = HeldOut(logits=NOISE[:400].astype(np.float32), y=Y[:400], n_train_rows=400)
-    errors = auto.label_errors(lot)
+    errors = choose.label_errors(lot)
     assert errors is not None
     assert errors.confident_disagreement > 0.3
-    assert not auto.labels_look_noisy(errors)
+    assert not choose.labels_look_noisy(errors)
 
 
 def trained(x: NDArray[np.float64], y: NDArray[np.int64], preset: str) -> Fit:
@@ -137,8 +138,10 @@ def test_blend_predicts_as_promised_and_is_calibrated() -> None:
     names = ("linear_probe", "whitened_probe", "mlp_ensemble")
     fits = {name: trained(x[:1200], y[:1200], name) for name in names}
     held_out = {name: fit.held_out for name, fit in fits.items() if fit.held_out}
-    choice = auto.choose(held_out)
-    head, calibration = auto.blend(choice, {name: fit.head for name, fit in fits.items()}, held_out)
+    choice = choose.choose(held_out)
+    head, calibration = choose.blend(
+        choice, {name: fit.head for name, fit in fits.items()}, held_out
+    )
     probabilities = head.predict_proba(x[1200:])
     evaluation = evaluate(probabilities, y[1200:], head.classes)
     worst = min(

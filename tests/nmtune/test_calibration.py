@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from nmtune.calibration import FEWEST_ROWS, calibrate, fit_temperature
-from nmtune.held_out import HeldOut
+from nmtune.heads.temperature import FEWEST_ROWS, calibrate, fit_temperature
+from nmtune.rows.held_out import HeldOut
 
 
 def drawn(n: int, scale: float, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

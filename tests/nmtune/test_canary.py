@@ -8,11 +8,11 @@ import pytest
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from nmtune.canary import MOST_ROWS, canary_rows
 from nmtune.config import TuneConfig
 from nmtune.errors import DataError, HeadFormatError
-from nmtune.head import Head
-from nmtune.trainer import Trainer
+from nmtune.heads.head import Head
+from nmtune.training.trainer import Trainer
+from nmtune.trust.self_test import MOST_ROWS, canary_rows
 
 
 @pytest.fixture(scope="module")

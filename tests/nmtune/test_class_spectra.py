@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nmtune.class_spectra import class_spectra
 from nmtune.errors import ConfigError, DataError
-from nmtune.spectrum import Centring, spectrum
+from nmtune.study.class_spectra import class_spectra
+from nmtune.study.spectrum import Centring, spectrum
 
 SIZES = (5, 40, 1, 0, 2, 40, 12)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from nmtune.conformal import LEVELS, Conformal
 from nmtune.errors import DataError
+from nmtune.trust.conformal import LEVELS, Conformal
 from tests.nmtune.real_sets import PATHS, real_set
 
 Z = 3.0  # standard errors: one such miss in 700

@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nmtune.drift import FEWEST_ROWS, Drift, compare
-from nmtune.sketch import Sketch
+from nmtune.trust.drift import FEWEST_ROWS, Drift, compare
+from nmtune.trust.row_summary import Sketch
 from tests.nmtune.real_sets import PATHS, real_set
 
 

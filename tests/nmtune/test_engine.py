@@ -8,11 +8,11 @@ import onnxruntime
 import pytest
 
 from nmtune.config import TuneConfig
-from nmtune.engine import Engine
-from nmtune.folded import fold
-from nmtune.head import Head
-from nmtune.onnx_graph import INPUT, onnx_model
-from nmtune.trainer import Trainer
+from nmtune.heads.head import Head
+from nmtune.serving.folded import fold
+from nmtune.serving.onnx_graph import INPUT, onnx_model
+from nmtune.serving.session import Engine
+from nmtune.training.trainer import Trainer
 
 CONFIGS = {
     "none": TuneConfig.from_preset("linear_probe", l2=1.0),

@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from nmtune.config import TuneConfig
-from nmtune.trainer import Fit, Trainer
+from nmtune.training.trainer import Fit, Trainer
 
 SMALL = TuneConfig.from_preset(
     "mlp_ensemble", epochs=8, hidden_width=16, n_folds=3, patience=3, batch_size=32

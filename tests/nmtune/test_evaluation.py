@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from nmtune.errors import DataError
-from nmtune.evaluation import evaluate
+from nmtune.study.evaluation import evaluate
 
 CLASSES = ("ant", "bee", "cat", "dog")
 

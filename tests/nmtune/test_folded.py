@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from nmtune.config import TuneConfig
-from nmtune.folded import FoldedHead, fold
-from nmtune.head import Head
-from nmtune.trainer import Trainer
+from nmtune.heads.head import Head
+from nmtune.serving.folded import FoldedHead, fold
+from nmtune.training.trainer import Trainer
 
 CONFIGS = {
     f"{transform}, {scaling}": TuneConfig.from_preset(preset, scaling=scaling, **more)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmtune.folds import MAX_GROUP_FOLDS, assign_folds, held_out_rows
+from nmtune.rows.folds import MAX_GROUP_FOLDS, assign_folds, held_out_rows
 
 
 @given(

@@ -26,9 +26,9 @@ from nmtune import (
     nmtune_loss,
     resolve,
     spectrum,
-    torch_state,
 )
-from nmtune.folded import fold
+from nmtune.numeric import torch_state
+from nmtune.serving.folded import fold
 
 N_CLASSES, N_COLUMNS = 3, 6
 CLASSES = ["a", "b", "c"]

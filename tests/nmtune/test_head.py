@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from nmtune.config import TuneConfig
 from nmtune.errors import DataError, HeadFormatError
-from nmtune.head import Head
-from nmtune.trainer import Trainer
+from nmtune.heads.head import Head
+from nmtune.training.trainer import Trainer
 
 CONFIGS = {
     "whitened_probe": TuneConfig.from_preset("whitened_probe", l2=1.0),

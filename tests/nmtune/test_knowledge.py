@@ -9,9 +9,9 @@ import safetensors.numpy
 
 from nmtune.config import TuneConfig
 from nmtune.errors import HeadFormatError
-from nmtune.head import Head
-from nmtune.knowledge import learn
-from nmtune.trainer import Trainer
+from nmtune.heads.head import Head
+from nmtune.training.trainer import Trainer
+from nmtune.trust.knowledge import learn
 
 
 @pytest.fixture(scope="module")

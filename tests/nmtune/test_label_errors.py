@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from nmtune.errors import ConfigError, DataError
-from nmtune.label_errors import LabelErrors, find_label_errors
+from nmtune.study.label_errors import LabelErrors, find_label_errors
 
 INTENTS = Path(__file__).parents[2] / "examples" / "data" / "intents.npz"
 

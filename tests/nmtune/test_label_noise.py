@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from nmtune.label_errors import find_label_errors
-from nmtune.label_noise import ExpectedWrong, expected_wrong
+from nmtune.study.label_errors import find_label_errors
+from nmtune.study.label_noise import ExpectedWrong, expected_wrong
 
 
 def simulated(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from nmtune.errors import ConfigError, DataError
-from nmtune.learning_curve import LearningPoint, learning_curve
+from nmtune.study.learning_curve import LearningPoint, learning_curve
 
 Rows = tuple[NDArray[np.float64], NDArray[np.int64]]
 CENTRES = np.random.default_rng(9).standard_normal((3, 10))

@@ -13,14 +13,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-from nmtune.calibration import fit_temperature
 from nmtune.config import TuneConfig
 from nmtune.errors import CheckpointError, DataError
-from nmtune.folds import assign_folds, held_out_rows
-from nmtune.held_out import HeldOut
-from nmtune.logistic import row_losses
-from nmtune.probe_fit import FALLBACK_L2_PER_ROW, FEWEST_ROWS, L2_PER_ROW
-from nmtune.trainer import Fit, Trainer
+from nmtune.heads.temperature import fit_temperature
+from nmtune.rows.folds import assign_folds, held_out_rows
+from nmtune.rows.held_out import HeldOut
+from nmtune.training.logistic import row_losses
+from nmtune.training.probe import FALLBACK_L2_PER_ROW, FEWEST_ROWS, L2_PER_ROW
+from nmtune.training.trainer import Fit, Trainer
 
 PROBE = TuneConfig.from_preset("linear_probe")
 Digits = tuple[NDArray[np.float64], NDArray[np.int64]]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from nmtune.losses import (
+from nmtune.losses.objective import (
     consistency_loss,
     covariance_loss,
     dominant_singular_value_loss,

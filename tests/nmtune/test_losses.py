@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from nmtune.errors import ConfigError, DataError
-from nmtune.losses import (
+from nmtune.losses.objective import (
     consistency_loss,
     covariance_loss,
     dominant_singular_value_loss,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nmtune.errors import DataError
-from nmtune.learning_curve import LearningPoint
-from nmtune.more_labels import would_more_labels_help
+from nmtune.study.learning_curve import LearningPoint
+from nmtune.study.more_labels import would_more_labels_help
 
 FRACTIONS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 

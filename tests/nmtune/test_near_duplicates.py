@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nmtune import near_duplicates
 from nmtune.errors import ConfigError, DataError
-from nmtune.near_duplicates import NearDuplicates, find_near_duplicates
+from nmtune.study import near_duplicates
+from nmtune.study.near_duplicates import NearDuplicates, find_near_duplicates
 
 Rows = tuple[NDArray[np.float32], NDArray[np.int64]]
 

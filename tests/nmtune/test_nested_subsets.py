@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nmtune.nested_subsets import nested_subset, rows_per_class
+from nmtune.rows.subsets import nested_subset, rows_per_class
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=120).map(np.array)
 FRACTIONS = st.lists(st.floats(0.01, 1), min_size=1, max_size=6)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from nmtune.ood_score import QUANTILE, OodScore, auroc
+from nmtune.trust.ood_score import QUANTILE, OodScore, auroc
 from tests.nmtune.real_sets import PATHS, real_set
 
 

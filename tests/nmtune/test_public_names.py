@@ -33,13 +33,13 @@ def test_types_and_table_name_the_same_homes() -> None:
     assert sorted({*seen, "__version__"}) == sorted(nmtune.__all__)
 
 
-def test_a_function_wins_over_the_module_of_its_name() -> None:
+def test_a_public_function_is_not_hidden_by_a_module() -> None:
     """Whichever of the two a new process imports first."""
-    for first in ("import nmtune.spectrum, nmtune.learning_curve", "from nmtune import *"):
+    for first in ("import nmtune.study.spectrum, nmtune.study.learning_curve", "import nmtune"):
         code = f"""{first}
-import nmtune, nmtune.class_spectra
+import nmtune, nmtune.study.class_spectra
 from nmtune import class_spectra, learning_curve, spectrum
-from nmtune.spectrum import spectrum as same
+from nmtune.study.spectrum import spectrum as same
 assert spectrum is same is nmtune.spectrum
 assert callable(class_spectra) and callable(learning_curve)
 """

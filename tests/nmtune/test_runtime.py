@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from nmtune import ConfigError, runtime
+from nmtune import ConfigError
+from nmtune.numeric import runtime
 
 
 @pytest.fixture(autouse=True)

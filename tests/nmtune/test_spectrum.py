@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nmtune.errors import ConfigError, DataError
-from nmtune.spectrum import Centring, Spectrum, _Rows, spectrum
+from nmtune.study.spectrum import Centring, Spectrum, _Rows, spectrum
 
 Array = NDArray[np.float64]
 
@@ -206,7 +206,7 @@ def test_float64_products_are_enough_up_to_a_condition_of_1e5(
         raise AssertionError("by QR")
 
     # By its full name the module is hidden behind the function.
-    monkeypatch.setattr(sys.modules["nmtune.spectrum"], "_triangle", refused)
+    monkeypatch.setattr(sys.modules["nmtune.study.spectrum"], "_triangle", refused)
     for condition in ("1e+04", "1e+05"):
         spectrum(MANY_ROWS[f"condition {condition}"], chunk_rows=400)
     with pytest.raises(AssertionError, match="by QR"):

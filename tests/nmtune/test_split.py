@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nmtune.errors import ConfigError, DataError
-from nmtune.split import stratified_split
+from nmtune.rows.split import stratified_split
 
 LABELS = st.lists(st.integers(0, 9), min_size=1, max_size=80).map(np.array)
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from nmtune.errors import DataError
-from nmtune.statistics import (
+from nmtune.numeric.statistics import (
     PairedCounts,
     bootstrap_interval,
     mcnemar_p_value,

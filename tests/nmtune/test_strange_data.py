@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nmtune import Head, evaluate, fit_auto, resolve
 from nmtune.config import TuneConfig
-from nmtune.trainer import Trainer
+from nmtune.training.trainer import Trainer
 
 SINGLE = ("linear_probe", "robust_probe", "whitened_probe", "mlp_ensemble", "mlp", "paper")
 METHODS = ("auto", *SINGLE)

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from nmtune import ConfigError, DataError, DivergenceError, Fit, TogetherTrainer, Trainer
-from nmtune.adamw_fit import AdamwFit
 from nmtune.config import TuneConfig
-from nmtune.gpu_fit import GpuFit
-from nmtune.network import Network
-from nmtune.procedure import LabelledRows
-from nmtune.random_numbers import generator
-from nmtune.together import bytes_of_a_head
+from nmtune.heads.network import Network
+from nmtune.numeric.random_numbers import generator
+from nmtune.training.adamw import AdamwFit
+from nmtune.training.gpu_fit import GpuFit
+from nmtune.training.many_heads import bytes_of_a_head
+from nmtune.training.procedure import LabelledRows
 
 # The bias before a BatchNorm has gradient 0 but for rounding, of which AdamW makes whole steps: in
 # training BatchNorm takes them away, in its running mean they are seen.

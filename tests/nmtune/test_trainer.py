@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from nmtune.adamw_fit import batch_bounds, epoch_order, remaining
 from nmtune.config import TuneConfig
 from nmtune.errors import CheckpointError, DivergenceError
-from nmtune.evaluation import evaluate
-from nmtune.trainer import Fit, Trainer
+from nmtune.study.evaluation import evaluate
+from nmtune.training.adamw import batch_bounds, epoch_order, remaining
+from nmtune.training.trainer import Fit, Trainer
 
 PAPER = TuneConfig.from_preset("paper", epochs=3, batch_size=20)
 REFERENCE = TuneConfig.from_preset("reference", epochs=3, batch_size=20, scaling="rms")

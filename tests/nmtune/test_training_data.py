@@ -8,7 +8,7 @@ import pytest
 
 from nmtune.config import PRESETS, TuneConfig
 from nmtune.errors import DataError
-from nmtune.trainer import Fit, Trainer
+from nmtune.training.trainer import Fit, Trainer
 
 PAPER = TuneConfig.from_preset("paper", epochs=3, batch_size=20)
 REFERENCE = TuneConfig.from_preset("reference", epochs=3, batch_size=20, scaling="rms")

@@ -16,9 +16,9 @@ import pytest
 import scipy.sparse
 import torch
 
-from nmtune import DataError, NMTuneClassifier, class_spectra, evaluate, spectrum, vectors
-from nmtune.rows import as_rows, load_rows
-from nmtune.vectors import VectorsError, as_array
+from nmtune import DataError, NMTuneClassifier, class_spectra, evaluate, spectrum
+from nmtune.rows.checks import as_rows, load_rows, vectors
+from nmtune.rows.vectors import VectorsError, as_array
 
 X = np.array([[1, 2.5], [3, 4]], np.float32)
 ROWS = X.tolist()

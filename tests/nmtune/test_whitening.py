@@ -5,7 +5,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from nmtune.whitening import fit_whitening
+from nmtune.training.whitening import fit_whitening
 
 
 def mapped(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nmtune import Head
-from nmtune.engine import Answers, Engine
-from nmtune.folded import fold
+from nmtune.serving.folded import fold
+from nmtune.serving.session import Answers, Engine
 from service.errors import Problem
 from service.predict.batching import BATCH_ROWS, Batcher
 from tests.service.support import train

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from nmtune import Head
-from nmtune.knowledge import learn
-from nmtune.sketch import Sketch
+from nmtune.trust.knowledge import learn
+from nmtune.trust.row_summary import Sketch
 from service.app import create_app
 from service.predict.drift_recorder import MOST_BYTES, DriftRecorder
 from service.settings import ServiceSettings

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from nmtune import Head, Trainer, TuneConfig
-from nmtune.canary import Canary
-from nmtune.onnx_file import run_onnx
+from nmtune.serving.onnx_file import run_onnx
+from nmtune.trust.self_test import Canary
 from service.export import exports, run
 from service.export.agreement import check_rows
 from service.export.card import model_card

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nmtune.split import stratified_split
+from nmtune.rows.split import stratified_split
 from service.ingest.errors import BadInput
 from service.ingest.inline import prepare, read_embeddings
 from store.dataset_file import DatasetFile

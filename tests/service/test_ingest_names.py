@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from safetensors.numpy import save
 
-from nmtune.similar_names import similar
+from nmtune.rows.similar_names import similar
 from service.ingest.errors import BadInput
 from tests.service.array_files import npy, npz
 from tests.service.dataset_calls import created

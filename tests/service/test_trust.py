@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nmtune import Head
-from nmtune.knowledge import Knowledge, learn
+from nmtune.trust.knowledge import Knowledge, learn
 from store.store import Store
 from tests.service.support import InProcess, assert_problem, publish
 

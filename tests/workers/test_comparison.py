@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from nmtune.numeric.statistics import PairedCounts, bootstrap_interval, mcnemar_p_value
 from nmtune.report.comparison import Comparison, Score, compare, mean_ood_accuracy
-from nmtune.statistics import PairedCounts, bootstrap_interval, mcnemar_p_value
 
 
 def score(n_right: int, n_rows: int = 100, *, macro_f1: float = 0.5, first: int = 0) -> Score:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nmtune import Head, HeldOut, Trainer, TuneConfig
-from nmtune.label_errors import LabelErrors, find_label_errors
+from nmtune.study.label_errors import LabelErrors, find_label_errors
 from store.dataset_file import DatasetFile, DatasetWriter
 from store.row_names import RowNames as Kept
 from store.rows_file import Ids

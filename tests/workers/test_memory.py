@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nmtune import TuneConfig, resolve
-from nmtune.peak_memory import peak_bytes
+from nmtune.training.peak_memory import peak_bytes
 from store import moves
 from store.jobs import Job
 from tests.workers.support import Workplace, children, wait_until

@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import update
 
 from nmtune import Head
-from nmtune.canary import Canary
-from nmtune.engine import Engine
-from nmtune.folded import fold
+from nmtune.serving.folded import fold
+from nmtune.serving.session import Engine
+from nmtune.trust.self_test import Canary
 from store import datasets, head_deletion, heads, jobs, moves, outputs, rows_file, tables
 from store.datasets import Dataset
 from store.errors import OutputNotReady

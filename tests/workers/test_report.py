@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nmtune import Evaluation, Head, Trainer, TuneConfig, evaluate, spectrum
+from nmtune.numeric.runtime import Runtime
 from nmtune.report.comparison import Score
-from nmtune.runtime import Runtime
 from workers.child.report import Trained, compose
 from workers.folder import Plan
 

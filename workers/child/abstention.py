@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune import Head, HeldOut
-from nmtune.abstention import Advice, Answered, advise, apply
 from nmtune.report.comparison import OOD_PREFIX
+from nmtune.trust.abstention import Advice, Answered, advise, apply
 
 _ID = "test"
 

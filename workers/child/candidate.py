@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nmtune import CheckpointError, Head, HeadFormatError, HeldOut, Trainer, TuneConfig
-from nmtune.runtime import Runtime
+from nmtune.numeric.runtime import Runtime
 from store.dataset_file import DatasetFile
 from workers.child.progress import Workload
 from workers.child.report import Trained

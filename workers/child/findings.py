@@ -18,7 +18,7 @@ from nmtune import (
     learning_curve,
     would_more_labels_help,
 )
-from nmtune.auto import FEWEST_ROWS_TO_CALL_NOISY, NOISY, labels_look_noisy
+from nmtune.training.choose import FEWEST_ROWS_TO_CALL_NOISY, NOISY, labels_look_noisy
 from store.dataset_file import DatasetFile
 from workers.child.row_names import UNKNOWN, RowNames
 

@@ -26,8 +26,8 @@ from typing import Any
 
 import orjson
 
-from nmtune import runtime
 from nmtune.errors import ConfigError, DataError, DivergenceError, HeadFormatError
+from nmtune.numeric import runtime
 from store import trouble
 from store.artifacts import corrupt
 from store.errors import StoreError

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune import Head
-from nmtune.answers import Answers
-from nmtune.conformal import Conformal
-from nmtune.engine import Engine, TunedEngine, check_canary
 from nmtune.errors import DataError
-from nmtune.folded import fold
-from nmtune.ood_score import OodScore
-from nmtune.rows import as_rows
+from nmtune.rows.checks import as_rows
+from nmtune.serving.answers import Answers
+from nmtune.serving.folded import fold
+from nmtune.serving.session import Engine, TunedEngine, check_canary
+from nmtune.trust.conformal import Conformal
+from nmtune.trust.ood_score import OodScore
 from store.artifacts import corrupt
 from store.dataset_file import DatasetFile
 from store.rows_file import RowsFile

@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 
 from nmtune import Head, HeldOut
-from nmtune.canary import canary_rows
-from nmtune.knowledge import Knowledge, learn
+from nmtune.trust.knowledge import Knowledge, learn
+from nmtune.trust.self_test import canary_rows
 from store.dataset_file import DatasetFile
 
 CANARY_SPLITS: Final = ("test", "validation", "train")

@@ -6,11 +6,11 @@ from typing import Any, TypeAlias
 
 import nmtune
 from nmtune import Evaluation, Head, Spectrum
+from nmtune.numeric.runtime import Runtime
 from nmtune.report.comparison import Score, best_rival, compare
 from nmtune.report.correlation import correlate
 from nmtune.report.verdict import judge
 from nmtune.report.wording import SpectrumMove
-from nmtune.runtime import Runtime
 from workers.folder import Plan
 
 VERSION = 2

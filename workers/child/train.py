@@ -7,21 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from nmtune import (
-    Candidates,
-    Choice,
-    DataError,
-    Head,
-    HeldOut,
-    LabelErrors,
-    auto,
-    evaluate,
-    runtime,
-    spectrum,
-)
-from nmtune.candidates import ROBUST
-from nmtune.peak_memory import peak_bytes
+from nmtune import Candidates, Choice, DataError, Head, HeldOut, LabelErrors, evaluate, spectrum
+from nmtune.numeric import runtime
 from nmtune.report.comparison import Score
+from nmtune.training import choose
+from nmtune.training.candidates import ROBUST
+from nmtune.training.peak_memory import peak_bytes
 from store.dataset_file import DatasetFile, Embeddings
 from workers import memory
 from workers.child import abstention, findings, publication, trust
@@ -151,12 +142,12 @@ def _train(
         finished[name] = yield from training.candidate(name, config)
         held_out = finished[name].held_out
         if name == "linear_probe" and held_out is not None:
-            errors = auto.label_errors(held_out)
-            noisy = auto.labels_look_noisy(errors)
+            errors = choose.label_errors(held_out)
+            noisy = choose.labels_look_noisy(errors)
     choice = None
     if candidates.method == "auto":
         known = {name: one.held_out for name, one in finished.items() if one.held_out}
-        choice = auto.choose(known, noisy=noisy)
+        choice = choose.choose(known, noisy=noisy)
     return finished, errors, choice
 
 
@@ -164,7 +155,7 @@ def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -
     """The head of `auto`, written as it will be served."""
     heads = {name: one.trained.head for name, one in finished.items()}
     held_out = {name: one.held_out for name, one in finished.items() if one.held_out}
-    head, calibration = auto.blend(choice, heads, held_out)
+    head, calibration = choose.blend(choice, heads, held_out)
     data = head.to_bytes()
     workdir.write_bytes(head_file("auto"), data)
     weighed = [*choice.weights, *(one.candidate for one in choice.evidence)]
@@ -174,7 +165,7 @@ def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -
         history=[],
         notes=[choice.reason, calibration.note],
     )
-    return Finished(trained=trained, held_out=auto.held_out_of_blend(choice, heads, held_out))
+    return Finished(trained=trained, held_out=choose.held_out_of_blend(choice, heads, held_out))
 
 
 def _abstention(

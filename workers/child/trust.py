@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune import Head
-from nmtune.conformal import Conformal
-from nmtune.ood_score import QUANTILE, OodScore, auroc
+from nmtune.trust.conformal import Conformal
+from nmtune.trust.ood_score import QUANTILE, OodScore, auroc
 from store.dataset_file import DatasetFile
 
 LEVEL: Final = 0.9

@@ -1,0 +1,1 @@
+"""What is trained, versioned and served: a network, the scaling before it and its temperature."""

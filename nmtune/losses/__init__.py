@@ -1,0 +1,1 @@
+"""The NMTune objective: its front door `objective`, and the arithmetic of its `terms`."""

@@ -1,0 +1,1 @@
+"""The plumbing of the science: statistics, decompositions, tensor files, threads, randomness."""

@@ -1,0 +1,1 @@
+"""Look at results and data: metrics, spectra, label errors, near duplicates, learning curves."""

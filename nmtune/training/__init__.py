@@ -1,0 +1,1 @@
+"""Train a head: each method's solver, the loop over it, and the choice between them."""

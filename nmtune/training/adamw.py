@@ -1,0 +1,192 @@
+"""The home of training by mini-batches: the NMTune objective minimised with AdamW."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nmtune.config import Schedule, TuneConfig
+from nmtune.heads.network import Network, forward_in_batches
+from nmtune.losses.objective import NMTuneLoss, nmtune_loss
+from nmtune.numeric.random_numbers import generator
+from nmtune.numeric.tensor_file import check_layout, prefixed, sections
+from nmtune.rows.held_out import HeldOut
+from nmtune.training.procedure import LabelledRows, Progress, score
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+class AdamwFit:
+    """Epochs of AdamW over shuffled mini-batches, the learning rate set step by step."""
+
+    def __init__(
+        self,
+        network: Network,
+        rows: LabelledRows,
+        *,
+        config: TuneConfig,
+        validation: LabelledRows | None,
+        groups: NDArray[Any] | None = None,  # noqa: ARG002  # it divides no rows
+    ) -> None:
+        self.network = network
+        self._rows = rows
+        self._config = config
+        self._validation = validation
+        self._batches = batch_bounds(
+            len(rows), config.batch_size, smallest=max(2, config.k, config.batch_size // 4)
+        )
+        self.n_epochs = config.n_epochs(len(self._batches))
+        self._optimiser = torch.optim.AdamW(
+            network.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+
+    def run(self, epoch: int) -> Progress:
+        config = self._config
+        self.network.train()
+        device = self._rows.x.device
+        order = epoch_order(len(self._rows), seed=config.seed, epoch=epoch).to(device)
+        # Read once, after the epoch: reading each step would make a GPU wait for the host.
+        sums = torch.zeros(len(NMTuneLoss._fields), device=device)
+        n_steps = len(self._batches) * self.n_epochs
+        rate = config.learning_rate
+        for index, (start, stop) in enumerate(self._batches):
+            step = (epoch - 1) * len(self._batches) + index
+            rate = config.learning_rate * remaining(config.schedule, step / n_steps)
+            for group in self._optimiser.param_groups:
+                group["lr"] = rate
+            loss = self._step(self._rows.take(order[start:stop]))
+            sums += torch.stack(loss).detach() * (stop - start)
+        means = (sums / len(self._rows)).tolist()
+        return Progress(
+            losses=dict(zip(NMTuneLoss._fields, means, strict=True)),
+            learning_rate=rate,
+            validation=score(self.network, self._validation) if self._validation else None,
+        )
+
+    def _step(self, batch: LabelledRows) -> NMTuneLoss:
+        config = self._config
+        z, logits = self.network(batch.x)
+        loss = nmtune_loss(
+            logits,
+            batch.y,
+            z,
+            batch.x,
+            w_consistency=config.w_consistency,
+            w_covariance=config.w_covariance,
+            w_dominant=config.w_dominant,
+            k=config.k,
+            mean_over_dimensions=config.consistency_mean_over_dimensions,
+            weight=batch.weight,
+        )
+        self._optimiser.zero_grad()
+        torch.autograd.backward(loss.total)
+        self._optimiser.step()
+        return loss
+
+    def notes(self) -> list[str]:
+        n_rows, n_columns = self._rows.x.shape
+        return notes_on_steps(
+            self._config, n_rows=n_rows, n_columns=n_columns, n_epochs=self.n_epochs
+        )
+
+    def held_out(self) -> HeldOut | None:
+        """What it says of the validation rows; of the training rows it has learnt from all."""
+        if self._validation is None:
+            return None
+        self.network.eval()
+        with torch.no_grad():
+            _, logits = forward_in_batches(self.network, self._validation.x)
+        y = self._validation.y
+        return HeldOut(logits=logits.cpu().numpy(), y=y.cpu().numpy(), n_train_rows=0)
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        tensors = prefixed("network", self.network.state_dict())
+        for name, _ in self.network.named_parameters():
+            tensors |= prefixed(f"optimiser.{name}", self._moments(name))
+        return {}, tensors
+
+    def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+        if document:
+            raise ValueError("AdamW's state is tensors alone")
+        expected = prefixed("network", self.network.state_dict())
+        # Before its first step the optimiser has no moments.
+        parameters = dict(self.network.named_parameters()) if epoch else {}
+        for name, parameter in parameters.items():
+            for moment in _MOMENTS:
+                like = torch.zeros(()) if moment == "step" else parameter
+                expected[f"optimiser.{name}.{moment}"] = like
+        check_layout(tensors, expected)
+        of_network, of_optimiser = sections(tensors, "network", "optimiser")
+        self.network.load_state_dict(of_network)
+        for name in parameters:
+            self._set_moments(
+                name, {moment: of_optimiser[f"{name}.{moment}"] for moment in _MOMENTS}
+            )
+
+    def _moments(self, name: str) -> dict[str, Tensor]:
+        """What AdamW knows of a parameter; empty before the first step."""
+        state: dict[str, Tensor] = self._optimiser.state[self.network.get_parameter(name)]
+        return state
+
+    def _set_moments(self, name: str, moments: Mapping[str, Tensor]) -> None:
+        parameter = self.network.get_parameter(name)
+        self._optimiser.state[parameter] = {
+            moment: tensor.to(parameter.device) for moment, tensor in moments.items()
+        }
+
+
+def notes_on_steps(config: TuneConfig, *, n_rows: int, n_columns: int, n_epochs: int) -> list[str]:
+    """What the user should know of a training by mini-batches."""
+    notes = []
+    if n_epochs < config.epochs:
+        notes.append(
+            f"{n_epochs} of {config.epochs} epochs were made: more would take over "
+            f"max_steps ({config.max_steps:,}) steps."
+        )
+    if n_rows < config.batch_size:
+        notes.append(
+            f"The {n_rows} training rows make one batch, smaller than batch_size "
+            f"({config.batch_size}), so the regularisers weigh otherwise than they would in "
+            "full batches."
+        )
+    if config.w_dominant and config.k >= min(n_rows, n_columns):
+        notes.append(
+            f"k = {config.k} takes in every singular value there is, so the dominant term is "
+            "constant."
+        )
+    return notes
+
+
+def batch_bounds(n_rows: int, batch_size: int, *, smallest: int) -> list[tuple[int, int]]:
+    """Where each mini-batch starts and stops; a last one below `smallest` joins the one before.
+
+    BatchNorm and the covariance need two rows, and the covariance of a few rows is mostly noise:
+    four times that of a full batch at eight rows.
+    """
+    bounds = [(start, min(start + batch_size, n_rows)) for start in range(0, n_rows, batch_size)]
+    if len(bounds) > 1 and n_rows - bounds[-1][0] < smallest:
+        bounds[-2:] = [(bounds[-2][0], n_rows)]
+    return bounds
+
+
+def epoch_order(n_rows: int, *, seed: int, epoch: int) -> Tensor:
+    """The order of the rows in an epoch (1-based); any epoch's is known without the others'."""
+    return torch.randperm(n_rows, generator=generator(seed, epoch))
+
+
+def remaining(schedule: Schedule, passed: float) -> float:
+    """The share of the full learning rate once a share `passed` of all steps is done."""
+    if schedule == "constant":
+        return 1.0
+    if schedule == "linear":
+        return 1.0 - passed
+    return 0.5 * (1.0 + math.cos(math.pi * passed))

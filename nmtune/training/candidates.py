@@ -1,0 +1,214 @@
+"""The home of the candidates: which heads one job trains side by side, and with which configs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from nmtune.config import WEIGHTS, TuneConfig, check_names
+from nmtune.config_rules import OneOf
+from nmtune.errors import ConfigError
+from nmtune.methods import METHODS
+
+ROBUST = ("robust_probe",)
+"""Candidates of `auto` that are trained only where many labels look wrong."""
+
+ANALYSES = ("ablation", "learning_curve")
+"""What a job may be asked to look into beside its candidates."""
+
+CHOSEN_FROM = ("linear_probe", *ROBUST, "whitened_probe", "mlp_ensemble")
+"""What `auto` chooses from, in the order of training."""
+
+_ABLATIONS = {f"nmtune_without_{name.removeprefix('w_')}": name for name in WEIGHTS}
+_ORDER = (*CHOSEN_FROM, "mlp", "nmtune", *_ABLATIONS)
+_PRESETS = {
+    "linear_probe": OneOf("linear_probe"),
+    "mlp": OneOf("paper", "reference", "mlp"),
+    "nmtune": OneOf("paper", "reference"),
+    "auto": OneOf("paper", "reference"),
+}
+_FIRST_PRESET = {"linear_probe": "linear_probe", "mlp": "paper", "nmtune": "paper", "auto": "paper"}
+_OF_THE_LINEAR_PROBE = ("preset", "scaling", "l2", "n_folds", "seed")
+_OF_THE_BASELINE = ("l2", "n_folds", "seed")
+_OF_THE_ENSEMBLE = ("n_bags", "hidden_width", "input_dropout", "hidden_dropout", "patience")
+_OF_ALL_IN_AUTO = ("seed", "n_folds", "max_steps")
+
+STEPS_IN_AUTO = 6000
+"""The most gradient steps of any candidate of `auto`, unless config.max_steps says otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """What a job trains: a method, and one config for it and for what it is compared with.
+
+    Attributes:
+        method: the one the user asked for. Its head is the one that is published; that of `auto`
+            is made of other candidates' heads.
+        configs: by candidate, in the order of training; all of one seed, so that the plain MLP
+            starts from the same weights and sees the same batches as the regularised head.
+        analyses: what else to look into, of ANALYSES.
+    """
+
+    method: str
+    configs: Mapping[str, TuneConfig]
+    analyses: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_method(self.method)
+        wanted = _names(self.method, self.analyses)
+        if tuple(self.configs) != wanted:
+            raise ConfigError(f"method {self.method!r} trains {', '.join(wanted)}", field="method")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON: {"method", "configs": {candidate: config}, "analyses"}."""
+        configs = {name: config.to_dict() for name, config in self.configs.items()}
+        return {"method": self.method, "configs": configs, "analyses": list(self.analyses)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The candidates that `to_dict` told, whatever order a JSON store gave the keys."""
+        try:
+            method, stored = values["method"], values["configs"]
+            configs = {
+                name: TuneConfig.from_dict(stored[name]) for name in _ORDER if name in stored
+            }
+            analyses = tuple(values.get("analyses", ()))
+        except (KeyError, TypeError):
+            raise ConfigError("candidates are stored as {'method', 'configs'}") from None
+        return cls(method=method, configs=configs, analyses=analyses)
+
+
+def resolve(
+    *,
+    method: str = "auto",
+    config: Mapping[str, Any] | None = None,
+    analyses: Sequence[str] = (),
+) -> Candidates:
+    """The candidates of one job, from a method and the user's flat settings.
+
+    Args:
+        method: `auto` chooses from probes and ensembles by cross-validation and trains the
+            following beside them; `nmtune`, `mlp`, `linear_probe`: each with every simpler one.
+        config: an optional `preset` (`paper` unless given, or `reference`) and any fields of
+            TuneConfig over it. They shape the nmtune candidate; `mlp` is the same config with
+            the three weights zero; the linear probe keeps its own preset and takes l2, n_folds
+            and seed (with method `linear_probe` scaling too, and no other field). With `auto`,
+            seed, n_folds and max_steps hold for every candidate.
+        analyses: `ablation` trains nmtune without each of its terms too; `learning_curve` trains
+            the head on growing parts of the rows.
+
+    Raises:
+        ConfigError: an unknown name, a value out of bounds, or a setting without effect on
+            the method.
+    """
+    _check_method(method)
+    wanted = _checked_analyses(analyses, method)
+    settings = dict(config or {})
+    check_names(settings)
+    preset = settings.pop("preset", _FIRST_PRESET[method])
+    try:
+        _PRESETS[method].accept(preset)
+    except ValueError as refused:
+        raise ConfigError(f"preset for method {method!r} {refused}", field="preset") from None
+    if method == "linear_probe":
+        configs = {method: _linear_probe(settings)}
+    else:
+        configs = _tuned(method, preset, settings)
+        if method == "auto":
+            configs |= _chosen_from(settings)
+    if "ablation" in wanted:
+        configs |= {
+            name: configs["nmtune"].replace(**{weight: 0.0}) for name, weight in _ABLATIONS.items()
+        }
+    ordered = {name: configs[name] for name in _ORDER if name in configs}
+    return Candidates(method=method, configs=ordered, analyses=wanted)
+
+
+def _names(method: str, analyses: Sequence[str]) -> tuple[str, ...]:
+    names = set(METHODS[: METHODS.index(method) + 1]) - {"auto"}
+    if method == "auto":
+        names |= set(CHOSEN_FROM)
+    if "ablation" in analyses:
+        names |= set(_ABLATIONS)
+    return tuple(name for name in _ORDER if name in names)
+
+
+def _tuned(method: str, preset: str, settings: Mapping[str, Any]) -> dict[str, TuneConfig]:
+    """The configs of nmtune (but for method `mlp`), of the matched MLP and of the linear probe."""
+    _refuse(settings, _OF_THE_ENSEMBLE, "shapes an ensemble, which is the service's own choice")
+    if method == "auto":
+        _refuse(settings, ("l2",), "is chosen by cross-validation with method 'auto'")
+    of_probe = {name: settings[name] for name in _OF_THE_BASELINE if name in settings}
+    of_tuned = {name: value for name, value in settings.items() if name != "l2"}
+    if method == "auto":
+        of_tuned = {"max_steps": STEPS_IN_AUTO, **of_tuned}
+    tuned = TuneConfig.from_preset(preset, **of_tuned)
+    if tuned.transform not in ("mlp", "residual_mlp"):
+        raise ConfigError(
+            f"transform must be 'mlp' or 'residual_mlp' for method {method!r}: other heads are "
+            "methods of their own",
+            field="transform",
+        )
+    configs = {
+        "linear_probe": _linear_probe(of_probe),
+        "mlp": tuned.replace(**dict.fromkeys(WEIGHTS, 0.0)),
+    }
+    if method != "mlp":
+        return configs | {"nmtune": tuned}
+    for name in WEIGHTS:
+        if settings.get(name):
+            raise ConfigError(
+                f"{name} must be 0 for method 'mlp', the head without regularisers: "
+                "use method 'nmtune'",
+                field=name,
+            )
+    return configs
+
+
+def _chosen_from(settings: Mapping[str, Any]) -> dict[str, TuneConfig]:
+    """What `auto` may choose beside the linear probe."""
+    of_all = {name: settings[name] for name in _OF_ALL_IN_AUTO if name in settings}
+    steps = {"max_steps": STEPS_IN_AUTO, **of_all}
+    of_probe = {name: value for name, value in of_all.items() if name != "max_steps"}
+    return {
+        name: TuneConfig.from_preset(name, **(of_probe if name.endswith("probe") else steps))
+        for name in CHOSEN_FROM
+        if name != "linear_probe"
+    }
+
+
+def _linear_probe(settings: Mapping[str, Any]) -> TuneConfig:
+    for name in settings:
+        if name not in _OF_THE_LINEAR_PROBE:
+            raise ConfigError(
+                f"{name} does nothing for method 'linear_probe', which takes scaling, l2, n_folds "
+                "and seed",
+                field=name,
+            )
+    return TuneConfig.from_preset("linear_probe", **settings)
+
+
+def _refuse(settings: Mapping[str, Any], names: Sequence[str], why: str) -> None:
+    for name in names:
+        if name in settings:
+            raise ConfigError(f"{name} {why}: leave it out", field=name)
+
+
+def _checked_analyses(analyses: Sequence[str], method: str) -> tuple[str, ...]:
+    for name in analyses:
+        try:
+            OneOf(*ANALYSES).accept(name)
+        except ValueError as refused:
+            raise ConfigError(f"analyses {refused}", field="analyses") from None
+    if "ablation" in analyses and method not in ("nmtune", "auto"):
+        raise ConfigError(
+            "analyses 'ablation' needs method 'nmtune' or 'auto': it leaves out NMTune's terms",
+            field="analyses",
+        )
+    return tuple(name for name in ANALYSES if name in analyses)
+
+
+def _check_method(method: object) -> None:
+    try:
+        OneOf(*METHODS).accept(method)
+    except ValueError as refused:
+        raise ConfigError(f"method {refused}", field="method") from None

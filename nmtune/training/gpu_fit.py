@@ -1,0 +1,47 @@
+"""The home of AdamW's training on a GPU: a stack of one head, whose steps are CUDA graphs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nmtune.config import TuneConfig
+from nmtune.heads.network import Network
+from nmtune.training.adamw import AdamwFit
+from nmtune.training.gpu_stack import Stack
+from nmtune.training.procedure import LabelledRows, Progress, score
+
+
+class GpuFit(AdamwFit):
+    """AdamwFit with the steps of a Stack; its checkpoints are AdamwFit's.
+
+    The network's tensors are the stack's.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        rows: LabelledRows,
+        *,
+        config: TuneConfig,
+        validation: LabelledRows | None,
+        groups: NDArray[Any] | None = None,
+    ) -> None:
+        super().__init__(network, rows, config=config, validation=validation, groups=groups)
+        self._stack = Stack([network], rows, configs=[config])
+        network.load_state_dict(self._stack.state(0), assign=True)
+
+    def run(self, epoch: int) -> Progress:
+        (losses,), rate = self._stack.run(epoch)
+        return Progress(
+            losses=losses._asdict(),
+            learning_rate=rate,
+            validation=score(self.network, self._validation) if self._validation else None,
+        )
+
+    def _moments(self, name: str) -> dict[str, Tensor]:
+        return self._stack.moments(name, 0)
+
+    def _set_moments(self, name: str, moments: Mapping[str, Tensor]) -> None:
+        self._stack.set_moments(name, moments)

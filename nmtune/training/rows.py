@@ -1,0 +1,110 @@
+"""The home of the rows of a training as it takes them over: checked, copied, digested, scaled."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from nmtune.errors import DataError
+from nmtune.heads.scaling import Scaling
+from nmtune.rows.checks import as_labels, as_weights, load_rows
+from nmtune.training.procedure import LabelledRows
+
+_MAX_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Checked rows (n, d) and labels (n,) of our own, with a digest of all.
+
+    weight: (n,) of mean 1, or None; groups: (n,) of any kind, or None. Rows of weight 0 are left
+    out.
+    """
+
+    rows: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    weight: NDArray[np.float32] | None
+    groups: NDArray[Any] | None
+    digest: str
+
+    @classmethod
+    def load(
+        cls,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        n_classes: int,
+        prefix: str = "",
+        weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Check and copy; DataError names the field, after `prefix`, and the row."""
+        rows, digest_of_rows = load_rows(x, field=f"{prefix}embeddings")
+        labels = as_labels(y, n_rows=len(rows), n_classes=n_classes, field=f"{prefix}labels")
+        digest = hashlib.sha256(digest_of_rows.encode() + labels.tobytes())
+        given_groups = None if groups is None else _as_groups(groups, n_rows=len(rows))
+        if given_groups is not None:
+            digest.update(repr(given_groups.tolist()).encode())
+        if weight is None:
+            return cls(rows, labels, None, given_groups, digest.hexdigest())
+        weights = as_weights(weight, n_rows=len(rows))
+        digest.update(weights.tobytes())
+        counts = weights > 0
+        if not counts.all():
+            rows, labels, weights = rows[counts], labels[counts], weights[counts]
+            given_groups = None if given_groups is None else given_groups[counts]
+        weights = (weights / weights.mean()).astype(np.float32)
+        return cls(rows, labels, weights, given_groups, digest.hexdigest())
+
+    def scaled(self, scaling: Scaling, device: str) -> LabelledRows:
+        """On the device; uses up `rows`, which are scaled in place."""
+        x: Tensor = torch.from_numpy(self.rows).to(device)
+        weight = None if self.weight is None else torch.from_numpy(self.weight).to(device)
+        y = torch.from_numpy(self.labels).to(device)
+        return LabelledRows(scaling.apply(x, in_place=True), y, weight)
+
+    def check_width(self, train: "TrainingData") -> None:
+        """DataError where these validation rows are not as wide as the training rows."""
+        got, expected = self.rows.shape[1], train.rows.shape[1]
+        if got != expected:
+            raise DataError(
+                f"validation embeddings must have {expected} columns, as the training ones, "
+                f"got {got}",
+                field="validation.embeddings",
+            )
+
+    def absent_classes(self, n_classes: int) -> NDArray[np.int64]:
+        """The classes without a row."""
+        return np.flatnonzero(np.bincount(self.labels, minlength=n_classes) == 0)
+
+
+def notes_on_classes(data: TrainingData, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """What to tell of classes without a training row; DataError if fewer than two have one."""
+    absent = [classes[index] for index in data.absent_classes(len(classes))]
+    if len(classes) - len(absent) < 2:
+        only = classes[int(data.labels[0])]
+        raise DataError(
+            f"labels must hold at least two classes to tell apart, got only {only!r}",
+            field="labels",
+        )
+    if not absent:
+        return ()
+    more = f" and {len(absent) - _MAX_NAMED} more" if len(absent) > _MAX_NAMED else ""
+    named = ", ".join(map(repr, absent[:_MAX_NAMED]))
+    return (
+        f"No training row is of class {named}{more}: the head cannot know it, and never "
+        "predicts it.",
+    )
+
+
+def _as_groups(groups: ArrayLike, *, n_rows: int) -> NDArray[Any]:
+    values = np.asarray(groups)
+    if values.shape != (n_rows,):
+        raise DataError(
+            f"groups must be one per row, of shape ({n_rows},), got {values.shape}", field="groups"
+        )
+    return values
