@@ -31,7 +31,7 @@ from safetensors.numpy import load_file, save_file
 from service.ingest import assemble, formats, npz, sandbox
 from service.ingest.columns import Wanted
 from service.ingest.row_splits import SplitOptions
-from store.local_artifacts import LocalArtifacts
+from store.bytes.local import LocalArtifacts
 
 MARK: Final = "ingest"
 REPEATS: Final = 3

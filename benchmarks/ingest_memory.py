@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from service.ingest import assemble, formats, sandbox
 from service.ingest.columns import Wanted
 from service.ingest.row_splits import SplitOptions
-from store.local_artifacts import LocalArtifacts
+from store.bytes.local import LocalArtifacts
 
 COLUMNS: Final = 1024
 ROWS_AT_ONCE: Final = 16_384

@@ -23,7 +23,7 @@ from reference_loop import BATCH_SIZE, EPOCHS, ReferenceLoop
 
 from nmtune import resolve
 from nmtune.training.peak_memory import peak_bytes
-from store.dataset_file import DatasetWriter
+from store.files.dataset import DatasetWriter
 from workers.attempt.run import child_environment
 from workers.folder import REPORT, Plan, Workdir
 from workers.settings import WorkerSettings

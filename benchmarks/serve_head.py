@@ -9,7 +9,7 @@ from nmtune.config import TuneConfig
 from nmtune.heads.head import Head, Member
 from nmtune.heads.network import Network
 from nmtune.heads.scaling import Scaling
-from store import datasets, jobs, moves
+from store import datasets, jobs, transitions
 from store.heads import NewHeadVersion
 from store.names import DEFAULT_TENANT
 from store.settings import StoreSettings
@@ -81,7 +81,7 @@ def publish(head: Head, data_dir: Path) -> None:
             tx, DEFAULT_TENANT, name=NAME, dataset_id=dataset.id, method="nmtune", config={}
         )
     with store.database.begin() as tx:
-        claimed = moves.claim(tx, job.id, worker="benchmark", lease_seconds=60)
+        claimed = transitions.claim(tx, job.id, worker="benchmark", lease_seconds=60)
     assert claimed is not None
     new = NewHeadVersion(
         name=NAME,
@@ -96,5 +96,5 @@ def publish(head: Head, data_dir: Path) -> None:
         alias="prod",
     )
     with store.database.begin() as tx:
-        moves.succeed(tx, claimed, report_sha256=report.sha256, head=new)
+        transitions.succeed(tx, claimed, report_sha256=report.sha256, head=new)
     store.close()

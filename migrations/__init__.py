@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from store.database import Database
+from store.database.connection import Database
 from store.errors import SchemaMismatch
 
 _FOLDER: Final = Path(__file__).parent

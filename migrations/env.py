@@ -7,10 +7,10 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection
 
-from store.clock import UtcDateTime
-from store.database import Database
+from store.database.clock import UtcDateTime
+from store.database.connection import Database
+from store.database.tables import metadata
 from store.settings import StoreSettings
-from store.tables import metadata
 
 
 def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:

@@ -10,7 +10,7 @@ from fastapi import Header, Response
 
 from service.validation import KEY_PATTERN
 from store import idempotency
-from store.database import Transaction
+from store.database.connection import Transaction
 from store.errors import Conflict
 from store.idempotency import StoredResponse
 from store.store import Store

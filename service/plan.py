@@ -22,10 +22,10 @@ from service.submission import check_content, check_trainable, examine
 from store import datasets, jobs
 from store.datasets import Dataset
 from store.errors import NotFound
+from store.files.texts import TextsFile
 from store.jobs import Job
 from store.states import JobKind, JobStatus
 from store.store import Store
-from store.texts_file import TextsFile
 
 N_JOBS: Final = 50
 """Earlier jobs that are looked at for the pace of this deployment."""

@@ -10,7 +10,7 @@ from service.schemas.prediction_jobs import PredictionCreate
 from service.settings import ServiceSettings
 from service.submission import ring
 from store import datasets, failpoints, heads, jobs
-from store.database import Transaction
+from store.database.connection import Transaction
 from store.datasets import Dataset
 from store.heads import HeadVersion
 from store.idempotency import StoredResponse

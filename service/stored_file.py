@@ -18,8 +18,8 @@ from starlette.concurrency import iterate_in_threadpool
 from starlette.types import Send
 
 from service.errors import Problem
-from store.artifacts import Artifacts
-from store.checked_file import CheckedFile
+from store.bytes.checked_file import CheckedFile
+from store.bytes.port import Artifacts
 from store.errors import ArtifactCorrupt
 
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")

@@ -17,7 +17,7 @@ from service.ingest.texts import PreparedTexts
 from service.schemas.jobs import Job, JobCreate
 from service.settings import ServiceSettings
 from store import datasets, failpoints, jobs
-from store.database import Transaction
+from store.database.connection import Transaction
 from store.datasets import Dataset
 from store.encoders import PRICE
 from store.idempotency import StoredResponse

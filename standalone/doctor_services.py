@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import migrations
 from standalone.finding import Finding
-from store import examination
-from store.database import Database
+from store.database import examination
+from store.database.connection import Database
+from store.database.examination import PostgresqlServer
 from store.errors import StoreError
-from store.examination import PostgresqlServer
 from store.settings import StoreSettings
 from store.store import Store
 from workers.doorbell import broker

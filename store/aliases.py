@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from sqlalchemy import delete, insert, select, update
 
-from store import tables
-from store.clock import latest, now
-from store.cursors import AnyRow
-from store.database import Transaction
+from store.database import tables
+from store.database.clock import latest, now
+from store.database.connection import Transaction
+from store.database.cursors import AnyRow
 from store.errors import NotFound, NothingToRollBack
 
 MAX_HISTORY: Final = 20

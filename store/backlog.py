@@ -9,12 +9,12 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
-from store import tables
-from store.clock import now
-from store.database import Transaction
+from store.database import tables
+from store.database.clock import now
+from store.database.connection import Transaction
+from store.database.tables import has_status
 from store.jobs import QUEUES
 from store.states import JobStatus
-from store.tables import has_status
 
 _jobs = tables.jobs.c
 

@@ -8,15 +8,15 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, exists, insert, or_, select, update
 from sqlalchemy import delete as sql_delete
 
-from store import cursors, tables
-from store.clock import now, seconds_from_now
-from store.cursors import AnyRow, Page
-from store.database import Transaction
+from store.database import cursors, tables
+from store.database.clock import now, seconds_from_now
+from store.database.connection import Transaction
+from store.database.cursors import AnyRow, Page
+from store.database.tables import has_status
 from store.errors import DatasetInUse, NotFound
 from store.ids import new_id
 from store.names import check_name
 from store.states import JobStatus
-from store.tables import has_status
 
 EMBEDDINGS: Final = "embeddings"
 TEXTS: Final = "texts"

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from store import tables
-from store.clock import now, seconds_from_now
-from store.database import Transaction
+from store.database import tables
+from store.database.clock import now, seconds_from_now
+from store.database.connection import Transaction
 
 KEPT_HOURS: Final = 30 * 24
 """How long a window is kept."""

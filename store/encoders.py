@@ -13,13 +13,13 @@ import orjson
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from store import tables
-from store.clock import now, seconds_from_now
-from store.database import Transaction
+from store.database import tables
+from store.database.clock import now, seconds_from_now
+from store.database.connection import Transaction
+from store.database.tables import has_status
 from store.errors import LeaseLost, NotFound
 from store.jobs import Job
 from store.states import JobStatus
-from store.tables import has_status
 
 VECTORS_KEPT_SECONDS: Final = 90 * 86_400.0
 PRICE: Final = "price_per_million_tokens"

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from store import tables
-from store.cursors import check_limit
-from store.database import Transaction
+from store.database import tables
+from store.database.connection import Transaction
+from store.database.cursors import check_limit
 
 _events = tables.events.c
 

@@ -7,13 +7,14 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, null, select, true, union, update
 
-from store import encoders, idempotency, tables
-from store.clock import seconds_from_now
-from store.database import Transaction
+from store import encoders, idempotency
+from store.database import tables
+from store.database.clock import seconds_from_now
+from store.database.connection import Transaction
+from store.database.tables import has_status
 from store.jobs import NOT_BEFORE_NOW
 from store.states import JobStatus
 from store.store import Store
-from store.tables import has_status
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,12 @@ from typing import Final
 
 from sqlalchemy import delete, select
 
-from store import aliases, garbage, heads, tables
-from store.database import Transaction
+from store import aliases, garbage, heads
+from store.database import tables
+from store.database.connection import Transaction
+from store.database.tables import has_status
 from store.errors import HeadInUse, NotFound
 from store.states import JobStatus
-from store.tables import has_status
 
 _versions = tables.head_versions.c
 _jobs = tables.jobs.c

@@ -9,10 +9,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
-from store import aliases, cursors, tables
-from store.clock import UtcDateTime, latest, now
-from store.cursors import AnyRow, Page
-from store.database import Transaction
+from store import aliases
+from store.database import cursors, tables
+from store.database.clock import UtcDateTime, latest, now
+from store.database.connection import Transaction
+from store.database.cursors import AnyRow, Page
 from store.errors import Conflict, InvalidReference, NotFound
 from store.names import check_alias, check_name, is_name
 

@@ -6,9 +6,9 @@ from typing import Final
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from store import tables
-from store.clock import now, seconds_from_now
-from store.database import Transaction
+from store.database import tables
+from store.database.clock import now, seconds_from_now
+from store.database.connection import Transaction
 from store.errors import Conflict, IdempotencyKeyReused
 
 KEPT_SECONDS: Final = 24 * 3600.0

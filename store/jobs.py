@@ -1,6 +1,6 @@
 """Jobs as their owner sees them: the record, submit, read, list, ask to cancel.
 
-What a worker does to a job is in `store.moves`.
+What a worker does to a job is in `store.transitions`.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,16 +10,17 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, case, func, insert, literal, null, or_, select, update
 
-from store import cursors, events, tables
-from store.clock import latest, now
-from store.cursors import AnyRow, Page
-from store.database import Transaction
+from store import events
+from store.database import cursors, tables
+from store.database.clock import latest, now
+from store.database.connection import Transaction
+from store.database.cursors import AnyRow, Page
+from store.database.tables import has_kind, has_status
 from store.errors import NotFound
 from store.events import EventType
 from store.ids import new_id
 from store.names import check_alias, check_name
 from store.states import JobKind, JobStatus
-from store.tables import has_kind, has_status
 
 QUEUES: Final = ("cpu", "gpu")
 """The queues that a job may wait in; the first unless told otherwise."""

@@ -6,12 +6,12 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, and_, not_, select
 
-from store import tables
-from store.clock import now, seconds_from_now
-from store.database import Transaction
+from store.database import tables
+from store.database.clock import now, seconds_from_now
+from store.database.connection import Transaction
+from store.database.tables import has_status
 from store.jobs import Job
 from store.states import JobStatus
-from store.tables import has_status
 
 LONGEST_LEASE_SECONDS: Final = 3600.0
 """What a worker may ask for."""

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from sqlalchemy import null, select, update
 
-from store import garbage, jobs, tables
-from store.database import Transaction
+from store import garbage, jobs
+from store.database import tables
+from store.database.connection import Transaction
+from store.database.tables import has_status
 from store.errors import OutputNotReady
 from store.jobs import NOT_BEFORE_NOW, Job
 from store.states import JobKind, JobStatus
-from store.tables import has_status
 
 _jobs = tables.jobs.c
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from store.artifacts import Artifacts
-from store.database import Database
+from store.bytes.local import LocalArtifacts
+from store.bytes.port import Artifacts
+from store.database.connection import Database
 from store.errors import StoreError
-from store.local_artifacts import LocalArtifacts
 from store.settings import StoreSettings
 
 
@@ -38,7 +38,7 @@ def open_artifacts(settings: StoreSettings) -> Artifacts:
     if settings.artifacts_url is None:
         return LocalArtifacts(settings.artifacts_dir)
     try:
-        from store.s3_artifacts import S3Artifacts  # an optional library, and slow to import
+        from store.bytes.s3.artifacts import S3Artifacts  # an optional library, and slow to import
     except ModuleNotFoundError as error:
         if error.name not in {"boto3", "botocore"}:
             raise

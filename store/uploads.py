@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
 
-from store import cursors, tables
-from store.clock import now, seconds_from_now
-from store.cursors import AnyRow, Page
-from store.database import Transaction
+from store.database import cursors, tables
+from store.database.clock import now, seconds_from_now
+from store.database.connection import Transaction
+from store.database.cursors import AnyRow, Page
 from store.errors import NotFound, OffsetMismatch, TooManyParts
 from store.ids import new_id
 

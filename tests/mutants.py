@@ -43,7 +43,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the fence is not compared",
-        "store/moves.py",
+        "store/transitions.py",
         {"        _jobs.fence == job.fence,\n": ""},
         ("tests/store/test_moves.py",),
     ),
@@ -65,7 +65,7 @@ MUTANTS = (
     ),
     Mutant(
         "an artifact is not synced",
-        "store/local_artifacts.py",
+        "store/bytes/local.py",
         {
             '    failpoints.reach("artifact.written")\n    os.fsync(file.fileno())\n': (
                 '    failpoints.reach("artifact.written")\n'

@@ -40,9 +40,11 @@ from service.schemas import notes
 from service.settings import ServiceSettings
 from standalone.logs import LogSettings
 from standalone.up import GRACE_SECONDS
-from store import aliases, checked_file, drift, encoders, garbage, head_deletion, s3_bucket, uploads
+from store import aliases, drift, encoders, garbage, head_deletion, uploads
+from store.bytes import checked_file
+from store.bytes.s3 import bucket
+from store.bytes.s3.client import Patience as S3Patience
 from store.queue import LocalQueue
-from store.s3_client import Patience as S3Patience
 from store.settings import StoreSettings
 from store.store import Store
 from workers.attempt import failure
@@ -138,10 +140,10 @@ STATED: dict[str, list[str]] = {
         "hours)",
     ],
     "object-storage": [
-        f"anything over {s3_bucket.PART_BYTES // MIB} MiB",
+        f"anything over {bucket.PART_BYTES // MIB} MiB",
         f"with {S3Patience().connect_seconds:g} seconds to connect and "
         f"{S3Patience().answer_seconds:g} seconds of silence",
-        f"slower than {s3_bucket._SLOWEST_BYTES_PER_SECOND // 1024} KiB a second",
+        f"slower than {bucket._SLOWEST_BYTES_PER_SECOND // 1024} KiB a second",
     ],
     "operations": [
         f"({GRACE_SECONDS} seconds at most)",

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import orjson
 
-from store.artifacts import ArtifactRef, Artifacts
+from store.bytes.port import ArtifactRef, Artifacts
 from store.errors import ArtifactCorrupt, ArtifactMissing
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from nmtune.methods import METHODS
 from store.jobs import Job
-from store.moves import SweepResult
 from store.states import JobKind, JobStatus
+from store.transitions import SweepResult
 from workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from service.ingest.prepared import PreparedDataset, SplitSource, build
 from service.ingest.row_splits import SplitOptions
 from service.ingest.similar_names import classes_of
 from service.ingest.texts import PreparedTexts
-from store.row_names import RowNames, taken
+from store.files.row_names import RowNames, taken
 
 
 def assemble(

@@ -16,7 +16,7 @@ from service.ingest.npy import not_finite, refuse
 from service.ingest.prepared import Piece
 from service.ingest.spool import RESULT, ROWS, TEXTS
 from service.ingest.value_columns import ID_ENDS
-from store.rows_file import Ids
+from store.files.rows import Ids
 
 _CODE: Final = np.dtype("<i8")
 _GIVEN: Final = {name: name for name in ("<f2", "<f4", "<f8", ">f2", ">f4", ">f8")}

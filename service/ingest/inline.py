@@ -25,7 +25,7 @@ from service.ingest.prepared import Piece, PreparedDataset, SplitSource, build
 from service.ingest.row_splits import SPLIT_SEED, TEST_FRACTION
 from service.ingest.similar_names import classes_of
 from service.ingest.value_columns import NameCoder
-from store.row_names import RowNames
+from store.files.row_names import RowNames
 
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 _KEYS: Final = {"base64", "shape", "dtype"}

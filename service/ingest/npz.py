@@ -50,8 +50,8 @@ from service.ingest.similar_names import classes_of, one_of_each, settle
 from service.ingest.split_names import PLAIN, check_split, in_order, split_of_array
 from service.ingest.value_columns import NameCoder, Names, names_of_array
 from service.ingest.zip_file import FIELD, checked_members, damage_first, open_member, open_zip
-from store.row_names import RowNames
-from store.rows_file import Ids
+from store.files.row_names import RowNames
+from store.files.rows import Ids
 
 CLASS_NAMES: Final = "class_names"
 _MOST_ROW: Final = 1 << 53

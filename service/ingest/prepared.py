@@ -22,11 +22,11 @@ from service.ingest.notice import Warning_
 from service.ingest.npy import not_finite, refuse
 from service.ingest.profile import Profiler
 from store import datasets
-from store.artifacts import ArtifactRef, Artifacts
-from store.database import Transaction
-from store.dataset_file import DatasetWriter
+from store.bytes.port import ArtifactRef, Artifacts
+from store.database.connection import Transaction
 from store.errors import Conflict
-from store.row_names import RowNames
+from store.files.dataset import DatasetWriter
+from store.files.row_names import RowNames
 
 log = logging.getLogger(__name__)
 

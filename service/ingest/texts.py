@@ -13,11 +13,11 @@ from service.ingest.labels import too_few_classes
 from service.ingest.notice import Warning_
 from service.ingest.text_value import check_text
 from store import datasets
-from store.artifacts import ArtifactRef, Artifacts
-from store.database import Transaction
+from store.bytes.port import ArtifactRef, Artifacts
+from store.database.connection import Transaction
 from store.errors import Conflict
-from store.row_names import RowNames
-from store.texts_file import TextsFile, TextSplit
+from store.files.row_names import RowNames
+from store.files.texts import TextsFile, TextSplit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,9 @@ from service.ingest.npy import NpyHeader, not_finite, refuse
 from service.ingest.prepared import PreparedDataset
 from service.ingest.texts import PreparedTexts
 from service.ingest.zip_file import FIELD, checked_members, damage_first, open_member, open_zip
-from store import rows_file
-from store.rows_file import Ids
-from store.texts_file import TextsFile, TextSplit
+from store.files import rows as rows_file
+from store.files.rows import Ids
+from store.files.texts import TextsFile, TextSplit
 
 SPLIT: Final = "rows"
 """What the one part of such a dataset is called."""

@@ -19,7 +19,7 @@ from service.uploads import FORM, Reading, Upload, receive, receive_uploaded
 from service.validation import ID_PATTERN
 from service.workspace import workspace
 from store import datasets
-from store.database import Transaction
+from store.database.connection import Transaction
 from store.idempotency import StoredResponse
 from store.store import Store
 

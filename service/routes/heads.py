@@ -16,8 +16,8 @@ from service.schemas.heads import MAX_VERSION, AliasUpdate, Head, HeadPage, Head
 from service.schemas.jobs import Alias
 from service.schemas.notes import HeadVersionPatch
 from store import head_deletion, heads
-from store.artifacts import Artifacts
-from store.database import Transaction
+from store.bytes.port import Artifacts
+from store.database.connection import Transaction
 from store.head_deletion import Deleted
 from store.idempotency import StoredResponse
 from store.names import NAME_PATTERN

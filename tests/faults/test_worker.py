@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from store import moves
+from store import transitions
 from store.errors import LeaseLost
 from tests.faults.deployment import (
     LEASE_SECONDS,
@@ -167,7 +167,7 @@ def test_a_late_writer_is_refused_by_the_fence(deployment: Deployment, arrays: A
     job_id = deployment.submit(api, upload(api.client, arrays))
     with deployment.store() as store:
         with store.database.begin() as tx:
-            old = moves.claim(tx, job_id, worker="old", lease_seconds=0.01)
+            old = transitions.claim(tx, job_id, worker="old", lease_seconds=0.01)
         assert old is not None
         wait_until(lambda: deployment.job(job_id).status == "queued", seconds=10)
     deployment.start("worker")
@@ -177,7 +177,7 @@ def test_a_late_writer_is_refused_by_the_fence(deployment: Deployment, arrays: A
         pytest.raises(LeaseLost),
         store.database.begin() as tx,
     ):
-        moves.fail(tx, old, error={"code": "late", "message": "too late"})
+        transitions.fail(tx, old, error={"code": "late", "message": "too late"})
 
 
 def test_a_full_disk_is_a_passing_trouble(deployment: Deployment, arrays: Arrays) -> None:

@@ -18,9 +18,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 import migrations
-from store.database import Database
+from store.database.connection import Database
+from store.database.tables import metadata
 from store.errors import SchemaMismatch, StoreError
-from store.tables import metadata
 
 ROOT = Path(__file__).parent.parent.parent
 

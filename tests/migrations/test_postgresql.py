@@ -8,8 +8,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 
 import migrations
-from store.database import Database
-from store.tables import metadata
+from store.database.connection import Database
+from store.database.tables import metadata
 from tests.servers.postgres import PostgresServer
 
 

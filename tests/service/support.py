@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from nmtune import Trainer, TuneConfig
-from store import datasets, jobs, moves
+from store import datasets, jobs, transitions
 from store.heads import NewHeadVersion
 from store.names import DEFAULT_TENANT
 from store.queue import LocalQueue
@@ -109,7 +109,7 @@ def add_job(store: Store, *, name: str = "pets", alias: str | None = None) -> st
 
 def claim(store: Store, job_id: str) -> jobs.Job:
     with store.database.begin() as tx:
-        job = moves.claim(tx, job_id, worker="test", lease_seconds=60)
+        job = transitions.claim(tx, job_id, worker="test", lease_seconds=60)
     assert job is not None
     return job
 
@@ -140,7 +140,7 @@ def succeed(
         advised_against_because=advised_against_because,
     )
     with store.database.begin() as tx:
-        return moves.succeed(tx, job, report_sha256=report_ref.sha256, head=new)
+        return transitions.succeed(tx, job, report_sha256=report_ref.sha256, head=new)
 
 
 def publish(store: Store, head: bytes, *, name: str = "pets", alias: str | None = None) -> None:

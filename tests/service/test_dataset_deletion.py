@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from service.ingest import inline, prepared
 from service.settings import ServiceSettings
+from store.bytes.local import LocalArtifacts
 from store.errors import Conflict
-from store.local_artifacts import LocalArtifacts
 from store.names import DEFAULT_TENANT
 from store.store import Store
 from tests.service.dataset_calls import NPZ, created, inline_body, stored

@@ -8,8 +8,9 @@ import pytest
 import migrations
 from service.app import create_app
 from service.settings import ServiceSettings
-from store import expiry, tables
-from store.clock import seconds_from_now
+from store import expiry
+from store.database import tables
+from store.database.clock import seconds_from_now
 from store.queue import LocalQueue
 from store.store import Store
 from tests.service.array_files import clouds, npz

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 from store.names import DEFAULT_TENANT
 from store.store import Store
 from tests.service.array_files import npy

@@ -14,7 +14,7 @@ import pytest
 
 from service.settings import ServiceSettings
 from service.uploads import name_of_file
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 from store.names import DEFAULT_TENANT
 from store.store import Store
 from tests.service.array_files import clouds, npz, zeros_member

@@ -15,8 +15,8 @@ from sqlalchemy import text
 
 from service.settings import ServiceSettings
 from store import heads
+from store.bytes.local import LocalArtifacts
 from store.errors import DatabaseFull, StorageReadOnly
-from store.local_artifacts import LocalArtifacts
 from store.store import Store
 from tests.service.support import (
     N_COLUMNS,

@@ -12,7 +12,7 @@ from sqlalchemy import text
 import migrations
 from service.app import create_app
 from service.settings import ServiceSettings
-from store import moves
+from store import transitions
 from store.store import Store
 from tests.service.support import (
     N_COLUMNS,
@@ -113,7 +113,7 @@ def test_the_sweep_rings_when_the_job_is_queued_again_for_all(
 ) -> None:
     job_id = add_job(store)
     with store.database.begin() as tx:
-        assert moves.claim(tx, job_id, worker="dead", lease_seconds=0)
+        assert transitions.claim(tx, job_id, worker="dead", lease_seconds=0)
     assert sweep(store, bell).requeued == (job_id,)
     assert bell.seen == ["queued"]
 
@@ -121,7 +121,7 @@ def test_the_sweep_rings_when_the_job_is_queued_again_for_all(
 def test_the_sweeper_rings_so_too(store: Store, bell: Listening) -> None:
     job_id = add_job(store)
     with store.database.begin() as tx:
-        assert moves.claim(tx, job_id, worker="dead", lease_seconds=0)
+        assert transitions.claim(tx, job_id, worker="dead", lease_seconds=0)
     sweeper = Sweeper(store, bell, poll_seconds=0.05, lease_seconds=1)
     sweeper.start()
     try:
@@ -134,7 +134,7 @@ def test_the_sweeper_rings_so_too(store: Store, bell: Listening) -> None:
 def test_a_reminder_rings_for_what_is_there(store: Store, bell: Listening) -> None:
     job = claim(store, add_job(store))
     with store.database.begin() as tx:
-        moves.release(tx, job)
+        transitions.release(tx, job)
     remind(store, bell, limit=5)
     assert (bell.rung_for, bell.seen) == ([job.id], ["queued"])
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.settings import ServiceSettings
-from store import moves
+from store import transitions
 from store.queue import LocalQueue
 from store.store import Store
 from tests.service.support import InProcess, add_job, assert_problem, claim, succeed
@@ -20,7 +20,9 @@ def finished(store: Store, trained: bytes) -> str:
     job = claim(store, add_job(store))
     for epoch in (1, 2, 3):
         with store.database.begin() as tx:
-            moves.heartbeat(tx, job, lease_seconds=60, events=[("job.progress", {"epoch": epoch})])
+            transitions.heartbeat(
+                tx, job, lease_seconds=60, events=[("job.progress", {"epoch": epoch})]
+            )
     return succeed(store, job, trained).id
 
 
@@ -101,8 +103,8 @@ def test_more_events_than_a_batch_all_come(store: Store, settings: ServiceSettin
     job = claim(store, add_job(store))
     with store.database.begin() as tx:
         many = [("job.progress", {"epoch": epoch}) for epoch in range(250)]
-        moves.heartbeat(tx, job, lease_seconds=60, events=many)
-        moves.cancel(tx, job)
+        transitions.heartbeat(tx, job, lease_seconds=60, events=many)
+        transitions.cancel(tx, job)
     client = InProcess(create_app(settings, store=store, queue=LocalQueue()))
     messages = _messages(client.get(f"/jobs/{job.id}/events", headers=STREAM).text)
     assert [message["id"] for message in messages] == [f"evt_{i:06d}" for i in range(1, 254)]

@@ -11,7 +11,7 @@ import pytest
 
 from service.ingest import npz as npz_reader
 from service.ingest.errors import BadInput
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 from tests.service.array_files import clouds, npz
 from tests.service.support import InProcess, assert_problem
 from tests.service.table_files import X, Y, csv_of, decoded, jsonl_of, lists, parquet, tensors

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nmtune.rows.split import stratified_split
 from service.ingest.errors import BadInput
 from service.ingest.inline import prepare, read_embeddings
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 
 
 def in_base64(values: np.ndarray, **changes: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from service.ingest import npy as npy_reader
 from service.ingest.npz import read
 from service.ingest.prepared import PreparedDataset
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 from tests.service.array_files import clouds
 from tests.service.npz_reading import prepared, refused
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.ingest.errors import BadInput
 from service.ingest.npz import read
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 from tests.service.array_files import npz
 from tests.service.hostile_files import GOOD
 

@@ -17,7 +17,7 @@ from service.ingest.decoded import Decoded
 from service.ingest.errors import BadInput
 from service.ingest.prepared import PreparedDataset
 from service.ingest.row_splits import SplitOptions
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 from tests.service.array_files import npy
 from tests.service.table_files import (
     BAD,

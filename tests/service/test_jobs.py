@@ -10,8 +10,8 @@ import pytest
 from service.app import create_app
 from service.schemas.jobs import JobCreate
 from service.settings import ServiceSettings
-from store import datasets, moves
-from store.dataset_file import DatasetFile
+from store import datasets, transitions
+from store.files.dataset import DatasetFile
 from store.names import DEFAULT_TENANT
 from store.store import Store
 from tests.service.support import (
@@ -271,7 +271,7 @@ def test_a_running_job_shows_its_progress(client: InProcess, store: Store) -> No
     job = claim(store, add_job(store))
     progress = {"candidate": "mlp", "epoch": 1, "fraction": 0.2, "losses": {"total": 0.5}}
     with store.database.begin() as tx:
-        moves.heartbeat(tx, job, lease_seconds=60, stage="training", progress=progress)
+        transitions.heartbeat(tx, job, lease_seconds=60, stage="training", progress=progress)
     shown = client.get(f"/jobs/{job.id}").json()
     assert (shown["stage"], shown["progress"], shown["attempt"]) == ("training", progress, 1)
 
@@ -280,7 +280,7 @@ def test_a_failed_job_shows_why(client: InProcess, store: Store) -> None:
     job = claim(store, add_job(store))
     error = {"code": "invalid_data", "message": "too few rows"}
     with store.database.begin() as tx:
-        moves.fail(tx, job, error=error)
+        transitions.fail(tx, job, error=error)
     shown = client.get(f"/jobs/{job.id}").json()
     assert (shown["status"], shown["error"]) == ("failed", error)
     assert shown["finished_at"] is not None

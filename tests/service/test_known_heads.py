@@ -8,7 +8,7 @@ import pytest
 from service.predict import known_heads
 from service.predict.known_heads import KnownHeads
 from store import heads
-from store.database import Transaction
+from store.database.connection import Transaction
 from store.errors import DatabaseUnavailable, NotFound
 from store.heads import HeadVersion
 from store.store import Store

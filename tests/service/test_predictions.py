@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi import FastAPI
 
-from store import datasets, jobs, moves
+from store import datasets, jobs, transitions
+from store.files.rows import RowsFile
+from store.files.texts import TextsFile
 from store.jobs import Job
-from store.rows_file import RowsFile
 from store.store import Store
-from store.texts_file import TextsFile
 from tests.service.support import (
     N_COLUMNS,
     InProcess,
@@ -249,7 +249,7 @@ def delivered(client: InProcess, store: Store, head: str, dataset_id: str, data:
     output = {"format": "csv", "n_rows": 7, "size_bytes": len(data)}
     claimed = claim(store, job_id)
     with store.database.begin() as tx:
-        return moves.deliver(tx, claimed, output_sha256=reference.sha256, output=output)
+        return transitions.deliver(tx, claimed, output_sha256=reference.sha256, output=output)
 
 
 def test_the_output_comes_whole_in_parts_or_not_again(

@@ -15,7 +15,7 @@ from service.ingest.errors import BadInput
 from service.ingest.prepared import PreparedDataset
 from service.ingest.row_splits import SplitOptions
 from service.ingest.texts import PreparedTexts
-from store.dataset_file import DatasetFile, DatasetWriter
+from store.files.dataset import DatasetFile, DatasetWriter
 from tests.service.array_files import npy
 from tests.service.table_files import FAMILY, N_ROWS, TEXT_LABELS, TEXTS, X, Y, decoded, parquet
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from store import moves
+from store import transitions
 from store.store import Store
 from tests.service.running import Running, serve, until
 from tests.service.support import add_job, claim, succeed
@@ -102,6 +102,6 @@ def test_a_cancelled_job_ends_its_stream(running: Running, store: Store) -> None
     with _stream(running, job_id) as lines:
         httpx.post(f"{running.url}/jobs/{job_id}/cancel")
         with store.database.begin() as tx:
-            moves.cancel(tx, job)
+            transitions.cancel(tx, job)
         events = [line for line in lines if line.startswith("event")]
     assert events[-2:] == ["event: job.cancel_requested", "event: job.cancelled"]

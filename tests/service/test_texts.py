@@ -14,8 +14,8 @@ from service.errors import problem_of
 from service.predict.texts import _name_row
 from service.settings import ServiceSettings
 from store import datasets, encoders, jobs
+from store.files.texts import TextsFile
 from store.store import Store
-from store.texts_file import TextsFile
 from tests.service.support import InProcess, RecordingQueue, assert_problem, train
 
 SECRET = base64.b64encode(b"s" * 32).decode()

@@ -18,8 +18,9 @@ from tusclient.exceptions import TusUploadFailed
 import migrations
 from service.app import create_app
 from service.settings import ServiceSettings
-from store import expiry, tables, uploads
-from store.clock import seconds_from_now
+from store import expiry, uploads
+from store.database import tables
+from store.database.clock import seconds_from_now
 from store.names import DEFAULT_TENANT
 from store.queue import LocalQueue
 from store.store import Store

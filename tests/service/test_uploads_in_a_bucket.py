@@ -12,7 +12,7 @@ import migrations
 from service.app import create_app
 from service.settings import ServiceSettings
 from store import expiry
-from store.database import Database
+from store.database.connection import Database
 from store.queue import LocalQueue
 from store.store import Store
 from tests.service.array_files import clouds, npz

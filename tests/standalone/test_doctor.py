@@ -13,7 +13,7 @@ from service.settings import ServiceSettings
 from standalone import doctor, doctor_services
 from standalone.doctor import examine
 from standalone.finding import Finding
-from store.examination import PostgresqlServer
+from store.database.examination import PostgresqlServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from workers.settings import WorkerSettings

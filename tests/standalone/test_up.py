@@ -10,7 +10,7 @@ import pytest
 
 import migrations
 from store import jobs
-from store.database import Database, wal_reset_warning
+from store.database.connection import Database, wal_reset_warning
 from store.jobs import Job
 from tests.servers.redis import RedisServer
 from tests.standalone.support import Start, job_request, status, submit, wait_for

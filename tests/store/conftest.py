@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from store.database import Database
-from store.local_artifacts import LocalArtifacts
+from store.bytes.local import LocalArtifacts
+from store.database.connection import Database
 from store.store import Store
 from tests.servers.postgres import PostgresServer
 from tests.store.s3_fixtures import s3, s3_client, s3_port, signed_in  # noqa: F401  fixtures

@@ -13,10 +13,10 @@ import boto3.session
 import pytest
 from pydantic import SecretStr
 
-from store import s3_artifacts
-from store.s3_artifacts import S3Artifacts
-from store.s3_bucket import PART_BYTES
-from store.s3_client import Patience, sign_in
+from store.bytes.s3 import artifacts
+from store.bytes.s3.artifacts import S3Artifacts
+from store.bytes.s3.bucket import PART_BYTES
+from store.bytes.s3.client import Patience, sign_in
 from store.settings import StoreSettings
 from tests.store.s3_proxy import Proxy
 from tests.support import leftovers
@@ -130,7 +130,7 @@ def s3(
     def sign_in_once(**values: Any) -> boto3.session.Session:
         return signed_in if values["access_key_id"] == KEY_ID else sign_in(**values)
 
-    monkeypatch.setattr(s3_artifacts, "sign_in", sign_in_once)
+    monkeypatch.setattr(artifacts, "sign_in", sign_in_once)
     place = S3Place(s3_port, folder, s3_client)
     yield place
     place.proxy.close()

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ClauseElement, Engine, event, update
 
-from store import datasets, jobs, moves, tables
-from store.clock import seconds_from_now
+from store import datasets, jobs, transitions
+from store.database import tables
+from store.database.clock import seconds_from_now
 from store.datasets import Dataset
 from store.heads import NewHeadVersion
 from store.jobs import Job
@@ -93,7 +94,7 @@ class Rows:
 
     def claimed(self, job: Job, *, lease_seconds: float = 60, worker: str = "w1") -> Job:
         with self._store.database.begin() as tx:
-            claimed = moves.claim(tx, job.id, worker=worker, lease_seconds=lease_seconds)
+            claimed = transitions.claim(tx, job.id, worker=worker, lease_seconds=lease_seconds)
         assert claimed is not None
         return claimed
 
@@ -108,7 +109,7 @@ class Rows:
         job = self.running(tenant_id)
         head = new_head(name=name, alias=alias, sha256=sha256)
         with self._store.database.begin() as tx:
-            return moves.succeed(tx, job, report_sha256="e" * 64, head=head)
+            return transitions.succeed(tx, job, report_sha256="e" * 64, head=head)
 
     def expire(self, job: Job) -> None:
         """Let the job's lease have run out a second ago."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from store.artifact_cache import ArtifactCache
+from store.bytes.cache import ArtifactCache
 from store.errors import ArtifactMissing, StorageUnavailable
 
 SIZE = 1000

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import pytest
 
-from store.artifacts import ArtifactRef, Artifacts
+from store.bytes.local import LocalArtifacts
+from store.bytes.port import ArtifactRef, Artifacts
 from store.errors import ArtifactCorrupt, ArtifactMissing, InvalidName
-from store.local_artifacts import LocalArtifacts
 
 DATA = b"head" * 1000
 SHA = hashlib.sha256(DATA).hexdigest()

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from store import backlog, tables
-from store.clock import seconds_from_now
+from store import backlog
+from store.database import tables
+from store.database.clock import seconds_from_now
 from store.jobs import Job
 from store.store import Store
 from tests.store.support import Rows, statements

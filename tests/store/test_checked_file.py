@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from store import rows_file
-from store.artifacts import Artifacts
-from store.checked_file import BLOCK_BYTES, CheckedFile, KnownStates
-from store.dataset_file import DatasetFile, DatasetWriter
+from store.bytes.checked_file import BLOCK_BYTES, CheckedFile, KnownStates
+from store.bytes.local import LocalArtifacts
+from store.bytes.port import Artifacts
 from store.errors import ArtifactCorrupt
-from store.local_artifacts import LocalArtifacts
-from store.rows_file import RowsFile
+from store.files import rows as rows_file
+from store.files.dataset import DatasetFile, DatasetWriter
+from store.files.rows import RowsFile
 from tests.store.s3_fixtures import S3Place
 from tests.store.support import flip
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import column, literal, make_url, select, text
 from sqlalchemy.exc import StatementError
 
-from store.clock import UtcDateTime, now, seconds_from_now
+from store.database.clock import UtcDateTime, now, seconds_from_now
 from store.store import Store
 
 SQLITE = make_url("sqlite://").get_dialect()()

@@ -6,12 +6,12 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import select
 
-from store import events, heads, jobs, moves
-from store.clock import now
+from store import events, heads, jobs, transitions
+from store.database.clock import now
 from store.jobs import Job
 from store.leases import LONGEST_LEASE_SECONDS, running_leases
-from store.moves import SweepResult
 from store.store import Store
+from store.transitions import SweepResult
 from tests.store.support import Rows, clock_ahead, new_head
 
 HOURS = 2 * 3600.0
@@ -19,7 +19,7 @@ HOURS = 2 * 3600.0
 
 def sweep(store: Store) -> SweepResult:
     with store.database.begin() as tx:
-        return moves.sweep(tx)
+        return transitions.sweep(tx)
 
 
 def test_the_tests_clock_is_ahead_and_comes_back(store: Store) -> None:
@@ -49,22 +49,24 @@ def test_no_time_of_a_job_runs_backwards(store: Store, rows: Rows, ending: str) 
     with clock_ahead(HOURS):
         job = rows.running()
         with store.database.begin() as tx:
-            moves.heartbeat(tx, job, lease_seconds=60, events=[("job.progress", {"epoch": 1})])
+            transitions.heartbeat(
+                tx, job, lease_seconds=60, events=[("job.progress", {"epoch": 1})]
+            )
     with store.database.begin() as tx:
         jobs.request_cancel(tx, "default", job.id) if ending == "cancel" else None
-        moves.heartbeat(tx, job, lease_seconds=-1, events=[("job.progress", {"epoch": 2})])
+        transitions.heartbeat(tx, job, lease_seconds=-1, events=[("job.progress", {"epoch": 2})])
         if ending == "succeed":
-            moves.succeed(tx, job, report_sha256="e" * 64, head=new_head())
+            transitions.succeed(tx, job, report_sha256="e" * 64, head=new_head())
             version = heads.version(tx, "default", "pets", 1)
             assert version.created_at >= rows_updated(job)
         elif ending == "fail":
-            moves.fail(tx, job, error={"code": "x", "message": "y"})
+            transitions.fail(tx, job, error={"code": "x", "message": "y"})
         elif ending == "cancel":
-            moves.cancel(tx, job)
+            transitions.cancel(tx, job)
         elif ending == "release":
-            moves.release(tx, job)
+            transitions.release(tx, job)
         else:
-            assert moves.sweep(tx).requeued == (job.id,)
+            assert transitions.sweep(tx).requeued == (job.id,)
     assert_in_order(store, job)
 
 
@@ -87,7 +89,7 @@ def test_a_lease_that_ends_later_than_any_may_is_void(store: Store, rows: Rows) 
         living = rows.running(lease_seconds=12)
     longest = rows.running(lease_seconds=LONGEST_LEASE_SECONDS)
     with store.database.begin() as tx:
-        moves.heartbeat(tx, living, lease_seconds=12)
+        transitions.heartbeat(tx, living, lease_seconds=12)
     assert sweep(store) == SweepResult(requeued=(job.id,))
     assert rows.read(living).status == rows.read(longest).status == "running"
 
@@ -105,9 +107,9 @@ def test_a_job_held_back_until_later_than_any_may_is_due(store: Store, rows: Row
     with clock_ahead(HOURS):
         held = rows.running()
         with store.database.begin() as tx:
-            moves.release(tx, held, delay_seconds=60)
+            transitions.release(tx, held, delay_seconds=60)
     with store.database.begin() as tx:
-        found = moves.claim_next(tx, worker="w", lease_seconds=60)
+        found = transitions.claim_next(tx, worker="w", lease_seconds=60)
     assert found is not None
     assert found.id == held.id
 
@@ -121,8 +123,8 @@ def test_leases_that_were_renewed_since_they_were_seen_are_not_swept(
             seen = running_leases(tx)
         assert all(lease.is_over for lease in seen)
         with store.database.begin() as tx:
-            moves.heartbeat(tx, living, lease_seconds=60)
+            transitions.heartbeat(tx, living, lease_seconds=60)
         with store.database.begin() as tx:
-            result = moves.sweep(tx, leases=seen)
+            result = transitions.sweep(tx, leases=seen)
     assert result == SweepResult(requeued=(dead.id,))
     assert rows.read(living).status == "running"

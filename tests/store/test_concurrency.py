@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from store import datasets, heads, idempotency, jobs, moves
+from store import datasets, heads, idempotency, jobs, transitions
 from store.errors import Conflict, DatasetInUse, LeaseLost, NotFound
 from store.jobs import Job
 from store.store import Store
@@ -44,7 +44,7 @@ def test_every_queued_job_is_claimed_by_exactly_one_worker(
         found: list[str] = []
         while True:
             with store.database.begin() as tx:
-                job = moves.claim_next(tx, worker="w", lease_seconds=60)
+                job = transitions.claim_next(tx, worker="w", lease_seconds=60)
             if job is None:
                 return found
             found.append(job.id)
@@ -59,7 +59,7 @@ def test_a_doubled_message_starts_one_attempt(open_store: OpenStore, rows: Rows)
 
     def work(store: Store) -> Job | None:
         with store.database.begin() as tx:
-            return moves.claim(tx, job.id, worker="w", lease_seconds=60)
+            return transitions.claim(tx, job.id, worker="w", lease_seconds=60)
 
     outcomes = at_once(open_store, *[work] * 4)
     assert sum(outcome is not None for outcome in outcomes) == 1, outcomes
@@ -74,7 +74,9 @@ def test_jobs_that_publish_under_one_new_name_get_versions_in_a_row(
     def finish(job: Job) -> Callable[[Store], object]:
         def work(store: Store) -> int | None:
             with store.database.begin() as tx:
-                done = moves.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod"))
+                done = transitions.succeed(
+                    tx, job, report_sha256="e" * 64, head=new_head(alias="prod")
+                )
             return done.head_version
 
         return work
@@ -94,7 +96,7 @@ def test_a_job_that_two_finish_at_once_is_finished_once(
 
     def work(store: Store) -> Job:
         with store.database.begin() as tx:
-            return moves.succeed(tx, job, report_sha256="e" * 64, head=new_head())
+            return transitions.succeed(tx, job, report_sha256="e" * 64, head=new_head())
 
     outcomes = at_once(open_store, *[work] * 3)
     assert sum(isinstance(outcome, LeaseLost) for outcome in outcomes) == 2, outcomes
@@ -107,7 +109,7 @@ def test_several_sweepers_move_each_lost_job_once(open_store: OpenStore, rows: R
 
     def work(store: Store) -> tuple[str, ...]:
         with store.database.begin() as tx:
-            return moves.sweep(tx).requeued
+            return transitions.sweep(tx).requeued
 
     outcomes = at_once(open_store, *[work] * 3)
     moved = [id_ for found in outcomes if isinstance(found, tuple) for id_ in found]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from store import cursors, jobs
+from store import jobs
+from store.database import cursors
 from store.errors import InvalidCursor
 from store.store import Store
 

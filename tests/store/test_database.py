@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from store import database as database_module
-from store import tables
-from store.clock import now
-from store.database import Database, wal_reset_warning
+from store.database import connection as database_module
+from store.database import tables
+from store.database.clock import now
+from store.database.connection import Database, wal_reset_warning
 from store.errors import DatabaseUnavailable, StoreError
 from store.store import Store
 from tests.store.conftest import OpenStore

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
-from store.dataset_file import DatasetFile, DatasetWriter
 from store.errors import InvalidDatasetFile, StorageUnavailable
+from store.files.dataset import DatasetFile, DatasetWriter
 
 CLASSES = ["Katze", "chien", "鳥", 'quote"d']
 SPLITS = [("train", 7), ("test", 3), ("ood/art_painting", 5)]

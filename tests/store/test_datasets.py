@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import datasets, jobs, moves
+from store import datasets, jobs, transitions
 from store.errors import DatasetInUse, InvalidName, NotFound
 from store.store import Store
 from tests.store.support import Rows
@@ -81,7 +81,7 @@ def test_a_dataset_a_job_still_needs_cannot_be_deleted(store: Store, rows: Rows)
     with pytest.raises(DatasetInUse, match="cancel it"):
         delete(store, dataset.id)
     with store.database.begin() as tx:
-        moves.fail(tx, running, error={"code": "a", "message": "b"})
+        transitions.fail(tx, running, error={"code": "a", "message": "b"})
     assert delete(store, dataset.id) is not None
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from store import drift, tables
-from store.clock import seconds_from_now
+from store import drift
+from store.database import tables
+from store.database.clock import seconds_from_now
 from store.drift import KEPT_HOURS, Total
 from store.store import Store
 

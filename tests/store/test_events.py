@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from store import events, moves
+from store import events, transitions
 from store.events import EventType
 from store.store import Store
 from tests.store.conftest import OpenStore
@@ -15,7 +15,7 @@ from tests.store.support import Rows
 def test_events_are_numbered_from_one_and_continue_after_any(store: Store, rows: Rows) -> None:
     job = rows.running()
     with store.database.begin() as tx:
-        moves.heartbeat(
+        transitions.heartbeat(
             tx,
             job,
             lease_seconds=60,
@@ -41,7 +41,7 @@ def test_the_past_the_end_is_empty(store: Store, rows: Rows) -> None:
 def test_an_unknown_type_is_refused(store: Store, rows: Rows) -> None:
     job = rows.running()
     with pytest.raises(ValueError, match="sang"), store.database.begin() as tx:
-        moves.heartbeat(tx, job, lease_seconds=60, events=[("job.sang", {})])
+        transitions.heartbeat(tx, job, lease_seconds=60, events=[("job.sang", {})])
 
 
 def test_writers_at_the_same_time_leave_no_gap_and_no_double(
@@ -53,7 +53,7 @@ def test_writers_at_the_same_time_leave_no_gap_and_no_double(
     def write(store: Store) -> None:
         for epoch in range(10):
             with store.database.begin() as tx:
-                moves.heartbeat(
+                transitions.heartbeat(
                     tx,
                     job,
                     lease_seconds=60,

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from store import examination, tables
+from store.database import examination, tables
 from store.store import Store
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from store import datasets, expiry, jobs, moves, tables
-from store.clock import seconds_from_now
+from store import datasets, expiry, jobs, transitions
+from store.database import tables
+from store.database.clock import seconds_from_now
 from store.datasets import Dataset
 from store.errors import NotFound
 from store.store import Store
@@ -70,7 +71,7 @@ def test_a_dataset_that_a_job_needs_stays_until_the_job_has_ended(store: Store, 
         datasets.get(tx, "default", dataset.id, even_expired=True)
     assert has_bytes(store, dataset)
     with store.database.begin() as tx:
-        moves.succeed(tx, running, report_sha256="e" * 64, head=new_head())
+        transitions.succeed(tx, running, report_sha256="e" * 64, head=new_head())
     assert expiry.remove_expired(store).datasets == (dataset.id,)
     assert not has_bytes(store, dataset)
     assert rows.read(job).head_version == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from store import datasets, garbage, idempotency, moves
+from store import datasets, garbage, idempotency, transitions
 from store.store import Store
 from tests.store.support import Rows, new_head
 
@@ -34,8 +34,8 @@ def test_bytes_that_a_row_names_stay(store: Store, rows: Rows, put: Put) -> None
     rows.dataset(sha256=dataset_bytes)
     done, running = rows.running(), rows.running()
     with store.database.begin() as tx:
-        moves.succeed(tx, done, report_sha256=report, head=new_head(sha256=head_bytes))
-        moves.heartbeat(tx, running, lease_seconds=60, checkpoint={"a": checkpoint})
+        transitions.succeed(tx, done, report_sha256=report, head=new_head(sha256=head_bytes))
+        transitions.heartbeat(tx, running, lease_seconds=60, checkpoint={"a": checkpoint})
     assert garbage.collect(store).n_artifacts == 0
     for sha256 in (dataset_bytes, head_bytes, report, checkpoint):
         assert store.artifacts.exists("default", sha256)
@@ -56,13 +56,13 @@ def test_a_finished_job_lets_go_of_its_checkpoint(store: Store, rows: Rows, put:
     job = rows.running()
     checkpoint = put(b"checkpoint")
     with store.database.begin() as tx:
-        moves.heartbeat(tx, job, lease_seconds=60, checkpoint={"a": checkpoint})
+        transitions.heartbeat(tx, job, lease_seconds=60, checkpoint={"a": checkpoint})
     with store.database.begin() as tx:
-        moves.release(tx, job)
+        transitions.release(tx, job)
     assert garbage.collect(store).n_artifacts == 0, "a queued job goes on from it"
     again = rows.claimed(job)
     with store.database.begin() as tx:
-        moves.fail(tx, again, error={"code": "a", "message": "b"})
+        transitions.fail(tx, again, error={"code": "a", "message": "b"})
     assert garbage.collect(store).n_artifacts == 1
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import datasets, head_deletion, heads, jobs, moves
+from store import datasets, head_deletion, heads, jobs, transitions
 from store.errors import HeadInUse, NotFound
 from store.head_deletion import Deleted
 from store.store import Store
@@ -103,7 +103,7 @@ def test_bytes_that_another_row_names_stay(store: Store, rows: Rows) -> None:
     rows.succeeded()
     running = rows.running()
     with store.database.begin() as tx:
-        moves.heartbeat(tx, running, lease_seconds=60, checkpoint={"head": "a" * 64})
+        transitions.heartbeat(tx, running, lease_seconds=60, checkpoint={"head": "a" * 64})
     assert delete_version(store, 2).unnamed == ()
 
 
@@ -184,7 +184,7 @@ def test_a_deletion_beside_a_publication_loses_no_version(
 
         def publish(store: Store, running: jobs.Job = running) -> jobs.Job:
             with store.database.begin() as tx:
-                return moves.succeed(tx, running, report_sha256="e" * 64, head=new_head())
+                return transitions.succeed(tx, running, report_sha256="e" * 64, head=new_head())
 
         def delete(store: Store, number: int = number) -> Deleted:
             return delete_version(store, number)

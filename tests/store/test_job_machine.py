@@ -19,12 +19,13 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import delete, func, select
 
-from store import events, jobs, moves, tables
+from store import events, jobs, transitions
+from store.database import tables
 from store.errors import LeaseLost
 from store.jobs import Job
-from store.moves import SweepResult
 from store.states import FINAL, MOVES, JobStatus
 from store.store import Store
+from store.transitions import SweepResult
 from tests.store.support import Rows, new_head
 
 ERROR = {"code": "invalid_data", "message": "Row 3 is empty."}
@@ -94,7 +95,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(target=claims, job_id=ids, worker=st.sampled_from(["a", "b"]))
     def claim(self, job_id: str, worker: str) -> object:
         with self.store.database.begin() as tx:
-            job = moves.claim(tx, job_id, worker=worker, lease_seconds=60)
+            job = transitions.claim(tx, job_id, worker=worker, lease_seconds=60)
         model = self.models[job_id]
         assert (job is not None) == (model.status is JobStatus.QUEUED)
         if job is None:
@@ -105,7 +106,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(target=claims, worker=st.sampled_from(["a", "b"]))
     def claim_next(self, worker: str) -> object:
         with self.store.database.begin() as tx:
-            job = moves.claim_next(tx, worker=worker, lease_seconds=60)
+            job = transitions.claim_next(tx, worker=worker, lease_seconds=60)
         queued = [id_ for id_, model in self.models.items() if model.status is JobStatus.QUEUED]
         assert (job and job.id) == (queued[0] if queued else None), "the oldest is next"
         if job is None:
@@ -122,7 +123,7 @@ class JobMachine(RuleBasedStateMachine):
         model = self.models[job.id]
         try:
             with self.store.database.begin() as tx:
-                asked = moves.heartbeat(
+                asked = transitions.heartbeat(
                     tx, job, lease_seconds=60, events=[("job.progress", {"epoch": 1})]
                 )
         except LeaseLost:
@@ -138,7 +139,7 @@ class JobMachine(RuleBasedStateMachine):
         model = self.models[job.id]
         try:
             with self.store.database.begin() as tx:
-                moves.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod"))
+                transitions.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod"))
         except LeaseLost:
             assert not self.is_mine(job)
         else:
@@ -150,7 +151,7 @@ class JobMachine(RuleBasedStateMachine):
     def fail(self, job: Job) -> None:
         try:
             with self.store.database.begin() as tx:
-                moves.fail(tx, job, error=ERROR)
+                transitions.fail(tx, job, error=ERROR)
         except LeaseLost:
             assert not self.is_mine(job)
         else:
@@ -161,7 +162,7 @@ class JobMachine(RuleBasedStateMachine):
     def cancel(self, job: Job) -> None:
         try:
             with self.store.database.begin() as tx:
-                moves.cancel(tx, job)
+                transitions.cancel(tx, job)
         except LeaseLost:
             assert not self.is_mine(job)
         else:
@@ -172,7 +173,7 @@ class JobMachine(RuleBasedStateMachine):
     def release(self, job: Job, count_attempt: bool) -> None:
         try:
             with self.store.database.begin() as tx:
-                moves.release(tx, job, count_attempt=count_attempt)
+                transitions.release(tx, job, count_attempt=count_attempt)
         except LeaseLost:
             assert not self.is_mine(job)
         else:
@@ -202,7 +203,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         with self.store.database.begin() as tx:
-            result = moves.sweep(tx)
+            result = transitions.sweep(tx)
         moved = {
             id_: model
             for id_, model in self.models.items()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import datasets, events, jobs, moves
+from store import datasets, events, jobs, transitions
 from store.errors import InvalidCursor, InvalidName, NotFound
 from store.events import EventType
 from store.jobs import Job
@@ -140,7 +140,7 @@ def test_a_queued_job_is_cancelled_at_once(store: Store, rows: Rows) -> None:
     assert job.cancel_requested_at is not None
     assert told(store, job) == ["job.queued", "job.cancelled"]
     with store.database.begin() as tx:
-        assert moves.claim(tx, job.id, worker="w", lease_seconds=60) is None
+        assert transitions.claim(tx, job.id, worker="w", lease_seconds=60) is None
 
 
 def test_a_running_job_is_asked_to_stop_and_asking_twice_changes_nothing(

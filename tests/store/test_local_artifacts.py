@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from store import local_artifacts
-from store.artifacts import ArtifactRef
+from store.bytes import local
+from store.bytes.local import LocalArtifacts
+from store.bytes.port import ArtifactRef
 from store.errors import StorageUnavailable
-from store.local_artifacts import LocalArtifacts
 
 DATA = b"head" * 1000
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -110,7 +110,7 @@ def test_a_file_that_changes_while_it_is_copied_is_not_stored(
         path.write_bytes(b"other")
         return False
 
-    monkeypatch.setattr(local_artifacts, "_adopt", adopt)
+    monkeypatch.setattr(local, "_adopt", adopt)
     with pytest.raises(StorageUnavailable, match="changed while"):
         artifacts.put_file("default", source)
     assert files(root) == []

@@ -6,26 +6,31 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, literal, select
 
-from store import events, heads, jobs, leases, moves, tables
-from store.clock import UtcDateTime, now
-from store.database import Transaction
+from store import events, heads, jobs, leases, transitions
+from store.database import tables
+from store.database.clock import UtcDateTime, now
+from store.database.connection import Transaction
 from store.errors import Conflict, LeaseLost
 from store.jobs import Job
-from store.moves import SweepResult
 from store.states import JobStatus
 from store.store import Store
+from store.transitions import SweepResult
 from tests.store.support import Rows, new_head
 
 ERROR = {"code": "invalid_data", "message": "Row 3 is empty."}
 
 # Every write a worker may make after its claim.
 WRITES: dict[str, Callable[[Transaction, Job], object]] = {
-    "heartbeat": lambda tx, job: moves.heartbeat(tx, job, lease_seconds=60),
-    "succeed": lambda tx, job: moves.succeed(tx, job, report_sha256="e" * 64, head=new_head()),
-    "fail": lambda tx, job: moves.fail(tx, job, error=ERROR),
-    "cancel": lambda tx, job: moves.cancel(tx, job),
-    "release": lambda tx, job: moves.release(tx, job),
-    "wait": lambda tx, job: moves.wait(tx, job, reason=ERROR, delay_seconds=1, patience_seconds=60),
+    "heartbeat": lambda tx, job: transitions.heartbeat(tx, job, lease_seconds=60),
+    "succeed": lambda tx, job: transitions.succeed(
+        tx, job, report_sha256="e" * 64, head=new_head()
+    ),
+    "fail": lambda tx, job: transitions.fail(tx, job, error=ERROR),
+    "cancel": lambda tx, job: transitions.cancel(tx, job),
+    "release": lambda tx, job: transitions.release(tx, job),
+    "wait": lambda tx, job: transitions.wait(
+        tx, job, reason=ERROR, delay_seconds=1, patience_seconds=60
+    ),
 }
 
 
@@ -41,22 +46,22 @@ def last_event(store: Store, job: Job) -> dict[str, object]:
 
 def sweep(store: Store, *, limit: int = 100) -> SweepResult:
     with store.database.begin() as tx:
-        return moves.sweep(tx, limit=limit)
+        return transitions.sweep(tx, limit=limit)
 
 
 def claim(store: Store, job: Job, *, lease_seconds: float = 60) -> Job | None:
     with store.database.begin() as tx:
-        return moves.claim(tx, job.id, worker="w2", lease_seconds=lease_seconds)
+        return transitions.claim(tx, job.id, worker="w2", lease_seconds=lease_seconds)
 
 
 def claim_next(store: Store) -> Job | None:
     with store.database.begin() as tx:
-        return moves.claim_next(tx, worker="w2", lease_seconds=60)
+        return transitions.claim_next(tx, worker="w2", lease_seconds=60)
 
 
 def release(store: Store, job: Job, **options: object) -> Job:
     with store.database.begin() as tx:
-        return moves.release(tx, job, **options)  # type: ignore[arg-type]  # as the test gives them
+        return transitions.release(tx, job, **options)  # type: ignore[arg-type]  # as the test gives them
 
 
 def ask_to_cancel(store: Store, job: Job) -> None:
@@ -86,7 +91,7 @@ def test_a_job_is_claimed_once(store: Store, rows: Rows) -> None:
 
 def test_a_message_for_no_job_is_dropped(store: Store) -> None:
     with store.database.begin() as tx:
-        assert moves.claim(tx, "job_none", worker="w", lease_seconds=60) is None
+        assert transitions.claim(tx, "job_none", worker="w", lease_seconds=60) is None
 
 
 def test_the_oldest_queued_job_is_next_whoever_owns_it(store: Store, rows: Rows) -> None:
@@ -121,7 +126,7 @@ def test_a_job_whose_time_has_come_is_claimed(store: Store, rows: Rows) -> None:
 def test_a_heartbeat_writes_what_it_is_given_and_leaves_the_rest(store: Store, rows: Rows) -> None:
     job = rows.running(lease_seconds=1)
     with store.database.begin() as tx:
-        asked = moves.heartbeat(
+        asked = transitions.heartbeat(
             tx,
             job,
             lease_seconds=60,
@@ -140,7 +145,7 @@ def test_a_heartbeat_writes_what_it_is_given_and_leaves_the_rest(store: Store, r
     assert after.lease_expires_at > job.lease_expires_at + timedelta(seconds=50)
     assert told(store, job)[2:] == ["job.stage", "job.progress"]
     with store.database.begin() as tx:
-        moves.heartbeat(tx, job, lease_seconds=60)
+        transitions.heartbeat(tx, job, lease_seconds=60)
     again = rows.read(job)
     assert (again.stage, again.progress, again.checkpoint) == (
         after.stage,
@@ -153,21 +158,21 @@ def test_a_heartbeat_tells_that_cancel_was_asked_for(store: Store, rows: Rows) -
     job = rows.running()
     ask_to_cancel(store, job)
     with store.database.begin() as tx:
-        assert moves.heartbeat(tx, job, lease_seconds=60) is True
+        assert transitions.heartbeat(tx, job, lease_seconds=60) is True
 
 
 def test_a_heartbeat_appends_its_own_events_only(store: Store, rows: Rows) -> None:
     job = rows.running()
     for type_ in ("job.succeeded", "job.nonsense"):
         with pytest.raises(ValueError, match=r"job\."), store.database.begin() as tx:
-            moves.heartbeat(tx, job, lease_seconds=60, events=[(type_, {})])
+            transitions.heartbeat(tx, job, lease_seconds=60, events=[(type_, {})])
 
 
 def test_a_late_heartbeat_keeps_what_nobody_has_taken(store: Store, rows: Rows) -> None:
     job = rows.running()
     rows.expire(job)
     with store.database.begin() as tx:
-        moves.heartbeat(tx, job, lease_seconds=60)
+        transitions.heartbeat(tx, job, lease_seconds=60)
     assert sweep(store) == SweepResult()
 
 
@@ -176,8 +181,10 @@ def test_success_publishes_the_head_its_alias_and_the_report_together(
 ) -> None:
     job = rows.running()
     with store.database.begin() as tx:
-        moves.heartbeat(tx, job, lease_seconds=60, checkpoint={"a": "b" * 64}, stage="publishing")
-        done = moves.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod"))
+        transitions.heartbeat(
+            tx, job, lease_seconds=60, checkpoint={"a": "b" * 64}, stage="publishing"
+        )
+        done = transitions.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod"))
     assert done == rows.read(job)
     assert done.status is JobStatus.SUCCEEDED
     assert (done.head_name, done.head_version, done.report_sha256) == ("pets", 1, "e" * 64)
@@ -211,11 +218,11 @@ def test_job_that_ends_leaves_no_time_to_wait(store: Store, rows: Rows) -> None:
         done, failed, cancelled, released = (rows.running() for _ in range(4))
         with store.database.begin() as tx:
             for job in (done, failed, cancelled, released):
-                moves.heartbeat(tx, job, lease_seconds=60, progress=told)
-            moves.succeed(tx, done, report_sha256="e" * 64, head=new_head())
-            moves.fail(tx, failed, error={"code": "internal", "message": "no"})
-            moves.cancel(tx, cancelled)
-            moves.release(tx, released)
+                transitions.heartbeat(tx, job, lease_seconds=60, progress=told)
+            transitions.succeed(tx, done, report_sha256="e" * 64, head=new_head())
+            transitions.fail(tx, failed, error={"code": "internal", "message": "no"})
+            transitions.cancel(tx, cancelled)
+            transitions.release(tx, released)
         assert rows.read(done).progress == {**(told or {}), "fraction": 1.0, "eta_seconds": 0.0}
         rest = None if told is None else {**told, "eta_seconds": None}
         assert [rows.read(job).progress for job in (failed, cancelled, released)] == [rest] * 3
@@ -225,7 +232,7 @@ def test_success_wins_over_a_cancel_that_was_asked_for(store: Store, rows: Rows)
     job = rows.running()
     ask_to_cancel(store, job)
     with store.database.begin() as tx:
-        done = moves.succeed(tx, job, report_sha256="e" * 64, head=new_head())
+        done = transitions.succeed(tx, job, report_sha256="e" * 64, head=new_head())
     assert done.status is JobStatus.SUCCEEDED
 
 
@@ -245,8 +252,10 @@ def test_a_job_publishes_one_version_however_often_it_ran(store: Store, rows: Ro
 def test_a_failed_job_says_why_and_where(store: Store, rows: Rows) -> None:
     job = rows.running()
     with store.database.begin() as tx:
-        moves.heartbeat(tx, job, lease_seconds=60, checkpoint={"a": "b" * 64}, stage="loading")
-        failed = moves.fail(tx, job, error=ERROR)
+        transitions.heartbeat(
+            tx, job, lease_seconds=60, checkpoint={"a": "b" * 64}, stage="loading"
+        )
+        failed = transitions.fail(tx, job, error=ERROR)
     assert failed == rows.read(job)
     assert (failed.status, failed.error, failed.stage) == (JobStatus.FAILED, ERROR, "loading")
     assert (failed.lease_expires_at, failed.checkpoint) == (None, {})
@@ -257,7 +266,7 @@ def test_a_cancelled_job_is_final(store: Store, rows: Rows) -> None:
     job = rows.running()
     ask_to_cancel(store, job)
     with store.database.begin() as tx:
-        cancelled = moves.cancel(tx, job)
+        cancelled = transitions.cancel(tx, job)
     assert cancelled.status is JobStatus.CANCELLED
     assert told(store, job)[-2:] == ["job.cancel_requested", "job.cancelled"]
     assert claim(store, job) is None
@@ -266,8 +275,10 @@ def test_a_cancelled_job_is_final(store: Store, rows: Rows) -> None:
 def test_a_released_job_gets_its_attempt_and_keeps_its_checkpoint(store: Store, rows: Rows) -> None:
     job = rows.running()
     with store.database.begin() as tx:
-        moves.heartbeat(tx, job, lease_seconds=60, checkpoint={"a": "b" * 64}, stage="training")
-        released = moves.release(tx, job)
+        transitions.heartbeat(
+            tx, job, lease_seconds=60, checkpoint={"a": "b" * 64}, stage="training"
+        )
+        released = transitions.release(tx, job)
     assert released == rows.read(job)
     assert (released.status, released.attempt, released.stage) == (JobStatus.QUEUED, 0, None)
     assert released.checkpoint == {"a": "b" * 64}
@@ -284,7 +295,7 @@ def test_a_job_that_waits_says_why_and_spends_no_attempt(store: Store, rows: Row
     job = rows.running(max_attempts=1)
     reason = {"code": "away", "message": "Nobody answers.", "memory": {"n": 1}}
     with store.database.begin() as tx:
-        waiting = moves.wait(tx, job, reason=reason, delay_seconds=30, patience_seconds=60)
+        waiting = transitions.wait(tx, job, reason=reason, delay_seconds=30, patience_seconds=60)
     assert waiting == rows.read(job)
     assert (waiting.status, waiting.attempt) == (JobStatus.QUEUED, 0)
     assert waiting.not_before_at is not None
@@ -309,7 +320,7 @@ def test_a_job_that_waits_says_why_and_spends_no_attempt(store: Store, rows: Row
 def test_a_job_waits_no_longer_than_patience_in_all(store: Store, rows: Rows) -> None:
     job = rows.running()
     with store.database.begin() as tx:
-        failed = moves.wait(tx, job, reason=ERROR, delay_seconds=30, patience_seconds=29)
+        failed = transitions.wait(tx, job, reason=ERROR, delay_seconds=30, patience_seconds=29)
     assert failed.status is JobStatus.FAILED
     assert failed.error is not None
     assert failed.error["code"] == ERROR["code"]
@@ -449,7 +460,7 @@ def test_a_lost_success_has_written_nothing_even_if_the_caller_goes_on(
     stale = rows.running(lease_seconds=-1)
     sweep(store)
     with store.database.begin() as tx, pytest.raises(LeaseLost):
-        moves.succeed(tx, stale, report_sha256="e" * 64, head=new_head())
+        transitions.succeed(tx, stale, report_sha256="e" * 64, head=new_head())
     with store.database.read() as tx:
         assert heads.page(tx, "default").items == ()
 
@@ -461,7 +472,7 @@ def test_all_or_nothing_a_success_that_breaks_late_leaves_the_job_running(
 
     def succeed_and_break() -> None:
         with store.database.begin() as tx:
-            moves.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod"))
+            transitions.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import null, update
 from sqlalchemy.exc import IntegrityError
 
-from store import garbage, jobs, moves, outputs, tables
-from store.clock import seconds_from_now
+from store import garbage, jobs, outputs, transitions
+from store.database import tables
+from store.database.clock import seconds_from_now
 from store.errors import LeaseLost, NotFound, OutputNotReady
 from store.jobs import Job
 from store.states import JobKind
@@ -33,7 +34,7 @@ def delivered(store: Store, rows: Rows, data: bytes = b"output", tenant_id: str 
     claimed = rows.claimed(queued(store, rows, tenant_id))
     reference = store.artifacts.put_bytes(tenant_id, data)
     with store.database.begin() as tx:
-        return moves.deliver(tx, claimed, output_sha256=reference.sha256, output=OUTPUT)
+        return transitions.deliver(tx, claimed, output_sha256=reference.sha256, output=OUTPUT)
 
 
 def test_a_prediction_names_its_head_from_the_start_and_its_output_at_the_end(
@@ -57,7 +58,7 @@ def test_a_training_has_no_output(store: Store, rows: Rows) -> None:
         outputs.of_job(job)
     claimed = rows.running()
     with pytest.raises(IntegrityError), store.database.begin() as tx:
-        moves.deliver(tx, claimed, output_sha256="a" * 64, output=OUTPUT)
+        transitions.deliver(tx, claimed, output_sha256="a" * 64, output=OUTPUT)
 
 
 def test_an_old_fence_delivers_nothing(store: Store, rows: Rows) -> None:
@@ -65,10 +66,10 @@ def test_an_old_fence_delivers_nothing(store: Store, rows: Rows) -> None:
     old = rows.claimed(job)
     rows.expire(old)
     with store.database.begin() as tx:
-        moves.sweep(tx)
+        transitions.sweep(tx)
     rows.claimed(job)
     with pytest.raises(LeaseLost), store.database.begin() as tx:
-        moves.deliver(tx, old, output_sha256="a" * 64, output=OUTPUT)
+        transitions.deliver(tx, old, output_sha256="a" * 64, output=OUTPUT)
     assert rows.read(job).output_sha256 is None
 
 

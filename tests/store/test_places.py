@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from store import jobs, moves
+from store import jobs, transitions
 from store.states import JobKind
 from store.store import Store
 from tests.store.support import Rows, clock_ahead
@@ -61,7 +61,7 @@ def test_a_job_given_back_is_not_overtaken_by_those_who_came_since(
     taken = [rows.claimed(job) for job in many]
     for job in taken[:-1]:
         with store.database.begin() as tx:
-            moves.fail(tx, job, error=ERROR)
+            transitions.fail(tx, job, error=ERROR)
     others = [rows.queued("b").id for _ in range(5)]
     release(store, taken[-1])
     assert claimed_ids(store, 6) == [many[-1].id, *others]
@@ -99,7 +99,7 @@ def test_predictions_are_numbered_apart(store: Store, rows: Rows) -> None:
 
     def claim_prediction() -> str | None:
         with store.database.begin() as tx:
-            job = moves.claim_next(tx, worker="w", lease_seconds=60, kind=JobKind.PREDICTION)
+            job = transitions.claim_next(tx, worker="w", lease_seconds=60, kind=JobKind.PREDICTION)
         return job.id if job else None
 
     assert claim_prediction() == predictions[0]

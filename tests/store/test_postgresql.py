@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
-from store import datasets, events, garbage, head_deletion, heads, idempotency, jobs, moves, tables
+from store import datasets, events, garbage, head_deletion, heads, idempotency, jobs, transitions
+from store.database import tables
 from store.heads import NewHeadVersion
 from store.store import Store
 from tests.store.support import Clause, Rows, clauses, new_head
@@ -33,9 +34,9 @@ def everything(store: Store, rows: Rows) -> list[str]:
         job, other = rows.queued(dataset=dataset), rows.queued(dataset=dataset)
         with store.database.begin() as tx:
             jobs.request_cancel(tx, "default", job.id)
-            claimed = moves.claim_next(tx, worker="w", lease_seconds=60)
+            claimed = transitions.claim_next(tx, worker="w", lease_seconds=60)
             assert claimed is not None
-            moves.heartbeat(
+            transitions.heartbeat(
                 tx,
                 claimed,
                 lease_seconds=60,
@@ -44,10 +45,10 @@ def everything(store: Store, rows: Rows) -> list[str]:
                 checkpoint={},
                 events=[("job.progress", {})],
             )
-            moves.release(tx, claimed, delay_seconds=0)
-            again = moves.claim(tx, other.id, worker="w", lease_seconds=-1)
+            transitions.release(tx, claimed, delay_seconds=0)
+            again = transitions.claim(tx, other.id, worker="w", lease_seconds=-1)
             assert again is not None
-            moves.sweep(tx)
+            transitions.sweep(tx)
             heads.set_alias(tx, "default", "pets", "prod", 1)
             heads.roll_back(tx, "default", "pets", "prod")
             idempotency.find(tx, "default", "k", request_hash="h")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from store import postgresql
-from store.database import Database
+from store.database import postgresql
+from store.database.connection import Database
 from store.errors import DatabaseUnavailable
 from tests.servers.postgres import PostgresServer
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from store import datasets, events, heads, jobs, moves
-from store.database import Transaction
+from store import datasets, events, heads, jobs, transitions
+from store.database.connection import Transaction
 from store.store import Store
 from tests.store.support import Rows, new_head, statements
 
@@ -27,23 +27,28 @@ def test_operations_cost_what_they_did(store: Store, rows: Rows) -> None:
                 tx, "default", name="a", dataset_id=dataset.id, method="m", config={}
             ),
         ),
-        "claim_next": cost(store, lambda tx: moves.claim_next(tx, worker="w", lease_seconds=60)),
-        "claim_next of nothing": cost(
-            store, lambda tx: moves.claim_next(tx, worker="w", lease_seconds=60)
+        "claim_next": cost(
+            store, lambda tx: transitions.claim_next(tx, worker="w", lease_seconds=60)
         ),
-        "sweep of nothing": cost(store, lambda tx: moves.sweep(tx)),
+        "claim_next of nothing": cost(
+            store, lambda tx: transitions.claim_next(tx, worker="w", lease_seconds=60)
+        ),
+        "sweep of nothing": cost(store, lambda tx: transitions.sweep(tx)),
     }
     job = rows.running()
     found |= {
-        "heartbeat": cost(store, lambda tx: moves.heartbeat(tx, job, lease_seconds=60)),
+        "heartbeat": cost(store, lambda tx: transitions.heartbeat(tx, job, lease_seconds=60)),
         "heartbeat with ten events": cost(
-            store, lambda tx: moves.heartbeat(tx, job, lease_seconds=60, events=[PROGRESS] * 10)
+            store,
+            lambda tx: transitions.heartbeat(tx, job, lease_seconds=60, events=[PROGRESS] * 10),
         ),
         "get": cost(store, lambda tx: jobs.get(tx, "default", job.id)),
         "request_cancel": cost(store, lambda tx: jobs.request_cancel(tx, "default", job.id)),
         "succeed": cost(
             store,
-            lambda tx: moves.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod")),
+            lambda tx: transitions.succeed(
+                tx, job, report_sha256="e" * 64, head=new_head(alias="prod")
+            ),
         ),
     }
     for _ in range(5):
@@ -77,9 +82,9 @@ def test_operations_cost_what_they_did(store: Store, rows: Rows) -> None:
 HOT: dict[str, tuple[str, Callable[[Transaction], object]]] = {
     "claim_next": (
         "ix_jobs_claim",
-        lambda tx: moves.claim_next(tx, worker="w", lease_seconds=60),
+        lambda tx: transitions.claim_next(tx, worker="w", lease_seconds=60),
     ),
-    "sweep": ("ix_jobs_sweep", lambda tx: moves.sweep(tx)),
+    "sweep": ("ix_jobs_sweep", lambda tx: transitions.sweep(tx)),
     "page of jobs": ("ix_jobs_list", lambda tx: jobs.page(tx, "default")),
     "page of datasets": ("ix_datasets_list", lambda tx: datasets.page(tx, "default")),
     "page of heads": ("ix_heads_list", lambda tx: heads.page(tx, "default")),

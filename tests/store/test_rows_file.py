@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from store import rows_file
 from store.errors import InvalidDatasetFile
-from store.rows_file import Ids, RowsFile
+from store.files import rows as rows_file
+from store.files.rows import Ids, RowsFile
 
 
 def written(

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from store import garbage, s3_artifacts
-from store.artifacts import Artifacts
+from store import garbage
+from store.bytes.local import LocalArtifacts
+from store.bytes.port import Artifacts
+from store.bytes.s3 import artifacts as s3_artifacts
+from store.bytes.s3.artifacts import S3Artifacts
+from store.bytes.s3.bucket import Bucket
+from store.bytes.s3.client import Patience
 from store.errors import ArtifactMissing, StorageUnavailable, StoreError
-from store.local_artifacts import LocalArtifacts
-from store.s3_artifacts import S3Artifacts
-from store.s3_bucket import Bucket
-from store.s3_client import Patience
 from store.settings import StoreSettings
 from store.store import Store, open_artifacts
 from tests.store.s3_fixtures import PREFIX, S3Place

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from store import s3_artifacts
+from store.bytes.s3 import artifacts as s3_artifacts
+from store.bytes.s3.artifacts import S3Artifacts
+from store.bytes.s3.client import Patience
 from store.errors import StorageUnavailable
-from store.s3_artifacts import S3Artifacts
-from store.s3_client import Patience
 from tests.store.s3_fixtures import PREFIX, S3Place
 from tests.store.s3_proxy import Fault, Request
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text
 
-from store import jobs, moves, tables
+from store import jobs, transitions
+from store.database import tables
 from store.ids import new_id
 from store.jobs import Job
 from store.leases import running_leases
@@ -16,16 +17,16 @@ from tests.store.support import Rows, statements
 N_JOBS = 10_000
 
 HOT = {
-    "claim": ("ix_jobs_claim", lambda tx: moves.claim_next(tx, worker="w", lease_seconds=60)),
+    "claim": ("ix_jobs_claim", lambda tx: transitions.claim_next(tx, worker="w", lease_seconds=60)),
     "claim a prediction": (
         "ix_jobs_claim_prediction",
-        lambda tx: moves.claim_next(
+        lambda tx: transitions.claim_next(
             tx, worker="w", lease_seconds=60, kind=JobKind.PREDICTION, queues=("cpu",)
         ),
     ),
     "leases": ("ix_jobs_sweep", running_leases),
-    "due": ("ix_jobs_claim", lambda tx: moves.due(tx, "cpu", limit=16)),
-    "sweep": ("ix_jobs_sweep", moves.sweep),
+    "due": ("ix_jobs_claim", lambda tx: transitions.due(tx, "cpu", limit=16)),
+    "sweep": ("ix_jobs_sweep", transitions.sweep),
     "list": ("ix_jobs_list", lambda tx: jobs.page(tx, "default", limit=20)),
 }
 
@@ -72,7 +73,7 @@ def test_a_tenant_with_ten_thousand_jobs_delays_anothers_by_one(crowded: Store, 
     order: list[Job] = []
     for _ in range(3):
         with crowded.database.begin() as tx:
-            job = moves.claim_next(tx, worker="w", lease_seconds=60)
+            job = transitions.claim_next(tx, worker="w", lease_seconds=60)
         assert job is not None
         order.append(job)
     assert [job.tenant_id for job in order] == ["default", "tenant-b", "default"]
@@ -93,7 +94,7 @@ def test_priority_goes_before_turns_and_queues_are_apart(store: Store, rows: Row
 
     def claim(*queues: str) -> str | None:
         with store.database.begin() as tx:
-            job = moves.claim_next(tx, worker="w", lease_seconds=60, queues=queues)
+            job = transitions.claim_next(tx, worker="w", lease_seconds=60, queues=queues)
         return job.id if job else None
 
     assert claim("cpu") == urgent

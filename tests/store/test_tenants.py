@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from store import datasets, events, head_deletion, heads, jobs, moves
-from store.database import Transaction
+from store import datasets, events, head_deletion, heads, jobs, transitions
+from store.database.connection import Transaction
 from store.errors import LeaseLost, NotFound
 from store.jobs import Job
 from store.store import Store
@@ -81,4 +81,4 @@ def test_a_version_shows_the_aliases_of_its_own_tenant(store: Store, rows: Rows)
 def test_a_worker_writes_to_a_job_under_its_own_tenant_only(store: Store, rows: Rows) -> None:
     mistaken = replace(rows.running("a"), tenant_id="b")
     with pytest.raises(LeaseLost), store.database.begin() as tx:
-        moves.heartbeat(tx, mistaken, lease_seconds=60)
+        transitions.heartbeat(tx, mistaken, lease_seconds=60)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from store.database import Database
+from store.bytes.local import LocalArtifacts
+from store.database.connection import Database
 from store.errors import (
     DatabaseFull,
     DatabaseReadOnly,
@@ -18,7 +19,6 @@ from store.errors import (
     StorageUnavailable,
     TooManyOpenFiles,
 )
-from store.local_artifacts import LocalArtifacts
 from store.store import Store
 from store.trouble import is_disk_trouble, of_os_error, told_apart
 from tests.store.support import Rows

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from store import expiry, garbage, tables, uploads
-from store.clock import seconds_from_now
+from store import expiry, garbage, uploads
+from store.database import tables
+from store.database.clock import seconds_from_now
 from store.errors import NotFound, OffsetMismatch, TooManyParts
 from store.store import Store
 from store.uploads import Part, Upload

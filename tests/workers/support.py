@@ -12,10 +12,10 @@ import orjson
 import psutil
 
 from nmtune import resolve
-from store import datasets, events, heads, jobs, moves
-from store.dataset_file import DatasetWriter
+from store import datasets, events, heads, jobs, transitions
 from store.datasets import Dataset
 from store.events import Event
+from store.files.dataset import DatasetWriter
 from store.jobs import Job
 from store.queue import LocalQueue
 from store.store import Store
@@ -129,7 +129,7 @@ class Workplace:
     def run(self, job: Job, *, stopping: threading.Event | None = None) -> Job | None:
         """Claim the job and run it to its end in this thread."""
         with self.store.database.begin() as tx:
-            claimed = moves.claim(
+            claimed = transitions.claim(
                 tx, job.id, worker="tests", lease_seconds=self.settings.lease_seconds
             )
         if claimed is None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from store import heads, moves
+from store import heads, transitions
 from store.errors import LeaseLost, NotFound
 from store.jobs import Job
 from tests.store.support import new_head
@@ -82,7 +82,7 @@ def test_publishing_twice_changes_no_alias(workplace: Workplace, advice: str | N
     claimed = publish(workplace, job, advice)
     outcome = workplace.read(job).alias_outcome
     with workplace.store.database.begin() as tx, pytest.raises(LeaseLost):
-        moves.succeed(tx, claimed, report_sha256="e" * 64, head=new_head(alias="prod"))
+        transitions.succeed(tx, claimed, report_sha256="e" * 64, head=new_head(alias="prod"))
     assert named_by(workplace) == (1 if advice else 2)
     assert workplace.read(job).alias_outcome == outcome
     assert outcome is not None
@@ -93,7 +93,7 @@ def publish(workplace: Workplace, job: Job, advice: str | None) -> Job:
     """The job as it was claimed; it has published since."""
     head = new_head(alias="prod", advised_against_because=advice)
     with workplace.store.database.begin() as tx:
-        claimed = moves.claim(tx, job.id, worker="w", lease_seconds=60)
+        claimed = transitions.claim(tx, job.id, worker="w", lease_seconds=60)
         assert claimed is not None
-        moves.succeed(tx, claimed, report_sha256="e" * 64, head=head)
+        transitions.succeed(tx, claimed, report_sha256="e" * 64, head=head)
     return claimed

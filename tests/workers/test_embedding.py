@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from store import encoders, heads
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 from tests.providers import fault_server
 from tests.providers.fault_server import Server, status
 from tests.workers.support import Workplace, wait_until

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from nmtune import Head, HeldOut, Trainer, TuneConfig
 from nmtune.study.label_errors import LabelErrors, find_label_errors
-from store.dataset_file import DatasetFile, DatasetWriter
-from store.row_names import RowNames as Kept
-from store.rows_file import Ids
-from store.texts_file import TextsFile, TextSplit
+from store.files.dataset import DatasetFile, DatasetWriter
+from store.files.row_names import RowNames as Kept
+from store.files.rows import Ids
+from store.files.texts import TextsFile, TextSplit
 from workers.child import abstention, findings
 from workers.child.row_names import MOST_TEXT_CHARACTERS, RowNames
 

@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from store import jobs, moves
+from store import jobs, transitions
 from store.jobs import Job
 from tests.workers.support import Workplace, wait_until
 from workers.attempt.lease import Lease
@@ -19,7 +19,7 @@ BEAT_SECONDS = 0.05
 def job(workplace: Workplace) -> Job:
     submitted = workplace.submit({})
     with workplace.store.database.begin() as tx:
-        claimed = moves.claim(tx, submitted.id, worker="tests", lease_seconds=2)
+        claimed = transitions.claim(tx, submitted.id, worker="tests", lease_seconds=2)
     assert claimed is not None
     return claimed
 
@@ -58,7 +58,7 @@ def test_cancel_request_arrives(workplace: Workplace, job: Job) -> None:
 def test_loss_arrives_and_nothing_is_written_after(workplace: Workplace, job: Job) -> None:
     with lease_of(workplace, job) as lease:
         with workplace.store.database.begin() as tx:
-            moves.release(tx, job)
+            transitions.release(tx, job)
         wait_until(lambda: lease.ending is Ending.LEASE_LOST, seconds=5)
         lease.tell({"epoch": 1}, is_milestone=True)
     assert workplace.progress(job) == []

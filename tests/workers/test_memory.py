@@ -6,7 +6,7 @@ import pytest
 
 from nmtune import TuneConfig, resolve
 from nmtune.training.peak_memory import peak_bytes
-from store import moves
+from store import transitions
 from store.jobs import Job
 from tests.workers.support import Workplace, children, wait_until
 from workers import memory
@@ -125,10 +125,10 @@ def test_a_killed_process_has_three_attempts_and_is_not_called_short_of_memory(
     """One attempt lost for another reason, two with a SIGKILL from nobody knows whom."""
     job = workplace.submit({"epochs": 10_000, "l2": 1.0})
     with workplace.store.database.begin() as tx:
-        lost = moves.claim(tx, job.id, worker="tests", lease_seconds=60)
+        lost = transitions.claim(tx, job.id, worker="tests", lease_seconds=60)
         assert lost is not None
         away = {"code": "database_unavailable", "message": "It was away."}
-        moves.release(tx, lost, count_attempt=True, error=away)
+        transitions.release(tx, lost, count_attempt=True, error=away)
     for number in (2, 3):
         run_and_kill(workplace, job)
         ended = workplace.read(job)
@@ -151,4 +151,4 @@ def run_and_kill(workplace: Workplace, job: Job) -> None:
 
 def is_due(workplace: Workplace, job: Job) -> bool:
     with workplace.store.database.read() as tx:
-        return job.id in moves.due(tx, job.queue, limit=1)
+        return job.id in transitions.due(tx, job.queue, limit=1)

@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 from prometheus_client import REGISTRY
 
-from store import moves
+from store import transitions
 from store.jobs import Job
 from store.queue import LocalQueue
 from tests.workers.support import Workplace, wait_until
@@ -60,7 +60,7 @@ def test_a_sweep_is_counted_with_what_it_moved(workplace: Workplace) -> None:
     sweeps, swept = value("nmtune_sweeps_total"), value("nmtune_swept_jobs_total", status="queued")
     submitted = workplace.submit({})
     with workplace.store.database.begin() as tx:
-        assert moves.claim(tx, submitted.id, worker="dead", lease_seconds=0) is not None
+        assert transitions.claim(tx, submitted.id, worker="dead", lease_seconds=0) is not None
     sweep(workplace.store, LocalQueue())
     assert value("nmtune_sweeps_total") == sweeps + 1
     assert value("nmtune_swept_jobs_total", status="queued") == swept + 1
@@ -72,7 +72,7 @@ def test_a_lost_lease_and_a_failed_heartbeat_are_counted(workplace: Workplace, j
         with database_away(workplace):
             wait_until(lambda: value("nmtune_heartbeat_errors_total") > errors, seconds=5)
         with workplace.store.database.begin() as tx:
-            moves.release(tx, job)
+            transitions.release(tx, job)
         wait_until(lambda: lease.ending is Ending.LEASE_LOST, seconds=5)
     assert value("nmtune_lease_losses_total") == losses + 1
 

@@ -17,12 +17,14 @@ from nmtune import Head
 from nmtune.serving.folded import fold
 from nmtune.serving.session import Engine
 from nmtune.trust.self_test import Canary
-from store import datasets, head_deletion, heads, jobs, moves, outputs, rows_file, tables
+from store import datasets, head_deletion, heads, jobs, outputs, transitions
+from store.database import tables
 from store.datasets import Dataset
 from store.errors import OutputNotReady
+from store.files import rows as rows_file
+from store.files.rows import Ids
 from store.heads import NewHeadVersion
 from store.jobs import Job
-from store.rows_file import Ids
 from tests.store.support import flip
 from tests.workers.support import (
     CLASSES,
@@ -66,9 +68,9 @@ def place(workplace: Workplace, head_bytes: bytes) -> Workplace:
         alias="prod",
     )
     with workplace.store.database.begin() as tx:
-        claimed = moves.claim(tx, job.id, worker="tests", lease_seconds=60)
+        claimed = transitions.claim(tx, job.id, worker="tests", lease_seconds=60)
         assert claimed is not None
-        moves.succeed(tx, claimed, report_sha256=report.sha256, head=head)
+        transitions.succeed(tx, claimed, report_sha256=report.sha256, head=head)
     return workplace
 
 

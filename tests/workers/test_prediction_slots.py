@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from store import jobs, moves
+from store import jobs, transitions
 from store.jobs import Job
 from store.queue import LocalQueue
 from tests.servers.redis import RedisServer
@@ -101,7 +101,7 @@ def test_without_such_slots_predictions_take_their_turn(place: Workplace) -> Non
 def test_priority_and_fair_turns_hold_among_predictions(place: Workplace) -> None:
     plain, urgent = predict(place, ("pets", 1)), predict(place, ("pets", 1), priority=3)
     with place.store.database.begin() as tx:
-        found = moves.claim_next(tx, worker="w", lease_seconds=60, kind=urgent.kind)
+        found = transitions.claim_next(tx, worker="w", lease_seconds=60, kind=urgent.kind)
     assert found is not None
     assert found.id == urgent.id
     assert place.read(plain).status == "queued"

@@ -13,7 +13,8 @@ from providers import canary, catalogue
 from providers.engine import Patience
 from providers.errors import ProviderBusy, ProviderUnavailable
 from service.schemas.jobs import Job as ShownJob
-from store import jobs, tables
+from store import jobs
+from store.database import tables
 from store.jobs import Job
 from store.states import JobStatus
 from tests.providers import fault_server

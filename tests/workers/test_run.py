@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from nmtune import Head
-from store import heads, jobs, moves
+from store import heads, jobs, transitions
 from store.errors import DatabaseUnavailable
 from store.jobs import Job
 from tests.workers.support import (
@@ -183,7 +183,7 @@ def test_database_that_is_away_at_the_end_delays_the_end(
 ) -> None:
     dataset = workplace.add_dataset()
     workplace.store.artifacts.delete("default", dataset.sha256)
-    fail, n_tries = moves.fail, 0
+    fail, n_tries = transitions.fail, 0
 
     def away_at_first(*arguments: Any, **options: Any) -> Job:
         nonlocal n_tries
@@ -192,7 +192,7 @@ def test_database_that_is_away_at_the_end_delays_the_end(
             raise DatabaseUnavailable("not now")
         return fail(*arguments, **options)
 
-    monkeypatch.setattr(moves, "fail", away_at_first)
+    monkeypatch.setattr(transitions, "fail", away_at_first)
     ended = workplace.run(workplace.submit(FEW, dataset=dataset))
     assert ended is not None
     assert (ended.status, n_tries) == ("failed", 3)
@@ -232,7 +232,7 @@ def test_lost_lease_stops_silently_and_writes_nothing(workplace: Workplace) -> N
     with workplace.running(job):
         wait_until(lambda: workplace.read(job).progress)
         with workplace.store.database.begin() as tx:
-            taken_away = moves.release(tx, workplace.read(job))
+            taken_away = transitions.release(tx, workplace.read(job))
         n_events = len(workplace.events(job))
         wait_until(lambda: not children(), seconds=10)
     assert workplace.read(job) == taken_away
@@ -244,7 +244,7 @@ def test_damaged_checkpoint_costs_time_and_not_the_job(workplace: Workplace) -> 
     job = workplace.submit(FEW)
     put = workplace.store.artifacts.put_bytes("default", b"no checkpoint")
     with workplace.store.database.begin() as tx:
-        claimed = moves.claim(tx, job.id, worker="dead", lease_seconds=60)
+        claimed = transitions.claim(tx, job.id, worker="dead", lease_seconds=60)
         assert claimed is not None
         checkpoint = {
             "linear_probe.head.safetensors": put.sha256,
@@ -253,8 +253,8 @@ def test_damaged_checkpoint_costs_time_and_not_the_job(workplace: Workplace) -> 
             "nmtune.head.safetensors": put.sha256,
             "nmtune.result.json": put.sha256,
         }
-        moves.heartbeat(tx, claimed, lease_seconds=60, checkpoint=checkpoint)
-        moves.release(tx, claimed)
+        transitions.heartbeat(tx, claimed, lease_seconds=60, checkpoint=checkpoint)
+        transitions.release(tx, claimed)
     ended = workplace.run(job)
     assert ended is not None
     assert ended.status == "succeeded"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import jobs, moves
+from store import jobs, transitions
 from store.jobs import Job
 from store.leases import RunningLease
 from store.queue import LocalQueue
@@ -37,7 +37,7 @@ def abandoned(workplace: Workplace) -> Job:
     """A running job whose lease ran out at once."""
     job = workplace.submit({})
     with workplace.store.database.begin() as tx:
-        claimed = moves.claim(tx, job.id, worker="dead", lease_seconds=0)
+        claimed = transitions.claim(tx, job.id, worker="dead", lease_seconds=0)
     assert claimed is not None
     return claimed
 
@@ -153,6 +153,6 @@ def test_leases_that_are_renewed_are_never_silent(monkeypatch: pytest.MonkeyPatc
 def claimed(workplace: Workplace, *, lease_seconds: float) -> Job:
     job = workplace.submit({})
     with workplace.store.database.begin() as tx:
-        found = moves.claim(tx, job.id, worker="dead", lease_seconds=lease_seconds)
+        found = transitions.claim(tx, job.id, worker="dead", lease_seconds=lease_seconds)
     assert found is not None
     return found

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from store.local_artifacts import LocalArtifacts
+from store.bytes.local import LocalArtifacts
 from workers.folder import open_workdir, remove_abandoned
 
 

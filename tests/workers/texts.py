@@ -6,8 +6,8 @@ from nmtune import resolve
 from providers import canary, catalogue
 from store import datasets, encoders, jobs
 from store.datasets import Dataset
+from store.files.texts import TextsFile, TextSplit
 from store.jobs import Job
-from store.texts_file import TextsFile, TextSplit
 from tests.providers.fault_server import Server
 from tests.workers.support import Workplace
 

@@ -21,15 +21,16 @@ from providers.encoder import Encoder
 from providers.errors import ProviderError, ProviderUnavailable, WrongAnswer
 from providers.opening import Providers
 from providers.provider import Provider, estimated_tokens
-from store import encoders, rows_file
-from store.dataset_file import DatasetWriter
+from store import encoders
 from store.datasets import Dataset
 from store.encoders import PRICE, EncoderRecord
+from store.files import rows as rows_file
+from store.files.dataset import DatasetWriter
+from store.files.row_names import RowNames
+from store.files.rows import Ids
+from store.files.texts import TextsFile
 from store.jobs import Job
-from store.row_names import RowNames
-from store.rows_file import Ids
 from store.store import Store
-from store.texts_file import TextsFile
 from workers.attempt import provider_wait, recognition
 from workers.attempt.failure import MustWait
 from workers.attempt.lease import Lease

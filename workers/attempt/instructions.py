@@ -1,7 +1,7 @@
 """What a worker tells its training process to do: the plan, by the job's kind."""
 
 from store import heads
-from store.database import Transaction
+from store.database.connection import Transaction
 from store.datasets import TEXTS, Dataset
 from store.errors import NotFound
 from store.heads import HeadVersion

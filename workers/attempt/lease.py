@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from store import moves
+from store import transitions
 from store.errors import DatabaseUnavailable, LeaseLost, StorageUnavailable
 from store.events import EventType
 from store.jobs import Job
@@ -143,7 +143,7 @@ class Lease:
         began = time.monotonic()
         try:
             with self._store.database.begin() as tx:
-                is_cancelled = moves.heartbeat(
+                is_cancelled = transitions.heartbeat(
                     tx,
                     self._job,
                     lease_seconds=self._lease_seconds,

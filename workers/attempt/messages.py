@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from store.artifacts import Artifacts
+from store.bytes.port import Artifacts
 from store.jobs import Job
 from workers.attempt.lease import Lease
 from workers.attempt.text_job import SHARE

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from providers.errors import ProviderError
 from providers.pace import Stopped
-from store import datasets, events, failpoints, moves
+from store import datasets, events, failpoints, transitions
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.jobs import Job
 from store.store import Store
@@ -223,7 +223,7 @@ def _write_end(
                     failpoints.reach("run.finishing")
                     return success.write(tx, job, end)
                 if isinstance(end, Wait):
-                    return moves.wait(
+                    return transitions.wait(
                         tx,
                         job,
                         reason=end.reason,
@@ -231,9 +231,9 @@ def _write_end(
                         patience_seconds=settings.provider_patience_seconds,
                     )
                 if isinstance(end, Failure) and not end.may_pass:
-                    return moves.fail(tx, job, error=end.error)
+                    return transitions.fail(tx, job, error=end.error)
                 if isinstance(end, Failure):
-                    return moves.release(
+                    return transitions.release(
                         tx,
                         job,
                         delay_seconds=failure.delay_seconds(job.attempt),
@@ -241,8 +241,8 @@ def _write_end(
                         error=end.error,
                     )
                 if end is Ending.CANCELLED:
-                    return moves.cancel(tx, job)
-                return moves.release(tx, job)  # stopping: the attempt does not count
+                    return transitions.cancel(tx, job)
+                return transitions.release(tx, job)  # stopping: the attempt does not count
         except LeaseLost:
             break
         except DatabaseUnavailable as error:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from store import moves
-from store.database import Transaction
+from store import transitions
+from store.database.connection import Transaction
 from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.states import JobKind
@@ -79,5 +79,7 @@ def _advice(job: Job, verdict: Mapping[str, Any]) -> str | None:
 def write(tx: Transaction, job: Job, success: Success) -> Job:
     """End the job as succeeded, with what it made. Raises LeaseLost."""
     if isinstance(success, Predicted):
-        return moves.deliver(tx, job, output_sha256=success.output_sha256, output=success.output)
-    return moves.succeed(tx, job, report_sha256=success.report_sha256, head=success.head)
+        return transitions.deliver(
+            tx, job, output_sha256=success.output_sha256, output=success.output
+        )
+    return transitions.succeed(tx, job, report_sha256=success.report_sha256, head=success.head)

@@ -8,7 +8,7 @@ from typing import Any
 
 from nmtune import CheckpointError, Head, HeadFormatError, HeldOut, Trainer, TuneConfig
 from nmtune.numeric.runtime import Runtime
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 from workers.child.progress import Workload
 from workers.child.report import Trained
 from workers.folder import (

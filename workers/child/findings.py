@@ -19,7 +19,7 @@ from nmtune import (
     would_more_labels_help,
 )
 from nmtune.training.choose import FEWEST_ROWS_TO_CALL_NOISY, NOISY, labels_look_noisy
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 from workers.child.row_names import UNKNOWN, RowNames
 
 TRAIN = "train"

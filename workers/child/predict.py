@@ -22,9 +22,9 @@ from nmtune.serving.folded import fold
 from nmtune.serving.session import Engine, TunedEngine, check_canary
 from nmtune.trust.conformal import Conformal
 from nmtune.trust.ood_score import OodScore
-from store.artifacts import corrupt
-from store.dataset_file import DatasetFile
-from store.rows_file import RowsFile
+from store.bytes.port import corrupt
+from store.files.dataset import DatasetFile
+from store.files.rows import RowsFile
 from workers.child import output_file
 from workers.child.candidate import Message
 from workers.child.output_file import Column

@@ -7,7 +7,7 @@ import numpy as np
 from nmtune import Head, HeldOut
 from nmtune.trust.knowledge import Knowledge, learn
 from nmtune.trust.self_test import canary_rows
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 
 CANARY_SPLITS: Final = ("test", "validation", "train")
 """Where a canary's rows come from: the first split that is there, best one not learnt from."""

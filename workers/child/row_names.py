@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
-from store.dataset_file import DatasetFile
-from store.texts_file import TextsFile
+from store.files.dataset import DatasetFile
+from store.files.texts import TextsFile
 
 MOST_TEXT_CHARACTERS: Final = 500
 """Of a text that is shown; what follows is cut off."""

@@ -13,7 +13,7 @@ from nmtune.report.comparison import Score
 from nmtune.training import choose
 from nmtune.training.candidates import ROBUST
 from nmtune.training.peak_memory import peak_bytes
-from store.dataset_file import DatasetFile, Embeddings
+from store.files.dataset import DatasetFile, Embeddings
 from workers import memory
 from workers.child import abstention, findings, publication, trust
 from workers.child.candidate import Finished, Message, Training

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from nmtune import Head
 from nmtune.trust.conformal import Conformal
 from nmtune.trust.ood_score import QUANTILE, OodScore, auroc
-from store.dataset_file import DatasetFile
+from store.files.dataset import DatasetFile
 
 LEVEL: Final = 0.9
 """The level of conformal sets that is tried, or the highest that the head allows."""

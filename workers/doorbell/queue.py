@@ -6,7 +6,7 @@ from collections import deque
 
 from celery import Celery
 
-from store import moves
+from store import transitions
 from store.errors import StoreError
 from store.jobs import QUEUES
 from store.store import Store
@@ -88,7 +88,7 @@ class CeleryQueue:
 
     def _remind(self) -> None:
         with self._store.database.read() as tx:
-            due = {name: moves.due(tx, name, limit=MAX_REMINDERS) for name in QUEUES}
+            due = {name: transitions.due(tx, name, limit=MAX_REMINDERS) for name in QUEUES}
         for name, job_ids in due.items():
             if job_ids and self._n_at_broker(name) == 0:
                 for job_id in job_ids:

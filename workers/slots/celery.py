@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import signals
 
-from store import moves
+from store import transitions
 from store.errors import StoreError
 from store.jobs import Job
 from store.store import Store
@@ -138,7 +138,7 @@ class CeleryWorker:
         if not self._gate.is_open():
             return None
         with self._store.database.begin() as tx:
-            return moves.claim_next(
+            return transitions.claim_next(
                 tx,
                 worker=f"{socket.gethostname()}:{os.getpid()}:{slot}",
                 lease_seconds=self._settings.lease_seconds,
@@ -161,7 +161,7 @@ class CeleryWorker:
                 continue
             try:
                 with self._store.database.read() as tx:
-                    due = [moves.due(tx, name, limit=1) for name in self._settings.queues]
+                    due = [transitions.due(tx, name, limit=1) for name in self._settings.queues]
                 if not any(due):
                     self._worked_at = time.monotonic()
                     continue

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 
-from store import moves
+from store import transitions
 from store.errors import StoreError
 from store.jobs import Job
 from store.queue import LocalQueue
@@ -99,7 +99,7 @@ class LocalWorker:
         if not self._gate.is_open():
             return None
         with self._store.database.begin() as tx:
-            return moves.claim_next(
+            return transitions.claim_next(
                 tx,
                 worker=worker,
                 lease_seconds=self._settings.lease_seconds,

@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from store import moves
+from store import transitions
 from store.errors import StoreError
 from store.jobs import Job
 from store.states import JobKind
@@ -84,7 +84,7 @@ class PredictionSlots:
         if not self._gate.is_open():
             return None
         with self._store.database.begin() as tx:
-            return moves.claim_next(
+            return transitions.claim_next(
                 tx,
                 worker=worker,
                 lease_seconds=self._settings.lease_seconds,

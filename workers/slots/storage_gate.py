@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Final
 
-from store.artifacts import Artifacts
+from store.bytes.port import Artifacts
 from store.errors import StorageUnavailable
 from store.jobs import Job
 from store.states import JobStatus

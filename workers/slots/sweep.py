@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from store import expiry, garbage, moves
+from store import expiry, garbage, transitions
 from store.errors import StoreError
 from store.jobs import QUEUES
 from store.leases import RunningLease, running_leases
-from store.moves import SweepResult
 from store.queue import Queue
 from store.store import Store
+from store.transitions import SweepResult
 from workers import metrics
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def sweep(
     result = SweepResult()
     if leases is None or leases:
         with store.database.begin() as tx:
-            result = moves.sweep(tx, leases=leases)
+            result = transitions.sweep(tx, leases=leases)
     metrics.count_sweep(result)
     if result.requeued:
         remind(store, queue, limit=len(result.requeued))
@@ -46,7 +46,7 @@ def sweep(
 def remind(store: Store, queue: Queue, *, limit: int) -> None:
     """Ring for jobs that are due, up to `limit` of each queue: their rings may have been lost."""
     with store.database.read() as tx:
-        due = {name: moves.due(tx, name, limit=limit) for name in QUEUES}
+        due = {name: transitions.due(tx, name, limit=limit) for name in QUEUES}
     for name, job_ids in due.items():
         for job_id in job_ids:
             _ring(queue, job_id, name)

@@ -1,4 +1,4 @@
-"""Bytes on one machine's file system; the port is in `store.artifacts`."""
+"""Bytes on one machine's file system; the port is in `store.bytes.port`."""
 
 import errno
 import fcntl
@@ -16,8 +16,8 @@ from stat import S_ISREG
 from typing import BinaryIO, Final
 
 from store import failpoints
-from store.artifacts import ArtifactRef, StoredArtifact, corrupt, missing
-from store.checked_file import CheckedFile, KnownStates
+from store.bytes.checked_file import CheckedFile, KnownStates
+from store.bytes.port import ArtifactRef, StoredArtifact, corrupt, missing
 from store.errors import StorageUnavailable
 from store.names import check_name, is_name
 from store.trouble import of_os_error

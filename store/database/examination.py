@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select, text
 
-from store.clock import now
-from store.database import Database
+from store.database.clock import now
+from store.database.connection import Database
 
 _LIMITS = text(
     "SELECT current_setting('server_version') AS version, "

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store.errors import InvalidDatasetFile
-from store.rows_file import Ids
+from store.files.rows import Ids
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from store.s3_client import is_conflict
+from store.bytes.s3.client import is_conflict
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

@@ -28,7 +28,8 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, Operati
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from store import postgresql, trouble
+from store import trouble
+from store.database import postgresql
 from store.errors import DatabaseUnavailable, StoreError
 
 log = logging.getLogger(__name__)

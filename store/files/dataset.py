@@ -5,8 +5,9 @@ JSON header padded with spaces to a multiple of 8, then the tensors without gaps
 `<split>/y` (n,) I64 and `<split>/x` (n, d), all F16 or all F32; the labels come first, so that
 each tensor begins at a multiple of its item size. Beside the labels there may be what the sender
 calls the rows: `<split>/rows` (n,) I64, and `<split>/ends` (n,) I64 with, behind all others,
-`<split>/ids` (m,) U8, laid out as in `store.rows_file`. The header's `__metadata__` holds `format`,
-`version` and `classes` (a JSON list: index = label). The safetensors library reads these files.
+`<split>/ids` (m,) U8, laid out as in `store.files.rows`. The header's `__metadata__` holds
+`format`, `version` and `classes` (a JSON list: index = label). The safetensors library reads these
+files.
 """
 
 import hashlib
@@ -24,9 +25,9 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from store.artifacts import corrupt
+from store.bytes.port import corrupt
 from store.errors import InvalidDatasetFile
-from store.row_names import RowNames, StoredNames
+from store.files.row_names import RowNames, StoredNames
 from store.trouble import is_disk_trouble, of_os_error
 
 FORMAT: Final = "nmtune-dataset"

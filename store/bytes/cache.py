@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from store.checked_file import CheckedFile
+from store.bytes.checked_file import CheckedFile
+from store.bytes.local import LocalArtifacts
 from store.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
@@ -19,7 +20,6 @@ from store.errors import (
     StorageFull,
     StorageReadOnly,
 )
-from store.local_artifacts import LocalArtifacts
 from store.trouble import of_os_error
 
 log = logging.getLogger(__name__)

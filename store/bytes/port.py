@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from store.errors import ArtifactCorrupt, ArtifactMissing
 
 if TYPE_CHECKING:
-    from store.checked_file import CheckedFile
+    from store.bytes.checked_file import CheckedFile
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Bytes in a bucket of an S3-compatible storage; the port is in `store.artifacts`.
+"""Bytes in a bucket of an S3-compatible storage; the port is in `store.bytes.port`.
 
 How putting and collecting garbage keep out of each other's way
 ---------------------------------------------------------------
@@ -27,13 +27,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from store.artifact_cache import ArtifactCache
-from store.artifacts import ArtifactRef, StoredArtifact, corrupt, missing
-from store.checked_file import CheckedFile
+from store.bytes.cache import ArtifactCache
+from store.bytes.checked_file import CheckedFile
+from store.bytes.port import ArtifactRef, StoredArtifact, corrupt, missing
+from store.bytes.s3.bucket import PART_BYTES, Bucket, ObjectMissing
+from store.bytes.s3.client import Patience, connect, sign_in
 from store.errors import StorageUnavailable
 from store.names import check_name, is_name
-from store.s3_bucket import PART_BYTES, Bucket, ObjectMissing
-from store.s3_client import Patience, connect, sign_in
 from store.settings import StoreSettings, split_artifacts_url
 from store.trouble import of_os_error
 

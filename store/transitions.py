@@ -13,16 +13,17 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 
-from store import events, heads, tables
-from store.clock import now, seconds_from_now
-from store.database import Transaction
+from store import events, heads
+from store.database import tables
+from store.database.clock import now, seconds_from_now
+from store.database.connection import Transaction
+from store.database.tables import has_kind, has_status
 from store.errors import LeaseLost
 from store.events import EventType
 from store.heads import NewHeadVersion
 from store.jobs import COLUMNS, DONE, NOT_BEFORE_NOW, QUEUES, Job, job_of, move
 from store.leases import SLACK_SECONDS, RunningLease, is_over, stands, worker_lost
 from store.states import JobKind, JobStatus
-from store.tables import has_kind, has_status
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-from store.clock import UtcDateTime
+from store.database.clock import UtcDateTime
 from store.states import JobKind, JobStatus
 
 metadata: Final = MetaData(

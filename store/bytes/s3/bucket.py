@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from urllib3.exceptions import HTTPError as TransferError
 
-from store.s3_client import Patience, available, is_missing
-from store.s3_upload import Upload
+from store.bytes.s3.client import Patience, available, is_missing
+from store.bytes.s3.multipart import Upload
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody

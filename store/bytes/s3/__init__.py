@@ -1,0 +1,1 @@
+"""Bytes in a bucket of an S3-compatible storage."""

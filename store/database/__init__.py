@@ -1,0 +1,1 @@
+"""Connections, tables, paging and the database's own clock."""
