@@ -28,9 +28,11 @@ import pyarrow.parquet as pq
 from pyarrow import csv as arrow_csv
 from safetensors.numpy import load_file, save_file
 
-from service.ingest import assemble, formats, npz, sandbox
-from service.ingest.columns import Wanted
-from service.ingest.row_splits import SplitOptions
+from service.ingest.dataset import assemble, npz
+from service.ingest.dataset.row_splits import SplitOptions
+from service.ingest.formats import detect
+from service.ingest.isolate import sandbox
+from service.ingest.names.columns import Wanted
 from store.bytes.local import LocalArtifacts
 
 MARK: Final = "ingest"
@@ -76,7 +78,7 @@ def ours(path: Path, labels: Path, artifacts: LocalArtifacts) -> None:
     """One ingestion, as the service does it."""
     with tempfile.TemporaryDirectory(dir=path.parent) as name, path.open("rb") as file:
         workdir = Path(name)
-        found = formats.detect(file, content_type="", file_name=path.name)
+        found = detect.detect(file, content_type="", file_name=path.name)
         if found.kind == "npz":
             stored = npz.read(file, workdir=workdir).put(artifacts, "default")
             artifacts.delete("default", stored.sha256)

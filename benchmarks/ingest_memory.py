@@ -21,9 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.ingest import assemble, formats, sandbox
-from service.ingest.columns import Wanted
-from service.ingest.row_splits import SplitOptions
+from service.ingest.dataset import assemble
+from service.ingest.dataset.row_splits import SplitOptions
+from service.ingest.formats import detect
+from service.ingest.isolate import sandbox
+from service.ingest.names.columns import Wanted
 from store.bytes.local import LocalArtifacts
 
 COLUMNS: Final = 1024
@@ -108,7 +110,7 @@ def measure(kind: str, folder: Path, gigabytes: float) -> str:
     with Watch() as watch, path.open("rb") as file:
         decoded = sandbox.decode(
             path,
-            formats.detect(file, content_type="", file_name=path.name),
+            detect.detect(file, content_type="", file_name=path.name),
             wanted=Wanted(),
             workdir=folder,
             max_bytes=8 << 30,

@@ -13,7 +13,7 @@ from nmtune.training.peak_memory import peak_bytes
 from providers import local
 from providers.encoder import Encoder
 from service import embedding_plan
-from service.ingest import inline, prepared, texts
+from service.ingest.dataset import inline, prepared, texts
 from service.schemas.datasets import DatasetWarning, Split
 from service.schemas.jobs import JobCreate
 from service.schemas.plan import Plan, PlannedCandidate, PlannedEmbedding

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Query
 
 from service.errors import Problem
-from service.ingest.columns import Wanted
-from service.ingest.row_splits import SPLIT_SEED, TEST_FRACTION, SplitOptions
+from service.ingest.dataset.row_splits import SPLIT_SEED, TEST_FRACTION, SplitOptions
+from service.ingest.names.columns import Wanted
 from service.uploads import Reading
 
 _MAX_CHARACTERS = 200

@@ -11,9 +11,9 @@ from providers.encoder import Encoder
 from service import provider_access
 from service.errors import Problem
 from service.idempotency import Answer, Key, earlier, once
-from service.ingest import inline, prepared, texts
-from service.ingest.prepared import PreparedDataset
-from service.ingest.texts import PreparedTexts
+from service.ingest.dataset import inline, prepared, texts
+from service.ingest.dataset.prepared import PreparedDataset
+from service.ingest.dataset.texts import PreparedTexts
 from service.schemas.jobs import Job, JobCreate
 from service.settings import ServiceSettings
 from store import datasets, failpoints, jobs

@@ -14,14 +14,16 @@ from fastapi import Request
 
 from service import resumable
 from service.errors import Problem
-from service.ingest import assemble, formats, inline, npz, sandbox, texts, unlabelled
-from service.ingest.columns import Wanted
+from service.ingest.dataset import assemble, inline, npz, texts, unlabelled
+from service.ingest.dataset.prepared import PreparedDataset
+from service.ingest.dataset.row_splits import SplitOptions
+from service.ingest.dataset.texts import PreparedTexts
 from service.ingest.errors import BadInput
-from service.ingest.formats import MEDIA_TYPES, NPZ_TYPES, OCTETS
-from service.ingest.prepared import PreparedDataset
+from service.ingest.formats import detect
+from service.ingest.formats.detect import MEDIA_TYPES, NPZ_TYPES, OCTETS
+from service.ingest.isolate import sandbox
+from service.ingest.names.columns import Wanted
 from service.ingest.received import Received, receive_form, receive_raw
-from service.ingest.row_splits import SplitOptions
-from service.ingest.texts import PreparedTexts
 from service.json_body import is_json, read_json, validate
 from service.schemas.datasets import DatasetCreate
 from service.settings import ServiceSettings
@@ -222,9 +224,9 @@ def _read_file(
     """The dataset in the file: an .npz is read here, all else by a process of its own. Blocking."""
     with received.path.open("rb") as file:
         if content_type in NPZ_TYPES:
-            found = formats.Format(kind="npz")
+            found = detect.Format(kind="npz")
         else:
-            found = formats.detect(
+            found = detect.detect(
                 file,
                 content_type=content_type,
                 file_name=received.file_name,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anyio import CancelScope, to_thread
 
-from service.ingest import prepared
+from service.ingest.dataset import prepared
 from service.settings import ServiceSettings
 
 

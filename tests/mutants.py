@@ -45,7 +45,7 @@ MUTANTS = (
         "the fence is not compared",
         "store/transitions.py",
         {"        _jobs.fence == job.fence,\n": ""},
-        ("tests/store/test_moves.py",),
+        ("tests/store/test_transitions.py",),
     ),
     Mutant(
         "the bell is rung before the commit",
@@ -77,7 +77,7 @@ MUTANTS = (
         "a lease lives on in its last moment",
         "store/leases.py",
         {"and_(ends > now()": "and_(ends >= now()"},
-        ("tests/store/test_moves.py",),
+        ("tests/store/test_transitions.py",),
     ),
     Mutant(
         "the heartbeat's answer is ignored",
@@ -93,7 +93,7 @@ MUTANTS = (
     ),
     Mutant(
         "NaN in a body of JSON lists is taken",
-        "service/ingest/inline.py",
+        "service/ingest/dataset/inline.py",
         {"    if not np.isfinite(x).all():  # rare": "    if not x.size:  # rare"},
         ("tests/service/test_ingest_inline.py",),
     ),
@@ -134,7 +134,7 @@ MUTANTS = (
     Mutant(
         "the sweep does nothing",
         "workers/slots/sweep.py",
-        {"result = moves.sweep(tx, leases=leases)": "result = SweepResult()"},
+        {"result = transitions.sweep(tx, leases=leases)": "result = SweepResult()"},
         ("tests/workers/test_sweep.py",),
     ),
 )

@@ -29,9 +29,13 @@ from providers.engine import Patience
 from service import errors, http_protocol, provider_problems
 from service.app import create_app
 from service.errors import MAX_ERRORS
-from service.ingest import columns, csv_file, json_records, limits, parquet, profile, sandbox
-from service.ingest.row_splits import SPLIT_SEED, TEST_FRACTION
-from service.ingest.text_value import MAX_TEXT_CHARACTERS
+from service.ingest import limits
+from service.ingest.dataset import profile
+from service.ingest.dataset.row_splits import SPLIT_SEED, TEST_FRACTION
+from service.ingest.formats import csv, json_records, parquet
+from service.ingest.isolate import sandbox
+from service.ingest.names import columns
+from service.ingest.names.text_value import MAX_TEXT_CHARACTERS
 from service.predict.aliased_heads import LOOK_AGAIN_SECONDS
 from service.predict.batching import BATCH_ROWS
 from service.predict.predictor import Predictor
@@ -112,7 +116,7 @@ STATED: dict[str, list[str]] = {
         f"an id | {limits.MAX_LABEL_CHARACTERS} characters |",
         f"beside a matrix; ids | {limits.MAX_LABEL_BYTES // MIB} MiB each |",
         f"| arrays of an `.npz` | {limits.MAX_MEMBERS} |",
-        f"an object of JSON | {csv_file.BLOCK_BYTES // MIB} MiB; "
+        f"an object of JSON | {csv.BLOCK_BYTES // MIB} MiB; "
         f"{json_records.MAX_LINE_BYTES // MIB} MiB |",
         f"| texts; all of them; one | {limits.MAX_TEXTS:,}; {limits.MAX_TEXT_BYTES // MIB} MiB; "
         f"{MAX_TEXT_CHARACTERS:,} characters |",

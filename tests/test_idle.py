@@ -70,7 +70,16 @@ def test_doctor_asks_torch_and_nothing_else_of_the_science(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "module", ["", ".version", ".errors", ".methods", ".config", ".candidates", ".peak_memory"]
+    "module",
+    [
+        "",
+        ".version",
+        ".errors",
+        ".methods",
+        ".config",
+        ".training.candidates",
+        ".training.peak_memory",
+    ],
 )
 def test_configs_and_errors_come_without_torch(module: str) -> None:
     assert not imported(f"import nmtune{module}") & SCIENCE

@@ -1,6 +1,18 @@
 """The one error of reading embeddings and labels that somebody sent."""
 
 from dataclasses import dataclass, field
+from typing import Final, NotRequired, TypedDict
+
+FIELD: Final = "file"
+"""What errors call the file as a whole."""
+
+
+class DatasetWarning(TypedDict):
+    """What the owner of a dataset should know of it; `split` where it concerns one."""
+
+    code: str
+    message: str
+    split: NotRequired[str]
 
 
 @dataclass(frozen=True, kw_only=True)

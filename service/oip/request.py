@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from service import json_body
 from service.errors import Problem
 from service.ingest.limits import MAX_COLUMNS
-from service.ingest.npy import as_float32
+from service.ingest.numbers import as_float32
 
 INPUT: Final = "embeddings"
 PROBABILITIES: Final = "probabilities"

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from service import json_body
 from service.errors import Problem
-from service.ingest import inline, npy, texts
+from service.ingest.dataset import inline, texts
+from service.ingest.formats import npy
 from service.predict import json_rows as prediction_json
 from service.predict import options as prediction_options
 from service.predict.options import OPTIONS, PredictionOptions, PredictionQuery

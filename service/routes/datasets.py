@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from service import idempotency as keys
 from service.dependencies import SettingsDep, StoreDep, TenantDep
 from service.idempotency import Answer, IdempotencyKey, Key
-from service.ingest.formats import OCTETS
+from service.ingest.formats.detect import OCTETS
 from service.openapi import BODY_STATUSES, problems
 from service.reading import reading_of
 from service.schemas.datasets import Dataset, DatasetCreate, DatasetPage, DatasetQuery, KeepSeconds

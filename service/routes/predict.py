@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nmtune.errors import DataError
 from service.dependencies import PredictorDep, TenantDep, TextPredictorDep
 from service.errors import Problem
-from service.ingest import texts
+from service.ingest.dataset import texts
 from service.openapi import BODY_STATUSES, problems
 from service.predict import answer as prediction_answer
 from service.predict import door as predict_door

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.ingest.text_value import MAX_TEXT_CHARACTERS
+from service.ingest.names.text_value import MAX_TEXT_CHARACTERS
 from service.predict.options import PredictionOptions
 from service.schemas.heads import MAX_REFERENCE_CHARACTERS, REFERENCE
 from service.schemas.providers import Texts

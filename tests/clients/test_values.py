@@ -14,8 +14,8 @@ from nmtune_client import _arrays, _text, _values
 from nmtune_client._submission import submission
 
 from service.ingest.errors import BadInput
-from service.ingest.split_names import split_of
-from service.ingest.value_name import name_of
+from service.ingest.names.split_names import split_of
+from service.ingest.names.value_name import name_of
 
 DAY = dt.date(2024, 5, 6)
 NOON = dt.datetime(2024, 5, 6, 12, 0, 0, 500_000)  # noqa: DTZ001 - a time without a zone

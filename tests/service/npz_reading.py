@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from service.ingest.dataset.npz import read
+from service.ingest.dataset.prepared import PreparedDataset
 from service.ingest.errors import BadInput
-from service.ingest.npz import read
-from service.ingest.prepared import PreparedDataset
 from tests.service.array_files import npz
 
 

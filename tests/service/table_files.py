@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save
 
-from service.ingest import decode, formats
-from service.ingest.columns import Wanted, as_json
-from service.ingest.decoded import Decoded
-from service.ingest.sandbox import TEXT_FACTOR
+from service.ingest.dataset.decoded import Decoded
+from service.ingest.formats import detect
+from service.ingest.isolate import decode
+from service.ingest.isolate.sandbox import TEXT_FACTOR
+from service.ingest.names.columns import Wanted, as_json
 from tests.service.array_files import npy
 
 N_ROWS, N_COLUMNS = 60, 5
@@ -636,7 +637,7 @@ def decoded(
         (folder / f"part-{part}").write_bytes(values)
         given[part] = str(folder / f"part-{part}")
     with path.open("rb") as file:
-        found = formats.detect(file, content_type="", file_name=name)
+        found = detect.detect(file, content_type="", file_name=name)
     out = folder / "decoded"
     out.mkdir()
     request = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from service.ingest import inline, prepared
+from service.ingest.dataset import inline, prepared
 from service.settings import ServiceSettings
 from store.bytes.local import LocalArtifacts
 from store.errors import Conflict

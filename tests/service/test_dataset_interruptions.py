@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from service.ingest import prepared
+from service.ingest.dataset import prepared
 from store.store import Store
 from tests.service.array_files import clouds, npz
 from tests.service.dataset_calls import NPZ, stored

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.ingest import npz as npz_reader
+from service.ingest.dataset import npz as npz_reader
 from service.ingest.errors import BadInput
 from store.files.dataset import DatasetFile
 from tests.service.array_files import clouds, npz

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.ingest import csv_file, inline, parquet
+from service.ingest.dataset import inline
 from service.ingest.errors import BadInput
-from service.ingest.spool import Spool
+from service.ingest.formats import csv, parquet
+from service.ingest.formats.spool import Spool
 from tests.service.array_files import npy
 from tests.service.support import InProcess, assert_problem
 from tests.service.table_files import decoded
@@ -94,7 +95,7 @@ def test_a_body_of_json_is_no_exception(client: InProcess, path: str, value: int
 def test_the_first_integer_of_a_later_block_is_named_by_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_file, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
     lines = ["label,x0,x1", *(f"a,{n},{n}" for n in range(100)), "b,16777217,1", "b,1,16777219"]
     with pytest.raises(BadInput) as caught:
         decoded(tmp_path, "a.csv", "\n".join(lines).encode())
@@ -108,7 +109,7 @@ def test_a_row_of_csv_is_as_long_as_the_limit_and_no_longer(
     tmp_path: Path, quote: str, before: bytes, more: int
 ) -> None:
     begin, end = f"a,b,{quote}".encode(), quote.encode()
-    cell = b"x" * (csv_file.BLOCK_BYTES - len(begin) - len(end) + more)
+    cell = b"x" * (csv.BLOCK_BYTES - len(begin) - len(end) + more)
     content = b"label,text,z\n" + before + begin + cell + end + b"\na,b,c\n"
     if not more:
         assert decoded(tmp_path, "a.csv", content).n_rows == (3 if before else 2)

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nmtune.rows.split import stratified_split
+from service.ingest.dataset.inline import prepare, read_embeddings
 from service.ingest.errors import BadInput
-from service.ingest.inline import prepare, read_embeddings
 from store.files.dataset import DatasetFile
 
 

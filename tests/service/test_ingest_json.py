@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from service.ingest import json_records
 from service.ingest.errors import BadInput
-from service.ingest.json_records import MAX_LINE_BYTES, Records
-from service.ingest.unpacked import Unpacked
+from service.ingest.formats import json_records
+from service.ingest.formats.json_records import MAX_LINE_BYTES, Records
+from service.ingest.formats.unpacked import Unpacked
 from tests.service.dataset_calls import created
 from tests.service.support import InProcess, assert_problem
 from tests.service.table_files import X, Y, decoded

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.ingest import npy as reader
 from service.ingest.errors import BadInput
-from service.ingest.npy import blocks, read_header, read_npy
+from service.ingest.formats import npy as reader
+from service.ingest.formats.npy import blocks, read_header, read_npy
 from tests.service.array_files import forged_npy, npy
 from tests.service.hostile_files import HOSTILE_NPY
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.ingest import npy as npy_reader
-from service.ingest.npz import read
-from service.ingest.prepared import PreparedDataset
+from service.ingest.dataset.npz import read
+from service.ingest.dataset.prepared import PreparedDataset
+from service.ingest.formats import npy as npy_reader
 from store.files.dataset import DatasetFile
 from tests.service.array_files import clouds
 from tests.service.npz_reading import prepared, refused

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.ingest.dataset.npz import read
 from service.ingest.errors import BadInput
-from service.ingest.npz import read
 from store.files.dataset import DatasetFile
 from tests.service.array_files import npz
 from tests.service.hostile_files import GOOD

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.ingest.profile import Profiler
+from service.ingest.dataset.profile import Profiler
 
 
 def profiled(

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.ingest import sandbox
-from service.ingest.columns import Wanted
-from service.ingest.decoded import Decoded
+from service.ingest.dataset.decoded import Decoded
 from service.ingest.errors import BadInput
-from service.ingest.formats import Format, Kind
+from service.ingest.formats.detect import Format, Kind
+from service.ingest.isolate import sandbox
+from service.ingest.names.columns import Wanted
 from tests.service.table_files import BAD, SAME, X, csv_of
 
 

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from service.ingest import spool
-from service.ingest.assemble import assemble
-from service.ingest.decoded import Decoded
+from service.ingest.dataset.assemble import assemble
+from service.ingest.dataset.decoded import Decoded
+from service.ingest.dataset.prepared import PreparedDataset
+from service.ingest.dataset.row_splits import SplitOptions
 from service.ingest.errors import BadInput
-from service.ingest.prepared import PreparedDataset
-from service.ingest.row_splits import SplitOptions
+from service.ingest.formats import spool
 from store.files.dataset import DatasetFile
 from tests.service.array_files import npy
 from tests.service.table_files import (

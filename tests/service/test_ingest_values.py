@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from safetensors.numpy import save
 
-from service.ingest import value_file
 from service.ingest.errors import BadInput
-from service.ingest.labels import check_classes
+from service.ingest.formats import value_file
+from service.ingest.names.labels import check_classes
 from tests.service.array_files import npy, npz
 from tests.service.dataset_calls import NPZ
 from tests.service.support import InProcess, assert_problem

@@ -12,10 +12,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from service.ingest import sandbox, zygote
-from service.ingest.columns import Wanted
-from service.ingest.formats import Format
-from service.ingest.warm import TooSlow, Warm, command
+from service.ingest.formats.detect import Format
+from service.ingest.isolate import sandbox, zygote
+from service.ingest.isolate.warm import TooSlow, Warm, command
+from service.ingest.names.columns import Wanted
 
 ROOT = Path(__file__).parents[2]
 CSV = b"label,a0,a1\nx,1,2\ny,3,4\n"
@@ -25,8 +25,8 @@ SERVER = """
 import sys
 from pathlib import Path
 from service.ingest import sandbox
-from service.ingest.columns import Wanted
-from service.ingest.formats import Format
+from service.ingest.names.columns import Wanted
+from service.ingest.formats.detect import Format
 workdir = Path(sys.argv[1])
 def decode(name, seconds):
     (workdir / name).mkdir()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.ingest import inline
+from service.ingest.dataset import inline
 from service.predict import json_rows as prediction_json
 
 _BOUND = 2.0**50

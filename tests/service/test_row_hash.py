@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.ingest.row_hash import RowHash
+from service.ingest.dataset.row_hash import RowHash
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4"])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from service.ingest import inline, npz, texts
-from service.ingest.assemble import assemble
+from service.ingest.dataset import inline, npz, texts
+from service.ingest.dataset.assemble import assemble
+from service.ingest.dataset.prepared import PreparedDataset
+from service.ingest.dataset.row_splits import SplitOptions
+from service.ingest.dataset.texts import PreparedTexts
 from service.ingest.errors import BadInput
-from service.ingest.prepared import PreparedDataset
-from service.ingest.row_splits import SplitOptions
-from service.ingest.texts import PreparedTexts
 from store.files.dataset import DatasetFile, DatasetWriter
 from tests.service.array_files import npy
 from tests.service.table_files import FAMILY, N_ROWS, TEXT_LABELS, TEXTS, X, Y, decoded, parquet

@@ -23,7 +23,7 @@ from tests.support.places import ROOT, WATCHED
 GRACE_SECONDS = 1.0
 """How long what is ending may take."""
 
-ZYGOTE = "service.ingest.zygote"
+ZYGOTE = "service.ingest.isolate.zygote"
 _PR_SET_CHILD_SUBREAPER = 36
 _REAP_SECONDS = 0.05
 _shared: set[int] = set()
@@ -102,7 +102,7 @@ def _is_zygote(pid: int, parent: int) -> bool:
 
 def _zygote() -> int | None:
     """The zygote of the apps inside the tests' process; it serves them all."""
-    sandbox = sys.modules.get("service.ingest.sandbox")
+    sandbox = sys.modules.get("service.ingest.isolate.sandbox")
     if sandbox is None or not sandbox._zygote.cache_info().currsize:
         return None
     pid: int | None = sandbox._zygote().pid

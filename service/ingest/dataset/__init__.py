@@ -1,0 +1,1 @@
+"""From decoded rows to one prepared dataset file: splits, profile, warnings."""

@@ -1,0 +1,392 @@
+"""Home of reading an uploaded .npz: arrays by split, streamed member by member.
+
+    train_x, train_y              rows x columns of floats; labels (required)
+    validation_x, validation_y    optional; also val, valid, dev
+    test_x, test_y                optional: the in-domain test
+    ood_<domain>_x, ..._y         optional, any number: labelled rows from elsewhere
+    <split>_ids                   optional: strings or integers, what you call the rows
+    <split>_rows                  optional: integers, where the rows are in data of yours
+    class_names                   strings, index = label; optional if labels are strings
+
+An unknown array is an error and not a warning: a misspelt `validaton_x` would otherwise train on
+other rows than its owner believes.
+
+Nothing of the zip's directory is trusted but where members begin: sizes come from each array's
+own header and the bytes that arrive. No embedding matrix is ever in memory as a whole.
+"""
+
+import difflib
+import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.ingest.dataset.decoded import NamedColumn
+from service.ingest.dataset.prepared import Piece, PreparedDataset, SplitSource, build
+from service.ingest.dataset.similar_names import classes_of, one_of_each, settle
+from service.ingest.errors import BadInput, DatasetWarning
+from service.ingest.formats import npy
+from service.ingest.formats.npy import NpyHeader
+from service.ingest.formats.zip import FIELD, checked_members, damage_first, open_member, open_zip
+from service.ingest.limits import (
+    LARGE_BYTES,
+    MAX_ARRAY_BYTES,
+    MAX_CLASSES,
+    MAX_LABEL_BYTES,
+    MAX_RATIO,
+    MAX_ROWS,
+)
+from service.ingest.names.labels import (
+    LabelCoder,
+    check_classes,
+    class_indices,
+    too_few_classes,
+    too_many_classes,
+)
+from service.ingest.names.split_names import PLAIN, check_split, in_order, split_of_array
+from service.ingest.names.value_columns import NameCoder, Names, names_of_array
+from store.files.row_names import RowNames
+from store.files.rows import Ids
+
+CLASS_NAMES: Final = "class_names"
+_MOST_ROW: Final = 1 << 53
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Array:
+    """One member of the file; `split` is None for the class names."""
+
+    name: str
+    info: zipfile.ZipInfo
+    header: NpyHeader
+    split: str | None = None
+    part: str = ""
+
+
+def read(
+    file: IO[bytes],
+    *,
+    workdir: Path,
+    max_bytes: int = MAX_ARRAY_BYTES,
+    merge_similar: bool = False,
+) -> PreparedDataset:
+    """The dataset in the seekable `file`, written to `workdir`.
+
+    `max_bytes` bounds all arrays together, unpacked; `merge_similar`: make one of classes, and of
+    domains, that look the same. Raises BadInput for whatever is wrong.
+    """
+    file_size = file.seek(0, 2)
+    with open_zip(file) as archive, damage_first(archive):
+        arrays = _read_headers(archive)
+        _check_sizes(arrays.values(), file_size=file_size, max_bytes=max_bytes)
+        splits = _pair_up(arrays)
+        called, similar = one_of_each(
+            {name: x.header.shape[0] for name, (x, _) in splits.items()},
+            what="domains",
+            merge=merge_similar,
+        )
+        classes, labels, warnings = _read_labels(
+            archive, arrays.get(CLASS_NAMES), splits, merge_similar=merge_similar
+        )
+        sources = [
+            SplitSource(
+                name=name,
+                x_field=splits[name][0].name,
+                y_field=splits[name][1].name,
+                y=np.concatenate([labels[part] for part in splits if called[part] == name]),
+                names=RowNames.joined(
+                    [
+                        _read_names(archive, arrays, part, splits[part][0])
+                        for part in splits
+                        if called[part] == name
+                    ]
+                ),
+            )
+            for name in splits
+            if called[name] == name
+        ]
+        halves = all(x.header.dtype.itemsize == 2 for x, _ in splits.values())
+        pieces = (
+            piece
+            for name, (x, _) in splits.items()
+            for piece in _pieces(archive, x, split=called[name], workdir=workdir)
+        )
+        return build(
+            sources,
+            pieces,
+            classes=classes,
+            n_columns=splits["train"][0].header.shape[1],
+            dtype=np.dtype(np.float16 if halves else np.float32),
+            workdir=workdir,
+            warnings=[*warnings, *similar],
+        )
+
+
+def _read_headers(archive: zipfile.ZipFile) -> dict[str, _Array]:
+    """All arrays by name, their names and headers checked, none of their data read."""
+    arrays: dict[str, _Array] = {}
+    for name, info in checked_members(archive).items():
+        split, part = _place(name)
+        with open_member(archive, info, name) as source:
+            header = npy.read_header(source, field=name)
+        array = _Array(name=name, info=info, header=header, split=split, part=part)
+        _check_kind(array)
+        arrays[name] = array
+    return arrays
+
+
+def _place(name: str) -> tuple[str | None, str]:
+    """Split and part ("x" or "y") that an array's name stands for; (None, "") for class_names."""
+    if name == CLASS_NAMES:
+        return None, ""
+    found = split_of_array(name)
+    if found is None:
+        expected = [CLASS_NAMES, *(f"{split}_{part}" for split in PLAIN for part in "xy")]
+        close = difflib.get_close_matches(name, expected, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise BadInput(
+            "unknown_array",
+            f"The file holds an array {name[:80]!r}: {hint}Rename it or leave it out. Known are "
+            "train_x, train_y, the same for validation, test and ood_<domain>, and class_names.",
+            field=name[:80],
+        )
+    split, part = found
+    check_split(split, field=name[:80])
+    return split, part
+
+
+def _check_kind(array: _Array) -> None:
+    header, name = array.header, array.name
+    if array.part == "x":
+        npy.check_embeddings(header, field=name)
+        return
+    kinds = {"": "U", "rows": "iu", "ids": "iuU"}.get(array.part, "iufbUM")
+    if header.dtype.kind not in kinds:
+        wanted = {
+            "": "strings: use .astype(str)",
+            "rows": "integers: use .astype('int64')",
+        }.get(array.part, "integers or strings: use .astype('int64')")
+        raise BadInput(
+            "npy_dtype", f"{name} holds {header.dtype.name}, but must hold {wanted}.", field=name
+        )
+    if len(header.shape) != 1:
+        raise BadInput(
+            "npy_shape",
+            f"{name} has two dimensions, but must be one row of values: use .ravel(), or "
+            ".argmax(axis=1) if it is one-hot.",
+            field=name,
+        )
+
+
+def _check_sizes(arrays: Collection[_Array], *, file_size: int, max_bytes: int) -> None:
+    """Refuse by what the headers claim, before anything is unpacked or written."""
+    x_bytes = sum(array.header.data_bytes for array in arrays if array.part == "x")
+    y_bytes = sum(array.header.data_bytes for array in arrays if array.part != "x")
+    n_rows = sum(array.header.shape[0] for array in arrays if array.part == "x")
+    if n_rows > MAX_ROWS:
+        raise BadInput("too_large", f"The file has over {MAX_ROWS:,} rows.", field=FIELD)
+    if y_bytes > MAX_LABEL_BYTES:
+        raise BadInput(
+            "too_large",
+            f"The labels take over {MAX_LABEL_BYTES >> 20} MiB unpacked: send integers, with "
+            "class_names.",
+            field=FIELD,
+        )
+    if x_bytes + y_bytes > max_bytes:
+        raise BadInput(
+            "too_large",
+            f"The arrays take {x_bytes + y_bytes:,} bytes unpacked; the limit is {max_bytes:,}. "
+            "float16 halves them.",
+            field=FIELD,
+        )
+    if x_bytes > max(LARGE_BYTES, MAX_RATIO * file_size):
+        raise BadInput(
+            "suspicious_ratio",
+            f"The file claims to unpack to over {MAX_RATIO} times its size, which no embeddings "
+            "do: is it complete? If so, save it with numpy.savez.",
+            field=FIELD,
+            malformed=True,
+        )
+
+
+def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
+    """x and y by split, in the order train, validation, test, then domains by name."""
+    parts: dict[tuple[str, str], _Array] = {}
+    for array in arrays.values():
+        if array.split is None:
+            continue
+        other = parts.setdefault((array.split, array.part), array)
+        if other is not array:
+            raise BadInput(
+                "duplicate_array",
+                f"{other.name[:80]} and {array.name[:80]} are both of the split {array.split}: "
+                "leave one of them out.",
+                field=array.name[:80],
+            )
+    names = {split for split, _ in parts}
+    if "train" not in names:
+        raise BadInput(
+            "missing_array",
+            "The file has no train_x and train_y, the rows to learn from.",
+            field="train_x",
+        )
+    splits = {}
+    for name in in_order(names):
+        prefix = name.replace("/", "_")
+        for part in "xy":
+            if (name, part) not in parts:
+                raise BadInput(
+                    "missing_array",
+                    f"The file has no {prefix}_{part}: each split needs its x and its y.",
+                    field=f"{prefix}_{part}",
+                )
+        splits[name] = (parts[name, "x"], parts[name, "y"])
+    n_columns = splits["train"][0].header.shape[1]
+    for x, y in splits.values():
+        (n_rows, width), n_labels = x.header.shape, y.header.shape[0]
+        if n_rows != n_labels:
+            raise BadInput(
+                "length_mismatch",
+                f"{x.name} has {n_rows:,} rows and {y.name} {n_labels:,}: each row needs one "
+                "label.",
+                field=y.name,
+            )
+        if width != n_columns:
+            raise BadInput(
+                "width_mismatch",
+                f"{x.name} has {width:,} columns and train_x {n_columns:,}: use the same encoder "
+                "for all splits.",
+                field=x.name,
+            )
+    return splits
+
+
+def _read_names(
+    archive: zipfile.ZipFile, arrays: Mapping[str, _Array], split: str, x: _Array
+) -> RowNames:
+    """What the sender calls the rows of a split: by default their places in its array."""
+    n_rows = x.header.shape[0]
+    given = {one.part: one for one in arrays.values() if one.split == split}
+    for part in ("rows", "ids"):
+        if part in given and given[part].header.shape[0] != n_rows:
+            raise BadInput(
+                "length_mismatch",
+                f"{given[part].name} has {given[part].header.shape[0]:,} values for the {n_rows:,} "
+                f"rows of {x.name}: each row needs one.",
+                field=given[part].name,
+            )
+    rows = np.arange(n_rows, dtype=np.int64)
+    if "rows" in given:
+        rows = np.concatenate(list(_blocks(archive, given["rows"])))
+        if len(outside := np.flatnonzero((rows < 0) | (rows > _MOST_ROW))):
+            row = int(outside[0])
+            raise BadInput(
+                "invalid_row",
+                f"{given['rows'].name} row {row} is {rows[row]}: rows are counted from 0.",
+                field=given["rows"].name,
+                row=row,
+            )
+    ids: list[str] = []
+    for block in _blocks(archive, given["ids"]) if "ids" in given else ():
+        if block.dtype.kind == "U":
+            ids += npy.strings(block, field=given["ids"].name, first_row=len(ids))
+        else:
+            ids += map(str, block.tolist())
+    return RowNames(rows=rows.astype(np.int64), ids=Ids.of(ids) if ids else None)
+
+
+def _read_labels(
+    archive: zipfile.ZipFile,
+    names: _Array | None,
+    splits: Mapping[str, tuple[_Array, _Array]],
+    *,
+    merge_similar: bool,
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]], list[DatasetWarning]]:
+    """The classes, by split the class index of each row, and what to know of their names."""
+    given = None if names is None else _read_classes(archive, names)
+    arrays = {split: y for split, (_, y) in splits.items()}
+    are_strings = {y.header.dtype.kind in "UM" for y in arrays.values()}
+    if len(are_strings) > 1:
+        raise BadInput(
+            "mixed_labels",
+            "Some splits have integers as labels and others strings: use one of the two.",
+            field=next(iter(arrays.values())).name,
+        )
+    if given is not None and False in are_strings:
+        known: Sequence[str] = given
+        codes = {
+            split: _read_indices(archive, y, n_classes=len(given)) for split, y in arrays.items()
+        }
+    else:
+        coder = LabelCoder(given)
+        codes = {split: _read_codes(archive, y, coder) for split, y in arrays.items()}
+        known = coder.names
+    column = NamedColumn(
+        field=arrays["train"].name, codes=np.concatenate(list(codes.values())), names=tuple(known)
+    )
+    ends = np.cumsum([len(part) for part in codes.values()])[:-1]
+    if given is None:
+        classes, y, warnings = classes_of(column, merge_similar=merge_similar)
+    else:  # their order is that of class_names
+        column, warnings = settle(column, what="labels", merge=merge_similar)
+        classes, y = column.names or (), column.codes
+        if len(classes) < 2:
+            raise too_few_classes(len(classes), field=column.field)
+    return classes, dict(zip(codes, np.split(y, ends), strict=True)), warnings
+
+
+def _read_classes(archive: zipfile.ZipFile, array: _Array) -> tuple[str, ...]:
+    if array.header.shape[0] > MAX_CLASSES:
+        raise too_many_classes(field=array.name)
+    names: list[str] = []
+    for block in _blocks(archive, array):
+        names += npy.strings(block, field=array.name, first_row=len(names))
+    return check_classes(names, field=array.name)
+
+
+def _read_indices(archive: zipfile.ZipFile, array: _Array, *, n_classes: int) -> NDArray[np.int64]:
+    """Labels that are indices into class_names."""
+    indices = np.empty(array.header.shape, np.int64)
+    start = 0
+    for block in _blocks(archive, array):
+        indices[start : start + len(block)] = class_indices(
+            block, n_classes=n_classes, field=array.name, first_row=start
+        )
+        start += len(block)
+    return indices
+
+
+def _read_codes(archive: zipfile.ZipFile, array: _Array, coder: LabelCoder) -> NDArray[np.int64]:
+    """Labels that are class names: strings, or values that are written out."""
+    codes: list[NDArray[np.int64]] = []
+    names = NameCoder("label", array.name, coder=coder)
+    start = 0
+    for block in _blocks(archive, array):
+        values: Names = (
+            npy.strings(block, field=array.name, first_row=start)
+            if block.dtype.kind == "U"
+            else names_of_array(block)
+        )
+        codes.append(names.codes(values, first_row=start))
+        start += len(block)
+    return np.concatenate(codes)
+
+
+def _pieces(archive: zipfile.ZipFile, x: _Array, *, split: str, workdir: Path) -> Iterator[Piece]:
+    start = 0
+    for block in _blocks(archive, x, workdir=workdir):
+        stop = start + len(block)
+        yield Piece(split=split, x=block, rows=np.arange(start, stop), x_field=x.name)
+        start = stop
+
+
+def _blocks(
+    archive: zipfile.ZipFile, array: _Array, *, workdir: Path | None = None
+) -> Iterator[NDArray[Any]]:
+    with open_member(archive, array.info, array.name) as source:
+        header = npy.read_header(source, field=array.name)
+        yield from npy.blocks(source, header, field=array.name, workdir=workdir)

@@ -1,0 +1,1 @@
+"""The decoding process: started, bounded and watched, it alone opens formats of others."""

@@ -1,0 +1,88 @@
+"""What a split may be called: one rule for columns, arrays, parts of a form and JSON."""
+
+import re
+from typing import Final
+
+from service.ingest.errors import BadInput
+from service.ingest.names.labels import check_name
+from service.ingest.names.value_name import place
+
+PLAIN: Final = ("train", "validation", "test")
+OOD: Final = "ood"
+_PREFIX: Final = "ood/"
+_ARRAY: Final = re.compile(r"(.+)[_/](x|y|rows|ids)", re.DOTALL)
+_ARRAY_PREFIX: Final = "ood_"
+_ENCODED: Final = re.compile(r"%(2[Ff]|5[Cc]|3[Aa]|25)")
+_OTHER_NAMES: Final = {
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+    "testing": "test",
+}
+RULE: Final = "use train, validation (or val, valid, dev), test, or ood/<domain>"
+
+
+def plain_split(name: str) -> str | None:
+    """train, validation or test, whatever the case, the spaces around it and the short form."""
+    low = name.strip().casefold()
+    low = _OTHER_NAMES.get(low, low)
+    return low if low in PLAIN else None
+
+
+def split_of(name: str) -> str | None:
+    """The split that `name` means: a plain one, `ood/<domain>`, `ood` alone, or None."""
+    plain = plain_split(name)
+    if plain is not None:
+        return plain
+    name = name.strip()
+    if name.casefold() == OOD:
+        return OOD
+    head, domain = name[: len(_PREFIX)], name[len(_PREFIX) :]
+    return f"{_PREFIX}{domain}" if head.casefold() == _PREFIX and domain.strip() else None
+
+
+def split_of_array(name: str) -> tuple[str, str] | None:
+    """Split and part (x, y, rows, ids) that an array is called by, such as val_x; or None.
+
+    What no name of a file may hold (`/`, `\\`, `:`, `%`) a domain has percent-encoded.
+    """
+    match = _ARRAY.fullmatch(name)
+    if match is None:
+        return None
+    prefix, part = match[1], match[2]
+    plain = plain_split(prefix)
+    if plain is not None:
+        return plain, part
+    if prefix[: len(_ARRAY_PREFIX)].casefold() != _ARRAY_PREFIX:
+        return None
+    domain = _ENCODED.sub(lambda found: chr(int(found[1], 16)), prefix[len(_ARRAY_PREFIX) :])
+    return (split_of_domain(domain), part) if domain.strip() else None
+
+
+def split_of_domain(domain: str) -> str:
+    """The split that holds out a domain, whose name is any text and shown as it is."""
+    return f"{_PREFIX}{domain}"
+
+
+def check_split(split: str, *, field: str, row: int | None = None) -> str:
+    """Return `split`, or raise BadInput: what its domain is called must be fit to be shown."""
+    domain = split.removeprefix(_PREFIX)
+    if domain != split:
+        check_name(domain, field=field, row=row, part="domain")
+    return split
+
+
+def invalid_split(given: str, *, field: str, row: int) -> BadInput:
+    """The error of a value that names no split."""
+    return BadInput(
+        "invalid_split",
+        f"{place('split', field, row)} is {given[:80]!r}: {RULE}.",
+        field=field,
+        row=row,
+    )
+
+
+def in_order(names: set[str]) -> list[str]:
+    """train, validation, test, then the domains by name."""
+    return [name for name in PLAIN if name in names] + sorted(names - set(PLAIN))
