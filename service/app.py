@@ -10,39 +10,37 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from nmtune.version import __version__
-from service import docs_page, errors
-from service.gate import Gate
-from service.guards import BodyLimit, RequestLog
-from service.head_requests import HeadRequests
+from service.datasets import expiry
+from service.datasets import routes as datasets
+from service.export import routes as exports
+from service.heads import drift
+from service.heads import routes as heads
 from service.hosts import Hosts
-from service.metrics import RequestMetrics
+from service.http import docs_page, errors
+from service.http.gate import Gate
+from service.http.guards import BodyLimit, RequestLog
+from service.http.head_requests import HeadRequests
+from service.http.metrics import RequestMetrics
+from service.http.openapi import DocumentedAPI, problems
+from service.jobs import events
+from service.jobs import routes as jobs
+from service.oip import routes as oip
 from service.oip.errors import ProtocolErrors
-from service.openapi import DocumentedAPI, problems
+from service.oip.schemas import oip_errors
+from service.operate import health
+from service.operate.readiness import Readiness
+from service.operate.scrape import Scrape
+from service.predict import routes as predict
 from service.predict.aliased_heads import AliasedHeads
 from service.predict.door import BodyBudget, PredictDoor
 from service.predict.drift_recorder import DriftRecorder
 from service.predict.predictor import Predictor
 from service.predict.texts import TextPredictor
 from service.predict.warming import Warming
-from service.readiness import Readiness
-from service.routes import (
-    dataset_expiry,
-    datasets,
-    drift,
-    events,
-    exports,
-    heads,
-    health,
-    jobs,
-    oip,
-    predict,
-    predictions,
-    provider_keys,
-    uploads,
-)
-from service.schemas.oip import oip_errors
-from service.scrape import Scrape
+from service.predictions import routes as predictions
+from service.providers import routes as provider_keys
 from service.settings import ServiceSettings, available_cores
+from service.uploads import routes as uploads
 from store.queue import Queue
 from store.store import Store
 
@@ -142,7 +140,7 @@ def create_app(
     docs_page.install(app)
     for module in (
         datasets,
-        dataset_expiry,
+        expiry,
         uploads,
         jobs,
         predictions,

@@ -6,8 +6,8 @@ from types import FrameType
 
 import uvicorn
 
-from service.acceptor import Acceptor
-from service.http_protocol import BoundedProtocol, Connections
+from service.listen.acceptor import Acceptor
+from service.listen.protocol import BoundedProtocol, Connections
 
 
 class Server(uvicorn.Server):

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from service import provider_access
+from service.providers import access
 from service.settings import ServiceSettings
 from standalone import doctor_services
 from standalone.finding import Finding
@@ -121,7 +121,7 @@ def _disk_space(settings: ServiceSettings) -> Finding:
 
 
 def _local_provider() -> Finding:
-    lacking = provider_access.local_provider_lacks()
+    lacking = access.local_provider_lacks()
     if lacking is not None:
         return Finding(
             name="local-minilm",

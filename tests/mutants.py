@@ -49,7 +49,7 @@ MUTANTS = (
     ),
     Mutant(
         "the bell is rung before the commit",
-        "service/submission.py",
+        "service/jobs/submission.py",
         {
             "return _record(tx, body, ": "return _rung(queue, tx, body, ",
             "ring(queue, answer.id, to)": "pass",

@@ -26,9 +26,10 @@ from nmtune.training import choose
 from nmtune.trust import abstention, self_test
 from providers import exchange
 from providers.engine import Patience
-from service import errors, http_protocol, provider_problems
 from service.app import create_app
-from service.errors import MAX_ERRORS
+from service.heads import notes
+from service.http import errors, provider_problems
+from service.http.errors import MAX_ERRORS
 from service.ingest import limits
 from service.ingest.dataset import profile
 from service.ingest.dataset.row_splits import SPLIT_SEED, TEST_FRACTION
@@ -36,11 +37,11 @@ from service.ingest.formats import csv, json_records, parquet
 from service.ingest.isolate import sandbox
 from service.ingest.names import columns
 from service.ingest.names.text_value import MAX_TEXT_CHARACTERS
+from service.jobs.routes import MAX_WAIT_SECONDS
+from service.listen import protocol
 from service.predict.aliased_heads import LOOK_AGAIN_SECONDS
 from service.predict.batching import BATCH_ROWS
 from service.predict.predictor import Predictor
-from service.routes.jobs import MAX_WAIT_SECONDS
-from service.schemas import notes
 from service.settings import ServiceSettings
 from standalone.logs import LogSettings
 from standalone.up import GRACE_SECONDS
@@ -91,11 +92,11 @@ STATED: dict[str, list[str]] = {
         f"by the hour, for {drift.KEPT_HOURS // 24} days",
         f"had not stored yet, {default('DRIFT_FLUSH_SECONDS'):g} seconds' worth",
         f"if it ends within 30 seconds (at most {MAX_WAIT_SECONDS})",
-        f"{http_protocol.MOST_HEADER_BYTES // 1024} KiB for all headers together (431 "
-        f"`headers_too_large`) and {http_protocol.MOST_TARGET_BYTES:,} bytes for the target",
+        f"{protocol.MOST_HEADER_BYTES // 1024} KiB for all headers together (431 "
+        f"`headers_too_large`) and {protocol.MOST_TARGET_BYTES:,} bytes for the target",
         f"{default('HEADER_SECONDS'):g} seconds ([`NMTUNE_HEADER_SECONDS`]",
-        f"At most {http_protocol.MOST_PIPELINED} requests may wait on one connection",
-        f"dropped, up to {http_protocol.MOST_HEADER_BYTES // 1024} KiB at a time",
+        f"At most {protocol.MOST_PIPELINED} requests may wait on one connection",
+        f"dropped, up to {protocol.MOST_HEADER_BYTES // 1024} KiB at a time",
         f"a broken one again every {LOOK_AGAIN_SECONDS:g} seconds",
     ],
     "configuration": [

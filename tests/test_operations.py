@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from service.app import create_app
-from service.scrape import Scrape
+from service.operate.scrape import Scrape
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store

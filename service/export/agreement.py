@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.heads.head import Head
-from service.errors import Problem
+from service.http.errors import Problem
 
 TOLERANCE: Final = 1e-5
 """The most that a probability may differ."""

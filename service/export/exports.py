@@ -12,14 +12,14 @@ import orjson
 
 from nmtune.heads.head import Head
 from nmtune.serving.onnx_file import onnx_bytes, run_onnx
-from service.errors import Problem
 from service.export import run
 from service.export.agreement import TOLERANCE, CheckRows, check_rows, require_agreement
 from service.export.archive import bundle_bytes, json_bytes, npz_bytes
 from service.export.card import model_card
 from service.export.formats import MEDIA_TYPES, SUFFIXES, Format
 from service.export.shared_report import without_rows
-from service.schemas.heads import Lineage
+from service.heads.schemas import Lineage
+from service.http.errors import Problem
 from store import heads, jobs
 from store.heads import HeadVersion
 from store.store import Store

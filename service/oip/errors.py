@@ -6,8 +6,8 @@ import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import MEDIA_TYPE
-from service.schemas.oip import OipError
+from service.http.errors import MEDIA_TYPE
+from service.oip.schemas import OipError
 
 PREFIX: Final = "/v2"
 

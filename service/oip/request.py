@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from service import json_body
-from service.errors import Problem
+from service.http import json_body
+from service.http.errors import Problem
 from service.ingest.limits import MAX_COLUMNS
 from service.ingest.numbers import as_float32
 

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.errors import Problem
+from service.http.errors import Problem
 from service.predict.body import JSON, NPY, RAW
 from service.predict.options import PredictionOptions
 from service.predict.predictor import Prediction, Serving

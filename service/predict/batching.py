@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from nmtune.serving.answers import Answers
-from service.errors import Problem
+from service.http.errors import Problem
 
 if TYPE_CHECKING:
     from nmtune.serving.folded import Matrix

@@ -7,14 +7,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service import json_body
-from service.errors import Problem
+from service.http import json_body
+from service.http.errors import Problem
 from service.ingest.dataset import inline, texts
 from service.ingest.formats import npy
 from service.predict import json_rows as prediction_json
 from service.predict import options as prediction_options
 from service.predict.options import OPTIONS, PredictionOptions, PredictionQuery
-from service.schemas.predictions import PredictRequest
+from service.predict.schemas import PredictRequest
 
 JSON: Final = "application/json"
 NPY: Final = "application/x-npy"

@@ -1,7 +1,7 @@
 """The home of POST /predict as it is served: in front of the router, for that costs more than it.
 
 On one row a router, its dependencies and its response take as long as all the rest. So this layer
-answers by itself, inside the same guards, metrics and log as every route. `service.routes.predict`
+answers by itself, inside the same guards, metrics and log as every route. `service.predict.routes`
 says to /docs what it takes and gives.
 """
 
@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import json_body
-from service.errors import problem_of
+from service.http import json_body
+from service.http.errors import problem_of
 from service.predict import answer as prediction_answer
 from service.predict import body as prediction_body
 from service.predict import options as prediction_options

@@ -12,10 +12,10 @@ import numpy as np
 import simdjson
 from numpy.typing import NDArray
 
+from service.http.fields import MAX_REFERENCE_CHARACTERS
 from service.ingest.limits import MAX_COLUMNS
 from service.predict.finite import is_finite
 from service.predict.options import OPTIONS
-from service.schemas.heads import MAX_REFERENCE_CHARACTERS
 
 _NEEDED: Final = frozenset({"head", "embeddings"})
 _KNOWN: Final = _NEEDED | OPTIONS

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.schemas.heads import MAX_REFERENCE_CHARACTERS
+from service.http.fields import MAX_REFERENCE_CHARACTERS
 
 Output = Literal["labels", "probabilities", "logits", "embeddings"]
 

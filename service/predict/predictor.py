@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from nmtune.errors import HeadFormatError
 from nmtune.serving.answers import Answers
-from service import metrics
-from service.errors import Problem
+from service.http import metrics
+from service.http.errors import Problem
 from service.predict.batching import Batcher
 from service.predict.drift_recorder import DriftRecorder
 from service.predict.finite import too_large

@@ -14,9 +14,9 @@ from providers.engine import Patience
 from providers.errors import EncoderChanged, ProviderError, ProviderUnavailable
 from providers.opening import Providers
 from providers.pace import Stopped
-from service import provider_access
-from service.errors import Problem
+from service.http.errors import Problem
 from service.predict.predictor import Predictor
+from service.providers import access
 from service.settings import ServiceSettings
 from store.heads import HeadVersion
 from store.store import Store
@@ -93,7 +93,7 @@ class TextPredictor:
         encoder = Encoder.from_dict(known)
         provider = self._providers.open(
             encoder,
-            lambda origin: provider_access.find_key(
+            lambda origin: access.find_key(
                 origin, tenant_id=tenant_id, store=self._store, settings=self._settings
             ),
             has_answered=True,  # when the head was trained

@@ -7,7 +7,7 @@ import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 
-from service.errors import Problem
+from service.http.errors import Problem
 from service.predict.options import PredictionOptions
 from service.predict.predictor import Prediction
 from store.heads import HeadVersion

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, TypeAlias
 
-from store.bytes.port import corrupt
+from store.bytes.faults import corrupt
 
 BLOCK_BYTES: Final = 1 << 20
 

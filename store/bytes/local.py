@@ -17,7 +17,8 @@ from typing import BinaryIO, Final
 
 from store import failpoints
 from store.bytes.checked_file import CheckedFile, KnownStates
-from store.bytes.port import ArtifactRef, StoredArtifact, corrupt, missing
+from store.bytes.faults import corrupt, missing
+from store.bytes.port import ArtifactRef, StoredArtifact
 from store.errors import StorageUnavailable
 from store.names import check_name, is_name
 from store.trouble import of_os_error

@@ -4,19 +4,14 @@ Nothing is remembered of a check but what the bytes must be: a file that was sou
 have been changed in place since, with the same size, inode and time.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from store.errors import ArtifactCorrupt, ArtifactMissing
-
 if TYPE_CHECKING:
     from store.bytes.checked_file import CheckedFile
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,20 +94,3 @@ class Artifacts(Protocol):
     def check(self) -> None:
         """Raise StorageUnavailable unless bytes can be written now."""
         ...
-
-
-def missing(sha256: str) -> ArtifactMissing:
-    """The error of bytes that are not there."""
-    return ArtifactMissing(
-        f"The stored bytes {sha256[:12]} are gone: restore the artifacts from a backup, or upload "
-        "or train again."
-    )
-
-
-def corrupt(place: object, sha256: str) -> ArtifactCorrupt:
-    """The error of bytes at `place`, a path or a key, that are not what their hash says; logged."""
-    log.error("artifact.corrupt place=%s", place)
-    return ArtifactCorrupt(
-        f"The stored bytes {sha256[:12]} are damaged: restore the artifacts from a backup, or "
-        "upload or train again."
-    )

@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from store.bytes.port import corrupt
+from store.bytes.faults import corrupt
 from store.errors import InvalidDatasetFile
 from store.files.row_names import RowNames, StoredNames
 from store.trouble import is_disk_trouble, of_os_error

@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from store.bytes.port import corrupt
+from store.bytes.faults import corrupt
 from store.errors import InvalidDatasetFile
 
 FORMAT: Final = "nmtune-rows"

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
-from service.acceptor import most_connections
+from service.listen.acceptor import most_connections
 from store.store import Store
 from tests.service.running import Running, serve, until
 from tests.service.support import add_job

@@ -9,7 +9,7 @@ import pytest
 from nmtune import Head
 from nmtune.serving.folded import fold
 from nmtune.serving.session import Answers, Engine
-from service.errors import Problem
+from service.http.errors import Problem
 from service.predict.batching import BATCH_ROWS, Batcher
 from tests.service.support import train
 

@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
+from service.datasets.received_body import name_of_file
 from service.settings import ServiceSettings
-from service.uploads import name_of_file
 from store.files.dataset import DatasetFile
 from store.names import DEFAULT_TENANT
 from store.store import Store

@@ -28,7 +28,7 @@ from workers.slots.sweep import Sweeper, remind, sweep
 ROOT = Path(__file__).parent.parent.parent
 ROWS = [[float(i % 2) + 0.01 * i] * N_COLUMNS for i in range(40)]
 RINGING = {
-    "service/submission.py",
+    "service/jobs/submission.py",
     "workers/slots/sweep.py",
     "workers/doorbell/queue.py",
 }

@@ -5,8 +5,8 @@ import pytest
 from fastapi import FastAPI
 
 from nmtune import errors as nmtune_errors
-from service.errors import STATUSES, Problem, problem_of
-from service.validation import FieldError
+from service.http.errors import STATUSES, Problem, problem_of
+from service.http.validation import FieldError
 from store import errors as store_errors
 from tests.service.support import InProcess, assert_problem
 

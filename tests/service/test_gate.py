@@ -12,8 +12,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service import http_protocol
 from service.app import create_app
+from service.listen import protocol
 from service.settings import ServiceSettings
 from store import heads
 from store.names import DEFAULT_TENANT
@@ -362,6 +362,6 @@ def test_every_refusal_is_documented() -> None:
         assert re.search(rf"^\| [^|]*{HTTPStatus[status].value}[^|]* \|.*`{code}`", page, re.M), (
             code
         )
-    assert f"{http_protocol.MOST_HEADER_BYTES // 1024} KiB for all headers" in page
-    assert f"{http_protocol.MOST_TARGET_BYTES:,} bytes for the target" in page
-    assert f"At most {http_protocol.MOST_PIPELINED} requests may wait" in " ".join(page.split())
+    assert f"{protocol.MOST_HEADER_BYTES // 1024} KiB for all headers" in page
+    assert f"{protocol.MOST_TARGET_BYTES:,} bytes for the target" in page
+    assert f"At most {protocol.MOST_PIPELINED} requests may wait" in " ".join(page.split())

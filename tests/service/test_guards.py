@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 from fastapi import FastAPI, Request
 
-from service import request_id
 from service.app import create_app
+from service.http import request_id
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.head_comparison import HeadComparison, accuracy_interval, compare
+from service.heads.comparison import HeadComparison, accuracy_interval, compare
 from store.heads import HeadVersion
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from fastapi import FastAPI
 
-from service import readiness
 from service.app import create_app
+from service.operate import readiness
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.app import create_app
-from service.schemas.jobs import JobCreate
+from service.jobs.schemas import JobCreate
 from service.settings import ServiceSettings
 from store import datasets, transitions
 from store.files.dataset import DatasetFile

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.joined_writes import MOST_BYTES, JoinedWrites
+from service.listen.joined_writes import MOST_BYTES, JoinedWrites
 
 
 class Written:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service.errors import Problem
-from service.json_body import is_json, parse
+from service.http.errors import Problem
+from service.http.json_body import is_json, parse
 from tests.service.support import InProcess, assert_problem
 
 MARK = "MARKER"

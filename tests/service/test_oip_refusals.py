@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from service.errors import Problem
+from service.http.errors import Problem
 from service.oip import request as oip
 from service.settings import ServiceSettings
 from store.store import Store

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from service import openapi
-from service.routes import health
-from service.schemas import heads as schemas_heads
-from service.schemas import jobs as schemas
-from service.schemas import oip as schemas_oip
-from service.schemas import predictions as schemas_predictions
+from service.heads import schemas as schemas_heads
+from service.http import openapi
+from service.jobs import schemas
+from service.oip import schemas as schemas_oip
+from service.operate import health
+from service.predict import schemas as schemas_predictions
 from store.store import Store
 from tests.service.support import InProcess, example, publish
 

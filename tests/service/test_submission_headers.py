@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.schemas.jobs import JobCreate
+from service.jobs.schemas import JobCreate
 from service.settings import ServiceSettings
 from store import jobs
 from store.errors import DatabaseUnavailable

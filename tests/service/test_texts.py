@@ -10,7 +10,7 @@ import pytest
 
 from providers import errors, keys
 from service.app import create_app
-from service.errors import problem_of
+from service.http.errors import problem_of
 from service.predict.texts import _name_row
 from service.settings import ServiceSettings
 from store import datasets, encoders, jobs

@@ -12,7 +12,7 @@ from nmtune import resolve
 from providers import canary, catalogue
 from providers.engine import Patience
 from providers.errors import ProviderBusy, ProviderUnavailable
-from service.schemas.jobs import Job as ShownJob
+from service.jobs.schemas import Job as ShownJob
 from store import jobs
 from store.database import tables
 from store.jobs import Job

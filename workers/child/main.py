@@ -29,7 +29,7 @@ import orjson
 from nmtune.errors import ConfigError, DataError, DivergenceError, HeadFormatError
 from nmtune.numeric import runtime
 from store import trouble
-from store.bytes.port import corrupt
+from store.bytes.faults import corrupt
 from store.errors import StoreError
 from workers import memory
 from workers.child import predict, train

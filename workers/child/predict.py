@@ -22,7 +22,7 @@ from nmtune.serving.folded import fold
 from nmtune.serving.session import Engine, TunedEngine, check_canary
 from nmtune.trust.conformal import Conformal
 from nmtune.trust.ood_score import OodScore
-from store.bytes.port import corrupt
+from store.bytes.faults import corrupt
 from store.files.dataset import DatasetFile
 from store.files.rows import RowsFile
 from workers.child import output_file

@@ -29,7 +29,8 @@ from typing import BinaryIO, Final
 
 from store.bytes.cache import ArtifactCache
 from store.bytes.checked_file import CheckedFile
-from store.bytes.port import ArtifactRef, StoredArtifact, corrupt, missing
+from store.bytes.faults import corrupt, missing
+from store.bytes.port import ArtifactRef, StoredArtifact
 from store.bytes.s3.bucket import PART_BYTES, Bucket, ObjectMissing
 from store.bytes.s3.client import Patience, connect, sign_in
 from store.errors import StorageUnavailable

@@ -1,0 +1,1 @@
+"""Datasets: routes, shapes, and how a body becomes one."""

@@ -1,0 +1,136 @@
+"""The home of the JSON shapes of a comparison of two head versions."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.heads import comparison
+from service.heads.comparison import HeadComparison as ComparisonRecord
+from service.http.fields import Name
+from store.heads import HeadVersion as HeadVersionRecord
+
+
+class CompareQuery(BaseModel):
+    """Which two versions of the head to compare."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: Name = Field(
+        alias="from", description="A version's number, an alias or latest.", examples=["2"]
+    )
+    to: Name = Field(description="A version's number, an alias or latest.", examples=["prod"])
+
+
+class Compared(BaseModel):
+    """One of the two versions."""
+
+    name: str
+    version: int
+    method: str
+    aliases: list[str]
+
+    @classmethod
+    def of(cls, record: HeadVersionRecord) -> "Compared":
+        """What tells the version apart."""
+        return cls(
+            name=record.name,
+            version=record.version,
+            method=record.method,
+            aliases=list(record.aliases),
+        )
+
+
+class Change(BaseModel):
+    """A value that differs; null where one of the two has none."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: Any = Field(alias="from")
+    to: Any
+
+
+class Difference(BaseModel):
+    """One figure of both, and to minus from."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: float | None = Field(alias="from")
+    to: float | None
+    difference: float | None
+    interval: tuple[float, float] | None = Field(
+        description="Of an accuracy: the unpaired 95 % interval of the difference."
+    )
+
+
+class SplitComparison(BaseModel):
+    """The figures of both on one split."""
+
+    split: str
+    n_rows_from: int | None
+    n_rows_to: int | None
+    same_rows: bool = Field(description="Whether both are known to have met the same rows.")
+    metrics: dict[str, Difference]
+
+
+class ClassChanges(BaseModel):
+    """How the classes differ."""
+
+    added: list[str]
+    removed: list[str]
+    reordered: bool = Field(description="The same classes, in another order of columns.")
+
+
+class HeadComparison(BaseModel):
+    """Two versions side by side."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: Compared = Field(alias="from")
+    to: Compared
+    verdict: str = Field(description="One sentence that claims no more than the figures bear.")
+    paired: bool = Field(description="Always false: see note.")
+    note: str
+    splits: list[SplitComparison]
+    config: dict[str, Change] = Field(description="Settings that differ, by dotted path.")
+    classes: ClassChanges
+    lineage: dict[str, Change] = Field(description="What else differs in how they were made.")
+
+    @classmethod
+    def of(cls, record: ComparisonRecord) -> "HeadComparison":
+        """The comparison as the API shows it."""
+        return cls(
+            from_=Compared.of(record.before),
+            to=Compared.of(record.after),
+            verdict=record.verdict,
+            paired=False,
+            note=comparison.UNPAIRED,
+            splits=[
+                SplitComparison(
+                    split=one.split,
+                    n_rows_from=one.n_rows_before,
+                    n_rows_to=one.n_rows_after,
+                    same_rows=one.same_rows,
+                    metrics={
+                        name: Difference(
+                            from_=metric.before,
+                            to=metric.after,
+                            difference=metric.difference,
+                            interval=metric.interval,
+                        )
+                        for name, metric in one.metrics.items()
+                    },
+                )
+                for one in record.splits
+            ],
+            config=_changes(record.config),
+            classes=ClassChanges(
+                added=record.classes_added,
+                removed=record.classes_removed,
+                reordered=record.classes_reordered,
+            ),
+            lineage=_changes(record.lineage),
+        )
+
+
+def _changes(found: dict[str, tuple[Any, Any]]) -> dict[str, Change]:
+    return {name: Change(from_=before, to=after) for name, (before, after) in found.items()}

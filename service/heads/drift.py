@@ -1,0 +1,60 @@
+"""The route of drift: how predicted rows differ from those that a head was trained on."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from nmtune.trust.drift import compare
+from service.heads.drift_schemas import DriftQuery, HeadDrift
+from service.heads.routes import HeadName
+from service.http.dependencies import SettingsDep, StoreDep, TenantDep
+from service.http.errors import Problem
+from service.http.openapi import problems
+from service.predict.dependencies import PredictorDep
+from store import drift
+
+router = APIRouter(tags=["heads"])
+
+
+@router.get("/heads/{name}/drift", responses=problems(404))
+def get_head_drift(
+    name: HeadName,
+    query: Annotated[DriftQuery, Query()],
+    store: StoreDep,
+    predictor: PredictorDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+) -> HeadDrift:
+    """Whether the rows predicted lately still look like the rows that the head was trained on.
+
+    Rows are counted while NMTUNE_DRIFT=on; sums alone are kept, for 30 days.
+    """
+    if query.version is not None and query.alias is not None:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_request",
+            "alias and version both say which version: send one of them.",
+            field="alias",
+        )
+    label = query.version or query.alias or "latest"
+    serving = predictor.find(tenant_id, f"{name}@{label}")
+    version, knowledge = serving.version, serving.loaded.knowledge
+    if knowledge is None:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "not_learnt",
+            f"The head {version.name}@{version.version} has kept no sketch of its training rows: "
+            "it was trained by an earlier version. Train it again.",
+            field="name",
+        )
+    sketch = knowledge.sketch
+    with store.database.read() as tx:
+        total = drift.total(tx, tenant_id, version.sha256, n_sums=sketch.n_sums, hours=query.hours)
+    return HeadDrift.of(
+        version,
+        compare(sketch, total.n_rows, total.sums),
+        total,
+        hours=query.hours,
+        is_recording=settings.drift == "on",
+    )

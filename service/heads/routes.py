@@ -1,0 +1,236 @@
+"""The routes of heads: what was trained under each name, where the aliases point, what goes."""
+
+import hashlib
+import logging
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from service.heads import comparison
+from service.heads.comparison_schemas import CompareQuery, HeadComparison
+from service.heads.notes import HeadVersionPatch
+from service.heads.schemas import AliasUpdate, Head, HeadPage, HeadQuery, HeadVersion
+from service.http import idempotency
+from service.http.dependencies import StoreDep, TenantDep
+from service.http.fields import MAX_VERSION, Alias
+from service.http.idempotency import REPLAYED_HEADER, IdempotencyKey, Key
+from service.http.json_body import JsonRoute
+from service.http.openapi import BODY_STATUSES, problems
+from service.predict.dependencies import PredictorDep
+from store import head_deletion, heads
+from store.bytes.port import Artifacts
+from store.database.connection import Transaction
+from store.head_deletion import Deleted
+from store.idempotency import StoredResponse
+from store.names import NAME_PATTERN
+
+HeadName = Annotated[
+    str, Path(pattern=NAME_PATTERN, description="The head's name.", examples=["pets"])
+]
+VersionNumber = Annotated[
+    int, Path(ge=1, le=MAX_VERSION, description="The version's number.", examples=[3])
+]
+AliasName = Annotated[
+    Alias,
+    Path(description="Not digits alone, and not latest.", examples=["prod"]),
+]
+
+Force = Annotated[
+    bool,
+    Query(
+        description="Delete also what aliases point at, and those aliases with it.",
+        examples=[True],
+    ),
+]
+
+_EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
+
+logger = logging.getLogger(__name__)
+router = APIRouter(tags=["heads"], route_class=JsonRoute)
+
+
+@router.get("/heads")
+def list_heads(
+    query: Annotated[HeadQuery, Query()], store: StoreDep, tenant_id: TenantDep
+) -> HeadPage:
+    """Heads with their versions, newest name first."""
+    with store.database.read() as tx:
+        page = heads.page(tx, tenant_id, cursor=query.cursor, limit=query.limit)
+    return HeadPage(items=[Head.of(head) for head in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/heads/{name}", responses=problems(404))
+def get_head(name: HeadName, store: StoreDep, tenant_id: TenantDep) -> Head:
+    """One head: its versions, newest first, and its aliases."""
+    with store.database.read() as tx:
+        return Head.of(heads.get(tx, tenant_id, name))
+
+
+@router.get("/heads/{name}/versions/{version}", responses=problems(404))
+def get_head_version(
+    name: HeadName, version: VersionNumber, store: StoreDep, tenant_id: TenantDep
+) -> HeadVersion:
+    """One version: where it came from, its config, classes and metrics."""
+    with store.database.read() as tx:
+        return HeadVersion.of(heads.version(tx, tenant_id, name, version))
+
+
+@router.patch("/heads/{name}/versions/{version}", responses=problems(404, *BODY_STATUSES))
+def annotate_head_version(
+    name: HeadName,
+    version: VersionNumber,
+    body: HeadVersionPatch,
+    store: StoreDep,
+    tenant_id: TenantDep,
+) -> HeadVersion:
+    """Note a description and tags of a version; all else of it never changes."""
+    notes = body.model_dump(include=body.model_fields_set)
+    with store.database.begin() as tx:
+        return HeadVersion.of(heads.annotate(tx, tenant_id, name, version, notes=notes))
+
+
+@router.put("/heads/{name}/aliases/{alias}", responses=problems(404, *BODY_STATUSES))
+def set_head_alias(
+    name: HeadName,
+    alias: AliasName,
+    body: AliasUpdate,
+    store: StoreDep,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
+) -> HeadVersion:
+    """Point an alias at a version, moving it if it exists.
+
+    Predictions of this process follow at once, those of others within a second.
+    """
+    with store.database.begin() as tx:
+        moved = HeadVersion.of(heads.set_alias(tx, tenant_id, name, alias, body.version))
+    predictor.known.forget()
+    return moved
+
+
+@router.delete("/heads/{name}/aliases/{alias}", status_code=204, responses=problems(404))
+def delete_head_alias(
+    name: HeadName,
+    alias: AliasName,
+    store: StoreDep,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
+) -> None:
+    """Remove an alias; the version that it named stays."""
+    with store.database.begin() as tx:
+        heads.delete_alias(tx, tenant_id, name, alias)
+    predictor.known.forget()
+
+
+@router.post(
+    "/heads/{name}/aliases/{alias}/rollback",
+    response_model=HeadVersion,
+    responses=problems(404, 409),
+)
+def roll_back_head_alias(
+    request: Request,
+    name: HeadName,
+    alias: AliasName,
+    store: StoreDep,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
+    expected: Annotated[
+        int | None,
+        Query(
+            alias="from",
+            ge=1,
+            le=MAX_VERSION,
+            description="Only if the alias points at this version now; else 409.",
+            examples=[3],
+        ),
+    ] = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Point an alias at the version that it named before; again goes one step further back.
+
+    Versions deleted meanwhile are passed over; 409 if none is left. Send an Idempotency-Key, and a
+    request that is repeated because its answer was lost does not go back twice.
+    """
+    key = None
+    if idempotency_key is not None:
+        request_hash = idempotency.request_hash(
+            request.url.path, content_type="", body_sha256=_EMPTY_SHA256, extra=str(expected)
+        )
+        key = Key(key=idempotency_key, request_hash=request_hash)
+
+    def act(tx: Transaction) -> StoredResponse:
+        version = heads.roll_back(tx, tenant_id, name, alias, expected=expected)
+        body = HeadVersion.of(version).model_dump_json().encode()
+        return StoredResponse(status_code=200, body=body)
+
+    answer = idempotency.earlier(store, tenant_id, key) or idempotency.once(
+        store, tenant_id, key, act
+    )
+    predictor.known.forget()
+    headers = {REPLAYED_HEADER: "true"} if answer.is_replay else {}
+    return Response(answer.response.body, 200, headers, media_type="application/json")
+
+
+@router.get("/heads/{name}/compare", responses=problems(404))
+def compare_head_versions(
+    name: HeadName,
+    query: Annotated[CompareQuery, Query()],
+    store: StoreDep,
+    tenant_id: TenantDep,
+) -> HeadComparison:
+    """Two versions side by side: metrics, config, classes, lineage, and a cautious verdict."""
+    with store.database.read() as tx:
+        before = heads.resolve(tx, tenant_id, f"{name}@{query.from_}")
+        after = heads.resolve(tx, tenant_id, f"{name}@{query.to}")
+    return HeadComparison.of(comparison.compare(before, after))
+
+
+@router.delete("/heads/{name}/versions/{version}", status_code=204, responses=problems(404, 409))
+def delete_head_version(
+    name: HeadName,
+    version: VersionNumber,
+    store: StoreDep,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
+    force: Force = False,
+) -> None:
+    """Delete a version, its row and its bytes; 409 while an alias points at it.
+
+    Predictions with it end at once in this process, in others within a second. Its number is never
+    given again. The job that made it, and its report, stay.
+    """
+    with store.database.begin() as tx:
+        deleted = head_deletion.delete_version(tx, tenant_id, name, version, force=force)
+        _remove_bytes(store.artifacts, tenant_id, deleted)
+    predictor.known.forget()
+    logger.info("head.deleted name=%s versions=%s aliases=%s", name, version, deleted.aliases)
+
+
+@router.delete("/heads/{name}", status_code=204, responses=problems(404, 409))
+def delete_head(
+    name: HeadName,
+    store: StoreDep,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
+    force: Force = False,
+) -> None:
+    """Delete all versions of a head, rows and bytes; 409 while it has aliases.
+
+    Versions published under the name later go on counting.
+    """
+    with store.database.begin() as tx:
+        deleted = head_deletion.delete_head(tx, tenant_id, name, force=force)
+        _remove_bytes(store.artifacts, tenant_id, deleted)
+    predictor.known.forget()
+    logger.info(
+        "head.deleted name=%s versions=%s aliases=%s",
+        name,
+        ",".join(map(str, deleted.versions)),
+        deleted.aliases,
+    )
+
+
+def _remove_bytes(artifacts: Artifacts, tenant_id: str, deleted: Deleted) -> None:
+    """Inside the deletion's transaction, so that no row can come to name them meanwhile."""
+    for sha256 in deleted.unnamed:
+        artifacts.delete(tenant_id, sha256, unless_put_after=deleted.unless_put_after)

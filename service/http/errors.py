@@ -1,0 +1,276 @@
+"""The home of the one error body, and of the one table that gives each error class its status."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from nmtune.errors import ConfigError, DataError, HeadFormatError, NMTuneError
+from providers.errors import ProviderError
+from service.http import provider_problems, request_id, validation
+from service.http.validation import FieldError
+from service.ingest.errors import BadInput
+from store import errors as store_errors
+from store import trouble
+from store.errors import StoreError
+
+MEDIA_TYPE: Final = "application/problem+json"
+MAX_ERRORS: Final = 20
+"""The most entries that `errors` of one body holds; `count` says how many there were."""
+
+RETRY_AFTER_SECONDS: Final = 2
+
+STATUSES: Final[Mapping[type[Exception], HTTPStatus]] = {
+    ConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    DataError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    HeadFormatError: HTTPStatus.SERVICE_UNAVAILABLE,
+    store_errors.NotFound: HTTPStatus.NOT_FOUND,
+    store_errors.Conflict: HTTPStatus.CONFLICT,
+    store_errors.InvalidName: HTTPStatus.UNPROCESSABLE_ENTITY,
+    store_errors.InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
+    store_errors.InvalidReference: HTTPStatus.UNPROCESSABLE_ENTITY,
+    store_errors.IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    store_errors.InvalidDatasetFile: HTTPStatus.SERVICE_UNAVAILABLE,
+    store_errors.ArtifactMissing: HTTPStatus.SERVICE_UNAVAILABLE,
+    store_errors.ArtifactCorrupt: HTTPStatus.SERVICE_UNAVAILABLE,
+    store_errors.StorageUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    store_errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    store_errors.SchemaMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""What each error of the stones means over HTTP; a class that is not here is a bug: 500."""
+
+_INPUT_STATUSES: Final[Mapping[str, HTTPStatus]] = {
+    "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "too_many_rows": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+}
+"""The codes of BadInput that are about size alone."""
+
+_FIELDS: Final[Mapping[type[Exception], str]] = {
+    store_errors.InvalidName: "name",
+    store_errors.InvalidCursor: "cursor",
+    store_errors.InvalidReference: "head",
+    store_errors.IdempotencyKeyReused: "Idempotency-Key",
+}
+"""The request's field that an error without one of its own is about."""
+
+_BROKEN_ARTIFACT: Final = (
+    "The stored file behind this answer is missing or damaged, so no answer is given. Ask the "
+    "operator to restore it from a backup, or train it again."
+)
+_UNAVAILABLE: Final = "The service cannot reach its storage at the moment. Try again shortly."
+_DETAILS_5XX: Final[Mapping[type[Exception], str]] = {
+    HeadFormatError: _BROKEN_ARTIFACT,
+    store_errors.InvalidDatasetFile: _BROKEN_ARTIFACT,
+    store_errors.ArtifactMissing: _BROKEN_ARTIFACT,
+    store_errors.ArtifactCorrupt: _BROKEN_ARTIFACT,
+    store_errors.SchemaMismatch: "The database and this version of the service do not belong "
+    "together. Ask the operator to run the migrations.",
+}
+"""What a user is told where the error's own message, which the log has, may hold paths or SQL."""
+
+_TRANSIENT = (store_errors.StorageUnavailable, store_errors.DatabaseUnavailable)
+
+_HTTP_DETAILS: Final[Mapping[int, str]] = {
+    400: "The request could not be read. Check that its body is complete and has the form that "
+    "its Content-Type says.",
+    404: "There is nothing at this path. /docs lists the paths.",
+    405: "This path does not know that method; the Allow header lists those it knows.",
+}
+
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+logger = logging.getLogger(__name__)
+
+
+class Problem(HTTPException):
+    """A refusal made by the HTTP door itself, with all that its body says.
+
+    It is an HTTPException so that it may be raised while a body is being read: FastAPI lets only
+    those pass and turns any other error there into a 400.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        field: str | None = None,
+        row: int | None = None,
+        column: int | None = None,
+        errors: Sequence[FieldError] = (),
+        count: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        extensions: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(status_code=int(status), detail=detail, headers=headers)
+        self.code = code
+        if field is not None:
+            errors = (FieldError(field=field, row=row, column=column, message=detail), *errors)
+        self.errors = tuple(errors)
+        self.count = len(self.errors) if count is None else count
+        self.extensions = dict(extensions or {})
+
+    def response(self) -> Response:
+        """The problem as application/problem+json (RFC 9457), for the current request."""
+        body = {
+            "type": f"urn:nmtune:problem:{self.code}",
+            "title": self.code.replace("_", " ").capitalize(),
+            "status": self.status_code,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id.current(),
+            "errors": [
+                asdict(replace(error, field=validation.printable(error.field)))
+                for error in self.errors[:MAX_ERRORS]
+            ],
+            "count": self.count,
+            **self.extensions,
+        }
+        return Response(
+            orjson.dumps(body),
+            status_code=self.status_code,
+            headers=dict(self.headers or {}),
+            media_type=MEDIA_TYPE,
+        )
+
+
+INTERNAL: Final = (
+    "Something went wrong in the service; it is not your request's fault. If it happens again, "
+    "send the operator the request_id: the log tells more."
+)
+
+
+def internal_problem() -> Problem:
+    """What a user is told of a bug: nothing but the request id."""
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", INTERNAL)
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """The problem that `error` is over HTTP, by the table above; None if it is a bug."""
+    match error:
+        case Problem():
+            return error
+        case RequestValidationError():
+            return _problem_of_validation(error)
+        case BadInput():
+            return _problem_of_input(error)
+        case ProviderError():
+            return Problem(
+                provider_problems.status_of(error),
+                error.code,
+                str(error),
+                field=provider_problems.field_of(error),
+                row=provider_problems.row_of(error),
+                headers=provider_problems.headers_of(error),
+            )
+        case NMTuneError() | store_errors.StoreError():
+            return _problem_of_stone(error)
+        case HTTPException():
+            return _problem_of_http(error)
+        case OSError() if trouble.is_disk_trouble(error):
+            return _problem_of_stone(trouble.of_os_error(error, "The disk cannot be written now"))
+    return None
+
+
+def install(app: FastAPI) -> None:
+    """Give `app` its handlers: whatever is raised, the one body comes out."""
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        if problem is None:
+            raise error
+        if problem.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allow = ", ".join(_allowed_methods(app, request))
+            problem.headers = {**(problem.headers or {}), "Allow": allow}
+        return problem.response()
+
+    for cls in (
+        HTTPException,
+        RequestValidationError,
+        BadInput,
+        NMTuneError,
+        StoreError,
+        ProviderError,
+        OSError,
+    ):
+        app.add_exception_handler(cls, on_error)
+
+
+def _problem_of_validation(error: RequestValidationError) -> Problem:
+    entries = error.errors()
+    errors = validation.field_errors(entries[:MAX_ERRORS])
+    detail = validation.sentence(errors[0])
+    return _problem_of_places(422, "invalid_request", errors, detail=detail, count=len(entries))
+
+
+def _problem_of_input(error: BadInput) -> Problem:
+    places = [
+        FieldError(field=p.field or "body", row=p.row, column=p.column, message=p.message)
+        for p in error.places
+    ]
+    usual = HTTPStatus.BAD_REQUEST if error.malformed else HTTPStatus.UNPROCESSABLE_ENTITY
+    status = _INPUT_STATUSES.get(error.code, usual)
+    return _problem_of_places(status, error.code, places, detail=error.message, count=error.count)
+
+
+def _problem_of_places(
+    status: int, code: str, errors: Sequence[FieldError], *, detail: str, count: int
+) -> Problem:
+    n_listed = min(len(errors), MAX_ERRORS)
+    where = "see errors" if count == n_listed else f"errors has the first {n_listed}"
+    more = "" if count == 1 else f" ({count - 1:,} more: {where}.)"
+    return Problem(status, code, detail + more, errors=errors, count=count)
+
+
+def _problem_of_stone(error: NMTuneError | StoreError) -> Problem | None:
+    found = next((cls for cls in type(error).__mro__ if cls in STATUSES), None)
+    if found is None:
+        return None
+    status = STATUSES[found]
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("request.unavailable code=%s reason=%s", error.code, error)
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, _TRANSIENT) else {}
+        detail = getattr(error, "advice", None) or _DETAILS_5XX.get(found, _UNAVAILABLE)
+        return Problem(status, error.code, detail, headers=headers)
+    if isinstance(error, ConfigError):
+        field = "config" if error.field is None else f"config.{error.field}"
+        return Problem(status, error.code, error.message, field=field)
+    if isinstance(error, DataError):
+        return Problem(
+            status,
+            error.code,
+            error.message,
+            field=error.field or "body",
+            row=error.row,
+            column=error.column,
+        )
+    return Problem(status, error.code, str(error), field=_FIELDS.get(found))
+
+
+def _problem_of_http(error: HTTPException) -> Problem:
+    status = HTTPStatus(error.status_code)
+    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    detail = _HTTP_DETAILS.get(status, status.description or status.phrase)
+    return Problem(status, code, detail, headers=error.headers)
+
+
+def _allowed_methods(app: FastAPI, request: Request) -> list[str]:
+    """All methods that the path knows: the router names only those of the first route it met."""
+    scope = {"type": "http", "path": request.scope["path"], "headers": []}
+    scope["root_path"] = request.scope.get("root_path", "")
+
+    def knows(method: str) -> bool:
+        if method == "HEAD" and knows("GET"):
+            return True
+        probe = {**scope, "method": method}
+        return any(route.matches(probe)[0] is Match.FULL for route in app.router.routes)
+
+    return [method for method in _METHODS if knows(method)]

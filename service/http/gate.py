@@ -1,0 +1,102 @@
+"""The layer that refuses requests that a web page of another site made a browser send.
+
+Without it every page that a user of this machine visits could ask this server: it would read by
+renaming its own host (see `service.hosts`), and write by a form or a `fetch` that needs no leave.
+A program that is no browser sends none of the headers looked at here, but for `Host`.
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service import hosts
+from service.hosts import Hosts
+from service.http.errors import Problem
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""They change nothing, so that any page may have them sent; it cannot read the answer."""
+PROBES: Final = frozenset({"/livez", "/readyz"})
+"""What a load balancer may ask by address, or without a `Host`."""
+
+_OWN_SITES: Final = frozenset({b"same-origin", b"none"})
+"""`none`: the user's own doing, not a page's."""
+
+
+class Gate:
+    """Refuses an unknown `Host` (421) and another site's writes (403)."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Hosts) -> None:
+        self.app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            problem = self._refusal(scope)
+            if problem is not None:
+                await problem.response()(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        asked: list[bytes] = []
+        origins: list[bytes] = []
+        sites: list[bytes] = []
+        for name, value in scope["headers"]:
+            if name == b"host":
+                asked.append(value)
+            elif name == b"origin":
+                origins.append(value)
+            elif name == b"sec-fetch-site":
+                sites.append(value)
+        problem = self._unknown(scope, asked)
+        if problem is not None or scope["method"] in SAFE_METHODS:
+            return problem
+        if sites:
+            return None if _OWN_SITES.issuperset(sites) else _cross_site()
+        host = asked[0] if asked else b""
+        is_own = all(self._hosts.is_own_page(origin, host) for origin in origins)
+        return None if is_own else _cross_site()
+
+    def _unknown(self, scope: Scope, asked: list[bytes]) -> Problem | None:
+        if len(asked) == 1:
+            if self._hosts.knows(asked[0]) or (_is_probe(scope) and hosts.is_address(asked[0])):
+                return None
+            return _unknown_host()
+        return None if not asked and _is_probe(scope) else _invalid_host()
+
+
+def _is_probe(scope: Scope) -> bool:
+    return scope["path"].removeprefix(scope.get("root_path", "")) in PROBES
+
+
+def _unknown_host() -> Problem:
+    return Problem(
+        HTTPStatus.MISDIRECTED_REQUEST,
+        "unknown_host",
+        "The host that this request names is not one of this server's. On its own machine ask it "
+        "as http://localhost or http://127.0.0.1, with its port. For any other name its operator "
+        f"adds that name to the setting {hosts.SETTING}.",
+        field="Host",
+    )
+
+
+def _invalid_host() -> Problem:
+    return Problem(
+        HTTPStatus.BAD_REQUEST,
+        "invalid_host",
+        "A request names its host once, in the header Host (and, where its first line holds a "
+        "whole URL, by the same name there).",
+        field="Host",
+    )
+
+
+def _cross_site() -> Problem:
+    return Problem(
+        HTTPStatus.FORBIDDEN,
+        "cross_site",
+        "A page of another site sent this, and only this server's own pages and programs may "
+        "change things. If the page is this server's, behind a proxy, let the proxy hand on Host "
+        f"as it came, or add the page's host to the setting {hosts.SETTING}.",
+    )

@@ -1,0 +1,94 @@
+"""The home of what the HTTP door counts and times, as Prometheus metrics of this process.
+
+No label holds an id, a name or a text: routes are templates, and each label has a fixed set of
+values. What is only looked up when somebody asks is in `service.operate.scrape`.
+"""
+
+import functools
+import time
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+NO_ROUTE: Final = "none"
+OTHER_METHOD: Final = "other"
+METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+CLIENT_LEFT: Final = 499
+"""The status counted for a client that left before its answer began."""
+
+REQUESTS = Counter(
+    "nmtune_http_requests_total", "Requests by route template", ["route", "method", "status"]
+)
+REQUEST_SECONDS = Histogram(
+    "nmtune_http_request_seconds",
+    "Time from a request's head until its answer began, its body's arrival included",
+    ["route", "method"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+IN_FLIGHT = Gauge("nmtune_http_requests_in_flight", "Requests not yet answered to their end")
+CONNECTIONS = Gauge("nmtune_connections", "Open connections, idle ones included")
+CLOSED_CONNECTIONS = Counter(
+    "nmtune_connections_closed_total",
+    "Connections closed by the server before a request",
+    ["reason"],
+)
+ACCEPT_ERRORS = Counter(
+    "nmtune_accept_errors_total", "Connections that had to wait, for no descriptor was left"
+)
+PREDICTION_SECONDS = Histogram(
+    "nmtune_prediction_seconds",
+    "Time of a prediction from embeddings to probabilities, loading its head included",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+PREDICTED_ROWS = Counter("nmtune_predicted_rows_total", "Embeddings that were classified")
+
+
+class RequestMetrics:
+    """The layer that counts and times every request, whatever becomes of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = CLIENT_LEFT
+        seconds: float | None = None
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status, seconds
+            if message["type"] == "http.response.start":
+                status, seconds = message["status"], time.perf_counter() - began
+            await send(message)
+
+        IN_FLIGHT.inc()
+        try:
+            await self.app(scope, receive, noting_send)
+        finally:
+            IN_FLIGHT.dec()
+            route = _route(scope)
+            method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+            _requests(route, method, status).inc()
+            if seconds is not None:
+                _request_seconds(route, method).observe(seconds)
+
+
+# The sets of labels are small and fixed; finding one anew costs as much as counting it.
+@functools.cache
+def _requests(route: str, method: str, status: int) -> Counter:
+    return REQUESTS.labels(route, method, status)
+
+
+@functools.cache
+def _request_seconds(route: str, method: str) -> Histogram:
+    return REQUEST_SECONDS.labels(route, method)
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route that was met: whatever else a path holds is the client's choice."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) and path else NO_ROUTE

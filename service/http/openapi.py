@@ -1,0 +1,103 @@
+"""The home of what /docs shows of problems: the schema of the body, and who may answer with it."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.http.errors import MEDIA_TYPE
+
+_REF: Final = {"$ref": "#/components/schemas/Problem"}
+
+
+class ProblemError(BaseModel):
+    """One wrong thing in the request."""
+
+    field: str = Field(description="Dotted path or parameter name, such as config.w_covariance.")
+    row: int | None = Field(description="0-based, where one row is to blame.")
+    column: int | None = Field(description="0-based, where one value is to blame.")
+    message: str
+
+
+class ProblemBody(BaseModel):
+    """What every answer that is no success says (RFC 9457)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:nmtune:problem:invalid_config",
+                    "title": "Invalid config",
+                    "status": 422,
+                    "detail": "epochs must be a whole number from 1 to 10000, got 0",
+                    "code": "invalid_config",
+                    "request_id": "req_5f0c6e1b2a9d4e7f8c3b1a20",
+                    "errors": [
+                        {
+                            "field": "config.epochs",
+                            "row": None,
+                            "column": None,
+                            "message": "epochs must be a whole number from 1 to 10000, got 0",
+                        }
+                    ],
+                    "count": 1,
+                }
+            ]
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong and what to do.")
+    code: str = Field(description="Stable: programs may rely on it.")
+    request_id: str | None
+    errors: list[ProblemError] = Field(description="The first 20 wrong things, if it is a list.")
+    count: int = Field(description="How many wrong things there are in all.")
+
+
+_MEANINGS: Final[Mapping[int, str]] = {
+    400: "The body is not what its Content-Type says, such as broken JSON.",
+    404: "There is no such thing.",
+    406: "Nothing that the Accept header asks for can be sent.",
+    408: "The body came too slowly.",
+    409: "It contradicts the present state.",
+    412: "The header Tus-Resumable is missing or names another version than 1.0.0.",
+    413: "The body, or the number of rows, is too large.",
+    415: "The Content-Type is not one that this path takes.",
+    422: "Something in the request is wrong; errors names the field.",
+    429: "Too many predictions are waiting; Retry-After says when to try again.",
+    500: "A bug in the service, or an export that does not answer as the head; request_id finds it "
+    "in the log.",
+    503: "Not now: storage or database cannot be reached, or a stored file is damaged.",
+}
+
+BODY_STATUSES: Final = (400, 408, 413, 415)
+"""What any request with a body may meet."""
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route or router for these statuses, all with the one body."""
+    return {
+        status: {
+            "description": _MEANINGS.get(status, HTTPStatus(status).phrase),
+            "content": {MEDIA_TYPE: {"schema": _REF}},
+        }
+        for status in statuses
+    }
+
+
+class DocumentedAPI(FastAPI):
+    """FastAPI whose OpenAPI holds the schema that `problems` refers to."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        document = super().openapi()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:
+            body = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(body.pop("$defs"))
+            schemas["Problem"] = body
+        return document

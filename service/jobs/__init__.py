@@ -1,0 +1,1 @@
+"""Jobs: submitted, planned, listed, followed, cancelled, and their reports."""

@@ -1,0 +1,51 @@
+"""The home of what embedding the texts of a planned job would take: requests, tokens, money."""
+
+import hashlib
+from collections.abc import Iterable
+
+from providers import batches, catalogue, local
+from providers.encoder import Encoder
+from providers.provider import Limits, estimated_tokens
+from service.jobs.plan_schemas import PlannedEmbedding
+from store import encoders
+from store.store import Store
+
+
+def of_texts(
+    texts: Iterable[str], encoder: Encoder, *, price: float | None, tenant_id: str, store: Store
+) -> PlannedEmbedding:
+    """price: of a million tokens, if it is known. Blocking; asks no provider.
+
+    Which texts are known is a matter of the encoder's newest fingerprint.
+    """
+    n_texts = 0
+    by_hash: dict[str, str] = {}
+    for text in texts:
+        n_texts += 1
+        by_hash[hashlib.sha256(text.encode()).hexdigest()] = text
+    known = _known(list(by_hash), encoder, tenant_id=tenant_id, store=store)
+    todo = [text for text_hash, text in by_hash.items() if text_hash not in known]
+    planned = list(batches.plan(todo, _limits(encoder), range(len(todo))))
+    n_tokens = sum(estimated_tokens(text) for batch in planned for text in batch.texts)
+    return PlannedEmbedding(
+        n_texts=n_texts,
+        n_different=len(by_hash),
+        n_known=len(known),
+        n_requests=len(planned),
+        n_tokens=n_tokens,
+        cost=None if price is None else round(n_tokens * price / 1e6, 6),
+    )
+
+
+def _known(text_hashes: list[str], encoder: Encoder, *, tenant_id: str, store: Store) -> set[str]:
+    with store.database.read() as tx:
+        seen = encoders.known(tx, tenant_id, encoder.identity)
+        if not seen:
+            return set()
+        return encoders.known_texts(tx, tenant_id, seen[0].fingerprint, text_hashes)
+
+
+def _limits(encoder: Encoder) -> Limits:
+    if encoder.provider == local.NAME:
+        return local.LocalMiniLM.limits
+    return catalogue.ENTRIES[encoder.provider].limits

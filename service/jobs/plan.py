@@ -1,0 +1,221 @@
+"""The home of what POST /jobs?plan=true does: say what the job would do, and store nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from statistics import median
+from typing import Any, Final
+
+from nmtune.config import TuneConfig
+from nmtune.errors import NMTuneError
+from nmtune.training.candidates import Candidates
+from nmtune.training.peak_memory import peak_bytes
+from providers import local
+from providers.encoder import Encoder
+from service.datasets.schemas import DatasetWarning, Split
+from service.ingest.dataset import inline, prepared, texts
+from service.jobs import embedding_cost
+from service.jobs.plan_schemas import Plan, PlannedCandidate, PlannedEmbedding
+from service.jobs.schemas import JobCreate
+from service.jobs.submission import check_content, check_trainable, examine
+from service.settings import ServiceSettings
+from store import datasets, jobs
+from store.datasets import Dataset
+from store.errors import NotFound
+from store.files.texts import TextsFile
+from store.jobs import Job
+from store.states import JobKind, JobStatus
+from store.store import Store
+
+N_JOBS: Final = 50
+"""Earlier jobs that are looked at for the pace of this deployment."""
+
+_SOLVER_STEPS: Final = 200
+"""Passes over the rows of a fit that is solved: penalties times iterations, as an order of size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """What a plan needs to know of a dataset, stored or not."""
+
+    dataset_id: str | None
+    content: str
+    n_rows: int
+    n_columns: int
+    classes: Sequence[str]
+    splits: Sequence[Mapping[str, Any]]
+    warnings: Sequence[Mapping[str, Any]]
+    texts: TextsFile | None = None
+
+    def n_rows_of(self, *names: str) -> int:
+        return sum(split["n_rows"] for split in self.splits if split["name"] in names)
+
+
+def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings) -> Plan:
+    """What the job of `body` would do. Blocking. Raises what submitting it would raise."""
+    candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
+    rows = _rows(body, tenant_id, store, settings)
+    check_content(rows.content, encoder)
+    check_trainable(rows.splits, field="splits" if rows.dataset_id is None else "dataset_id")
+    n_trained = rows.n_rows_of("train", "validation")
+    paces = _paces(store, tenant_id, body.method)
+    n_columns = rows.n_columns if encoder is None else _width(encoder)
+    seconds = memory_bytes = None
+    if n_columns is not None:
+        memory_bytes = peak_bytes(
+            candidates.configs.values(),
+            n_rows=n_trained,
+            n_columns=n_columns,
+            n_classes=len(rows.classes),
+            most_rows=max(split["n_rows"] for split in rows.splits),
+        )
+        if paces:
+            work = _work(candidates, n_trained, n_columns, len(rows.classes))
+            seconds = round(work / median(paces), 1)
+    return Plan(
+        dataset_id=rows.dataset_id,
+        method=body.method,
+        n_rows=rows.n_rows,
+        n_columns=n_columns,
+        classes=list(rows.classes),
+        splits=[
+            Split(
+                name=split["name"],
+                n_rows=split["n_rows"],
+                class_counts=dict(zip(rows.classes, split["class_counts"], strict=True)),
+            )
+            for split in rows.splits
+        ],
+        candidates=[
+            PlannedCandidate(name=name, n_steps=_n_steps(config, n_trained))
+            for name, config in candidates.configs.items()
+        ],
+        embedding=_embedding(body, rows, encoder, tenant_id=tenant_id, store=store),
+        memory_bytes=memory_bytes,
+        seconds=seconds,
+        n_jobs_measured=len(paces),
+        warnings=[DatasetWarning(**warning) for warning in rows.warnings],
+    )
+
+
+def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettings) -> _Rows:
+    if body.dataset_id is not None:
+        with store.database.read() as tx:
+            dataset = datasets.get(tx, tenant_id, body.dataset_id)
+        return _Rows(
+            dataset_id=dataset.id,
+            content=dataset.content,
+            n_rows=dataset.n_rows,
+            n_columns=dataset.n_columns,
+            classes=dataset.classes,
+            splits=dataset.splits,
+            warnings=dataset.warnings,
+            texts=_texts_of(dataset, store),
+        )
+    if body.texts is not None:
+        sent = texts.prepare(body.texts, body.labels, body.splits, merge_similar=body.merge_similar)
+        return _Rows(
+            dataset_id=None,
+            content=datasets.TEXTS,
+            n_rows=sum(split["n_rows"] for split in sent.splits),
+            n_columns=0,
+            classes=sent.file.classes,
+            splits=sent.splits,
+            warnings=sent.warnings,
+            texts=sent.file,
+        )
+    with prepared.workspace(settings.data_dir) as workdir:
+        ready = inline.prepare(
+            body.embeddings,
+            body.labels,
+            body.splits,
+            workdir=workdir,
+            merge_similar=body.merge_similar,
+        )
+        return _Rows(
+            dataset_id=None,
+            content=datasets.EMBEDDINGS,
+            n_rows=ready.n_rows,
+            n_columns=ready.n_columns,
+            classes=ready.classes,
+            splits=ready.splits,
+            warnings=ready.warnings,
+        )
+
+
+def _texts_of(dataset: Dataset, store: Store) -> TextsFile | None:
+    if dataset.content != datasets.TEXTS:
+        return None
+    return TextsFile.from_bytes(store.artifacts.get_bytes(dataset.tenant_id, dataset.sha256))
+
+
+def _embedding(
+    body: JobCreate, rows: _Rows, encoder: Encoder | None, *, tenant_id: str, store: Store
+) -> PlannedEmbedding | None:
+    if rows.texts is None or encoder is None or body.provider is None:
+        return None
+    return embedding_cost.of_texts(
+        (text for split in rows.texts.splits for text in split.texts),
+        encoder,
+        price=body.provider.price_per_million_tokens,
+        tenant_id=tenant_id,
+        store=store,
+    )
+
+
+def _width(encoder: Encoder) -> int | None:
+    """The width of an encoder's vectors, if it can be known before the first one."""
+    return local.N_COLUMNS if encoder.provider == local.NAME else encoder.dimensions
+
+
+def _paces(store: Store, tenant_id: str, method: str) -> list[float]:
+    """Work a second of earlier jobs of the method that succeeded at the first attempt."""
+    with store.database.read() as tx:
+        page = jobs.page(tx, tenant_id, limit=N_JOBS, status=JobStatus.SUCCEEDED)
+        paces = []
+        for job in page.items:
+            if job.kind is not JobKind.TRAINING or job.method != method or job.attempt != 1:
+                continue
+            try:
+                dataset = datasets.get(tx, tenant_id, job.dataset_id)
+                candidates = Candidates.from_dict(job.config)
+            except (NotFound, NMTuneError):
+                continue  # deleted since, or of a version that had other candidates
+            if dataset.content == datasets.TEXTS:
+                continue  # most of its time may have been the provider's
+            n_rows = sum(
+                split["n_rows"]
+                for split in dataset.splits
+                if split["name"] in ("train", "validation")
+            )
+            work = _work(candidates, n_rows, dataset.n_columns, len(dataset.classes))
+            if (seconds := _seconds(job)) > 0:
+                paces.append(work / seconds)
+    return paces
+
+
+def _seconds(job: Job) -> float:
+    if job.started_at is None or job.finished_at is None:
+        return 0.0
+    return (job.finished_at - job.started_at).total_seconds()
+
+
+def _work(candidates: Candidates, n_rows: int, n_columns: int, n_classes: int) -> float:
+    """Multiplications of all candidates, roughly: it scales a pace from one job to another."""
+    total = 0.0
+    for config in candidates.configs.values():
+        n_steps = _n_steps(config, n_rows)
+        if n_steps is None:
+            total += float(_SOLVER_STEPS * (config.n_folds + 1)) * n_rows * n_columns * n_classes
+        else:
+            hidden = 2 * config.hidden_multiplier * n_columns**2
+            total += float(n_steps * config.batch_size) * (hidden + n_columns * n_classes)
+    return total
+
+
+def _n_steps(config: TuneConfig, n_rows: int) -> int | None:
+    """The most gradient steps of a candidate; None if it is solved by L-BFGS."""
+    if config.is_convex:
+        return None
+    n_steps = config.epochs * ceil(n_rows / config.batch_size)
+    return n_steps if config.max_steps is None else min(n_steps, config.max_steps)

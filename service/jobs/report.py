@@ -1,0 +1,143 @@
+"""The JSON shape of a job's report, as far as readers may rely on it: see docs/report.md."""
+
+from typing import Any, Final
+
+from service.jobs.schemas import AliasOutcome
+
+_NULLABLE_STRING: Final = {"type": ["string", "null"]}
+_NULLABLE_NUMBER: Final = {"type": ["number", "null"]}
+_OBJECT: Final = {"type": "object"}
+_NULLABLE_OBJECT: Final = {"type": ["object", "null"]}
+
+
+def _object(description: str, properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {
+        "type": ["object", "null"],
+        "description": description,
+        "properties": properties,
+        **({"required": list(required)} if required else {}),
+    }
+
+
+_ROW_NAMES: Final[dict[str, Any]] = {
+    "row": {"type": "integer", "description": "Its place in the split as stored, from 0."},
+    "file_row": {
+        "type": ["integer", "null"],
+        "description": "Its row in what was sent, from 0, the header not counted. Null in data "
+        "sets that were stored before this was kept.",
+    },
+    "id": {**_NULLABLE_STRING, "description": "What the column id calls it."},
+    "text": {**_NULLABLE_STRING, "description": "Of a data set of texts: its beginning."},
+}
+
+_SUSPECTED: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        **_ROW_NAMES,
+        "given": {"type": "string"},
+        "suggested": {"type": "string"},
+        "given_probability": {"type": "number"},
+        "suggested_probability": {"type": "number"},
+        "score": {
+            "type": "number",
+            "description": "suggested_probability minus given_probability: the more, the worse.",
+        },
+    },
+}
+
+_LABEL_ERRORS: Final = _object(
+    "Training rows that out-of-fold predictions speak against, the worst first.",
+    {
+        "labels_look_noisy": {"type": "boolean"},
+        "expected_wrong": _object(
+            "How many labels of the n_rows are wrong, with a 95 % interval.",
+            {
+                "n_rows": {"type": "number"},
+                "low": {"type": "number"},
+                "high": {"type": "number"},
+            },
+        ),
+        "n_suspected": {"type": "integer"},
+        "suspected": {"type": "array", "items": _SUSPECTED},
+        "sentence": {"type": "string"},
+    },
+)
+
+_ANSWERED: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "n_rows": {"type": "integer"},
+        "n_answered": {"type": "integer"},
+        "coverage": {"type": "number", "description": "The share that is answered."},
+        "coverage_interval": {"type": "array", "items": {"type": "number"}},
+        "accuracy": {**_NULLABLE_NUMBER, "description": "Of the answered rows; null without any."},
+        "accuracy_interval": {"type": ["array", "null"], "items": {"type": "number"}},
+        "accuracy_of_all": {"type": "number"},
+    },
+}
+
+_ABSTENTION: Final = _object(
+    "The value to give as abstain_below when predicting, and what it does on rows that it was not "
+    "chosen by.",
+    {
+        "threshold": {**_NULLABLE_NUMBER, "description": "Null where no value is advised."},
+        "reason": {"type": "string"},
+        "n_held_out_rows": {"type": "integer"},
+        "splits": {"type": "object", "additionalProperties": _ANSWERED},
+        "sentence": {"type": "string"},
+    },
+)
+
+_VERDICT: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "summary": {"type": "string"},
+        "sentences": {"type": "array", "items": {"type": "string"}},
+        "recommended": {
+            **_NULLABLE_STRING,
+            "description": "The candidate to use; null where the choice is yours.",
+        },
+        "advises_against": {
+            "type": "boolean",
+            "description": "Whether another head than the published one should be used: then the "
+            "job's alias does not move.",
+        },
+        "rival": {
+            **_NULLABLE_STRING,
+            "description": "The most accurate candidate beside the published one.",
+        },
+        "best_id": _NULLABLE_STRING,
+        "best_ood": _NULLABLE_STRING,
+    },
+    "required": ["summary", "sentences", "best_id", "best_ood"],
+}
+
+REPORT: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "version": {"type": "integer"},
+        "job_id": {"type": "string"},
+        "name": {"type": "string"},
+        "method": {"type": "string"},
+        "alias": {
+            "anyOf": [AliasOutcome.model_json_schema(), {"type": "null"}],
+            "description": "What became of the job's alias; absent without one.",
+        },
+        "verdict": _VERDICT,
+        "dataset": _OBJECT,
+        "choice": _NULLABLE_OBJECT,
+        "candidates": _OBJECT,
+        "comparison": {"type": "array", "items": _OBJECT},
+        "calibration": _NULLABLE_OBJECT,
+        "abstention": _ABSTENTION,
+        "spectra": _OBJECT,
+        "findings": {
+            "type": "object",
+            "properties": {"label_errors": _LABEL_ERRORS},
+        },
+        "warnings": {"type": "array", "items": {}},
+        "environment": _OBJECT,
+    },
+    "required": ["version", "job_id", "name", "method", "candidates", "verdict"],
+}
+"""Of reports that an earlier version wrote, what came later is absent."""

@@ -1,0 +1,235 @@
+"""The routes of jobs: submit, list, look at, cancel, read the report."""
+
+import asyncio
+import hashlib
+import logging
+import re
+from functools import partial
+from typing import Annotated, Final
+
+import orjson
+from anyio import to_thread
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from service.http import idempotency
+from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep
+from service.http.errors import Problem
+from service.http.idempotency import Answer, IdempotencyKey, Key
+from service.http.json_body import JsonRoute
+from service.http.openapi import BODY_STATUSES, problems
+from service.http.validation import ID_PATTERN
+from service.jobs.plan import make_plan
+from service.jobs.plan_schemas import Plan
+from service.jobs.report import REPORT
+from service.jobs.schemas import Job, JobCreate, JobPage, JobQuery
+from service.jobs.submission import submit
+from store import jobs
+from store.errors import DatabaseUnavailable
+from store.jobs import Job as JobRecord
+from store.states import JobKind
+from store.store import Store
+
+MAX_WAIT_SECONDS: Final = 60
+
+JobId = Annotated[
+    str,
+    Path(
+        pattern=ID_PATTERN,
+        description="The id that POST /jobs answered.",
+        examples=["job_31k8ds2m0v4xq9rt6wy5zbnc7e"],
+    ),
+]
+Prefer = Annotated[
+    str | None,
+    Header(
+        alias="Prefer",
+        description="wait=N: answer when the job has ended, or after N seconds (at most 60).",
+        examples=["wait=30"],
+        max_length=200,
+    ),
+]
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
+
+logger = logging.getLogger(__name__)
+router = APIRouter(tags=["jobs"], route_class=JsonRoute)
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    response_model=Job,
+    responses={
+        200: {
+            "model": Job | Plan,
+            "description": "With Prefer: wait, the job has ended. With plan=true, the plan.",
+        },
+        202: {
+            "description": "The job is queued.",
+            "headers": {
+                "Location": {"description": "The job.", "schema": {"type": "string"}},
+                idempotency.REPLAYED_HEADER: {
+                    "description": "true if this is the first answer to the key, again.",
+                    "schema": {"type": "string"},
+                },
+            },
+        },
+        **problems(404, 409, *BODY_STATUSES),
+    },
+)
+async def create_job(
+    body: JobCreate,
+    request: Request,
+    store: StoreDep,
+    queue: QueueDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+    plan: Annotated[
+        bool,
+        Query(
+            description="Only say what the job would do: nothing is stored, nothing trained.",
+            examples=[True],
+        ),
+    ] = False,
+) -> Response:
+    """Train a head, on a stored dataset or on embeddings and labels sent along.
+
+    A repeated Idempotency-Key gets the first answer at once, without waiting.
+    """
+    if plan:
+        planned = await to_thread.run_sync(
+            partial(make_plan, body, tenant_id=tenant_id, store=store, settings=settings)
+        )
+        return Response(planned.model_dump_json(), media_type="application/json")
+    key = await key_of(request, idempotency_key)
+    answer = await to_thread.run_sync(
+        partial(
+            submit,
+            body,
+            key=key,
+            tenant_id=tenant_id,
+            store=store,
+            queue=queue,
+            settings=settings,
+        )
+    )
+    return await when_ended(answer, request, prefer=prefer, tenant_id=tenant_id)
+
+
+async def when_ended(
+    answer: Answer, request: Request, *, prefer: str | None, tenant_id: str
+) -> Response:
+    """The answer to a submission; with Prefer: wait, that of the job once it has ended."""
+    response = idempotency.http_response(answer, collection="jobs")
+    seconds = _wait_seconds(prefer)
+    if answer.is_replay or seconds is None:
+        return response
+    try:
+        job = await _ended(answer.id, seconds, request=request, tenant_id=tenant_id)
+    except DatabaseUnavailable as error:  # an error here would have the client send it again
+        logger.warning("job.wait_failed job_id=%s reason=%s", answer.id, error)
+        return response
+    return Response(
+        Job.of(job).model_dump_json(),
+        200 if job.status.is_final else 202,
+        {"Location": response.headers["location"], "Preference-Applied": f"wait={seconds}"},
+        media_type="application/json",
+    )
+
+
+@router.get("/jobs")
+def list_jobs(
+    query: Annotated[JobQuery, Query()], store: StoreDep, tenant_id: TenantDep
+) -> JobPage:
+    """Jobs, newest first."""
+    with store.database.read() as tx:
+        page = jobs.page(tx, tenant_id, cursor=query.cursor, limit=query.limit, status=query.status)
+    return JobPage(items=[Job.of(job) for job in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/jobs/{job_id}", responses=problems(404))
+def get_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
+    """One job: its status, how far it is, what it made or why it failed."""
+    return Job.of(_get(store, tenant_id, job_id))
+
+
+@router.post("/jobs/{job_id}/cancel", responses=problems(404))
+def cancel_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
+    """Ask for a job to be stopped; doing so again, or too late, changes nothing.
+
+    A queued job is cancelled at once. A running one has cancel_requested_at set and becomes
+    cancelled when its worker has stopped, usually within seconds.
+    """
+    with store.database.begin() as tx:
+        return Job.of(jobs.request_cancel(tx, tenant_id, job_id))
+
+
+@router.get(
+    "/jobs/{job_id}/report",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The report, as the worker wrote it, and what became of the alias.",
+            "content": {"application/json": {"schema": REPORT}},
+        },
+        **problems(404, 409),
+    },
+)
+def get_report(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Response:
+    """What a succeeded job found: verdict, metrics per split, comparison, findings, spectra."""
+    job = _get(store, tenant_id, job_id)
+    if job.report_sha256 is None:
+        if job.kind is JobKind.PREDICTION:
+            detail = (
+                "The job is a prediction and has no report: GET /jobs/{id}/output has its file."
+            )
+        elif job.status.is_final:
+            detail = f"The job is {job.status.value} and has no report. Submit it again for one."
+        else:
+            detail = f"The job is {job.status.value}: wait until it has succeeded."
+        raise Problem(409, "report_not_ready", detail)
+    content = store.artifacts.get_bytes(tenant_id, job.report_sha256)
+    if job.alias_outcome is not None:
+        # The worker wrote the report before the version had a number and the alias its place.
+        content = orjson.dumps(orjson.loads(content) | {"alias": job.alias_outcome})
+    return Response(content, media_type="application/json")
+
+
+def _get(store: Store, tenant_id: str, job_id: str) -> JobRecord:
+    with store.database.read() as tx:
+        return jobs.get(tx, tenant_id, job_id)
+
+
+async def key_of(request: Request, idempotency_key: str | None) -> Key | None:
+    """The request's Idempotency-Key with the hash of all that makes it this request."""
+    if idempotency_key is None:
+        return None
+    body = await request.body()
+    digest = await to_thread.run_sync(lambda: hashlib.sha256(body).hexdigest())
+    content_type = request.headers.get("content-type", "")
+    request_hash = idempotency.request_hash(
+        request.url.path, content_type=content_type, body_sha256=digest
+    )
+    return Key(key=idempotency_key, request_hash=request_hash)
+
+
+def _wait_seconds(prefer: str | None) -> int | None:
+    """N of `wait=N`, at most 60; None without it. Other preferences may be ignored (RFC 7240)."""
+    found = _WAIT.search(prefer or "")
+    return None if found is None else min(int(found[1]), MAX_WAIT_SECONDS)
+
+
+async def _ended(job_id: str, seconds: float, *, request: Request, tenant_id: str) -> JobRecord:
+    """The job when it has ended, or as it is after `seconds`, or when the service stops."""
+    state = request.app.state
+    poll = state.settings.events_poll_seconds
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + seconds
+    while True:
+        job = await to_thread.run_sync(_get, state.store, tenant_id, job_id)
+        left = deadline - clock()
+        if job.status.is_final or left <= 0 or state.stopping.is_set():
+            return job
+        await asyncio.sleep(min(poll, left))

@@ -1,0 +1,361 @@
+"""The home of the JSON shapes of jobs and events, one example each.
+
+Datasets are in `schemas.datasets`, heads in `schemas.heads`, predictions in
+`schemas.predictions`.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.heads.notes import Description, Tags
+from service.http.fields import Alias, Cursor, Limit, Name
+from service.http.rows import Embeddings, Labels, MergeSimilar, Splits
+from service.http.validation import EVENT_ID_PATTERN, ID_PATTERN
+from service.jobs.output import JobOutput
+from service.providers.schemas import ProviderChoice, Texts
+from store.events import Event as EventRecord
+from store.jobs import Job as JobRecord
+from store.states import JobKind, JobStatus
+
+
+class JobCreate(BaseModel):
+    """A head to train, on a stored dataset, or on embeddings or texts sent along."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "pets",
+                    "embeddings": [
+                        [0.9, 0.1, 0.2],
+                        [0.8, 0.2, 0.1],
+                        [0.7, 0.3, 0.2],
+                        [0.1, 0.9, 0.3],
+                        [0.2, 0.8, 0.1],
+                        [0.3, 0.7, 0.3],
+                    ],
+                    "labels": ["cat", "cat", "cat", "dog", "dog", "dog"],
+                    "splits": ["train", "train", "test", "train", "train", "test"],
+                    "method": "auto",
+                    "config": {"seed": 0},
+                    "alias": "prod",
+                }
+            ]
+        },
+    )
+
+    name: Name = Field(description="What the trained head is called; each job adds a version.")
+    dataset_id: str | None = Field(
+        default=None,
+        pattern=ID_PATTERN,
+        description="A stored dataset. Leave it out when sending rows along.",
+    )
+    embeddings: Embeddings = None
+    labels: Labels = None
+    splits: Splits = None
+    merge_similar: MergeSimilar = False
+    texts: Texts = None
+    provider: ProviderChoice | None = Field(
+        default=None, description="What embeds the texts, those sent along or of the dataset."
+    )
+    method: Literal["linear_probe", "mlp", "nmtune", "auto"] = Field(
+        default="auto",
+        description="What is published; simpler methods are trained beside it for comparison. "
+        "`auto` chooses by cross-validation on the training rows.",
+    )
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="A preset (paper or reference) and settings over it, such as epochs or "
+        "w_covariance; whatever is left out keeps the preset's value.",
+    )
+    analyses: list[Literal["ablation", "learning_curve"]] = Field(
+        default_factory=list,
+        max_length=2,
+        description="What else to look into: `ablation` trains NMTune without each of its terms "
+        "too, `learning_curve` tells whether more labels would help. Both take longer.",
+    )
+    alias: Alias | None = Field(
+        default=None,
+        description="An alias that moves to the new version when the job succeeds, unless the "
+        "report's verdict advises against the head.",
+    )
+    alias_always: bool = Field(
+        default=False, description="Move the alias whatever the verdict says."
+    )
+    description: Description | None = Field(
+        default=None, description="Noted of the version that it publishes, for people."
+    )
+    tags: Tags = Field(
+        default_factory=dict, description="Likewise: words and their values, up to 20."
+    )
+    queue: Literal["cpu", "gpu"] | None = Field(
+        default=None,
+        description="Which workers train it; the service's default if left out. With `gpu` it "
+        "waits for a worker that serves that queue.",
+    )
+    priority: int = Field(
+        default=0, ge=-100, le=100, description="Jobs of a higher priority are taken first."
+    )
+
+
+class JobWaiting(BaseModel):
+    """What a job waits for, and how long."""
+
+    code: str
+    message: str = Field(description="The reason, in the provider's words where it is one.")
+    since: datetime | None
+    until: datetime = Field(description="When it goes on, or tries again.")
+
+    @classmethod
+    def of(cls, record: JobRecord) -> "JobWaiting | None":
+        """Why a queued job is held back, or a running one pauses; None if it is neither."""
+        told: dict[str, Any] | None = None
+        if record.status is JobStatus.QUEUED and record.waiting and record.not_before_at:
+            told = record.waiting | {"until": record.not_before_at}
+        elif record.status is JobStatus.RUNNING and record.progress:
+            told = record.progress.get("waiting")
+        if told is None or "code" not in told or "message" not in told:
+            return None
+        found = cls(**{name: told.get(name) for name in cls.model_fields})
+        return found if found.until > datetime.now(UTC) else None
+
+
+class JobHead(BaseModel):
+    """The head version that a job published, or that a prediction asks."""
+
+    name: str
+    version: int
+
+
+class AliasOutcome(BaseModel):
+    """What became of the alias that a job was to move to the version it published."""
+
+    name: str
+    moved: bool
+    version: int | None = Field(
+        description="The version that the alias named when the job had ended; null: none."
+    )
+    previous_version: int | None = Field(description="The one that it named before; null: none.")
+    reason: str = Field(description="What happened and why, in a sentence.")
+    command: str | None = Field(
+        description="Where it did not move: what moves it. Over HTTP, PUT the alias."
+    )
+
+
+class Job(BaseModel):
+    """One durable request to train a head, or to predict a dataset."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "job_31k8ds2m0v4xq9rt6wy5zbnc7e",
+                    "name": "pets",
+                    "kind": "training",
+                    "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
+                    "method": "nmtune",
+                    "alias": "prod",
+                    "alias_always": False,
+                    "alias_outcome": None,
+                    "description": None,
+                    "tags": {"ticket": "ML-12"},
+                    "queue": "cpu",
+                    "priority": 0,
+                    "status": "running",
+                    "stage": "training",
+                    "progress": {
+                        "candidate": "nmtune",
+                        "epoch": 3,
+                        "n_epochs": 10,
+                        "losses": {"total": 0.41, "cross_entropy": 0.38},
+                        "validation": None,
+                        "fraction": 0.62,
+                        "eta_seconds": 1.4,
+                    },
+                    "config": {
+                        "method": "nmtune",
+                        "configs": {"nmtune": {"preset": "paper", "epochs": 10, "seed": 0}},
+                    },
+                    "encoder": None,
+                    "attempt": 1,
+                    "max_attempts": 3,
+                    "waiting": None,
+                    "error": None,
+                    "cancel_requested_at": None,
+                    "head": None,
+                    "output": None,
+                    "created_at": "2026-11-24T03:21:46.157000Z",
+                    "started_at": "2026-11-24T03:21:46.301000Z",
+                    "finished_at": None,
+                }
+            ]
+        }
+    )
+
+    id: str
+    name: str
+    kind: JobKind
+    dataset_id: str
+    method: str
+    alias: str | None
+    alias_always: bool = Field(description="Whether the alias moves whatever the verdict says.")
+    alias_outcome: AliasOutcome | None = Field(
+        description="Whether the alias moved, and why, once the job has succeeded. Null without an "
+        "alias, and of jobs that ended before this was kept: theirs moved."
+    )
+    description: str | None = Field(description="For the version that it publishes.")
+    tags: dict[str, str]
+    queue: str
+    priority: int
+    status: JobStatus
+    stage: str | None = Field(
+        description="embedding (of texts), loading, training or predicting, evaluating, spectra or "
+        "publishing, while it runs."
+    )
+    progress: dict[str, Any] | None = Field(
+        description="Where training is: fraction (0 to 1, of the whole job) and eta_seconds, the "
+        "candidate being trained with its epoch, losses and validation figures."
+    )
+    config: dict[str, Any] = Field(
+        description="Every setting, resolved, per candidate; of a prediction its options."
+    )
+    encoder: dict[str, Any] | None = Field(
+        description="What embeds the texts of its dataset, if it has texts; once it has, its "
+        "fingerprint, and in usage how many texts and tokens it took."
+    )
+    attempt: int
+    max_attempts: int
+    waiting: JobWaiting | None = Field(
+        description="Why it does not go on at the moment, such as a provider that is away or asks "
+        "to come back later; null while it works, waits for a worker, or has ended."
+    )
+    error: dict[str, Any] | None = Field(description="Why it failed: code and message.")
+    cancel_requested_at: datetime | None
+    head: JobHead | None = Field(
+        description="What it published, once it has succeeded; of a prediction who answers."
+    )
+    output: JobOutput | None = Field(
+        description="Of a prediction that has succeeded, until its output is deleted."
+    )
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, record: JobRecord) -> "Job":
+        """The stored job as the API shows it."""
+        head = None
+        if record.head_name is not None and record.head_version is not None:
+            head = JobHead(name=record.head_name, version=record.head_version)
+        output = None
+        if record.output is not None and record.output_sha256 is not None:
+            output = JobOutput(sha256=record.output_sha256, **record.output)
+        return cls(
+            id=record.id,
+            name=record.name,
+            kind=record.kind,
+            dataset_id=record.dataset_id,
+            method=record.method,
+            alias=record.alias,
+            alias_always=record.alias_always,
+            alias_outcome=None
+            if record.alias_outcome is None
+            else AliasOutcome(**record.alias_outcome),
+            description=record.description,
+            tags=record.tags,
+            queue=record.queue,
+            priority=record.priority,
+            status=record.status,
+            stage=record.stage,
+            progress=_progress(record.progress),
+            config=record.config,
+            encoder=record.encoder,
+            attempt=record.attempt,
+            max_attempts=record.max_attempts,
+            waiting=JobWaiting.of(record),
+            error=record.error,
+            cancel_requested_at=record.cancel_requested_at,
+            head=head,
+            output=output,
+            created_at=record.created_at,
+            started_at=record.started_at,
+            finished_at=record.finished_at,
+        )
+
+
+def _progress(progress: dict[str, Any] | None) -> dict[str, Any] | None:
+    """As it is shown; what it waits for has a place of its own."""
+    if progress is None:
+        return None
+    return {name: value for name, value in progress.items() if name != "waiting"} or None
+
+
+class JobPage(BaseModel):
+    """Jobs, newest first."""
+
+    items: list[Job]
+    next_cursor: str | None = Field(description="Pass it as cursor for the next page.")
+
+
+class Event(BaseModel):
+    """Something that happened to a job."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "evt_000003",
+                    "type": "job.progress",
+                    "data": {"candidate": "nmtune", "epoch": 1, "fraction": 0.4},
+                    "created_at": "2026-11-24T03:21:47.020000Z",
+                }
+            ]
+        }
+    )
+
+    id: str
+    type: str
+    data: dict[str, Any]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, record: EventRecord) -> "Event":
+        """The stored event as the API shows it."""
+        return cls(id=record.id, type=record.type, data=record.data, created_at=record.created_at)
+
+
+class JobQuery(BaseModel):
+    """Which jobs to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Cursor = None
+    limit: Limit = 50
+    status: JobStatus | None = Field(
+        default=None, description="Only jobs of this status.", examples=["running"]
+    )
+
+
+class EventQuery(BaseModel):
+    """Which events to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: str | None = Field(
+        default=None,
+        pattern=EVENT_ID_PATTERN,
+        description="Only events after this one.",
+        examples=["evt_000012"],
+    )
+    limit: Limit = 100
+
+
+class EventPage(BaseModel):
+    """Events of one job, oldest first."""
+
+    items: list[Event]
+    next_cursor: str | None = Field(description="Pass it as after for the next page.")

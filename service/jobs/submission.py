@@ -1,0 +1,270 @@
+"""The home of what POST /jobs does: check that the job can work, and record it exactly once."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from nmtune.errors import ConfigError
+from nmtune.training.candidates import Candidates, resolve
+from providers import catalogue
+from providers.encoder import Encoder
+from service.http.errors import Problem
+from service.http.idempotency import Answer, Key, earlier, once
+from service.ingest.dataset import inline, prepared, texts
+from service.ingest.dataset.prepared import PreparedDataset
+from service.ingest.dataset.texts import PreparedTexts
+from service.jobs.schemas import Job, JobCreate
+from service.providers import access
+from service.settings import ServiceSettings
+from store import datasets, failpoints, jobs
+from store.database.connection import Transaction
+from store.datasets import Dataset
+from store.encoders import PRICE
+from store.idempotency import StoredResponse
+from store.queue import Queue
+from store.store import Store
+
+MAX_SETTING_CHARACTERS: Final = 64
+
+logger = logging.getLogger(__name__)
+
+
+def submit(
+    body: JobCreate,
+    *,
+    key: Key | None,
+    tenant_id: str,
+    store: Store,
+    queue: Queue,
+    settings: ServiceSettings,
+) -> Answer:
+    """Record the job that `body` asks for and ring the doorbell, or find the earlier answer.
+
+    Blocking: it may write a dataset file. Nothing is kept of a job that is refused.
+    """
+    if (found := earlier(store, tenant_id, key)) is not None:
+        return found
+    candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
+    to = body.queue or settings.default_queue
+
+    def record(tx: Transaction, dataset: Dataset, field: str) -> StoredResponse:
+        check_content(dataset.content, encoder)
+        return _record(tx, body, candidates, dataset, encoder, field=field, to=to)
+
+    if body.dataset_id is not None:
+        dataset_id = body.dataset_id
+
+        def stored(tx: Transaction) -> StoredResponse:
+            dataset = datasets.get(tx, tenant_id, dataset_id)
+            return record(tx, dataset, "dataset_id")
+
+        answer = once(store, tenant_id, key, stored)
+    else:
+        with prepared.workspace(settings.data_dir) as workdir:
+            ready: PreparedDataset | PreparedTexts
+            if body.texts is not None:
+                ready = texts.prepare(
+                    body.texts, body.labels, body.splits, merge_similar=body.merge_similar
+                )
+            else:
+                ready = inline.prepare(
+                    body.embeddings,
+                    body.labels,
+                    body.splits,
+                    workdir=workdir,
+                    merge_similar=body.merge_similar,
+                )
+            artifact = ready.put(store.artifacts, tenant_id)
+
+            def sent_along(tx: Transaction) -> StoredResponse:
+                dataset = ready.add(
+                    tx, tenant_id, name=body.name, artifact=artifact, artifacts=store.artifacts
+                )
+                if settings.dataset_keep_seconds is not None:
+                    dataset = datasets.keep(
+                        tx, tenant_id, dataset.id, keep_seconds=settings.dataset_keep_seconds
+                    )
+                return record(tx, dataset, "splits")
+
+            answer = once(store, tenant_id, key, sent_along)
+
+    failpoints.reach("submit.committed")
+    if not answer.is_replay:
+        ring(queue, answer.id, to)
+    return answer
+
+
+def _record(
+    tx: Transaction,
+    body: JobCreate,
+    candidates: Candidates,
+    dataset: Dataset,
+    encoder: Encoder | None,
+    *,
+    field: str,
+    to: str,
+) -> StoredResponse:
+    check_trainable(dataset.splits, field=field)
+    failpoints.reach("submit.begun")
+    job = jobs.submit(
+        tx,
+        dataset.tenant_id,
+        name=body.name,
+        dataset_id=dataset.id,
+        method=body.method,
+        config=candidates.to_dict(),
+        alias=body.alias,
+        alias_always=body.alias_always,
+        description=body.description,
+        tags=body.tags,
+        queue=to,
+        priority=body.priority,
+        encoder=None if encoder is None else _asked(encoder, body),
+    )
+    return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
+
+
+def _asked(encoder: Encoder, body: JobCreate) -> dict[str, Any]:
+    """What the job's row says of its encoder; the price is no part of what an encoder is."""
+    price = None if body.provider is None else body.provider.price_per_million_tokens
+    return encoder.to_dict() | ({} if price is None else {PRICE: price})
+
+
+def examine(
+    body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings
+) -> tuple[Candidates, Encoder | None]:
+    """What the job would train, and what would embed its texts.
+
+    Raises what can be told without its rows: ConfigError, Problem and what `providers` raises.
+    """
+    candidates = _candidates(body)
+    if body.alias_always and body.alias is None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "alias_always says that an alias moves whatever the verdict is: name the alias, or "
+            "leave alias_always out.",
+            field="alias_always",
+        )
+    encoder = _encoder(body, settings)
+    _check_source(body)
+    if encoder is not None:
+        access.check(encoder, tenant_id=tenant_id, store=store, settings=settings)
+    return candidates, encoder
+
+
+def _candidates(body: JobCreate) -> Candidates:
+    """What the job would train; raises ConfigError."""
+    for name, value in body.config.items():
+        if len(name) > MAX_SETTING_CHARACTERS:  # or the refusal would send it all back
+            raise ConfigError("no setting has so long a name", field=name)
+        if isinstance(value, list | dict):
+            message = f"{name} must be one value, not a list or an object"
+            raise ConfigError(message, field=name)
+    return resolve(method=body.method, config=body.config, analyses=body.analyses)
+
+
+def _check_source(body: JobCreate) -> None:
+    """Raise Problem unless the job has a dataset or rows, and not both."""
+    inline_fields = ("embeddings", "texts", "labels", "splits")
+    given = [name for name in inline_fields if getattr(body, name) is not None]
+    given += ["merge_similar"] if body.merge_similar else []
+    if body.dataset_id is not None and given:
+        raise Problem(
+            422,
+            "invalid_request",
+            f"Send either dataset_id or embeddings and labels, not both: leave out {given[0]}.",
+            field=given[0],
+        )
+    if body.embeddings is not None and body.texts is not None:
+        raise Problem(
+            422,
+            "invalid_request",
+            "Send either embeddings or texts, not both: leave out texts.",
+            field="texts",
+        )
+    if body.embeddings is not None and body.provider is not None:
+        raise _provider_for_nothing()
+    if body.dataset_id is None:
+        for name in ("embeddings" if body.texts is None else "texts", "labels"):
+            if name not in given:
+                raise Problem(
+                    422,
+                    "invalid_request",
+                    f"{name} is required: a job needs dataset_id, or embeddings and labels.",
+                    field=name,
+                )
+
+
+def _encoder(body: JobCreate, settings: ServiceSettings) -> Encoder | None:
+    """What the body's provider means. Raises InvalidProvider."""
+    if body.provider is None:
+        return None
+    choice = body.provider
+    return catalogue.resolve(
+        choice.name,
+        model=choice.model,
+        base_url=choice.base_url,
+        dimensions=choice.dimensions,
+        allowed=settings.provider_hosts,
+    )
+
+
+def check_content(content: str, encoder: Encoder | None) -> None:
+    """Raise Problem unless texts have a provider; embeddings have no use for one."""
+    if content == datasets.TEXTS and encoder is None:
+        raise Problem(
+            422,
+            "provider_required",
+            "The rows are texts: say what embeds them, as in provider={name: openai, model: "
+            "text-embedding-3-small}.",
+            field="provider",
+        )
+    if content != datasets.TEXTS and encoder is not None:
+        raise _provider_for_nothing()
+
+
+def _provider_for_nothing() -> Problem:
+    return Problem(
+        422,
+        "invalid_request",
+        "A provider embeds texts, and these rows are embeddings already: leave provider out.",
+        field="provider",
+    )
+
+
+def check_trainable(splits: Sequence[Mapping[str, Any]], *, field: str) -> None:
+    """Refuse at once what a worker could only fail."""
+    if any(split["n_rows"] and not split["class_counts"] for split in splits):
+        raise Problem(
+            422,
+            "unlabelled_dataset",
+            "The dataset has no labels, so no head can be trained on it: it was stored to be "
+            "predicted. Upload it with labels and without unlabelled=true.",
+            field=field,
+        )
+    train = next((split for split in splits if split["name"] == "train"), None)
+    if train is None or train["n_rows"] == 0:
+        raise Problem(
+            422,
+            "no_train_rows",
+            "There is no row in the split train, which the head is trained on. Name some rows "
+            "train.",
+            field=field,
+        )
+    if sum(count > 0 for count in train["class_counts"]) < 2:
+        raise Problem(
+            422,
+            "too_few_classes",
+            "The split train has rows of one class only; a head tells at least two apart. Add "
+            "train rows of another class.",
+            field=field,
+        )
+
+
+def ring(queue: Queue, job_id: str, to: str) -> None:
+    """Ring the doorbell for a job whose row is committed; a failure is logged alone."""
+    try:
+        queue.send(job_id, to)
+    except Exception:  # the row is the queue: whatever the doorbell's trouble, the job is safe
+        logger.warning("queue.send_failed job_id=%s", job_id, exc_info=True)

@@ -1,0 +1,155 @@
+"""Takes connections in, and keeps file descriptors free for work.
+
+Left to itself a server takes connections until no descriptor is left; then its loop cuts new ones
+off without a word, and requests fail that need a file. Here a new connection beyond the bound
+closes the one that has been idle for longest; where all are at work it gets a 503.
+"""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from service.http import metrics, request_id
+from service.listen import refusals
+from service.listen.protocol import BoundedProtocol, Connections
+
+logger = logging.getLogger(__name__)
+
+FEWEST_KEPT_FREE: Final = 48
+"""Descriptors for files, database, workers and pipes; a quarter of all where that is more."""
+FEWEST_CONNECTIONS: Final = 8
+CLOSED_AT_ONCE: Final = 8
+"""Idle connections closed when the system has no descriptor left."""
+PAUSE_SECONDS: Final = 0.2
+"""Until the next try then; clients wait in the system's queue meanwhile."""
+LOG_SECONDS: Final = 10.0
+"""A crowd is one line in the log for each such span."""
+
+_TAKEN_AT_ONCE: Final = 32
+_NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+def most_connections(bound: int) -> int:
+    """How many connections may be open by `bound` and by the limit on open files as it is now."""
+    n_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if n_files == resource.RLIM_INFINITY:
+        return bound
+    n_kept = max(FEWEST_KEPT_FREE, n_files // 4)
+    return min(bound, max(FEWEST_CONNECTIONS, n_files - n_kept))
+
+
+class Acceptor:
+    """Takes the connections of one listening socket."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        make_protocol: Callable[[], BoundedProtocol],
+        connections: Connections,
+        *,
+        max_connections: int,
+    ) -> None:
+        self._listener = listener
+        self._make_protocol = make_protocol
+        self._connections = connections
+        self._max_connections = max_connections
+        self._loop = asyncio.get_running_loop()
+        self._begun: set[asyncio.Task[object]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._is_stopped = False
+        self._logged_at: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Listen from now on."""
+        self._pause = None
+        if not self._is_stopped:
+            self._listener.setblocking(False)
+            self._loop.add_reader(self._listener, self._take)
+
+    def stop(self) -> None:
+        """Take no more."""
+        self._is_stopped = True
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._listener)
+
+    def _take(self) -> None:
+        for _ in range(_TAKEN_AT_ONCE):
+            is_crowded = self._n_open() >= most_connections(self._max_connections)
+            if is_crowded and self._begun:
+                return  # those taken just now are idle at the next turn of the loop
+            try:
+                taken, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._on_error(error)
+                return
+            if is_crowded and not self._connections.close_idle(1, "idle"):
+                self._refuse(taken)
+                continue
+            if is_crowded:
+                self._log("connections.crowded open=%d", self._n_open())
+            self._begin(taken)
+
+    def _n_open(self) -> int:
+        return self._connections.n_open + len(self._begun)
+
+    def _begin(self, taken: socket.socket) -> None:
+        taken.setblocking(False)
+        task = self._loop.create_task(self._connect(taken))
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+
+    async def _connect(self, taken: socket.socket) -> None:
+        try:
+            taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._loop.connect_accepted_socket(self._make_protocol, taken)
+        except OSError:  # it has left already
+            taken.close()
+
+    def _refuse(self, taken: socket.socket) -> None:
+        """Say that all connections are at work, if that can be said without waiting."""
+        problem = refusals.too_many_connections()
+        own_id = request_id.accept_or_make(None)
+        refusals.note(problem, own_id)
+        metrics.CLOSED_CONNECTIONS.labels("full").inc()
+        self._log("connections.full open=%d", self._n_open())
+        words = refusals.as_bytes(problem, own_id, status_line=STATUS_LINE[problem.status_code])
+        taken.setblocking(False)
+        with taken:
+            try:
+                taken.send(words)
+                taken.shutdown(socket.SHUT_WR)
+                taken.recv(1 << 16)  # closing with a request unread would take the answer back
+            except OSError:
+                return
+
+    def _on_error(self, error: OSError) -> None:
+        """Try again a little later; what accept says may also be of the client's network."""
+        if error.errno in _NOTHING_LEFT:
+            metrics.ACCEPT_ERRORS.inc()
+            n_closed = self._connections.close_idle(CLOSED_AT_ONCE, "no_descriptor")
+            self._log(
+                "connections.no_descriptor error=%s closed_idle=%d open=%d",
+                errno.errorcode[error.errno],
+                n_closed,
+                self._n_open(),
+            )
+        else:
+            self._log("connections.accept_failed error=%s", error)
+        self._loop.remove_reader(self._listener)
+        self._pause = self._loop.call_later(PAUSE_SECONDS, self.start)
+
+    def _log(self, message: str, *values: object) -> None:
+        now = time.monotonic()
+        if now - self._logged_at.get(message, float("-inf")) > LOG_SECONDS:
+            self._logged_at[message] = now
+            logger.warning(message, *values)

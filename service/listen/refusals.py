@@ -1,0 +1,99 @@
+"""The refusals of requests that no route ever sees, for their heads could not be read."""
+
+import contextvars
+import logging
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from service.http import metrics, request_id, security_headers
+from service.http.errors import Problem
+from service.oip import errors as oip_errors
+
+logger = logging.getLogger(__name__)
+
+
+def unreadable() -> Problem:
+    """Not HTTP/1.1, or of two minds about where the body ends."""
+    return Problem(
+        HTTPStatus.BAD_REQUEST,
+        "bad_request",
+        "The request could not be read: its request line, its headers or the frame of its body are "
+        "malformed, or contradict each other.",
+    )
+
+
+def target_too_long() -> Problem:
+    """The request line is too long."""
+    return Problem(
+        HTTPStatus.REQUEST_URI_TOO_LONG,
+        "uri_too_long",
+        "The request line is longer than 64 KiB. Send the embedding in the body of POST /predict.",
+    )
+
+
+def headers_too_large() -> Problem:
+    """All headers together are too large."""
+    return Problem(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "headers_too_large",
+        "The headers have more than 64 KiB in all. Send large values in the body.",
+    )
+
+
+def headers_too_slow() -> Problem:
+    """The head did not end in time."""
+    return Problem(
+        HTTPStatus.REQUEST_TIMEOUT,
+        "headers_too_slow",
+        "The headers came too slowly and were not read to their end. Send the request again.",
+    )
+
+
+def too_many_pipelined() -> Problem:
+    """More requests than may wait on one connection."""
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too_many_pipelined",
+        "Too many requests wait on this connection. Wait for answers, or open more connections.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def too_many_connections() -> Problem:
+    """All connections that may be open are at work."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "too_many_connections",
+        "All connections of this server are at work. Try again shortly.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def note(problem: Problem, own_id: str) -> None:
+    """Log and count a refusal, as `RequestLog` and `RequestMetrics` do for a request."""
+    logger.info(
+        "request.refused status=%s code=%s request_id=%s", problem.status_code, problem.code, own_id
+    )
+    metrics.REQUESTS.labels(metrics.NO_ROUTE, metrics.OTHER_METHOD, problem.status_code).inc()
+
+
+def as_bytes(
+    problem: Problem,
+    own_id: str,
+    *,
+    status_line: bytes,
+    more_headers: Iterable[tuple[bytes, bytes]] = (),
+    target: bytes = b"",
+) -> bytes:
+    """The whole answer, which says that the connection closes. target: of the request, if known."""
+    context = contextvars.copy_context()
+    context.run(request_id.bind, own_id)
+    response = context.run(problem.response)
+    body, headers = bytes(response.body), dict(response.raw_headers)
+    if oip_errors.is_protocol(target.partition(b"?")[0].decode("latin-1")):
+        body = oip_errors.translated(body)
+        headers |= {b"content-type": b"application/json", b"content-length": b"%d" % len(body)}
+    headers |= {request_id.HEADER.lower().encode(): own_id.encode(), b"connection": b"close"}
+    lines = [*more_headers, *security_headers.added_to(headers.items())]
+    head = b"".join(b"%b: %b\r\n" % line for line in lines)
+    return b"%b%b\r\n%b" % (status_line, head, body)

@@ -1,0 +1,229 @@
+"""The routes of the Open Inference Protocol: what its clients, such as tritonclient, ask for.
+
+A model is a head, its versions are the head's; wherever a version may stand, an alias may too
+(`versions/prod`), and `pets@prod` is a model's name of its own for clients that send no version.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+
+from nmtune.version import __version__
+from service.http.dependencies import StoreDep, TenantDep
+from service.http.errors import Problem
+from service.http.fields import MAX_REFERENCE_CHARACTERS
+from service.http.openapi import BODY_STATUSES
+from service.oip import answer as oip_answer
+from service.oip import request as oip
+from service.oip.schemas import (
+    EMBEDDED_BODY,
+    InferAnswer,
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    TensorMetadata,
+    oip_errors,
+)
+from service.operate import health
+from service.predict import answer as prediction_answer
+from service.predict.dependencies import PredictorDep
+from service.predict.door import BodyBudget
+from store import heads
+
+BINARY: Final = "application/octet-stream"
+
+ModelName = Annotated[
+    str,
+    Path(
+        max_length=MAX_REFERENCE_CHARACTERS,
+        description="The head: pets (its latest version), pets@3 or pets@prod.",
+        examples=["pets"],
+    ),
+]
+ModelVersion = Annotated[
+    str,
+    Path(
+        max_length=MAX_REFERENCE_CHARACTERS,
+        description="The version's number, or an alias.",
+        examples=["3", "prod"],
+    ),
+]
+
+router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+
+
+async def _head_alone(name: ModelName) -> str:
+    return name
+
+
+async def _head_and_version(name: ModelName, version: ModelVersion) -> str:
+    if "@" in name:
+        raise oip.invalid(f"Name a version once: {name.partition('@')[0]} with versions/{version}.")
+    return f"{name}@{version}"
+
+
+HeadAlone = Annotated[str, Depends(_head_alone)]
+HeadVersion = Annotated[str, Depends(_head_and_version)]
+
+
+@router.get("", name="oip_server")
+async def server_metadata() -> ServerMetadata:
+    """Which server this is, and what it knows beyond the protocol."""
+    return ServerMetadata(version=__version__)
+
+
+@router.get("/health/live", name="oip_live")
+async def live() -> ServerLive:
+    """Whether the process answers; it looks at nothing else."""
+    return ServerLive()
+
+
+@router.get("/health/ready", name="oip_ready", responses=oip_errors(503))
+async def ready(request: Request) -> ServerReady:
+    """Whether the service is fit for work, as `/readyz` says with its reasons."""
+    await health.readyz(request)
+    return ServerReady()
+
+
+def _metadata(reference: str, store: StoreDep, tenant_id: TenantDep) -> ModelMetadata:
+    with store.database.read() as tx:
+        version = heads.resolve(tx, tenant_id, reference)
+        head = heads.get(tx, tenant_id, version.name)
+    return ModelMetadata(
+        name=version.name,
+        versions=[str(one.version) for one in reversed(head.versions)],
+        inputs=[TensorMetadata(name=oip.INPUT, datatype="FP32", shape=[-1, version.n_columns])],
+        outputs=[
+            TensorMetadata(
+                name=oip.PROBABILITIES,
+                datatype="FP32",
+                shape=[-1, len(version.classes)],
+                parameters={"classes": version.classes},
+            ),
+            TensorMetadata(name=oip.LABELS, datatype="BYTES", shape=[-1]),
+        ],
+    )
+
+
+@router.get(
+    "/models/{name}",
+    name="oip_model",
+    responses=oip_errors(404, 503),
+    response_model_exclude_none=True,
+)
+def model_metadata(reference: HeadAlone, store: StoreDep, tenant_id: TenantDep) -> ModelMetadata:
+    """The inputs, outputs and versions of a head."""
+    return _metadata(reference, store, tenant_id)
+
+
+@router.get(
+    "/models/{name}/versions/{version}",
+    name="oip_model_version",
+    responses=oip_errors(400, 404, 503),
+    response_model_exclude_none=True,
+)
+def model_version_metadata(
+    reference: HeadVersion, store: StoreDep, tenant_id: TenantDep
+) -> ModelMetadata:
+    """The inputs and outputs of one version of a head, and the versions there are."""
+    return _metadata(reference, store, tenant_id)
+
+
+@router.get("/models/{name}/ready", name="oip_model_ready", responses=oip_errors(404, 503))
+def model_ready(reference: HeadAlone, predictor: PredictorDep, tenant_id: TenantDep) -> ModelReady:
+    """Whether a head can be asked; it is loaded if it was not yet."""
+    return ModelReady(name=predictor.find(tenant_id, reference).version.name)
+
+
+@router.get(
+    "/models/{name}/versions/{version}/ready",
+    name="oip_model_version_ready",
+    responses=oip_errors(400, 404, 503),
+)
+def model_version_ready(
+    reference: HeadVersion, predictor: PredictorDep, tenant_id: TenantDep
+) -> ModelReady:
+    """Whether one version of a head can be asked; it is loaded if it was not yet."""
+    return ModelReady(name=predictor.find(tenant_id, reference).version.name)
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    """The body, which is held against the budget of all bodies until the answer is out."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(
+            415, "unsupported_media_type", "Send the body without compression: it is not read."
+        )
+    budget: BodyBudget = request.app.state.oip_bodies
+    announced = request.headers.get("content-length", "")
+    with budget.held() as held:
+        budget.check(int(announced[:20]) if announced.isdecimal() else 0)
+        parts = []
+        async for part in request.stream():
+            held.take(len(part))
+            parts.append(part)
+        yield b"".join(parts)
+
+
+Body = Annotated[bytes, Depends(_body)]
+HeaderLength = Annotated[
+    str | None,
+    Header(
+        alias=oip.LENGTH_HEADER,
+        description="The number of bytes of JSON, where a tensor's bytes follow it.",
+        examples=["152"],
+    ),
+]
+
+_INFER: Final[dict[str, Any]] = {
+    "response_model": InferAnswer,
+    "responses": oip_errors(404, 429, *BODY_STATUSES, 503),
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": EMBEDDED_BODY},
+                BINARY: {"schema": {"type": "string", "format": "binary"}},
+            },
+        }
+    },
+}
+
+
+def _infer(
+    reference: str, body: bytes, header_length: str | None, predictor: PredictorDep, tenant_id: str
+) -> Response:
+    asked = oip.read(body, header_length, check_n_rows=predictor.check_n_rows)
+    found = predictor.predict(tenant_id, reference, asked.x)
+    answer = oip_answer.write(asked, found)
+    headers = prediction_answer.headers_of(found.serving)
+    if answer.n_json is None:
+        return Response(answer.body, media_type="application/json", headers=headers)
+    headers[oip.LENGTH_HEADER] = str(answer.n_json)
+    return Response(answer.body, media_type=BINARY, headers=headers)
+
+
+@router.post("/models/{name}/infer", name="oip_infer", **_INFER)
+def infer(
+    reference: HeadAlone,
+    body: Body,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
+    header_length: HeaderLength = None,
+) -> Response:
+    """Classify embeddings with a head, sent as JSON, or as bytes behind the JSON."""
+    return _infer(reference, body, header_length, predictor, tenant_id)
+
+
+@router.post("/models/{name}/versions/{version}/infer", name="oip_infer_version", **_INFER)
+def infer_version(
+    reference: HeadVersion,
+    body: Body,
+    predictor: PredictorDep,
+    tenant_id: TenantDep,
+    header_length: HeaderLength = None,
+) -> Response:
+    """Classify embeddings with one version of a head."""
+    return _infer(reference, body, header_length, predictor, tenant_id)

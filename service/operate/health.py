@@ -1,0 +1,82 @@
+"""The routes for whoever operates the service: is it alive, can it do its work, what did it do?"""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from service.http.errors import Problem
+from service.http.openapi import problems
+from service.http.validation import FieldError
+from service.operate import scrape
+from service.operate.readiness import Check, Readiness
+from service.operate.scrape import Scrape
+
+router = APIRouter(tags=["operations"])
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(BaseModel):
+    """The service can take requests."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ready",
+                    "checks": {
+                        "database": {"status": "ok", "message": None},
+                        "migrations": {"status": "ok", "message": None},
+                        "artifacts": {"status": "ok", "message": None},
+                        "broker": {"status": "warning", "message": "The broker does not answer."},
+                    },
+                }
+            ]
+        }
+    )
+
+    status: Literal["ready"] = "ready"
+    checks: dict[str, Check]
+
+
+@router.get("/livez")
+async def livez() -> Alive:
+    """Whether the process answers; it looks at nothing else."""
+    return Alive()
+
+
+@router.get("/readyz", responses=problems(503))
+async def readyz(request: Request) -> Ready:
+    """Whether the database, its schema and the artifact storage are fit for work.
+
+    A broker, where one is configured, is looked at too, but only warned of: without it jobs begin
+    a little later. Answers within about two seconds; what was found holds for one.
+    """
+    readiness: Readiness = request.app.state.readiness
+    checks = dict(await readiness.checks())
+    failed = {name: check for name, check in checks.items() if check.status == "failed"}
+    if failed:
+        raise Problem(
+            503,
+            "not_ready",
+            f"Not ready: {', '.join(failed)}.",
+            errors=[FieldError(field=n, message=c.message or "") for n, c in failed.items()],
+            extensions={"checks": {name: check.model_dump() for name, check in checks.items()}},
+        )
+    return Ready(checks=checks)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def metrics(request: Request) -> Response:
+    """Counts, times and the backlog, in the text format of Prometheus."""
+    found: Scrape = request.app.state.scrape
+    return Response(found.text(), headers={"Content-Type": scrape.CONTENT_TYPE})

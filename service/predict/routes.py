@@ -1,0 +1,154 @@
+"""The routes of predictions: one embedding by GET, many by POST in JSON or as raw bytes."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+import numpy as np
+import orjson
+from fastapi import APIRouter, Header, Query, Response
+from numpy.typing import NDArray
+
+from nmtune.errors import DataError
+from service.http.dependencies import TenantDep
+from service.http.errors import Problem
+from service.http.openapi import BODY_STATUSES, problems
+from service.ingest.dataset import texts
+from service.predict import answer as prediction_answer
+from service.predict import door as predict_door
+from service.predict import trust
+from service.predict.body import JSON, NPY, RAW
+from service.predict.dependencies import PredictorDep, TextPredictorDep
+from service.predict.options import PredictionQuery
+from service.predict.predictor import Prediction as Found
+from service.predict.schemas import (
+    PredictHead,
+    Prediction,
+    Predictions,
+    PredictQuery,
+    PredictRequest,
+)
+
+router = APIRouter(tags=["predictions"])
+
+_BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+
+
+@router.get("/predict", response_model_exclude_unset=True, responses=problems(404, 429))
+async def predict_one(
+    query: Annotated[PredictQuery, Query()],
+    response: Response,
+    predictor: PredictorDep,
+    text_predictor: TextPredictorDep,
+    tenant_id: TenantDep,
+) -> Prediction:
+    """Classify one embedding, or one text with a head that was trained on texts."""
+    reference = query.head
+    if query.text is not None and query.embedding is not None:
+        message = "Send either embedding or text, not both: leave out text."
+        raise Problem(422, "invalid_request", message, field="text")
+    if query.text is not None:
+        read = texts.read_texts([query.text], field="text")
+        reference, x = await text_predictor.embed(predictor, tenant_id, query.head, read)
+    elif query.embedding is not None:
+        x = _embedding(query.embedding)
+    else:
+        raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,... (or text=)")
+    try:
+        if query.output == "embeddings":
+            serving, z = await predictor.transform(tenant_id, reference, x)
+            fields: dict[str, Any] = {"embedding": z[0].tolist()}
+        else:
+            found = await predictor.answer(tenant_id, reference, x)
+            said = await trust.of_row(found, x, query)
+            serving, fields = found.serving, _fields(found, query) | said
+    except DataError as error:
+        message = error.message.replace("embeddings", "embedding")
+        raise DataError(message, field="embedding", column=error.column) from error
+    response.headers.update(prediction_answer.headers_of(serving))
+    version = serving.version
+    head = PredictHead(name=version.name, version=version.version, reference=query.head)
+    return Prediction(head=head, **fields)
+
+
+def _fields(found: Found, query: PredictQuery) -> dict[str, Any]:
+    (label,) = prediction_answer.labels(found, query)
+    fields: dict[str, Any] = {"label": label, "probability": float(found.probabilities.max())}
+    if query.output == "labels":
+        return fields
+    values = found.logits if query.output == "logits" else found.probabilities
+    columns = range(len(found.classes))
+    if query.top_k is not None:
+        columns = prediction_answer.best(found.probabilities, query.top_k)[0].tolist()
+    numbers = values[0].tolist()
+    return fields | {query.output: {found.classes[at]: numbers[at] for at in columns}}
+
+
+@router.post(
+    predict_door.PATH,
+    response_model=Predictions,
+    responses={
+        200: {"content": {NPY: _BINARY, RAW: _BINARY}},
+        **problems(404, 429, *BODY_STATUSES),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON: {"schema": PredictRequest.model_json_schema()},
+                NPY: _BINARY,
+                RAW: _BINARY,
+            },
+        }
+    },
+)
+async def predict_many(
+    query: Annotated[PredictionQuery, Query()],  # noqa: ARG001 - what /docs shows
+    x_shape: Annotated[  # noqa: ARG001
+        str | None,
+        Header(
+            alias="X-Shape",
+            description=f"Rows and columns of an {RAW} body; or the parameter shape.",
+            examples=["2,768"],
+        ),
+    ] = None,
+) -> Response:
+    """Classify embeddings, sent as JSON, as a .npy file or as bare numbers, or texts, as JSON.
+
+    With `Accept: application/octet-stream` or `application/x-npy` the answer is the array alone;
+    the headers X-Shape, X-NMTune-Head and X-NMTune-Classes say the rest.
+    """
+    raise AssertionError("PredictDoor answers before the router")
+
+
+POST_ROUTE: Final = router.routes[-1]
+"""What the metrics call it."""
+
+
+def _embedding(text: str) -> NDArray[np.float32]:
+    """`0.1,0.2` or `[0.1,0.2]` as (1, d). JSON's grammar keeps out nan, inf and 1_000."""
+    try:
+        values = orjson.loads(text if text.lstrip().startswith("[") else f"[{text}]")
+    except orjson.JSONDecodeError:
+        values = []
+    if not values or not all(type(value) in (int, float) for value in values):
+        raise _wrong_embedding(
+            "embedding must be finite numbers separated by commas, as in 0.1,-2,3e-4 (0.5, not .5)."
+        )
+    with np.errstate(over="ignore"):
+        x = np.array([values], dtype=np.float64).astype(np.float32)
+    if not np.isfinite(x).all():
+        column = int(np.isfinite(x[0]).argmin())
+        raise _wrong_embedding(
+            f"embedding must be numbers within float32's range; column {column} is not.", column
+        )
+    return x
+
+
+def _wrong_embedding(message: str, column: int | None = None) -> Problem:
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_embedding",
+        message,
+        field="embedding",
+        column=column,
+    )

@@ -1,0 +1,1 @@
+"""Predictions of a whole dataset, as jobs that leave a file."""

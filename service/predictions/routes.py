@@ -1,0 +1,145 @@
+"""The routes of predictions of a whole dataset: ask for one, take its output, delete that."""
+
+from functools import partial
+from typing import Annotated, Any, Final
+
+from anyio import to_thread
+from fastapi import APIRouter, Header, Request, Response
+
+from service.http import idempotency, stored_file
+from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep
+from service.http.idempotency import IdempotencyKey
+from service.http.json_body import JsonRoute
+from service.http.openapi import BODY_STATUSES, problems
+from service.http.stored_file import StoredFile
+from service.jobs.routes import JobId, Prefer, key_of, when_ended
+from service.jobs.schemas import Job
+from service.predictions.schemas import PredictionCreate
+from service.predictions.submission import submit
+from store import jobs, outputs
+
+MEDIA_TYPES: Final = {
+    "parquet": "application/vnd.apache.parquet",
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/x-ndjson",
+}
+
+_FILE: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+
+router = APIRouter(tags=["predictions"], route_class=JsonRoute)
+
+
+@router.post(
+    "/predictions",
+    status_code=202,
+    response_model=Job,
+    responses={
+        200: {"model": Job, "description": "With Prefer: wait, the job has ended."},
+        202: {
+            "description": "The job is queued.",
+            "headers": {
+                "Location": {"description": "The job.", "schema": {"type": "string"}},
+                idempotency.REPLAYED_HEADER: {
+                    "description": "true if this is the first answer to the key, again.",
+                    "schema": {"type": "string"},
+                },
+            },
+        },
+        **problems(404, 409, 502, *BODY_STATUSES),
+    },
+)
+async def create_prediction(
+    body: PredictionCreate,
+    request: Request,
+    store: StoreDep,
+    queue: QueueDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Predict all rows of a stored dataset, as a job that writes one file.
+
+    GET /jobs/{id}/output has the file once the job has succeeded.
+    """
+    key = await key_of(request, idempotency_key)
+    answer = await to_thread.run_sync(
+        partial(
+            submit,
+            body,
+            key=key,
+            tenant_id=tenant_id,
+            store=store,
+            queue=queue,
+            settings=settings,
+        )
+    )
+    return await when_ended(answer, request, prefer=prefer, tenant_id=tenant_id)
+
+
+@router.get(
+    "/jobs/{job_id}/output",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The file; Repr-Digest has its sha-256 (RFC 9530).",
+            "content": {
+                "application/vnd.apache.parquet": _FILE,
+                "text/csv": _FILE,
+                "application/x-ndjson": _FILE,
+            },
+        },
+        206: {"description": "The part that Range asks for."},
+        304: {"description": "If-None-Match names the file."},
+        **problems(404, 409, 416),
+    },
+)
+def get_output(
+    job_id: JobId,
+    request: Request,
+    store: StoreDep,
+    tenant_id: TenantDep,
+    if_none_match: Annotated[  # noqa: ARG001  read with the range; named here for the docs
+        str | None,
+        Header(
+            max_length=1000,
+            description="The ETag of a file that is there already.",
+            examples=[f'"{"0" * 64}"'],
+        ),
+    ] = None,
+    byte_range: Annotated[  # noqa: ARG001
+        str | None,
+        Header(
+            alias="Range",
+            max_length=100,
+            description="One part of the file, such as bytes=1000-1999 or bytes=1000-.",
+            examples=["bytes=0-999"],
+        ),
+    ] = None,
+) -> Response:
+    """The file that a prediction wrote; 409 output_not_ready if there is none to give.
+
+    What is sent was checked against the file's hash: 503 artifact_corrupt if it is damaged.
+    """
+    with store.database.read() as tx:
+        job = jobs.get(tx, tenant_id, job_id)
+    output = outputs.of_job(job)
+    file = StoredFile(
+        tenant_id=tenant_id,
+        sha256=output.sha256,
+        size_bytes=output.size_bytes,
+        media_type=MEDIA_TYPES[output.format],
+        filename=f"{job.name}-{job.head_version}-{job.id}.{output.format}",
+    )
+    return stored_file.answer(file, request, store.artifacts)
+
+
+@router.delete("/jobs/{job_id}/output", status_code=204, responses=problems(404, 409))
+def delete_output(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> None:
+    """Delete the file that a prediction wrote, really; its job stays."""
+    with store.database.begin() as tx:
+        unnamed = outputs.delete(tx, tenant_id, job_id)
+        if unnamed is not None:
+            store.artifacts.delete(
+                tenant_id, unnamed.sha256, unless_put_after=unnamed.unless_put_after
+            )

@@ -1,0 +1,118 @@
+"""The home of what POST /predictions does: check it, pin the head's version, record the job."""
+
+from providers.encoder import Encoder
+from service.http.errors import Problem
+from service.http.idempotency import Answer, Key, earlier, once
+from service.jobs.schemas import Job
+from service.jobs.submission import ring
+from service.predict.options import OPTIONS
+from service.predictions.schemas import PredictionCreate
+from service.providers import access
+from service.settings import ServiceSettings
+from store import datasets, failpoints, heads, jobs
+from store.database.connection import Transaction
+from store.datasets import Dataset
+from store.heads import HeadVersion
+from store.idempotency import StoredResponse
+from store.queue import Queue
+from store.store import Store
+
+
+def submit(
+    body: PredictionCreate,
+    *,
+    key: Key | None,
+    tenant_id: str,
+    store: Store,
+    queue: Queue,
+    settings: ServiceSettings,
+) -> Answer:
+    """Record the prediction that `body` asks for and ring the doorbell, or find the first answer.
+
+    Blocking. Raises NotFound, InvalidReference, KeyMissing, and Problem where head, rows and
+    options do not go together.
+    """
+    if (found := earlier(store, tenant_id, key)) is not None:
+        return found
+    _check_options(body)
+    to = body.queue or settings.default_queue
+    with store.database.read() as tx:
+        version = heads.resolve(tx, tenant_id, body.head)
+        dataset = datasets.get(tx, tenant_id, body.dataset_id)
+    _check_rows(version, dataset)
+    if dataset.content == datasets.TEXTS and version.encoder is not None:
+        access.check(
+            Encoder.from_dict(version.encoder), tenant_id=tenant_id, store=store, settings=settings
+        )
+
+    def record(tx: Transaction) -> StoredResponse:
+        job = _record(tx, body, version, dataset, to)
+        return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
+
+    answer = once(store, tenant_id, key, record)
+    failpoints.reach("submit.committed")
+    if not answer.is_replay:
+        ring(queue, answer.id, to)
+    return answer
+
+
+def _record(
+    tx: Transaction, body: PredictionCreate, version: HeadVersion, dataset: Dataset, to: str
+) -> jobs.Job:
+    # Once more, in this transaction: what was deleted since is not asked for in vain.
+    heads.version(tx, version.tenant_id, version.name, version.version)
+    encoder = None
+    if dataset.content == datasets.TEXTS and version.encoder is not None:
+        encoder = {name: one for name, one in version.encoder.items() if name != "sketch"}
+    return jobs.submit(
+        tx,
+        version.tenant_id,
+        name=version.name,
+        dataset_id=dataset.id,
+        method=version.method,
+        config={
+            "format": body.format,
+            **{name: getattr(body, name) for name in sorted(OPTIONS)},
+        },
+        queue=to,
+        priority=body.priority,
+        encoder=encoder,
+        predicting=(version.name, version.version),
+    )
+
+
+def _check_options(body: PredictionCreate) -> None:
+    """As POST /predict refuses them."""
+    if body.output != "embeddings":
+        return
+    for name in ("top_k", "abstain_below", "conformal_level", "ood"):
+        if getattr(body, name) not in (None, False):
+            raise Problem(
+                422,
+                "invalid_request",
+                f"{name} does not go with output=embeddings: leave it out.",
+                field=name,
+            )
+
+
+def _check_rows(version: HeadVersion, dataset: Dataset) -> None:
+    """Raise Problem unless the head can take the rows."""
+    reference = f"{version.name}@{version.version}"
+    if dataset.content == datasets.TEXTS:
+        if version.encoder is None:
+            raise Problem(
+                422,
+                "text_not_supported",
+                f"The head {reference} was trained on embeddings and cannot read text. Embed the "
+                "texts with the model that made the training embeddings, and upload those.",
+                field="dataset_id",
+            )
+        return
+    if dataset.n_columns != version.n_columns:
+        raise Problem(
+            422,
+            "width_mismatch",
+            f"The rows have {dataset.n_columns:,} columns, but the head {reference} takes "
+            f"{version.n_columns:,}: are the embeddings of the model that it was trained on?",
+            field="dataset_id",
+        )

@@ -1,0 +1,1 @@
+"""Keys of embedding providers, and whether a provider may be used."""

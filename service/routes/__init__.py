@@ -1,1 +1,0 @@
-"""The routes, one module a noun; `service.app` puts them together."""

@@ -1,0 +1,224 @@
+"""The routes of resumable uploads: tus 1.0, and a list to find an interrupted one in."""
+
+import logging
+from typing import Annotated, Final
+
+from anyio import to_thread
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from service.http.dependencies import SettingsDep, StoreDep, TenantDep
+from service.http.errors import Problem
+from service.http.openapi import BODY_STATUSES, problems
+from service.http.validation import ID_PATTERN
+from service.http.workspace import workspace
+from service.settings import ServiceSettings
+from service.uploads import tus
+from service.uploads.parts import Place, receive
+from service.uploads.schemas import Upload, UploadPage, UploadQuery
+from service.uploads.tus import TusRoute, read_checksum, read_metadata, read_number
+from store import expiry, uploads
+from store.uploads import Upload as UploadRecord
+
+logger = logging.getLogger(__name__)
+router = APIRouter(tags=["uploads"], route_class=TusRoute)
+
+UploadId = Annotated[
+    str,
+    Path(
+        pattern=ID_PATTERN,
+        description="The id that POST /uploads answered.",
+        examples=["up_31k8drzh5p2gk7m4t9x3wvq6ab"],
+    ),
+]
+Length = Annotated[
+    str | None,
+    Header(alias="Upload-Length", description="Bytes of the whole file.", examples=["2147483648"]),
+]
+Described = Annotated[
+    str,
+    Header(
+        alias="Upload-Metadata",
+        description="filename, filetype (its Content-Type) and sha256 (of the whole file, as hex), "
+        "each with its value in base64, separated by commas; all may be left out.",
+        examples=["filename cGV0cy5wYXJxdWV0"],
+    ),
+]
+Offset = Annotated[
+    str | None,
+    Header(
+        alias="Upload-Offset",
+        description="Where the part begins: the bytes that are stored already.",
+        examples=["335544320"],
+    ),
+]
+CheckedBy = Annotated[
+    str | None,
+    Header(
+        alias="Upload-Checksum",
+        description="sha256 or sha1, a space, and that of the part in base64. The part is then "
+        "stored whole or not at all.",
+        examples=["sha256 n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="],
+    ),
+]
+
+_PART_BODY: Final = {
+    "required": True,
+    "content": {tus.PART_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+}
+_PRECONDITION: Final = problems(412)
+
+
+@router.options("/uploads", status_code=204)
+async def describe_uploads(settings: SettingsDep) -> Response:
+    """What is spoken here: tus 1.0 with these extensions, up to this size."""
+    return Response(
+        status_code=204,
+        headers={
+            "Tus-Version": tus.VERSION,
+            "Tus-Extension": tus.EXTENSIONS,
+            "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
+            "Tus-Max-Size": str(settings.max_upload_bytes),
+        },
+    )
+
+
+@router.post(
+    "/uploads",
+    status_code=201,
+    response_model=Upload,
+    responses={
+        201: {
+            "description": "The upload is begun; send its bytes to Location.",
+            "headers": {"Location": {"description": "The upload.", "schema": {"type": "string"}}},
+        },
+        **problems(400, 413),
+        **_PRECONDITION,
+    },
+)
+def create_upload(
+    store: StoreDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+    length: Length = None,
+    described: Described = "",
+) -> Response:
+    """Begin an upload whose bytes come in parts, which survive whatever breaks in between.
+
+    Once all are there, POST /datasets?upload=ID makes the dataset.
+    """
+    size_bytes = read_number(length, field="Upload-Length")
+    if size_bytes > settings.max_upload_bytes:
+        raise Problem(
+            413,
+            "body_too_large",
+            f"An upload may have {settings.max_upload_bytes:,} bytes. Save the embeddings as "
+            "float16, which halves them, or send fewer rows.",
+            field="Upload-Length",
+        )
+    metadata = read_metadata(described)
+    with store.database.begin() as tx:
+        upload = uploads.create(
+            tx,
+            tenant_id,
+            size_bytes=size_bytes,
+            keep_seconds=settings.upload_keep_seconds,
+            metadata=described,
+            sha256=metadata.sha256,
+        )
+    logger.info("upload.created upload_id=%s size_bytes=%d", upload.id, size_bytes)
+    return Response(
+        _shown(upload, settings).model_dump_json(),
+        201,
+        {"Location": f"/uploads/{upload.id}", **tus.headers_of(upload)},
+        media_type="application/json",
+    )
+
+
+@router.get("/uploads")
+def list_uploads(
+    query: Annotated[UploadQuery, Query()],
+    store: StoreDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+) -> UploadPage:
+    """Uploads that have not expired, newest first."""
+    with store.database.read() as tx:
+        page = uploads.page(
+            tx, tenant_id, sha256=query.sha256, cursor=query.cursor, limit=query.limit
+        )
+    return UploadPage(
+        items=[_shown(upload, settings) for upload in page.items], next_cursor=page.next_cursor
+    )
+
+
+@router.get("/uploads/{upload_id}", responses=problems(404))
+def get_upload(
+    upload_id: UploadId, store: StoreDep, settings: SettingsDep, tenant_id: TenantDep
+) -> Upload:
+    """How far an upload has come."""
+    with store.database.read() as tx:
+        return _shown(uploads.get(tx, tenant_id, upload_id), settings)
+
+
+@router.head("/uploads/{upload_id}", responses={**problems(404), **_PRECONDITION})
+def head_upload(upload_id: UploadId, store: StoreDep, tenant_id: TenantDep) -> Response:
+    """How far an upload has come, in the headers Upload-Offset and Upload-Length."""
+    with store.database.read() as tx:
+        upload = uploads.get(tx, tenant_id, upload_id)
+    headers = {**tus.headers_of(upload), "Upload-Length": str(upload.size_bytes)}
+    if upload.metadata:
+        headers["Upload-Metadata"] = upload.metadata
+    return Response(status_code=200, headers=headers)
+
+
+@router.patch(
+    "/uploads/{upload_id}",
+    status_code=204,
+    openapi_extra={"requestBody": _PART_BODY},
+    responses={**problems(404, 409, *BODY_STATUSES), **_PRECONDITION},
+)
+async def append_to_upload(
+    request: Request,
+    upload_id: UploadId,
+    store: StoreDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+    offset: Offset = None,
+    checked_by: CheckedBy = None,
+) -> Response:
+    """Add the bytes that follow; 409 unless Upload-Offset is where the upload ends.
+
+    What came stays, also if the connection breaks; a part with Upload-Checksum comes whole or not
+    at all, and 460 says that it has another checksum.
+    """
+    begin = read_number(offset, field="Upload-Offset")
+    checksum = read_checksum(checked_by)
+    if request.headers.get("content-type", "").partition(";")[0].strip() != tus.PART_TYPE:
+        raise Problem(
+            415, "unsupported_media_type", f"Send the bytes as Content-Type: {tus.PART_TYPE}."
+        )
+
+    def find() -> UploadRecord:
+        with store.database.read() as tx:
+            return uploads.get(tx, tenant_id, upload_id)
+
+    upload = await to_thread.run_sync(find)
+    if upload.received_bytes != begin:
+        raise uploads.offset_mismatch(upload, begin=begin)
+    async with workspace(settings) as workdir:
+        place = Place.of(store, workdir, settings)
+        upload = await receive(request.stream(), upload, place, checksum=checksum)
+    return Response(status_code=204, headers=tus.headers_of(upload))
+
+
+@router.delete(
+    "/uploads/{upload_id}", status_code=204, responses={**problems(404), **_PRECONDITION}
+)
+def delete_upload(upload_id: UploadId, store: StoreDep, tenant_id: TenantDep) -> None:
+    """Forget an upload and its bytes; a dataset that was made of it stays."""
+    expiry.remove_upload(store, tenant_id, upload_id)
+    logger.info("upload.deleted upload_id=%s", upload_id)
+
+
+def _shown(upload: UploadRecord, settings: ServiceSettings) -> Upload:
+    return Upload.of(upload, part_bytes=settings.upload_part_bytes)

@@ -1,0 +1,80 @@
+"""The home of the JSON shapes of resumable uploads, one example each."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.http.fields import Cursor, Limit
+from service.uploads import tus
+from store.uploads import Upload as UploadRecord
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Upload(BaseModel):
+    """A file on its way in."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "up_31k8drzh5p2gk7m4t9x3wvq6ab",
+                    "file_name": "pets.parquet",
+                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "size_bytes": 2147483648,
+                    "received_bytes": 335544320,
+                    "part_bytes": 16777216,
+                    "created_at": "2026-11-24T03:21:46.157000Z",
+                    "expires_at": "2026-11-25T03:24:12.941000Z",
+                }
+            ]
+        }
+    )
+
+    id: str
+    file_name: str | None
+    sha256: str | None = Field(description="Of the whole file, if its sender said it.")
+    size_bytes: int
+    received_bytes: int = Field(description="How many are stored: go on from here.")
+    part_bytes: int = Field(
+        description="How many bytes are stored at a time, and the most a part with a checksum may "
+        "have."
+    )
+    created_at: datetime
+    expires_at: datetime = Field(description="When it goes, if nothing comes before.")
+
+    @classmethod
+    def of(cls, record: UploadRecord, *, part_bytes: int) -> "Upload":
+        """The stored upload as the API shows it."""
+        return cls(
+            id=record.id,
+            file_name=tus.read_metadata(record.metadata).file_name,
+            sha256=record.sha256,
+            size_bytes=record.size_bytes,
+            received_bytes=record.received_bytes,
+            part_bytes=part_bytes,
+            created_at=record.created_at,
+            expires_at=record.expires_at,
+        )
+
+
+class UploadPage(BaseModel):
+    """Uploads, newest first."""
+
+    items: list[Upload]
+    next_cursor: str | None = Field(description="Pass it as cursor for the next page.")
+
+
+class UploadQuery(BaseModel):
+    """Which uploads to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="Only those of the file with this sha256: how an interrupted one is found.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    cursor: Cursor = None
+    limit: Limit = 50
