@@ -87,6 +87,7 @@ def create_app(
         recorder=recorder,
     )
     text_predictor = TextPredictor(store, settings)
+    bodies = BodyBudget(settings.predict_body_bytes)
     app = DocumentedAPI(
         title="NMTune",
         version=__version__,
@@ -116,7 +117,7 @@ def create_app(
                 predictor=predictor,
                 text_predictor=text_predictor,
                 route=predict.POST_ROUTE,
-                max_body_bytes=settings.predict_body_bytes,
+                bodies=bodies,
             ),
             Middleware(HeadRequests),
         ],
@@ -127,7 +128,7 @@ def create_app(
     app.state.stopping = threading.Event()
     app.state.predictor = predictor
     app.state.aliased_heads = AliasedHeads(store, predictor)
-    app.state.oip_bodies = BodyBudget(settings.predict_body_bytes)
+    app.state.prediction_bodies = bodies
     app.state.scrape = Scrape(store, predictor.cache)
     app.state.text_predictor = text_predictor
     app.state.readiness = Readiness(

@@ -186,3 +186,14 @@ def test_only_with_blocks_commit(package: str) -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):
                 assert node.attr != "commit", f"{path.relative_to(ROOT)}:{node.lineno} commits"
+
+
+def test_one_module_says_who_asks() -> None:
+    """A door that named the tenant itself would ignore keys (law 11)."""
+    naming = [
+        path.relative_to(ROOT).as_posix()
+        for package in MAY_IMPORT
+        for path in modules(package)
+        if "DEFAULT_TENANT" in path.read_text()
+    ]
+    assert naming == ["store/names.py", "service/http/tenant.py"]

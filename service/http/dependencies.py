@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.http.tenant import tenant_of
 from service.settings import ServiceSettings
-from store.names import DEFAULT_TENANT
 from store.queue import Queue
 from store.store import Store
 
@@ -26,9 +26,8 @@ async def _settings(request: Request) -> ServiceSettings:
     return settings
 
 
-async def _tenant() -> str:
-    """The owner of all that the request may see and make; there is one until keys exist."""
-    return DEFAULT_TENANT
+async def _tenant(request: Request) -> str:
+    return tenant_of(request.scope)
 
 
 StoreDep = Annotated[Store, Depends(_store)]

@@ -156,7 +156,7 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
         raise Problem(
             415, "unsupported_media_type", "Send the body without compression: it is not read."
         )
-    budget: BodyBudget = request.app.state.oip_bodies
+    budget: BodyBudget = request.app.state.prediction_bodies
     announced = request.headers.get("content-length", "")
     with budget.held() as held:
         budget.check(int(announced[:20]) if announced.isdecimal() else 0)

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http import json_body
 from service.http.errors import problem_of
+from service.http.tenant import tenant_of
 from service.predict import answer as prediction_answer
 from service.predict import body as prediction_body
 from service.predict import options as prediction_options
@@ -27,7 +28,6 @@ from service.predict.body import Asked
 from service.predict.options import PredictionQuery
 from service.predict.predictor import Predictor
 from service.predict.texts import TextPredictor, check_encoder
-from store.names import DEFAULT_TENANT
 
 PATH: Final = "/predict"
 
@@ -83,14 +83,14 @@ class PredictDoor:
         predictor: Predictor,
         text_predictor: TextPredictor,
         route: BaseRoute,
-        max_body_bytes: int,
+        bodies: BodyBudget,
     ) -> None:
-        """route: what the metrics shall call it. max_body_bytes: of all bodies held at once."""
+        """route: what the metrics call it. bodies: of all predictions together, also of `/v2`."""
         self.app = app
         self._predictor = predictor
         self._text_predictor = text_predictor
         self._route = route
-        self._budget = BodyBudget(max_body_bytes)
+        self._budget = bodies
         self._threads = ThreadPoolExecutor(_PARSERS, thread_name_prefix="parse")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,7 +122,7 @@ class PredictDoor:
             asked = await self._asked(body, content_type, shape, query)
             del body
             form = prediction_answer.media_type(accept)
-            return await _answered(self._predictor, self._text_predictor, asked, form)
+            return await self._answered(tenant_of(scope), asked, form)
 
     async def _asked(
         self, body: bytes, content_type: str, shape: str | None, query: PredictionQuery
@@ -141,24 +141,22 @@ class PredictDoor:
             return read()
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
-
-async def _answered(
-    predictor: Predictor, text_predictor: TextPredictor, asked: Asked, form: str
-) -> Answer:
-    reference, x, options, texts, encoder = asked
-    head = reference
-    if texts is not None:
-        head, x = await text_predictor.embed(predictor, DEFAULT_TENANT, reference, texts)
-    if encoder is not None:
-        check_encoder((await predictor.serving(DEFAULT_TENANT, reference)).version, encoder)
-    if options.output == "embeddings":
-        serving, z = await predictor.transform(DEFAULT_TENANT, head, x)
-        return prediction_answer.of_embeddings(z, serving, reference, options, form)
-    found = await predictor.answer(DEFAULT_TENANT, head, x)
-    if form == prediction_body.JSON:
-        said = await trust.of_rows(found, x, options)
-        return prediction_answer.of_prediction(found, reference, options, form, said)
-    return prediction_answer.of_prediction(found, reference, options, form)
+    async def _answered(self, tenant: str, asked: Asked, form: str) -> Answer:
+        predictor, texts_of = self._predictor, self._text_predictor
+        reference, x, options, texts, encoder = asked
+        head = reference
+        if texts is not None:
+            head, x = await texts_of.embed(predictor, tenant, reference, texts)
+        if encoder is not None:
+            check_encoder((await predictor.serving(tenant, reference)).version, encoder)
+        if options.output == "embeddings":
+            serving, z = await predictor.transform(tenant, head, x)
+            return prediction_answer.of_embeddings(z, serving, reference, options, form)
+        found = await predictor.answer(tenant, head, x)
+        if form == prediction_body.JSON:
+            said = await trust.of_rows(found, x, options)
+            return prediction_answer.of_prediction(found, reference, options, form, said)
+        return prediction_answer.of_prediction(found, reference, options, form)
 
 
 def _is_ours(scope: Scope) -> bool:

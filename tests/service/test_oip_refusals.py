@@ -223,7 +223,7 @@ def test_a_body_for_which_there_is_no_room_is_refused(
     app: FastAPI, client: InProcess, store: Store, trained: bytes
 ) -> None:
     publish(store, trained)
-    budget = app.state.oip_bodies
+    budget = app.state.prediction_bodies
     budget.n_bytes = budget.max_bytes
     response = ask(client, ONE)
     assert error(response, 429)
