@@ -106,7 +106,7 @@ def test_the_process_sees_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_process_starts_without_what_it_does_not_need() -> None:
     """torch alone takes seconds and a hundred megabytes."""
     code = (
-        "import sys; from service.ingest import array_file, csv_file, jsonl, parquet; "
+        "import sys; from service.ingest.formats import array_file, csv, jsonl, parquet; "
         "print([name for name in ('torch', 'sqlalchemy', 'fastapi') if name in sys.modules])"
     )
     command = [sys.executable, "-P", "-c", code]
