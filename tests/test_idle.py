@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.standalone.support import Server, job_request, wait_for
+from tests.standalone.servers import Server, job_request, wait_for
 
 ROOT = Path(__file__).parent.parent
 

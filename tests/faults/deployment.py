@@ -23,10 +23,10 @@ from store.jobs import Job
 from store.settings import StoreSettings
 from store.states import JobKind
 from store.store import Store
-from tests.journeys.processes import Process, Site, wait_until
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.support import leftovers
+from tests.support.processes import Process, Site, wait_until
 
 LEASE_SECONDS = 3
 QUICK: dict[str, Any] = {"method": "linear_probe", "config": {"l2": 1.0}}

@@ -9,7 +9,7 @@ from nmtune_client import Client
 
 from store import jobs
 from tests.faults.deployment import QUICK, Deployment, Predictions, head_versions, upload
-from tests.journeys.processes import Process, wait_until
+from tests.support.processes import Process, wait_until
 
 Arrays = dict[str, Any]
 BODY = {"name": "pets", **QUICK}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.faults.deployment import Deployment, Predictions, head_versions, upload
-from tests.journeys.processes import wait_until
+from tests.support.processes import wait_until
 from workers.doorbell.app import TASK, make_app
 
 Arrays = dict[str, Any]

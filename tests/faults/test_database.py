@@ -10,7 +10,7 @@ import pytest
 
 import migrations
 from tests.faults.deployment import Deployment, Predictions, head_versions, trainings, upload
-from tests.journeys.processes import wait_until
+from tests.support.processes import wait_until
 
 Arrays = dict[str, Any]
 LONG = {"method": "mlp", "config": {"epochs": 40, "batch_size": 16, "l2": 1.0}}

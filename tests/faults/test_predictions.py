@@ -17,7 +17,7 @@ from tests.faults.deployment import (
     trainings,
     upload,
 )
-from tests.journeys.processes import Process, wait_until
+from tests.support.processes import Process, wait_until
 
 Arrays = dict[str, Any]
 MANY = 200_000

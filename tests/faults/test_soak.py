@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from tests.faults.deployment import Deployment, Predictions, head_versions, upload
-from tests.journeys.processes import Process
+from tests.support.processes import Process
 
 Arrays = dict[str, Any]
 SECONDS = float(os.environ.get("NMTUNE_SOAK_SECONDS", "40"))

@@ -13,7 +13,7 @@ import numpy as np
 
 from store.settings import StoreSettings
 from tests.faults.deployment import Accepting, head_versions, upload
-from tests.journeys.processes import Process
+from tests.support.processes import Process
 
 N_KILLS = int(os.environ.get("NMTUNE_KILLS", "5"))
 SEED = int(os.environ.get("NMTUNE_SOAK_SEED", str(time.time_ns() % 100_000)))

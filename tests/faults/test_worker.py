@@ -20,7 +20,7 @@ from tests.faults.deployment import (
     trainings,
     upload,
 )
-from tests.journeys.processes import wait_until
+from tests.support.processes import wait_until
 
 Arrays = dict[str, Any]
 LONG = {"method": "mlp", "config": {"epochs": 60, "batch_size": 16, "l2": 1.0}}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nmtune_client import Client
 
-from tests.journeys.processes import Process, Site
+from tests.support.processes import Process, Site
 
 CLASSES = ("cat", "dog", "owl")
 N_COLUMNS = 12

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from nmtune_client import Job, JobCancelled
 
-from tests.journeys.processes import Process, Site, wait_until
+from tests.support.processes import Process, Site, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from nmtune_client import Client, ConflictError, NotFoundError, ValidationError
 
-from tests.journeys.processes import Process, wait_until
+from tests.support.processes import Process, wait_until
 
 Arrays = dict[str, Any]
 

@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from nmtune_client import AsyncClient, Client, JobFailed, ValidationError, WaitTimeout
 
-from tests.journeys.processes import Process, Site, wait_until
-from tests.providers import fault_server
+from tests.servers import fault_server
+from tests.support.places import ROOT
+from tests.support.processes import Process, Site, wait_until
 
 pytestmark = pytest.mark.slow
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "data" / "intents.npz"
+EXAMPLE = ROOT / "examples" / "data" / "intents.npz"
 QUICK: dict[str, Any] = {"seed": 1, "l2": 1.0}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from nmtune_client import APIConnectionError, Client, NotFoundError, RetryPolicy, _upload
 
-from tests.journeys.processes import Process, Site, wait_until
+from tests.support.processes import Process, Site, wait_until
 
 pytestmark = pytest.mark.slow
 

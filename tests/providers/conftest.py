@@ -7,7 +7,7 @@ import pytest
 from providers import catalogue
 from providers.opening import Providers
 from providers.provider import Provider
-from tests.providers.fault_server import Server, serving
+from tests.servers.fault_server import Server, serving
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from providers.exchange import Exchange
 from providers.http_provider import HttpProvider
 from providers.opening import Providers
 from providers.sockets import GuardedBackend
-from tests.providers.fault_server import Server
+from tests.servers.fault_server import Server
 
 VECTORS = [[1.0, 2.0], [3.0, 4.0]]
 BY_INDEX = {

@@ -13,8 +13,8 @@ from providers import engine, errors
 from providers.engine import Patience
 from providers.pace import Stopped
 from providers.provider import Limits, Provider
-from tests.providers import fault_server
-from tests.providers.fault_server import Server, status, vector
+from tests.servers import fault_server
+from tests.servers.fault_server import Server, status, vector
 
 QUICK = Patience(request_seconds=1.0, give_up_seconds=5.0, first_pause_seconds=0.01)
 TEXTS = [f"text {number}" for number in range(100)]

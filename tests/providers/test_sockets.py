@@ -11,7 +11,7 @@ from providers.addresses import is_public, parse_allowed, parse_base_url
 from providers.errors import AddressForbidden, InvalidProvider, ProviderError
 from providers.exchange import Exchange
 from providers.sockets import GuardedBackend
-from tests.providers.fault_server import Server
+from tests.servers.fault_server import Server
 
 FORBIDDEN = re.split(
     r"\s+",

@@ -26,8 +26,8 @@ from providers.exchange import Exchange
 from providers.opening import Providers
 from providers.provider import Provider
 from providers.sockets import GuardedBackend
-from tests.providers import fault_server
-from tests.providers.fault_server import Fault, Server, status, vector, when
+from tests.servers import fault_server
+from tests.servers.fault_server import Fault, Server, status, vector, when
 
 QUICK = Patience(request_seconds=1.0, give_up_seconds=5.0, first_pause_seconds=0.01)
 TEXTS = [f"text {number}" for number in range(121)]

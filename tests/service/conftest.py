@@ -13,8 +13,8 @@ from service.app import create_app
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store
-from tests.service.array_files import clouds, npz
-from tests.service.support import N_COLUMNS, InProcess, RecordingQueue, publish, train
+from tests.service.in_process import N_COLUMNS, InProcess, RecordingQueue, publish, train
+from tests.support.files.arrays import clouds, npz
 
 
 @pytest.fixture(scope="session")

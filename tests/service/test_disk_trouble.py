@@ -18,14 +18,14 @@ from store import heads
 from store.bytes.local import LocalArtifacts
 from store.errors import DatabaseFull, StorageReadOnly
 from store.store import Store
-from tests.service.support import (
+from tests.service.in_process import (
     N_COLUMNS,
     InProcess,
     add_dataset,
     assert_problem,
     publish,
 )
-from tests.store.support import flip
+from tests.store.made_rows import flip
 
 CODES = {
     errno.ENOSPC: ("storage_full", "disk space"),

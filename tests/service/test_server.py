@@ -8,8 +8,8 @@ from fastapi import FastAPI
 
 from store import transitions
 from store.store import Store
-from tests.service.running import Running, serve, until
-from tests.service.support import add_job, claim, succeed
+from tests.service.in_process import add_job, claim, succeed
+from tests.support.http import Running, serve, until
 
 STREAM = {"accept": "text/event-stream"}
 

@@ -5,13 +5,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.standalone.support import Server, Start
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.standalone.servers import Server, Start
+from tests.support.places import ROOT
 
 
 @pytest.fixture(autouse=True)

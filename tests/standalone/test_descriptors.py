@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.standalone.conftest import ROOT
-from tests.standalone.support import Server, wait_for
+from tests.standalone.servers import Server, wait_for
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import migrations
 from tests.servers.redis import PASSWORD, RedisServer
-from tests.standalone.support import Server, Start, job_request, status, submit, wait_for
+from tests.standalone.servers import Server, Start, job_request, status, submit, wait_for
 from workers.settings import WorkerSettings
 
 QUICK = {"n_threads": 1, "lease_seconds": 2, "poll_seconds": 0.2, "log_format": "json"}

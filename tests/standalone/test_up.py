@@ -13,7 +13,7 @@ from store import jobs
 from store.database.connection import Database, wal_reset_warning
 from store.jobs import Job
 from tests.servers.redis import RedisServer
-from tests.standalone.support import Start, job_request, status, submit, wait_for
+from tests.standalone.servers import Start, job_request, status, submit, wait_for
 from workers.settings import WorkerSettings
 
 QUICK = {"n_threads": 1, "lease_seconds": 2, "checkpoint_seconds": 0, "poll_seconds": 0.2}

@@ -10,7 +10,7 @@ from store.events import EventType
 from store.jobs import Job
 from store.states import JobStatus
 from store.store import Store
-from tests.store.support import Rows
+from tests.store.made_rows import Rows
 
 
 def ask_to_cancel(store: Store, job: Job) -> Job:

@@ -7,7 +7,7 @@ import pytest
 from store import jobs, transitions
 from store.states import JobKind
 from store.store import Store
-from tests.store.support import Rows, clock_ahead
+from tests.store.made_rows import Rows, clock_ahead
 from tests.store.test_transitions import ERROR, claim_next, release, sweep
 
 

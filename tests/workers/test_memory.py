@@ -8,7 +8,7 @@ from nmtune import TuneConfig, resolve
 from nmtune.training.peak_memory import peak_bytes
 from store import transitions
 from store.jobs import Job
-from tests.workers.support import Workplace, children, wait_until
+from tests.workers.workplace import Workplace, children, wait_until
 from workers import memory
 from workers.memory import InsufficientMemoryError, available_bytes
 

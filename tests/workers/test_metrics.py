@@ -9,8 +9,8 @@ from prometheus_client import REGISTRY
 from store import transitions
 from store.jobs import Job
 from store.queue import LocalQueue
-from tests.workers.support import Workplace, wait_until
-from tests.workers.test_lease import database_away, job, lease_of  # noqa: F401 - `job` is a fixture
+from tests.workers.attempt.test_lease import database_away, job, lease_of  # noqa: F401 - `job` is a fixture
+from tests.workers.workplace import Workplace, wait_until
 from workers import job_id, metrics
 from workers.attempt import embedding
 from workers.attempt.supervise import Ending
