@@ -45,7 +45,7 @@ MUTANTS = (
         "the fence is not compared",
         "store/transitions.py",
         {"        _jobs.fence == job.fence,\n": ""},
-        ("tests/store/test_transitions.py",),
+        ("tests/store/test_lost_leases.py",),
     ),
     Mutant(
         "the bell is rung before the commit",
@@ -77,7 +77,7 @@ MUTANTS = (
         "a lease lives on in its last moment",
         "store/leases.py",
         {"and_(ends > now()": "and_(ends >= now()"},
-        ("tests/store/test_transitions.py",),
+        ("tests/store/test_lost_leases.py",),
     ),
     Mutant(
         "the heartbeat's answer is ignored",

@@ -11,7 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.standalone.servers import Server, job_request, wait_for
+from tests.standalone.servers import Server, job_request
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
 
@@ -167,9 +168,9 @@ def test_predictions_find_the_science_there_once_there_is_a_head(run: Run) -> No
         job = client.post("/jobs", json=job_request(epochs=2), headers={"Prefer": "wait=60"})
         assert job.json()["status"] == "succeeded", job.text
         [standby] = server.trainings()
-        wait_for(lambda: {"torch", "onnxruntime"} <= loaded(server))
+        wait_until(lambda: {"torch", "onnxruntime"} <= loaded(server))
         assert predicted(client) == 200
-        wait_for(lambda: not standby.is_running())
+        wait_until(lambda: not standby.is_running())
         assert not server.trainings()
     assert server.stop() == 0
     assert "Traceback" not in server.errors

@@ -1,4 +1,4 @@
-"""Home of the compose stack under test: a project of its own, with its own passwords and port."""
+"""The compose stack under test: a project of its own, with its own passwords and port."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Home of the fault suite's fixtures: real servers, a deployment, and its end, which checks all."""
+"""Real servers, a deployment on them, and its end, which checks every job."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -41,7 +41,7 @@ class Hammer:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(60)
 
     def _repeat(self, act: Any, pause: float) -> None:
         while not self._stopping.wait(pause):

@@ -16,7 +16,8 @@ from nmtune_client import Client
 from tests.servers import fault_server, infinity
 from tests.servers.fault_server import Server
 from tests.support.places import ROOT
-from tests.support.processes import Process, Site, wait_until
+from tests.support.processes import Process, Site
+from tests.support.waiting import wait_until
 
 pytest.importorskip("tokenizers")
 SENTENCES = ROOT / "tests" / "data" / "intents.jsonl"

@@ -77,10 +77,10 @@ def test_only_the_allowed_port_of_an_allowed_host_is_reached(server: Server) -> 
     host, port = server.host
     with Exchange(GuardedBackend([(host, port)])) as exchange:
         body = {"input": ["a"], "model": "toy"}
-        answer = exchange.post(f"{server.url}/embeddings", body, headers={}, seconds=5)
+        answer = exchange.post(f"{server.url}/embeddings", body, headers={}, seconds=20)
         assert len(json.loads(answer.body)["data"]) == 1
         with pytest.raises(AddressForbidden):
-            exchange.post(f"http://{host}:{port + 1}/", {}, headers={}, seconds=5)
+            exchange.post(f"http://{host}:{port + 1}/", {}, headers={}, seconds=20)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Home of an embedding server on loopback that misbehaves as it is told to.
+"""An embedding server on loopback that misbehaves as it is told to.
 
 It speaks OpenAI's dialect over real HTTP. Without a fault in line it answers as it should.
 """

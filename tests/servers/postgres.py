@@ -1,4 +1,4 @@
-"""Home of the real PostgreSQL servers that tests start: on a socket in a folder of their own."""
+"""Real PostgreSQL servers, each on a socket in a folder of its own."""
 
 import os
 import pwd

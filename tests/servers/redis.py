@@ -1,9 +1,11 @@
-"""Home of the real Redis servers that tests start: on a free port, without persistence."""
+"""Real Redis servers, each on a free port and without persistence."""
 
+import random
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,10 +18,15 @@ PASSWORD = "test-only"
 
 
 def free_port() -> int:
-    """A port that nobody listened on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that nobody listened on just now.
+
+    Below those that the system gives out to whoever binds port 0 or connects, of any process: such
+    a port may be taken before the server listens, or while a killed server is away.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 class RedisServer:
@@ -56,12 +63,12 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         """A client of its own."""
-        return redis.Redis.from_url(self.url, socket_timeout=5)
+        return redis.Redis.from_url(self.url, socket_timeout=20)
 
     def kill(self) -> None:
         """End it with all that it holds."""
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def freeze(self) -> None:
         """Let it answer nobody while its connections stay open."""

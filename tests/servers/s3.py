@@ -1,4 +1,4 @@
-"""Home of the fixtures around a real S3 server: the server, a bucket of it, a proxy before it."""
+"""A real S3 server as fixtures: the server, a bucket, and a proxy in front of it."""
 
 import os
 import subprocess

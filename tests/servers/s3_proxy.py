@@ -1,4 +1,4 @@
-"""Home of the proxy between our client and the S3 server, which breaks what it is told to break."""
+"""A proxy between our client and the S3 server, which breaks what it is told to break."""
 
 import http.client
 import socket

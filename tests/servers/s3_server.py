@@ -1,4 +1,4 @@
-"""Home of the S3 server of the tests: moto, by others, as a process of its own.
+"""Run moto, an S3 server by others, as a process of its own.
 
 `python tests/servers/s3_server.py` serves on a free port of the loopback, says which on its first
 line, and ends when its standard input does.

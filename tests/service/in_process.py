@@ -1,4 +1,4 @@
-"""What the HTTP door's tests share: a client without a socket, and true rows to look at."""
+"""Call the app without a socket, and make the rows that it is asked for."""
 
 import asyncio
 from collections.abc import AsyncIterator

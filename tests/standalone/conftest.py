@@ -1,4 +1,4 @@
-"""Home of the standalone fixtures: real server processes, and logging left as it was found."""
+"""Start real server processes, and leave logging as it was."""
 
 import logging
 import os

@@ -1,11 +1,9 @@
-"""Home of what the standalone tests share: a server process, and a client's view of it."""
+"""A server process of the standalone tests, and a client's view of it."""
 
 import re
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import httpx
@@ -46,7 +44,7 @@ class Server:
         assert found is not None
         return httpx.Client(base_url=found[0], timeout=30)
 
-    def stop(self, *, seconds: float = 20) -> int:
+    def stop(self, *, seconds: float = 60) -> int:
         """SIGTERM, then the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
@@ -69,15 +67,6 @@ class Server:
         assert self.process.stderr is not None
         self.process.stdout.close()
         self.process.stderr.close()
-
-
-def wait_for(look: Callable[[], Any], *, seconds: float = 90) -> Any:
-    """The first true value of `look`, asked every 50 ms."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "not within the deadline"
-        time.sleep(0.05)
-    return found
 
 
 def job_request(**config: object) -> dict[str, Any]:

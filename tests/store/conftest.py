@@ -1,4 +1,4 @@
-"""Home of the store's fixtures: a migrated store for each back end."""
+"""A migrated store on each back end."""
 
 import shutil
 import tempfile

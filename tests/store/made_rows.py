@@ -1,4 +1,4 @@
-"""Home of what the store's tests share: makers of rows, and a look at the statements sent."""
+"""Make rows in a store, and look at the statements that it sends."""
 
 import os
 from collections.abc import Iterator

@@ -3,8 +3,7 @@
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.server import Server
+from tests.support.waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,9 @@ def serve(app: FastAPI, **bounds: Any) -> Iterator[Running]:
         thread.start()
         found = Running(server, thread, f"http://127.0.0.1:{listener.getsockname()[1]}")
         try:
-            until(lambda: server.started)
+            wait_until(lambda: server.started)
             yield found
         finally:
             found.stop()
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait for a state that nothing announces, at most ten seconds."""
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Home of the real `nmtune-server` processes that the journeys run, and of waiting for them."""
+"""Real `nmtune-server` processes on one data directory, and what they log."""
 
 import os
 import queue
@@ -8,9 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 from nmtune_client import Client
@@ -18,14 +16,8 @@ from nmtune_client import Client
 READY = re.compile(r"is ready(?: at (http://\S+))?")
 COMPLAINTS = ("Traceback", "was never retrieved", "database is locked", " ERROR ", " CRITICAL ")
 
-
-def wait_until(condition: Callable[[], Any], *, seconds: float = 60) -> Any:
-    """Look every 50 ms until the condition gives something true, and return that."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "not within the deadline"
-        time.sleep(0.05)
-    return found
+BRIEF_LEASE = {"NMTUNE_LEASE_SECONDS": "6"}
+"""For a worker that is to be killed, so that others soon take its job; the others keep theirs."""
 
 
 class Process:
@@ -44,7 +36,7 @@ class Process:
                 stderr=log,
                 text=True,
                 env=clean
-                | {"NMTUNE_LEASE_SECONDS": "3", "NMTUNE_POLL_SECONDS": "0.2"}
+                | {"NMTUNE_LEASE_SECONDS": "60", "NMTUNE_POLL_SECONDS": "0.2"}
                 | {"NMTUNE_STANDBY": "false"}  # its children are then its trainings
                 | environment,
             )
@@ -90,14 +82,14 @@ class Process:
         """End it as the kernel would: at once, with nothing tidied."""
         self.client.close()
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def stop(self) -> None:
         """End it as an operator would, if it still runs, and expect a clean exit."""
         self.client.close()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-            assert self._process.wait(timeout=20) == 0, self.log_path.read_text()[-3000:]
+            assert self._process.wait(timeout=60) == 0, self.log_path.read_text()[-3000:]
         if self._process.stdout is not None:
             self._process.stdout.close()
 

@@ -1,4 +1,4 @@
-"""Home of the workers' fixtures: a workplace on a migrated SQLite file."""
+"""A workplace on a migrated SQLite file."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Home of what tests of text jobs share: a dataset of texts, its job, and what was paid for."""
+"""A dataset of texts, its job, and what was paid for."""
 
 import numpy as np
 

@@ -1,8 +1,7 @@
-"""Home of what the workers' tests share: a store with a tiny data set, its jobs, and waiting."""
+"""A workplace: a store with a tiny dataset, its jobs, and what a client would do to them."""
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,14 +34,6 @@ def is_running(pid: int) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
-
-
-def wait_until(condition: Callable[[], object], *, seconds: float = 60) -> None:
-    """Look every 20 ms until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not within the deadline"
-        time.sleep(0.02)
 
 
 def children(parent: int | None = None) -> list[psutil.Process]:

@@ -1,4 +1,4 @@
-"""Home of a loss with its gradient, as numpy has them."""
+"""A loss with its gradient, as numpy arrays."""
 
 from collections.abc import Callable
 

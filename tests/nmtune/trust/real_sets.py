@@ -1,4 +1,4 @@
-"""Home of the real data sets that tests of statistics draw from, each with what a probe says."""
+"""Real data sets for tests of statistics, each with a probe's probabilities."""
 
 from dataclasses import dataclass
 from functools import lru_cache

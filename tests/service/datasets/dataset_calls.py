@@ -1,4 +1,4 @@
-"""Home of the requests of datasets that tests send."""
+"""Send datasets, and check what is created and stored."""
 
 from typing import Any
 

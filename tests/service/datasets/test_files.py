@@ -10,7 +10,8 @@ from store.names import DEFAULT_TENANT
 from store.store import Store
 from tests.service.in_process import InProcess, assert_problem
 from tests.support.files.arrays import npy
-from tests.support.files.tables import BAD, SAME, X, Y, csv_of, jsonl_of, parquet
+from tests.support.files.tables import SAME, X, Y, csv_of, jsonl_of, parquet
+from tests.support.files.wrong_tables import BAD
 
 
 def created(response: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import zipfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,6 @@ from nmtune.serving.onnx_file import run_onnx
 from nmtune.trust.self_test import Canary
 from service.export import exports, run
 from service.export.agreement import check_rows
-from service.export.card import model_card
-from service.export.card import yaml as written_yaml
-from store.heads import HeadVersion
 from store.store import Store
 from tests.service.in_process import (
     CLASSES,
@@ -36,6 +32,7 @@ from tests.service.in_process import (
 )
 
 Rows = tuple[np.ndarray, np.ndarray]
+
 
 CONFIGS: dict[str, TuneConfig] = {
     f"{transform}, {scaling}": TuneConfig.from_preset(preset, scaling=scaling, **more)
@@ -355,38 +352,6 @@ def test_the_card_is_what_the_hub_reads_and_people_need(
     ):
         assert words in prose
     assert json.loads(files["report.json"]) == REPORT
-
-
-def test_hostile_names_begin_no_line_of_the_card() -> None:
-    version = HeadVersion(
-        tenant_id="default",
-        name="pets",
-        version=1,
-        job_id="job_1",
-        dataset_id="ds_1",
-        sha256="a" * 64,
-        size_bytes=1,
-        method="auto",
-        n_columns=2,
-        classes=["a\n---\n# evil", "`b`|c"],
-        n_parameters=1,
-        config={},
-        metrics={"ood/x\n# evil": {"accuracy": 0.5}},
-        encoder=None,
-        dataset_sha256=None,
-        lineage={},
-        created_at=datetime.now(UTC),
-        aliases=(),
-    )
-    card = model_card(version, {}, temperature=1.0, stored_rows=0)
-    assert not [line for line in card.splitlines() if line.startswith("# evil")]
-    assert card.splitlines().count("---") == 2
-    assert yaml.safe_load(card.split("---\n")[1])["model-index"][0]["results"]
-
-
-def test_strings_that_yaml_would_read_otherwise_stay_strings() -> None:
-    hostile = {"a": ["no", "1", "- x", "a: b", "#", "\n---\n", "\u2028", {"b": None, "c": [1.5]}]}
-    assert yaml.safe_load(written_yaml(hostile)) == hostile
 
 
 @pytest.mark.parametrize(

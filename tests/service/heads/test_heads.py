@@ -1,3 +1,5 @@
+"""The registry's routes: heads, versions and aliases, compared, rolled back and deleted."""
+
 import hashlib
 
 import pytest

@@ -1,3 +1,5 @@
+"""Every error has one status, one code and one problem body."""
+
 import inspect
 import logging
 

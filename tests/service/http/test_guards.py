@@ -1,3 +1,5 @@
+"""Request ids, one log line a request, and bodies that are too large or too slow."""
+
 import asyncio
 import re
 from collections.abc import AsyncIterator
@@ -85,7 +87,7 @@ def test_uploads_have_a_limit_of_their_own(client: InProcess, settings: ServiceS
 
 
 def _impatient(settings: ServiceSettings, store: Store) -> FastAPI:
-    changes = {"body_seconds": 0.1, "body_bytes_per_second": 100_000}
+    changes = {"body_seconds": 1.0, "body_bytes_per_second": 50_000}
     return create_app(settings.model_copy(update=changes), store=store, queue=LocalQueue())
 
 
@@ -107,9 +109,9 @@ def test_a_large_body_has_the_time_that_its_bytes_need(
     settings: ServiceSettings, store: Store
 ) -> None:
     async def steady() -> AsyncIterator[bytes]:
-        for _ in range(20):  # 0.2 s in all, against 0.1 s of patience
-            await asyncio.sleep(0.01)
-            yield b" " * 5_000
+        for _ in range(20):  # 2 s in all, against 1 s of patience and 0.2 s for each part
+            await asyncio.sleep(0.1)
+            yield b" " * 10_000
 
     response = InProcess(_impatient(settings, store)).post("/jobs", content=steady(), headers=JSON)
     assert_problem(response, 400, "invalid_json")
@@ -124,7 +126,7 @@ def test_time_in_which_nobody_reads_is_not_the_clients(
     async def slow_reader(request: Request) -> int:
         n_bytes = 0
         async for chunk in request.stream():
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
             n_bytes += len(chunk)
         return n_bytes
 

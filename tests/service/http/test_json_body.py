@@ -1,3 +1,5 @@
+"""JSON bodies of every kind are parsed or refused; none is an internal error."""
+
 import gzip
 import json
 import time
@@ -83,7 +85,7 @@ def test_no_body_is_an_internal_error_or_comes_back(
         assert response.status_code in (400, 404, 413, 422), response.text
         assert_problem(response, response.status_code, response.json()["code"])
     assert response.text.count(MARK) <= 12  # the first 40 characters may be quoted, twice
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 30
 
 
 @pytest.mark.parametrize(("method", "path"), sorted({(m, p) for m, p, _, _ in ROUTES}))

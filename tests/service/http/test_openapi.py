@@ -1,3 +1,5 @@
+"""The OpenAPI document is whole, explained, and its examples work."""
+
 import re
 from collections.abc import Iterator
 from typing import Any

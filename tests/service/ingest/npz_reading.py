@@ -1,4 +1,4 @@
-"""Home of calling the .npz reader in tests: prepared, or refused with nothing left behind."""
+"""Call the .npz reader: it prepares a dataset, or refuses and leaves nothing behind."""
 
 import io
 from pathlib import Path

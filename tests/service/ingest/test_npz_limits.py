@@ -60,7 +60,7 @@ _GROWTH = """
 import re, sys, zlib
 from pathlib import Path
 import torch  # a spectrum may need it, once; here counts what the rows take
-from service.ingest import npz
+from service.ingest.dataset import npz
 
 def high_water():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024

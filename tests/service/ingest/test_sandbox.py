@@ -16,7 +16,8 @@ from service.ingest.errors import BadInput
 from service.ingest.formats.detect import Format, Kind
 from service.ingest.isolate import sandbox
 from service.ingest.names.columns import Wanted
-from tests.support.files.tables import BAD, SAME, X, csv_of
+from tests.support.files.tables import SAME, X, csv_of
+from tests.support.files.wrong_tables import BAD
 
 
 def decode(
@@ -106,7 +107,7 @@ def test_the_process_sees_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_process_starts_without_what_it_does_not_need() -> None:
     """torch alone takes seconds and a hundred megabytes."""
     code = (
-        "import sys; from service.ingest import array_file, csv_file, jsonl, parquet; "
+        "import sys; from service.ingest.formats import array_file, csv, jsonl, parquet; "
         "print([name for name in ('torch', 'sqlalchemy', 'fastapi') if name in sys.modules])"
     )
     command = [sys.executable, "-P", "-c", code]

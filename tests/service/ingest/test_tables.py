@@ -20,7 +20,6 @@ from service.ingest.formats import spool
 from store.files.dataset import DatasetFile
 from tests.support.files.arrays import npy
 from tests.support.files.tables import (
-    BAD,
     FAMILY,
     N_ROWS,
     SAME,
@@ -35,6 +34,7 @@ from tests.support.files.tables import (
     parquet,
     tensors,
 )
+from tests.support.files.wrong_tables import BAD
 
 EVERY_ROW = np.arange(N_ROWS)
 

@@ -24,7 +24,7 @@ SECONDS = 60
 SERVER = """
 import sys
 from pathlib import Path
-from service.ingest import sandbox
+from service.ingest.isolate import sandbox
 from service.ingest.names.columns import Wanted
 from service.ingest.formats.detect import Format
 workdir = Path(sys.argv[1])

@@ -1,3 +1,5 @@
+"""A job's events: listed by pages, streamed, and resumed after a break."""
+
 import json
 from typing import Any
 

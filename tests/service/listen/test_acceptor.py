@@ -13,7 +13,8 @@ from prometheus_client import REGISTRY
 from service.listen.acceptor import most_connections
 from store.store import Store
 from tests.service.in_process import add_job
-from tests.support.http import Running, serve, until
+from tests.support.http import Running, serve
+from tests.support.waiting import wait_until
 
 GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -33,17 +34,18 @@ def open_files() -> Iterator[ExitStack]:
 
 def _connect(running: Running, open_files: ExitStack) -> socket.socket:
     url = httpx.URL(running.url)
-    return open_files.enter_context(socket.create_connection((url.host, url.port or 0), timeout=10))
+    return open_files.enter_context(socket.create_connection((url.host, url.port or 0), timeout=60))
 
 
-def _is_open(connection: socket.socket) -> bool:
-    connection.settimeout(0.05)
+def _is_open(connection: socket.socket, *, seconds: float = 0.05) -> bool:
+    """Whether the server has not closed it; `seconds`: how long it may take to do so."""
+    connection.settimeout(seconds)
     try:
         return connection.recv(1) != b""
     except TimeoutError:
         return True
     finally:
-        connection.settimeout(10)
+        connection.settimeout(60)
 
 
 def _status(connection: socket.socket) -> bytes:
@@ -63,7 +65,7 @@ def test_idle_connections_give_way_to_new_ones_the_oldest_first(
     for _ in range(10):
         assert _status(_connect(running, open_files)) == b"HTTP/1.1 200"
         assert running.server.server_state.n_open <= 8
-    assert not any(_is_open(one) for one in idle)
+    assert not any(_is_open(one, seconds=30) for one in idle)
     assert _counted("nmtune_connections_closed_total", reason="idle") - before >= 80
     assert caplog.text.count("connections.crowded") == 1  # one line, however many
 
@@ -72,11 +74,11 @@ def test_a_connection_that_was_used_lately_outlives_one_that_was_not(
     running: Running, open_files: ExitStack
 ) -> None:
     opened = [_connect(running, open_files) for _ in range(8)]
-    until(lambda: running.server.server_state.n_open == 8)
+    wait_until(lambda: running.server.server_state.n_open == 8)
     assert _status(opened[0]) == b"HTTP/1.1 200"
     assert _status(_connect(running, open_files)) == b"HTTP/1.1 200"
     assert _is_open(opened[0])
-    assert not _is_open(opened[1])
+    assert not _is_open(opened[1], seconds=30)
     assert all(_is_open(one) for one in opened[2:])
 
 
@@ -103,17 +105,17 @@ def test_where_all_are_at_work_a_new_one_is_told_so(
     assert "connections.full open=8" in caplog.text
     assert all(_is_open(stream) for stream in streams)
     streams.pop().close()
-    until(lambda: running.server.server_state.n_open == 7)
+    wait_until(lambda: running.server.server_state.n_open == 7)
     assert _status(_connect(running, open_files)) == b"HTTP/1.1 200"
 
 
 def test_the_gauge_counts_open_connections(running: Running, open_files: ExitStack) -> None:
     before = _counted("nmtune_connections")
     opened = [_connect(running, open_files) for _ in range(5)]
-    until(lambda: _counted("nmtune_connections") == before + 5)
+    wait_until(lambda: _counted("nmtune_connections") == before + 5)
     for one in opened:
         one.close()
-    until(lambda: _counted("nmtune_connections") == before)
+    wait_until(lambda: _counted("nmtune_connections") == before)
 
 
 @pytest.mark.parametrize(

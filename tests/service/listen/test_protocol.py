@@ -1,86 +1,40 @@
 """What no route ever sees, over true connections: heads too large, too slow or unreadable."""
 
 import json
-import socket
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
-import httpx
 import psutil
 import pytest
 from fastapi import FastAPI, Request
 
-from store.store import Store
-from tests.service.in_process import InProcess, add_job
-from tests.support.http import Running, serve, until
+from tests.service.in_process import InProcess
+from tests.service.listen.raw_http import (
+    HOST,
+    all_of,
+    assert_starts,
+    connected,
+    get,
+    problem_in,
+    said,
+)
+from tests.support.http import Running, serve
+from tests.support.waiting import wait_until
 
 KIB, MIB = 1 << 10, 1 << 20
-HEADER_SECONDS = 0.4
-HOST = b"Host: localhost\r\n"
-JSON_HEAD = b"POST /jobs HTTP/1.1\r\n%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 @pytest.fixture
 def running(app: FastAPI) -> Iterator[Running]:
-    with serve(app, header_seconds=HEADER_SECONDS) as found:
+    with serve(app, header_seconds=60) as found:  # however long the machine pauses
         yield found
 
 
-@contextmanager
-def _connected(running: Running) -> Iterator[socket.socket]:
-    url = httpx.URL(running.url)
-    with socket.create_connection((url.host, url.port or 0), timeout=10) as opened:
-        yield opened
-
-
-def _all_of(opened: socket.socket) -> bytes:
-    """What comes until the server closes."""
-    found = b""
-    try:
-        while part := opened.recv(65536):
-            found += part
-    except ConnectionResetError:
-        pass
-    return found
-
-
-def _said(running: Running, request: bytes) -> bytes:
-    with _connected(running) as opened:
-        opened.sendall(request)
-        return _all_of(opened)
-
-
-def _problem(answer: bytes, status: int, code: str) -> dict[str, Any]:
-    """The one refusal that the answer is, whole."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    lines = head.decode().split("\r\n")
-    assert lines[0].startswith(f"HTTP/1.1 {status} "), answer[:500]
-    assert head.count(b"HTTP/1.1") == 1
-    headers = dict(line.lower().split(": ", 1) for line in lines[1:])
-    assert headers["content-type"] == "application/problem+json"
-    assert headers["content-length"] == str(len(body))
-    assert headers["connection"] == "close"
-    assert headers["x-content-type-options"] == "nosniff"
-    assert "frame-ancestors 'none'" in headers["content-security-policy"]
-    problem: dict[str, Any] = json.loads(body)
-    assert (problem["status"], problem["code"]) == (status, code)
-    assert problem["request_id"] == headers["x-request-id"]
-    return problem
-
-
-def _get(*headers: bytes, target: bytes = b"/livez") -> bytes:
-    lines = b"".join(header + b"\r\n" for header in headers)
-    return b"GET " + target + b" HTTP/1.1\r\n" + HOST + lines + b"Connection: close\r\n\r\n"
-
-
 def test_headers_of_64_kib_in_all_are_taken_and_one_byte_more_is_not(running: Running) -> None:
-    rest = len(_get(b"X: ")) - len(b"GET /livez HTTP/1.1\r\n\r\n")
-    fits = _said(running, _get(b"X: " + b"a" * (64 * KIB - rest)))
+    rest = len(get(b"X: ")) - len(b"GET /livez HTTP/1.1\r\n\r\n")
+    fits = said(running, get(b"X: " + b"a" * (64 * KIB - rest)))
     assert fits.startswith(b"HTTP/1.1 200")
     # The request line counts for itself, but for its few words beside the target.
-    _problem(_said(running, _get(b"X: " + b"a" * 64 * KIB)), 431, "headers_too_large")
+    problem_in(said(running, get(b"X: " + b"a" * 64 * KIB)), 431, "headers_too_large")
 
 
 @pytest.mark.parametrize(
@@ -96,16 +50,16 @@ def test_headers_of_64_kib_in_all_are_taken_and_one_byte_more_is_not(running: Ru
     ids=["value", "name", "many", "small", "spaces", "cookie"],
 )
 def test_larger_headers_are_refused(running: Running, headers: list[bytes]) -> None:
-    _problem(_said(running, _get(*headers)), 431, "headers_too_large")
+    problem_in(said(running, get(*headers)), 431, "headers_too_large")
 
 
 def test_headers_are_refused_wherever_the_pieces_are_cut(running: Running) -> None:
-    with _connected(running) as opened:
+    with connected(running) as opened:
         opened.sendall(b"POST /jobs HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\n{")
-        until(lambda: bool(running.server.server_state.tasks))
+        wait_until(lambda: bool(running.server.server_state.tasks))
         # The end of a body, then a head: what came before it is not the head's.
-        opened.sendall(b"}" + _get(b"X: " + b"a" * 63 * KIB))
-        answer = _all_of(opened)
+        opened.sendall(b"}" + get(b"X: " + b"a" * 63 * KIB))
+        answer = all_of(opened)
     assert answer.count(b"HTTP/1.1 ") == 2
     assert b"HTTP/1.1 200" in answer
 
@@ -113,7 +67,7 @@ def test_headers_are_refused_wherever_the_pieces_are_cut(running: Running) -> No
 def test_a_header_of_64_mb_is_not_stored(running: Running) -> None:
     process = psutil.Process()
     before, cpu = process.memory_info().rss, process.cpu_times().user
-    with _connected(running) as opened:
+    with connected(running) as opened:
         opened.sendall(b"GET / HTTP/1.1\r\nX: ")
         piece = b"a" * MIB
         try:
@@ -121,16 +75,16 @@ def test_a_header_of_64_mb_is_not_stored(running: Running) -> None:
                 opened.sendall(piece)
         except OSError:
             pass
-        _problem(_all_of(opened), 431, "headers_too_large")
+        problem_in(all_of(opened), 431, "headers_too_large")
     assert process.memory_info().rss - before < 16 * MIB
     assert process.cpu_times().user - cpu < 2
 
 
 def test_a_target_of_64_kib_is_taken_and_a_longer_one_is_not(running: Running) -> None:
     longest = b"/livez?" + b"a" * (65_535 - len("/livez?"))
-    assert _said(running, _get(target=longest)).startswith(b"HTTP/1.1 200")
+    assert said(running, get(target=longest)).startswith(b"HTTP/1.1 200")
     for target in (longest + b"a", b"/" + b"a" * (3 * MIB)):
-        _problem(_said(running, _get(target=target)), 414, "uri_too_long")
+        problem_in(said(running, get(target=target)), 414, "uri_too_long")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +109,7 @@ def test_a_target_of_64_kib_is_taken_and_a_longer_one_is_not(running: Running) -
     ],
 )
 def test_what_cannot_be_read_gets_the_one_body(running: Running, request_bytes: bytes) -> None:
-    _problem(_said(running, request_bytes), 400, "bad_request")
+    problem_in(said(running, request_bytes), 400, "bad_request")
 
 
 def test_a_refusal_is_logged_and_counted_and_keeps_the_id_that_came(
@@ -163,7 +117,7 @@ def test_a_refusal_is_logged_and_counted_and_keeps_the_id_that_came(
 ) -> None:
     caplog.set_level("INFO")
     head = b"GET / HTTP/1.1\r\n" + HOST + b"X-Request-Id: mine-1\r\nX: "
-    problem = _problem(_said(running, head + b"a" * MIB), 431, "headers_too_large")
+    problem = problem_in(said(running, head + b"a" * MIB), 431, "headers_too_large")
     assert problem["request_id"] == "mine-1"
     assert "request.refused status=431 code=headers_too_large request_id=mine-1" in caplog.text
     counted = 'nmtune_http_requests_total{method="other",route="none",status="431"}'
@@ -171,7 +125,7 @@ def test_a_refusal_is_logged_and_counted_and_keeps_the_id_that_came(
 
 
 def test_clients_of_the_inference_protocol_get_their_form(running: Running) -> None:
-    answer = _said(running, _get(b"X: " + b"a" * MIB, target=b"/v2/models/pets?x"))
+    answer = said(running, get(b"X: " + b"a" * MIB, target=b"/v2/models/pets?x"))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 ")
     assert b"content-type: application/json" in head
@@ -182,7 +136,7 @@ def test_clients_of_the_inference_protocol_get_their_form(running: Running) -> N
 
 def test_what_came_before_is_answered_first(running: Running) -> None:
     first = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"
-    answer = _said(running, first * 3 + b"GARBAGE\r\n\r\n")
+    answer = said(running, first * 3 + b"GARBAGE\r\n\r\n")
     assert answer.count(b"HTTP/1.1 200") == 3
     assert answer.count(b"HTTP/1.1 ") == 4
     assert answer.rpartition(b"HTTP/1.1 ")[2].startswith(b"400 ")
@@ -193,7 +147,7 @@ def test_garbage_behind_a_body_does_not_take_its_answer(running: Running) -> Non
     request = (
         b"POST /jobs HTTP/1.1\r\n%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     )
-    answer = _said(running, request % (HOST, len(body)) + body + b"}}}")
+    answer = said(running, request % (HOST, len(body)) + body + b"}}}")
     assert answer.startswith(b"HTTP/1.1 422")
     assert answer.rpartition(b"HTTP/1.1 ")[2].startswith(b"400 ")
 
@@ -218,8 +172,8 @@ CHUNKED = (
 def test_a_frame_that_is_broken_or_endless_ends_its_request(
     running: Running, rest: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _problem(_said(running, CHUNKED + rest), 400, "bad_request")
-    until(lambda: not running.server.server_state.tasks)
+    problem_in(said(running, CHUNKED + rest), 400, "bad_request")
+    wait_until(lambda: not running.server.server_state.tasks)
     assert "Traceback" not in caplog.text
 
 
@@ -233,7 +187,7 @@ def test_trailers_are_no_headers(app: FastAPI) -> None:
 
     with serve(app) as running:
         request = CHUNKED.replace(b"/jobs", b"/echo") + b"2\r\n{}\r\n0\r\nX-Late: 1\r\n\r\n"
-        with _connected(running) as opened:
+        with connected(running) as opened:
             opened.sendall(request)
             assert opened.recv(1000)
     assert seen in ([], [None])
@@ -241,7 +195,7 @@ def test_trailers_are_no_headers(app: FastAPI) -> None:
 
 def test_no_more_than_some_requests_wait_on_a_connection(running: Running) -> None:
     one = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"
-    answer = _said(running, one * 1000)
+    answer = said(running, one * 1000)
     assert answer.rpartition(b"HTTP/1.1 ")[2].startswith(b"429 ")
     assert b"too_many_pipelined" in answer
     assert 16 <= answer.count(b"HTTP/1.1 200") <= 32
@@ -264,23 +218,19 @@ def test_a_whole_url_in_the_first_line_names_the_host_too(
     running: Running, target: bytes, host: bytes, status: int
 ) -> None:
     request = b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
-    assert _said(running, request).startswith(b"HTTP/1.1 %d" % status)
+    assert said(running, request).startswith(b"HTTP/1.1 %d" % status)
 
 
 def test_a_request_without_a_host_is_refused_but_a_probe(running: Running) -> None:
     for version in (b"1.0", b"1.1"):
         end = b" HTTP/" + version + b"\r\nConnection: close\r\n\r\n"
-        _assert_starts(_said(running, b"GET /heads" + end), 400)
-        _assert_starts(_said(running, b"GET /livez" + end), 200)
-
-
-def _assert_starts(answer: bytes, status: int) -> None:
-    assert answer.startswith(b"HTTP/1.1 %d" % status), answer[:300]
+        assert_starts(said(running, b"GET /heads" + end), 400)
+        assert_starts(said(running, b"GET /livez" + end), 200)
 
 
 def test_a_request_for_another_protocol_is_answered_as_http(running: Running) -> None:
     for upgrade in (b"websocket", b"h2c"):
-        answer = _said(
+        answer = said(
             running,
             b"GET /livez HTTP/1.1\r\n"
             + HOST
@@ -289,124 +239,5 @@ def test_a_request_for_another_protocol_is_answered_as_http(running: Running) ->
             # A client may send its first frames at once.
             + b"\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\nframes",
         )
-        _assert_starts(answer, 200)
+        assert_starts(answer, 200)
         assert answer.count(b"HTTP/1.1 ") == 1
-
-
-def _seconds_until_closed(opened: socket.socket) -> float:
-    began = time.monotonic()
-    _all_of(opened)
-    return time.monotonic() - began
-
-
-def test_a_connection_that_says_nothing_is_closed_without_a_word(running: Running) -> None:
-    with _connected(running) as opened:
-        began = time.monotonic()
-        assert _all_of(opened) == b""
-        assert HEADER_SECONDS * 0.8 < time.monotonic() - began < 5
-
-
-@pytest.mark.parametrize("first", [b"", b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"])
-def test_a_head_that_only_drips_is_refused_in_time(running: Running, first: bytes) -> None:
-    """On a new connection, and on one that is kept alive."""
-    with _connected(running) as opened:
-        if first:
-            opened.sendall(first)
-            _assert_starts(opened.recv(1 << 16), 200)
-        began = time.monotonic()
-        opened.settimeout(0.05)
-        opened.sendall(b"GET /livez HTTP/1.1\r\nX: ")
-        answer = b""
-        while not answer and time.monotonic() - began < 8:
-            opened.sendall(b"a")
-            try:
-                answer = opened.recv(1 << 16)
-            except TimeoutError:
-                continue
-        assert time.monotonic() - began < 5
-        opened.settimeout(5)
-        _problem(answer + _all_of(opened), 408, "headers_too_slow")
-
-
-def test_empty_lines_keep_no_connection_open(running: Running) -> None:
-    with _connected(running) as opened:
-        opened.settimeout(0.05)
-        began = time.monotonic()
-        while time.monotonic() - began < 8:
-            try:
-                opened.sendall(b"\r\n")
-                if opened.recv(100) == b"":
-                    break
-            except TimeoutError:
-                continue
-            except OSError:
-                break
-        assert time.monotonic() - began < 5
-
-
-def test_a_body_that_nobody_reads_keeps_no_connection_open(running: Running) -> None:
-    with _connected(running) as opened:
-        opened.sendall(b"POST /nothing HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\nx")
-        _assert_starts(opened.recv(1 << 16), 404)
-        opened.settimeout(0.05)
-        began = time.monotonic()
-        while time.monotonic() - began < 8:
-            try:
-                opened.sendall(b"x")
-                if opened.recv(100) == b"":
-                    break
-            except TimeoutError:
-                continue
-            except OSError:
-                break
-        assert time.monotonic() - began < 5
-
-
-def test_a_slow_but_living_body_is_read(running: Running) -> None:
-    body = b'{"wrong": 1}'
-    with _connected(running) as opened:
-        opened.sendall(JSON_HEAD % (HOST, len(body)))
-        for i in range(len(body)):
-            time.sleep(HEADER_SECONDS / 5)
-            opened.sendall(body[i : i + 1])
-        _assert_starts(opened.recv(1 << 16), 422)
-
-
-def test_an_event_stream_and_a_rest_between_requests_outlive_the_limit(
-    running: Running, store: Store
-) -> None:
-    job_id = add_job(store)
-    with _connected(running) as opened:
-        opened.sendall(b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n")
-        _assert_starts(opened.recv(1 << 16), 200)
-        time.sleep(3 * HEADER_SECONDS)
-        opened.sendall(
-            f"GET /jobs/{job_id}/events HTTP/1.1\r\n".encode()
-            + HOST
-            + b"Accept: text/event-stream\r\n\r\n"
-        )
-        began, found = time.monotonic(), b""
-        while time.monotonic() - began < 3 * HEADER_SECONDS:
-            part = opened.recv(1 << 16)
-            assert part
-            found += part
-        _assert_starts(found, 200)
-
-
-def test_a_slow_second_head_does_not_take_the_first_ones_answer(
-    running: Running, store: Store
-) -> None:
-    job_id = add_job(store)
-    with _connected(running) as opened:
-        opened.sendall(
-            f"GET /jobs/{job_id}/events HTTP/1.1\r\n".encode()
-            + HOST
-            + b"Accept: text/event-stream\r\n\r\nGET /livez HTT"
-        )
-        began, found = time.monotonic(), b""
-        while time.monotonic() - began < 3 * HEADER_SECONDS:
-            part = opened.recv(1 << 16)
-            assert part
-            found += part
-        _assert_starts(found, 200)
-        assert b" 408 " not in found

@@ -1,4 +1,4 @@
-"""The home of what the Open Inference Protocol's tests share: requests as a client writes them."""
+"""Requests of the Open Inference Protocol, as a client writes them."""
 
 import json
 from typing import Any

@@ -1,3 +1,5 @@
+"""The health checks: what is alive, what is ready, and what only warns."""
+
 import threading
 import time
 from collections.abc import Callable
@@ -100,13 +102,13 @@ def test_a_broker_that_is_down_is_a_warning_without_its_address(
 def test_a_look_that_hangs_delays_nobody_and_is_not_begun_twice(
     settings: ServiceSettings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 2.0)
     monkeypatch.setattr(readiness, "MAX_AGE_SECONDS", 0.0)
     may_end, looks = threading.Event(), []
 
     def hang() -> None:
         looks.append(1)
-        may_end.wait(30)
+        may_end.wait(60)
 
     client = with_broker(settings, store, hang)
     began = time.monotonic()
@@ -114,15 +116,19 @@ def test_a_look_that_hangs_delays_nobody_and_is_not_begun_twice(
         for _ in range(3):
             checks = client.get("/readyz").json()["checks"]
             assert checks["broker"]["status"] == "warning"
-            assert "did not answer within 0.1 seconds" in checks["broker"]["message"]
+            assert "did not answer within 2.0 seconds" in checks["broker"]["message"]
             assert checks["database"]["status"] == "ok"
     finally:
         may_end.set()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40, "the look itself takes 60 s"
     assert looks == [1]
 
 
-def test_what_was_found_holds_for_about_a_second(settings: ServiceSettings, store: Store) -> None:
+def test_what_was_found_holds_for_about_a_second(
+    settings: ServiceSettings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert readiness.MAX_AGE_SECONDS == 1.0
+    monkeypatch.setattr(readiness, "MAX_AGE_SECONDS", 60.0)  # a busy machine may pause for longer
     looks: list[int] = []
     client = with_broker(settings, store, lambda: looks.append(1))
     for _ in range(5):

@@ -1,3 +1,5 @@
+"""POST and GET /predict: rows in, labels and probabilities out, wrong rows named."""
+
 import base64
 import io
 from concurrent.futures import ThreadPoolExecutor

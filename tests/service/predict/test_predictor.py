@@ -1,3 +1,5 @@
+"""The cache of loaded heads: each is loaded once, and the memory it takes is bounded."""
+
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +51,7 @@ def test_threads_that_want_one_head_at_once_load_it_once(heads: dict[str, bytes]
     def get(_: int) -> LoadedHead:
         def load() -> bytes:
             loads.append(1)
-            assert may_load.wait(10)
+            assert may_load.wait(60)
             return heads["a"]
 
         all_here.wait()
@@ -60,7 +62,7 @@ def test_threads_that_want_one_head_at_once_load_it_once(heads: dict[str, bytes]
         while not loads:  # the loader has begun; the others meet it or its result
             pass
         may_load.set()
-        assert len({id(future.result(10)) for future in found}) == 1
+        assert len({id(future.result(60)) for future in found}) == 1
     assert len(loads) == 1
 
 
@@ -104,14 +106,14 @@ def test_everyone_who_waits_for_a_load_hears_of_its_failure() -> None:
 
     def load() -> bytes:
         loading.set()
-        assert may_fail.wait(10)
+        assert may_fail.wait(60)
         raise OSError("the disk is gone")
 
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(cache.get, "a", load)
-        assert loading.wait(10)
+        assert loading.wait(60)
         second = threads.submit(cache.get, "a", load)
         may_fail.set()
         for future in (first, second):
             with pytest.raises(OSError, match="disk"):
-                future.result(10)
+                future.result(60)

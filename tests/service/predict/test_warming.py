@@ -41,7 +41,7 @@ def test_a_database_that_cannot_be_asked_is_asked_again(
     found = Counting(store)
     found.start()
     for _ in range(3):
-        assert looks.acquire(timeout=10)
+        assert looks.acquire(timeout=60)
     found.close()
     assert not threads()
     store.close()

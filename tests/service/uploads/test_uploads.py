@@ -37,7 +37,8 @@ from tests.service.uploads.upload_calls import (
     sha1_of,
 )
 from tests.support.files.arrays import clouds, npz
-from tests.support.http import serve, until
+from tests.support.http import serve
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -316,8 +317,8 @@ def test_what_came_before_the_connection_broke_stays(
             head += [f"{name}: {value}" for name, value in PART.items()]
             head += ["Upload-Offset: 0", "", ""]
             connection.sendall("\r\n".join(head).encode() + content[:n_sent])
-            until(lambda: offset(client, path) == PART_BYTES)
-        until(lambda: offset(client, path) == n_sent)
+            wait_until(lambda: offset(client, path) == PART_BYTES)
+        wait_until(lambda: offset(client, path) == n_sent)
     assert append(client, path, content[n_sent:], at=n_sent).status_code == 204
     assert finish(client, path).status_code == 201
 

@@ -1,4 +1,4 @@
-"""Home of the requests of resumable uploads that tests send."""
+"""Send resumable uploads, request by request."""
 
 import hashlib
 from base64 import b64encode

@@ -8,7 +8,8 @@ import pytest
 from nmtune import Head
 from store import heads
 from store.jobs import Job
-from tests.workers.workplace import CLASSES, SPLITS, OpenWorkplace, Workplace, children, wait_until
+from tests.support.waiting import wait_until
+from tests.workers.workplace import CLASSES, SPLITS, OpenWorkplace, Workplace, children
 
 pytestmark = pytest.mark.slow
 
@@ -123,7 +124,7 @@ def test_killed_between_two_candidates_it_ends_with_the_same_head(
         for child in children():
             child.kill()
     assert workplace.read(again).status == "queued"
-    wait_until(lambda: workplace.run(again), seconds=20)
+    wait_until(lambda: workplace.run(again))
     ended = workplace.read(again)
     assert (ended.status, ended.attempt) == ("succeeded", 2)
     assert workplace.head_sha256(ended) == finished.head_sha256(job)

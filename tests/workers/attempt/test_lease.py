@@ -8,7 +8,8 @@ import pytest
 
 from store import jobs, transitions
 from store.jobs import Job
-from tests.workers.workplace import Workplace, wait_until
+from tests.support.waiting import wait_until
+from tests.workers.workplace import Workplace
 from workers.attempt.lease import Lease
 from workers.attempt.supervise import Ending
 
@@ -19,7 +20,7 @@ BEAT_SECONDS = 0.05
 def job(workplace: Workplace) -> Job:
     submitted = workplace.submit({})
     with workplace.store.database.begin() as tx:
-        claimed = transitions.claim(tx, submitted.id, worker="tests", lease_seconds=2)
+        claimed = transitions.claim(tx, submitted.id, worker="tests", lease_seconds=60)
     assert claimed is not None
     return claimed
 
@@ -37,7 +38,7 @@ def database_away(workplace: Workplace) -> Iterator[None]:
             connection.execute("ALTER TABLE away RENAME TO jobs")
 
 
-def lease_of(workplace: Workplace, job: Job, *, seconds: float = 2) -> Lease:
+def lease_of(workplace: Workplace, job: Job, *, seconds: float = 60) -> Lease:
     return Lease(workplace.store, job, lease_seconds=seconds, heartbeat_seconds=BEAT_SECONDS)
 
 
@@ -52,14 +53,14 @@ def test_lease_is_renewed_while_nobody_says_anything(workplace: Workplace, job: 
 def test_cancel_request_arrives(workplace: Workplace, job: Job) -> None:
     with lease_of(workplace, job) as lease:
         workplace.request_cancel(job)
-        wait_until(lambda: lease.ending is Ending.CANCELLED, seconds=5)
+        wait_until(lambda: lease.ending is Ending.CANCELLED)
 
 
 def test_loss_arrives_and_nothing_is_written_after(workplace: Workplace, job: Job) -> None:
     with lease_of(workplace, job) as lease:
         with workplace.store.database.begin() as tx:
             transitions.release(tx, job)
-        wait_until(lambda: lease.ending is Ending.LEASE_LOST, seconds=5)
+        wait_until(lambda: lease.ending is Ending.LEASE_LOST)
         lease.tell({"epoch": 1}, is_milestone=True)
     assert workplace.progress(job) == []
 
@@ -80,19 +81,19 @@ def test_milestones_land_and_the_rest_may_be_overtaken(workplace: Workplace, job
 def test_database_that_is_away_briefly_costs_nothing(
     workplace: Workplace, job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with lease_of(workplace, job, seconds=60) as lease:
+    with lease_of(workplace, job) as lease:
         with database_away(workplace):
             lease.tell({"epoch": 1}, is_milestone=True)
-            wait_until(lambda: "lease.heartbeat_failed" in caplog.text, seconds=5)
+            wait_until(lambda: "lease.heartbeat_failed" in caplog.text)
             assert lease.ending is None
-        wait_until(lambda: workplace.progress(job), seconds=5)
+        wait_until(lambda: workplace.progress(job))
 
 
 def test_database_that_stays_away_ends_the_lease_before_it_runs_out(
     workplace: Workplace, job: Job
 ) -> None:
     with lease_of(workplace, job, seconds=1) as lease, database_away(workplace):
-        wait_until(lambda: lease.ending is Ending.LEASE_LOST, seconds=5)
+        wait_until(lambda: lease.ending is Ending.LEASE_LOST)
 
 
 def test_superseded_artifact_goes_only_after_the_row_names_the_new_one(
@@ -100,13 +101,13 @@ def test_superseded_artifact_goes_only_after_the_row_names_the_new_one(
 ) -> None:
     artifacts = workplace.store.artifacts
     old, new = (artifacts.put_bytes("default", data).sha256 for data in (b"old", b"new"))
-    with lease_of(workplace, job, seconds=60) as lease:
+    with lease_of(workplace, job) as lease:
         lease.keep({"a": old})
-        wait_until(lambda: workplace.read(job).checkpoint == {"a": old}, seconds=5)
+        wait_until(lambda: workplace.read(job).checkpoint == {"a": old})
         with database_away(workplace):
             lease.keep({"a": new}, superseded=[old])
             assert artifacts.exists("default", old)
-        wait_until(lambda: not artifacts.exists("default", old), seconds=5)
+        wait_until(lambda: not artifacts.exists("default", old))
     assert workplace.read(job).checkpoint == {"a": new}
     assert artifacts.exists("default", new)
 

@@ -19,8 +19,9 @@ from store.jobs import Job
 from store.states import JobStatus
 from tests.servers import fault_server
 from tests.servers.fault_server import Server, status, when
+from tests.support.waiting import wait_until
 from tests.workers.text_jobs import QUICK, add_texts, asked_for, submit
-from tests.workers.workplace import Workplace, start_worker, wait_until
+from tests.workers.workplace import Workplace, start_worker
 from workers.attempt.provider_wait import Memory
 
 BUSY = status(429, {"error": {"message": "come back later"}}, Retry_After="900")
@@ -46,7 +47,7 @@ def test_a_job_that_waits_gives_its_slot_back_and_says_why(
     server.always = BUSY
     began = time.monotonic()
     job = ran(place, submit(place, server, add_texts(place)))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60, "it asked for 900 s"
     assert (job.status, job.attempt) == ("queued", 0), "waiting is no attempt"
     assert job.not_before_at is not None
     assert 895 < (job.not_before_at - job.updated_at).total_seconds() < 910
@@ -175,7 +176,7 @@ def test_a_provider_that_is_away_is_only_looked_at_the_next_time(
     server.requests.clear()
     began = time.monotonic()
     again = ran(place, job)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < Patience().give_up_seconds
     assert len(server.requests) == 2, "once, and once whether it answers anything"
     assert again.not_before_at is not None
     assert (again.not_before_at - again.updated_at).total_seconds() > 1.5 * first
@@ -193,7 +194,7 @@ def test_a_name_that_does_not_exist_fails_the_job_at_once(
     job = submit_to(place, f"http://{host}/v1")
     began = time.monotonic()
     failed = ran(place, job)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < Patience().give_up_seconds
     assert (failed.status, failed.attempt) == ("failed", 1)
     assert failed.error is not None
     assert failed.error["code"] == "invalid_provider"
@@ -244,7 +245,7 @@ def test_one_job_that_waits_does_not_hold_up_the_others(place: Workplace, server
     server.always = only_one
     worker = start_worker(place)
     try:
-        wait_until(lambda: place.read(here).status.is_final, seconds=60)
+        wait_until(lambda: place.read(here).status.is_final)
     finally:
         worker.stop()
     assert place.read(here).status == "succeeded"

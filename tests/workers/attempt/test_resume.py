@@ -10,14 +10,8 @@ import pytest
 
 from store.jobs import Job
 from tests.support.places import ROOT
-from tests.workers.workplace import (
-    OpenWorkplace,
-    Workplace,
-    children,
-    is_running,
-    start_worker,
-    wait_until,
-)
+from tests.support.waiting import wait_until
+from tests.workers.workplace import OpenWorkplace, Workplace, children, is_running, start_worker
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +109,7 @@ def test_worker_that_was_killed(workplace: Workplace, job: Job, undisturbed: str
         wait_for_checkpoint(workplace, job)
         trainings = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
         os.kill(process.pid, signal.SIGKILL)
-    wait_until(lambda: not any(map(is_running, trainings)), seconds=5)
+    wait_until(lambda: not any(map(is_running, trainings)))
     assert workplace.read(job).status == "running", "only the lease tells that nobody is there"
     finished = finish(workplace, job)
     assert finished.attempt == 2

@@ -11,15 +11,8 @@ from nmtune import Head
 from store import heads, jobs, transitions
 from store.errors import DatabaseUnavailable
 from store.jobs import Job
-from tests.workers.workplace import (
-    CLASSES,
-    ENDLESS,
-    SPLITS,
-    OpenWorkplace,
-    Workplace,
-    children,
-    wait_until,
-)
+from tests.support.waiting import wait_until
+from tests.workers.workplace import CLASSES, ENDLESS, SPLITS, OpenWorkplace, Workplace, children
 
 FEW = {"epochs": 6, "seed": 3, "l2": 1.0}
 
@@ -213,6 +206,7 @@ def test_our_settings_which_may_hold_passwords_are_not_the_trainings(
     assert not [name for name in environment if name.startswith(("NMTUNE_", "AWS_"))]
 
 
+@pytest.mark.serial
 def test_cancel_of_a_running_job_takes_under_three_seconds(workplace: Workplace) -> None:
     job = workplace.submit(ENDLESS)
     with workplace.running(job):
@@ -234,7 +228,7 @@ def test_lost_lease_stops_silently_and_writes_nothing(workplace: Workplace) -> N
         with workplace.store.database.begin() as tx:
             taken_away = transitions.release(tx, workplace.read(job))
         n_events = len(workplace.events(job))
-        wait_until(lambda: not children(), seconds=10)
+        wait_until(lambda: not children())
     assert workplace.read(job) == taken_away
     assert len(workplace.events(job)) == n_events
 
@@ -273,7 +267,7 @@ def test_crashing_job_is_tried_again_and_then_fails_without_a_traceback(
     assert first.not_before_at is not None
     assert workplace.run(job) is None, "it is not due yet"
 
-    wait_until(lambda: workplace.run(job), seconds=20)
+    wait_until(lambda: workplace.run(job))
     failed = workplace.read(job)
     assert (failed.status, failed.attempt) == ("failed", 2)
     assert failed.error is not None

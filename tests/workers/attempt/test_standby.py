@@ -1,12 +1,13 @@
 """A training process that waits: it is used once, dies with its worker, and may be missing."""
 
 import threading
-import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from tests.workers.workplace import Workplace, children, is_running, start_worker, wait_until
+from tests.support.waiting import wait_until
+from tests.workers.workplace import Workplace, children, is_running, start_worker
 from workers.attempt.run import standby_of
 from workers.attempt.standby import Standby
 
@@ -38,14 +39,14 @@ def imported(process: psutil.Process) -> bool:
 def test_a_job_takes_the_waiting_process_and_ends_it(workplace: Workplace) -> None:
     worker = start_worker(workplace)
     try:
-        [waiting] = wait_until_some(lambda: [c for c in children() if imported(c)])
+        [waiting] = wait_until(lambda: [c for c in children() if imported(c)])
         job = workplace.submit(QUICK, method="linear_probe")
         wait_until(lambda: workplace.read(job).status == "running")
         assert is_running(waiting.pid)
         assert waiting in children()
         wait_until(lambda: workplace.read(job).status == "succeeded")
         wait_until(lambda: not is_running(waiting.pid))
-        [following] = wait_until_some(children)
+        [following] = wait_until(children)
         assert following.pid != waiting.pid, "each job has a process of its own"
     finally:
         worker.stop()
@@ -89,9 +90,13 @@ def test_there_is_none_unless_the_settings_want_one(workplace: Workplace) -> Non
     assert standby_of(workplace.settings.model_copy(update={"standby": "never"}), 0) is None
 
 
-def test_there_is_none_before_the_first_job_nor_long_after_the_last(workplace: Workplace) -> None:
+def test_there_is_none_before_the_first_job_nor_long_after_the_last(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("workers.attempt.standby.time", SimpleNamespace(monotonic=lambda: now[0]))
     settings = workplace.settings.model_copy(
-        update={"standby": "after_job", "standby_idle_seconds": 0.3}
+        update={"standby": "after_job", "standby_idle_seconds": 300}
     )
     standby = standby_of(settings, 0)
     assert standby is not None
@@ -100,13 +105,13 @@ def test_there_is_none_before_the_first_job_nor_long_after_the_last(workplace: W
     assert not children(), "no job came yet"
     assert standby.take(settings.data_dir) is None
     [waiting] = children()
-    time.sleep(0.4)
+    now[0] += 301
     standby.retire()
     assert is_running(waiting.pid), "while a job runs the slot is not idle"
     standby.prepare()
     standby.retire()
     assert is_running(waiting.pid), "the time runs from the job's end"
-    time.sleep(0.4)
+    now[0] += 301
     standby.retire()
     assert not children()
     standby.prepare()
@@ -124,12 +129,3 @@ def test_one_that_is_always_wanted_is_never_given_up(workplace: Workplace) -> No
     assert is_running(waiting.pid)
     standby.close()
     assert not children()
-
-
-def wait_until_some(look: object) -> list[psutil.Process]:
-    """What `look` gives once it gives something."""
-    deadline = time.monotonic() + 60
-    while not (found := look()):  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found  # type: ignore[no-any-return]

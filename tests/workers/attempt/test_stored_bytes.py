@@ -6,7 +6,8 @@ from pathlib import Path
 from store import heads
 from store.jobs import Job
 from tests.store.made_rows import flip
-from tests.workers.workplace import ENDLESS, Workplace, wait_until
+from tests.support.waiting import wait_until
+from tests.workers.workplace import ENDLESS, Workplace
 
 CHECKPOINT = "mlp.checkpoint.safetensors"
 

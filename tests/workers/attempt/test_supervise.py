@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.places import ROOT
-from tests.workers.workplace import is_running, wait_until
+from tests.support.waiting import wait_until
+from tests.workers.workplace import is_running
 from workers.attempt.supervise import LEASH, LOG_BYTES, Ending, Outcome, supervise
 
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -78,7 +79,7 @@ def test_last_message_without_line_end_or_json_is_noise_not_a_crash(run: Run) ->
 def test_busy_loop_stops_at_once_and_names_the_reason(run: Run, ending: Ending) -> None:
     outcome = run.stopped(TELL_PID + "while True: pass", ending)
     assert outcome.ending is ending
-    assert run.seconds_to_stop < 1
+    assert run.seconds_to_stop < 2, "sooner than it would be killed"
     assert not is_running(run.messages[0]["pid"])
 
 
@@ -90,14 +91,14 @@ def test_child_that_ignores_sigterm_is_killed_after_the_grace(run: Run) -> None:
     assert outcome.ending is Ending.CANCELLED
     assert outcome.exit_code == -signal.SIGKILL
     assert not outcome.killed, "our own SIGKILL is no sign of too little memory"
-    assert 0.4 < run.seconds_to_stop < 2
+    assert 0.4 < run.seconds_to_stop < 10
 
 
 def test_child_that_never_stops_talking_is_stopped_too(run: Run) -> None:
     flood = "import sys\nwhile True: sys.stdout.write('{}\\n' * 10000)"
     outcome = run.stopped(TELL_PID + flood, Ending.CANCELLED)
     assert outcome.ending is Ending.CANCELLED
-    assert run.seconds_to_stop < 2
+    assert run.seconds_to_stop < 30
 
 
 def test_child_that_closes_its_stdout_is_still_stopped(run: Run) -> None:
@@ -190,7 +191,7 @@ def test_child_dies_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
         pid = int(process.stdout.readline())
         assert is_running(pid)
         process.kill()
-    wait_until(lambda: not is_running(pid), seconds=2)
+    wait_until(lambda: not is_running(pid))
 
 
 def test_child_whose_parent_died_first_does_not_start(tmp_path: Path) -> None:

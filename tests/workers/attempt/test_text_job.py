@@ -10,8 +10,9 @@ from store import encoders, heads
 from store.files.dataset import DatasetFile
 from tests.servers import fault_server
 from tests.servers.fault_server import Server, status
+from tests.support.waiting import wait_until
 from tests.workers.text_jobs import add_texts, asked_for, submit, texts
-from tests.workers.workplace import Workplace, wait_until
+from tests.workers.workplace import Workplace
 from workers.attempt import embedding
 from workers.attempt.text_job import EMBEDDINGS
 

@@ -26,6 +26,7 @@ from store.files.rows import Ids
 from store.heads import NewHeadVersion
 from store.jobs import Job
 from tests.store.made_rows import flip
+from tests.support.waiting import wait_until
 from tests.workers.workplace import (
     CLASSES,
     N_COLUMNS,
@@ -33,7 +34,6 @@ from tests.workers.workplace import (
     Workplace,
     children,
     start_worker,
-    wait_until,
 )
 
 OPTIONS: dict[str, Any] = {"format": "parquet", "output": "probabilities"}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.workers.workplace import ENDLESS, Workplace, children, start_worker, wait_until
+from tests.support.waiting import wait_until
+from tests.workers.workplace import ENDLESS, Workplace, children, start_worker
 from workers.folder import open_workdir
 
 
@@ -36,7 +37,7 @@ def test_worker_survives_a_database_without_tables(
     (workplace.settings.data_dir / "nmtune.db").write_bytes(b"")
     worker = start_worker(workplace)
     try:
-        wait_until(lambda: "worker.claim_failed" in caplog.text, seconds=10)
-        wait_until(lambda: "sweep.failed" in caplog.text, seconds=10)
+        wait_until(lambda: "worker.claim_failed" in caplog.text)
+        wait_until(lambda: "sweep.failed" in caplog.text)
     finally:
         worker.stop()

@@ -9,8 +9,9 @@ from store import jobs, transitions
 from store.jobs import Job
 from store.queue import LocalQueue
 from tests.servers.redis import RedisServer
+from tests.support.waiting import wait_until
 from tests.workers.child.test_predict import OPTIONS, add_rows, rows
-from tests.workers.workplace import ENDLESS, Workplace, children, start_worker, wait_until
+from tests.workers.workplace import ENDLESS, Workplace, children, start_worker
 from workers.attempt.run import child_environment
 from workers.slots.local import LocalWorker
 from workers.slots.prediction import PredictionSlots
@@ -47,7 +48,7 @@ def test_a_prediction_is_done_while_a_training_holds_the_only_slot(place: Workpl
     try:
         wait_until(lambda: place.read(training).status == "running")
         job = predict(place, ("pets", 1))
-        wait_until(lambda: place.read(job).status == "succeeded", seconds=60)
+        wait_until(lambda: place.read(job).status == "succeeded")
         assert place.read(training).status == "running"
         assert place.read(waiting).status == "queued"
         assert len(children()) == 1
