@@ -1,4 +1,4 @@
-"""Give every test its turn and a proof of a clean end, and the servers that packages share."""
+"""Give every test its turn, check that it leaves nothing, and start the shared servers."""
 
 import os
 import tempfile

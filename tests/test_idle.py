@@ -1,4 +1,4 @@
-"""Who does not compute does without the science: what each command and each process imports."""
+"""Processes that compute nothing import no science: each command and each process."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The tests' own watch: what a test leaves is seen, and a serial test has the machine alone."""
+"""The watch over the tests: it finds what a test leaves, and gives a serial test the machine."""
 
 import os
 import signal

@@ -33,7 +33,7 @@ def deployment(
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Iterator[Ground]:
-    """Database, broker and API for the tests of a module that do faults to workers alone."""
+    """Database, broker and API for the tests of a module that do faults only to workers."""
     folder = tmp_path_factory.mktemp("ground")
     redis = RedisServer(folder)
     ground = Ground(folder, postgres, redis)

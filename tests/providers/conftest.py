@@ -1,4 +1,4 @@
-"""The fixtures of the providers' tests: the fault server, and a provider that asks it."""
+"""The fault server, and a provider that asks it."""
 
 from collections.abc import Callable, Iterator
 

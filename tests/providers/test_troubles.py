@@ -300,7 +300,7 @@ def test_an_error_behind_a_200_is_told_in_every_dialect(server: Server, name: st
         ):
             server.always = status(200, content)
             with pytest.raises(kind, match="the bucket is empty"):
-                provider.embed(["a", "b"], seconds=5)
+                provider.embed(["a", "b"], seconds=20)
 
 
 @pytest.mark.parametrize("provider_name", ["openai", "cohere", "gemini", "tei", "voyage"])

@@ -63,14 +63,14 @@ def test_a_name_of_the_catalogue_exists_whatever_this_machine_can_look_up(
     with Providers() as providers:
         own = providers.open(catalogue.resolve("openai", model="m"), lambda origin: "k")
         with pytest.raises(errors.ProviderUnavailable):
-            own.embed(["a"], seconds=5)
+            own.embed(["a"], seconds=20)
         typo = catalogue.resolve("openai", model="m", base_url="https://api.openai.example/v1")
         with pytest.raises(errors.NothingThere):
-            providers.open(typo, lambda origin: "k").embed(["a"], seconds=5)
+            providers.open(typo, lambda origin: "k").embed(["a"], seconds=20)
         # a server that answered a moment ago is being restarted
         known = providers.open(typo, lambda origin: "k", has_answered=True)
         with pytest.raises(errors.ProviderUnavailable):
-            known.embed(["a"], seconds=5)
+            known.embed(["a"], seconds=20)
 
 
 def test_a_port_where_nobody_listens_may_get_a_server() -> None:

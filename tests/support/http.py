@@ -1,4 +1,4 @@
-"""The app behind a true uvicorn, in a thread of the test's process."""
+"""Serve the app by a real uvicorn in a thread of the test's process."""
 
 import signal
 import socket

@@ -27,7 +27,7 @@ ZYGOTE = "service.ingest.isolate.zygote"
 _PR_SET_CHILD_SUBREAPER = 36
 _REAP_SECONDS = 0.05
 _shared: set[int] = set()
-_own: set[int] = set()  # started by this process: whoever started them waits for their end
+_own: set[int] = set()  # started by this process: the starter waits for their end
 
 
 def adopt_orphans() -> None:

@@ -123,7 +123,7 @@ def test_memory_ran_out_only_where_something_says_so(
 def test_a_killed_process_has_three_attempts_and_is_not_called_short_of_memory(
     workplace: Workplace,
 ) -> None:
-    """One attempt lost for another reason, two with a SIGKILL from nobody knows whom."""
+    """One attempt is lost for another reason, two by a SIGKILL from an unknown sender."""
     job = workplace.submit({"epochs": 10_000, "l2": 1.0})
     with workplace.store.database.begin() as tx:
         lost = transitions.claim(tx, job.id, worker="tests", lease_seconds=60)

@@ -1,4 +1,4 @@
-"""The runtime: device, memory and products, and how want of memory is told from a bug."""
+"""The runtime: device, memory and products, and how lack of memory is told from a bug."""
 
 import platform
 import subprocess

@@ -1,4 +1,4 @@
-"""Whatever people hold vectors in: one array comes out, or the row of what is wrong is named."""
+"""Vectors in any container become one array, or the wrong row is named."""
 
 import array
 from collections import deque

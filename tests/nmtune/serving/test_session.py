@@ -1,4 +1,4 @@
-"""The ONNX graph and the engine say what the head says."""
+"""The ONNX graph and its session answer as the head does."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,4 +1,4 @@
-"""Spectra by class: each is that of its rows alone, the largest classes first and no more."""
+"""Spectra by class: each is computed from the rows of its class, the largest classes first."""
 
 import json
 import math

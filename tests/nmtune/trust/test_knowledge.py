@@ -1,4 +1,4 @@
-"""What a head knows of when to trust it: stored with it, whole or refused."""
+"""What a head knows about when to trust it is stored with the head, whole or refused."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The OOD score: an honest threshold, other domains above it, and never a number that is none."""
+"""The OOD score: an honest threshold, other domains above it, and never NaN."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The canary: rows that a head carries with what it said of them, stored whole or refused."""
+"""The self-test: rows that a head carries with its answers, stored whole or refused."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Exports answer as the served head does, or are not given."""
+"""An export answers as the served head does, or is refused."""
 
 import base64
 import hashlib
@@ -30,6 +30,7 @@ from tests.service.in_process import (
     publish,
     succeed,
 )
+from tests.support.files.arrays import npy
 
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -99,7 +100,7 @@ def test_a_blend_goes_out_in_each_form_and_answers_as_served(
     publish(store, data, alias="prod")
     x = rows[0].astype(np.float32)
     expected = client.post(
-        "/predict?head=pets", content=_npy(x), headers={"content-type": "application/x-npy"}
+        "/predict?head=pets", content=npy(x), headers={"content-type": "application/x-npy"}
     ).json()["probabilities"]
     path = "/heads/pets/versions/1/export?format="
     assert client.get(f"{path}safetensors").content == data
@@ -110,12 +111,6 @@ def test_a_blend_goes_out_in_each_form_and_answers_as_served(
     np.testing.assert_allclose(run_onnx(files["model.onnx"], x), expected, atol=1e-5)
     check = np.load(io.BytesIO(files["check.npz"]))
     np.testing.assert_array_equal(check["x"], rows[0][::4].astype(np.float32))
-
-
-def _npy(x: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, x)
-    return file.getvalue()
 
 
 def test_the_answer_names_the_version_the_file_and_its_hash(

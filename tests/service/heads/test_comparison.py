@@ -1,4 +1,4 @@
-"""What is said of two versions, and above all what is not."""
+"""The verdict on two versions says what their rows can settle, and no more."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What is noted of a head version: at the job's creation, and later; and what is refused."""
+"""Notes on a head version: set with the job or later, or refused."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a web page of another site may make a browser send, and what comes of it."""
+"""A web page of another site can make a browser send requests; none changes anything."""
 
 import asyncio
 import re

@@ -21,7 +21,7 @@ def test_equal_rows_have_equal_hashes_wherever_they_are(dtype: str, n_columns: i
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4"])
 def test_rows_that_differ_in_a_few_high_bits_differ(dtype: str) -> None:
-    """Signs and powers of two differ in the highest bits alone: weak sums would lose them."""
+    """Signs and powers of two differ only in the highest bits: weak sums would lose them."""
     n_columns = 12
     bits = (np.arange(1 << n_columns)[:, None] >> np.arange(n_columns)) & 1
     hashes = RowHash()

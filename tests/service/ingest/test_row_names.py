@@ -17,6 +17,7 @@ from service.ingest.dataset.texts import PreparedTexts
 from service.ingest.errors import BadInput
 from store.files.dataset import DatasetFile, DatasetWriter
 from tests.support.files.arrays import npy
+from tests.support.files.arrays import npz as npz_of
 from tests.support.files.tables import FAMILY, N_ROWS, TEXT_LABELS, TEXTS, X, Y, decoded, parquet
 
 IDS = [f"ticket-ä{row}" for row in range(N_ROWS)]
@@ -124,15 +125,17 @@ def test_rows_of_an_npz_are_those_of_its_arrays_unless_it_says_otherwise(tmp_pat
         "test_x": X[test], "test_y": np.array(Y)[test], "test_rows": test,
         "test_ids": np.array(IDS)[test],
     }  # fmt: skip
-    ready = npz.read(_npz(arrays), workdir=_folder(tmp_path, "a"))
+    ready = npz.read(io.BytesIO(npz_of(arrays)), workdir=_folder(tmp_path, "a"))
     check_places(DatasetFile.open(ready.path), ids=IDS)
     plain = {name: array for name, array in arrays.items() if name[-1] in "xy"}
-    names = DatasetFile.open(npz.read(_npz(plain), workdir=_folder(tmp_path, "b")).path)
+    names = DatasetFile.open(
+        npz.read(io.BytesIO(npz_of(plain)), workdir=_folder(tmp_path, "b")).path
+    )
     assert [names.splits["test"].names.row(at) for at in range(20)] == list(range(20))
     assert names.splits["test"].names.id(0) is None
     for wrong in ({"test_rows": test[1:]}, {"test_ids": np.array(IDS)}, {"test_rows": -test - 1}):
         with pytest.raises(BadInput) as caught:
-            npz.read(_npz(arrays | wrong), workdir=_folder(tmp_path, str(len(wrong))))
+            npz.read(io.BytesIO(npz_of(arrays | wrong)), workdir=_folder(tmp_path, str(len(wrong))))
         assert caught.value.places[0].field == next(iter(wrong))
 
 
@@ -192,10 +195,3 @@ def _folder(parent: Path, name: str) -> Path:
     folder = parent / name
     folder.mkdir(exist_ok=True)
     return folder
-
-
-def _npz(arrays: dict[str, Any]) -> io.BytesIO:
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    file.seek(0)
-    return file

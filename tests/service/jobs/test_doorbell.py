@@ -1,4 +1,4 @@
-"""Commit visibly, then ring: whoever is woken finds the row, at each door that rings."""
+"""Commit, then ring: whichever route rings, the worker that wakes up finds the row."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How many connections are taken, and which of them give way."""
+"""The server takes so many connections; beyond that, idle ones give way."""
 
 import resource
 import socket

@@ -1,4 +1,4 @@
-"""What no route ever sees, over true connections: heads too large, too slow or unreadable."""
+"""Requests that no route sees, over real connections: heads too large or unreadable."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Clients that say nothing, or too slowly, over true connections."""
+"""Clients that send nothing, or too slowly, over real connections."""
 
 import time
 from collections.abc import Iterator

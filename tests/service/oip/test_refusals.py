@@ -1,4 +1,4 @@
-"""The Open Inference Protocol as nobody should write it: each refusal is in its shape."""
+"""Wrong requests of the Open Inference Protocol: each is refused in the protocol's own shape."""
 
 import json
 import tracemalloc

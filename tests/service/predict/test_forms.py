@@ -1,4 +1,4 @@
-"""What is served is what the trainer's head says, in every form of question and answer."""
+"""Predictions are those of the trained head, in every form of request and response."""
 
 import asyncio
 import base64

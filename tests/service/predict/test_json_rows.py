@@ -1,4 +1,4 @@
-"""The fast way of JSON bodies: it takes what is plainly right, as the careful way would."""
+"""The fast JSON parser takes plain bodies, and reads them as the careful parser does."""
 
 import json
 

@@ -1,7 +1,6 @@
 """POST and GET /predict: rows in, labels and probabilities out, wrong rows named."""
 
 import base64
-import io
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +13,7 @@ from nmtune import Head
 from service.settings import ServiceSettings
 from store.store import Store
 from tests.service.in_process import CLASSES, InProcess, assert_problem, publish, train
+from tests.support.files.arrays import npy
 
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -32,12 +32,6 @@ def pets(trained: bytes) -> Head:
 def published(store: Store, trained: bytes) -> None:
     """The head pets@prod in a store of the test's own."""
     publish(store, trained, alias="prod")
-
-
-def _npy(x: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, x)
-    return file.getvalue()
 
 
 def _base64(x: np.ndarray) -> dict[str, Any]:
@@ -77,7 +71,7 @@ def test_many_embeddings_in_every_form_get_the_same_answer(
     bodies: dict[str, dict[str, Any]] = {
         "lists": {"json": {"head": "pets", "embeddings": x.tolist()}},
         "base64": {"json": {"head": "pets", "embeddings": _base64(x)}},
-        "npy": {"content": _npy(x), "headers": NPY},
+        "npy": {"content": npy(x), "headers": NPY},
         "raw": {"content": x.tobytes(), "headers": RAW | {"x-shape": "40,3"}},
     }
     response = asking.post(f"/predict{query}", **bodies[form])
@@ -94,7 +88,7 @@ def test_npy_of_another_float_type_and_order_is_taken(
     asking: InProcess, pets: Head, rows: Rows
 ) -> None:
     x = np.asfortranarray(rows[0].astype(">f8"))
-    response = asking.post("/predict?head=pets", content=_npy(x), headers=NPY)
+    response = asking.post("/predict?head=pets", content=npy(x), headers=NPY)
     assert response.json()["labels"] == pets.predict(rows[0])
 
 
@@ -171,14 +165,14 @@ def _post_table() -> list[Any]:
         ("", JSON, {**body, "embeddings": _base64(nan)}, 422, "not_finite", "embeddings"),
         ("", JSON, {**body, "embeddings": [[1, 2, 3]] * 1001}, 413, "too_many_rows", "embeddings"),
         ("", JSON, {**body, "head": "none"}, 404, "not_found", None),
-        ("", NPY, _npy(x), 422, "invalid_request", "head"),
-        ("?head=pets", NPY, _npy(x)[:-1], 400, None, None),
-        ("?head=pets", NPY, _npy(x) + b"x", 400, None, None),
+        ("", NPY, npy(x), 422, "invalid_request", "head"),
+        ("?head=pets", NPY, npy(x)[:-1], 400, None, None),
+        ("?head=pets", NPY, npy(x) + b"x", 400, None, None),
         ("?head=pets", NPY, b"", 400, None, None),
-        ("?head=pets", NPY, _npy(nan), 422, "not_finite", None),
-        ("?head=pets", NPY, _npy(x.astype("i8")), 422, "npy_dtype", None),
-        ("?head=pets", NPY, _npy(np.ones(3, np.float32)), 422, "npy_shape", None),
-        ("?head=pets", NPY, _npy(np.ones((1001, 3), "<f4")), 413, "too_many_rows", None),
+        ("?head=pets", NPY, npy(nan), 422, "not_finite", None),
+        ("?head=pets", NPY, npy(x.astype("i8")), 422, "npy_dtype", None),
+        ("?head=pets", NPY, npy(np.ones(3, np.float32)), 422, "npy_shape", None),
+        ("?head=pets", NPY, npy(np.ones((1001, 3), "<f4")), 413, "too_many_rows", None),
         ("", raw, x.tobytes(), 422, "invalid_request", "head"),
         ("?head=pets", RAW, x.tobytes(), 422, "invalid_request", "X-Shape"),
         ("?head=pets", RAW | {"x-shape": "2x3"}, x.tobytes(), 422, "invalid_request", "X-Shape"),
@@ -190,7 +184,7 @@ def _post_table() -> list[Any]:
         ("?head=pets", raw, nan.tobytes(), 422, "invalid_data", "embeddings"),
         ("?head=pets", {"content-type": "text/csv"}, b"1,2,3", 415, "unsupported_media_type", None),
         ("?head=pets", {}, b"1,2,3", 415, "unsupported_media_type", None),
-        ("?head=" + "x" * 200, NPY, _npy(x), 422, "invalid_request", "head"),
+        ("?head=" + "x" * 200, NPY, npy(x), 422, "invalid_request", "head"),
     ]
 
 
@@ -216,7 +210,7 @@ def test_the_place_of_a_value_that_is_not_finite_is_named(asking: InProcess) -> 
     x = np.zeros((3, 3), np.float32)
     x[2, 1] = np.inf
     for response in (
-        asking.post("/predict?head=pets", content=_npy(x), headers=NPY),
+        asking.post("/predict?head=pets", content=npy(x), headers=NPY),
         asking.post("/predict?head=pets", content=x.tobytes(), headers=RAW | {"x-shape": "3,3"}),
         asking.post("/predict", json={"head": "pets", "embeddings": _base64(x)}),
     ):

@@ -1,4 +1,4 @@
-"""The look for the first head: it ends with the server, and outlives a database that is away.
+"""Warming looks for the first head: it ends with the server, and outlives a lost database.
 
 That it imports what predictions need is shown on real processes, in tests/test_idle.py.
 """

@@ -28,6 +28,7 @@ from tests.service.in_process import (
     publish,
 )
 from tests.store.made_rows import flip
+from tests.support.files.arrays import npy, npz
 
 X = np.random.default_rng(3).normal(size=(7, N_COLUMNS)).astype(np.float32)
 IDS = [f"row {number}" for number in range(7)]
@@ -51,18 +52,6 @@ def csv(*, label: bool = False) -> bytes:
 def jsonl() -> bytes:
     rows = [{"id": name, "embedding": x} for name, x in zip(IDS, X.tolist(), strict=True)]
     return "\n".join(map(json.dumps, rows)).encode()
-
-
-def npy() -> bytes:
-    file = io.BytesIO()
-    np.save(file, X)
-    return file.getvalue()
-
-
-def npz(**arrays: Any) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
 
 
 def safetensors(name: str = "embeddings") -> bytes:
@@ -104,9 +93,9 @@ def head(store: Store, trained: bytes) -> str:
         (jsonl(), "application/x-ndjson", True),
         (parquet(id=IDS, embedding=X.tolist()), PARQUET, True),
         (parquet(embedding=X.tolist()), PARQUET, False),
-        (npy(), "application/x-npy", False),
-        (npz(embeddings=X), "application/x-npz", False),
-        (npz(whatever=X), "application/x-npz", False),
+        (npy(X), "application/x-npy", False),
+        (npz({"embeddings": X}), "application/x-npz", False),
+        (npz({"whatever": X}), "application/x-npz", False),
         (safetensors(), "application/vnd.safetensors", False),
     ],
 )
@@ -146,7 +135,7 @@ def test_texts_without_labels_are_stored_with_their_ids(client: InProcess, store
 def test_labels_are_still_required_to_train(client: InProcess, dataset_id: str) -> None:
     problem = assert_problem(upload(client, csv(), "text/csv", ""), 422, "missing_column", "label")
     assert "unlabelled=true" in problem["detail"]
-    refused = assert_problem(upload(client, npy(), "application/x-npy", ""), 422, "missing_labels")
+    refused = assert_problem(upload(client, npy(X), "application/x-npy", ""), 422, "missing_labels")
     assert "unlabelled=true" in refused["detail"]
     job = {"name": "pets", "dataset_id": dataset_id}
     assert_problem(client.post("/jobs", json=job), 422, "unlabelled_dataset", "dataset_id")
@@ -170,8 +159,8 @@ def test_what_does_not_go_with_rows_to_predict_is_named(
 @pytest.mark.parametrize(
     ("content", "kind", "code"),
     [
-        (npz(a=X, b=X), "application/x-npz", "missing_array"),
-        (npz(embeddings=np.where(X > 1, np.nan, X)), "application/x-npz", "not_finite"),
+        (npz({"a": X, "b": X}), "application/x-npz", "missing_array"),
+        (npz({"embeddings": np.where(X > 1, np.nan, X)}), "application/x-npz", "not_finite"),
         (safetensors("train_x"), "application/vnd.safetensors", "missing_array"),
         (parquet(id=[None, "b"], embedding=X[:2].tolist()), PARQUET, "invalid_id"),
         (parquet(id=["a" * 300], embedding=X[:1].tolist()), PARQUET, "invalid_id"),
@@ -233,7 +222,7 @@ def test_what_cannot_be_is_refused_at_once(
 
 
 def test_rows_of_another_width_and_texts_are_refused(client: InProcess, head: str) -> None:
-    wide = upload(client, npz(embeddings=np.hstack([X, X])), "application/x-npz").json()["id"]
+    wide = upload(client, npz({"embeddings": np.hstack([X, X])}), "application/x-npz").json()["id"]
     problem = client.post("/predictions", json={"head": head, "dataset_id": wide})
     detail = assert_problem(problem, 422, "width_mismatch", "dataset_id")["detail"]
     assert "6 columns" in detail

@@ -1,4 +1,4 @@
-"""A database whose clock is set ahead and back: nobody loses a job, and no time runs backwards."""
+"""A database whose clock is set ahead and back loses no job, and no stored time runs backwards."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -28,8 +28,8 @@ def test_the_tests_clock_is_ahead_and_comes_back(store: Store) -> None:
             return tx.execute(select(now())).scalar_one() - datetime.now(UTC)
 
     with clock_ahead(HOURS):
-        assert abs(off() - timedelta(seconds=HOURS)) < timedelta(seconds=5)
-    assert abs(off()) < timedelta(seconds=5)
+        assert abs(off() - timedelta(seconds=HOURS)) < timedelta(seconds=60)
+    assert abs(off()) < timedelta(seconds=60)
 
 
 def assert_in_order(store: Store, job: Job) -> None:

@@ -1,4 +1,4 @@
-"""A PostgreSQL that does not answer, or is full, holds nobody for long."""
+"""A PostgreSQL that does not answer, or is full, delays its callers only for seconds."""
 
 import threading
 import time

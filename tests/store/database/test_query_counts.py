@@ -18,7 +18,7 @@ def cost(store: Store, operation: Callable[[Transaction], object]) -> int:
     return len(seen)
 
 
-def test_operations_cost_what_they_did(store: Store, rows: Rows) -> None:
+def test_operations_send_as_many_statements_as_listed(store: Store, rows: Rows) -> None:
     dataset = rows.dataset()
     found = {
         "submit": cost(

@@ -1,4 +1,4 @@
-"""What the tests of uploads share: .npy and .npz bytes, honest and hostile."""
+"""Make .npy and .npz bytes, honest and hostile."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""What the tests of tables share: the same rows in each format."""
+"""Write the same rows in each format of tables."""
 
 import csv
 import gzip

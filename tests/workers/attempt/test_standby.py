@@ -79,7 +79,7 @@ def test_a_standby_that_died_is_not_given_out(workplace: Workplace) -> None:
     wait_until(lambda: not is_running(waiting.pid))
     process = standby.take(workplace.settings.data_dir)
     if process is not None:  # the pipe took the line before it was known to be broken
-        assert process.wait(10) != 0
+        assert process.wait(60) != 0
     [following] = children()
     assert following.pid != waiting.pid, "the next starts as soon as one is taken"
     standby.close()

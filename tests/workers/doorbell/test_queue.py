@@ -1,4 +1,4 @@
-"""The doorbell over a real Redis: it rings, it reminds, and a broker in trouble delays nobody."""
+"""The doorbell over a real Redis rings and reminds; a broker in trouble delays no caller."""
 
 import time
 from collections.abc import Iterator
