@@ -163,11 +163,11 @@ def test_predictions_find_the_science_there_once_there_is_a_head(run: Run) -> No
 
     A process for the next job waits from the first job on, until no job came for a while.
     """
-    server = run("up", NMTUNE_STANDBY_IDLE_SECONDS="3")
+    server = run("up", NMTUNE_STANDBY_IDLE_SECONDS="10")
     with server.client() as client:
         job = client.post("/jobs", json=job_request(epochs=2), headers={"Prefer": "wait=60"})
         assert job.json()["status"] == "succeeded", job.text
-        [standby] = server.trainings()
+        [standby] = wait_until(server.trainings)
         wait_until(lambda: {"torch", "onnxruntime"} <= loaded(server))
         assert predicted(client) == 200
         wait_until(lambda: not standby.is_running())

@@ -42,7 +42,7 @@ class Server:
         """A client of the address in the ready line."""
         found = re.search(r"http://\S+", self.ready_line())
         assert found is not None
-        return httpx.Client(base_url=found[0], timeout=30)
+        return httpx.Client(base_url=found[0], timeout=120)
 
     def stop(self, *, seconds: float = 60) -> int:
         """SIGTERM, then the exit status."""

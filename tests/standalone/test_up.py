@@ -34,7 +34,7 @@ def test_everything_in_one_process_from_job_to_prediction_to_stop(
     assert found is not None, line
     assert int(found[2]) > 0
     assert found[3] == str(tmp_path)
-    with httpx.Client(base_url=found[1], timeout=60) as client:
+    with httpx.Client(base_url=found[1], timeout=120) as client:
         assert client.get("/readyz").status_code == 200
         ended = client.post("/jobs", json=job_request(epochs=30), headers={"Prefer": "wait=60"})
         assert ended.json()["status"] == "succeeded", ended.text
