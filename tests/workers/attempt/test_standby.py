@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from tests.support.waiting import wait_until
-from tests.workers.workplace import Workplace, children, is_running, start_worker
+from tests.workers.workplace import ENDLESS, Workplace, children, is_running, start_worker
 from workers.attempt.run import standby_of
 from workers.attempt.standby import Standby
 
@@ -40,14 +40,18 @@ def test_a_job_takes_the_waiting_process_and_ends_it(workplace: Workplace) -> No
     worker = start_worker(workplace)
     try:
         [waiting] = wait_until(lambda: [c for c in children() if imported(c)])
-        job = workplace.submit(QUICK, method="linear_probe")
-        wait_until(lambda: workplace.read(job).status == "running")
+        endless = workplace.submit(ENDLESS, method="mlp")
+        wait_until(lambda: workplace.read(endless).progress)
         assert is_running(waiting.pid)
         assert waiting in children()
-        wait_until(lambda: workplace.read(job).status == "succeeded")
+        workplace.request_cancel(endless)
+        wait_until(lambda: workplace.read(endless).status == "cancelled")
         wait_until(lambda: not is_running(waiting.pid))
-        [following] = wait_until(children)
+        [following] = wait_until(lambda: [c for c in children() if imported(c)])
         assert following.pid != waiting.pid, "each job has a process of its own"
+        job = workplace.submit(QUICK, method="linear_probe")
+        wait_until(lambda: workplace.read(job).status == "succeeded")
+        wait_until(lambda: not is_running(following.pid))
     finally:
         worker.stop()
     assert not children()

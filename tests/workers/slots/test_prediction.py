@@ -17,9 +17,12 @@ from workers.slots.local import LocalWorker
 from workers.slots.prediction import PredictionSlots
 from workers.slots.storage_gate import StorageGate
 
+SECONDS_OF_WORK = 300_000
+"""So many rows are still being predicted when a test looks, though the machine pauses."""
 
-def predict(place: Workplace, head: tuple[str, int], **options: Any) -> Job:
-    dataset = add_rows(place, rows(50))
+
+def predict(place: Workplace, head: tuple[str, int], *, n_rows: int = 50, **options: Any) -> Job:
+    dataset = add_rows(place, rows(n_rows))
     with place.store.database.begin() as tx:
         return jobs.submit(
             tx,
@@ -68,7 +71,7 @@ def test_a_prediction_in_its_slot_is_cancelled_handed_back_and_leased_as_any_job
     slots.start()
     try:
         trained = place.submit({"l2": 1.0}, method="linear_probe")
-        job = predict(place, ("pets", 1))
+        job = predict(place, ("pets", 1), n_rows=SECONDS_OF_WORK)
         wait_until(lambda: place.read(job).status == "running")
         claimed = place.read(job)
         assert claimed.worker is not None
@@ -77,7 +80,7 @@ def test_a_prediction_in_its_slot_is_cancelled_handed_back_and_leased_as_any_job
         place.request_cancel(job)
         wait_until(lambda: place.read(job).status.is_final)
         assert place.read(job).status in {"cancelled", "succeeded"}
-        later = predict(place, ("pets", 1))
+        later = predict(place, ("pets", 1), n_rows=SECONDS_OF_WORK)
         wait_until(lambda: place.read(later).status == "running")
         stopping.set()
     finally:
