@@ -22,9 +22,9 @@ import page
 import torch
 
 from tests.faults.deployment import Deployment
-from tests.journeys.processes import Process
 from tests.servers.postgres import PostgresServer, migrated
 from tests.servers.redis import RedisServer
+from tests.support.processes import Process
 
 DATA = Path("examples/data/intents.npz")
 JOB: dict[str, Any] = {"method": "nmtune", "config": {"epochs": 3}}

@@ -1,4 +1,4 @@
-"""Give every test its turn and a proof of a clean end, and the servers that packages share."""
+"""Give every test its turn, check that it leaves nothing, and start the shared servers."""
 
 import os
 import tempfile
@@ -11,6 +11,7 @@ import migrations
 from tests.servers.postgres import PostgresServer, migrated
 from tests.servers.redis import RedisServer
 from tests.support import leftovers, places
+from tests.support.run_end import pytest_sessionfinish as pytest_sessionfinish  # a hook
 from tests.support.turns import Turns
 
 _TURNS = pytest.StashKey[Turns]()

@@ -45,7 +45,7 @@ MUTANTS = (
         "the fence is not compared",
         "store/transitions.py",
         {"        _jobs.fence == job.fence,\n": ""},
-        ("tests/store/test_transitions.py",),
+        ("tests/store/test_lost_leases.py",),
     ),
     Mutant(
         "the bell is rung before the commit",
@@ -61,7 +61,7 @@ MUTANTS = (
                 "def ring(queue: Queue"
             ),
         },
-        ("tests/service/test_doorbell.py",),
+        ("tests/service/jobs/test_doorbell.py",),
     ),
     Mutant(
         "an artifact is not synced",
@@ -71,19 +71,19 @@ MUTANTS = (
                 '    failpoints.reach("artifact.written")\n'
             )
         },
-        ("tests/store/test_local_artifacts.py",),
+        ("tests/store/bytes/test_local.py",),
     ),
     Mutant(
         "a lease lives on in its last moment",
         "store/leases.py",
         {"and_(ends > now()": "and_(ends >= now()"},
-        ("tests/store/test_transitions.py",),
+        ("tests/store/test_lost_leases.py",),
     ),
     Mutant(
         "the heartbeat's answer is ignored",
         "workers/attempt/lease.py",
         {"if is_cancelled and self._ending is None:": "if not self._job:"},
-        ("tests/workers/test_lease.py",),
+        ("tests/workers/attempt/test_lease.py",),
     ),
     Mutant(
         "a job is found whoever owns it",
@@ -95,7 +95,7 @@ MUTANTS = (
         "NaN in a body of JSON lists is taken",
         "service/ingest/dataset/inline.py",
         {"    if not np.isfinite(x).all():  # rare": "    if not x.size:  # rare"},
-        ("tests/service/test_ingest_inline.py",),
+        ("tests/service/ingest/test_inline.py",),
     ),
     Mutant(
         "a provider is waited for without end",
@@ -119,7 +119,7 @@ MUTANTS = (
         "a label may be a thousand times longer",
         "service/ingest/limits.py",
         {"MAX_LABEL_CHARACTERS: Final = 200\n": "MAX_LABEL_CHARACTERS: Final = 200_000\n"},
-        ("tests/service/test_ingest_inline.py", "tests/service/test_datasets.py"),
+        ("tests/service/ingest/test_inline.py", "tests/service/datasets/test_datasets.py"),
     ),
     Mutant(
         "an idempotency key is of all tenants",
@@ -135,7 +135,7 @@ MUTANTS = (
         "the sweep does nothing",
         "workers/slots/sweep.py",
         {"result = transitions.sweep(tx, leases=leases)": "result = SweepResult()"},
-        ("tests/workers/test_sweep.py",),
+        ("tests/workers/slots/test_sweep.py",),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Who does not compute does without the science: what each command and each process imports."""
+"""Processes that compute nothing import no science: each command and each process."""
 
 import os
 import re
@@ -11,7 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.standalone.support import Server, job_request, wait_for
+from tests.standalone.servers import Server, job_request
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
 
@@ -162,14 +163,14 @@ def test_predictions_find_the_science_there_once_there_is_a_head(run: Run) -> No
 
     A process for the next job waits from the first job on, until no job came for a while.
     """
-    server = run("up", NMTUNE_STANDBY_IDLE_SECONDS="3")
+    server = run("up", NMTUNE_STANDBY_IDLE_SECONDS="10")
     with server.client() as client:
         job = client.post("/jobs", json=job_request(epochs=2), headers={"Prefer": "wait=60"})
         assert job.json()["status"] == "succeeded", job.text
-        [standby] = server.trainings()
-        wait_for(lambda: {"torch", "onnxruntime"} <= loaded(server))
+        [standby] = wait_until(server.trainings)
+        wait_until(lambda: {"torch", "onnxruntime"} <= loaded(server))
         assert predicted(client) == 200
-        wait_for(lambda: not standby.is_running())
+        wait_until(lambda: not standby.is_running())
         assert not server.trainings()
     assert server.stop() == 0
     assert "Traceback" not in server.errors

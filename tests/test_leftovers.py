@@ -1,4 +1,4 @@
-"""The tests' own watch: what a test leaves is seen, and a serial test has the machine alone."""
+"""The watch over the tests: it finds what a test leaves, and gives a serial test the machine."""
 
 import os
 import signal
@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from tests.support import leftovers
 from tests.support.turns import Turns
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -82,10 +82,7 @@ def test_an_orphan_that_ended_is_no_zombie() -> None:
     pid = int(made.stdout)
     assert psutil.Process(pid).ppid() == os.getpid()
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while psutil.pid_exists(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not psutil.pid_exists(pid))
 
 
 def test_a_shared_server_is_not_left_behind() -> None:
@@ -144,12 +141,12 @@ def turns(tmp_path: Path) -> Iterator[Turns]:
 def test_tests_run_side_by_side_unless_one_is_serial(turns: Turns, tmp_path: Path) -> None:
     turns.take(alone=False)
     beside = Other(tmp_path, "beside")
-    assert beside.has_turn.wait(20)
+    assert beside.has_turn.wait(60)
     serial = Other(tmp_path, "alone")
     beside.end()
     assert not serial.has_turn.wait(0.3), "we have our turn still"
     turns.give()
-    assert serial.has_turn.wait(20)
+    assert serial.has_turn.wait(60)
     serial.end()
 
 
@@ -160,19 +157,16 @@ def test_who_waits_to_be_alone_is_not_overtaken(turns: Turns, tmp_path: Path) ->
     late = Other(tmp_path, "beside")
     assert not late.has_turn.wait(0.3)
     turns.give()
-    assert serial.has_turn.wait(20)
+    assert serial.has_turn.wait(60)
     serial.end()
-    assert late.has_turn.wait(20)
+    assert late.has_turn.wait(60)
     late.end()
 
 
 def wait_for_the_gate(folder: Path) -> None:
     """Until another process stands in the gate."""
     inode = f":{(folder / 'gate.lock').stat().st_ino} "
-    deadline = time.monotonic() + 20
-    while inode not in Path("/proc/locks").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: inode in Path("/proc/locks").read_text())
 
 
 def test_the_turn_is_kept_for_the_next_serial_test(turns: Turns, tmp_path: Path) -> None:
@@ -181,5 +175,5 @@ def test_the_turn_is_kept_for_the_next_serial_test(turns: Turns, tmp_path: Path)
     other = Other(tmp_path, "beside")
     assert not other.has_turn.wait(0.3)
     turns.give()
-    assert other.has_turn.wait(20)
+    assert other.has_turn.wait(60)
     other.end()

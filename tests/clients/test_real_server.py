@@ -20,8 +20,8 @@ from service.app import create_app
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store
-from tests.service.running import Running, serve
-from tests.service.support import CLASSES, N_COLUMNS, add_job, claim, publish, succeed, train
+from tests.service.in_process import CLASSES, N_COLUMNS, add_job, claim, publish, succeed, train
+from tests.support.http import Running, serve
 
 MOST_ROWS = 300
 

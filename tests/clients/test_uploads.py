@@ -24,7 +24,7 @@ from service.app import create_app
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store
-from tests.service.running import Running, serve
+from tests.support.http import Running, serve
 
 PART_BYTES = 16_384
 

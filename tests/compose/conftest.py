@@ -1,4 +1,4 @@
-"""Home of the fixtures of the compose tests: one stack for all of them, and a head it serves.
+"""One compose stack for all tests of this folder, and a head that it serves.
 
 `make compose-test` runs them; a normal run leaves them out, for they need docker and minutes.
 """

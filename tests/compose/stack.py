@@ -1,4 +1,4 @@
-"""Home of the compose stack under test: a project of its own, with its own passwords and port."""
+"""The compose stack under test: a project of its own, with its own passwords and port."""
 
 import json
 import os
@@ -10,7 +10,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.support.places import ROOT
+
 SERVICES = ("proxy", "api", "worker", "postgres", "redis")  # those that run on
 OF_COMPOSE = ("NMTUNE_", "PROXY_", "POSTGRES_", "REDIS_", "COMPOSE_", "API_", "WORKER_")
 

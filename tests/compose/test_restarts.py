@@ -1,5 +1,4 @@
-"""Predictions while each service is restarted: which restarts nobody notices, and for how long the
-others are felt."""
+"""Predictions while each service restarts: which restarts clients notice, and for how long."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Home of the fault suite's fixtures: real servers, a deployment, and its end, which checks all."""
+"""Real servers, a deployment on them, and its end, which checks every job."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +33,7 @@ def deployment(
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Iterator[Ground]:
-    """Database, broker and API for the tests of a module that do faults to workers alone."""
+    """Database, broker and API for the tests of a module that do faults only to workers."""
     folder = tmp_path_factory.mktemp("ground")
     redis = RedisServer(folder)
     ground = Ground(folder, postgres, redis)

@@ -1,4 +1,4 @@
-"""Home of the distributed deployment that faults are done to, and of what must hold afterwards."""
+"""The distributed deployment that faults are done to, and what must hold afterwards."""
 
 import threading
 import time
@@ -23,12 +23,14 @@ from store.jobs import Job
 from store.settings import StoreSettings
 from store.states import JobKind
 from store.store import Store
-from tests.journeys.processes import Process, Site, wait_until
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.support import leftovers
+from tests.support.processes import Process, Site
+from tests.support.waiting import wait_until
 
-LEASE_SECONDS = 3
+LEASE_SECONDS = 6
+"""As short as a machine that pauses processes for seconds allows: many are killed here."""
 QUICK: dict[str, Any] = {"method": "linear_probe", "config": {"l2": 1.0}}
 """A job that takes little more than the start of its training process."""
 
@@ -83,7 +85,7 @@ class Accepting(Site):
         with self.store() as store, store.database.read() as tx:
             return jobs.get(tx, "default", job_id)
 
-    def wait_for(self, *statuses: str, job_id: str, seconds: float = 60) -> Job:
+    def wait_until(self, *statuses: str, job_id: str, seconds: float = 60) -> Job:
         """The job, once its status is one of these."""
         with self.store() as store:
 
@@ -249,16 +251,16 @@ class Predictions:
 
     def __enter__(self) -> "Predictions":
         self._thread.start()
-        wait_until(lambda: self.n_done or self.wrong, seconds=30)
+        wait_until(lambda: self.n_done or self.wrong)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._thread.join(20)
+        self._thread.join(60)
 
     def _run(self) -> None:
         first = None
-        with httpx.Client(base_url=self._url, timeout=15) as http:
+        with httpx.Client(base_url=self._url, timeout=60) as http:
             while not self._stopping.is_set():
                 try:
                     response = http.post("/predict", json=self._body)
@@ -285,4 +287,4 @@ def upload(client: Client, arrays: dict[str, Any]) -> str:
 
 def trainings(process: Process) -> list[psutil.Process]:
     """The training processes of a worker that runs."""
-    return wait_until(process.trainings, seconds=30)  # type: ignore[no-any-return]
+    return wait_until(process.trainings)  # type: ignore[no-any-return]

@@ -9,7 +9,8 @@ from nmtune_client import Client
 
 from store import jobs
 from tests.faults.deployment import QUICK, Deployment, Predictions, head_versions, upload
-from tests.journeys.processes import Process, wait_until
+from tests.support.processes import Process
+from tests.support.waiting import wait_until
 
 Arrays = dict[str, Any]
 BODY = {"name": "pets", **QUICK}
@@ -20,7 +21,7 @@ def post(api: Process, dataset: str, *, key: str) -> httpx.Response:
         f"{api.url}/jobs",
         json=BODY | {"dataset_id": dataset},
         headers={"idempotency-key": key},
-        timeout=20,
+        timeout=60,
     )
 
 
@@ -56,8 +57,8 @@ def test_an_api_told_to_stop_answers_what_it_has_begun(
     with Predictions(other.url, "pets@prod", arrays["test_x"][:4]) as steady:
         with Predictions(api.url, "pets@prod", arrays["test_x"][:4]) as cut:
             api.signal(signal.SIGTERM)
-            wait_until(lambda: not api.is_running(), seconds=20)
-            wait_until(lambda: cut.wrong, seconds=20)
+            wait_until(lambda: not api.is_running())
+            wait_until(lambda: cut.wrong)
         # Connections are refused once it has gone; none was broken off in the middle of an answer.
         assert all("ConnectError" in one or "disconnected" in one for one in cut.wrong)
     assert steady.wrong == []

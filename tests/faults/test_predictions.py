@@ -10,14 +10,14 @@ import pytest
 
 from store import outputs
 from tests.faults.deployment import (
-    LEASE_SECONDS,
     Deployment,
     SharingDeployment,
     head_versions,
     trainings,
     upload,
 )
-from tests.journeys.processes import Process, wait_until
+from tests.support.processes import Process
+from tests.support.waiting import wait_until
 
 Arrays = dict[str, Any]
 MANY = 200_000
@@ -69,7 +69,7 @@ def test_a_worker_killed_at_any_step_leaves_one_output(
     train(deployment, api, arrays)
     victim = deployment.start("worker", NMTUNE_FAILPOINT=f"{where}:kill")
     job_id = predict(deployment, api, arrays)
-    wait_until(lambda: not victim.is_running(), seconds=60)
+    wait_until(lambda: not victim.is_running())
     deployment.start("worker")
     job = deployment.wait_for("succeeded", job_id=job_id)
     assert job.attempt == (1 if where == "run.finished" else 2)
@@ -82,9 +82,9 @@ def test_kill_9_of_worker_and_process_in_the_middle(deployment: Deployment, arra
     victim = deployment.start("worker")
     job_id = predict(deployment, api, arrays, n_rows=5 * MANY)  # still at it when killed
     [child] = trainings(victim)
-    wait_until(lambda: (deployment.job(job_id).progress or {}).get("fraction"), seconds=60)
+    wait_until(lambda: (deployment.job(job_id).progress or {}).get("fraction"))
     victim.kill()
-    wait_until(lambda: not child.is_running(), seconds=10)
+    wait_until(lambda: not child.is_running())
     deployment.start("worker")
     job = deployment.wait_for("succeeded", job_id=job_id)
     assert job.attempt == 2
@@ -102,9 +102,9 @@ def test_a_frozen_worker_that_wakes_up_delivers_nothing(
     deployment.wait_for("running", job_id=job_id)
     for pid in (sleeper.pid, child.pid):
         os.kill(pid, signal.SIGSTOP)
-    deployment.wait_for("queued", job_id=job_id, seconds=4 * LEASE_SECONDS)
+    deployment.wait_for("queued", job_id=job_id)
     deployment.start("worker")
-    wait_until(lambda: deployment.job(job_id).fence == 2, seconds=30)
+    wait_until(lambda: deployment.job(job_id).fence == 2)
     for pid in (child.pid, sleeper.pid):
         os.kill(pid, signal.SIGCONT)
     # Frozen in the middle of a statement, it finds the answer later than it waits for one.

@@ -8,8 +8,8 @@ from typing import Any
 
 import psutil
 
-from tests.faults.deployment import Deployment, Predictions, head_versions, upload
-from tests.journeys.processes import Process
+from tests.faults.deployment import LEASE_SECONDS, Deployment, Predictions, head_versions, upload
+from tests.support.processes import Process
 
 Arrays = dict[str, Any]
 SECONDS = float(os.environ.get("NMTUNE_SOAK_SECONDS", "40"))
@@ -81,5 +81,5 @@ def _flush(deployment: Deployment, _: list[Process], __: random.Random) -> None:
 def _freeze_worker(_: Deployment, workers: list[Process], dice: random.Random) -> None:
     worker = dice.choice(workers)
     os.kill(worker.pid, signal.SIGSTOP)
-    time.sleep(dice.uniform(0.5, 4.5))
+    time.sleep(dice.uniform(0.5, 1.5 * LEASE_SECONDS))
     os.kill(worker.pid, signal.SIGCONT)

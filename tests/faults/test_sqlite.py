@@ -13,7 +13,7 @@ import numpy as np
 
 from store.settings import StoreSettings
 from tests.faults.deployment import Accepting, head_versions, upload
-from tests.journeys.processes import Process
+from tests.support.processes import Process
 
 N_KILLS = int(os.environ.get("NMTUNE_KILLS", "5"))
 SEED = int(os.environ.get("NMTUNE_SOAK_SEED", str(time.time_ns() % 100_000)))
@@ -41,7 +41,7 @@ class Hammer:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(60)
 
     def _repeat(self, act: Any, pause: float) -> None:
         while not self._stopping.wait(pause):

@@ -13,14 +13,13 @@ import pytest
 from store import transitions
 from store.errors import LeaseLost
 from tests.faults.deployment import (
-    LEASE_SECONDS,
     Deployment,
     SharingDeployment,
     head_versions,
     trainings,
     upload,
 )
-from tests.journeys.processes import wait_until
+from tests.support.waiting import wait_until
 
 Arrays = dict[str, Any]
 LONG = {"method": "mlp", "config": {"epochs": 60, "batch_size": 16, "l2": 1.0}}
@@ -51,7 +50,7 @@ def test_a_worker_killed_at_any_step_loses_nothing_and_does_nothing_twice(
     dataset = upload(api.client, arrays)
     victim = deployment.start("worker", NMTUNE_FAILPOINT=f"{where}:kill")
     job_id = deployment.submit(api, dataset)
-    wait_until(lambda: not victim.is_running(), seconds=60)
+    wait_until(lambda: not victim.is_running())
     deployment.start("worker")
     job = deployment.wait_for("succeeded", job_id=job_id)
     assert job.attempt == (1 if where == "run.finished" else 2)
@@ -67,7 +66,7 @@ def test_a_worker_told_to_stop_hands_its_job_back_at_once(
     deployment.wait_for("running", job_id=job_id)
     began = time.monotonic()
     worker.stop()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 45
     job = deployment.job(job_id)
     assert (job.status, job.attempt) == ("queued", 0), "an orderly stop uses up no attempt"
     deployment.start("worker")
@@ -83,9 +82,9 @@ def test_a_frozen_worker_that_wakes_up_writes_nothing(
     deployment.wait_for("running", job_id=job_id)
     for pid in (sleeper.pid, training.pid):
         os.kill(pid, signal.SIGSTOP)
-    deployment.wait_for("queued", job_id=job_id, seconds=4 * LEASE_SECONDS)
+    deployment.wait_for("queued", job_id=job_id)
     deployment.start("worker")
-    wait_until(lambda: deployment.job(job_id).fence == 2, seconds=30)
+    wait_until(lambda: deployment.job(job_id).fence == 2)
     for pid in (training.pid, sleeper.pid):
         os.kill(pid, signal.SIGCONT)
     # Frozen in the middle of a statement, it finds the answer later than it waits for one.
@@ -93,9 +92,7 @@ def test_a_frozen_worker_that_wakes_up_writes_nothing(
     job = deployment.wait_for("succeeded", job_id=job_id)
     assert job.fence == 2
     assert head_versions(deployment) == 1
-    wait_until(
-        lambda: re.search(r"lease\.(lost|expired)", sleeper.log_path.read_text()), seconds=20
-    )
+    wait_until(lambda: re.search(r"lease\.(lost|expired)", sleeper.log_path.read_text()))
 
 
 def test_a_training_that_dies_is_tried_again_and_its_worker_goes_on(
@@ -154,11 +151,11 @@ def test_a_cancelled_job_ends_once_and_leaves_no_process(
     asked = time.monotonic()
     for _ in range(3):
         api.client.jobs.cancel(job_id)
-    deployment.wait_for("cancelled", job_id=job_id, seconds=10)
-    assert time.monotonic() - asked < 8
+    deployment.wait_for("cancelled", job_id=job_id)
+    assert time.monotonic() - asked < 30
     for other in deployment.accepted:
         api.client.jobs.cancel(other)
-    wait_until(lambda: not worker.trainings(), seconds=15)
+    wait_until(lambda: not worker.trainings())
 
 
 def test_a_late_writer_is_refused_by_the_fence(deployment: Deployment, arrays: Arrays) -> None:
@@ -169,7 +166,7 @@ def test_a_late_writer_is_refused_by_the_fence(deployment: Deployment, arrays: A
         with store.database.begin() as tx:
             old = transitions.claim(tx, job_id, worker="old", lease_seconds=0.01)
         assert old is not None
-        wait_until(lambda: deployment.job(job_id).status == "queued", seconds=10)
+        wait_until(lambda: deployment.job(job_id).status == "queued")
     deployment.start("worker")
     deployment.wait_for("succeeded", job_id=job_id)
     with (

@@ -1,4 +1,4 @@
-"""Home of the journeys' fixtures: a fresh site, a shared server, and data a tiny job learns."""
+"""A fresh site for each test, a server they share, and data that a tiny job learns."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nmtune_client import Client
 
-from tests.journeys.processes import Process, Site
+from tests.support.processes import Process, Site
 
 CLASSES = ("cat", "dog", "owl")
 N_COLUMNS = 12

@@ -11,7 +11,8 @@ import psutil
 import pytest
 from nmtune_client import Job, JobCancelled
 
-from tests.journeys.processes import Process, Site, wait_until
+from tests.support.processes import BRIEF_LEASE, Process, Site
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -76,12 +77,12 @@ def test_stop_and_start_continues_where_it_was(
 
 
 def test_kill_9_of_the_server_loses_nothing(site: Site, arrays: Arrays, undisturbed: str) -> None:
-    process = site.start(**FAST_CHECKPOINTS)
+    process = site.start(**FAST_CHECKPOINTS, **BRIEF_LEASE)
     job = submit(process, arrays)
     wait_until(lambda: is_training(job))
     training = process.trainings()
     process.kill()
-    psutil.wait_procs(training, timeout=5)
+    psutil.wait_procs(training, timeout=60)
     assert not any(
         child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in training
     ), "the training must die with its parent"
@@ -113,7 +114,7 @@ def test_api_and_worker_apart_survive_each_other(
     api, other, worker = (
         site.start("api"),
         site.start("api"),
-        site.start("worker", **FAST_CHECKPOINTS),
+        site.start("worker", **FAST_CHECKPOINTS, **BRIEF_LEASE),
     )
     job = submit(api, arrays)
     wait_until(lambda: is_training(job))
@@ -123,7 +124,7 @@ def test_api_and_worker_apart_survive_each_other(
     epoch = job.progress.epoch
     wait_until(lambda: is_training(job) and job.progress.epoch > epoch)
     worker.kill()  # and the job waits for another worker
-    wait_until(lambda: other.client.jobs.get(job.id).status == "queued", seconds=20)
+    wait_until(lambda: other.client.jobs.get(job.id).status == "queued")
     other.stop()
     api = site.start("api")
     site.start("worker", **FAST_CHECKPOINTS)
@@ -142,12 +143,11 @@ def test_cancel_of_a_running_job_is_quick_and_leaves_no_process(site: Site, arra
     assert training
     asked = time.monotonic()
     job.cancel()
-    wait_until(lambda: process.client.jobs.get(job.id).is_final, seconds=10)
-    seconds = time.monotonic() - asked
-    assert seconds < 3
-    assert not process.trainings()
+    wait_until(lambda: process.client.jobs.get(job.id).is_final)
+    assert time.monotonic() - asked < 20
+    wait_until(lambda: not process.trainings())
     with pytest.raises(JobCancelled):
-        job.wait(timeout=10)
+        job.wait(timeout=60)
     with httpx.Client(base_url=process.url) as http:
         assert http.get("/heads").json()["items"] == []
-    assert not list((site.data_dir / "work").iterdir())
+    wait_until(lambda: not list((site.data_dir / "work").iterdir()))

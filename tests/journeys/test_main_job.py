@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from nmtune_client import Client, ConflictError, NotFoundError, ValidationError
 
-from tests.journeys.processes import Process, wait_until
+from tests.support.processes import Process
+from tests.support.waiting import wait_until
 
 Arrays = dict[str, Any]
 
@@ -163,7 +164,7 @@ def test_events_tell_the_whole_story_and_resume(
 def cancel(client: Client, job_id: str) -> None:
     """Cancel a job, and wait until its training has ended: the next test finds nothing running."""
     client.jobs.get(job_id).cancel()
-    wait_until(lambda: client.jobs.get(job_id).is_final, seconds=20)
+    wait_until(lambda: client.jobs.get(job_id).is_final)
 
 
 def test_the_same_submission_twice_makes_one_job(
@@ -173,9 +174,9 @@ def test_the_same_submission_twice_makes_one_job(
         "name": "once",
         "embeddings": arrays["train_x"].tolist(),
         "labels": [CLASSES[y] for y in arrays["train_y"]],
-        "config": QUICK,
+        "config": QUICK | {"epochs": 10_000},  # still at it when it is cancelled
     }
-    with httpx.Client(base_url=house.url) as http:
+    with httpx.Client(base_url=house.url, timeout=60) as http:
         headers = {"idempotency-key": "a-key-of-mine"}
         first, again = (http.post("/jobs", json=body, headers=headers) for _ in range(2))
         other = http.post("/jobs", json=body | {"name": "twice"}, headers=headers)

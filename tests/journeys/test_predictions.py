@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from nmtune_client import AsyncClient, Client, JobFailed, ValidationError, WaitTimeout
 
-from tests.journeys.processes import Process, Site, wait_until
-from tests.providers import fault_server
+from tests.servers import fault_server
+from tests.support.places import ROOT
+from tests.support.processes import BRIEF_LEASE, Process, Site
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "data" / "intents.npz"
+EXAMPLE = ROOT / "examples" / "data" / "intents.npz"
 QUICK: dict[str, Any] = {"seed": 1, "l2": 1.0}
 
 
@@ -199,16 +201,16 @@ def test_a_server_killed_in_the_middle_ends_with_one_output(
 ) -> None:
     site = Site(tmp_path)
     try:
-        server = site.start()
+        server = site.start(**BRIEF_LEASE)
         dataset = server.client.datasets.upload(EXAMPLE)
         server.client.jobs.create(
             name="intents", dataset=dataset, method="linear_probe", config=QUICK
         ).wait(timeout=200)
         many = tmp_path / "many.npy"
-        np.save(many, np.tile(x.astype(np.float16), (60_000 // len(x) + 1, 1)))
+        np.save(many, np.tile(x.astype(np.float16), (120_000 // len(x) + 1, 1)))  # seconds of work
         rows = server.client.datasets.upload(many, unlabelled=True)
         job = server.client.jobs.predict(rows, head="intents", format="jsonl")
-        wait_until(lambda: (one := job.refresh().progress) and one.fraction, seconds=60)
+        wait_until(lambda: (one := job.refresh().progress) and one.fraction)
         server.kill()
         assert job.data.status == "running"
         again = site.start()

@@ -10,8 +10,8 @@ import pytest
 from nmtune_client import Client, ConflictError, NotFoundError, verify_bundle
 
 from nmtune import Head
-from tests.journeys.processes import Process
 from tests.journeys.test_main_job import run_command, tune
+from tests.support.processes import Process
 
 pytestmark = pytest.mark.slow
 

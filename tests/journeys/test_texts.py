@@ -13,13 +13,14 @@ import httpx
 import pytest
 from nmtune_client import Client
 
-from tests.journeys.processes import Process, Site, wait_until
-from tests.providers import fault_server
-from tests.providers.fault_server import Server
-from tests.servers import infinity
+from tests.servers import fault_server, infinity
+from tests.servers.fault_server import Server
+from tests.support.places import ROOT
+from tests.support.processes import Process, Site
+from tests.support.waiting import wait_until
 
 pytest.importorskip("tokenizers")
-SENTENCES = Path(__file__).parent.parent / "data" / "intents.jsonl"
+SENTENCES = ROOT / "tests" / "data" / "intents.jsonl"
 QUICK: dict[str, Any] = {"seed": 1}
 KEY = "sk-canary-4711"
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from nmtune_client import APIConnectionError, Client, NotFoundError, RetryPolicy, _upload
 
-from tests.journeys.processes import Process, Site, wait_until
+from tests.support.processes import Process, Site
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +111,7 @@ def test_the_command_goes_on_where_it_was_interrupted(
                 interrupted.send_signal(signal.SIGINT)
                 break
         interrupted.stderr.read()
-        assert interrupted.wait(20) == 130
+        assert interrupted.wait(60) == 130
     done = subprocess.run(
         [*command, "--keep", "7d"], capture_output=True, text=True, env=environment, check=False
     )
@@ -144,6 +145,6 @@ def test_a_dataset_that_expires_under_a_running_job_goes_after_it(
     wait_until(is_hidden)
     assert file.exists()
     job.wait(timeout=180)
-    wait_until(lambda: not file.exists(), seconds=90)
+    wait_until(lambda: not file.exists())
     assert client.jobs.report(job.id)
     assert client.heads.get("pets").versions

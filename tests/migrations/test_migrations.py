@@ -21,8 +21,7 @@ import migrations
 from store.database.connection import Database
 from store.database.tables import metadata
 from store.errors import SchemaMismatch, StoreError
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.places import ROOT
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The fixtures of the providers' tests: the fault server, and a provider that asks it."""
+"""The fault server, and a provider that asks it."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from providers import catalogue
 from providers.opening import Providers
 from providers.provider import Provider
-from tests.providers.fault_server import Server, serving
+from tests.servers.fault_server import Server, serving
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from providers.exchange import Exchange
 from providers.http_provider import HttpProvider
 from providers.opening import Providers
 from providers.sockets import GuardedBackend
-from tests.providers.fault_server import Server
+from tests.servers.fault_server import Server
 
 VECTORS = [[1.0, 2.0], [3.0, 4.0]]
 BY_INDEX = {
@@ -106,7 +106,7 @@ def test_each_provider_is_asked_and_read_in_its_dialect(
     with Providers(allowed=[server.host]) as providers:
         provider = providers.open(encoder, lambda origin: "k")
         server.always = lambda request, _: bool(request.answer(200, answer)) or True
-        found = provider.embed(["a", "b"], seconds=5)
+        found = provider.embed(["a", "b"], seconds=20)
     np.testing.assert_array_equal(found.vectors, VECTORS)
     assert found.vectors.dtype == np.float32
     assert found.n_tokens == n_tokens
@@ -138,7 +138,7 @@ def test_answers_of_any_form_are_wrong_answers(
             content = json.dumps(answer).encode()
             server.always = lambda request, _, sent=content: bool(request.answer(200, sent)) or True
             with pytest.raises(errors.WrongAnswer):
-                provider.embed(["a", "b"], seconds=5)
+                provider.embed(["a", "b"], seconds=20)
 
 
 ODD_COUNTS = ("many", True, None, [], {}, -5, float("inf"), float("nan"), 10**30)
@@ -157,7 +157,7 @@ def test_vectors_are_kept_whatever_count_of_tokens_stands_beside_them(
         for usage, meta in zip([*counts, [5], "x"], [*odd_metas, [5], "x"], strict=True):
             content = json.dumps(vectors | {"usage": usage, "meta": meta}).encode()
             server.always = lambda request, _, sent=content: bool(request.answer(200, sent)) or True
-            found = provider.embed(["a", "b"], seconds=5)
+            found = provider.embed(["a", "b"], seconds=20)
             np.testing.assert_array_equal(found.vectors, VECTORS)
             assert found.n_tokens == 4  # as estimated
 

@@ -1,15 +1,15 @@
 """The local encoder gives the vectors that sentence-transformers gives."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from providers import canary, catalogue, local
+from tests.support.places import ROOT
 
 pytest.importorskip("tokenizers")
-SENTENCES = Path(__file__).parent.parent / "data" / "intents.jsonl"
+SENTENCES = ROOT / "tests" / "data" / "intents.jsonl"
 
 
 def provider() -> local.LocalMiniLM:

@@ -11,7 +11,7 @@ from providers.addresses import is_public, parse_allowed, parse_base_url
 from providers.errors import AddressForbidden, InvalidProvider, ProviderError
 from providers.exchange import Exchange
 from providers.sockets import GuardedBackend
-from tests.providers.fault_server import Server
+from tests.servers.fault_server import Server
 
 FORBIDDEN = re.split(
     r"\s+",
@@ -77,10 +77,10 @@ def test_only_the_allowed_port_of_an_allowed_host_is_reached(server: Server) -> 
     host, port = server.host
     with Exchange(GuardedBackend([(host, port)])) as exchange:
         body = {"input": ["a"], "model": "toy"}
-        answer = exchange.post(f"{server.url}/embeddings", body, headers={}, seconds=5)
+        answer = exchange.post(f"{server.url}/embeddings", body, headers={}, seconds=20)
         assert len(json.loads(answer.body)["data"]) == 1
         with pytest.raises(AddressForbidden):
-            exchange.post(f"http://{host}:{port + 1}/", {}, headers={}, seconds=5)
+            exchange.post(f"http://{host}:{port + 1}/", {}, headers={}, seconds=20)
 
 
 @pytest.mark.parametrize(

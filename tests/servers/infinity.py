@@ -1,4 +1,4 @@
-"""Home of the real infinity-emb servers: others' OpenAI-compatible embeddings, with MiniLM weights.
+"""A real infinity-emb server: an OpenAI-compatible API by others, with MiniLM weights.
 
 It needs older packages than ours, so it is installed into an environment of its own, once for each
 set of versions and environment of ours, and kept in the system's folder for temporary files.

@@ -1,4 +1,4 @@
-"""Home of the real PostgreSQL servers that tests start: on a socket in a folder of their own."""
+"""Real PostgreSQL servers, each on a socket in a folder of its own."""
 
 import os
 import pwd
@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -73,7 +72,7 @@ class PostgresServer:
         return self.url(database)
 
     def drop(self, database: str) -> None:
-        """Remove it, whoever is connected."""
+        """Remove it, and cut its connections."""
         self.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
     def crash(self) -> None:
@@ -83,7 +82,7 @@ class PostgresServer:
         leftovers.unshare(pid)
 
     def freeze(self) -> None:
-        """Let it answer nobody while its connections stay open."""
+        """Stop it from answering; its connections stay open."""
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -160,16 +159,3 @@ def _unprivileged_user() -> str | None:
     except KeyError:
         subprocess.run(["useradd", "--system", "--no-create-home", _USER], check=True)
     return _USER
-
-
-def wait_for(url: str, *, seconds: float = 20) -> None:
-    """Wait until the database answers."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            psycopg.connect(url, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline, "PostgreSQL did not come back"
-            time.sleep(0.05)
-        else:
-            return

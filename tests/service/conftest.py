@@ -1,4 +1,4 @@
-"""The fixtures of the HTTP door's tests: the true app in process, on a migrated SQLite file."""
+"""The real app in process, on a migrated SQLite file."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,14 +13,8 @@ from service.app import create_app
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store
-from tests.service.array_files import clouds, npz
-from tests.service.support import N_COLUMNS, InProcess, RecordingQueue, publish, train
-
-
-@pytest.fixture(scope="session")
-def migrated_database(sqlite_template: Path) -> Path:
-    """An empty database at the newest schema, to copy."""
-    return sqlite_template
+from tests.service.in_process import N_COLUMNS, InProcess, RecordingQueue, publish, train
+from tests.support.files.arrays import clouds, npz
 
 
 def _settings(data_dir: Path) -> ServiceSettings:
@@ -36,9 +30,9 @@ def _settings(data_dir: Path) -> ServiceSettings:
     )
 
 
-def _open(settings: ServiceSettings, migrated_database: Path) -> Store:
+def _open(settings: ServiceSettings, sqlite_template: Path) -> Store:
     settings.data_dir.mkdir()
-    shutil.copyfile(migrated_database, settings.data_dir / "nmtune.db")
+    shutil.copyfile(sqlite_template, settings.data_dir / "nmtune.db")
     return Store.open(settings)
 
 
@@ -48,8 +42,8 @@ def settings(tmp_path: Path) -> ServiceSettings:
 
 
 @pytest.fixture
-def store(settings: ServiceSettings, migrated_database: Path) -> Iterator[Store]:
-    store = _open(settings, migrated_database)
+def store(settings: ServiceSettings, sqlite_template: Path) -> Iterator[Store]:
+    store = _open(settings, sqlite_template)
     yield store
     store.close()
 
@@ -73,22 +67,22 @@ def client(app: FastAPI) -> InProcess:
 
 @pytest.fixture(scope="module")
 def refusing(
-    tmp_path_factory: pytest.TempPathFactory, migrated_database: Path
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[InProcess]:
     """A client for tables of wrong requests, which leave nothing that another could meet."""
     settings = _settings(tmp_path_factory.mktemp("refusing") / "data")
-    store = _open(settings, migrated_database)
+    store = _open(settings, sqlite_template)
     yield InProcess(create_app(settings, store=store, queue=LocalQueue()))
     store.close()
 
 
 @pytest.fixture(scope="module")
 def asking(
-    tmp_path_factory: pytest.TempPathFactory, migrated_database: Path, trained: bytes
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, trained: bytes
 ) -> Iterator[InProcess]:
     """A client of a service that has the head pets@prod, for tests that only ask."""
     settings = _settings(tmp_path_factory.mktemp("asking") / "data")
-    store = _open(settings, migrated_database)
+    store = _open(settings, sqlite_template)
     publish(store, trained, alias="prod")
     yield InProcess(create_app(settings, store=store, queue=LocalQueue()))
     store.close()

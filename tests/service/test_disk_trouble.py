@@ -3,7 +3,6 @@
 import errno
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,15 @@ from store import heads
 from store.bytes.local import LocalArtifacts
 from store.errors import DatabaseFull, StorageReadOnly
 from store.store import Store
-from tests.service.support import (
+from tests.service.in_process import (
     N_COLUMNS,
     InProcess,
     add_dataset,
     assert_problem,
     publish,
 )
-from tests.store.support import flip
+from tests.store.made_rows import flip
+from tests.support.waiting import wait_until
 
 CODES = {
     errno.ENOSPC: ("storage_full", "disk space"),
@@ -170,6 +170,11 @@ def test_a_server_on_a_read_only_folder_starts_predicts_and_says_so(
     assert_problem(send_rows(client), 503, "storage_read_only")
 
 
+def heads_check(client: TestClient) -> dict[str, str]:
+    found: dict[str, str] = client.get("/readyz").json()["checks"]["heads"]
+    return found
+
+
 @pytest.mark.parametrize("damage", ["changed", "missing"])
 def test_heads_that_an_alias_names_are_looked_at_after_a_start(
     app: FastAPI, store: Store, trained: bytes, damage: str
@@ -181,10 +186,7 @@ def test_heads_that_an_alias_names_are_looked_at_after_a_start(
     path = store.artifacts.open_path("default", version.sha256)
     path.unlink() if damage == "missing" else flip(path)
     with TestClient(app, base_url="http://localhost") as client:
-        deadline = time.monotonic() + 20
-        while (check := client.get("/readyz").json()["checks"]["heads"])["status"] == "ok":
-            assert time.monotonic() < deadline, "nobody asked for the head"
-            time.sleep(0.05)
+        check = wait_until(lambda: None if (one := heads_check(client))["status"] == "ok" else one)
     assert "pets@prod names pets@1, which cannot be loaded" in check["message"]
     code = "artifact_missing" if damage == "missing" else "artifact_corrupt"
     assert code in check["message"]
@@ -197,9 +199,6 @@ def test_sound_heads_are_looked_at_once_and_kept_nowhere(
     publish(store, trained, alias="prod")
     publish(store, trained)
     with TestClient(app, base_url="http://localhost") as client:
-        deadline = time.monotonic() + 20
-        while "heads.checked n_references=1 n_broken=0" not in caplog.text:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        assert client.get("/readyz").json()["checks"]["heads"]["status"] == "ok"
+        wait_until(lambda: "heads.checked n_references=1 n_broken=0" in caplog.text)
+        assert heads_check(client)["status"] == "ok"
     assert app.state.predictor.cache.n_bytes == 0

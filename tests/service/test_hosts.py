@@ -1,3 +1,5 @@
+"""Which hosts and pages the server takes for its own."""
+
 import pytest
 from pydantic import ValidationError
 

@@ -1,3 +1,5 @@
+"""The app behind a real uvicorn: streams, clients that leave, and an orderly stop."""
+
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +10,9 @@ from fastapi import FastAPI
 
 from store import transitions
 from store.store import Store
-from tests.service.running import Running, serve, until
-from tests.service.support import add_job, claim, succeed
+from tests.service.in_process import add_job, claim, succeed
+from tests.support.http import Running, serve
+from tests.support.waiting import wait_until
 
 STREAM = {"accept": "text/event-stream"}
 
@@ -23,7 +26,7 @@ def running(app: FastAPI) -> Iterator[Running]:
 @contextmanager
 def _stream(running: Running, job_id: str) -> Iterator[Iterator[str]]:
     with httpx.stream(
-        "GET", f"{running.url}/jobs/{job_id}/events", headers=STREAM, timeout=10
+        "GET", f"{running.url}/jobs/{job_id}/events", headers=STREAM, timeout=60
     ) as response:
         assert response.status_code == 200
         yield response.iter_lines()
@@ -54,7 +57,7 @@ def test_a_stopping_server_ends_its_streams_at_once(running: Running, store: Sto
         assert _next_event(lines) == "event: job.queued"
         running.stop()
         assert not any(line.startswith("event") for line in lines)
-    running.thread.join(5)
+    running.thread.join(30)
     assert not running.thread.is_alive()
 
 
@@ -65,7 +68,7 @@ def test_a_client_that_leaves_ends_its_stream(
     job_id = add_job(store)
     with _stream(running, job_id) as lines:
         assert _next_event(lines) == "event: job.queued"
-    until(lambda: f"path=/jobs/{job_id}/events" in caplog.text)
+    wait_until(lambda: f"path=/jobs/{job_id}/events" in caplog.text)
     assert "Traceback" not in caplog.text
     assert "request.crashed" not in caplog.text
 
@@ -75,13 +78,13 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_crash(
 ) -> None:
     caplog.set_level("INFO")
     address = httpx.URL(running.url)
-    with socket.create_connection((address.host, address.port or 0), timeout=5) as connection:
+    with socket.create_connection((address.host, address.port or 0), timeout=60) as connection:
         connection.sendall(
             b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b'Content-Length: 1000\r\n\r\n{"name":'
         )
-        until(lambda: bool(running.server.server_state.tasks))
-    until(lambda: "request.finished" in caplog.text)
+        wait_until(lambda: bool(running.server.server_state.tasks))
+    wait_until(lambda: "request.finished" in caplog.text)
     assert "request.crashed" not in caplog.text
     assert "Traceback" not in caplog.text
 

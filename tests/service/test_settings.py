@@ -1,3 +1,5 @@
+"""The service's settings come from variables, and wrong ones are refused by name."""
+
 import pytest
 from pydantic import ValidationError
 

@@ -1,17 +1,15 @@
-"""Home of the standalone fixtures: real server processes, and logging left as it was found."""
+"""Start real server processes, and leave logging as it was."""
 
 import logging
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.standalone.support import Server, Start
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.standalone.servers import Server, Start
+from tests.support.places import ROOT
 
 
 @pytest.fixture(autouse=True)

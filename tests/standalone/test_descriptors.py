@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from tests.standalone.conftest import ROOT
-from tests.standalone.support import Server, wait_for
+from tests.standalone.servers import Server
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -48,9 +49,9 @@ def test_idle_connections_keep_no_request_out(server: Server) -> None:
     url = f"http://{address[0]}:{address[1]}"
     with ExitStack() as opened:
         for _ in range(80):
-            opened.enter_context(socket.create_connection(address, timeout=10))
+            opened.enter_context(socket.create_connection(address, timeout=60))
         for path in ("/livez", "/readyz", "/heads", "/jobs", "/metrics") * 2:
-            assert httpx.get(url + path, timeout=10).status_code == 200, path
+            assert httpx.get(url + path, timeout=60).status_code == 200, path
         assert "connections.crowded" in server.errors
 
 
@@ -58,16 +59,16 @@ def test_a_server_without_a_descriptor_left_says_so_and_lets_clients_wait(server
     address = _address(server)
     url = f"http://{address[0]}:{address[1]}"
     process = psutil.Process(server.process.pid)
-    with httpx.Client(base_url=url, timeout=10) as kept:
+    with httpx.Client(base_url=url, timeout=60) as kept:
         assert kept.get("/livez").status_code == 200
         _, hard = process.rlimit(resource.RLIMIT_NOFILE)
         process.rlimit(resource.RLIMIT_NOFILE, (3, hard))  # as if something had taken all others
-        with socket.create_connection(address, timeout=20) as waiting:
+        with socket.create_connection(address, timeout=60) as waiting:
             waiting.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            wait_for(lambda: "connections.no_descriptor error=EMFILE" in server.errors, seconds=10)
+            wait_until(lambda: "connections.no_descriptor error=EMFILE" in server.errors)
             process.rlimit(resource.RLIMIT_NOFILE, (hard, hard))
             assert waiting.recv(65536).startswith(b"HTTP/1.1 200")  # late, but not cut off
-    text = httpx.get(f"{url}/metrics", timeout=10).text
+    text = httpx.get(f"{url}/metrics", timeout=60).text
     count = re.search(r"^nmtune_accept_errors_total (\S+)$", text, re.MULTILINE)
     assert count is not None
     assert float(count[1]) >= 1

@@ -11,10 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import migrations
 from tests.servers.redis import PASSWORD, RedisServer
-from tests.standalone.support import Server, Start, job_request, status, submit, wait_for
+from tests.standalone.servers import Server, Start, job_request, status, submit
+from tests.support.waiting import wait_until
 from workers.settings import WorkerSettings
 
-QUICK = {"n_threads": 1, "lease_seconds": 2, "poll_seconds": 0.2, "log_format": "json"}
+QUICK = {"n_threads": 1, "lease_seconds": 60, "poll_seconds": 0.2, "log_format": "json"}
 CANARY = "canary-91c4"
 NUMBER = 0.7531864  # an embedding's value, which is in no other number
 
@@ -81,13 +82,13 @@ def test_worker_behind_a_broker_logs_and_counts_alike(start: Start, tmp_path: Pa
         worker = start("worker", *folder, **settings, metrics_port=0)
         with api.client() as client:
             job_id = submit(client, epochs=2)
-            wait_for(lambda: status(client, job_id) == "succeeded")
+            wait_until(lambda: status(client, job_id) == "succeeded")
             assert client.get("/readyz").json()["checks"]["broker"]["status"] == "ok"
             port = next(line["port"] for line in logged(worker) if line["event"].startswith("met"))
-            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
             assert samples(text)["nmtune_attempts_total['nmtune']"] == 1
             redis.kill()
-            checks = wait_for(lambda: _warned(client))
+            checks = wait_until(lambda: _warned(client))
             assert checks["broker"]["status"] == "warning"
         assert worker.stop() == 0
         assert api.stop() == 0

@@ -13,10 +13,11 @@ from store import jobs
 from store.database.connection import Database, wal_reset_warning
 from store.jobs import Job
 from tests.servers.redis import RedisServer
-from tests.standalone.support import Start, job_request, status, submit, wait_for
+from tests.standalone.servers import Start, job_request, status, submit
+from tests.support.waiting import wait_until
 from workers.settings import WorkerSettings
 
-QUICK = {"n_threads": 1, "lease_seconds": 2, "checkpoint_seconds": 0, "poll_seconds": 0.2}
+QUICK = {"n_threads": 1, "lease_seconds": 60, "checkpoint_seconds": 0, "poll_seconds": 0.2}
 ENDLESS = 10_000
 
 
@@ -33,7 +34,7 @@ def test_everything_in_one_process_from_job_to_prediction_to_stop(
     assert found is not None, line
     assert int(found[2]) > 0
     assert found[3] == str(tmp_path)
-    with httpx.Client(base_url=found[1], timeout=60) as client:
+    with httpx.Client(base_url=found[1], timeout=120) as client:
         assert client.get("/readyz").status_code == 200
         ended = client.post("/jobs", json=job_request(epochs=30), headers={"Prefer": "wait=60"})
         assert ended.json()["status"] == "succeeded", ended.text
@@ -41,7 +42,7 @@ def test_everything_in_one_process_from_job_to_prediction_to_stop(
         assert told.json()["label"] == "class 1"
 
         job_id = submit(client, epochs=ENDLESS)
-        wait_for(lambda: client.get(f"/jobs/{job_id}").json()["progress"])
+        wait_until(lambda: client.get(f"/jobs/{job_id}").json()["progress"])
         trainings = server.trainings()
         assert len(trainings) == 1
         follower = Follower(client, job_id)
@@ -88,19 +89,19 @@ def test_api_and_worker_apart_and_a_worker_that_dies(start: Start, tmp_path: Pat
     folder = ("--data-dir", str(tmp_path))
     migrations.upgrade(WorkerSettings(data_dir=tmp_path).database_url)
     api = start("api", "--port", "0", *folder, **QUICK)
-    worker = start("worker", *folder, **QUICK)
+    worker = start("worker", *folder, **QUICK | {"lease_seconds": 6})
     assert worker.ready_line().startswith("NMTune worker is ready")
     with api.client() as client:
         job_id = submit(client, epochs=ENDLESS)
-        wait_for(lambda: client.get(f"/jobs/{job_id}").json()["progress"])
+        wait_until(lambda: client.get(f"/jobs/{job_id}").json()["progress"])
         worker.process.kill()
         # Nobody but the API is left to see that the lease runs out.
-        wait_for(lambda: status(client, job_id) == "queued", seconds=20)
+        wait_until(lambda: status(client, job_id) == "queued")
         assert client.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
 
         second = start("worker", *folder, **QUICK)
         job_id = submit(client, epochs=2)
-        wait_for(lambda: status(client, job_id) == "succeeded")
+        wait_until(lambda: status(client, job_id) == "succeeded")
     assert second.stop() == 0
     assert api.stop() == 0
     assert "Traceback" not in api.errors + second.errors

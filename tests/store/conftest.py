@@ -1,4 +1,4 @@
-"""Home of the store's fixtures: a migrated store for each back end."""
+"""A migrated store on each back end."""
 
 import shutil
 import tempfile
@@ -13,8 +13,8 @@ from store.bytes.local import LocalArtifacts
 from store.database.connection import Database
 from store.store import Store
 from tests.servers.postgres import PostgresServer
-from tests.store.s3_fixtures import s3, s3_client, s3_port, signed_in  # noqa: F401  fixtures
-from tests.store.support import Rows
+from tests.servers.s3 import s3, s3_client, s3_port, signed_in  # noqa: F401  fixtures
+from tests.store.made_rows import Rows
 
 OpenStore = Callable[[], Store]
 

@@ -7,7 +7,7 @@ from store.aliases import MAX_HISTORY
 from store.errors import NotFound, NothingToRollBack
 from store.store import Store
 from tests.store.conftest import OpenStore
-from tests.store.support import Rows
+from tests.store.made_rows import Rows
 from tests.store.test_concurrency import at_once
 
 

@@ -10,7 +10,7 @@ from store.database import tables
 from store.database.clock import seconds_from_now
 from store.jobs import Job
 from store.store import Store
-from tests.store.support import Rows, statements
+from tests.store.made_rows import Rows, statements
 
 
 def read(store: Store) -> backlog.Backlog:

@@ -8,7 +8,7 @@ from store.errors import Conflict, DatasetInUse, LeaseLost, NotFound
 from store.jobs import Job
 from store.store import Store
 from tests.store.conftest import OpenStore
-from tests.store.support import Rows, new_head
+from tests.store.made_rows import Rows, new_head
 
 
 def at_once(open_store: OpenStore, *works: Callable[[Store], object]) -> list[object]:

@@ -5,7 +5,7 @@ import pytest
 from store import datasets, jobs, transitions
 from store.errors import DatasetInUse, InvalidName, NotFound
 from store.store import Store
-from tests.store.support import Rows
+from tests.store.made_rows import Rows
 
 
 def delete(store: Store, dataset_id: str) -> str | None:

@@ -9,7 +9,7 @@ from store import events, transitions
 from store.events import EventType
 from store.store import Store
 from tests.store.conftest import OpenStore
-from tests.store.support import Rows
+from tests.store.made_rows import Rows
 
 
 def test_events_are_numbered_from_one_and_continue_after_any(store: Store, rows: Rows) -> None:

@@ -8,7 +8,7 @@ from store.database.clock import seconds_from_now
 from store.datasets import Dataset
 from store.errors import NotFound
 from store.store import Store
-from tests.store.support import Rows, new_head
+from tests.store.made_rows import Rows, new_head
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from store import datasets, garbage, idempotency, transitions
 from store.store import Store
-from tests.store.support import Rows, new_head
+from tests.store.made_rows import Rows, new_head
 
 
 @pytest.fixture

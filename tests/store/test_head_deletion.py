@@ -9,7 +9,7 @@ from store.errors import HeadInUse, NotFound
 from store.head_deletion import Deleted
 from store.store import Store
 from tests.store.conftest import OpenStore
-from tests.store.support import Rows, new_head
+from tests.store.made_rows import Rows, new_head
 from tests.store.test_concurrency import at_once
 
 

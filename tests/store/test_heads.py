@@ -6,7 +6,7 @@ from store import heads
 from store.errors import InvalidName, InvalidReference, NotFound
 from store.heads import HeadVersion
 from store.store import Store
-from tests.store.support import Rows, new_head
+from tests.store.made_rows import Rows, new_head
 
 
 def resolve(store: Store, reference: str) -> HeadVersion:

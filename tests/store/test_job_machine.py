@@ -26,7 +26,7 @@ from store.jobs import Job
 from store.states import FINAL, MOVES, JobStatus
 from store.store import Store
 from store.transitions import SweepResult
-from tests.store.support import Rows, new_head
+from tests.store.made_rows import Rows, new_head
 
 ERROR = {"code": "invalid_data", "message": "Row 3 is empty."}
 

@@ -11,7 +11,7 @@ from store.errors import LeaseLost, NotFound, OutputNotReady
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-from tests.store.support import Rows
+from tests.store.made_rows import Rows
 
 OUTPUT = {"format": "csv", "n_rows": 3, "size_bytes": 6}
 

@@ -7,8 +7,8 @@ import pytest
 from store import jobs, transitions
 from store.states import JobKind
 from store.store import Store
-from tests.store.support import Rows, clock_ahead
-from tests.store.test_transitions import ERROR, claim_next, release, sweep
+from tests.store.job_moves import ERROR, claim_next, release, sweep
+from tests.store.made_rows import Rows, clock_ahead
 
 
 def test_a_job_given_back_keeps_its_place(store: Store, rows: Rows) -> None:

@@ -12,7 +12,7 @@ from store.jobs import Job
 from store.leases import running_leases
 from store.states import JobKind
 from store.store import Store
-from tests.store.support import Rows, statements
+from tests.store.made_rows import Rows, statements
 
 N_JOBS = 10_000
 

@@ -10,7 +10,7 @@ from store.database.connection import Transaction
 from store.errors import LeaseLost, NotFound
 from store.jobs import Job
 from store.store import Store
-from tests.store.support import Rows
+from tests.store.made_rows import Rows
 
 # Each store function that takes a tenant, asked by "theirs" for what belongs to "default".
 NOT_FOUND: dict[str, Callable[[Transaction, Job], object]] = {

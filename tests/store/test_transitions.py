@@ -1,72 +1,28 @@
-"""What workers do to jobs: claim, heartbeat, finish, give back, sweep."""
+"""What workers do to jobs: claim, heartbeat, finish, give back."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import insert, literal, select
+from sqlalchemy import insert, select
 
-from store import events, heads, jobs, leases, transitions
+from store import heads, transitions
 from store.database import tables
-from store.database.clock import UtcDateTime, now
-from store.database.connection import Transaction
-from store.errors import Conflict, LeaseLost
-from store.jobs import Job
+from store.errors import Conflict
 from store.states import JobStatus
 from store.store import Store
 from store.transitions import SweepResult
-from tests.store.support import Rows, new_head
-
-ERROR = {"code": "invalid_data", "message": "Row 3 is empty."}
-
-# Every write a worker may make after its claim.
-WRITES: dict[str, Callable[[Transaction, Job], object]] = {
-    "heartbeat": lambda tx, job: transitions.heartbeat(tx, job, lease_seconds=60),
-    "succeed": lambda tx, job: transitions.succeed(
-        tx, job, report_sha256="e" * 64, head=new_head()
-    ),
-    "fail": lambda tx, job: transitions.fail(tx, job, error=ERROR),
-    "cancel": lambda tx, job: transitions.cancel(tx, job),
-    "release": lambda tx, job: transitions.release(tx, job),
-    "wait": lambda tx, job: transitions.wait(
-        tx, job, reason=ERROR, delay_seconds=1, patience_seconds=60
-    ),
-}
-
-
-def told(store: Store, job: Job) -> list[str]:
-    with store.database.read() as tx:
-        return [event.type.value for event in events.page(tx, job.tenant_id, job.id)]
-
-
-def last_event(store: Store, job: Job) -> dict[str, object]:
-    with store.database.read() as tx:
-        return events.page(tx, job.tenant_id, job.id)[-1].data
-
-
-def sweep(store: Store, *, limit: int = 100) -> SweepResult:
-    with store.database.begin() as tx:
-        return transitions.sweep(tx, limit=limit)
-
-
-def claim(store: Store, job: Job, *, lease_seconds: float = 60) -> Job | None:
-    with store.database.begin() as tx:
-        return transitions.claim(tx, job.id, worker="w2", lease_seconds=lease_seconds)
-
-
-def claim_next(store: Store) -> Job | None:
-    with store.database.begin() as tx:
-        return transitions.claim_next(tx, worker="w2", lease_seconds=60)
-
-
-def release(store: Store, job: Job, **options: object) -> Job:
-    with store.database.begin() as tx:
-        return transitions.release(tx, job, **options)  # type: ignore[arg-type]  # as the test gives them
-
-
-def ask_to_cancel(store: Store, job: Job) -> None:
-    with store.database.begin() as tx:
-        jobs.request_cancel(tx, job.tenant_id, job.id)
+from tests.store.job_moves import (
+    ERROR,
+    ask_to_cancel,
+    claim,
+    claim_next,
+    last_event,
+    release,
+    sweep,
+    told,
+)
+from tests.store.made_rows import Rows, new_head
+from tests.support.waiting import wait_until
 
 
 def test_a_claim_starts_an_attempt_under_a_new_fence_and_a_lease(store: Store, rows: Rows) -> None:
@@ -114,11 +70,7 @@ def test_jobs_held_back_are_passed_over(store: Store, rows: Rows) -> None:
 
 def test_a_job_whose_time_has_come_is_claimed(store: Store, rows: Rows) -> None:
     held = release(store, rows.running(), delay_seconds=0.001)
-    deadline = datetime.now(UTC) + timedelta(seconds=10)
-    found = None
-    while found is None and datetime.now(UTC) < deadline:
-        found = claim_next(store)
-    assert found is not None
+    found = wait_until(lambda: claim_next(store))
     assert found.id == held.id
     assert found.not_before_at is None
 
@@ -214,17 +166,17 @@ TOLD = {"candidate": "mlp", "fraction": 0.95, "eta_seconds": 24.0}
 
 def test_job_that_ends_leaves_no_time_to_wait(store: Store, rows: Rows) -> None:
     """Whatever its last heartbeat told, and with or without one."""
-    for told in (TOLD, None):
+    for progress in (TOLD, None):
         done, failed, cancelled, released = (rows.running() for _ in range(4))
         with store.database.begin() as tx:
             for job in (done, failed, cancelled, released):
-                transitions.heartbeat(tx, job, lease_seconds=60, progress=told)
+                transitions.heartbeat(tx, job, lease_seconds=60, progress=progress)
             transitions.succeed(tx, done, report_sha256="e" * 64, head=new_head())
             transitions.fail(tx, failed, error={"code": "internal", "message": "no"})
             transitions.cancel(tx, cancelled)
             transitions.release(tx, released)
-        assert rows.read(done).progress == {**(told or {}), "fraction": 1.0, "eta_seconds": 0.0}
-        rest = None if told is None else {**told, "eta_seconds": None}
+        assert rows.read(done).progress == {**(progress or {}), "fraction": 1.0, "eta_seconds": 0.0}
+        rest = None if progress is None else {**progress, "eta_seconds": None}
         assert [rows.read(job).progress for job in (failed, cancelled, released)] == [rest] * 3
 
 
@@ -366,125 +318,3 @@ def test_a_release_honours_a_cancel_that_was_asked_for(store: Store, rows: Rows)
     job = rows.running()
     ask_to_cancel(store, job)
     assert release(store, job).status is JobStatus.CANCELLED
-
-
-def test_the_sweep_leaves_living_leases_and_queued_jobs_alone(store: Store, rows: Rows) -> None:
-    rows.queued()
-    rows.running()
-    assert sweep(store) == SweepResult()
-
-
-@pytest.mark.parametrize("lease_seconds", [0, -5])
-def test_the_sweep_takes_a_lease_that_has_run_out(
-    store: Store, rows: Rows, lease_seconds: float
-) -> None:
-    job = rows.running(lease_seconds=lease_seconds)
-    assert sweep(store) == SweepResult(requeued=(job.id,))
-    after = rows.read(job)
-    assert (after.status, after.attempt, after.fence) == (JobStatus.QUEUED, 1, 1)
-    assert last_event(store, job) == {"reason": "worker_lost", "attempt": 1}
-
-
-def test_a_lease_has_run_out_in_its_last_moment(
-    store: Store, rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = rows.read(rows.running())
-    last = literal(job.lease_expires_at, UtcDateTime())
-    monkeypatch.setattr(leases, "now", lambda: last)
-    assert sweep(store).requeued == (job.id,)
-
-
-def test_a_job_that_keeps_losing_its_worker_fails_and_says_what_to_do(
-    store: Store, rows: Rows
-) -> None:
-    job = rows.queued(max_attempts=3)
-    for _ in range(3):
-        job = rows.claimed(job, lease_seconds=-1)
-        result = sweep(store)
-    assert result == SweepResult(failed=(job.id,))
-    failed = rows.read(job)
-    assert failed.error is not None
-    assert failed.error["code"] == "worker_lost"
-    assert "attempt 3 of 3" in failed.error["message"]
-    assert "memory" in failed.error["message"]
-    assert claim(store, job) is None
-
-
-def test_the_sweep_ends_a_job_whose_cancel_nobody_was_left_to_hear(
-    store: Store, rows: Rows
-) -> None:
-    job = rows.running(lease_seconds=-1, max_attempts=1)
-    ask_to_cancel(store, job)
-    assert sweep(store) == SweepResult(cancelled=(job.id,))
-    assert rows.read(job).status is JobStatus.CANCELLED
-
-
-def test_a_sweep_has_a_limit_and_takes_the_longest_lost_first(store: Store, rows: Rows) -> None:
-    ids = [rows.running(lease_seconds=seconds).id for seconds in (-10, -30, -20)]
-    assert sweep(store, limit=2).requeued == (ids[1], ids[2])
-    assert sweep(store, limit=2).requeued == (ids[0],)
-
-
-@pytest.mark.parametrize("write", WRITES)
-def test_a_worker_whose_job_was_taken_over_writes_nothing(
-    store: Store, rows: Rows, write: str
-) -> None:
-    stale = rows.running(lease_seconds=-1)
-    sweep(store)
-    rows.claimed(stale)
-    before, told_before = rows.read(stale), told(store, stale)
-    with pytest.raises(LeaseLost, match=stale.id), store.database.begin() as tx:
-        WRITES[write](tx, stale)
-    assert (rows.read(stale), told(store, stale)) == (before, told_before)
-    with store.database.read() as tx:
-        assert heads.page(tx, "default").items == ()
-
-
-@pytest.mark.parametrize("write", WRITES)
-@pytest.mark.parametrize("ending", ["fail", "cancel", "release", "succeed"])
-def test_a_job_that_is_not_running_takes_no_write(
-    store: Store, rows: Rows, write: str, ending: str
-) -> None:
-    job = rows.running()
-    with store.database.begin() as tx:
-        WRITES[ending](tx, job)
-    before = rows.read(job)
-    with pytest.raises(LeaseLost), store.database.begin() as tx:
-        WRITES[write](tx, job)
-    assert rows.read(job) == before
-
-
-def test_a_lost_success_has_written_nothing_even_if_the_caller_goes_on(
-    store: Store, rows: Rows
-) -> None:
-    stale = rows.running(lease_seconds=-1)
-    sweep(store)
-    with store.database.begin() as tx, pytest.raises(LeaseLost):
-        transitions.succeed(tx, stale, report_sha256="e" * 64, head=new_head())
-    with store.database.read() as tx:
-        assert heads.page(tx, "default").items == ()
-
-
-def test_all_or_nothing_a_success_that_breaks_late_leaves_the_job_running(
-    store: Store, rows: Rows
-) -> None:
-    job = rows.running()
-
-    def succeed_and_break() -> None:
-        with store.database.begin() as tx:
-            transitions.succeed(tx, job, report_sha256="e" * 64, head=new_head(alias="prod"))
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        succeed_and_break()
-    assert rows.read(job) == job
-    with store.database.read() as tx:
-        assert heads.page(tx, "default").items == ()
-
-
-def test_leases_are_judged_by_the_databases_clock(store: Store, rows: Rows) -> None:
-    """No worker's clock takes part: the lease is `now()` of the database plus its seconds."""
-    job = rows.running(lease_seconds=0)
-    with store.database.read() as tx:
-        assert job.lease_expires_at is not None
-        assert job.lease_expires_at <= tx.execute(select(now())).scalar_one()

@@ -21,7 +21,7 @@ from store.errors import (
 )
 from store.store import Store
 from store.trouble import is_disk_trouble, of_os_error, told_apart
-from tests.store.support import Rows
+from tests.store.made_rows import Rows
 
 
 def test_a_database_that_takes_no_writes_says_so(store: Store, rows: Rows) -> None:

@@ -20,14 +20,14 @@ from pathlib import Path
 
 from tests.support.places import ROOT, WATCHED
 
-GRACE_SECONDS = 1.0
-"""How long what is ending may take."""
+GRACE_SECONDS = 20.0
+"""How long what is ending may take. Nothing waits so long but a test that fails."""
 
 ZYGOTE = "service.ingest.isolate.zygote"
 _PR_SET_CHILD_SUBREAPER = 36
 _REAP_SECONDS = 0.05
 _shared: set[int] = set()
-_own: set[int] = set()  # started by this process: whoever started them waits for their end
+_own: set[int] = set()  # started by this process: the starter waits for their end
 
 
 def adopt_orphans() -> None:

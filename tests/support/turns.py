@@ -1,4 +1,4 @@
-"""Let a test that needs the machine alone have it, among the processes of one parallel run."""
+"""Give a serial test the machine to itself: the other processes of a parallel run wait."""
 
 import fcntl
 from pathlib import Path
@@ -7,8 +7,8 @@ from pathlib import Path
 class Turns:
     """One file lock that every test holds: shared, or alone where it is marked `serial`.
 
-    The gate before it makes the lock fair: whoever waits to be alone stands in the gate, and
-    nobody else passes. One object per process; all of them lock files of the same folder.
+    The gate in front of it makes the lock fair: a test that waits to be alone stands in the gate,
+    and no other passes. One object per process; all of them lock files of the same folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -17,7 +17,7 @@ class Turns:
         self._is_alone = False
 
     def take(self, *, alone: bool) -> None:
-        """Wait until a test may run. Whoever kept its turn from the test before has it still."""
+        """Wait until a test may run. A turn that was kept from the test before goes on."""
         if self._is_alone:
             return
         fcntl.flock(self._gate, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Home of the workers' fixtures: a workplace on a migrated SQLite file."""
+"""A workplace on a migrated SQLite file."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from store.store import Store
-from tests.providers import fault_server
-from tests.providers.fault_server import Server
-from tests.workers.support import OpenWorkplace, Workplace
+from tests.servers import fault_server
+from tests.servers.fault_server import Server
+from tests.workers.workplace import OpenWorkplace, Workplace
 from workers.settings import WorkerSettings
 
 

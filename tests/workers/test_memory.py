@@ -8,7 +8,8 @@ from nmtune import TuneConfig, resolve
 from nmtune.training.peak_memory import peak_bytes
 from store import transitions
 from store.jobs import Job
-from tests.workers.support import Workplace, children, wait_until
+from tests.support.waiting import wait_until
+from tests.workers.workplace import Workplace, children
 from workers import memory
 from workers.memory import InsufficientMemoryError, available_bytes
 
@@ -63,7 +64,7 @@ def test_a_job_that_cannot_fit_says_what_it_needs(workplace: Workplace) -> None:
     first = workplace.run(job)
     assert first is not None
     assert first.status == "queued", "memory may have been short for a reason that is over"
-    wait_until(lambda: workplace.run(job), seconds=20)
+    wait_until(lambda: workplace.run(job))
     failed = workplace.read(job)
     assert failed.status == "failed"
     assert failed.error is not None
@@ -122,7 +123,7 @@ def test_memory_ran_out_only_where_something_says_so(
 def test_a_killed_process_has_three_attempts_and_is_not_called_short_of_memory(
     workplace: Workplace,
 ) -> None:
-    """One attempt lost for another reason, two with a SIGKILL from nobody knows whom."""
+    """One attempt is lost for another reason, two by a SIGKILL from an unknown sender."""
     job = workplace.submit({"epochs": 10_000, "l2": 1.0})
     with workplace.store.database.begin() as tx:
         lost = transitions.claim(tx, job.id, worker="tests", lease_seconds=60)
@@ -142,7 +143,7 @@ def test_a_killed_process_has_three_attempts_and_is_not_called_short_of_memory(
 
 def run_and_kill(workplace: Workplace, job: Job) -> None:
     """Run the job once it is due; its process gets one SIGKILL while it trains."""
-    wait_until(lambda: is_due(workplace, job), seconds=30)
+    wait_until(lambda: is_due(workplace, job))
     with workplace.running(job):
         wait_until(lambda: workplace.read(job).stage == "training")
         for child in children():

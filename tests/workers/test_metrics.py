@@ -9,8 +9,9 @@ from prometheus_client import REGISTRY
 from store import transitions
 from store.jobs import Job
 from store.queue import LocalQueue
-from tests.workers.support import Workplace, wait_until
-from tests.workers.test_lease import database_away, job, lease_of  # noqa: F401 - `job` is a fixture
+from tests.support.waiting import wait_until
+from tests.workers.attempt.test_lease import database_away, job, lease_of  # noqa: F401 - `job` is a fixture
+from tests.workers.workplace import Workplace
 from workers import job_id, metrics
 from workers.attempt import embedding
 from workers.attempt.supervise import Ending
@@ -70,10 +71,10 @@ def test_a_lost_lease_and_a_failed_heartbeat_are_counted(workplace: Workplace, j
     losses, errors = value("nmtune_lease_losses_total"), value("nmtune_heartbeat_errors_total")
     with lease_of(workplace, job, seconds=60) as lease:
         with database_away(workplace):
-            wait_until(lambda: value("nmtune_heartbeat_errors_total") > errors, seconds=5)
+            wait_until(lambda: value("nmtune_heartbeat_errors_total") > errors)
         with workplace.store.database.begin() as tx:
             transitions.release(tx, job)
-        wait_until(lambda: lease.ending is Ending.LEASE_LOST, seconds=5)
+        wait_until(lambda: lease.ending is Ending.LEASE_LOST)
     assert value("nmtune_lease_losses_total") == losses + 1
 
 
@@ -85,7 +86,7 @@ def test_log_lines_of_the_leases_thread_are_about_the_job(
     about: list[str | None] = []
     caplog.handler.addFilter(lambda _: about.append(job_id.current()) or True)
     with job_id.bound(job.id), lease_of(workplace, job, seconds=60), database_away(workplace):
-        wait_until(lambda: "lease.heartbeat_failed" in caplog.text, seconds=5)
+        wait_until(lambda: "lease.heartbeat_failed" in caplog.text)
     assert set(about) == {job.id}
     assert job_id.current() is None
 
@@ -115,7 +116,7 @@ def test_what_is_in_no_set_has_one_label() -> None:
 def test_a_worker_shows_its_metrics_on_its_port_and_ends_with_the_block() -> None:
     with metrics.served(WorkerSettings(metrics_port=0)) as port:
         address = f"http://127.0.0.1:{port}/metrics"
-        text = urllib.request.urlopen(address, timeout=10).read()
+        text = urllib.request.urlopen(address, timeout=60).read()
     assert b"nmtune_sweeps_total" in text
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port or 0)) != 0

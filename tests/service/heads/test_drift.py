@@ -1,0 +1,181 @@
+"""Drift over HTTP: rows are counted beside predictions, never in their way."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nmtune import Head
+from nmtune.trust.knowledge import learn
+from nmtune.trust.row_summary import Sketch
+from service.app import create_app
+from service.predict.drift_recorder import MOST_BYTES, DriftRecorder
+from service.settings import ServiceSettings
+from store import drift, heads
+from store.queue import LocalQueue
+from store.store import Store
+from tests.service.in_process import InProcess, assert_problem, publish
+from tests.support.waiting import wait_until
+
+Rows = tuple[np.ndarray, np.ndarray]
+TENANT = "default"
+
+
+@pytest.fixture(scope="module")
+def knowing(trained: bytes, rows: Rows) -> bytes:
+    """The head with a sketch of its training rows."""
+    x, y = rows
+    head = Head.from_bytes(trained)
+    knowledge = learn(x, y, predicted=y, of_truth=None, n_classes=2, seed=0)
+    return head.with_knowledge(knowledge).to_bytes()
+
+
+@pytest.fixture
+def recorder(store: Store) -> Iterator[DriftRecorder]:
+    recorder = DriftRecorder(store, flush_seconds=3600)
+    yield recorder
+    recorder.close()
+
+
+def sketch_of(data: bytes) -> Sketch:
+    knowledge = Head.from_bytes(data).knowledge
+    assert knowledge is not None
+    return knowledge.sketch
+
+
+def stored(store: Store, sketch: Sketch, sha256: str = "a" * 64) -> drift.Total:
+    with store.database.read() as tx:
+        return drift.total(tx, TENANT, sha256, n_sums=sketch.n_sums)
+
+
+def record(recorder: DriftRecorder, sketch: Sketch, x: np.ndarray, sha256: str = "a" * 64) -> None:
+    recorder.record(TENANT, sha256, sketch, x, np.tile(np.float32([0.2, 0.8]), (len(x), 1)))
+
+
+def test_predicted_rows_are_compared_with_the_training_rows(
+    settings: ServiceSettings, store: Store, knowing: bytes, rows: Rows
+) -> None:
+    publish(store, knowing, alias="prod")
+    settings = settings.model_copy(update={"drift": "on", "drift_flush_seconds": 3600.0})
+    app = create_app(settings, store=store, queue=LocalQueue())
+    client = InProcess(app)
+    body = {"head": "pets@prod", "embeddings": (rows[0] + 0.5).tolist()}
+    for _ in range(10):
+        assert client.post("/predict", json=body).status_code == 200
+    app.state.predictor.close()
+    found = client.get("/heads/pets/drift?alias=prod").json()
+    assert (found["name"], found["version"], found["hours"]) == ("pets", 1, 24)
+    assert (found["is_recording"], found["state"], found["n_rows"]) == (True, "much", 400)
+    assert found["n_training_rows"] == 40
+    deviation = float(np.sqrt(np.mean((0.5 / rows[0].std(axis=0)) ** 2)))
+    assert found["mean_shift"] == pytest.approx(deviation, rel=0.05)
+    assert "are far from the training rows" in found["sentence"]
+    assert {column["column"] for column in found["columns"]} == {0, 1, 2}
+    assert found["first_at"] is not None
+    assert client.get("/heads/pets/drift?version=1&hours=1").json()["n_rows"] in (0, 400)
+
+
+def test_by_default_nothing_is_counted(client: InProcess, store: Store, knowing: bytes) -> None:
+    publish(store, knowing)
+    answer = client.get("/predict?head=pets&embedding=0,0,0")
+    assert answer.status_code == 200
+    found = client.get("/heads/pets/drift").json()
+    assert (found["is_recording"], found["n_rows"]) == (False, 0)
+    assert (found["state"], found["mean_shift"]) == ("not_enough_rows", None)
+    assert found["sentence"].startswith("Not enough rows yet")
+    assert found["sentence"].endswith("NMTUNE_DRIFT=on counts them.")
+    assert "drift" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_cannot_be_told_is_refused(client: InProcess, store: Store, trained: bytes) -> None:
+    publish(store, trained, alias="prod")
+    problem = assert_problem(client.get("/heads/pets/drift"), 422, "not_learnt", "name")
+    assert "Train it again" in problem["detail"]
+    assert_problem(
+        client.get("/heads/pets/drift?version=1&alias=prod"), 422, "invalid_request", "alias"
+    )
+    assert_problem(client.get("/heads/pets/drift?hours=721"), 422, "invalid_request", "hours")
+    assert_problem(client.get("/heads/dogs/drift"), 404, "not_found")
+    assert_problem(client.get("/heads/pets/drift?version=9"), 404, "not_found")
+
+
+def test_sums_are_those_of_all_rows_and_reach_the_database_on_close(
+    store: Store, recorder: DriftRecorder, knowing: bytes, rows: Rows
+) -> None:
+    sketch, x = sketch_of(knowing), rows[0]
+    for at in range(0, 40, 8):
+        record(recorder, sketch, x[at : at + 8])
+    record(recorder, sketch, x[:3], sha256="b" * 64)
+    recorder.close()
+    found = stored(store, sketch)
+    assert found.n_rows == 40
+    np.testing.assert_allclose(found.sums, sketch.sums(x, np.ones(40, np.int64)))
+    assert stored(store, sketch, "b" * 64).n_rows == 3
+
+
+def test_a_thread_stores_the_sums_every_few_seconds(
+    store: Store, knowing: bytes, rows: Rows
+) -> None:
+    recorder = DriftRecorder(store, flush_seconds=0.05)
+    sketch = sketch_of(knowing)
+    record(recorder, sketch, rows[0])
+    wait_until(lambda: stored(store, sketch).n_rows >= 40)
+    recorder.close()
+
+
+def test_sums_wait_for_a_database_that_is_away(
+    settings: ServiceSettings, store: Store, recorder: DriftRecorder, knowing: bytes, rows: Rows
+) -> None:
+    path = Path(settings.data_dir) / "nmtune.db"
+    sketch = sketch_of(knowing)
+    record(recorder, sketch, rows[0])
+    store.database.close()
+    moved = path.rename(path.with_suffix(".away"))
+    path.mkdir()
+    recorder.fold()
+    recorder.flush()
+    path.rmdir()
+    for side in ("-wal", "-shm"):
+        path.with_name(path.name + side).unlink(missing_ok=True)
+    moved.rename(path)
+    recorder.flush()
+    assert stored(store, sketch).n_rows == 40
+
+
+@pytest.mark.serial
+def test_recording_takes_microseconds_and_is_bounded(
+    recorder: DriftRecorder, knowing: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    sketch = sketch_of(knowing)
+    row = np.zeros((1, 3), np.float32)
+    record(recorder, sketch, row)
+    times = []
+    for _ in range(2000):
+        began = time.perf_counter()
+        record(recorder, sketch, row)
+        times.append(time.perf_counter() - began)
+    assert np.median(times) < 50e-6
+    many = np.zeros((1_000_000, 3), np.float32)
+    for _ in range(2 + MOST_BYTES // many.nbytes):
+        record(recorder, sketch, many)
+    recorder.flush()
+    assert "drift.dropped" in caplog.text
+
+
+def test_a_bug_in_the_counting_touches_no_prediction(
+    settings: ServiceSettings, store: Store, knowing: bytes, caplog: Any
+) -> None:
+    """Sums of another length are there already, which cannot be unless someone put them there."""
+    publish(store, knowing)
+    with store.database.begin() as tx:
+        version = heads.resolve(tx, TENANT, "pets")
+        drift.add(tx, TENANT, version.sha256, n_rows=1, sums=np.zeros(1))
+    settings = settings.model_copy(update={"drift": "on", "drift_flush_seconds": 3600.0})
+    app = create_app(settings, store=store, queue=LocalQueue())
+    assert InProcess(app).get("/predict?head=pets&embedding=0,0,0").status_code == 200
+    app.state.predictor.close()
+    assert "drift.lost" in caplog.text
