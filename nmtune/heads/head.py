@@ -18,14 +18,15 @@ from nmtune.numeric.tensor_file import check_layout, pack, prefixed, sections, u
 from nmtune.numeric.torch_state import own_state
 from nmtune.rows.checks import as_classes, as_rows
 from nmtune.trust.knowledge import Knowledge
-from nmtune.trust.self_test import MOST_ROWS, Canary
+from nmtune.trust.self_test import MOST_ROWS, SelfTest
 from nmtune.version import __version__
 
 _KIND = "nmtune-head"
 _FORMAT_VERSION = 3
 _OLDER_VERSIONS = (2,)
-"""Without canary and knowledge; their heads load as they are."""
-_CANARY, _KNOWLEDGE = "canary", "knowledge"
+"""Without self_test and knowledge; their heads load as they are."""
+_SELF_TEST, _KNOWLEDGE = "canary", "knowledge"
+"""Where they are stored; the first key is of an older name."""
 _MAX_COLUMNS = 1 << 20
 _MAX_MEMBERS = 64
 
@@ -59,14 +60,14 @@ class Head:
         *,
         classes: tuple[str, ...],
         temperature: float = 1.0,
-        canary: Canary | None = None,
+        self_test: SelfTest | None = None,
         knowledge: Knowledge | None = None,
     ) -> None:
         """Take ownership of the members' networks, which from now on only predict."""
         self._members = tuple(members)
         self._classes = classes
         self._temperature = temperature
-        self._canary = canary
+        self._self_test = self_test
         self._knowledge = knowledge
         for member in self._members:
             member.network.to("cpu").eval().requires_grad_(False)
@@ -97,34 +98,34 @@ class Head:
     def calibrated(self, temperature: float) -> "Head":
         """The same head with another temperature; it shares the networks.
 
-        Canary and knowledge are of the old temperature, so it has none.
+        SelfTest and knowledge are of the old temperature, so it has none.
         """
         return Head(self._members, classes=self._classes, temperature=temperature)
 
-    def with_canary(self, x: ArrayLike) -> "Head":
+    def with_self_test(self, x: ArrayLike) -> "Head":
         """The same head carrying rows x (k, d) and what it says of them; it shares the networks.
 
         Raises:
-            DataError: as predict_proba, or more than `canary.MOST_ROWS` rows.
+            DataError: as predict_proba, or more than `self_test.MOST_ROWS` rows.
         """
         rows = as_rows(x, n_columns=self.n_columns).copy()
         if len(rows) > MOST_ROWS:
             raise DataError(
-                f"a canary has at most {MOST_ROWS} rows, got {len(rows)}", field="embeddings"
+                f"a self_test has at most {MOST_ROWS} rows, got {len(rows)}", field="embeddings"
             )
-        canary = Canary(x=rows, probabilities=self.predict_proba(rows))
-        return self._carrying(canary, self._knowledge)
+        self_test = SelfTest(x=rows, probabilities=self.predict_proba(rows))
+        return self._carrying(self_test, self._knowledge)
 
     def with_knowledge(self, knowledge: Knowledge) -> "Head":
         """The same head carrying what `knowledge.learn` gave for it; it shares the networks."""
-        return self._carrying(self._canary, knowledge)
+        return self._carrying(self._self_test, knowledge)
 
-    def _carrying(self, canary: Canary | None, knowledge: Knowledge | None) -> "Head":
+    def _carrying(self, self_test: SelfTest | None, knowledge: Knowledge | None) -> "Head":
         return Head(
             self._members,
             classes=self._classes,
             temperature=self._temperature,
-            canary=canary,
+            self_test=self_test,
             knowledge=knowledge,
         )
 
@@ -174,9 +175,9 @@ class Head:
         return self._temperature
 
     @property
-    def canary(self) -> Canary | None:
+    def self_test(self) -> SelfTest | None:
         """Rows with what the head said of them at publication; None if it carries none."""
-        return self._canary
+        return self._self_test
 
     @property
     def knowledge(self) -> Knowledge | None:
@@ -250,8 +251,8 @@ class Head:
             parts = prefixed("network", member.network.state_dict())
             parts |= prefixed("scaling", member.scaling.tensors())
             tensors |= prefixed(str(index), parts)
-        if self._canary is not None:
-            tensors |= prefixed(_CANARY, self._canary.tensors())
+        if self._self_test is not None:
+            tensors |= prefixed(_SELF_TEST, self._self_test.tensors())
         if self._knowledge is not None:
             tensors |= prefixed(_KNOWLEDGE, self._knowledge.tensors())
         return pack(document, tensors)
@@ -288,22 +289,28 @@ class Head:
         described = document["members"]
         if not 1 <= len(described) <= _MAX_MEMBERS:
             raise ValueError(f"a head has 1 to {_MAX_MEMBERS} members, got {len(described)}")
-        optional = [] if document["version"] in _OLDER_VERSIONS else [_CANARY, _KNOWLEDGE]
+        optional = [] if document["version"] in _OLDER_VERSIONS else [_SELF_TEST, _KNOWLEDGE]
         names = [*map(str, range(len(described))), *optional]
         by_name = dict(zip(names, sections(tensors, *names), strict=True))
         members = [
             _member(one, by_name[str(index)], n_columns=n_columns, n_classes=len(classes))
             for index, one in enumerate(described)
         ]
-        canary, knowledge = None, None
-        if tensors_of := by_name.get(_CANARY):
-            canary = Canary.from_tensors(tensors_of, n_columns=n_columns, n_classes=len(classes))
+        self_test, knowledge = None, None
+        if tensors_of := by_name.get(_SELF_TEST):
+            self_test = SelfTest.from_tensors(
+                tensors_of, n_columns=n_columns, n_classes=len(classes)
+            )
         if tensors_of := by_name.get(_KNOWLEDGE):
             knowledge = Knowledge.from_tensors(
                 tensors_of, n_columns=n_columns, n_classes=len(classes)
             )
         return cls(
-            members, classes=classes, temperature=temperature, canary=canary, knowledge=knowledge
+            members,
+            classes=classes,
+            temperature=temperature,
+            self_test=self_test,
+            knowledge=knowledge,
         )
 
 

@@ -14,7 +14,8 @@ from nmtune.losses.objective import NMTuneLoss, nmtune_loss
 from nmtune.numeric.random_numbers import generator
 from nmtune.numeric.tensor_file import check_layout, prefixed, sections
 from nmtune.rows.held_out import HeldOut
-from nmtune.training.procedure import LabelledRows, Progress, score
+from nmtune.training.procedure import Progress, score
+from nmtune.training.rows import LabelledRows
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 from nmtune.config import WEIGHTS, TuneConfig, check_names
 from nmtune.config_rules import OneOf
 from nmtune.errors import ConfigError
-from nmtune.methods import METHODS
+from nmtune.vocabulary import METHODS
 
 ROBUST = ("robust_probe",)
 """Candidates of `auto` that are trained only where many labels look wrong."""

@@ -15,7 +15,8 @@ from nmtune.numeric.random_numbers import generator
 from nmtune.numeric.tensor_file import check_layout, prefixed, sections
 from nmtune.rows.folds import assign_folds
 from nmtune.rows.held_out import HeldOut
-from nmtune.training.procedure import LabelledRows, Progress, score_logits
+from nmtune.training.procedure import Progress, score_logits
+from nmtune.training.rows import LabelledRows
 
 _STEPS_AT_MOST = 100
 """Steps of an epoch: on many rows one pass would be too long between two looks at the folds."""

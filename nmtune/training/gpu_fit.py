@@ -10,7 +10,8 @@ from nmtune.config import TuneConfig
 from nmtune.heads.network import Network
 from nmtune.training.adamw import AdamwFit
 from nmtune.training.gpu_stack import Stack
-from nmtune.training.procedure import LabelledRows, Progress, score
+from nmtune.training.procedure import Progress, score
+from nmtune.training.rows import LabelledRows
 
 
 class GpuFit(AdamwFit):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nmtune.numeric.eigh import eigh
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 _N_EAGER = 3
 """Steps before anything is recorded: libraries and AdamW get ready in the first ones."""

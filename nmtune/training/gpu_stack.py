@@ -17,7 +17,7 @@ from nmtune.losses.objective import NMTuneLoss, differentiable
 from nmtune.losses.terms import Batch, Term
 from nmtune.training.adamw import batch_bounds, epoch_order, notes_on_steps, remaining
 from nmtune.training.gpu_graphs import GraphedSteps
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 
 class Passed(NamedTuple):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nmtune.config import Loss
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 GCE_POWER = 0.7
 """q of the generalised cross-entropy; Zhang & Sabuncu's own (arXiv 1805.07836)."""

@@ -19,8 +19,8 @@ from nmtune.numeric.torch_state import own_state
 from nmtune.rows.checks import as_classes
 from nmtune.rows.held_out import HeldOut
 from nmtune.training.gpu_stack import Stack
-from nmtune.training.procedure import EpochReport, LabelledRows, score_logits
-from nmtune.training.rows import TrainingData, notes_on_classes
+from nmtune.training.procedure import EpochReport, score_logits
+from nmtune.training.rows import LabelledRows, TrainingData, notes_on_classes
 from nmtune.training.trainer import Fit, finish
 
 FREE = ("seed", *WEIGHTS)

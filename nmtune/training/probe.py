@@ -14,7 +14,8 @@ from nmtune.numeric.tensor_file import check_layout
 from nmtune.rows.folds import assign_folds
 from nmtune.rows.held_out import HeldOut
 from nmtune.training.logistic import linear, row_losses, solve
-from nmtune.training.procedure import LabelledRows, Progress, score, score_logits
+from nmtune.training.procedure import Progress, score, score_logits
+from nmtune.training.rows import LabelledRows
 from nmtune.training.whitening import fit_whitening
 
 L2_PER_ROW = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)

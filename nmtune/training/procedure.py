@@ -11,36 +11,7 @@ from torch.nn import functional
 
 from nmtune.heads.network import Network, forward_in_batches
 from nmtune.rows.held_out import HeldOut
-
-
-@dataclass(frozen=True)
-class LabelledRows:
-    """Scaled embeddings x (n, d) float32 and class indices y (n,) int64, on the device.
-
-    weight: how much each row counts, (n,) float32 of mean 1; None where all count alike.
-    """
-
-    x: Tensor
-    y: Tensor
-    weight: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def parts(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """x, y and weight."""
-        return self.x, self.y, self.weight
-
-    def clone(self) -> "LabelledRows":
-        """The same rows in memory of their own."""
-        weight = None if self.weight is None else self.weight.clone()
-        return LabelledRows(self.x.clone(), self.y.clone(), weight)
-
-    def take(self, indices: Tensor) -> "LabelledRows":
-        """A copy of some rows."""
-        at = indices.to(self.y.device)
-        weight = None if self.weight is None else self.weight[at]
-        return LabelledRows(self.x[at], self.y[at], weight)
+from nmtune.training.rows import LabelledRows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,13 @@ The threshold is the least at which the answered rows have half the error rate o
 chosen on held-out rows, and what it is worth has to be read from others.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nmtune.numeric.statistics import wilson_interval
 
 FEWEST_ROWS: Final = 100
 """Held-out rows; on fewer a threshold says more of chance than of the head."""
@@ -24,7 +25,6 @@ ERROR_LEFT: Final = 0.5
 """Of the error rate of all rows, what the answered ones may have."""
 
 _THRESHOLDS: Final = np.arange(1, 100)
-_Z: Final = 1.959964
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,16 +100,10 @@ def apply(
         n_rows=n_rows,
         n_answered=n_answered,
         coverage=n_answered / n_rows,
-        coverage_interval=wilson(n_answered, n_rows),
+        coverage_interval=wilson_interval(n_answered / n_rows, n_rows),
         accuracy=n_right / n_answered if n_answered else None,
-        accuracy_interval=wilson(n_right, n_answered) if n_answered else None,
+        accuracy_interval=(
+            wilson_interval(n_right / n_answered, n_answered) if n_answered else None
+        ),
         accuracy_of_all=float(np.count_nonzero(is_correct) / n_rows),
     )
-
-
-def wilson(n_hits: int, n_rows: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22)."""
-    share, square = n_hits / n_rows, _Z**2 / n_rows
-    centre = (share + square / 2) / (1 + square)
-    half = _Z * math.sqrt(share * (1 - share) / n_rows + square / (4 * n_rows)) / (1 + square)
-    return max(0.0, centre - half), min(1.0, centre + half)

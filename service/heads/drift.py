@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from nmtune.trust.drift import compare
+from nmtune.trust.drift import measure_drift
 from service.heads.drift_schemas import DriftQuery, HeadDrift
 from service.heads.routes import HeadName
 from service.http.dependencies import SettingsDep, StoreDep, TenantDep
@@ -48,12 +48,12 @@ def get_head_drift(
             "it was trained by an earlier version. Train it again.",
             field="name",
         )
-    sketch = knowledge.sketch
+    sketch = knowledge.row_summary
     with store.database.read() as tx:
         total = drift.total(tx, tenant_id, version.sha256, n_sums=sketch.n_sums, hours=query.hours)
     return HeadDrift.of(
         version,
-        compare(sketch, total.n_rows, total.sums),
+        measure_drift(sketch, total.n_rows, total.sums),
         total,
         hours=query.hours,
         is_recording=settings.drift == "on",

@@ -18,7 +18,7 @@ from store.errors import StoreError
 from store.store import Store
 
 if TYPE_CHECKING:
-    from nmtune.trust.row_summary import Sketch
+    from nmtune.trust.row_summary import RowSummary
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ CLOSE_SECONDS: Final = 5.0
 class _Rows(NamedTuple):
     tenant_id: str
     sha256: str
-    sketch: "Sketch"
+    sketch: "RowSummary"
     x: NDArray[np.float32]
     probabilities: NDArray[np.float32]
 
@@ -60,7 +60,7 @@ class DriftRecorder:
         self,
         tenant_id: str,
         sha256: str,
-        sketch: "Sketch",
+        sketch: "RowSummary",
         x: NDArray[np.float32],
         probabilities: NDArray[np.float32],
     ) -> None:

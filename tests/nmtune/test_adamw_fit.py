@@ -11,7 +11,7 @@ from nmtune.config import TuneConfig
 from nmtune.heads.network import Network, forward_in_batches
 from nmtune.numeric.random_numbers import generator
 from nmtune.training.adamw import AdamwFit
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 CONFIG = TuneConfig.from_preset("mlp", epochs=6, batch_size=30)
 

@@ -7,8 +7,8 @@ import pytest
 
 from nmtune.config import TuneConfig
 from nmtune.errors import ConfigError
-from nmtune.methods import METHODS
 from nmtune.training.candidates import STEPS_IN_AUTO, Candidates, resolve
+from nmtune.vocabulary import METHODS
 
 NO_WEIGHTS = {"w_consistency": 0.0, "w_covariance": 0.0, "w_dominant": 0.0}
 

@@ -1,4 +1,4 @@
-"""Sketch and drift: sums that add up, and a verdict that chance does not make."""
+"""RowSummary and drift: sums that add up, and a verdict that chance does not make."""
 
 import math
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nmtune.trust.drift import FEWEST_ROWS, Drift, compare
-from nmtune.trust.row_summary import Sketch
+from nmtune.trust.drift import FEWEST_ROWS, Drift, measure_drift
+from nmtune.trust.row_summary import RowSummary
 from tests.nmtune.real_sets import PATHS, real_set
 
 
@@ -23,15 +23,15 @@ def classes(n_rows: int, *, share: float = 0.5, seed: int = 0) -> NDArray[np.int
 
 
 @pytest.fixture(scope="module")
-def sketch() -> Sketch:
-    return Sketch.fit(drawn(2000), classes(2000), n_classes=2)
+def sketch() -> RowSummary:
+    return RowSummary.fit(drawn(2000), classes(2000), n_classes=2)
 
 
-def of(sketch: Sketch, x: NDArray[np.float32], predicted: NDArray[np.int64]) -> Drift:
-    return compare(sketch, len(x), sketch.sums(x, predicted))
+def of(sketch: RowSummary, x: NDArray[np.float32], predicted: NDArray[np.int64]) -> Drift:
+    return measure_drift(sketch, len(x), sketch.sums(x, predicted))
 
 
-def test_sketch_is_what_numpy_says(sketch: Sketch) -> None:
+def test_sketch_is_what_numpy_says(sketch: RowSummary) -> None:
     x = drawn(2000).astype(np.float64)
     np.testing.assert_allclose(sketch.mean, x.mean(axis=0))
     np.testing.assert_allclose(sketch.deviation, x.std(axis=0))
@@ -41,7 +41,7 @@ def test_sketch_is_what_numpy_says(sketch: Sketch) -> None:
     assert sketch.class_shares.sum() == 1
 
 
-def test_sums_of_parts_are_the_sums_of_all(sketch: Sketch) -> None:
+def test_sums_of_parts_are_the_sums_of_all(sketch: RowSummary) -> None:
     x, predicted = drawn(500, seed=1), classes(500, seed=1)
     whole = sketch.sums(x, predicted)
     parts = [sketch.sums(x[at : at + 7], predicted[at : at + 7]) for at in range(0, 500, 7)]
@@ -50,14 +50,14 @@ def test_sums_of_parts_are_the_sums_of_all(sketch: Sketch) -> None:
     assert whole[40:50].sum() == whole[50:].sum() == 500
 
 
-def test_rows_like_the_trainings_have_not_drifted(sketch: Sketch) -> None:
+def test_rows_like_the_trainings_have_not_drifted(sketch: RowSummary) -> None:
     for seed in range(1, 50):
         found = of(sketch, drawn(FEWEST_ROWS, seed=seed), classes(FEWEST_ROWS, seed=seed))
         assert found.state == "none", found
     assert found.sentence.startswith("200 rows look like the training rows: means moved by 0.0")
 
 
-def test_a_shift_of_the_means_is_measured(sketch: Sketch) -> None:
+def test_a_shift_of_the_means_is_measured(sketch: RowSummary) -> None:
     found = of(sketch, drawn(5000, shift=0.3, seed=2), classes(5000, seed=2))
     assert found.state == "much"
     assert found.mean_shift == pytest.approx(0.3, abs=0.03)
@@ -68,7 +68,7 @@ def test_a_shift_of_the_means_is_measured(sketch: Sketch) -> None:
     assert "The embeddings of 5,000 rows are far from the training rows" in found.sentence
 
 
-def test_norms_and_classes_are_compared_too(sketch: Sketch) -> None:
+def test_norms_and_classes_are_compared_too(sketch: RowSummary) -> None:
     longer = of(sketch, drawn(1000, scale=3, seed=3), classes(1000, seed=3))
     assert longer.norm_psi is not None
     assert longer.norm_psi > 0.25
@@ -77,10 +77,10 @@ def test_norms_and_classes_are_compared_too(sketch: Sketch) -> None:
     expected = 0.2 * math.log(0.7 / 0.5) - 0.2 * math.log(0.3 / 0.5)
     assert other.class_psi == pytest.approx(expected, abs=0.06)
     assert (other.state, other.norm_psi) == ("some", 0)
-    assert other.sentence.startswith("The predicted classes of 1,000 rows have moved somewhat")
+    assert other.sentence.startswith("The predicted classes of 1,000 rows have drifted somewhat")
 
 
-def test_of_few_rows_nothing_is_said(sketch: Sketch) -> None:
+def test_of_few_rows_nothing_is_said(sketch: RowSummary) -> None:
     found = of(sketch, drawn(199, shift=9), classes(199))
     assert (found.state, found.mean_shift, found.columns) == ("not_enough_rows", None, ())
     assert "a comparison takes 200, there are 199" in found.sentence
@@ -89,7 +89,7 @@ def test_of_few_rows_nothing_is_said(sketch: Sketch) -> None:
 def test_rows_of_one_length_do_not_drift_by_rounding() -> None:
     x = drawn(1000)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    sketch = Sketch.fit(x, classes(1000), n_classes=2)
+    sketch = RowSummary.fit(x, classes(1000), n_classes=2)
     assert sketch.norm_shares.max() == 1
     again = drawn(1000, seed=1)
     again = (again / np.linalg.norm(again, axis=1, keepdims=True)).astype(np.float16)
@@ -100,7 +100,7 @@ def test_rows_of_one_length_do_not_drift_by_rounding() -> None:
 
 
 def test_constant_columns_and_wild_rows_stay_finite() -> None:
-    sketch = Sketch.fit(np.ones((300, 3), np.float32), np.zeros(300, np.int64), n_classes=2)
+    sketch = RowSummary.fit(np.ones((300, 3), np.float32), np.zeros(300, np.int64), n_classes=2)
     found = of(sketch, np.full((300, 3), 3e38, np.float32), np.ones(300, np.int64))
     assert found.state == "much"
     assert all(
@@ -114,7 +114,7 @@ def test_other_domains_of_real_sets_drift_and_their_own_does_not(path: Path) -> 
     data = real_set(path)
     held_out, head = data.fit.held_out, data.fit.head
     assert held_out is not None
-    sketch = Sketch.fit(
+    sketch = RowSummary.fit(
         data.splits["train"][0], held_out.logits.argmax(axis=1), n_classes=len(data.classes)
     )
     found = {
@@ -126,9 +126,9 @@ def test_other_domains_of_real_sets_drift_and_their_own_does_not(path: Path) -> 
     assert set(found.values()) == {"much"}
 
 
-def test_comes_back_from_its_tensors_and_refuses_what_does_not_fit(sketch: Sketch) -> None:
+def test_comes_back_from_its_tensors_and_refuses_what_does_not_fit(sketch: RowSummary) -> None:
     tensors = sketch.tensors()
-    again = Sketch.from_tensors(tensors, n_columns=20, n_classes=2)
+    again = RowSummary.from_tensors(tensors, n_columns=20, n_classes=2)
     np.testing.assert_array_equal(again.mean, sketch.mean)
     for change in (
         {"n_rows": torch.tensor([0])},
@@ -140,6 +140,6 @@ def test_comes_back_from_its_tensors_and_refuses_what_does_not_fit(sketch: Sketc
         {"class_shares": tensors["class_shares"] - 1},
     ):
         with pytest.raises(ValueError, match=r"sketch|tensor"):
-            Sketch.from_tensors(tensors | change, n_columns=20, n_classes=2)
+            RowSummary.from_tensors(tensors | change, n_columns=20, n_classes=2)
     with pytest.raises(ValueError, match="expected 52 sums"):
-        compare(sketch, 300, np.zeros(51))
+        measure_drift(sketch, 300, np.zeros(51))

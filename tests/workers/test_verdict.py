@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from nmtune.report.comparison import Score, best_rival, compare
-from nmtune.report.verdict import Verdict, judge
+from nmtune.report.comparison import Score, best_rival, compare_candidates
+from nmtune.report.verdict import Verdict, judge_job
 from nmtune.report.wording import SpectrumMove
 
 N_ROWS = 1000
@@ -30,9 +30,9 @@ def verdict_on(
     id_split = "test" if "test" in first else None
     same = made_of if len(made_of) == 1 else ()
     rival = best_rival(scores, method=method, id_split=id_split, same=same)
-    comparisons = compare(scores, method=method, id_split=id_split, rival=rival)
+    comparisons = compare_candidates(scores, method=method, id_split=id_split, rival=rival)
     choice = {"reason": "It was chosen.", "weights": dict.fromkeys(made_of, 1.0)}
-    return judge(
+    return judge_job(
         scores,
         comparisons,
         method=method,
@@ -69,8 +69,8 @@ def test_nmtune_that_loses_makes_the_linear_probe_the_verdict() -> None:
     verdict = verdict_on(three((800, 600), (760, 590), (750, 560)))
     assert verdict.summary == (
         "Use the linear probe: against it, NMTune loses 5.0 points in domain (95 % interval -6.4 "
-        "to -3.7) and loses 4.0 points out of domain (-5.3 to -2.8). This job published NMTune; to "
-        'publish the other, run it again with "method": "linear_probe".'
+        "to -3.7) and loses 4.0 points out of domain (-5.3 to -2.8). This job published NMTune. To "
+        'publish the linear probe instead, run it again with "method": "linear_probe".'
     )
     assert (verdict.best_id, verdict.best_ood) == ("linear_probe", "linear_probe")
     assert (verdict.recommended, verdict.advises_against) == ("linear_probe", True)
@@ -91,7 +91,7 @@ def test_no_clear_difference_keeps_the_head_and_names_the_simpler_one() -> None:
 def test_head_that_is_right_where_the_probe_is_says_so() -> None:
     summary = verdict_on(three((800, 600), (700, 600), (800, 600))).summary
     assert summary.startswith(
-        "Keep NMTune: against the linear probe it is right on exactly the same held-out rows. The "
+        "Keep NMTune: against the linear probe it gets exactly the same held-out rows right. The "
         "linear probe, which is simpler, would do as well."
     )
 
@@ -100,19 +100,21 @@ def test_difference_that_few_rows_make_is_only_probable() -> None:
     """3 rows of difference to none: McNemar's p is 0.25."""
     summary = verdict_on(three((800, 600), (800, 600), (803, 600))).summary
     assert summary.startswith("Keep NMTune: against the linear probe it probably gains 0.3 points")
-    assert "(0.0 to 0.0), too little for these rows to settle." in summary
+    assert "(0.0 to 0.0), but these rows are too few to confirm it." in summary
 
 
 def test_probable_loss_forbids_a_recommendation() -> None:
     summary = verdict_on(three((800, 600), (800, 600), (797, 680))).summary
-    assert summary.startswith("A trade: against the linear probe, NMTune probably loses 0.3 points")
+    assert summary.startswith(
+        "A trade-off: against the linear probe, NMTune probably loses 0.3 points"
+    )
 
 
 def test_gain_here_and_loss_there_is_a_trade_and_no_recommendation() -> None:
     verdict = verdict_on(three((800, 600), (750, 600), (750, 680)))
     assert verdict.summary.startswith(
-        "A trade: against the linear probe, NMTune loses 5.0 points in domain (95 % interval -6.4 "
-        "to -3.7) and gains 8.0 points out of domain (+6.4 to +9.7). Choose by"
+        "A trade-off: against the linear probe, NMTune loses 5.0 points in domain (95 % interval "
+        "-6.4 to -3.7) and gains 8.0 points out of domain (+6.4 to +9.7). Choose by"
     )
     assert (verdict.best_id, verdict.best_ood) == ("linear_probe", "nmtune")
 
@@ -190,8 +192,8 @@ def test_best_rival_is_compared_in_one_sentence_that_owns_up_to_the_pick() -> No
     assert verdict.rival == "mlp_ensemble"
     (sentence,) = [one for one in verdict.sentences if "Against the MLP ensemble" in one]
     assert sentence.startswith(
-        "Against the MLP ensemble, the best of the other 4 candidates by these same rows (which "
-        "favours it), auto's head"
+        "Against the MLP ensemble, the best of the 4 other candidates on these very rows (which "
+        "flatters it), auto's head"
     )
     assert "widened 95 % interval" in sentence
     (of_nmtune,) = [one for one in verdict.sentences if one.startswith("Against NMTune, auto's")]
@@ -217,7 +219,7 @@ def test_rival_that_clearly_beats_auto_is_in_the_summary() -> None:
         "The MLP ensemble did better on these rows: against it, auto's head loses 3.0 points"
         in (verdict.summary)
     )
-    assert verdict.summary.endswith("no method publishes it alone.")
+    assert verdict.summary.endswith("no method publishes it on its own.")
     assert verdict.advises_against is False
 
 
@@ -238,7 +240,7 @@ def test_trade_of_the_published_head_leaves_the_choice_to_the_reader() -> None:
 
 def test_trade_of_another_candidate_does_not_excuse_a_head_that_loses() -> None:
     verdict = verdict_on(automatic(auto=(770, 600), nmtune=(750, 680)), method="auto")
-    assert verdict.summary.startswith("A trade: against the linear probe, NMTune loses")
+    assert verdict.summary.startswith("A trade-off: against the linear probe, NMTune loses")
     assert verdict.advises_against is True
 
 
@@ -252,7 +254,7 @@ def test_pick_among_many_needs_more_to_be_clear() -> None:
     rival = best_rival(scores, method="auto", id_split="test")
     assert rival is not None
     assert (rival.name, rival.n_others) == ("mlp_ensemble", 4)
-    rows = compare(scores, method="auto", id_split="test", rival=rival)
+    rows = compare_candidates(scores, method="auto", id_split="test", rival=rival)
     (picked,) = [row for row in rows if row.baseline == "mlp_ensemble"]
     assert (picked.n_lost, picked.n_gained, picked.picked_from) == (9, 1, 4)
     assert picked.p_value == pytest.approx(0.0215, abs=1e-3)
@@ -270,7 +272,7 @@ def test_simpler_head_that_gains_what_auto_does_not_is_recommended() -> None:
     summary = verdict_on(automatic(nmtune=(830, 650)), method="auto").summary
     assert summary.startswith("Use NMTune: against the linear probe it gains 3.0 points in domain")
     assert summary.endswith(
-        'This job published auto\'s head; to publish the other, run it again with "method": '
+        'This job published auto\'s head. To publish NMTune instead, run it again with "method": '
         '"nmtune".'
     )
 
@@ -289,9 +291,11 @@ def test_candidates_that_cannot_be_published_can_still_be_the_best() -> None:
 
 def test_what_auto_chose_is_told_first() -> None:
     scores = automatic(auto=(830, 650))
-    comparisons = compare(scores, method="auto", id_split="test")
+    comparisons = compare_candidates(scores, method="auto", id_split="test")
     reason = "Auto blended the whitened probe and NMTune: together they did best in 5 folds."
-    verdict = judge(scores, comparisons, method="auto", id_split="test", choice={"reason": reason})
+    verdict = judge_job(
+        scores, comparisons, method="auto", id_split="test", choice={"reason": reason}
+    )
     assert verdict.sentences[0] == reason
 
 
@@ -338,8 +342,8 @@ def test_no_difference_has_no_sign_and_a_chance_of_one() -> None:
 
 def test_reach_of_the_intervals_is_told_of_domains_where_there_are_some() -> None:
     with_domains = verdict_on(three((800, 600), (800, 600), (850, 680))).sentences[-1]
-    assert "of other domains than these they say nothing" in with_domains
-    assert with_domains.endswith("training again with another seed can move it as well.")
+    assert "It says nothing about other domains" in with_domains
+    assert with_domains.endswith("another training seed could move it too.")
 
 
 def test_every_domain_is_named_where_there_are_several() -> None:
@@ -364,7 +368,7 @@ def test_domains_that_disagree_are_named_in_the_summary() -> None:
         "The domains disagree: the matched MLP gains on art and books and loses on dvd, which the "
         "mean hides."
     )
-    assert verdict.sentences[1].startswith("By domain, which disagree,")
+    assert verdict.sentences[1].startswith("The domains disagree. By domain,")
 
 
 def test_domains_are_listed_for_the_published_head_and_where_they_disagree() -> None:
@@ -372,7 +376,7 @@ def test_domains_are_listed_for_the_published_head_and_where_they_disagree() -> 
     scores = scores_of(
         linear_probe=probe, mlp={"ood/a": 610, "ood/b": 610}, nmtune={"ood/a": 630, "ood/b": 640}
     )
-    listed = [one for one in verdict_on(scores).sentences if one.startswith("By domain")]
+    listed = [one for one in verdict_on(scores).sentences if "By domain" in one]
     assert [one.partition(":")[0] for one in listed] == [
         "By domain, NMTune against the linear probe",
         "By domain, NMTune against the matched MLP",
@@ -386,7 +390,7 @@ def test_macro_f1_that_goes_the_other_way_is_pointed_out() -> None:
         "mlp": {"test": Score(correct=right < 850, macro_f1=0.65)},
     }
     sentences = verdict_on(scores, method="mlp").sentences
-    assert "Macro-F1 goes the other way in domain (-5.0 points)" in sentences[1]
+    assert "Macro-F1 moves the other way in domain (-5.0 points)" in sentences[1]
 
 
 @pytest.mark.parametrize(
@@ -400,11 +404,11 @@ def test_macro_f1_that_goes_the_other_way_is_pointed_out() -> None:
 def test_bigger_lsvr_is_a_weaker_dominant_direction(ratio: tuple[float, float], words: str) -> None:
     scores = scores_of(linear_probe={"test": 800})
     move = SpectrumMove(split="test", entropy=(3.0, 4.0), largest_ratio=ratio)
-    verdict = judge(scores, (), method="linear_probe", id_split="test", spectra=[move])
+    verdict = judge_job(scores, (), method="linear_probe", id_split="test", spectra=[move])
     (sentence,) = verdict.sentences
     assert words in sentence
     assert "SVE rises from 3.00 to 4.00 (flatter spectrum)" in sentence
-    assert sentence.endswith("no forecast of accuracy.")
+    assert sentence.endswith("does not predict accuracy.")
 
 
 def test_verdict_is_ready_for_json() -> None:

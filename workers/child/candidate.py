@@ -10,7 +10,7 @@ from nmtune import CheckpointError, Head, HeadFormatError, HeldOut, Trainer, Tun
 from nmtune.numeric.runtime import Runtime
 from store.files.dataset import DatasetFile
 from workers.child.progress import Workload
-from workers.child.report import Trained
+from workers.child.report import CandidateResult
 from workers.folder import (
     Plan,
     Workdir,
@@ -29,10 +29,10 @@ CHECKPOINT_SHARE = 20  # training goes on for this many times what writing a che
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class FinishedCandidate:
     """A candidate as the report shows it, and what it said of rows it had not learnt from."""
 
-    trained: Trained
+    trained: CandidateResult
     held_out: HeldOut | None
 
 
@@ -57,7 +57,9 @@ class Training:
         """This candidate is not needed after all."""
         self.workload.leave_out(name)
 
-    def candidate(self, name: str, config: TuneConfig) -> Generator[Message, None, Finished]:
+    def candidate(
+        self, name: str, config: TuneConfig
+    ) -> Generator[Message, None, FinishedCandidate]:
         """Train one candidate, or take it as an earlier attempt finished it."""
         finished = self._finished(name)
         if finished is not None:
@@ -105,7 +107,7 @@ class Training:
         )
         return files
 
-    def _finished(self, name: str) -> Finished | None:
+    def _finished(self, name: str) -> FinishedCandidate | None:
         if not (self.workdir.has(head_file(name)) and self.workdir.has(result_file(name))):
             return None
         try:
@@ -114,14 +116,14 @@ class Training:
             logger.warning("candidate.retrain name=%s reason=%s", name, error)
             return None
 
-    def _read(self, name: str) -> Finished:
+    def _read(self, name: str) -> FinishedCandidate:
         """A finished candidate: the head as it will be served, from its bytes."""
         result = self.workdir.read_json(result_file(name))
         held_out = None
         if result.pop("has_held_out"):
             held_out = HeldOut.from_bytes(self.workdir.read_bytes(held_out_file(name)))
         head = Head.from_bytes(self.workdir.read_bytes(head_file(name)))
-        return Finished(trained=Trained(head=head, **result), held_out=held_out)
+        return FinishedCandidate(trained=CandidateResult(head=head, **result), held_out=held_out)
 
     def _trainer(self, name: str, config: TuneConfig) -> Trainer:
         train, validation = self.dataset.splits["train"], self.dataset.splits.get("validation")

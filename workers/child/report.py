@@ -7,14 +7,14 @@ from typing import Any, TypeAlias
 import nmtune
 from nmtune import Evaluation, Head, Spectrum
 from nmtune.numeric.runtime import Runtime
-from nmtune.report.comparison import Score, best_rival, compare
+from nmtune.report.comparison import Score, best_rival, compare_candidates
 from nmtune.report.correlation import correlate
-from nmtune.report.verdict import judge
+from nmtune.report.verdict import judge_job
 from nmtune.report.wording import SpectrumMove
+from nmtune.vocabulary import ID_SPLIT
 from workers.folder import Plan
 
 VERSION = 2
-ID_SPLIT = "test"  # held out from the domain that was trained on
 CENTERING = "none"
 SIGNIFICANT_DIGITS = 6  # of a singular value; a plot shows fewer, and there are d of them per split
 
@@ -27,7 +27,7 @@ Spectra: TypeAlias = dict[str, Spectrum]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class CandidateResult:
     """A finished candidate, its training's history, and by split what it was found to be.
 
     `uncalibrated` is what it was found to be without its temperature, empty if that is 1.
@@ -68,7 +68,7 @@ def compose(
     method: str,
     machine: Runtime,
     classes: Sequence[str],
-    trained: Mapping[str, Trained],
+    trained: Mapping[str, CandidateResult],
     scores: Mapping[str, Mapping[str, Score]],
     raw: Spectra,
     seconds: float,
@@ -87,8 +87,8 @@ def compose(
     weights = (choice or {}).get("weights") or {}
     same = tuple(weights) if len(weights) == 1 else ()
     rival = best_rival(scores, method=method, id_split=id_split, same=same)
-    comparisons = compare(scores, method=method, id_split=id_split, rival=rival)
-    verdict = judge(
+    comparisons = compare_candidates(scores, method=method, id_split=id_split, rival=rival)
+    verdict = judge_job(
         scores,
         comparisons,
         method=method,
@@ -138,7 +138,7 @@ def compose(
     }
 
 
-def _calibration(name: str, published: Trained) -> dict[str, Any] | None:
+def _calibration(name: str, published: CandidateResult) -> dict[str, Any] | None:
     """The calibration error before and after, by split; None if the head was not calibrated."""
     if not published.uncalibrated:
         return None
@@ -161,7 +161,7 @@ def _calibration(name: str, published: Trained) -> dict[str, Any] | None:
     }
 
 
-def _found(one: Trained) -> dict[str, tuple[Evaluation, Spectrum]]:
+def _found(one: CandidateResult) -> dict[str, tuple[Evaluation, Spectrum]]:
     return {
         split: (evaluation, one.spectra[split])
         for split, evaluation in one.evaluations.items()

@@ -16,9 +16,9 @@ from nmtune.training.peak_memory import peak_bytes
 from store.files.dataset import DatasetFile, Embeddings
 from workers import memory
 from workers.child import abstention, findings, publication, trust
-from workers.child.candidate import Finished, Message, Training
+from workers.child.candidate import FinishedCandidate, Message, Training
 from workers.child.progress import Workload
-from workers.child.report import Spectra, Trained, compose
+from workers.child.report import CandidateResult, Spectra, compose
 from workers.child.row_names import RowNames
 from workers.folder import REPORT, Plan, Workdir, head_file
 
@@ -131,9 +131,11 @@ def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
 
 def _train(
     training: Training, candidates: Candidates
-) -> Generator[Message, None, tuple[dict[str, Finished], LabelErrors | None, Choice | None]]:
+) -> Generator[
+    Message, None, tuple[dict[str, FinishedCandidate], LabelErrors | None, Choice | None]
+]:
     """Every candidate in turn; what was found of the labels; and what `auto` chooses."""
-    finished: dict[str, Finished] = {}
+    finished: dict[str, FinishedCandidate] = {}
     errors, noisy = None, False
     for name, config in candidates.configs.items():
         if name in ROBUST and not noisy:
@@ -151,7 +153,9 @@ def _train(
     return finished, errors, choice
 
 
-def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -> Finished:
+def _blend(
+    workdir: Workdir, choice: Choice, finished: Mapping[str, FinishedCandidate]
+) -> FinishedCandidate:
     """The head of `auto`, written as it will be served."""
     heads = {name: one.trained.head for name, one in finished.items()}
     held_out = {name: one.held_out for name, one in finished.items() if one.held_out}
@@ -159,13 +163,15 @@ def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -
     data = head.to_bytes()
     workdir.write_bytes(head_file("auto"), data)
     weighed = [*choice.weights, *(one.candidate for one in choice.evidence)]
-    trained = Trained(
+    trained = CandidateResult(
         head=Head.from_bytes(data),
         train_seconds=sum(finished[name].trained.train_seconds for name in dict.fromkeys(weighed)),
         history=[],
         notes=[choice.reason, calibration.note],
     )
-    return Finished(trained=trained, held_out=choose.held_out_of_blend(choice, heads, held_out))
+    return FinishedCandidate(
+        trained=trained, held_out=choose.held_out_of_blend(choice, heads, held_out)
+    )
 
 
 def _abstention(
@@ -182,7 +188,7 @@ def _representative(candidates: Candidates, choice: Choice | None) -> tuple[str,
     return name, candidates.configs[name]
 
 
-def _score(one: Trained, dataset: DatasetFile) -> dict[str, Score]:
+def _score(one: CandidateResult, dataset: DatasetFile) -> dict[str, Score]:
     """Evaluate a head on every split: its evaluations are kept in `one`, its scores returned."""
     scores = {}
     for split, arrays in dataset.splits.items():
