@@ -25,7 +25,7 @@ _Numbers: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class PairedCounts:
-    """How two classifiers fared on the same n_rows rows.
+    """How two classifiers did on the same n_rows rows.
 
     n_gained: rows that only the candidate got right; n_lost: rows that only the baseline got right.
     On all the others both were right or both were wrong.

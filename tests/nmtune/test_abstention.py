@@ -45,7 +45,7 @@ def test_what_it_promises_holds_on_other_rows() -> None:
 @pytest.mark.parametrize(
     ("confidence", "is_correct", "reason"),
     [
-        (np.full(99, 0.9), np.ones(99, bool), "takes 100 held-out rows, there are 99"),
+        (np.full(99, 0.9), np.ones(99, bool), "takes 100 held-out rows, and there are 99"),
         (np.full(200, 0.9), np.arange(200) > 8, "9 were wrong, too few"),
         (np.full(200, 0.9), np.arange(200) % 4 > 0, "none halves the error rate"),
         (np.linspace(0.5, 1, 200), np.arange(200) >= 150, "none halves the error rate"),

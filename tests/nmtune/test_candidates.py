@@ -108,7 +108,7 @@ def test_linear_probe_alone_takes_a_scaling() -> None:
         ({"analyses": ["ablations"]}, "analyses", "did you mean 'ablation'?"),
         ({"method": "mlp", "analyses": ["ablation"]}, "analyses", "'nmtune' or 'auto'"),
         ({"method": "mlp", "config": {"w_covariance": 0.1}}, "w_covariance", "'nmtune'"),
-        ({"method": "linear_probe", "config": {"epochs": 3}}, "epochs", "does nothing"),
+        ({"method": "linear_probe", "config": {"epochs": 3}}, "epochs", "has no effect"),
         ({"method": "linear_probe", "config": {"preset": "paper"}}, "preset", "linear_probe"),
     ],
 )

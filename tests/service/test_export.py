@@ -269,7 +269,7 @@ def test_a_head_that_no_longer_says_what_it_said_is_not_exported(
     head = Head.from_bytes(trained)
     x = rows[0][:3].astype(np.float32)
     false = SelfTest(x=x, probabilities=head.predict_proba(x)[::-1].copy() * 0 + 0.5)
-    liar = Head(head.members, classes=head.classes, temperature=head.temperature, canary=false)
+    liar = Head(head.members, classes=head.classes, temperature=head.temperature, self_test=false)
     publish(store, liar.to_bytes())
     for form in ("safetensors", "onnx", "bundle"):
         response = client.get(f"/heads/pets/versions/1/export?format={form}")

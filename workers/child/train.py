@@ -1,4 +1,4 @@
-"""A job's science recipe: load, train every candidate, evaluate, spectra, report."""
+"""Run a training job: load, train every candidate, evaluate, take spectra, report."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nmtune import Candidates, Choice, DataError, Head, HeldOut, LabelErrors, evaluate, spectrum
 from nmtune.numeric import runtime
@@ -22,15 +23,15 @@ from workers.child.report import CandidateResult, Spectra, compose
 from workers.child.row_names import RowNames
 from workers.folder import REPORT, Plan, Workdir, head_file
 
-BLOCK_VALUES = 1 << 24  # embeddings given to a head at a time: 64 MiB of float32
+BLOCK_VALUES = 1 << 24  # embeddings passed to a head at a time: 64 MiB of float32
 
 
 def run(workdir: Workdir) -> Iterator[Message]:
-    """Do the job that the folder's plan describes, and tell of it on the way.
+    """Carry out the folder's plan, yielding messages on the way.
 
     Leaves the report and each candidate's head in the folder. Raises ConfigError, DataError or
-    DivergenceError where the user's settings or rows are at fault, ArtifactCorrupt where the stored
-    rows have changed.
+    DivergenceError if the user's settings or rows are at fault, ArtifactCorrupt if the stored rows
+    have changed.
     """
     started_at = time.monotonic()
     yield _stage("loading")
@@ -51,7 +52,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     scores = {name: _score(one, dataset) for name, one in trained.items()}
     names = RowNames.of(dataset, None if plan.texts_path is None else Path(plan.texts_path))
     found = findings.of_labels(errors, dataset, names) | findings.of_rows(dataset, names)
-    del names  # and its texts
+    del names  # frees its texts
     if "learning_curve" in candidates.analyses:
         name, config = _representative(candidates, choice)
         for curve in findings.of_more_labels(
@@ -100,12 +101,12 @@ def _stage(name: str) -> Message:
 def _load(plan: Plan) -> DatasetFile:
     dataset = DatasetFile.open(Path(plan.dataset_path))
     if "train" not in dataset.splits:
-        raise DataError("the data set has no split named 'train' to learn from", field="splits")
+        raise DataError("the data set has no split 'train' to learn from", field="splits")
     return dataset
 
 
 def _check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int | None]:
-    """Raise InsufficientMemoryError now rather than be killed an hour later."""
+    """Raise InsufficientMemoryError now, rather than be killed an hour later."""
     n_rows = {name: len(arrays.y) for name, arrays in dataset.splits.items()}
     needed = peak_bytes(
         candidates.configs.values(),
@@ -134,7 +135,7 @@ def _train(
 ) -> Generator[
     Message, None, tuple[dict[str, FinishedCandidate], LabelErrors | None, Choice | None]
 ]:
-    """Every candidate in turn; what was found of the labels; and what `auto` chooses."""
+    """Train every candidate in turn; search the labels for errors; let `auto` choose."""
     finished: dict[str, FinishedCandidate] = {}
     errors, noisy = None, False
     for name, config in candidates.configs.items():
@@ -177,19 +178,19 @@ def _blend(
 def _abstention(
     head: Head, dataset: DatasetFile, held_out: HeldOut | None, scores: Mapping[str, Score]
 ) -> dict[str, Any]:
-    """Which answers of the published head had better not be given."""
+    """The advice on which answers of the published head to withhold."""
     judged = {split: (one.confidence, one.correct) for split, one in scores.items()}
     return abstention.of_splits(head, publication.rows_held_out(head, dataset, held_out), judged)
 
 
 def _representative(candidates: Candidates, choice: Choice | None) -> tuple[str, Any]:
-    """The candidate whose learning curve is drawn: the published one, of a blend the first."""
+    """The candidate whose learning curve is drawn: the published one, or the first of a blend."""
     name = next(iter(choice.weights)) if choice else candidates.method
     return name, candidates.configs[name]
 
 
 def _score(one: CandidateResult, dataset: DatasetFile) -> dict[str, Score]:
-    """Evaluate a head on every split: its evaluations are kept in `one`, its scores returned."""
+    """Evaluate a head on every split; `one` keeps the evaluations, the scores are returned."""
     scores = {}
     for split, arrays in dataset.splits.items():
         probabilities = _probabilities(one.head, arrays.x)
@@ -206,12 +207,12 @@ def _score(one: CandidateResult, dataset: DatasetFile) -> dict[str, Score]:
     return scores
 
 
-def _probabilities(head: Head, x: Embeddings) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _probabilities(head: Head, x: Embeddings) -> NDArray[np.float32]:
     return np.concatenate([head.predict_proba(block) for block in _blocks(x)])
 
 
-def _tuned(head: Head, x: Embeddings) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Z (n, m) of x (n, d), with memory for it and no further copy."""
+def _tuned(head: Head, x: Embeddings) -> NDArray[np.float32]:
+    """Z (n, m) of x (n, d), without a further copy in memory."""
     z = np.empty((len(x), head.n_tuned_columns), np.float32)
     start = 0
     for block in _blocks(x):
