@@ -17,7 +17,8 @@ import scipy.sparse
 import torch
 
 from nmtune import DataError, NMTuneClassifier, class_spectra, evaluate, spectrum
-from nmtune.rows.checks import as_rows, load_rows, vectors
+from nmtune.rows import vectors
+from nmtune.rows.checks import as_rows, load_rows
 from nmtune.rows.vectors import VectorsError, as_array
 
 X = np.array([[1, 2.5], [3, 4]], np.float32)
