@@ -13,7 +13,7 @@ from nmtune.vocabulary import TRAIN, VALIDATION
 
 FEWEST_CANDIDATES = 4  # with three, every order occurs too often by chance
 UNLIKELY = 0.05
-NOT_TESTED_ON = (TRAIN, VALIDATION)  # accuracy there is no test of anything
+NOT_TESTED_ON = (TRAIN, VALIDATION)  # accuracy there tests nothing
 
 Found = tuple[Evaluation, Spectrum]
 

@@ -64,7 +64,7 @@ class RowSummary:
         variance = np.zeros(n_columns)
         for block in blocks:
             variance += np.square(x[block].astype(np.float64) - mean).sum(axis=0) / n_rows
-        # What varies by less than float32 can say of its size is constant plus rounding.
+        # A column that varies by less than float32 resolves at its size is constant plus rounding.
         floor = np.maximum(np.abs(mean) * np.finfo(np.float32).eps, np.finfo(np.float32).tiny)
         deviation = np.sqrt(variance)
         edges = _edges(norms)

@@ -1,4 +1,4 @@
-"""Loaded heads: read, folded, checked on their canary, and kept while there is room.
+"""Loaded heads: read, folded, checked by their self-test, and kept while there is room.
 
 torch, which reads a head, and onnxruntime, which serves it, come with the first one: see `warming`.
 """

@@ -1,4 +1,4 @@
-"""The canary: rows that a head carries with what it said of them, stored whole or refused."""
+"""The self-test: rows that a head carries with what it said of them, stored whole or refused."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ def head(rows: Any) -> Head:
 
 
 def changed(data: bytes, **tensors: NDArray[Any] | None) -> bytes:
-    """The head's file with tensors of its canary replaced, or left out."""
+    """The head's file with tensors of its self-test replaced, or left out."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     stored = safetensors.numpy.load(data)
     for name, tensor in tensors.items():
@@ -34,7 +34,7 @@ def changed(data: bytes, **tensors: NDArray[Any] | None) -> bytes:
     return safetensors.numpy.save(stored, metadata=header["__metadata__"])
 
 
-def test_canary_comes_back_bit_for_bit(head: Head, rows: Any) -> None:
+def test_self_test_comes_back_bit_for_bit(head: Head, rows: Any) -> None:
     assert head.self_test is None
     equipped = head.with_self_test(rows.x[:5])
     data = equipped.to_bytes()
@@ -48,7 +48,7 @@ def test_canary_comes_back_bit_for_bit(head: Head, rows: Any) -> None:
     np.testing.assert_array_equal(again.predict_proba(rows.x), head.predict_proba(rows.x))
 
 
-def test_another_temperature_has_no_canary_yet(head: Head, rows: Any) -> None:
+def test_another_temperature_has_no_self_test_yet(head: Head, rows: Any) -> None:
     assert head.with_self_test(rows.x[:5]).calibrated(1.0).self_test is None
 
 
@@ -85,7 +85,7 @@ def test_heads_of_the_version_before_still_load(head: Head, rows: Any) -> None:
         ({"more": np.zeros(3, np.float32)}, "missing or unknown tensors: more"),
     ],
 )
-def test_canary_that_does_not_fit_is_refused(
+def test_self_test_that_does_not_fit_is_refused(
     head: Head, rows: Any, tensors: dict[str, Any], words: str
 ) -> None:
     data = head.with_self_test(rows.x[:5]).to_bytes()
@@ -94,7 +94,7 @@ def test_canary_that_does_not_fit_is_refused(
     assert words in caught.value.message
 
 
-def test_canary_is_small(head: Head, rows: Any) -> None:
+def test_self_test_is_small(head: Head, rows: Any) -> None:
     with pytest.raises(DataError, match="at most 16 rows, got 17"):
         head.with_self_test(rows.x[:17])
     with pytest.raises(DataError, match="must not be empty"):

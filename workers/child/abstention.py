@@ -55,8 +55,8 @@ def _sentence(advice: Advice, splits: Mapping[str, Answered]) -> str:
         return advice.reason
     if not splits:
         return f"abstain_below={advice.threshold:g}: {advice.reason}"
-    told = [_on(split, one) for split, one in splits.items()]
-    return f"With abstain_below={advice.threshold:g}, the head answers {'; '.join(told)}."
+    parts = [_on(split, one) for split, one in splits.items()]
+    return f"With abstain_below={advice.threshold:g}, the head answers {'; '.join(parts)}."
 
 
 def _on(split: str, one: Answered) -> str:

@@ -32,18 +32,18 @@ def of_labels(errors: LabelErrors | None, dataset: DatasetFile, names: RowNames)
     """Training rows whose label seems wrong; empty without out-of-fold predictions."""
     if errors is None:
         return {}
-    told = errors.to_dict(dataset.classes, limit=MAX_SUSPECTS)
-    told["labels_look_noisy"] = labels_look_noisy(errors)
-    told["noisy_from"] = NOISY
-    told["suspected"] = [
+    section = errors.to_dict(dataset.classes, limit=MAX_SUSPECTS)
+    section["labels_look_noisy"] = labels_look_noisy(errors)
+    section["noisy_from"] = NOISY
+    section["suspected"] = [
         names.name(TRAIN, one.pop("row"))
         | one
         | {"score": one["suggested_probability"] - one["given_probability"]}
-        for one in told["suspected"]
+        for one in section["suspected"]
     ]
-    told["rows_note"] = None if names.knows_places(TRAIN) else UNKNOWN
-    told["sentence"] = label_sentence(errors)
-    return {"label_errors": told}
+    section["rows_note"] = None if names.knows_places(TRAIN) else UNKNOWN
+    section["sentence"] = label_sentence(errors)
+    return {"label_errors": section}
 
 
 def label_sentence(errors: LabelErrors) -> str:
@@ -87,7 +87,7 @@ def of_rows(dataset: DatasetFile, names: RowNames) -> dict[str, Any]:
     for split, arrays in dataset.splits.items():
         if split == TRAIN:
             continue
-        told = find_near_duplicates(
+        section = find_near_duplicates(
             arrays.x,
             arrays.y,
             train_x=train.x,
@@ -95,14 +95,14 @@ def of_rows(dataset: DatasetFile, names: RowNames) -> dict[str, Any]:
             n_classes=len(dataset.classes),
             max_products=MAX_PRODUCTS,
         ).to_dict(dataset.classes, limit=MAX_PAIRS)
-        told["pairs"] = [
+        section["pairs"] = [
             one
             | names.name(split, one["row"])
             | {f"train_{key}": value for key, value in names.name(TRAIN, one["train_row"]).items()}
-            for one in told["pairs"]
+            for one in section["pairs"]
         ]
-        told["rows_note"] = None if names.knows_places(split) else UNKNOWN
-        found[split] = told
+        section["rows_note"] = None if names.knows_places(split) else UNKNOWN
+        found[split] = section
     if not found:
         return {}
     shares = [

@@ -50,23 +50,26 @@ def main() -> None:
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
-        told = _damage(workdir) or _describe(error)
-        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        description = _damage(workdir) or _describe(error)
+        _send(channel, {"type": "error", "error": {**description, "stage": stage}})
         sys.exit(REFUSED)
     except HeadFormatError as error:
-        told = {"code": error.code, "message": f"The stored head cannot be used: {error.message}."}
-        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        description = {
+            "code": error.code,
+            "message": f"The stored head cannot be used: {error.message}.",
+        }
+        _send(channel, {"type": "error", "error": {**description, "stage": stage}})
         sys.exit(REFUSED)
     except StoreError as error:
-        told = {"code": error.code, "message": str(error)}
-        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        description = {"code": error.code, "message": str(error)}
+        _send(channel, {"type": "error", "error": {**description, "stage": stage}})
         sys.exit(REFUSED)
     except OSError as error:
         if not trouble.is_disk_trouble(error):
             raise
         found = trouble.of_os_error(error, "The worker's folder cannot be used")
-        told = {"code": found.code, "message": str(found)}
-        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        description = {"code": found.code, "message": str(found)}
+        _send(channel, {"type": "error", "error": {**description, "stage": stage}})
         sys.exit(REFUSED)
     except memory.InsufficientMemoryError as error:
         known = {"code": "out_of_memory", "message": str(error), "stage": stage}

@@ -30,15 +30,15 @@ def of_splits(head: Head, dataset: DatasetFile) -> dict[str, Any]:
     }
     if not rows:
         return {}
-    told: dict[str, Any] = {"conformal": None, "ood": None}
+    section: dict[str, Any] = {"conformal": None, "ood": None}
     sentences = []
     if knowledge.conformal is not None:
-        told["conformal"], sentence = _coverage(head, knowledge.conformal, rows)
+        section["conformal"], sentence = _coverage(head, knowledge.conformal, rows)
         sentences.append(sentence)
     if knowledge.ood is not None:
-        told["ood"], sentence = _power(knowledge.ood, rows)
+        section["ood"], sentence = _power(knowledge.ood, rows)
         sentences.append(sentence)
-    return {"trust": told | {"sentence": " ".join(filter(None, sentences))}}
+    return {"trust": section | {"sentence": " ".join(filter(None, sentences))}}
 
 
 _Rows = dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]]
@@ -59,11 +59,11 @@ def _coverage(head: Head, conformal: Conformal, rows: _Rows) -> tuple[dict[str, 
             "coverage": float(sets[np.arange(len(y)), y].mean()),
             "mean_size": float(sets.sum(axis=1).mean()),
         }
-    told = {"level": level, "n_held_out_rows": conformal.n_rows, "splits": splits}
+    section = {"level": level, "n_held_out_rows": conformal.n_rows, "splits": splits}
     if ID_SPLIT not in splits:
-        return told, ""
+        return section, ""
     here = splits[ID_SPLIT]
-    return told, (
+    return section, (
         f"Conformal sets at level {level:g} contain the true class for {here['coverage']:.1%} of "
         f"the test rows, with {here['mean_size']:.2f} classes per row on average."
     )
@@ -80,13 +80,13 @@ def _power(ood: OodScore, rows: _Rows) -> tuple[dict[str, Any], str]:
         }
         for name, of_split in scores.items()
     }
-    told = {"threshold": ood.threshold, "quantile": QUANTILE, "splits": splits}
+    section = {"threshold": ood.threshold, "quantile": QUANTILE, "splits": splits}
     found = [one["auroc"] for one in splits.values() if one["auroc"] is not None]
     if not found:
-        return told, ""
+        return section, ""
     least, most = (f"{value:.2f}" for value in (min(found), max(found)))
     between = least if least == most else f"{least} to {most}"
-    return told, (
+    return section, (
         f"The OOD score separates other domains from the test rows with an AUROC of {between} (0.5 "
         "is chance)."
     )
