@@ -8,6 +8,7 @@ from typing import Any
 
 from nmtune import CheckpointError, Head, HeadFormatError, HeldOut, Trainer, TuneConfig
 from nmtune.numeric.runtime import Runtime
+from nmtune.vocabulary import TRAIN, VALIDATION
 from store.files.dataset import DatasetFile
 from workers.child.progress import Workload
 from workers.child.report import CandidateResult
@@ -127,7 +128,7 @@ class Training:
         return FinishedCandidate(trained=CandidateResult(head=head, **result), held_out=held_out)
 
     def _trainer(self, name: str, config: TuneConfig) -> Trainer:
-        train, validation = self.dataset.splits["train"], self.dataset.splits.get("validation")
+        train, validation = self.dataset.splits[TRAIN], self.dataset.splits.get(VALIDATION)
 
         def start(checkpoint: bytes | None) -> Trainer:
             return Trainer(

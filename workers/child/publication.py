@@ -7,9 +7,10 @@ import numpy as np
 from nmtune import Head, HeldOut
 from nmtune.trust.knowledge import Knowledge, learn
 from nmtune.trust.self_test import self_test_rows
+from nmtune.vocabulary import ID_SPLIT, TRAIN, VALIDATION
 from store.files.dataset import DatasetFile
 
-SELF_TEST_SPLITS: Final = ("test", "validation", "train")
+SELF_TEST_SPLITS: Final = (ID_SPLIT, VALIDATION, TRAIN)
 """Where self-test rows come from: the first of these splits that the data set has."""
 
 MOST_ROWS: Final = 20_000
@@ -28,14 +29,14 @@ def equip(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> Head:
 
 def rows_held_out(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> HeldOut | None:
     """The training's held-out predictions, or else the head's on the validation rows."""
-    validation = dataset.splits.get("validation")
+    validation = dataset.splits.get(VALIDATION)
     if held_out is not None or validation is None:
         return held_out
     return HeldOut(logits=head.logits(validation.x), y=np.asarray(validation.y), n_train_rows=0)
 
 
 def _knowledge(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> Knowledge:
-    train = dataset.splits["train"]
+    train = dataset.splits[TRAIN]
     held_out = rows_held_out(head, dataset, held_out)
     if held_out is None:
         some = train.x[:: -(-len(train.x) // MOST_ROWS)]

@@ -14,6 +14,7 @@ from nmtune.report.comparison import Score
 from nmtune.training import choose
 from nmtune.training.candidates import ROBUST
 from nmtune.training.peak_memory import peak_bytes
+from nmtune.vocabulary import TRAIN, VALIDATION
 from store.files.dataset import DatasetFile, Embeddings
 from workers import memory
 from workers.child import abstention, findings, publication, trust
@@ -100,7 +101,7 @@ def _stage(name: str) -> Message:
 
 def _load(plan: Plan) -> DatasetFile:
     dataset = DatasetFile.open(Path(plan.dataset_path))
-    if "train" not in dataset.splits:
+    if TRAIN not in dataset.splits:
         raise DataError("the data set has no split 'train' to learn from", field="splits")
     return dataset
 
@@ -110,7 +111,7 @@ def _check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int
     n_rows = {name: len(arrays.y) for name, arrays in dataset.splits.items()}
     needed = peak_bytes(
         candidates.configs.values(),
-        n_rows=n_rows["train"] + n_rows.get("validation", 0),
+        n_rows=n_rows[TRAIN] + n_rows.get(VALIDATION, 0),
         n_columns=dataset.n_columns,
         n_classes=len(dataset.classes),
         most_rows=max(n_rows.values()),
@@ -119,7 +120,7 @@ def _check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int
 
 
 def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
-    n_train = len(dataset.splits["train"].y)
+    n_train = len(dataset.splits[TRAIN].y)
     n_rows = sum(len(arrays.y) for arrays in dataset.splits.values())
     return Workload(
         candidates.configs,
