@@ -134,20 +134,13 @@ def _verdict(
     }
     sentences = [str(choice["reason"])] if choice else []
     for (candidate, baseline), rows in pairs.items():
-        if method == "auto" and (candidate, baseline) == ("mlp", PROBE):
+        if is_job and method == "auto" and (candidate, baseline) == ("mlp", PROBE):
             continue  # it counts for the summary; the user asked for neither
-        best_of = 1
-        # A job of another method compares its head with every simpler one: nothing is picked.
-        if (
-            (method == "auto" or not is_job)
-            and rival
-            and (candidate, baseline)
-            == (
-                method,
-                rival.name,
-            )
-        ):
-            best_of = rival.n_others
+        best_of = rows[0].picked_from
+        if is_job:
+            # Even where a pair was planned, auto's sentence says that its rival is the best.
+            is_rival = rival is not None and (candidate, baseline) == ("auto", rival.name)
+            best_of = rival.n_others if rival is not None and is_rival else 1
         sentences += pair_sentences(rows, with_domains=candidate == method, best_of=best_of)
     if pairs:
         sentences.append(_reach(has_domains=bool(ood_accuracy)))
