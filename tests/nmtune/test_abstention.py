@@ -46,9 +46,9 @@ def test_what_it_promises_holds_on_other_rows() -> None:
     ("confidence", "is_correct", "reason"),
     [
         (np.full(99, 0.9), np.ones(99, bool), "takes 100 held-out rows, and there are 99"),
-        (np.full(200, 0.9), np.arange(200) > 8, "9 were wrong, too few"),
-        (np.full(200, 0.9), np.arange(200) % 4 > 0, "none halves the error rate"),
-        (np.linspace(0.5, 1, 200), np.arange(200) >= 150, "none halves the error rate"),
+        (np.full(200, 0.9), np.arange(200) > 8, "only 9 of 200 held-out rows were wrong, too few"),
+        (np.full(200, 0.9), np.arange(200) % 4 > 0, "no value halves the error rate"),
+        (np.linspace(0.5, 1, 200), np.arange(200) >= 150, "no value halves the error rate"),
     ],
 )
 def test_no_advice_comes_with_its_reason(

@@ -102,7 +102,7 @@ def test_linear_probe_alone_takes_a_scaling() -> None:
         ({"config": {"epochs": 0}}, "epochs", "from 1 to 10000"),
         ({"method": "nmtune", "config": {"l2": -1}}, "l2", "or nothing"),
         ({"config": {"l2": 1}}, "l2", "chosen by cross-validation"),
-        ({"config": {"hidden_width": 8}}, "hidden_width", "shapes an ensemble"),
+        ({"config": {"hidden_width": 8}}, "hidden_width", "belongs to the MLP ensemble"),
         ({"config": {"transform": "none", **NO_WEIGHTS}}, "transform", "'residual_mlp'"),
         ({"config": {"transform": "hidden", **NO_WEIGHTS}}, "transform", "'residual_mlp'"),
         ({"analyses": ["ablations"]}, "analyses", "did you mean 'ablation'?"),

@@ -76,7 +76,7 @@ def test_a_flat_curve_is_called_flat() -> None:
 def test_a_curve_that_falls_is_not_called_flat() -> None:
     outlook = would_more_labels_help(points(0.4, -0.05, 0.5), split="test")
     assert outlook.verdict == "falling"
-    assert "would harm on test" in outlook.sentence
+    assert "would hurt on test" in outlook.sentence
 
 
 def test_where_seeds_scatter_nothing_is_promised() -> None:

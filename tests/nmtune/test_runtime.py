@@ -71,7 +71,7 @@ def test_a_c_library_without_mallopt_is_no_obstacle(
 
 KEEPING = """
 import resource, torch
-from nmtune import runtime
+from nmtune.numeric import runtime
 runtime.prepare(device="cpu", n_threads=1)
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
