@@ -195,7 +195,7 @@ def _scores(results: Results) -> dict[str, dict[str, Score]]:
             )
         scores[candidate] = {}
         for split in splits:
-            y, scores[candidate][split] = _score(f"{candidate}.{split}", *by_split[split])
+            y, scores[candidate][split] = _score(f"{candidate}.{split}", by_split[split])
             if not np.array_equal(labels.setdefault(split, y), y):
                 raise DataError(
                     f"y of {candidate!r} on {split!r} differs from y of {first!r}: candidates are "
@@ -213,7 +213,12 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names)) or "none"
 
 
-def _score(field: str, probabilities: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.int64], Score]:
+def _score(field: str, given: tuple[ArrayLike, ArrayLike]) -> tuple[NDArray[np.int64], Score]:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise DataError(
+            f"{field} must be a pair (probabilities, y), got {type(given).__name__}", field=field
+        )
+    probabilities, y = given
     try:
         values = as_numbers(probabilities, field="probabilities")
         labels = as_numbers(y, field="y") if hasattr(y, "detach") else np.asarray(y)

@@ -1,5 +1,7 @@
 """compare and judge on plain arrays: honest for any candidates, and strict about their rows."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -122,6 +124,7 @@ GOOD = {"test": right_on(800)}
             "b.test",
             "the same rows in the same order",
         ),
+        ({"a": GOOD, "b": {"test": right_on(800)[0]}}, "b.test", "must be a pair"),
         (
             {"a": GOOD, "b": {"test": (right_on(800)[0] * 2, Y)}},
             "b.test",
@@ -129,9 +132,7 @@ GOOD = {"test": right_on(800)}
         ),
     ],
 )
-def test_what_cannot_be_compared_is_named(
-    given: dict[str, dict[str, Rows]], field: str, says: str
-) -> None:
+def test_what_cannot_be_compared_is_named(given: Any, field: str, says: str) -> None:
     for door in (compare, judge):
         with pytest.raises(DataError, match=says) as caught:
             door(given, candidate="b", baseline="a")
