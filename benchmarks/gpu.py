@@ -26,7 +26,7 @@ from nmtune.numeric.random_numbers import generator
 from nmtune.training.adamw import AdamwFit
 from nmtune.training.candidates import STEPS_IN_AUTO
 from nmtune.training.many_heads import bytes_of_a_head
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 N_CLASSES, STEPS, TURNS = 10, 20, 5
 LARGEST = 48 << 30

@@ -29,7 +29,7 @@ from serve_load import Body, Bystander, Load, ask, free_port, proportional_bytes
 
 import migrations
 from nmtune.serving.folded import fold
-from nmtune.serving.session import Engine
+from nmtune.serving.session import Session
 
 PEERS = Path(__file__).parent / "peers"
 BIN = Path(sys.executable).parent
@@ -247,7 +247,7 @@ def floor(head_: object, seconds: float) -> tuple[float, float]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count() or 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
-    engine = Engine(fold(head_), n_threads=os.cpu_count() or 1)  # type: ignore[arg-type]
+    engine = Session(fold(head_), n_threads=os.cpu_count() or 1)  # type: ignore[arg-type]
     x = serve_head.rows(LARGE)
 
     def rate(run: Callable[[], object]) -> float:

@@ -34,7 +34,9 @@ def make() -> Head:
         generator=torch.Generator().manual_seed(0),
     )
     member = Member(network=network, scaling=Scaling(), config=config)
-    return Head([member], classes=tuple(f"class {i}" for i in range(CLASSES))).with_canary(rows(8))
+    return Head([member], classes=tuple(f"class {i}" for i in range(CLASSES))).with_self_test(
+        rows(8)
+    )
 
 
 def save_for_peers(head: Head, path: Path) -> None:

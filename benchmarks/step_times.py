@@ -22,7 +22,7 @@ from nmtune.heads.network import Network
 from nmtune.numeric import runtime
 from nmtune.numeric.random_numbers import generator
 from nmtune.training.adamw import AdamwFit
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 N_CLASSES = 10
 STEPS = {384: 24, 768: 12, 1536: 4, 3072: 2}

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
         dominant_singular_value_loss,
         nmtune_loss,
     )
-    from nmtune.methods import METHODS
+    from nmtune.report.comparison import Comparison
+    from nmtune.report.judgement import compare, judge
+    from nmtune.report.verdict import Verdict
     from nmtune.rows.held_out import HeldOut
     from nmtune.rows.split import stratified_split
     from nmtune.study.class_spectra import ClassSpectra, ClassSpectrum, class_spectra
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from nmtune.training.many_heads import TogetherTrainer
     from nmtune.training.procedure import EpochReport
     from nmtune.training.trainer import Fit, Trainer
+    from nmtune.vocabulary import METHODS
 
 __all__ = [
     "ANALYSES",
@@ -62,6 +65,7 @@ __all__ = [
     "ClassMetrics",
     "ClassSpectra",
     "ClassSpectrum",
+    "Comparison",
     "ConfigError",
     "DataError",
     "DivergenceError",
@@ -82,8 +86,10 @@ __all__ = [
     "TogetherTrainer",
     "Trainer",
     "TuneConfig",
+    "Verdict",
     "__version__",
     "class_spectra",
+    "compare",
     "consistency_loss",
     "covariance_loss",
     "dominant_singular_value_loss",
@@ -91,6 +97,7 @@ __all__ = [
     "find_label_errors",
     "find_near_duplicates",
     "fit_auto",
+    "judge",
     "learning_curve",
     "nmtune_loss",
     "resolve",
@@ -99,7 +106,7 @@ __all__ = [
     "would_more_labels_help",
 ]
 
-_NAMES: Final[dict[str, tuple[str, ...]]] = {
+_NAMES_IN: Final[dict[str, tuple[str, ...]]] = {
     "training.choose": ("Choice",),
     "training.auto": ("AutoFit", "fit_auto"),
     "training.candidates": ("ANALYSES", "Candidates", "resolve"),
@@ -116,6 +123,9 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "estimator": ("NMTuneClassifier",),
     "study.evaluation": ("ClassMetrics", "Evaluation", "evaluate"),
     "heads.head": ("Head",),
+    "report.comparison": ("Comparison",),
+    "report.judgement": ("compare", "judge"),
+    "report.verdict": ("Verdict",),
     "rows.held_out": ("HeldOut",),
     "study.label_errors": ("LabelErrors", "find_label_errors"),
     "study.learning_curve": ("LearningPoint", "learning_curve"),
@@ -126,7 +136,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "dominant_singular_value_loss",
         "nmtune_loss",
     ),
-    "methods": ("METHODS",),
+    "vocabulary": ("METHODS",),
     "study.more_labels": ("LabelOutlook", "would_more_labels_help"),
     "study.near_duplicates": ("NearDuplicates", "find_near_duplicates"),
     "training.procedure": ("EpochReport",),
@@ -135,7 +145,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "training.many_heads": ("TogetherTrainer",),
     "training.trainer": ("Fit", "Trainer"),
 }
-_HOMES: Final = {name: home for home, names in _NAMES.items() for name in names}
+_HOMES: Final = {name: home for home, names in _NAMES_IN.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The home of TuneConfig: every choice a head is trained with, named, bounded and checked."""
+"""TuneConfig: every setting that a head is trained with, named, bounded and checked."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +15,7 @@ Schedule = Literal["cosine", "linear", "constant"]
 Loss = Literal["cross_entropy", "gce"]
 
 WEIGHTS = ("w_consistency", "w_covariance", "w_dominant")
-"""The weights of the three regularisers; all zero makes the matched plain head."""
+"""The weights of the three regularisers; with all zero, the head is the matched MLP."""
 
 RULES: dict[str, Rule] = {
     "preset": OneOf(
@@ -58,49 +58,83 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TuneConfig:
-    """How one head is trained. The defaults are the preset `paper` (arXiv 2309.17002).
+    """How one head is trained. The defaults are the preset ``paper`` (arXiv 2309.17002).
 
-    Every field is checked on construction: ConfigError names the field, its bounds and what
-    was got. Numbers are kept as plain int and float, so `to_dict` is ready for JSON.
+    Every field is checked on construction. Numbers are kept as plain int and float, so `to_dict`
+    is ready for JSON.
 
-    Attributes:
-        preset: the preset the values started from; a label that changes nothing.
-        transform: the map from embeddings F (n, d) to tuned embeddings Z (n, d). `mlp` is
-            Linear(d, m d) - ReLU - Linear(m d, d); `residual_mlp` is
-            F + scale * [Linear - BatchNorm - ReLU - Linear] with a learnt scale (d,);
-            `none` is Z = F; `whiten` is the linear map under which the training rows' covariance
-            within a class becomes the identity (see whitening); `hidden` is ReLU(Linear(d, m)),
-            the hidden layers of an ensemble of small MLPs side by side (see ensemble_fit).
-        hidden_multiplier: m, the hidden width over d.
-        scaling: what embeddings pass before the transform: `none`; `rms`, divided by one
-            factor that brings their root-mean-square entry to 1; `standardise`, each column to
-            mean 0 and deviation 1. Measured on the training rows, kept in the head.
-        w_consistency, w_covariance, w_dominant: weights of the regularisers (see losses).
-        k: how many leading singular values the dominant term rewards.
-        consistency_mean_over_dimensions: divide the consistency term by d too.
-        loss: `cross_entropy`, or `gce`: the generalised cross-entropy (1 - p_y^q) / q with
-            q = 0.7 (Zhang & Sabuncu 2018, arXiv 1805.07836), which a wrong label pulls on less.
-            For optimiser `lbfgs`.
-        optimiser: `adamw` trains by mini-batches; `lbfgs` solves the linear probe's convex
-            objective on all rows at once, needs a scaling, and reads of the fields below only
-            l2 and seed.
-        learning_rate, weight_decay: AdamW's.
-        batch_size: rows in a mini-batch. The regularisers depend on it: part of the objective.
-        epochs: passes over the training rows, of an ensemble at most so many.
-        max_steps: the most gradient steps: fewer epochs are made where they would take more. None:
-            no bound.
-        schedule: the learning rate's way from its full value to 0, step by step.
-        l2: the linear probe's penalty: sum of cross-entropies + l2 / 2 * ||W||^2, so that
-            l2 = 1 / C of scikit-learn's LogisticRegression (for two classes 2 / C, as it then
-            keeps one weight vector, not two). None: chosen by cross-validation.
-        shrinkage: of `whiten`: how much is added to the covariance's diagonal, in units of the
-            diagonal's mean.
-        n_folds: folds of the cross-validation that chooses l2, and stops an ensemble's members.
-        n_bags, hidden_width, input_dropout, hidden_dropout, patience: of transform `hidden`:
-            divisions into folds (members are n_bags * n_folds), hidden units of each member,
-            shares of inputs and hidden units left out at random while training, and epochs
-            without a better loss on its held-out fold after which a member stops.
-        seed: of the initial weights, the order of rows and the held-out rows.
+    Attributes
+    ----------
+    preset : str, default="paper"
+        The preset that the values started from; a label without effect.
+    transform : {"mlp", "residual_mlp", "none", "whiten", "hidden"}, default="mlp"
+        The map from embeddings F (n, d) to tuned embeddings Z (n, d). "mlp" is
+        Linear(d, m d) - ReLU - Linear(m d, d). "residual_mlp" is
+        F + scale * [Linear - BatchNorm - ReLU - Linear] with a learnt scale (d,). "none" is Z = F.
+        "whiten" is the linear map that makes the training rows' covariance within a class the
+        identity. "hidden" is ReLU(Linear(d, m)): the hidden layers of an ensemble of small MLPs
+        side by side.
+    hidden_multiplier : int, default=4
+        m, the hidden width over d.
+    scaling : {"none", "rms", "standardise"}, default="none"
+        Applied before the transform, measured on the training rows and kept in the head. "rms"
+        divides by one factor that brings the root-mean-square entry to 1; "standardise" brings
+        each column to mean 0 and deviation 1.
+    w_consistency, w_covariance, w_dominant : float, default=0.01
+        Weights of the regularisers (see `nmtune_loss`).
+    k : int, default=1
+        How many leading singular values the dominant term rewards; at most batch_size.
+    consistency_mean_over_dimensions : bool, default=False
+        Divide the consistency term by d too.
+    loss : {"cross_entropy", "gce"}, default="cross_entropy"
+        "gce" is the generalised cross-entropy (1 - p_y^q) / q with q = 0.7 (Zhang & Sabuncu 2018,
+        arXiv 1805.07836), on which a wrong label pulls less; only for optimiser "lbfgs".
+    optimiser : {"adamw", "lbfgs"}, default="adamw"
+        "adamw" trains by mini-batches. "lbfgs" solves a linear probe's convex objective on all rows
+        at once; it needs a scaling (or transform "whiten") and uses only l2, n_folds and seed of
+        the fields below.
+    learning_rate, weight_decay : float, default=1e-3, 1e-4
+        For AdamW.
+    batch_size : int, default=64
+        Rows per mini-batch. The regularisers depend on it, so it is part of the objective.
+    epochs : int, default=30
+        Passes over the training rows; for an ensemble the most passes.
+    max_steps : int, optional
+        The most gradient steps; fewer epochs are trained if they would take more.
+    schedule : {"cosine", "linear", "constant"}, default="cosine"
+        How the learning rate falls to 0, step by step.
+    l2 : float, optional
+        A linear probe's penalty: sum of cross-entropies + l2 / 2 * ||W||^2, so l2 = 1 / C of
+        scikit-learn's LogisticRegression (2 / C for two classes, where it keeps one weight vector
+        instead of two). None: chosen by cross-validation.
+    shrinkage : float, default=3.0
+        For "whiten": what is added to the covariance's diagonal, in units of its mean.
+    n_folds : int, default=5
+        Folds of the cross-validation that chooses l2 and stops an ensemble's members.
+    n_bags : int, default=2
+        For "hidden": how often the rows are divided into folds; there are n_bags * n_folds members.
+    hidden_width : int, default=128
+        For "hidden": hidden units of each member.
+    input_dropout, hidden_dropout : float, default=0.3, 0.5
+        For "hidden": shares of inputs and hidden units dropped at random in training.
+    patience : int, default=10
+        For "hidden": a member stops after this many epochs without a better held-out loss.
+    seed : int, default=0
+        For the initial weights, the order of rows and the folds.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of bounds, or settings do not go together; ``field`` names the setting.
+
+    Examples
+    --------
+    >>> from nmtune import TuneConfig
+    >>> config = TuneConfig.from_preset("paper", epochs=5)
+    >>> config.epochs, config.w_covariance
+    (5, 0.01)
+    >>> config.replace(seed=1).seed
+    1
     """
 
     preset: str = "paper"
@@ -168,29 +202,29 @@ class TuneConfig:
         if self.transform == "none" and self.scaling == "none":
             raise _wrong(
                 "scaling",
-                "must be 'standardise' or 'rms' with optimiser 'lbfgs', whose penalty weighs "
-                "columns by their size",
+                "must be 'standardise' or 'rms' with optimiser 'lbfgs', whose penalty depends on "
+                "the scale of the columns",
             )
 
     @property
     def is_convex(self) -> bool:
-        """Whether it is solved on all rows at once (the linear probes), not by mini-batches."""
+        """Whether all rows are solved at once (the linear probes) rather than by mini-batches."""
         return self.optimiser == "lbfgs"
 
     @property
     def n_members(self) -> int:
-        """How many nets the trained network holds side by side."""
+        """How many networks the trained one holds side by side."""
         return self.n_bags * self.n_folds if self.transform == "hidden" else 1
 
     def n_epochs(self, n_steps: int) -> int:
-        """The epochs that are made where one takes n_steps steps; at least 1."""
+        """How many epochs to train if one takes n_steps steps; at least 1."""
         if self.max_steps is None:
             return self.epochs
         return max(1, min(self.epochs, self.max_steps // n_steps))
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> Self:
-        """The preset `name` with some fields replaced; ConfigError for unknown names."""
+        """The preset `name` with some fields replaced; ConfigError if a name is unknown."""
         try:
             RULES["preset"].accept(name)
         except ValueError as refused:
@@ -209,21 +243,21 @@ class TuneConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The config that `to_dict` told; a field that is missing takes its default.
+        """The inverse of `to_dict`; a missing field takes its default.
 
-        So a config stored before a field existed still reads, with the meaning it had.
+        So a config that was stored before a field existed still loads, with the meaning it had.
         """
         check_names(values)
         return cls(**values)
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise ConfigError for the first name that is no field, with the closest that is one."""
+    """Raise ConfigError for the first name that is not a field, and suggest the closest one."""
     for name in names:
         if name not in RULES:
             close = get_close_matches(name, RULES, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(RULES)}"
-            raise _wrong(name, f"is no setting: {hint}")
+            raise _wrong(name, f"is not a setting: {hint}")
 
 
 def _wrong(field: str, what: str) -> ConfigError:
@@ -262,10 +296,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "mlp_ensemble": {"preset": "mlp_ensemble", **_ENSEMBLE},
     "robust_probe": {**_PROBE, "preset": "robust_probe", "scaling": "standardise", "loss": "gce"},
 }
-"""What each preset changes of the defaults.
+"""What each preset changes from the defaults.
 
-`paper` is arXiv 2309.17002's method, `reference` what its authors' code runs, `mlp` the paper's
-head without its terms, `linear_probe` an L2-tuned logistic regression on standardised embeddings,
-`whitened_probe` the same on within-class whitened ones, `mlp_ensemble` small early-stopped MLPs
-averaged, `robust_probe` a linear probe for training labels of which many are wrong.
+`paper` is the method of arXiv 2309.17002, `reference` what its authors' code runs, `mlp` the
+paper's head without its terms, `linear_probe` an L2-tuned logistic regression on standardised
+embeddings, `whitened_probe` the same on embeddings whitened within classes, `mlp_ensemble` an
+average of small early-stopped MLPs, and `robust_probe` a linear probe for many wrong labels.
 """

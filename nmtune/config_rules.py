@@ -1,4 +1,4 @@
-"""The home of the rules that values of a config must meet, each able to say itself in words."""
+"""Rules for the values of a config; each can state itself in words."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,10 +11,10 @@ _LARGEST_SHOWN = 10**15
 
 
 class Rule(Protocol):
-    """What a value may be; `str(rule)` says it in words."""
+    """What a value may be; `str(rule)` says so in words."""
 
     def accept(self, value: object) -> object:
-        """The value as a plain Python object; ValueError says the rule and what was got."""
+        """The value as a plain Python object; ValueError states the rule and the value."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Flag:
-    """True or false, and no other truthy thing."""
+    """True or false; no other truthy value."""
 
     def __str__(self) -> str:
         return "true or false"
@@ -102,7 +102,7 @@ def _refusal(rule: Rule, value: object) -> ValueError:
 
 
 def _shown(value: object) -> str:
-    """A value as an error message may show it: never long, whatever was sent."""
+    """A value for an error message, never long."""
     if isinstance(value, str):
         cut = value[:_LONGEST_SHOWN]
         return repr(cut) if cut == value else f"{cut!r}... ({len(value)} characters)"

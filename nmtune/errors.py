@@ -1,4 +1,4 @@
-"""The home of the errors the science raises: one small tree, each class with a stable `code`."""
+"""Every error that the science raises: one small tree, each class with a stable `code`."""
 
 from typing import ClassVar
 
@@ -26,8 +26,8 @@ class ConfigError(NMTuneError):
 class DataError(NMTuneError):
     """Embeddings, labels or probabilities cannot be used as given.
 
-    `field` names the argument; `row` and `column` are the 0-based place of the first offending
-    value where one value is to blame, else None.
+    `field` names the argument. `row` and `column` count from 0 and locate the first bad value; they
+    are None if no single value is to blame.
     """
 
     code = "invalid_data"
@@ -52,8 +52,8 @@ class HeadFormatError(NMTuneError):
     code = "invalid_head"
 
 
-class CanaryError(HeadFormatError):
-    """The loaded head does not say of its canary what it said when it was published."""
+class SelfTestError(HeadFormatError):
+    """A loaded head does not reproduce the probabilities of its self-test rows."""
 
     code = "canary_mismatch"
 
@@ -65,6 +65,6 @@ class CheckpointError(NMTuneError):
 
 
 class DivergenceError(NMTuneError):
-    """The loss left the finite numbers: the settings do not suit the scale of the embeddings."""
+    """The loss became infinite or NaN: the settings do not suit the scale of the embeddings."""
 
     code = "training_diverged"

@@ -1,4 +1,4 @@
-"""The home of NMTuneClassifier: the science behind scikit-learn's contract."""
+"""NMTuneClassifier: tune a head as a scikit-learn estimator."""
 
 import warnings
 from typing import Any, Self
@@ -26,7 +26,7 @@ from nmtune.training.candidates import CHOSEN_FROM, resolve
 from nmtune.training.choose import Choice
 from nmtune.training.trainer import Trainer
 
-_OF_THE_CONFIG = (
+_CONFIG_FIELDS = (
     "preset",
     "scaling",
     "w_consistency",
@@ -51,24 +51,24 @@ class NMTuneClassifier(
     ClassifierMixin,  # type: ignore[misc]
     BaseEstimator,  # type: ignore[misc]
 ):
-    """A head on frozen embeddings (arXiv 2403.06869), chosen by cross-validation or by name.
+    """Classify frozen embeddings with a tuned head (arXiv 2403.06869).
 
     Parameters
     ----------
     method : {"auto", "nmtune", "mlp", "linear_probe", "whitened_probe", "robust_probe", \
             "mlp_ensemble"}, default="auto"
-        `auto` trains probes and an ensemble of small MLPs, chooses by cross-validation and blends
-        (see nmtune.training.choose); the others train that one candidate.
+        "auto" trains probes and an ensemble of small MLPs, and chooses or blends them by
+        cross-validation (see `nmtune.fit_auto`). Any other name trains that one candidate.
     preset : {"paper", "reference"}, default=None
-        What the fields of `nmtune` and `mlp` start from; None is "paper".
+        The settings that "nmtune" and "mlp" start from; None means "paper".
     scaling, w_consistency, w_covariance, w_dominant, k, hidden_multiplier, learning_rate, \
             weight_decay, batch_size, epochs, max_steps, l2, n_folds : default=None
-        Fields of nmtune.TuneConfig over the preset's; None leaves the preset's value. What has no
-        effect on the method is refused in `fit`. `auto` takes n_folds and max_steps.
+        Fields of `nmtune.TuneConfig` that replace the preset's; None keeps the preset's value.
+        `fit` refuses a setting without effect on the method. "auto" takes n_folds and max_steps.
     random_state : int, RandomState instance or None, default=None
-        Seeds initial weights, the order of rows and the folds. None draws a seed from numpy.
+        Seeds the initial weights, the order of rows and the folds. None draws a seed from numpy.
     device : str, default="cpu"
-        Where to train, as torch names it. Predictions are made on the CPU.
+        Where to train, as torch names devices. Predictions run on the CPU.
 
     Attributes
     ----------
@@ -77,13 +77,24 @@ class NMTuneClassifier(
     head_ : nmtune.Head
         The trained head; its class names are the indices of `classes_` as text.
     choice_ : nmtune.Choice or None
-        What `auto` chose and why.
+        What "auto" chose and why; None for other methods.
     fits_ : dict of str to nmtune.Fit
-        Every training behind the head, by candidate.
+        The training of each candidate behind the head.
     n_features_in_ : int
         Width of the embeddings.
     n_iter_ : int
-        Epochs that were made, of all trainings together.
+        Epochs trained, over all candidates.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from nmtune import NMTuneClassifier
+    >>> x, y = load_iris(return_X_y=True)
+    >>> classifier = NMTuneClassifier(method="linear_probe", random_state=0).fit(x, y)
+    >>> classifier.score(x, y) > 0.9
+    True
+    >>> classifier.predict_proba(x).shape
+    (150, 3)
     """
 
     def __init__(
@@ -133,19 +144,37 @@ class NMTuneClassifier(
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Train on embeddings X (n_samples, n_features) and labels y (n_samples,).
+        """Train on embeddings and labels.
 
-        groups: (n_samples,) which domain each row is from: cross-validation then holds out whole
-        domains. sample_weight: (n_samples,) how much each row counts, not negative.
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Embeddings: an array, a tensor, a data frame, or a column of vectors.
+        y : array_like of shape (n_samples,)
+            Labels of any kind that scikit-learn takes; at least two classes.
+        groups : array_like of shape (n_samples,), default=None
+            The domain of each row; cross-validation then holds out whole domains.
+        sample_weight : array_like of shape (n_samples,), default=None
+            How much each row counts, not negative; only ratios matter.
 
-        Raises ValueError for what cannot be trained on, and for parameters out of bounds.
+        Returns
+        -------
+        NMTuneClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            The data cannot be trained on, or a parameter is out of bounds.
         """
         rows: NDArray[Any]
         y = as_array(y, name="y") if hasattr(y, "detach") else y
         if (row := missing_label(y)) is not None:
-            raise ValueError(f"y must have a label in every row, row {row} has none: leave it out")
+            raise ValueError(
+                f"y must have a label in every row, but row {row} has none: leave it out"
+            )
         if hasattr(y, "dtype") and not isinstance(y.dtype, np.dtype):
-            y = np.asarray(y)  # pandas' Int64 is integers, which scikit-learn makes floats
+            y = np.asarray(y)  # scikit-learn would make floats of pandas' Int64
         rows, y = validate_data(self, _table(X), y, dtype="numeric", ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
@@ -195,11 +224,13 @@ class NMTuneClassifier(
             known = ", ".join(("auto", "nmtune", "mlp", *CHOSEN_FROM))
             raise ConfigError(f"method must be one of {known}, got {self.method!r}", field="method")
         if settings.pop("preset", None) is not None:
-            raise ConfigError(f"preset does nothing for method {self.method!r}", field="preset")
+            raise ConfigError(
+                f"preset has no effect with method {self.method!r}: leave it out", field="preset"
+            )
         return TuneConfig.from_preset(self.method, **settings)
 
     def _settings(self) -> dict[str, Any]:
-        given = {name: getattr(self, name) for name in _OF_THE_CONFIG}
+        given = {name: getattr(self, name) for name in _CONFIG_FIELDS}
         seed = self.random_state
         if not isinstance(seed, (int, np.integer)):
             seed = check_random_state(seed).randint(np.iinfo(np.int32).max)
@@ -207,14 +238,14 @@ class NMTuneClassifier(
 
     @own_state()
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable label of each row of X (n_samples, n_features)."""
+        """The most probable label for each row of X (n_samples, n_features)."""
         best = self._logits(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[best]
         return labels
 
     @own_state()
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Probabilities (n_samples, n_classes), columns in the order of `classes_`."""
+        """Probabilities (n_samples, n_classes), with columns in the order of `classes_`."""
         logits = self._logits(X)
         logs = logits / self.head_.temperature
         odds = np.exp(logs - logs.max(axis=1, keepdims=True))
@@ -242,7 +273,7 @@ class NMTuneClassifier(
         return checked
 
     def _in_blocks(self, method: Any, X: NDArray[Any]) -> NDArray[np.float32]:
-        """`method` on blocks of one size, so that no row's last bits depend on the others."""
+        """Call `method` on blocks of one size, so that no row's last bits depend on other rows."""
         parts = []
         for start in range(0, len(X), _ROWS_AT_A_TIME):
             block = X[start : start + _ROWS_AT_A_TIME]
@@ -265,17 +296,17 @@ class NMTuneClassifier(
 
 
 def _warn_of_similar(classes: NDArray[Any]) -> None:
-    """Say which classes people would take for one."""
+    """Warn about classes that people would take for one."""
     groups = similar(str(name) for name in classes)
     if groups and classes.dtype.kind in "UO":
         shown = "; ".join(" and ".join(map(ascii, group)) for group in groups[:5])
         warnings.warn(
-            f"Some classes differ in case, spaces or Unicode form alone: {shown}.", stacklevel=3
+            f"Some classes differ only in case, spaces or Unicode form: {shown}.", stacklevel=3
         )
 
 
 def _table(X: Any) -> Any:
-    """X as scikit-learn takes it: tensors and columns of vectors as arrays, all else as it is."""
+    """X for scikit-learn: tensors and columns of vectors as arrays, everything else as it is."""
     if hasattr(X, "toarray") or (hasattr(X, "dtypes") and X.shape[1:] not in ((), (1,))):
         return X
     if hasattr(X, "detach"):
@@ -285,7 +316,7 @@ def _table(X: Any) -> Any:
         return as_array(X, name="X") if is_of_tensors else X
     whole = np.asarray(X) if hasattr(X, "__array__") else None
     if whole is not None and whole.ndim > len(getattr(X, "shape", whole.shape)):
-        # a column of vectors of one width, which says that it has one dimension
+        # a column of vectors of one width, whose shape has only one dimension
         return as_array(X, name="X")
     if whole is None or not whole.size or whole.dtype.kind not in "OV":
         return X

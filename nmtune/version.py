@@ -1,3 +1,3 @@
-"""The home of the version number."""
+"""The version number."""
 
 __version__ = "0.1.0"

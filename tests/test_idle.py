@@ -76,7 +76,7 @@ def test_doctor_asks_torch_and_nothing_else_of_the_science(tmp_path: Path) -> No
         "",
         ".version",
         ".errors",
-        ".methods",
+        ".vocabulary",
         ".config",
         ".training.candidates",
         ".training.peak_memory",

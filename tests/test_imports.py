@@ -48,7 +48,7 @@ SDK_MAY_USE = {"httpx", "numpy"}
 SDK_MAY_USE_IF_THERE = {"pandas"}  # Prediction.to_pandas, in the function
 CHILDS_STORE = {"store.bytes", "store.errors", "store.files", "store.trouble"}
 """What a training process may import of the store: files, and nothing that reaches a database."""
-OF_THE_PARENT = {"nmtune.errors", "nmtune.methods", "nmtune.version"}
+OF_THE_PARENT = {"nmtune.errors", "nmtune.vocabulary", "nmtune.version"}
 """What the others may import of the science: names, without numpy and torch."""
 FORBIDDEN_NAMES = {"utils", "common", "core", "helpers", "service", "support", "misc"}
 MAX_LINES = 400

@@ -1,4 +1,4 @@
-"""The folder that one attempt works in: what supervisor and child leave each other."""
+"""The folder that one attempt works in, and the files that supervisor and child exchange there."""
 
 import fcntl
 import logging
@@ -32,12 +32,12 @@ def head_file(candidate: str) -> str:
 
 
 def result_file(candidate: str) -> str:
-    """What its training told; written after the head, so that it says: this one is finished."""
+    """The result of its training; written after the head, so it marks the candidate as finished."""
     return f"{candidate}.result.json"
 
 
 def held_out_file(candidate: str) -> str:
-    """What it said of rows it had not learnt from."""
+    """Its held-out predictions."""
     return f"{candidate}.held_out.safetensors"
 
 
@@ -48,7 +48,7 @@ def checkpoint_file(candidate: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the child is to do; `candidates` is the job's resolved config, times in seconds."""
+    """What the child has to train; `candidates` is the job's resolved config, times in seconds."""
 
     job_id: str
     job_name: str
@@ -57,7 +57,7 @@ class Plan:
     dataset_path: str
     dataset_sha256: str
     texts_path: str | None = None
-    """The texts that the embeddings were made of, where they were."""
+    """The texts that the embeddings were made from, if any."""
     dataset_warnings: list[Any]
     candidates: dict[str, Any]
     device: str
@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionPlan:
-    """What the child of a prediction is to do; `options` is the job's config."""
+    """What the child has to predict; `options` is the job's config."""
 
     job_id: str
     head: str

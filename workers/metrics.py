@@ -13,7 +13,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
-from nmtune.methods import METHODS
+from nmtune.vocabulary import METHODS
 from store.jobs import Job
 from store.states import JobKind, JobStatus
 from store.transitions import SweepResult

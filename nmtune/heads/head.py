@@ -1,4 +1,4 @@
-"""The home of Head: what is trained, versioned and served."""
+"""Head: what is trained, versioned and served."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,21 +18,22 @@ from nmtune.numeric.tensor_file import check_layout, pack, prefixed, sections, u
 from nmtune.numeric.torch_state import own_state
 from nmtune.rows.checks import as_classes, as_rows
 from nmtune.trust.knowledge import Knowledge
-from nmtune.trust.self_test import MOST_ROWS, Canary
+from nmtune.trust.self_test import MOST_ROWS, SelfTest
 from nmtune.version import __version__
 
 _KIND = "nmtune-head"
 _FORMAT_VERSION = 3
 _OLDER_VERSIONS = (2,)
-"""Without canary and knowledge; their heads load as they are."""
-_CANARY, _KNOWLEDGE = "canary", "knowledge"
+"""They have no self-test and no knowledge, and load without them."""
+_SELF_TEST, _KNOWLEDGE = "canary", "knowledge"
+"""The keys under which they are stored; self-test rows keep the key of their older name."""
 _MAX_COLUMNS = 1 << 20
 _MAX_MEMBERS = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Member:
-    """One trained network of a head, the scaling before it, and how much its logits count."""
+    """One trained network of a head, the scaling before it, and the weight of its logits."""
 
     network: Network
     scaling: Scaling
@@ -41,15 +42,38 @@ class Member:
 
 
 class Head:
-    """Scaling + transform + classifier + temperature: embeddings in, probabilities out.
+    r"""A trained head: embeddings in, probabilities out.
 
-    Made by a Trainer, by `blend` or by `from_bytes`; it never changes after, so threads may share
-    it. It computes on the CPU. A row's result does not depend on the other rows of its batch,
-    except for rounding in the last bits.
+    A head is made by a `Trainer`, `fit_auto`, `Head.blend` or `Head.from_bytes`. It never changes,
+    so threads can share it, and it computes on the CPU. A row's result does not depend on the other
+    rows of its batch, except for rounding in the last bits.
 
-    A head has one member, or several that were blended: its logits are then the weighted sum of
-    theirs (so its probabilities are a weighted geometric mean), its tuned embeddings theirs side
-    by side.
+    With :math:`x'` the scaled embedding, a head of one member computes
+
+    .. math:: z = T(x'), \qquad p = \mathrm{softmax}((W z + b) / t)
+
+    with the transform T, the classifier W, b and the temperature t. The logits of a blended head
+    are the weighted sum of its members' logits, so its probabilities are a weighted geometric mean;
+    its tuned embeddings are its members' side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import Head, Trainer, TuneConfig
+    >>> y = np.arange(40) % 2
+    >>> x = np.random.default_rng(0).normal(size=(40, 3)) + 4 * y[:, None]
+    >>> config = TuneConfig.from_preset("linear_probe")
+    >>> trainer = Trainer(x, y, classes=["cat", "dog"], config=config)
+    >>> for report in trainer:
+    ...     pass
+    >>> head = trainer.result().head
+    >>> head.predict(x[:2])
+    ['cat', 'dog']
+    >>> head.predict_proba(x).shape, head.transform(x).shape
+    ((40, 2), (40, 3))
+    >>> again = Head.from_bytes(head.to_bytes())
+    >>> bool((again.predict_proba(x) == head.predict_proba(x)).all())
+    True
     """
 
     @own_state()
@@ -59,14 +83,14 @@ class Head:
         *,
         classes: tuple[str, ...],
         temperature: float = 1.0,
-        canary: Canary | None = None,
+        self_test: SelfTest | None = None,
         knowledge: Knowledge | None = None,
     ) -> None:
-        """Take ownership of the members' networks, which from now on only predict."""
+        """Take over the members' networks, which from now on only predict."""
         self._members = tuple(members)
         self._classes = classes
         self._temperature = temperature
-        self._canary = canary
+        self._self_test = self_test
         self._knowledge = knowledge
         for member in self._members:
             member.network.to("cpu").eval().requires_grad_(False)
@@ -79,9 +103,9 @@ class Head:
 
     @classmethod
     def blend(cls, heads: Sequence["Head"], weights: Sequence[float]) -> "Head":
-        """The head whose logits are the weighted sum of calibrated logits of `heads`.
+        """The head whose logits are the weighted sum of the calibrated logits of `heads`.
 
-        DataError where the heads do not have the same classes and width.
+        Raises DataError if the heads differ in classes or width.
         """
         first = heads[0]
         for head in heads:
@@ -97,34 +121,33 @@ class Head:
     def calibrated(self, temperature: float) -> "Head":
         """The same head with another temperature; it shares the networks.
 
-        Canary and knowledge are of the old temperature, so it has none.
+        SelfTest and knowledge are of the old temperature, so it has none.
         """
         return Head(self._members, classes=self._classes, temperature=temperature)
 
-    def with_canary(self, x: ArrayLike) -> "Head":
-        """The same head carrying rows x (k, d) and what it says of them; it shares the networks.
+    def with_self_test(self, x: ArrayLike) -> "Head":
+        """The same head with self-test rows x (k, d) and its probabilities; it shares the networks.
 
-        Raises:
-            DataError: as predict_proba, or more than `canary.MOST_ROWS` rows.
+        Raises DataError as `predict_proba` does, and for more than 16 rows.
         """
         rows = as_rows(x, n_columns=self.n_columns).copy()
         if len(rows) > MOST_ROWS:
             raise DataError(
-                f"a canary has at most {MOST_ROWS} rows, got {len(rows)}", field="embeddings"
+                f"a self-test has at most {MOST_ROWS} rows, got {len(rows)}", field="embeddings"
             )
-        canary = Canary(x=rows, probabilities=self.predict_proba(rows))
-        return self._carrying(canary, self._knowledge)
+        self_test = SelfTest(x=rows, probabilities=self.predict_proba(rows))
+        return self._carrying(self_test, self._knowledge)
 
     def with_knowledge(self, knowledge: Knowledge) -> "Head":
-        """The same head carrying what `knowledge.learn` gave for it; it shares the networks."""
-        return self._carrying(self._canary, knowledge)
+        """The same head with what `knowledge.learn` found for it; it shares the networks."""
+        return self._carrying(self._self_test, knowledge)
 
-    def _carrying(self, canary: Canary | None, knowledge: Knowledge | None) -> "Head":
+    def _carrying(self, self_test: SelfTest | None, knowledge: Knowledge | None) -> "Head":
         return Head(
             self._members,
             classes=self._classes,
             temperature=self._temperature,
-            canary=canary,
+            self_test=self_test,
             knowledge=knowledge,
         )
 
@@ -140,12 +163,12 @@ class Head:
 
     @property
     def n_tuned_columns(self) -> int:
-        """m, the width of a tuned embedding: d, unless the head is an ensemble or a blend."""
+        """m, the width of a tuned embedding: d, except for an ensemble or a blend."""
         return sum(member.network.classifier.in_features for member in self._members)
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers were fitted (without scaling and BatchNorm's running statistics)."""
+        """How many numbers were fitted, without the scaling and BatchNorm's running statistics."""
         return sum(
             parameter.numel()
             for member in self._members
@@ -154,7 +177,7 @@ class Head:
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """The networks that are averaged, to be read only."""
+        """The networks that are averaged; only to be read."""
         return self._members
 
     @property
@@ -164,50 +187,62 @@ class Head:
 
     @property
     def config(self) -> TuneConfig:
-        """The config of the only member; ValueError for a blend, which has `configs`."""
+        """The config of the only member; ValueError for a blend, which has `configs` instead."""
         (config,) = self.configs
         return config
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by before the softmax."""
+        """What the logits are divided by before the softmax."""
         return self._temperature
 
     @property
-    def canary(self) -> Canary | None:
-        """Rows with what the head said of them at publication; None if it carries none."""
-        return self._canary
+    def self_test(self) -> SelfTest | None:
+        """Rows with the head's own probabilities at publication; None if it has none."""
+        return self._self_test
 
     @property
     def knowledge(self) -> Knowledge | None:
-        """What it learnt about when to trust it; None if it carries none."""
+        """What the head knows about when to trust it; None if it has none."""
         return self._knowledge
 
     @own_state()
     def predict_proba(self, x: ArrayLike) -> NDArray[np.float32]:
-        """Probabilities (n, c) of embeddings x (n, d) of any float or integer type.
+        """Probabilities for embeddings.
 
-        Raises:
-            DataError: x is not two-dimensional, is empty, has another width, or holds a value
-                that is not finite or too large for the head (with its row and column).
+        Parameters
+        ----------
+        x : array_like of any float or integer type, shape (n, d)
+            Embeddings.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, c)
+            One row per embedding, with columns in the order of `classes`.
+
+        Raises
+        ------
+        DataError
+            x is not two-dimensional, is empty, has another width, or holds a value that is not
+            finite or too large for the head; ``row`` and ``column`` say where.
         """
         _, logits = self._forward(x)
         with torch.inference_mode():
             return (logits / self._temperature).softmax(dim=1).numpy()
 
     def predict(self, x: ArrayLike) -> list[str]:
-        """The most probable class's name for each row of x (n, d); raises as predict_proba."""
+        """The most probable class name for each row of x (n, d); raises as `predict_proba`."""
         return [self._classes[index] for index in self.predict_proba(x).argmax(axis=1)]
 
     @own_state()
     def transform(self, x: ArrayLike) -> NDArray[np.float32]:
-        """Tuned embeddings Z (n, m) of embeddings x (n, d); raises as predict_proba."""
+        """Tuned embeddings Z (n, m) of embeddings x (n, d); raises as `predict_proba`."""
         z, _ = self._forward(x)
         return z.numpy()
 
     @own_state()
     def logits(self, x: ArrayLike) -> NDArray[np.float32]:
-        """Logits (n, c), not yet divided by the temperature; raises as predict_proba."""
+        """Logits (n, c), not yet divided by the temperature; raises as `predict_proba`."""
         _, logits = self._forward(x)
         return logits.numpy()
 
@@ -250,24 +285,23 @@ class Head:
             parts = prefixed("network", member.network.state_dict())
             parts |= prefixed("scaling", member.scaling.tensors())
             tensors |= prefixed(str(index), parts)
-        if self._canary is not None:
-            tensors |= prefixed(_CANARY, self._canary.tensors())
+        if self._self_test is not None:
+            tensors |= prefixed(_SELF_TEST, self._self_test.tensors())
         if self._knowledge is not None:
             tensors |= prefixed(_KNOWLEDGE, self._knowledge.tensors())
         return pack(document, tensors)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Pickles and copies hold the stored form, which runs nothing when it is read.
+        # Pickles and copies hold the stored form, which runs no code when it is read.
         return type(self).from_bytes, (self.to_bytes(),)
 
     @classmethod
     @own_state()
     def from_bytes(cls, data: bytes) -> Self:
-        """The head that `to_bytes` wrote; its predictions are bit for bit the same.
+        """The head that `to_bytes` wrote; its predictions are the same bit for bit.
 
-        Raises:
-            HeadFormatError: damaged bytes, another format version, or contents that do not
-                fit together. Nothing in the bytes is run.
+        Nothing in the bytes is run. Raises HeadFormatError if they are damaged, of an unknown
+        format version, or do not fit together.
         """
         try:
             document, tensors = unpack(
@@ -288,22 +322,28 @@ class Head:
         described = document["members"]
         if not 1 <= len(described) <= _MAX_MEMBERS:
             raise ValueError(f"a head has 1 to {_MAX_MEMBERS} members, got {len(described)}")
-        optional = [] if document["version"] in _OLDER_VERSIONS else [_CANARY, _KNOWLEDGE]
+        optional = [] if document["version"] in _OLDER_VERSIONS else [_SELF_TEST, _KNOWLEDGE]
         names = [*map(str, range(len(described))), *optional]
         by_name = dict(zip(names, sections(tensors, *names), strict=True))
         members = [
             _member(one, by_name[str(index)], n_columns=n_columns, n_classes=len(classes))
             for index, one in enumerate(described)
         ]
-        canary, knowledge = None, None
-        if tensors_of := by_name.get(_CANARY):
-            canary = Canary.from_tensors(tensors_of, n_columns=n_columns, n_classes=len(classes))
+        self_test, knowledge = None, None
+        if tensors_of := by_name.get(_SELF_TEST):
+            self_test = SelfTest.from_tensors(
+                tensors_of, n_columns=n_columns, n_classes=len(classes)
+            )
         if tensors_of := by_name.get(_KNOWLEDGE):
             knowledge = Knowledge.from_tensors(
                 tensors_of, n_columns=n_columns, n_classes=len(classes)
             )
         return cls(
-            members, classes=classes, temperature=temperature, canary=canary, knowledge=knowledge
+            members,
+            classes=classes,
+            temperature=temperature,
+            self_test=self_test,
+            knowledge=knowledge,
         )
 
 
@@ -318,7 +358,7 @@ def _member(
     if type(weight) is not float or not math.isfinite(weight):
         raise ValueError("a member's weight must be a finite number")
     of_network, of_scaling = sections(tensors, "network", "scaling")
-    # The network has shapes but no storage until the tensors are found to fit it.
+    # The network has shapes but no storage until the tensors are known to fit.
     network = Network(config, n_columns=n_columns, n_classes=n_classes)
     check_layout(of_network, network.state_dict())
     for name, tensor in of_network.items():
@@ -330,7 +370,7 @@ def _member(
 
 
 def _tensor(rows: NDArray[np.float32]) -> Tensor:
-    # torch warns of memory it may not write to, and cannot read a reversed array.
+    # torch warns about read-only memory, and cannot read a reversed array.
     usable = rows.flags.writeable and rows.flags.c_contiguous
     return torch.from_numpy(rows if usable else rows.copy())
 
@@ -339,7 +379,7 @@ def _refuse_overflow(logits: Tensor) -> None:
     row = int(logits.isfinite().all(dim=1).logical_not().nonzero()[0])
     raise DataError(
         f"embeddings in row {row} are too large for the head: "
-        "are they from the model it was trained on?",
+        "do they come from the encoder it was trained on?",
         field="embeddings",
         row=row,
     )

@@ -1,4 +1,4 @@
-"""The home of the network: the transform to tuned embeddings and the linear classifier on them."""
+"""Networks: a transform to tuned embeddings, and a linear classifier on them."""
 
 import math
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from nmtune.config import TuneConfig
 
 _ROWS_AT_A_TIME = 1024
-"""Rows passed at once outside training: the hidden layer then takes 12 MB at d = 768."""
+"""Rows per pass outside training: the hidden layer then takes 12 MB at d = 768."""
 
 
 class Network(nn.Module):
     """F (b, d) -> Z = transform(F) (b, m) and logits = Z W^T + bias (b, c).
 
-    m is d, but for transform `hidden`: there it is the hidden units of all members.
+    m is d, except for transform `hidden`, where it is the hidden units of all members.
     """
 
     def __init__(self, config: TuneConfig, *, n_columns: int, n_classes: int) -> None:
@@ -34,11 +34,11 @@ class Network(nn.Module):
     def initialised(
         cls, config: TuneConfig, *, n_columns: int, n_classes: int, generator: torch.Generator
     ) -> "Network":
-        """A network on the CPU with initial weights drawn from `generator` alone.
+        """A network on the CPU with initial weights drawn only from `generator`.
 
         Torch's own constructors draw from the process's generator, which a library must leave
-        as it found it: so the storage is made empty and filled here. Hidden layers take
-        torch's default for a linear layer, the classifier is Kaiming-uniform with bias 0.
+        alone, so the storage is made empty and filled here. Hidden layers get torch's default for a
+        linear layer; the classifier is Kaiming-uniform with bias 0.
         """
         network = cls(config, n_columns=n_columns, n_classes=n_classes)
         network.to_empty(device="cpu")
@@ -70,11 +70,11 @@ class _ScaledResidual(nn.Module):
 
 
 def _transform(config: TuneConfig, d: int) -> tuple[nn.Module, int]:
-    """The module and how many columns it gives."""
+    """The module and the width of its output."""
     if config.transform == "none":
         return nn.Identity(), d
     if config.transform == "whiten":
-        # Fitted, not trained: the training sets its weights once (see whitening).
+        # Fitted, not trained: the probe sets its weights once (see `training.whitening`).
         return nn.Linear(d, d, device="meta").requires_grad_(False), d
     if config.transform == "hidden":
         n_tuned = config.n_members * config.hidden_width
@@ -90,7 +90,7 @@ def _transform(config: TuneConfig, d: int) -> tuple[nn.Module, int]:
 def forward_in_batches(
     network: Callable[[Tensor], tuple[Tensor, Tensor]], f: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Z and logits of any number of rows; the caller has set eval mode and no gradients."""
+    """Z and logits for any number of rows; the caller has set eval mode and no gradients."""
     starts = range(0, len(f), _ROWS_AT_A_TIME)
     parts = [network(f[start : start + _ROWS_AT_A_TIME]) for start in starts]
     if len(parts) == 1:

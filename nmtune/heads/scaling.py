@@ -1,4 +1,4 @@
-"""The home of Scaling: what embeddings pass before a head, measured once on its training rows."""
+"""Scale embeddings before a head, by what was measured once on its training rows."""
 
 from collections.abc import Iterator, Mapping
 from typing import Self
@@ -18,8 +18,8 @@ class Scaling:
     """x -> (x - mean) / divisor in float32; either may be absent.
 
     L_COV grows with the fourth power of the embeddings' scale, so no fixed weight suits both
-    unit-norm API vectors and raw CNN features: the scale is brought to a known one, and is part
-    of the head.
+    unit-norm vectors from an API and raw CNN features. Scaling brings them to a known scale, and is
+    part of the head.
 
     Attributes:
         mean: (d,) for `standardise`, else None.
@@ -35,7 +35,7 @@ class Scaling:
         """Measure on rows (n, d), in float64 and a block at a time.
 
         `rms`: one factor, the root of the mean square of all entries. `standardise`: each
-        column's mean and (population) deviation. What does not vary is divided by 1.
+        column's mean and (population) deviation. A column that does not vary is divided by 1.
         """
         if kind == "none":
             return cls()
@@ -44,7 +44,7 @@ class Scaling:
             return cls(divisor=_float32(_where_usable(np.array([rms]), floor=0.0)))
         mean = sum(block.sum(axis=0) for block in _blocks(rows)) / len(rows)
         variance = sum(((block - mean) ** 2).sum(axis=0) for block in _blocks(rows)) / len(rows)
-        # A column that varies by less than float32 can say of its size is constant plus rounding.
+        # A column that varies by less than float32 resolves at its size is constant plus rounding.
         floor = np.abs(mean) * np.finfo(np.float32).eps
         return cls(mean=_float32(mean), divisor=_float32(_where_usable(np.sqrt(variance), floor)))
 
@@ -58,7 +58,7 @@ class Scaling:
         return x
 
     def tensors(self) -> dict[str, Tensor]:
-        """What is to be stored, by name."""
+        """The tensors to store, by name."""
         named = {"mean": self.mean, "divisor": self.divisor}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 
@@ -66,7 +66,7 @@ class Scaling:
     def from_tensors(
         cls, kind: ScalingKind, tensors: Mapping[str, Tensor], *, n_columns: int
     ) -> Self:
-        """The scaling of stored `tensors()`; ValueError says what does not fit."""
+        """The inverse of `tensors`; ValueError says what does not fit."""
         column = (n_columns,)
         by_kind: dict[ScalingKind, dict[str, tuple[int, ...]]] = {
             "none": {},

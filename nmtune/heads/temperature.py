@@ -1,4 +1,4 @@
-"""The home of the temperature: how sure a head may be, fitted on rows it had not learnt from.
+"""Calibrate a head: fit its temperature on held-out rows.
 
 Source: Guo et al., "On Calibration of Modern Neural Networks" (arXiv 1706.04599), section 4.2.
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nmtune.rows.held_out import HeldOut
 
 FEWEST_ROWS = 100
-"""Held-out rows; on fewer a temperature says more of chance than of the head."""
+"""Held-out rows; with fewer, a temperature would mostly reflect chance."""
 
 _LOWEST, _HIGHEST = 1e-3, 1e3
 _N_HALVINGS = 50
@@ -19,39 +19,39 @@ _N_HALVINGS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """A temperature, 1 where it was not fitted, and a sentence on what it rests on."""
+    """A temperature, 1 if it was not fitted, and a sentence on its basis."""
 
     temperature: float
     note: str
 
 
 def calibrate(held_out: HeldOut | None) -> Calibration:
-    """The temperature of a head from what its training said of held-out rows."""
+    """The temperature of a head from its training's held-out predictions."""
     if held_out is None:
         return Calibration(
             temperature=1.0,
-            note="Probabilities are not calibrated: no rows were held out from this training.",
+            note="Probabilities are not calibrated, because no rows were held out from training.",
         )
     n_rows = len(held_out.y)
     if n_rows < FEWEST_ROWS:
         return Calibration(
             temperature=1.0,
-            note=f"Probabilities are not calibrated: that takes {FEWEST_ROWS} held-out rows, "
+            note=f"Probabilities are not calibrated: it takes {FEWEST_ROWS} held-out rows, and "
             f"there are {n_rows}.",
         )
     temperature = fit_temperature(held_out.logits, held_out.y)
     return Calibration(
         temperature=temperature,
-        note=f"Probabilities are calibrated: temperature {temperature:.3g}, fitted on {n_rows:,} "
-        "held-out rows.",
+        note=f"Probabilities are calibrated with temperature {temperature:.3g}, fitted on "
+        f"{n_rows:,} held-out rows.",
     )
 
 
 def fit_temperature(logits: NDArray[np.floating], y: NDArray[np.integer]) -> float:
-    """The T with the least log loss of softmax(logits / T), for logits (n, c) and classes y (n,).
+    """The T that minimises the log loss of softmax(logits / T), for logits (n, c) and y (n,).
 
-    One of the n rows counts as of no known class, so that T stays above 0 where every row is
-    right. T is between 0.001 and 1000. The loss is convex in 1 / T: its slope is bisected.
+    One of the n rows counts as of unknown class, so that T stays above 0 even if every row is
+    right. T is between 0.001 and 1000. The loss is convex in 1 / T, so its slope is bisected.
     """
     logits = logits.astype(np.float64)
     logits -= logits.max(axis=1, keepdims=True)

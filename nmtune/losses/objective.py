@@ -1,12 +1,12 @@
-"""The home of the objective: cross-entropy and the three terms that reshape the tuned embeddings.
+"""The NMTune objective: cross-entropy and three terms that reshape the tuned embeddings.
 
 Source: "Impact of Noisy Supervision in Foundation Model Learning" (arXiv 2403.06869), section 3.
 
-Every term is worked out in float64 whatever the input's precision, together with its exact
-gradient, and comes back in the precision of Z (at least float32). The device is Z's. Gradients
-are first order: a second derivative raises. A finite Z never gives NaN; the covariance grows with
-the fourth power of Z, so it alone can exceed float32 (and is then inf). A Z that already holds NaN
-or inf gives a NaN loss, not an exception from an eigen-solver: check the total before stepping.
+Every term is computed in float64 whatever the input's precision, together with its exact gradient,
+and returned in the precision of Z (at least float32) on Z's device. Gradients are first order: a
+second derivative raises. A finite Z never gives NaN; only the covariance, which grows with the
+fourth power of Z, can exceed float32 (and is then inf). A Z that holds NaN or inf gives a NaN loss,
+not an exception from an eigen-solver: check the total before stepping.
 """
 
 from functools import reduce
@@ -24,9 +24,12 @@ from nmtune.losses.terms import Batch, Term
 class NMTuneLoss(NamedTuple):
     """The objective of one batch and its parts, all scalar tensors.
 
-    total: what to differentiate, `cross_entropy` plus the weighted terms.
-    cross_entropy, consistency, covariance, dominant: the parts before weighting, detached. A term
-    whose weight is zero is not part of the objective, is not computed and reads 0.
+    Attributes
+    ----------
+    total : Tensor
+        What to differentiate: `cross_entropy` plus the weighted terms.
+    cross_entropy, consistency, covariance, dominant : Tensor
+        The parts before weighting, detached. A term of weight 0 is not computed and reads 0.
     """
 
     total: Tensor
@@ -37,14 +40,38 @@ class NMTuneLoss(NamedTuple):
 
 
 def consistency_loss(z: Tensor, f: Tensor, *, mean_over_dimensions: bool = False) -> Tensor:
-    """L_MSE: how far the directions of the tuned embeddings Z are from those of the frozen F.
+    r"""L_MSE: how far the directions of tuned embeddings Z are from those of the frozen F.
 
-    Mean over rows of || f_i/||f_i|| - z_i/||z_i|| ||^2, between 0 and 4. With
-    `mean_over_dimensions` it is divided by d too, as the authors' code does.
+    .. math:: L_{MSE} = \frac{1}{b} \sum_i
+       \left\| \frac{f_i}{\|f_i\|} - \frac{z_i}{\|z_i\|} \right\|^2 \in [0, 4]
 
-    z, f: (b, d). F is a constant: no gradient flows to it. A zero row (no entry as large as the
-    smallest normal number of its precision) normalises to zero and, in Z, has zero gradient.
-    Raises DataError where the shapes do not fit.
+    Parameters
+    ----------
+    z : Tensor, shape (b, d)
+        Tuned embeddings.
+    f : Tensor, shape (b, d)
+        Frozen embeddings, a constant: no gradient flows to them.
+    mean_over_dimensions : bool, default=False
+        Divide by d too, as the authors' code does.
+
+    Returns
+    -------
+    Tensor
+        A scalar. A zero row (no entry as large as the smallest normal number of its precision)
+        normalises to zero and, in Z, has zero gradient.
+
+    Raises
+    ------
+    DataError
+        The shapes do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nmtune import consistency_loss
+    >>> f = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> consistency_loss(2 * f, f).item(), consistency_loss(-f, f).item()
+    (0.0, 4.0)
     """
     _check(z)
     _check_same_shape(z, f)
@@ -52,28 +79,74 @@ def consistency_loss(z: Tensor, f: Tensor, *, mean_over_dimensions: bool = False
 
 
 def covariance_loss(z: Tensor) -> Tensor:
-    """L_COV: how correlated the dimensions of Z are, (1/d) * sum over i != j of C(Z)_ij^2.
+    r"""L_COV: how correlated the dimensions of Z are.
 
-    C = Zc^T Zc / (b - 1), Zc the column-centred Z. Not negative; 0 for a single row (its
-    covariance is taken as 0) and for a single column.
+    .. math:: L_{COV} = \frac{1}{d} \sum_{i \ne j} C(Z)_{ij}^2, \qquad
+       C(Z) = \frac{1}{b - 1} Z_c^T Z_c,
 
-    z: (b, d). Raises DataError where it is not 2-D or is empty.
+    with Z_c the column-centred Z.
+
+    Parameters
+    ----------
+    z : Tensor, shape (b, d)
+        Tuned embeddings.
+
+    Returns
+    -------
+    Tensor
+        A scalar, not negative; 0 for a single row or a single column.
+
+    Raises
+    ------
+    DataError
+        z is not two-dimensional, or is empty.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nmtune import covariance_loss
+    >>> covariance_loss(torch.tensor([[1.0, 1.0], [-1.0, -1.0]])).item()
+    4.0
     """
     _check(z)
     return differentiable(z, *loss_terms.covariance(Batch(z)))
 
 
 def dominant_singular_value_loss(z: Tensor, k: int = 1) -> Tensor:
-    """L_SVD: minus the share of the k largest singular values of Z, in [-1/k, 0].
+    r"""L_SVD: minus the share of the k largest singular values of Z.
 
-    -(1/k) * sum_{i<=k} s_i / sum_j s_j, Z neither centred nor normalised. Where Z has fewer than
-    k singular values the missing ones are zero: the loss is then the constant -1/k. It is 0 for
-    an all-zero Z (no entry as large as the smallest normal number of its precision).
+    .. math:: L_{SVD} = -\frac{1}{k} \frac{\sum_{i \le k} s_i}{\sum_j s_j} \in [-1/k, 0],
 
-    Where the derivative is not unique, the gradient is a valid choice: singular values that are
-    zero to float64 rounding contribute nothing, a tie across the k-th place is cut.
+    with Z neither centred nor normalised.
 
-    z: (b, d); k: at least 1. Raises DataError where z is not 2-D or is empty, ConfigError for k.
+    Parameters
+    ----------
+    z : Tensor, shape (b, d)
+        Tuned embeddings.
+    k : int, default=1
+        How many leading singular values count; at least 1. If Z has fewer, the loss is the
+        constant -1/k.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 for an all-zero Z (no entry as large as the smallest normal number of its
+        precision). Where the derivative is not unique, the gradient is a valid choice: singular
+        values that are zero to float64 rounding contribute nothing, a tie at the k-th place is cut.
+
+    Raises
+    ------
+    DataError
+        z is not two-dimensional, or is empty.
+    ConfigError
+        k is below 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nmtune import dominant_singular_value_loss
+    >>> round(dominant_singular_value_loss(torch.diag(torch.tensor([3.0, 1.0]))).item(), 6)
+    -0.75
     """
     _check(z)
     _check_k(k)
@@ -93,16 +166,57 @@ def nmtune_loss(
     mean_over_dimensions: bool = False,
     weight: Tensor | None = None,
 ) -> NMTuneLoss:
-    """The NMTune objective: CE + w_consistency * L_MSE + w_covariance * L_COV + w_dominant * L_SVD.
+    r"""The NMTune objective of one batch (arXiv 2403.06869, section 3).
 
-    logits: (b, c); y: (b,) class indices; z: (b, d) tuned and f: (b, d) frozen embeddings.
-    weight: (b,) how much each row's cross-entropy counts, None where all count 1.
-    A weight of 0 leaves its term out (see NMTuneLoss). Raises DataError where z or f has the
-    wrong shape, ConfigError for k.
+    .. math:: L = L_{CE} + w_{consistency} L_{MSE} + w_{covariance} L_{COV} + w_{dominant} L_{SVD}
+
+    Parameters
+    ----------
+    logits : Tensor, shape (b, c)
+        The classifier's output.
+    y : Tensor of int, shape (b,)
+        Class indices.
+    z : Tensor, shape (b, d)
+        Tuned embeddings.
+    f : Tensor, shape (b, d)
+        Frozen embeddings.
+    w_consistency, w_covariance, w_dominant : float
+        Weights of the terms; 0 leaves a term out.
+    k : int, default=1
+        As for `dominant_singular_value_loss`.
+    mean_over_dimensions : bool, default=False
+        As for `consistency_loss`.
+    weight : Tensor, shape (b,), optional
+        How much each row's cross-entropy counts; by default 1.
+
+    Returns
+    -------
+    NMTuneLoss
+
+    Raises
+    ------
+    DataError
+        z or f has the wrong shape.
+    ConfigError
+        k is below 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nmtune import nmtune_loss
+    >>> f = torch.eye(4)
+    >>> z = f.clone().requires_grad_()
+    >>> loss = nmtune_loss(
+    ...     z @ torch.ones(4, 2), torch.tensor([0, 1, 0, 1]), z, f,
+    ...     w_consistency=0.01, w_covariance=0.01, w_dominant=0.01,
+    ... )
+    >>> loss.total.backward()
+    >>> round(loss.cross_entropy.item(), 4), loss.dominant.item()
+    (0.6931, -0.25)
     """
     _check(z)
     _check_k(k)
-    # bfloat16 logits, of autocast for one, would give a loss of three digits
+    # bfloat16 logits, for example from autocast, would give a loss with three digits
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if weight is None:
         cross_entropy = functional.cross_entropy(logits, y)
@@ -122,7 +236,7 @@ def nmtune_loss(
         terms["dominant"] = loss_terms.dominant(batch, k=k, weight=w_dominant)
     total = cross_entropy
     if terms:
-        # One node of autograd for all: each would cost passes over (b, d) of its own.
+        # One autograd node for all terms: each of its own would cost further passes over (b, d).
         value = reduce(torch.add, (weights[name] * term.value for name, term in terms.items()))
         gradient = reduce(torch.add, (term.gradient for term in terms.values()))
         total = total + differentiable(z, value, gradient)
@@ -133,7 +247,7 @@ def nmtune_loss(
 
 
 class _KnownGradient(torch.autograd.Function):
-    """A scalar function of Z whose gradient was worked out together with its value."""
+    """A scalar function of Z whose gradient was computed together with its value."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, value: Tensor, gradient: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""The home of the three terms' arithmetic: each value with its exact gradient, in float64.
+"""The arithmetic of the three terms: each value with its exact gradient, in float64.
 
-`losses` says what the terms mean. A term's gradient is that of `weight` times the term, which
-costs nothing here and a pass over (b, d) afterwards. Z may be a stack of h batches, (h, b, d): then
-a value is (h,), and a weight may be (h, 1, 1).
+`objective` says what the terms mean. A term's gradient already includes its weight, which is free
+here and would cost a pass over (b, d) later. Z may be a stack of h batches, (h, b, d): then a value
+is (h,), and a weight may be (h, 1, 1).
 """
 
 import math
@@ -17,10 +17,10 @@ from nmtune.numeric.eigh import eigh
 # A Gram matrix knows a singular value s to about eps * (s_1 / s)^2, so down to this fraction of
 # s_1 the float64 Gram is good to 1e-7; below it the singular values are taken from a QR of Z.
 _TRUSTED_FRACTION = 1e-4
-# A float32 Z is itself rounded at this fraction of s_1. A stack, which is made for GPUs, stops
-# here: a QR there takes longer than the rest of the step.
+# A float32 Z is itself rounded at this fraction of s_1. A stack stops here: it is made for GPUs,
+# where a QR takes longer than the rest of the step.
 _ROUNDING_FRACTION = torch.finfo(torch.float32).eps
-# A Z within these bounds keeps its fourth powers, and sums of them, within float64.
+# Fourth powers of a Z within these bounds, and their sums, stay within float64.
 _SAFE_MAGNITUDES = (1e-60, 1e60)
 
 
@@ -28,17 +28,17 @@ Weight = float | Tensor
 
 
 class Term(NamedTuple):
-    """A term's value, one for each batch, and its weight times its gradient in Z; both float64."""
+    """A term's value, one per batch, and its gradient in Z times its weight; both float64."""
 
     value: Tensor
     gradient: Tensor
 
 
 class Batch:
-    """Z (b, d), or (h, b, d) of float32, in float64 and what the terms share, worked out once.
+    """Z (b, d), or (h, b, d) of float32, in float64, and what the terms share, computed once.
 
-    `rows` is Z, or Z / `scale` where its largest entry is extreme: the division keeps fourth
-    powers within range; float32 never needs it. An all-zero Z has scale 0. In a stack entries that
+    `rows` is Z, or Z / `scale` if its largest entry is extreme: the division keeps fourth powers
+    within range, and float32 never needs it. An all-zero Z has scale 0. In a stack, entries that
     are not finite count as 0, so that the other batches can go on.
     """
 
@@ -69,13 +69,13 @@ class Batch:
 
     @cached_property
     def centred_gram(self) -> Tensor:
-        """Of the smaller side."""
+        """The centred Gram matrix of the smaller side."""
         centred = self.centred
         return centred @ centred.mT if self.is_wide else centred.mT @ centred
 
     @cached_property
     def gram(self) -> Tensor:
-        """Of the rows: adding the mean back loses nothing; centring a Gram would cancel."""
+        """The Gram matrix of the rows: adding the mean back is exact, centring a Gram is not."""
         mean = self.mean
         if not self.is_wide:
             return self.centred_gram + self.rows.shape[-2] * (mean.mT @ mean)
@@ -95,12 +95,12 @@ class Batch:
 
 
 def consistency(batch: Batch, f: Tensor, *, divisor: int, weight: Weight = 1.0) -> Term:
-    """Sum over rows of || z_i/||z_i|| - f_i/||f_i|| ||^2, divided."""
+    """Sum over rows of || z_i/||z_i|| - f_i/||f_i|| ||^2, over `divisor`."""
     unit_z, inverse_length = _unit_rows(batch.z)
     unit_f, _ = _unit_rows(f.detach())
     difference = unit_z - unit_f
     value = difference.square().sum((-2, -1)) / divisor
-    # A row's direction does not change along the row itself, so that part of the gradient goes.
+    # A row's direction does not change along the row itself, so that part of the gradient is 0.
     along = torch.linalg.vecdot(unit_z, difference)[..., None]
     gradient = difference.addcmul_(unit_z, along, value=-1)
     return Term(value, gradient.mul_(inverse_length * (2 * weight / divisor)))
@@ -146,7 +146,7 @@ def dominant(batch: Batch, *, k: int, weight: Weight = 1.0) -> Term:
     largest, rest = (part.sum(-1, keepdim=True) for part in (values[..., :k], values[..., k:]))
     weights = (largest / (k * total * total)).expand_as(values).clone()
     weights[..., :k] = -rest / (k * total * total)
-    # v_i = Z^T u_i / s_i is noise where s_i is; leaving it out is a valid subgradient there.
+    # v_i = Z^T u_i / s_i is noise if s_i is; leaving it out is a valid subgradient then.
     exact = max(rows.shape[-2:]) * torch.finfo(torch.float64).eps
     is_zero = values <= values[..., :1] * (_ROUNDING_FRACTION if batch.is_stack else exact)
     ratios = (weights / values.masked_fill(is_zero, 1.0)).masked_fill(is_zero, 0.0)

@@ -1,7 +1,7 @@
-"""The home of the eigen-decomposition of small symmetric matrices: on the host, several at once.
+"""Decompose small symmetric matrices into eigenvalues and -vectors, on several host cores at once.
 
-A GPU takes 0.8 ms for each 64 x 64 matrix in float64, one after another (H200, cuSOLVER of CUDA
-13.0); a core of its host less than half of that, and there are several cores.
+A GPU takes 0.8 ms for each 64 x 64 float64 matrix, one after another (H200, cuSOLVER of CUDA 13.0).
+A core of its host takes less than half of that, and there are several cores.
 """
 
 import os
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 _FEWEST = 4
-"""Matrices of a thread: below it handing them over takes longer than it saves."""
+"""Matrices per thread; with fewer, handing them over takes longer than it saves."""
 
 
 def eigh(matrices: Tensor) -> tuple[Tensor, Tensor]:

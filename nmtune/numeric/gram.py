@@ -1,6 +1,6 @@
-"""The home of how far a Gram matrix may be trusted: errors of what is read from its eigenvalues.
+"""Estimate how far entropy and largest ratio from a Gram matrix can be trusted.
 
-"The error" is that of entropy and largest ratio of the singular values, the larger of the two, and
+"The error" is the larger of the errors of entropy and largest ratio of the singular values, and
 eigenvalues come largest first. With p = s / sum(s), H the entropy and lambda = s^2,
 
     dH / dlambda_i = (-log p_i - H) / (2 s_i sum(s))
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 _Array: TypeAlias = NDArray[np.float64]
 
-# Below so many times the norm of the noise an eigenvalue is taken for lost in it.
+# An eigenvalue below this many times the norm of the noise counts as lost in it.
 _RESOLVED = 10
-# Standard deviations of a sum of random errors that the estimate allows for.
+# The estimate allows for this many standard deviations of a sum of random errors.
 _DEVIATIONS = 5
 
 
 def float64_error(gram: _Array, eigenvalues: _Array, *, n_terms: int) -> float:
-    """About how large the error is if products of n_terms were summed in float64; errs high.
+    """Estimate the error of products of n_terms summed in float64; errs high.
 
-    Rounding in a sum moves an entry by at most about `rounding` times the largest of the diagonal.
-    As random errors that is little, but says nothing of eigenvalues near 0; there the bound is
-    that any is moved by `rounding` times the largest eigenvalue.
+    Rounding in a sum moves an entry by at most about `rounding` times the largest diagonal entry.
+    Taken as random errors that is little, but says nothing about eigenvalues near 0; for those the
+    bound assumes that each moves by `rounding` times the largest eigenvalue.
     """
     rounding = float(np.finfo(np.float64).eps) * math.sqrt(n_terms)
     at_random = random_error(eigenvalues, noise=rounding * float(gram.diagonal().max()))
@@ -34,7 +34,7 @@ def float64_error(gram: _Array, eigenvalues: _Array, *, n_terms: int) -> float:
 
 
 def _bound(eigenvalues: _Array, *, noise: float) -> float:
-    """The error if all eigenvalues are off by `noise`, to the worst effect.
+    """The error in the worst case in which all eigenvalues are off by `noise`.
 
     That moves a singular value s by noise / 2s, or by sqrt(noise) where s is that small itself.
     """
@@ -50,14 +50,14 @@ def _bound(eigenvalues: _Array, *, noise: float) -> float:
 
 
 def random_error(eigenvalues: _Array, *, noise: float) -> float:
-    """About how large the error is if each entry is off at random with a deviation `noise`.
+    """Estimate the error if each entry is off at random with a deviation `noise`.
 
-    Then v_i^T E v_i, the change of an eigenvalue, deviates by sqrt(2) * noise, each on its own: the
-    first order is a root of squares. The second order is bounded by the norm of E, which is
-    2 sqrt(d) * noise. inf where an eigenvalue is so small that this says nothing.
+    Then v_i^T E v_i, the change of an eigenvalue, has a deviation of sqrt(2) * noise, independently
+    of the others: the first order is a root of squares. The second order is bounded by the norm of
+    E, which is 2 sqrt(d) * noise. It is inf if an eigenvalue is too small for this to hold.
     """
     norm = 2 * math.sqrt(len(eigenvalues)) * noise
-    if not eigenvalues[-1] > _RESOLVED * norm:  # so written, NaN is not trusted either
+    if not eigenvalues[-1] > _RESOLVED * norm:  # written so that NaN is not trusted either
         return math.inf
     values = np.sqrt(eigenvalues)
     total = values.sum()
@@ -72,16 +72,16 @@ def random_error(eigenvalues: _Array, *, noise: float) -> float:
 
 
 def float32_noise(chunk: _Array, product: NDArray[Any]) -> float:
-    """How far a float32 product is from chunk^T chunk, as a share of its diagonal.
+    """How far a float32 product is from chunk^T chunk, relative to its diagonal.
 
-    chunk: (m, d) float64; product: (d, d), chunk^T chunk by way of float32. An entry's error goes
-    with the lengths of its two columns, so the differences are taken in units of those; the root
-    of their mean square times the largest entry of the diagonal of a Gram matrix is then the
-    noise of that matrix, or more. Measured, it holds whatever library and processor it was.
+    chunk: (m, d) float64; product: (d, d), chunk^T chunk in float32. An entry's error grows with
+    the lengths of its two columns, so differences are taken in units of those. The root of their
+    mean square, times the largest diagonal entry of a Gram matrix, bounds the noise of that matrix.
+    As it is measured, it holds for any library and processor.
     """
     exact = chunk.T @ chunk
     length = np.sqrt(exact.diagonal())
-    # A zero column has no error, and is no reason to divide by zero.
+    # A zero column has no error; avoid dividing by zero.
     length[length == 0] = np.inf
     relative = (product - exact) / length
     relative /= length[:, None]

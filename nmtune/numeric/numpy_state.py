@@ -1,8 +1,8 @@
-"""Numpy's handling of floating-point errors as numpy starts with it, whatever the caller chose."""
+"""Restore numpy's default handling of floating-point errors, whatever the caller chose."""
 
 import numpy as np
 
 
 def numpy_state() -> np.errstate:
-    """A block or a decorator that `np.seterr(all="raise")` and the like do not reach."""
+    """A context manager or decorator that undoes `np.seterr(all="raise")` and the like."""
     return np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")

@@ -1,4 +1,4 @@
-"""The home of the random numbers of a training: streams of one seed, none of them the process's."""
+"""Random numbers of a training: independent streams from one seed, never the process's own."""
 
 import numpy as np
 import torch

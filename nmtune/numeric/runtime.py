@@ -1,4 +1,4 @@
-"""The home of what training asks of its process: threads, a device, memory, fast products."""
+"""Set a process up for training: threads, device, memory and fast products."""
 
 import ctypes
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ DEVICES = ("auto", "cpu", "cuda")
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _MOST = 2**31 - 1
-# Relative error of a float32 product of 512 terms is 3e-7; of one that goes by bfloat16, 2e-3.
+# The relative error of a float32 product of 512 terms is 3e-7; through bfloat16, 2e-3.
 _FLOAT32_ERROR = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Where this process computes; `device` is `cpu` or `cuda`, `device_name` the GPU's model."""
+    """Where this process computes: `device` is `cpu` or `cuda`, `device_name` the GPU's model."""
 
     torch_version: str
     device: str
@@ -28,24 +28,24 @@ class Runtime:
 
 
 def prepare(*, device: str = "auto", n_threads: int | None = None) -> Runtime:
-    """Set this process up for training and say what it got; call it once, before any tensor.
+    """Set this process up for training, and say what it has; call it once, before any tensor.
 
-    It changes the process: denormal numbers become 0, freed memory is kept for the next step until
-    the process ends (where the C library is glibc), and on a CPU float32 products take the faster
-    of torch's two libraries as long as that keeps float32's accuracy.
+    It changes the process: denormal numbers become 0, freed memory is kept until the process ends
+    (with glibc), and on a CPU float32 products use the faster of torch's two libraries as long as
+    that keeps float32's accuracy.
 
     Args:
-        device: `cpu`, `cuda`, or `auto` for the GPU where there is one.
-        n_threads: threads of one operation, torch's own choice if None. The last bits of a
-            result depend on it.
+        device: `cpu`, `cuda`, or `auto` for a GPU if there is one.
+        n_threads: threads per operation; None leaves it to torch. The last bits of a result depend
+            on it.
 
     Raises:
-        ConfigError: a device that is unknown, or `cuda` where torch finds none.
+        ConfigError: the device is unknown, or `cuda` and torch finds no GPU.
     """
     if n_threads is not None:
         torch.set_num_threads(n_threads)
-    # Dead units leave optimiser moments that decay into denormal numbers, which are several
-    # times slower. Threads that torch starts from here on inherit the setting.
+    # The optimiser moments of dead units decay into denormal numbers, which are several times
+    # slower. Threads that torch starts from here on inherit the setting.
     torch.set_flush_denormal(True)
     _keep_freed_memory()
     chosen = _choose(device)
@@ -60,19 +60,19 @@ def prepare(*, device: str = "auto", n_threads: int | None = None) -> Runtime:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that there was no memory left, on the host or the GPU."""
+    """Whether `error` means that memory ran out, on the host or the GPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    # torch's allocator for the CPU has no exception class of its own.
+    # torch's CPU allocator has no exception class of its own.
     words = ("can't allocate memory", "bad_alloc")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _keep_freed_memory() -> None:
-    """Let malloc give nothing back: a step needs the same large arrays as the one before.
+    """Make malloc keep freed memory: each step needs the same large arrays as the one before.
 
-    Given back they come again as pages that the kernel has to clear, which is half of a step's
-    time at d = 3072. Without glibc nothing happens.
+    Otherwise the kernel clears the pages anew, which takes half of a step's time at d = 3072.
+    Without glibc this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -83,9 +83,9 @@ def _keep_freed_memory() -> None:
 
 
 def _take_fast_products() -> None:
-    """Let oneDNN, not MKL, do float32 products: twice as fast on AMD's processors with AVX-512.
+    """Use oneDNN, not MKL, for float32 products: twice as fast on AMD processors with AVX-512.
 
-    The setting that does it also permits bfloat16, which processors with AMX would take.
+    The setting also permits bfloat16, which processors with AMX would use.
     """
     use_products("medium")
     if product_error() > _FLOAT32_ERROR:
@@ -93,7 +93,7 @@ def _take_fast_products() -> None:
 
 
 def product_error() -> float:
-    """The relative error of a float32 product on the CPU, as torch is set at present."""
+    """The relative error of a float32 product on the CPU, with torch's present settings."""
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(64, 512, generator=generator)
     right = torch.randn(512, 512, generator=generator)

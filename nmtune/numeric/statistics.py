@@ -1,14 +1,14 @@
-"""The home of what chance alone could do: intervals and tests for figures from a few rows.
+"""Tell a difference from chance: intervals and tests for figures that rest on a few rows.
 
-Two classifiers that judged the same rows differ only by the rows that one of them got right and the
-other wrong, so their comparison is paired and those two counts are all of it.
+Two classifiers judged on the same rows differ only in the rows that one got right and the other
+wrong, so their comparison is paired and needs no more than those two counts.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +18,17 @@ from nmtune.errors import DataError
 N_DRAWS = 20_000  # moves an end of the interval by about 2 % of a standard error from seed to seed
 _EXACT_UP_TO = 8  # values; their 40 320 orders are gone through one by one
 _SAME = 1e-9  # rank correlations closer than this are equal but for rounding
+_Z: Final = 1.959963984540054  # of a two-sided 95 % interval
 
 _Numbers: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairedCounts:
-    """How two classifiers fared on the same n_rows rows.
+    """How two classifiers did on the same n_rows rows.
 
-    n_gained: rows that the candidate alone got right; n_lost: rows that the baseline alone did. On
-    all the others they were right together or wrong together.
+    n_gained: rows that only the candidate got right; n_lost: rows that only the baseline got right.
+    On all the others both were right or both were wrong.
     """
 
     n_rows: int
@@ -38,7 +39,7 @@ class PairedCounts:
     def of(cls, candidate: NDArray[np.bool_], baseline: NDArray[np.bool_]) -> Self:
         """Count them from two arrays (n,) that say which rows each got right.
 
-        Raises DataError where there is no row, or the arrays are not of the same rows.
+        Raises DataError if there is no row or the lengths differ.
         """
         candidate, baseline = np.asarray(candidate, bool), np.asarray(baseline, bool)
         if candidate.ndim != 1 or candidate.shape != baseline.shape or len(candidate) == 0:
@@ -76,7 +77,7 @@ def bootstrap_interval(
     arguments give the same interval.
 
     With fewer than about ten disagreements a percentile interval is too narrow; `mcnemar_p_value`
-    is exact there. Raises DataError where there is no split.
+    is exact there. Raises DataError if there is no split.
     """
     if not splits:
         raise DataError("an interval needs at least one split")
@@ -105,6 +106,35 @@ def mcnemar_p_value(n_gained: int, n_lost: int) -> float:
     log_choose = np.concatenate([[0.0], np.cumsum(np.log((n - i + 1) / i))])
     tail = np.exp(log_choose - n * math.log(2)).sum()
     return min(1.0, 2 * float(tail))
+
+
+def wilson_interval(share: float, n_rows: int) -> tuple[float, float]:
+    """The 95 % interval (low, high) of a share of n_rows rows.
+
+    Wilson's score interval (Wilson 1927, Journal of the American Statistical Association 22), which
+    holds for few rows and for shares near 0 or 1, and never leaves 0..1.
+    """
+    scale = 1 + _Z**2 / n_rows
+    centre = (share + _Z**2 / (2 * n_rows)) / scale
+    half = _Z * math.sqrt(share * (1 - share) / n_rows + _Z**2 / (4 * n_rows**2)) / scale
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def newcombe_interval(
+    before: float, n_before: int, after: float, n_after: int
+) -> tuple[float, float]:
+    """The 95 % interval (low, high) of after - before, two shares of independent rows.
+
+    Newcombe's hybrid of two Wilson intervals (Newcombe 1998, Statistics in Medicine 17, method 10),
+    which holds for few rows and for shares near 1.
+    """
+    low_before, high_before = wilson_interval(before, n_before)
+    low_after, high_after = wilson_interval(after, n_after)
+    difference = after - before
+    return (
+        difference - math.sqrt((after - low_after) ** 2 + (high_before - before) ** 2),
+        difference + math.sqrt((high_after - after) ** 2 + (before - low_before) ** 2),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The home of our byte format: named tensors and one JSON document in a safetensors file."""
+"""Our byte format: named tensors and one JSON document in a safetensors file."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -24,15 +24,13 @@ def pack(document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
 def unpack(
     data: bytes, *, kind: str, version: int, older: Collection[int] = ()
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The document and tensors of `data`, whose document says this kind and version.
+    """The document and tensors in `data`, which must be of this kind and version.
 
-    `older` are earlier versions that the caller reads too.
+    `older` are earlier versions that the caller also reads. Nothing in the bytes is run, and
+    nothing larger than them is allocated. Tensors are copies with torch's own alignment, on which
+    the last bits of a result can depend.
 
-    Nothing in the bytes is run, and nothing larger than them is allocated. Tensors are copies,
-    laid out as torch lays out its own (a result may depend on alignment in its last bits).
-
-    Raises:
-        ValueError: what is wrong with the bytes.
+    Raises ValueError, which says what is wrong with the bytes.
     """
     try:
         tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load(data).items()}
@@ -40,7 +38,7 @@ def unpack(
         document = json.loads(header["__metadata__"][_KEY])
         found = document["kind"], document["version"]
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, AssertionError):
-        raise ValueError("the bytes are no safetensors file of nmtune, or are damaged") from None
+        raise ValueError("the bytes are not a safetensors file of nmtune, or are damaged") from None
     if found[0] != kind or not (type(found[1]) is int and found[1] in {version, *older}):
         raise ValueError(f"expected {kind} version {version}, got {found[0]} version {found[1]}")
     return document, tensors
@@ -49,7 +47,7 @@ def unpack(
 def check_layout(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Raise ValueError unless the tensors have the names, shapes and dtypes of `expected`.
 
-    Floating-point tensors must be finite too.
+    Floating-point tensors must also be finite.
     """
     if tensors.keys() != expected.keys():
         odd = sorted(tensors.keys() ^ expected.keys())
@@ -66,12 +64,12 @@ def check_layout(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under `prefix.name`."""
+    """The tensors under the names `prefix.name`."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def sections(tensors: Mapping[str, Tensor], *prefixes: str) -> list[dict[str, Tensor]]:
-    """The tensors that `prefixed` put under each prefix; ValueError if one is under none."""
+    """The inverse of `prefixed` for several prefixes; ValueError for any other tensor."""
     found: list[dict[str, Tensor]] = [{} for _ in prefixes]
     for full_name, tensor in tensors.items():
         prefix, _, name = full_name.partition(".")

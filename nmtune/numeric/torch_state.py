@@ -1,8 +1,8 @@
-"""Torch's and numpy's global state as this package needs it, whatever the caller made of it.
+"""Set torch's and numpy's global state as this package needs it, and restore the caller's.
 
-A notebook may work in float64, without gradients, under autocast, on a GPU by default or with
-errors for overflow. What this package computes must neither depend on that nor change it. Where
-nobody has imported torch yet, its state is that of a new process, and it is not imported for this.
+A notebook may work in float64, without gradients, under autocast, on a GPU by default, or with
+errors on overflow. This package's results must not depend on that, nor change it. If nobody has
+imported torch yet, its state is that of a new process, and it is not imported for this.
 """
 
 import sys
@@ -23,7 +23,7 @@ _products = "highest"
 
 
 def use_products(precision: str) -> None:
-    """Let this package's float32 products be of this precision, as torch names it."""
+    """Set the precision of this package's float32 products, as torch names precisions."""
     import torch
 
     global _products
@@ -33,13 +33,12 @@ def use_products(precision: str) -> None:
 
 @contextmanager
 def own_state() -> Iterator[None]:
-    """Compute as in a new process: a block, or a decorator of a function that is no generator.
+    """Compute as in a new process: a context manager, or a decorator for non-generator functions.
 
-    Default dtype and device, grad and inference mode, autocast, anomaly detection, deterministic
-    algorithms, precision of float32 products, and numpy's handling of floating-point errors are as
-    torch and numpy start with, and are the caller's again afterwards. Not so the number of threads,
-    which is the machine's matter. Torch keeps some of these for all threads of a process: others
-    that compute meanwhile see them too.
+    Inside it, default dtype and device, grad and inference mode, autocast, anomaly detection,
+    deterministic algorithms, precision of float32 products and numpy's handling of floating-point
+    errors have their defaults; afterwards they are the caller's again. The number of threads stays.
+    Torch keeps some of these settings per process, so other threads see them meanwhile.
     """
     with ExitStack() as stack:
         stack.enter_context(numpy_state())
@@ -63,7 +62,7 @@ def _enter_torch_state(stack: ExitStack) -> None:
 
 @contextmanager
 def _of_all_threads() -> Iterator[None]:
-    """What torch keeps for the process: set by the first thread to come, undone by the last."""
+    """Torch's settings per process: set by the first thread to enter, undone by the last."""
     global _n_inside
     with _lock:
         if _n_inside == 0:
@@ -80,7 +79,7 @@ def _of_all_threads() -> Iterator[None]:
 
 
 def _set_for_the_process() -> Iterator[Callable[[], object]]:
-    """Set what is otherwise; what undoes each."""
+    """Set whatever differs, and yield what undoes each change."""
     import torch
 
     if (dtype := torch.get_default_dtype()) != torch.float32:
@@ -102,7 +101,7 @@ def _set_products() -> Iterator[Callable[[], object]]:
 
     try:
         before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # the caller set it by backend, which cannot be read as one word
+    except RuntimeError:  # set by backend, which torch cannot report as one word
         of_torch: Any = torch.backends
         backends = (of_torch.mkldnn.matmul, of_torch.cuda.matmul)
         found = [backend.fp32_precision for backend in backends]

@@ -1,33 +1,31 @@
-"""The home of the comparison: which candidate beats which, where, and by more than chance."""
+"""Compare candidates pair by pair: which one is better, where, and by more than chance."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.numeric.statistics import PairedCounts, bootstrap_interval, mcnemar_p_value
+from nmtune.vocabulary import ABLATION_PREFIX, OOD_MEAN, OOD_PREFIX
 
 Kind = Literal["id", "ood", "ood_mean"]
 Finding = Literal["gain", "probable_gain", "unclear", "probable_loss", "loss"]
 
-OOD_PREFIX = "ood/"
-OOD_MEAN = "ood"
-ABLATION_PREFIX = "nmtune_without_"
-# How often equally good candidates may disagree as unevenly: for a difference to be clear, and to
-# be probable (a normal variable leaves one standard error so often).
+# How often two equally good candidates would disagree this unevenly: the bounds for a clear and for
+# a probable difference (a normal variable is outside one standard error that often).
 CLEAR = 0.05
 PROBABLE = 0.32
-# Pairs of a simple published head with a fuller candidate are told the other way round.
+# A simple published head and a fuller candidate: reported as the fuller one against the simple one.
 _TURNED_ROUND = frozenset({("mlp", "linear_probe"), ("nmtune", "linear_probe"), ("nmtune", "mlp")})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What one candidate reached on one split; `correct` (n,) says which rows it got right.
+    """One candidate's results on one split; `correct` (n,) marks the rows it got right.
 
-    `confidence` (n,) are its largest probabilities, where they are asked for.
+    confidence: (n,) its largest probabilities, empty where they are not needed.
     """
 
     correct: NDArray[np.bool_]
@@ -43,14 +41,30 @@ class Score:
 class Comparison:
     """A candidate against a baseline on the same rows; all values are fractions, not percent.
 
-    n_gained, n_lost: rows that only the candidate, only the baseline got right. interval: the 95 %
-    bootstrap interval (low, high) of the accuracy difference over the rows. p_value: McNemar's,
-    exact and two-sided. A mean over domains has `split` "ood", the sums of their rows, and no
-    p_value unless it is of one domain.
-
-    picked_from: from how many candidates the baseline was picked because it did best on these very
-    rows, 1 if it was named beforehand. A pick flatters, so the interval and the bounds of `finding`
-    are those of that many comparisons at once (Bonferroni).
+    Attributes
+    ----------
+    split : str
+        The split, or ``"ood"`` for the unweighted mean over all ``ood/<domain>`` splits.
+    kind : {"id", "ood", "ood_mean"}
+        In domain, one other domain, or the mean over the other domains.
+    candidate, baseline : str
+        Their names.
+    n_rows : int
+        Rows compared; for the mean the sum over its splits.
+    n_gained, n_lost : int
+        Rows that only the candidate, only the baseline got right.
+    candidate_accuracy, baseline_accuracy : float
+        0..1.
+    macro_f1_difference : float
+        Candidate minus baseline, -1..1.
+    interval : tuple of float
+        The 95 % bootstrap interval (low, high) of the accuracy difference over the rows.
+    p_value : float or None
+        McNemar's test, exact and two-sided; None for a mean over several domains.
+    picked_from : int
+        How many candidates the baseline was picked from because it did best on these very rows;
+        1 if it was named beforehand. Picking flatters the baseline, so the interval and the bounds
+        of `finding` are widened to that many comparisons (Bonferroni).
     """
 
     split: str
@@ -73,12 +87,12 @@ class Comparison:
 
     @property
     def finding(self) -> Finding:
-        """What the rows say: a gain or a loss, a probable one, or nothing clear.
+        """A gain or a loss, a probable one, or nothing clear.
 
-        It is clear if the interval leaves out 0 and McNemar's test agrees (p < 0.05), probable if
-        the difference is one standard error (a quarter of the interval) with p < 0.32. The interval
-        alone is too narrow where the candidates hardly ever disagree, so a mean without a test
-        needs as many disagreements as could bring the test below that bound.
+        Clear: the interval excludes 0 and McNemar's test agrees (p < 0.05). Probable: the
+        difference exceeds one standard error (a quarter of the interval) and p < 0.32. The interval
+        is too narrow where the candidates hardly ever disagree, so a mean, which has no test of its
+        own, needs enough disagreements to reach that p-value at best.
         """
         low, high = self.interval
         p_value = self.p_value
@@ -93,15 +107,16 @@ class Comparison:
 
     @property
     def gains(self) -> bool:
-        """Clearly or probably."""
+        """Whether the candidate is clearly or probably better."""
         return self.finding in ("gain", "probable_gain")
 
     @property
     def loses(self) -> bool:
-        """Clearly or probably."""
+        """Whether the candidate is clearly or probably worse."""
         return self.finding in ("loss", "probable_loss")
 
     def to_dict(self) -> dict[str, Any]:
+        """Every field, with `accuracy_difference` and `finding`, ready for JSON or a DataFrame."""
         return {
             **asdict(self),
             "interval": list(self.interval),
@@ -112,7 +127,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    """The candidate that did best beside the published one, of `n_others` by the rows judged."""
+    """The best of the `n_others` other candidates, picked on the very rows that are judged."""
 
     name: str
     n_others: int
@@ -125,10 +140,11 @@ def best_rival(
     id_split: str | None,
     same: Collection[str] = (),
 ) -> Rival | None:
-    """The most accurate of the other candidates, in domain and on the mean domain counted alike.
+    """The most accurate other candidate by in-domain plus mean OOD accuracy; ties go to the first.
 
-    Of equals the first. `same` are candidates whose head the published one is; ablations only
-    explain NMTune. None where there is no other candidate or nothing was held out.
+    same: candidates that are the published head under another name, so no rivals. Ablations do not
+    count either, since they only explain NMTune. None if no candidate is left or nothing was held
+    out.
     """
     others = {
         name: found
@@ -143,7 +159,15 @@ def best_rival(
     return Rival(name=max(others, key=lambda name: sum(others[name])), n_others=len(others))
 
 
-def compare(
+class Pair(NamedTuple):
+    """Two candidates to compare; picked_from as in `Comparison`."""
+
+    candidate: str
+    baseline: str
+    picked_from: int = 1
+
+
+def compare_candidates(
     scores: Mapping[str, Mapping[str, Score]],
     *,
     method: str,
@@ -152,16 +176,25 @@ def compare(
 ) -> tuple[Comparison, ...]:
     """The pairs of candidates that matter to a job that publishes `method`, split by split.
 
-    `scores` is candidate -> split -> score. `id_split` is the held-out split from the training
-    domain, None if there is none. Splits named `ood/<domain>` follow, and the mean over the
-    domains, each with the same weight.
+    scores: candidate -> split -> score. id_split: the held-out split of the training domain, None
+    if there is none.
     """
-    rows: list[Comparison] = []
     planned = _planned(method, scores)
-    for candidate, baseline in _pairs(scores, method, rival):
+    pairs = [
+        Pair(*pair, 1 if rival is None or pair in planned else rival.n_others)
+        for pair in _pairs(scores, method, rival)
+    ]
+    return compare_pairs(scores, pairs, id_split=id_split)
+
+
+def compare_pairs(
+    scores: Mapping[str, Mapping[str, Score]], pairs: Sequence[Pair], *, id_split: str | None
+) -> tuple[Comparison, ...]:
+    """Each pair on `id_split`, on each `ood/<domain>` split, and on the mean over the domains."""
+    rows: list[Comparison] = []
+    for candidate, baseline, picked_from in pairs:
         ours, theirs = scores[candidate], scores[baseline]
         names = {"candidate": candidate, "baseline": baseline}
-        picked_from = 1 if rival is None or (candidate, baseline) in planned else rival.n_others
         domains = [split for split in ours if split.startswith(OOD_PREFIX)]
         kinds: list[tuple[str, Kind, list[str]]] = []
         if id_split is not None:
@@ -177,7 +210,7 @@ def compare(
 
 
 def mean_ood_accuracy(scores: Mapping[str, Score]) -> float | None:
-    """The accuracy of one candidate, averaged over the `ood/<domain>` splits; None without any."""
+    """One candidate's accuracy averaged over the `ood/<domain>` splits; None if there are none."""
     values = [score.accuracy for split, score in scores.items() if split.startswith(OOD_PREFIX)]
     return sum(values) / len(values) if values else None
 
@@ -189,7 +222,7 @@ def _decisive_accuracies(scores: Mapping[str, Score], id_split: str | None) -> l
 
 
 def _planned(method: str, scores: Collection[str]) -> list[tuple[str, str]]:
-    """The pairs that are compared whatever the rows say."""
+    """The pairs that are compared whatever the results."""
     return [
         (method, "linear_probe"),
         (method, "mlp"),

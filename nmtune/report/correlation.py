@@ -1,7 +1,7 @@
-"""The home of the correlation of spectra with accuracy, over the candidates of one job.
+"""Correlate spectra with accuracy over the candidates of one job.
 
-The papers say that SVE tracks accuracy in domain and LSVR the loss of it out of domain; here is
-what this job's candidates have to say about that on this job's rows.
+The papers say that SVE tracks accuracy in domain, and LSVR its loss out of domain. This shows
+whether that holds for one job's candidates on one job's rows.
 """
 
 from collections.abc import Mapping
@@ -9,19 +9,20 @@ from typing import Any
 
 from nmtune import Evaluation, Spectrum
 from nmtune.numeric.statistics import RankCorrelation, rank_correlation
+from nmtune.vocabulary import TRAIN, VALIDATION
 
-FEWEST_CANDIDATES = 4  # of three, every order occurs by chance too often to say anything
+FEWEST_CANDIDATES = 4  # with three, every order occurs too often by chance
 UNLIKELY = 0.05
-NOT_TESTED_ON = ("train", "validation")  # accuracy there is not what a spectrum could tell of
+NOT_TESTED_ON = (TRAIN, VALIDATION)  # accuracy there tests nothing
 
 Found = tuple[Evaluation, Spectrum]
 
 
 def correlate(candidates: Mapping[str, Mapping[str, Found]]) -> dict[str, Any]:
-    """By held-out split, Spearman's correlation of SVE and of LSVR with accuracy; a sentence on it.
+    """Spearman's correlation of SVE and LSVR with accuracy, by held-out split, with a sentence.
 
-    `candidates` is candidate -> split -> evaluation and spectrum. A correlation is None with fewer
-    than four candidates, or where one of the two does not vary.
+    candidates: candidate -> split -> evaluation and spectrum. A correlation is None with fewer than
+    four candidates, or if one of the two does not vary.
     """
     by_split: dict[str, dict[str, Found]] = {}
     for name, splits in candidates.items():
@@ -62,16 +63,16 @@ def _sentence(found: list[RankCorrelation], *, n_candidates: int) -> str:
     if n_candidates < FEWEST_CANDIDATES:
         return (
             f"{_counted(n_candidates, 'candidate')} with a spectrum cannot show a correlation with "
-            f"accuracy: it takes {FEWEST_CANDIDATES}."
+            f"accuracy; it takes {FEWEST_CANDIDATES}."
         )
     if not found:
-        return "No correlation: spectra or accuracies do not differ from candidate to candidate."
+        return "No correlation: all candidates have the same spectra or the same accuracies."
     n_unlikely = sum(one.p_value < UNLIKELY for one in found)
     return (
         f"Over {n_candidates} candidates, {n_unlikely} of {_counted(len(found), 'correlation')} "
-        "would be rare (below 5 %) if spectrum and accuracy had nothing to do with each other. So "
-        "few candidates, all of one data set, describe this job; they do not make SVE or LSVR a "
-        "forecast of accuracy."
+        "would be rare (below 5 %) if spectrum and accuracy were unrelated. So few candidates, all "
+        "from one data set, describe only this job; they do not make SVE or LSVR a predictor of "
+        "accuracy."
     )
 
 

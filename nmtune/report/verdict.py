@@ -1,12 +1,11 @@
-"""The verdict: what the comparison means, in the plain words of a data scientist."""
+"""Turn comparisons into a verdict: which candidate to use and why, in plain words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from nmtune.report.comparison import Comparison, Rival, Score, mean_ood_accuracy
 from nmtune.report.wording import (
-    NAMES,
     SpectrumMove,
     decisive,
     disagreement,
@@ -16,21 +15,32 @@ from nmtune.report.wording import (
     title,
     upper,
 )
+from nmtune.vocabulary import CANDIDATE_TITLES, candidate_title
 
-Pair = tuple[str, str]  # candidate, baseline
-PROBE = "linear_probe"
-PUBLISHABLE = ("linear_probe", "mlp", "nmtune")
+Names = tuple[str, str]  # candidate, baseline
+PROBE: Final = "linear_probe"
+PUBLISHABLE: Final = ("linear_probe", "mlp", "nmtune")
 """The candidates that a job can be asked to publish."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One line to act on, the sentences that support it, and the best candidates by accuracy.
+    """One line to act on, and the sentences that support it.
 
-    recommended: the candidate to use, None where the rows leave the choice to the reader.
-    advises_against: whether another head than the published one should be used. rival: the most
-    accurate candidate beside the published one, None where there is none. `best_id` and `best_ood`
-    are names of candidates, None where no such split was judged.
+    Attributes
+    ----------
+    summary : str
+        What to do, and the figures it rests on.
+    sentences : tuple of str
+        Every comparison in words, with intervals and tests.
+    recommended : str or None
+        The candidate to use; None where the results leave the choice to you.
+    advises_against : bool
+        Whether to use another candidate than the one asked about.
+    rival : str or None
+        The most accurate of the other candidates, None if there is none.
+    best_id, best_ood : str or None
+        The most accurate candidate in domain and out of domain; None if no such split was judged.
     """
 
     summary: str
@@ -42,6 +52,7 @@ class Verdict:
     best_ood: str | None
 
     def to_dict(self) -> dict[str, object]:
+        """Every field, ready for JSON."""
         return {**asdict(self), "sentences": list(self.sentences)}
 
 
@@ -52,7 +63,7 @@ class _Advice:
     advises_against: bool = False
 
 
-def judge(
+def judge_job(
     scores: Mapping[str, Mapping[str, Score]],
     comparisons: Sequence[Comparison],
     *,
@@ -62,13 +73,59 @@ def judge(
     choice: Mapping[str, Any] | None = None,
     rival: Rival | None = None,
 ) -> Verdict:
-    """Weigh the `comparisons` of `scores` for a job whose published head is of `method`.
+    """The verdict on a job that publishes the head of `method`.
 
     A more complex candidate is recommended only if it gains clearly somewhere and loses nowhere,
-    not even probably. `choice` is what auto chose, its "reason" a full sentence; `rival` the best
-    of the other candidates.
+    not even probably. choice: what auto chose, with its "reason" as a full sentence. rival: the
+    best of the other candidates.
     """
-    pairs: dict[Pair, list[Comparison]] = {}
+    return _verdict(
+        scores,
+        comparisons,
+        method=method,
+        reference=PROBE,
+        id_split=id_split,
+        is_job=True,
+        spectra=spectra,
+        choice=choice,
+        rival=rival,
+    )
+
+
+def judge_candidates(
+    scores: Mapping[str, Mapping[str, Score]],
+    comparisons: Sequence[Comparison],
+    *,
+    method: str,
+    reference: str,
+    id_split: str | None,
+    rival: Rival | None,
+) -> Verdict:
+    """The same verdict on candidates of any names, without advice on what a job publishes."""
+    return _verdict(
+        scores,
+        comparisons,
+        method=method,
+        reference=reference,
+        id_split=id_split,
+        is_job=False,
+        rival=rival,
+    )
+
+
+def _verdict(
+    scores: Mapping[str, Mapping[str, Score]],
+    comparisons: Sequence[Comparison],
+    *,
+    method: str,
+    reference: str,
+    id_split: str | None,
+    is_job: bool,
+    spectra: Sequence[SpectrumMove] = (),
+    choice: Mapping[str, Any] | None = None,
+    rival: Rival | None = None,
+) -> Verdict:
+    pairs: dict[Names, list[Comparison]] = {}
     for row in comparisons:
         pairs.setdefault((row.candidate, row.baseline), []).append(row)
     id_accuracy = {name: splits[id_split].accuracy for name, splits in scores.items() if id_split}
@@ -77,22 +134,20 @@ def judge(
     }
     sentences = [str(choice["reason"])] if choice else []
     for (candidate, baseline), rows in pairs.items():
-        if method == "auto" and (candidate, baseline) == ("mlp", PROBE):
+        if is_job and method == "auto" and (candidate, baseline) == ("mlp", PROBE):
             continue  # it counts for the summary; the user asked for neither
-        # The other methods' heads are compared with each simpler one: nothing is picked.
-        is_rival = rival is not None and (candidate, baseline) == ("auto", rival.name)
-        sentences += pair_sentences(
-            rows,
-            with_domains=candidate == method,
-            best_of=rival.n_others if rival is not None and is_rival else 1,
-        )
+        best_of = rows[0].picked_from
+        if is_job:
+            # Even where a pair was planned, auto's sentence says that its rival is the best.
+            is_rival = rival is not None and (candidate, baseline) == ("auto", rival.name)
+            best_of = rival.n_others if rival is not None and is_rival else 1
+        sentences += pair_sentences(rows, with_domains=candidate == method, best_of=best_of)
     if pairs:
         sentences.append(_reach(has_domains=bool(ood_accuracy)))
-    advice = (
-        _Judged(pairs, method, title(method, choice), rival).advice()
-        if pairs
-        else _Advice(summary=_alone(method, id_accuracy, ood_accuracy), recommended=None)
-    )
+        judged = _Judged(pairs, method, title(method, choice), rival, reference, is_job)
+        advice = judged.advice()
+    else:
+        advice = _Advice(summary=_alone(method, id_accuracy, ood_accuracy), recommended=None)
     return Verdict(
         summary=advice.summary,
         sentences=(*sentences, *map(spectrum_sentence, spectra)),
@@ -105,10 +160,10 @@ def judge(
 
 
 def _reach(*, has_domains: bool) -> str:
-    domains = "of other domains than these they say nothing, and " if has_domains else ""
+    domains = "It says nothing about other domains, and " if has_domains else "Besides, "
     return (
-        "The intervals say how far other rows of the same splits would move a difference; "
-        f"{domains}training again with another seed can move it as well."
+        "Each interval shows how far the difference could move on other rows of the same split. "
+        f"{domains}another training seed could move it too."
     )
 
 
@@ -122,53 +177,62 @@ def _alone(method: str, *accuracies: Mapping[str, float]) -> str:
     if not reached:
         return (
             "Nothing to compare: the data set has no held-out split. Add a `test` split, and "
-            "`ood/<domain>` splits from other domains, to learn whether tuning pays."
+            "`ood/<domain>` splits from other domains, to see whether tuning helps."
         )
     return (
-        f"Nothing to compare: only {NAMES[method]} was trained ({', '.join(reached)}). Run the "
-        'data set with "method": "auto" to learn whether tuning pays.'
+        f"Nothing to compare: only {candidate_title(method)} was trained ({', '.join(reached)}). "
+        'Train with "method": "auto" to see whether tuning helps.'
     )
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """The comparisons of a job that publishes `method`, which its sentences call `title`."""
+    """The comparisons behind a verdict on `method`, which its sentences call `title`.
 
-    pairs: Mapping[Pair, Sequence[Comparison]]
+    reference: the simple candidate that every other one has to beat. is_job: whether `method` was
+    published by a job, so that the advice says how to publish another one.
+    """
+
+    pairs: Mapping[Names, Sequence[Comparison]]
     method: str
     title: str
     rival: Rival | None
+    reference: str
+    is_job: bool
 
     def advice(self) -> _Advice:
-        # In the order of the pairs: what is published, then the fuller of the others.
-        against_probe = {name: rows for (name, base), rows in self.pairs.items() if base == PROBE}
-        gaining = [name for name, rows in against_probe.items() if _gains_clearly(rows)]
-        paying = [name for name in gaining if not _loses_at_all(against_probe[name])]
+        # In the order of the pairs: the published head, then the fuller of the others.
+        against_reference = {
+            name: rows for (name, base), rows in self.pairs.items() if base == self.reference
+        }
+        gaining = [name for name, rows in against_reference.items() if _gains_clearly(rows)]
+        paying = [name for name in gaining if not _loses_at_all(against_reference[name])]
         if paying:
             return self._recommended(paying)
         if gaining:
             return self._trade(gaining[0])
-        return self._nothing_gained(against_probe)
+        return self._nothing_gained(against_reference)
 
     def _recommended(self, paying: Sequence[str]) -> _Advice:
-        """The first of those that pay, unless a later one does better, or alike and is simpler."""
+        """The first that pays, unless a later one does better, or as well and is simpler."""
         winner, duel = paying[0], ""
-        for other in ("nmtune", "mlp"):
+        for other in self._contenders():
             rows = self.pairs.get((winner, other))
             if other not in paying or rows is None:
                 continue
             is_better = _gains_clearly(rows) and not _loses_at_all(rows)
             is_worse = _loses_clearly(rows) and not any(row.gains for row in decisive(rows))
-            # Where nothing sets them apart, what is published is at hand; else the simpler will do.
+            # In a tie the published head stays, since it is at hand; else the simpler one wins.
             is_tie_to_the_simpler = other == "mlp" and not is_better and winner != self.method
             takes_over = is_worse or is_tie_to_the_simpler
             if takes_over or other == "mlp":
+                loser = winner if takes_over else other
                 duel = (
-                    f" {upper(self._named(winner if takes_over else other))} also beats the linear "
-                    f"probe; between the two, {NAMES[winner]} {gist(decisive(rows))}."
+                    f" {upper(self._named(loser))} also beats {self._reference}; between the two, "
+                    f"{candidate_title(winner)} {gist(decisive(rows))}."
                 )
             winner = other if takes_over else winner
-        rows = self.pairs[winner, PROBE]
+        rows = self.pairs[winner, self.reference]
         verb, note = "Use", duel
         if winner == self.method:
             if beaten := self._beaten_by_rival():
@@ -176,48 +240,61 @@ class _Judged:
             elif not duel or (self.rival is not None and self.rival.name != "mlp"):
                 note += self._beside_rival()
         return _Advice(
-            summary=f"{verb} {self._named(winner)}: against the linear probe it "
+            summary=f"{verb} {self._named(winner)}: against {self._reference} it "
             f"{gist(decisive(rows))}.{disagreement(rows)}{note}{self._publishing(winner)}",
             recommended=winner,
             advises_against=not self._is_no_worse(winner),
         )
 
+    def _contenders(self) -> tuple[str, ...]:
+        """The candidates that may take the published head's place."""
+        if self.is_job:
+            return ("nmtune", "mlp")
+        return () if self.rival is None else (self.rival.name,)
+
     def _trade(self, name: str) -> _Advice:
-        rows = self.pairs[name, PROBE]
-        mine = self.pairs.get((self.method, PROBE), ())
+        rows = self.pairs[name, self.reference]
+        mine = self.pairs.get((self.method, self.reference), ())
         return _Advice(
-            summary=f"A trade: against the linear probe, {self._named(name)} "
-            f"{gist(decisive(rows))}.{disagreement(rows)} Choose by which of the splits looks like "
+            summary=f"A trade-off: against {self._reference}, {self._named(name)} "
+            f"{gist(decisive(rows))}.{disagreement(rows)} Choose by which split looks more like "
             "your production data.",
             recommended=None,
             advises_against=name != self.method and _loses_at_all(mine),
         )
 
-    def _nothing_gained(self, against_probe: Mapping[str, Sequence[Comparison]]) -> _Advice:
-        """No candidate clearly beats the linear probe."""
-        name = self.method if self.method in against_probe else next(iter(against_probe))
-        rows = against_probe[name]
+    def _nothing_gained(self, against_reference: Mapping[str, Sequence[Comparison]]) -> _Advice:
+        """No candidate clearly beats the reference."""
+        is_compared = self.method in against_reference
+        name = self.method if is_compared else next(iter(against_reference))
+        rows = against_reference[name]
         found = gist(decisive(rows))
         if not any(row.n_gained or row.n_lost for row in rows):
-            found = "is right on exactly the same held-out rows"
+            found = "gets exactly the same held-out rows right"
         elif any(row.gains for row in decisive(rows)):
-            found += ", too little for these rows to settle"
+            found += ", but these rows are too few to confirm it"
         if name == self.method and not _loses_at_all(rows):
+            simpler = ", which is simpler," if self.reference == PROBE else ""
             return _Advice(
-                summary=f"Keep {self.title}: against the linear probe it {found}."
-                f"{disagreement(rows)} The linear probe, which is simpler, would do as well."
+                summary=f"Keep {self.title}: against {self._reference} it {found}."
+                f"{disagreement(rows)} {upper(self._reference)}{simpler} would do as well."
                 f"{self._beaten_by_rival() or self._beside_rival()}",
                 recommended=self.method,
             )
+        verb = "Keep" if self.method == self.reference else "Use"
         return _Advice(
-            summary=f"Use the linear probe: against it, {self._named(name)} {found}."
-            f"{disagreement(rows)}{self._publishing(PROBE)}",
-            recommended=PROBE,
-            advises_against=self.method != PROBE,
+            summary=f"{verb} {self._reference}: against it, {self._named(name)} {found}."
+            f"{disagreement(rows)}{self._publishing(self.reference)}",
+            recommended=self.reference,
+            advises_against=self.method != self.reference,
         )
 
+    @property
+    def _reference(self) -> str:
+        return candidate_title(self.reference)
+
     def _named(self, name: str) -> str:
-        return self.title if name == self.method else NAMES[name]
+        return self.title if name == self.method else candidate_title(name)
 
     def _is_no_worse(self, recommended: str) -> bool:
         """Whether the published head is the recommended one, or does not lose to it at all."""
@@ -228,39 +305,44 @@ class _Judged:
 
     def _publishing(self, recommended: str) -> str:
         """What to do when the head that this job published is not the recommended one."""
-        if self.method == recommended:
+        if self.method == recommended or not self.is_job:
             return ""
-        published = NAMES[self.method]
+        published = candidate_title(self.method)
         if self._is_no_worse(recommended):
-            published += ", which these rows show no worse"
+            published += ", which is no worse on these rows"
         return (
-            f" This job published {published}; to publish the other, run it again with "
-            f'"method": "{recommended}".'
+            f" This job published {published}. To publish {candidate_title(recommended)} instead, "
+            f'run it again with "method": "{recommended}".'
         )
 
     def _beside_rival(self) -> str:
-        """How auto's head stands beside the best of the others, unless that was just told."""
-        rows = None if self.rival is None else self.pairs.get(("auto", self.rival.name))
-        if self.method != "auto" or self.rival is None or rows is None or self.rival.name == PROBE:
+        """How the head compares with the best of the others, unless that was just said."""
+        if self.rival is None or (self.is_job and self.method != "auto"):
             return ""
-        return f" Against its best rival, {NAMES[self.rival.name]}, it {gist(decisive(rows))}."
+        rows = self.pairs.get((self.method, self.rival.name))
+        if rows is None or self.rival.name == self.reference:
+            return ""
+        rival = candidate_title(self.rival.name)
+        return f" Against its best rival, {rival}, it {gist(decisive(rows))}."
 
     def _beaten_by_rival(self) -> str:
-        """A sentence where another candidate clearly beats the published head, else nothing."""
+        """A sentence if another candidate clearly beats the published head, else ""."""
         rows = None if self.rival is None else self.pairs.get((self.method, self.rival.name))
         if self.rival is None or rows is None:
             return ""
         if not _loses_clearly(rows) or any(row.gains for row in decisive(rows)):
             return ""
         name = self.rival.name
-        how = (
-            f'to publish it, run the job again with "method": "{name}"'
-            if name in PUBLISHABLE
-            else "no method publishes it alone"
-        )
+        how = ""
+        if self.is_job:
+            how = (
+                f'; to publish it, run the job again with "method": "{name}"'
+                if name in PUBLISHABLE
+                else "; no method publishes it on its own"
+            )
         return (
-            f" {upper(NAMES[name])} did better on these rows: against it, {NAMES[self.method]} "
-            f"{gist(decisive(rows))}; {how}."
+            f" {upper(candidate_title(name))} did better on these rows: against it, "
+            f"{candidate_title(self.method)} {gist(decisive(rows))}{how}."
         )
 
 
@@ -277,6 +359,7 @@ def _loses_at_all(rows: Sequence[Comparison]) -> bool:
 
 
 def _best(accuracy: Mapping[str, float]) -> str | None:
-    """The most accurate candidate; of equals the simplest."""
-    ranked = [name for name in NAMES if name in accuracy]
+    """The most accurate candidate; of equals the simplest, or the first of unknown names."""
+    known = [name for name in CANDIDATE_TITLES if name in accuracy]
+    ranked = known + [name for name in accuracy if name not in CANDIDATE_TITLES]
     return max(ranked, key=lambda name: accuracy[name], default=None)

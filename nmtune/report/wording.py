@@ -1,32 +1,19 @@
-"""The report's words: how names, differences and spectra read in the verdict's sentences."""
+"""Put names, differences and spectra into the words of the verdict's sentences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nmtune.report.comparison import OOD_PREFIX, Comparison
+from nmtune.report.comparison import Comparison
+from nmtune.vocabulary import candidate_title, domain_of
 
-NAMES = {
-    "linear_probe": "the linear probe",
-    "whitened_probe": "the whitened probe",
-    "robust_probe": "the robust probe",
-    "mlp": "the matched MLP",
-    "nmtune": "NMTune",
-    "nmtune_without_consistency": "NMTune without its consistency term",
-    "nmtune_without_covariance": "NMTune without its covariance term",
-    "nmtune_without_dominant": "NMTune without its dominant term",
-    "mlp_ensemble": "the MLP ensemble",
-    "auto": "auto's head",
-}
-"""Every candidate in words, the simplest first."""
-
-SPECTRUM_MOVED = 0.005  # nats; smaller moves vanish in the two decimals that are shown
-F1_CONTRADICTION = 0.01  # how far macro-F1 goes the other way before it is worth a sentence
+SPECTRUM_MOVED = 0.005  # nats; a smaller move does not show in two decimals
+F1_CONTRADICTION = 0.01  # macro-F1 must move this far the other way to be worth a sentence
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpectrumMove:
-    """Entropy (SVE) and largest singular value ratio (LSVR) on one split, before and after."""
+    """Entropy (SVE) and largest ratio (LSVR) of one split, before and after tuning."""
 
     split: str
     entropy: tuple[float, float]
@@ -34,26 +21,26 @@ class SpectrumMove:
 
 
 def decisive(rows: Sequence[Comparison]) -> list[Comparison]:
-    """The rows a decision rests on: the in-domain split and the mean over the domains."""
+    """The rows that a decision rests on: the in-domain split and the mean over the domains."""
     return [row for row in rows if row.kind != "ood"]
 
 
 def title(method: str, choice: Mapping[str, Any] | None) -> str:
-    """The published head in words; of auto's, also what it is made of."""
+    """The published head in words; for auto, with the candidates it is made of."""
     weights = list((choice or {}).get("weights") or ())
     if not weights:
-        return NAMES[method]
+        return candidate_title(method)
     blended = "" if len(weights) == 1 else ", blended"
-    return f"{NAMES[method]} ({_listed([NAMES[name] for name in weights])}{blended})"
+    return f"{candidate_title(method)} ({_listed(list(map(candidate_title, weights)))}{blended})"
 
 
 def upper(words: str) -> str:
-    """`words` at the start of a sentence."""
+    """`words` as the start of a sentence."""
     return words[0].upper() + words[1:]
 
 
 def gist(rows: Sequence[Comparison]) -> str:
-    """For instance: gains 1.2 points in domain (95 % interval +0.3 to +2.1) and ..."""
+    """For example "gains 1.2 points in domain (95 % interval +0.3 to +2.1) and ..."."""
     intervals = [f"({interval(row)})" for row in rows]
     intervals[0] = f"({_widened(rows[0])} interval {interval(rows[0])})"
     if len(rows) > 1 and all(row.finding == "unclear" for row in rows):
@@ -63,31 +50,31 @@ def gist(rows: Sequence[Comparison]) -> str:
 
 
 def interval(row: Comparison) -> str:
-    """The interval in points, such as: -0.3 to +2.1."""
+    """The interval in points, for example "-0.3 to +2.1"."""
     low, high = row.interval
     return f"{_signed(low)} to {_signed(high)}"
 
 
 def disagreement(rows: Sequence[Comparison]) -> str:
-    """A sentence where a candidate gains on some domains and loses on others, else nothing."""
+    """A sentence if the candidate gains on some domains and loses on others, else ""."""
     gaining = [_domain(row) for row in rows if row.kind == "ood" and row.gains]
     losing = [_domain(row) for row in rows if row.kind == "ood" and row.loses]
     if not gaining or not losing:
         return ""
     return (
-        f" The domains disagree: {NAMES[rows[0].candidate]} gains on {_listed(gaining)} and loses "
-        f"on {_listed(losing)}, which the mean hides."
+        f" The domains disagree: {candidate_title(rows[0].candidate)} gains on {_listed(gaining)} "
+        f"and loses on {_listed(losing)}, which the mean hides."
     )
 
 
 def pair_sentences(
     rows: Sequence[Comparison], *, with_domains: bool, best_of: int = 1
 ) -> list[str]:
-    """What one pair of candidates says: the heads, then the domains, then any contradiction.
+    """One pair of candidates in sentences: overall, then by domain, then any contradiction.
 
-    best_of: of how many candidates the baseline did best on these rows.
+    best_of: the number of candidates that the baseline was picked from on these rows.
     """
-    candidate, baseline = NAMES[rows[0].candidate], NAMES[rows[0].baseline]
+    candidate, baseline = candidate_title(rows[0].candidate), candidate_title(rows[0].baseline)
     domains = [row for row in rows if row.kind == "ood"]
     parts = [
         f"{_change(row)} {_where(row)} ({_figures(row, len(domains))})" for row in decisive(rows)
@@ -95,7 +82,7 @@ def pair_sentences(
     picked = ""
     if best_of > 1:
         picked = (
-            f" the best of the other {best_of} candidates by these same rows (which favours it),"
+            f" the best of the {best_of} other candidates on these very rows (which flatters it),"
         )
     sentences = [f"Against {baseline},{picked} {candidate} {' and '.join(parts)}."]
     if len(domains) > 1 and (with_domains or disagreement(rows)):
@@ -105,22 +92,24 @@ def pair_sentences(
             else f"{_domain(row)} no clear difference ({interval(row)})"
             for row in domains
         )
-        which = ", which disagree" if disagreement(rows) else ""
-        sentences.append(f"By domain{which}, {candidate} against {baseline}: {by_domain}.")
+        domains_disagree = "The domains disagree. " if disagreement(rows) else ""
+        sentences.append(
+            f"{domains_disagree}By domain, {candidate} against {baseline}: {by_domain}."
+        )
     for row in decisive(rows):
         if row.accuracy_difference * row.macro_f1_difference < 0 and (
             abs(row.macro_f1_difference) >= F1_CONTRADICTION
         ):
             sentences.append(
-                f"Macro-F1 goes the other way {_where(row)} "
-                f"({_signed(row.macro_f1_difference)} points): rare and common classes do not "
-                "move alike, see the per-class figures."
+                f"Macro-F1 moves the other way {_where(row)} "
+                f"({_signed(row.macro_f1_difference)} points): rare and common classes change "
+                "differently; see the per-class figures."
             )
     return sentences
 
 
 def spectrum_sentence(move: SpectrumMove) -> str:
-    """What the published head did to the spectrum of one split."""
+    """How the published head changed the spectrum of one split, in a sentence."""
     entropy = _moved("SVE", move.entropy, up="flatter spectrum", down="steeper spectrum")
     ratio = _moved(
         "LSVR",
@@ -129,8 +118,8 @@ def spectrum_sentence(move: SpectrumMove) -> str:
         down="stronger dominant direction",
     )
     return (
-        f"Spectrum of the published head's embeddings on {move.split}: {entropy}; {ratio}. This "
-        "describes the space and is no forecast of accuracy."
+        f"Spectrum of the tuned embeddings on {move.split}: {entropy}; {ratio}. This describes the "
+        "embedding space and does not predict accuracy."
     )
 
 
@@ -170,7 +159,7 @@ def _p_value(value: float) -> str:
 
 
 def _domain(row: Comparison) -> str:
-    return row.split.removeprefix(OOD_PREFIX)
+    return domain_of(row.split)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -179,7 +168,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _signed(difference: float) -> str:
-    """A difference in points, such as: +1.2."""
+    """A difference in points, for example "+1.2"."""
     points = round(difference * 100, 1)
     return f"{points:+.1f}" if points else "0.0"  # never -0.0
 

@@ -1,4 +1,4 @@
-"""The home of the checks on embeddings and labels as a caller hands them over."""
+"""Check embeddings, labels, weights and class names as callers pass them."""
 
 import hashlib
 from typing import Any
@@ -10,18 +10,17 @@ from nmtune.errors import DataError
 from nmtune.rows.vectors import VectorsError, as_array
 
 _EXACT_TO = 1 << 24
-"""The integers up to here are float32 numbers, each of them."""
+"""Float32 holds every integer up to here."""
 
 _BLOCK_VALUES = 1 << 21
-"""Values converted at a time, so that a memory-mapped file is never held twice."""
+"""Values converted at a time, so that no copy of a whole memory-mapped file is made."""
 
 
 def as_rows(x: ArrayLike, *, n_columns: int, field: str = "embeddings") -> NDArray[np.float32]:
-    """The rows as finite float32 (n, n_columns), n >= 1; may share memory with `x`.
+    """The rows as finite float32 (n, n_columns), n >= 1; they may share memory with `x`.
 
-    Raises:
-        DataError: not two-dimensional, empty, not numbers, of another width, or a value that
-            is not finite in float32 (with its row and column).
+    Raises DataError if x is not two-dimensional, is empty, not of numbers, of another width, or
+    holds a value that is not finite in float32 (with its row and column).
     """
     matrix = _matrix(x, field)
     if matrix.shape[1] != n_columns:
@@ -34,10 +33,10 @@ def as_rows(x: ArrayLike, *, n_columns: int, field: str = "embeddings") -> NDArr
 
 
 def load_rows(x: ArrayLike, *, field: str) -> tuple[NDArray[np.float32], str]:
-    """A float32 copy (n, d) of the rows, and a sha256 of it; read block by block.
+    """A float32 copy (n, d) of the rows and its sha256, read block by block.
 
-    The digest is of the float32 values, so the same rows in another file or dtype agree.
-    Raises DataError as `as_rows` does.
+    The digest covers the float32 values, so it is the same for the same rows in another file or
+    dtype. Raises DataError as `as_rows` does.
     """
     matrix = _matrix(x, field)
     n_rows, n_columns = matrix.shape
@@ -52,10 +51,10 @@ def load_rows(x: ArrayLike, *, field: str) -> tuple[NDArray[np.float32], str]:
 
 
 def as_numbers(x: ArrayLike, *, field: str) -> NDArray[Any]:
-    """x as an array of real numbers of any type and shape, not copied if it is one.
+    """x as an array of real numbers of any type and shape; an array is not copied.
 
-    Tensors of any device and type, and columns and lists of vectors, are taken too. DataError
-    names the row of what is no number or of another length.
+    It also takes tensors of any device and type, and columns and lists of vectors. DataError names
+    the row of a value that is not a number or of a vector of another length.
     """
     if isinstance(x, np.ndarray) and x.dtype.kind not in "fiuOV":
         raise DataError(f"{field} must be real numbers, got {x.dtype}", field=field)
@@ -90,7 +89,7 @@ def as_labels(
 def missing_label(y: Any) -> int | None:
     """The first row of y (n,) whose label is missing (None, NaN, NA, NaT); None if all are there.
 
-    A list is looked at before numpy makes an array of it, which would write NaN beside strings as
+    A list is checked before numpy makes an array of it, which would turn NaN beside strings into
     "nan".
     """
     values = y if isinstance(y, list | tuple) else np.asarray(y)
@@ -108,7 +107,7 @@ def _is_missing(value: Any) -> bool:
 def as_weights(
     weight: ArrayLike, *, n_rows: int, field: str = "sample_weight"
 ) -> NDArray[np.float64]:
-    """The weights as float64 (n_rows,), finite, none negative, not all 0; DataError if not."""
+    """The weights as float64 (n_rows,), finite, not negative and not all 0; else DataError."""
     try:
         weights = np.asarray(weight, dtype=np.float64)
     except (TypeError, ValueError):
@@ -131,7 +130,7 @@ def as_weights(
 
 
 def as_classes(classes: Any) -> tuple[str, ...]:
-    """The class names as a tuple of at least two different strings, none empty."""
+    """The class names as a tuple of at least two different, non-empty strings."""
     names = () if isinstance(classes, str) else tuple(classes)
     if not all(isinstance(name, str) and name for name in names):
         raise DataError("classes must be non-empty strings", field="classes")
@@ -173,7 +172,7 @@ def _finite(block: NDArray[Any], *, field: str, first_row: int) -> NDArray[np.fl
 def _check_integers(
     block: NDArray[Any], rows: NDArray[np.float32], *, field: str, first_row: int
 ) -> None:
-    """Raise DataError for the first integer that float32 would make another one of."""
+    """Raise DataError for the first integer that float32 cannot hold exactly."""
     for row, column in np.argwhere(np.abs(rows) >= _EXACT_TO).tolist():
         if int(rows[row, column]) != int(block[row, column]):
             raise DataError(

@@ -1,4 +1,4 @@
-"""The home of cross-validation folds: which rows are held out together."""
+"""Assign rows to cross-validation folds, which are held out in turn."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 from nmtune.errors import DataError
 
 MAX_GROUP_FOLDS = 10
-"""Up to this many groups each is a fold of its own (leave-one-domain-out)."""
+"""Up to this many groups, each is a fold of its own (leave one domain out)."""
 
 
 def assign_folds(
     y: NDArray[Any], *, n_folds: int, seed: int, groups: NDArray[Any] | None = None
 ) -> NDArray[np.int64]:
-    """The fold of each row, (n,) in 0..m-1, m at most n_folds; the same arguments give the same.
+    """The fold of each row, (n,) in 0..m-1; the same arguments give the same folds.
 
-    Without groups the folds are stratified: the rows of a class are dealt out in turn, each class
-    going on where the one before stopped, so that folds and shares of classes differ by a row
-    at most. With groups (n,) no group is split: up to MAX_GROUP_FOLDS groups each is a fold, as
-    when a domain is left out at a time; more are dealt out largest first to the emptiest fold.
+    Without groups, m is at most n_folds and the folds are stratified: the rows of each class are
+    dealt out in turn, starting where the class before stopped, so that sizes of folds and shares of
+    classes differ by at most one row. With groups (n,), no group is split: up to MAX_GROUP_FOLDS
+    groups are a fold each, and more are dealt out, largest first, to the emptiest fold.
 
-    Raises DataError (field "groups") where groups do not fit the rows or are all one.
+    Raises DataError (field "groups") if groups do not fit the rows or hold only one group.
     """
     generator = np.random.default_rng(seed)
     if groups is not None:

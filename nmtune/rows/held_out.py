@@ -1,4 +1,4 @@
-"""The home of HeldOut: what a training said of rows it had not learnt from."""
+"""Held-out predictions: the logits of a training on rows that it did not learn from."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -15,14 +15,17 @@ _VERSION = 1
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOut:
-    """Logits on held-out rows: all that a choice, or a calibration, may rest on.
+    """Held-out predictions, on which every choice and calibration rests.
 
-    Attributes:
-        logits: (m, c) float32. The training rows come first, in their order, each judged by a
-            model that was fitted on other folds; then the validation rows, if any, judged by the
-            mean of those models.
-        y: (m,) int64, the labels as they were given.
-        n_train_rows: how many are training rows: all of them, or 0.
+    Attributes
+    ----------
+    logits : ndarray of float32, shape (m, c)
+        First the training rows in order, each predicted by models fitted on other folds; then the
+        validation rows, if any, predicted by the mean of those models.
+    y : ndarray of int64, shape (m,)
+        The given labels.
+    n_train_rows : int
+        How many are training rows: all of them, or 0.
     """
 
     logits: NDArray[np.float32]
@@ -31,21 +34,21 @@ class HeldOut:
 
     @property
     def log_probabilities(self) -> NDArray[np.float64]:
-        """(m, c), of the softmax of the logits."""
+        """Logarithms of the softmax of the logits, (m, c)."""
         shifted = self.logits.astype(np.float64)
         shifted -= shifted.max(axis=1, keepdims=True)
         shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         return shifted
 
     def of_truth(self, temperature: float) -> NDArray[np.float64]:
-        """(m,): the true classes' probabilities, the logits divided by the temperature."""
+        """The true class's probability at this temperature, (m,)."""
         logits = self.logits / np.float32(temperature)
         tempered = HeldOut(logits=logits, y=self.y, n_train_rows=self.n_train_rows)
         return np.exp(-tempered.losses)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """(m,): which rows it got right."""
+        """Which rows are predicted right, (m,)."""
         return np.asarray(self.logits.argmax(axis=1) == self.y)
 
     @property
@@ -54,21 +57,21 @@ class HeldOut:
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """(m,): -log of the true class's probability, in nats."""
+        """-log of the true class's probability, (m,), in nats."""
         return np.asarray(-self.log_probabilities[np.arange(len(self.y)), self.y])
 
     def to_bytes(self) -> bytes:
-        """A safetensors file."""
+        """The predictions as a safetensors file."""
         document = {"kind": _KIND, "version": _VERSION, "n_train_rows": self.n_train_rows}
         tensors = {"logits": torch.from_numpy(self.logits), "y": torch.from_numpy(self.y)}
         return pack(document, tensors)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """What `to_bytes` wrote; ValueError says what is wrong with the bytes."""
+        """The inverse of `to_bytes`; ValueError says what is wrong with the bytes."""
         document, tensors = unpack(data, kind=_KIND, version=_VERSION)
         try:
             logits, y = tensors["logits"].numpy(), tensors["y"].numpy()
             return cls(logits=logits, y=y, n_train_rows=int(document["n_train_rows"]))
         except (KeyError, TypeError) as wrong:
-            raise ValueError(f"no held-out predictions: {wrong}") from None
+            raise ValueError(f"not readable as held-out predictions: {wrong}") from None

@@ -1,17 +1,17 @@
-"""Names that people read as one and computers as several: "Cat " and "cat", "café" twice."""
+"""Find names that people read as one and computers as several, such as "Cat " and "cat"."""
 
 import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
 _INVISIBLE: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
-"""Soft hyphen, zero-width space, word joiner, byte order mark. Joiners that scripts need stay."""
+"""Soft hyphen, zero-width space, word joiner, byte order mark; joiners that scripts need stay."""
 
 
 def similar(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Those of the different `names` that are one but for case, spaces and Unicode form, by group.
+    """Groups of different `names` that are equal except for case, spaces and Unicode form.
 
-    Groups, and the names of each, are in the order of `names`.
+    Groups, and the names in each, keep the order of `names`.
     """
     groups: dict[str, dict[str, None]] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""The home of growing stratified subsets: each holds all rows of the smaller ones."""
+"""Growing stratified subsets, each of which holds all rows of the smaller ones."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,19 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_ROWS: Final = 2
-"""Rows of a class that every subset has, unless the class has fewer."""
+"""Rows of each class in every subset, unless the class has fewer."""
 MAX_EXCESS: Final = 1.25
 
 _IntArray = NDArray[np.int64]
 
 
 def rows_per_class(y: _IntArray, fractions: Sequence[float]) -> list[_IntArray]:
-    """How many rows (c,) of each class a subset of each fraction takes, smallest first.
+    """How many rows (c,) of each class the subset of each fraction takes, smallest first.
 
-    y: (n,) checked class indices; fractions: above 0, at most 1. A class gives its share, rounded,
-    but at least two rows (one if it has no more), since a class that goes missing or has a single
-    row would bend the curve for a reason that is not the size. Where this makes a subset more than
-    a quarter larger than asked, and where it takes the same rows as a smaller one, it is left out.
+    y: (n,) checked class indices; fractions: above 0, at most 1. A class gives its rounded share,
+    but at least two rows (or its only one): a class that goes missing or has a single row would
+    bend the curve for a reason other than size. A subset is left out if this makes it more than a
+    quarter larger than asked, or equal to a smaller one.
     """
     sizes = np.bincount(y)
     least = np.minimum(sizes, LEAST_ROWS)
@@ -34,10 +34,10 @@ def rows_per_class(y: _IntArray, fractions: Sequence[float]) -> list[_IntArray]:
 
 
 def nested_subset(y: _IntArray, take: _IntArray, *, seed: int) -> _IntArray:
-    """Row indices, sorted: `take` (c,) rows of each class of y (n,), drawn with `seed`.
+    """Sorted row indices: `take` (c,) rows of each class of y (n,), drawn with `seed`.
 
-    Each seed deals out every class in an order of its own and a subset takes the first rows, so
-    that of two counts of one seed the larger holds the rows of the smaller.
+    Each seed shuffles every class once and a subset takes the first rows, so that with one seed a
+    larger subset holds the rows of a smaller one.
     """
     shuffled = np.random.default_rng(seed).permutation(len(y))
     order = shuffled[np.argsort(y[shuffled], kind="stable")]

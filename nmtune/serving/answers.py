@@ -1,4 +1,4 @@
-"""Answers: what an engine says of rows; apart from it, for it takes onnxruntime to import."""
+"""The answers of a session, in a module of their own that does not import onnxruntime."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Answers(NamedTuple):
-    """What an engine says of n rows, row by row."""
+    """A session's answers for n rows."""
 
     scores: NDArray[np.float32]
     """(n, c): logits divided by the temperature."""
@@ -15,5 +15,5 @@ class Answers(NamedTuple):
     """(n, c)."""
 
     def rows(self, start: int, stop: int) -> "Answers":
-        """Those of rows start to stop - 1."""
+        """The answers for rows start to stop - 1."""
         return Answers(self.scores[start:stop], self.probabilities[start:stop])

@@ -1,14 +1,13 @@
-"""The home of FoldedHead: a head as the fewest float32 matrices that answer as it does.
+"""Fold a head into the fewest float32 matrices that give the same answers.
 
-Between the hidden units and the logits every step of a head is affine, and so is everything before
-them: scaling, eval-mode BatchNorm, the second layer of an MLP, the learnt residual scale, the
-classifier, a member's weight and the temperature. So any head, blend or ensemble is one hidden
-layer beside one affine map:
+Every step of a head before and after its hidden units is affine: scaling, eval-mode BatchNorm, the
+second layer of an MLP, the learnt residual scale, the classifier, a member's weight and the
+temperature. So any head, blend or ensemble is one hidden layer beside one affine map:
 
     logits / temperature = (x - shift) A + a + relu((x - shift) H + h) B
 
-All products of weights are made in float64 and rounded once. A 4d-wide MLP so needs half the
-multiplications of its layers one by one. There is no torch in what comes out.
+All products of weights are computed in float64 and rounded once. A 4d-wide MLP then needs half the
+multiplications that its layers would one by one. The result does not use torch.
 """
 
 from collections.abc import Callable
@@ -27,8 +26,8 @@ Matrix = NDArray[np.float32]
 _Wide = NDArray[np.float64]
 
 MAX_FOLDED_MEAN: Final = 4.0
-"""Up to so many deviations a mean is folded into the biases; beyond, float32 would lose the
-digits that x and the mean have in common, so it is subtracted first."""
+"""A mean of up to this many deviations is folded into the biases. Beyond, float32 would lose the
+digits that x and the mean share, so the mean is subtracted first."""
 
 _ROWS_AT_A_TIME: Final = 1024
 
@@ -44,13 +43,13 @@ class TunedPart:
     n_columns: int
     """m."""
     diagonal: Matrix | None = None
-    """(d,): what the residual or the plain embeddings are multiplied by."""
+    """(d,): the factor for the residual or the plain embeddings."""
     linear: Matrix | None = None
     """(d, m): the whitening map."""
     hidden: tuple[int, int] | None = None
-    """Which hidden units are this member's: first, and one past the last."""
+    """This member's hidden units: the first, and one past the last."""
     back: Matrix | None = None
-    """(last - first, m): the layer after the hidden units; without it they are the embeddings."""
+    """(last - first, m): the layer after the hidden units; without it, they are the embeddings."""
     bias: Matrix | None = None
     """(m,)."""
 
@@ -59,28 +58,28 @@ class TunedPart:
 class FoldedHead:
     """A head's matrices, all float32 in C order: c classes, d columns, u hidden units.
 
-    It answers as the `Head` that it was made from, up to rounding; `fold` makes it.
+    It gives the answers of the `Head` that `fold` made it from, up to rounding.
     """
 
     classes: tuple[str, ...]
     temperature: float
-    """What was divided by already: the logits of the head are `temperature` times ours."""
+    """Already divided by: the head's logits are `temperature` times the scores."""
     n_columns: int
     """d."""
     shift: Matrix | None
-    """(d,): subtracted from x before all else, or None where nothing is lost without."""
+    """(d,): subtracted from x first; None if that is not needed."""
     affine: Matrix | None
-    """A (d, c); None where no member is affine or has a residual."""
+    """A (d, c); None if no member is affine or has a residual."""
     bias: Matrix
     """a (c,)."""
     into: Matrix | None
-    """H (d, u); None where no member has hidden units."""
+    """H (d, u); None if no member has hidden units."""
     into_bias: Matrix | None
     """h (u,)."""
     out: Matrix | None
     """B (u, c)."""
     tuned: tuple[TunedPart, ...]
-    """For `transform`: one of each member, side by side."""
+    """For `transform`: one part per member, side by side."""
 
     @property
     def n_tuned_columns(self) -> int:
@@ -89,13 +88,13 @@ class FoldedHead:
 
     @property
     def n_bytes(self) -> int:
-        """What the matrices take."""
+        """The size of the matrices."""
         arrays = [self.shift, self.affine, self.bias, self.into, self.into_bias, self.out]
         arrays += [a for part in self.tuned for a in (part.diagonal, part.linear, part.back)]
         return sum(array.nbytes for array in arrays if array is not None)
 
     def scores(self, x: Matrix) -> Matrix:
-        """Logits divided by the temperature (n, c), of finite float32 rows x (n, d)."""
+        """Logits divided by the temperature (n, c), for finite float32 rows x (n, d)."""
         return _by_blocks(self._scores, x)
 
     def logits(self, x: Matrix) -> Matrix:
@@ -137,7 +136,7 @@ class FoldedHead:
 
 
 def softmax(scores: Matrix) -> Matrix:
-    """Probabilities (n, c) of logits that are divided by the temperature already."""
+    """Probabilities (n, c) from logits that are already divided by the temperature."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     probabilities: Matrix = powers / powers.sum(axis=1, keepdims=True)
     return probabilities
@@ -145,7 +144,7 @@ def softmax(scores: Matrix) -> Matrix:
 
 @own_state()
 def fold(head: Head) -> FoldedHead:
-    """The head as plain arrays; nothing of it is shared, and float64 sums are rounded once."""
+    """The head as plain arrays of their own; float64 sums are rounded once."""
     shift = _shift(head.members)
     affine = np.zeros((head.n_columns, len(head.classes)))
     bias = np.zeros(len(head.classes))
@@ -247,17 +246,17 @@ def _modules(network: Network) -> tuple[list[nn.Linear], nn.BatchNorm1d | None, 
 
 
 def _affine_of(norm: nn.BatchNorm1d) -> tuple[_Wide, _Wide]:
-    """What BatchNorm multiplies by and adds once it no longer learns."""
+    """The factor and the offset of BatchNorm in eval mode."""
     assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018
     gain = _wide(norm.weight) / np.sqrt(_wide(norm.running_var) + norm.eps)
     return gain, _wide(norm.bias) - gain * _wide(norm.running_mean)
 
 
 def _shift(members: tuple[Member, ...]) -> _Wide | None:
-    """What to subtract first: a mean that is many deviations large, else nothing.
+    """What to subtract first: a mean many deviations away from 0, else None.
 
-    One serves all members: where they have another mean or none, the difference goes into their
-    biases, which costs no digits, since x - shift is small.
+    One shift serves all members. If a member has another mean or none, the difference goes into its
+    bias, which costs no digits, since x - shift is small.
     """
     for member in members:
         mean, divisor = member.scaling.mean, member.scaling.divisor

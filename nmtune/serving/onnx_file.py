@@ -1,4 +1,4 @@
-"""The home of ONNX files: a head's bytes for others to run, and what onnxruntime says with them."""
+"""Write a head as an ONNX file, and run such a file with onnxruntime."""
 
 import json
 from typing import Final
@@ -13,7 +13,7 @@ from nmtune.serving.onnx_graph import INPUT, onnx_model
 
 OUTPUTS: Final = ("probabilities", "logits")
 MOST_BYTES: Final = 2_000_000_000
-"""A protobuf message ends at 2 GiB."""
+"""A protobuf message cannot exceed 2 GiB."""
 
 _ERRORS_ONLY: Final = 3
 
@@ -21,15 +21,16 @@ _ERRORS_ONLY: Final = 3
 def onnx_bytes(head: Head) -> bytes:
     """The head as an ONNX file; the same head gives the same bytes.
 
-    Input `embeddings` (n, d) float32; outputs `probabilities` and `logits` (n, c), not divided by
-    the temperature. Metadata: `classes`, a JSON list in the order of the columns.
+    Its input is `embeddings` (n, d) float32; its outputs are `probabilities` and `logits` (n, c),
+    not divided by the temperature. Its metadata hold `classes`, a JSON list in column order.
 
-    Raises:
-        ValueError: the head is too large for the format.
+    Raises ValueError if the head is too large for the format.
     """
     folded = fold(head)
     if folded.n_bytes > MOST_BYTES:
-        raise ValueError(f"an ONNX file ends at 2 GiB; this head takes {folded.n_bytes} bytes")
+        raise ValueError(
+            f"an ONNX file holds at most 2 GiB, and this head takes {folded.n_bytes} bytes"
+        )
     model = onnx_model(folded, outputs=OUTPUTS)
     entry = model.metadata_props.add()
     entry.key, entry.value = "classes", json.dumps(list(head.classes), ensure_ascii=False)
@@ -38,7 +39,7 @@ def onnx_bytes(head: Head) -> bytes:
 
 
 def run_onnx(data: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The probabilities (n, c) that onnxruntime gets from such a file for rows x (n, d)."""
+    """The probabilities (n, c) that onnxruntime computes with such a file for rows x (n, d)."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY

@@ -1,4 +1,4 @@
-"""The home of the ONNX graph of a folded head: what is served by onnxruntime, and exported."""
+"""Build the ONNX graph of a folded head, which onnxruntime serves and exports contain."""
 
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -11,11 +11,11 @@ from nmtune.serving.folded import FoldedHead, Matrix, TunedPart
 Output = Literal["scores", "logits", "probabilities", "tuned"]
 
 INPUT: Final = "embeddings"
-"""(n, d) float32, finite; n is free."""
+"""(n, d) float32, finite; n is dynamic."""
 
 _OPSET: Final = 17
 _IR_VERSION: Final = 8
-"""What onnxruntime 1.13 and later reads."""
+"""The version that onnxruntime 1.13 and later reads."""
 
 
 def onnx_model(
@@ -23,8 +23,8 @@ def onnx_model(
 ) -> onnx.ModelProto:
     """The head as an ONNX model of the input `embeddings` and the named outputs, all float32.
 
-    `probabilities` (n, c), `scores` (n, c): logits divided by the temperature, `logits` (n, c):
-    not divided, `tuned` (n, m). Onnx's own checker has passed it.
+    The outputs are `probabilities` (n, c), `scores` (n, c), which are logits divided by the
+    temperature, `logits` (n, c), not divided, and `tuned` (n, m). ONNX's own checker passes it.
     """
     graph = _Graph(folded)
     widths = {name: len(folded.classes) for name in ("scores", "logits", "probabilities")}
@@ -50,7 +50,7 @@ def onnx_model(
 
 
 class _Graph:
-    """Nodes and constants, made in the order in which they are computed."""
+    """Nodes and constants, in the order in which they are computed."""
 
     def __init__(self, folded: FoldedHead) -> None:
         self._folded = folded

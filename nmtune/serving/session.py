@@ -1,8 +1,8 @@
-"""A folded head as an onnxruntime session, which is what serves.
+"""Serve a folded head from an onnxruntime session.
 
-Why onnxruntime, and not torch or numpy: alone on the machine the three are within a factor of two;
-beside other work the two that wait for OpenMP threads lose a factor of ten to a hundred, for one
-late thread stalls all. onnxruntime's threads take work as they get to run, and do not spin here.
+Why onnxruntime and not torch or numpy: on an idle machine the three are within a factor of two. On
+a busy one the two that wait for OpenMP threads become ten to a hundred times slower, since one late
+thread stalls them all. onnxruntime's threads take work as they get to run, and do not spin here.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,31 +11,31 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import onnxruntime
 
-from nmtune.errors import CanaryError
+from nmtune.errors import SelfTestError
 from nmtune.serving.answers import Answers
 from nmtune.serving.folded import FoldedHead, Matrix
 from nmtune.serving.onnx_graph import INPUT, Output, onnx_model
 
 if TYPE_CHECKING:
-    from nmtune.trust.self_test import Canary
+    from nmtune.trust.self_test import SelfTest
 
-CANARY_TOLERANCE: Final = 1e-5
-"""How far a probability may be from the one that was computed when the head was published."""
+SELF_TEST_TOLERANCE: Final = 1e-5
+"""How far a probability may be from the one computed when the head was published."""
 
 _FEW_PRODUCTS: Final = 1 << 17
-"""Per row; of so few even a thousand rows take one thread less than waking another."""
+"""Multiplications per row; below, waking another thread takes longer than a thousand rows."""
 
 _ROWS_AT_A_TIME: Final = 1024
 
 _WARNINGS: Final = 3
-"""onnxruntime's log level: errors alone."""
+"""onnxruntime's log level: errors only."""
 
 
-class Engine:
-    """Scores and probabilities of a folded head; any number of threads may run it at once."""
+class Session:
+    """Scores and probabilities from a folded head; any number of threads may run it at once."""
 
     def __init__(self, folded: FoldedHead, *, n_threads: int) -> None:
-        """Build the session: some 50 ms. `n_threads` work on one call, if there is enough to do."""
+        """Build the session, in about 50 ms; up to `n_threads` threads work on one call."""
         self.n_products = _products(folded)
         """Multiplications for one row."""
         self._run = _session(folded, ("scores", "probabilities"), n_threads)
@@ -46,27 +46,27 @@ class Engine:
         return Answers(np.asarray(scores), np.asarray(probabilities))
 
 
-def check_canary(engine: Engine, canary: "Canary") -> None:
-    """Raise CanaryError unless the engine says of the canary what its head said."""
-    found = engine.run(np.ascontiguousarray(canary.x)).probabilities
-    same_class = (found.argmax(axis=1) == canary.probabilities.argmax(axis=1)).all()
-    off = float(np.abs(found - canary.probabilities).max())
-    if not same_class or not off <= CANARY_TOLERANCE:
-        raise CanaryError(
-            f"the head's probabilities of its canary are off by {off:.1e} from those computed when "
-            "it was published"
+def check_self_test(session: Session, self_test: "SelfTest") -> None:
+    """Raise SelfTestError unless the session reproduces the head's self-test probabilities."""
+    found = session.run(np.ascontiguousarray(self_test.x)).probabilities
+    same_class = (found.argmax(axis=1) == self_test.probabilities.argmax(axis=1)).all()
+    off = float(np.abs(found - self_test.probabilities).max())
+    if not same_class or not off <= SELF_TEST_TOLERANCE:
+        raise SelfTestError(
+            f"the head's probabilities for its self-test rows are off by {off:.1e} from those "
+            "computed when it was published"
         )
 
 
-class TunedEngine:
-    """Tuned embeddings of a folded head; any number of threads may run it at once."""
+class TunedSession:
+    """Tuned embeddings from a folded head; any number of threads may run it at once."""
 
     def __init__(self, folded: FoldedHead, *, n_threads: int) -> None:
         """Build the session, with a copy of the head's arrays."""
         self._run = _session(folded, ("tuned",), n_threads)
 
     def run(self, x: Matrix) -> Matrix:
-        """Z (n, m) of finite rows x (n, d), float32 in C order; some thousand rows at a time."""
+        """Z (n, m) for finite rows x (n, d), float32 in C order; a thousand rows at a time."""
         starts = range(0, len(x), _ROWS_AT_A_TIME)
         parts = [self._run(None, {INPUT: x[at : at + _ROWS_AT_A_TIME]})[0] for at in starts]
         return np.concatenate(parts)
@@ -84,7 +84,7 @@ def _session(
     options.intra_op_num_threads = 1 if _products(folded) < _FEW_PRODUCTS else n_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _WARNINGS
-    # A thread that spins is faster alone, and takes the core that the next request needs.
+    # Spinning is faster on an idle machine, but takes the core that the next request needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(
         onnx_model(folded, outputs=outputs).SerializeToString(),

@@ -1,4 +1,4 @@
-"""The home of the spectrum diagnostics class by class: which classes lie along few directions."""
+"""Spectra class by class: which classes lie along few directions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from nmtune.study.spectrum import Centring, Spectrum, spectrum
 
 MAX_CLASSES: Final = 50
 MAX_ROWS: Final = 2000
-"""Rows of a class that are looked at by default: about 10 s for 50 classes of 1024 columns."""
+"""Rows of a class used by default: about 10 s for 50 classes of 1024 columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSpectrum:
-    """One class: `n_rows` of its rows were looked at, of the `support` it has.
+    """The spectrum of one class, from `n_rows` of its `support` rows.
 
-    entropy (SVE), largest_ratio (LSVR) and effective_rank are those of `Spectrum`, in nats and
-    directions. n_rows rows span at most n_rows directions, so compare a class with itself before
+    entropy (SVE) and largest_ratio (LSVR) are in nats, effective_rank in directions, as in
+    `Spectrum`. n_rows rows span at most n_rows directions, so compare a class with itself before
     and after tuning, not with a class of another size.
     """
 
@@ -36,10 +36,20 @@ class ClassSpectrum:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSpectra:
-    """The spectra of the largest classes, the largest first (of equals the lower index).
+    """The spectra of the largest classes, largest first (ties by index).
 
-    n_classes: of all class indices. n_left_out: classes with rows enough beyond the bound.
-    n_too_small: classes with fewer than two rows, which have no spectrum to speak of.
+    Attributes
+    ----------
+    n_classes : int
+        All classes.
+    centering : str
+        As given to `class_spectra`.
+    per_class : tuple of ClassSpectrum
+        One entry per class that was looked at.
+    n_left_out : int
+        Classes with enough rows that `max_classes` left out.
+    n_too_small : int
+        Classes with fewer than two rows, which have no spectrum to speak of.
     """
 
     n_classes: int
@@ -49,9 +59,9 @@ class ClassSpectra:
     n_too_small: int
 
     def to_dict(self, classes: Sequence[str]) -> dict[str, Any]:
-        """The same with class names in plain Python values, ready for JSON.
+        """The same as plain Python values with class names, ready for JSON.
 
-        Raises DataError where `classes` does not name every class.
+        Raises DataError if `classes` does not name every class.
         """
         if len(classes) != self.n_classes:
             raise DataError(
@@ -86,15 +96,45 @@ def class_spectra(
     max_rows: int = MAX_ROWS,
     seed: int = 0,
 ) -> ClassSpectra:
-    """The spectrum of the rows of x (n, d) of each class, y (n,) being class indices.
+    """The spectrum of each class's rows, for the largest classes.
 
-    Of a class with more than `max_rows` rows that many are drawn with `seed`: the same y draws the
-    same rows, so embeddings and tuned embeddings can be compared. x may be memory-mapped: the rows
-    of one class are held at a time.
+    Parameters
+    ----------
+    x : ndarray or memory map, shape (n, d)
+        Embeddings; the rows of one class are held at a time.
+    y : ndarray of int, shape (n,)
+        Class indices, 0 to n_classes - 1.
+    n_classes : int
+        How many classes there are, with or without rows.
+    centering : {"none", "columns", "reference"}, default="none"
+        As for `spectrum`.
+    max_classes : int, default=50
+        The largest classes to look at.
+    max_rows : int, default=2000
+        Larger classes are sampled down to this. The same y and seed draw the same rows, so
+        embeddings and tuned embeddings can be compared.
+    seed : int, default=0
+        For that sample.
 
-    Raises DataError, with the row of x, where x is not finite real numbers or y not an index of a
-    class for each row; ConfigError where max_classes is below 1, max_rows below 2, seed negative
-    or the centering unknown.
+    Returns
+    -------
+    ClassSpectra
+
+    Raises
+    ------
+    DataError
+        x is not of finite real numbers, or y not of class indices; ``row`` says where.
+    ConfigError
+        A setting is out of bounds, or centering is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import class_spectra
+    >>> x = np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> found = class_spectra(x, np.array([0, 0, 1, 1]), n_classes=2)
+    >>> [(one.index, round(one.effective_rank, 2)) for one in found.per_class]
+    [(0, 1.0), (1, 2.0)]
     """
     for field, value, least in (
         ("max_classes", max_classes, 1),
@@ -105,7 +145,7 @@ def class_spectra(
             raise ConfigError(f"{field} must be {least} or more, got {value}", field=field)
     x = as_numbers(x, field="x")
     if x.ndim != 2 or not x.size:
-        spectrum(x)  # says what is wrong with it
+        spectrum(x)  # raises what is wrong with it
     labels = as_labels(y, n_rows=len(x), n_classes=n_classes, field="y")
     sizes = np.bincount(labels, minlength=n_classes)
     largest_first = np.argsort(-sizes, kind="stable")
@@ -152,10 +192,10 @@ def _spectrum_of(x: NDArray[Any], rows: NDArray[np.int64], centering: Centring) 
     except DataError as wrong:
         if wrong.row is None:
             raise
-        # It counts among the rows of the class; the caller knows those of x.
+        # The error counts rows within the class; the caller knows those of x.
         row = int(rows[wrong.row])
         raise DataError(
-            f"x must be finite numbers, row {row}, column {wrong.column} is not",
+            f"x must be finite, but row {row}, column {wrong.column} is not",
             field="x",
             row=row,
             column=wrong.column,

@@ -1,4 +1,4 @@
-"""The home of the metrics: what class probabilities are worth against the true classes."""
+"""Measure class probabilities against the true classes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,20 +12,20 @@ from nmtune.numeric.numpy_state import numpy_state
 from nmtune.rows.checks import as_numbers
 
 LARGEST_MATRIX = 100
-"""Classes; with more of them the confusions are listed instead of laid out as a matrix."""
+"""With more classes than this, the confusions are listed instead of laid out as a matrix."""
 N_CONFUSIONS = 100
 """How many confusions are listed, the most frequent first."""
 
 _N_BINS = 15
 _EDGES = np.linspace(0, 1, _N_BINS + 1)
-# A head's probabilities are float32, so one that reads 0 is only known to be below this.
+# A head's probabilities are float32: one that reads 0 is only known to be below this.
 _SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
 _ROW_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMetrics:
-    """One class: `support` is its number of true rows; what has nothing to count reads 0."""
+    """One class with `support` true rows; a share of nothing reads 0."""
 
     name: str
     support: int
@@ -36,7 +36,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """How many rows of the class `true` were taken for the class `predicted`."""
+    """How many rows of the class `true` were predicted as `predicted`."""
 
     true: str
     predicted: str
@@ -47,7 +47,7 @@ class Confusion:
 class ReliabilityBin:
     """The rows whose confidence (largest probability) is above `low` and at most `high`.
 
-    mean_confidence and accuracy are shares between 0 and 1, None where no row falls in.
+    mean_confidence and accuracy are in 0..1, None if the bin is empty.
     """
 
     low: float
@@ -59,15 +59,32 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """How good probabilities are on one split; all but the losses are shares between 0 and 1.
+    """How good probabilities are on one split.
 
-    macro_f1: mean F1 over the classes present in y. log_loss: mean -log of the true class's
-    probability, in nats, clipped at float32's rounding step (1.2e-7). ece: expected calibration
-    error of the predicted class, the mean over rows of |accuracy - mean confidence| of the row's
-    bin (Guo et al. 2017, arXiv 1706.04599). reliability: its 15 bins of equal width.
-    per_class: one entry per class, in order. confusion_matrix: (c, c) counts, rows are the true
-    classes, columns the predicted ones; None with more than 100 classes, where `confusions` holds
-    the 100 most frequent mistakes (of equals the first by true, then predicted class).
+    Attributes
+    ----------
+    n_rows : int
+        Rows evaluated.
+    accuracy : float
+        0..1.
+    macro_f1 : float
+        Mean F1 over the classes present in y, 0..1.
+    n_classes_present : int
+        Classes with at least one row.
+    log_loss : float
+        Mean -log of the true class's probability, in nats; probabilities are clipped at float32's
+        rounding step (1.2e-7).
+    ece : float
+        Expected calibration error of the predicted class, 0..1: the mean over rows of
+        |accuracy - mean confidence| of the row's bin (Guo et al. 2017, arXiv 1706.04599).
+    reliability : tuple of ReliabilityBin
+        Its 15 bins of equal width.
+    per_class : tuple of ClassMetrics
+        Precision, recall and F1 of each class, in order.
+    confusion_matrix : ndarray of int64, shape (c, c), or None
+        Rows are true classes, columns predicted ones; None with more than 100 classes.
+    confusions : tuple of Confusion
+        The 100 most frequent mistakes; ties by true, then predicted class.
     """
 
     n_rows: int
@@ -82,7 +99,7 @@ class Evaluation:
     confusions: tuple[Confusion, ...] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The same in plain Python values, ready for JSON."""
+        """The same as plain Python values, ready for JSON."""
         matrix = self.confusion_matrix
         return {
             "n_rows": self.n_rows,
@@ -102,12 +119,40 @@ class Evaluation:
 def evaluate(
     probabilities: NDArray[np.floating], y: NDArray[Any], classes: Sequence[str]
 ) -> Evaluation:
-    """Measure probabilities (n, c) against the true class indices y (n,); classes are the c names.
+    """Measure probabilities against the true classes.
 
-    The predicted class is the one with the largest probability, the first of equals. Takes memory
-    in proportion to n and c, never to c x c of many classes. Raises DataError, with the row, where
-    there is no row, a shape does not fit, y is not an index of `classes`, or a row of probabilities
-    is not one (NaN, negative, not adding up to 1).
+    The predicted class is the one with the largest probability, the first of equals. Memory grows
+    with n and c, but not with c x c beyond 100 classes.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float, shape (n, c)
+        One row per example, each adding up to 1.
+    y : ndarray of int, shape (n,)
+        True class indices.
+    classes : sequence of str
+        The c class names.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    DataError
+        There are no rows, a shape does not fit, y is not an index of classes, or a row of
+        probabilities is invalid (NaN, negative, or not adding up to 1); ``row`` says where.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import evaluate
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> found = evaluate(probabilities, np.array([0, 1, 1]), ["cat", "dog"])
+    >>> round(found.accuracy, 3), round(found.log_loss, 3)
+    (0.667, 0.415)
+    >>> found.confusion_matrix.tolist()
+    [[1, 0], [1, 1]]
     """
     probabilities = as_numbers(probabilities, field="probabilities")
     y = as_numbers(y, field="y") if hasattr(y, "detach") else np.asarray(y)
@@ -251,7 +296,7 @@ def _check_labels(y: NDArray[Any], *, n_rows: int, n_classes: int) -> None:
     if not is_good.all():
         row = int(np.argmin(is_good))
         raise DataError(
-            f"y is {y[row]} at row {row}, class indices run from 0 to {n_classes - 1}",
+            f"y must be class indices from 0 to {n_classes - 1}, got {y[row]} in row {row}",
             field="y",
             row=row,
         )

@@ -1,4 +1,4 @@
-"""The home of the search for wrong labels: confident learning on out-of-fold probabilities.
+"""Find wrong labels: confident learning on out-of-fold probabilities.
 
 Source: Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels"
 (JAIR 2021, arXiv 1911.00068), section 3. `confident_disagreement` is ours.
@@ -17,33 +17,48 @@ from nmtune.rows.checks import as_labels, as_numbers
 from nmtune.study.label_noise import ExpectedWrong, expected_wrong
 
 SUREST_SHARE: Final = 0.2
-"""Of the rows predicted as one class, how many count as predicted with confidence."""
+"""The share of the rows predicted as a class that counts as predicted with confidence."""
 
 _BLOCK_VALUES = 1 << 20
-# Probabilities are often float32: one that equals its class's mean must reach it after rounding.
+# Probabilities are often float32: one equal to its class's mean must reach it after rounding.
 _ROUNDING = 1e-6
 _ROW_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelErrors:
-    """What out-of-fold probabilities (n, c) say of the given labels; all rates between 0 and 1.
+    """What out-of-fold probabilities (n, c) say about the given labels.
 
-    noise_rate: share of rows whose label is wrong as the paper estimates it, from the confident
-        joint scaled to the class sizes. It also counts rows that are merely hard to tell.
-    confident_disagreement: share of other labels among the surest fifth of the rows predicted as
-        each class. Wrong labels are found among sure predictions too, hard rows are not: this
-        tells a noisy set from a hard one. disagreement_error: its standard error.
-    n_confident_rows: how many rows that fifth is.
-    expected_wrong: how many labels are expected to be wrong, with an interval: hard rows are told
-        from them by how sure the predictions are (`nmtune.study.label_noise`).
-    thresholds: (c,) mean probability of a class over the rows labelled so; 1 where none is.
-    n_rows_of_class: (c,) rows labelled so.
-    joint_given, joint_suggested, joint_counts: (m,) the confident joint off its diagonal, without
-        zeros, most frequent first: rows labelled `given` and confidently counted as `suggested`.
-    rows, given, suggested, given_probability, suggested_probability: (k,) the suspected rows,
-        those least sure of their label (lowest margin, given minus suggested) first. Suspected is
-        a row counted off the diagonal whose suggested class is more probable than its label.
+    Attributes
+    ----------
+    n_rows : int
+        n.
+    noise_rate : float
+        The paper's estimate of the share of wrong labels, 0..1: the confident joint scaled to the
+        class sizes. It also counts rows that are merely hard.
+    confident_disagreement : float
+        Among the most confident fifth of the rows predicted as each class, the share with another
+        label, 0..1. That fifth contains wrong labels but few hard rows, so this tells a noisy set
+        from a hard one.
+    disagreement_error : float
+        Its standard error.
+    n_confident_rows : int
+        How many rows that fifth holds.
+    expected_wrong : ExpectedWrong
+        How many labels are expected to be wrong, with a 95 % interval; the confidence of the
+        predictions tells hard rows from wrong labels (`nmtune.study.label_noise`).
+    thresholds : ndarray, shape (c,)
+        Each class's mean probability over the rows labelled as it; 1 for a class without rows.
+    n_rows_of_class : ndarray of int, shape (c,)
+        Rows with each label.
+    joint_given, joint_suggested, joint_counts : ndarray of int, shape (m,)
+        The nonzero entries of the confident joint off its diagonal, most frequent first: how many
+        rows labelled `given` were confidently counted as `suggested`.
+    rows, given, suggested : ndarray of int, shape (k,)
+        The suspected rows: counted off the diagonal, and with a suggested class more probable than
+        the label. The lowest margin (given minus suggested probability) comes first.
+    given_probability, suggested_probability : ndarray, shape (k,)
+        The probabilities of those two classes.
     """
 
     n_rows: int
@@ -65,15 +80,15 @@ class LabelErrors:
 
     @property
     def suspected_share(self) -> float:
-        """Share of all rows that are suspected."""
+        """The share of all rows that are suspected, 0..1."""
         return len(self.rows) / self.n_rows
 
     def to_dict(self, classes: Sequence[str], *, limit: int = 100) -> dict[str, Any]:
-        """The same with class names in plain Python values, ready for JSON.
+        """The same as plain Python values with class names, ready for JSON.
 
-        At most `limit` suspected rows and as many pairs of classes are listed, the worst first;
-        the counts beside them are of all. Raises DataError where `classes` does not name the c
-        classes, ConfigError where limit is negative.
+        At most `limit` suspected rows and `limit` pairs of classes are listed, the worst first; the
+        counts cover all of them. Raises DataError if `classes` does not name the c classes,
+        ConfigError if limit is negative.
         """
         if len(classes) != len(self.thresholds):
             raise DataError(
@@ -124,14 +139,40 @@ class LabelErrors:
 
 @numpy_state()
 def find_label_errors(probabilities: ArrayLike, y: ArrayLike) -> LabelErrors:
-    """Suspect the labels y (n,) that out-of-fold probabilities (n, c), c >= 2, speak against.
+    """Find labels that out-of-fold predictions contradict.
 
-    Out-of-fold: each row's probabilities come from a classifier that has not seen the row, or it
-    would only repeat the label. A class without a row is never suggested. Beyond `probabilities`
-    little memory is needed, and none that grows with c x c.
+    With t_j the mean probability of class j over the rows labelled j, a row labelled i is counted
+    as class j if p_j >= t_j and p_j is the largest such probability (confident learning,
+    arXiv 1911.00068, section 3). It is a suspect if j differs from i and p_j > p_i. A class without
+    rows is never suggested.
 
-    Raises DataError, with the row, where a shape does not fit, y is not an index of a column, or a
-    row of probabilities is not one (NaN, negative, not adding up to 1).
+    Parameters
+    ----------
+    probabilities : array_like of float, shape (n, c)
+        Out-of-fold probabilities, c >= 2: each row's come from a classifier that has not seen that
+        row, which would only repeat its label.
+    y : array_like of int, shape (n,)
+        The given labels, as class indices.
+
+    Returns
+    -------
+    LabelErrors
+
+    Raises
+    ------
+    DataError
+        A shape does not fit, y is not an index of a column, or a row of probabilities is invalid
+        (NaN, negative, or not adding up to 1); ``row`` says where.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import find_label_errors
+    >>> y = np.array([0, 0, 0, 1, 1, 1])
+    >>> sure = np.array([0.9, 0.8, 0.1, 0.1, 0.2, 0.1])  # of class 0
+    >>> found = find_label_errors(np.stack([sure, 1 - sure], axis=1), y)
+    >>> found.rows.tolist(), found.suggested.tolist()
+    ([2], [1])
     """
     values = _checked(probabilities)
     n_rows, n_classes = values.shape
@@ -180,9 +221,9 @@ def find_label_errors(probabilities: ArrayLike, y: ArrayLike) -> LabelErrors:
 def _likely_classes(
     values: NDArray[np.floating], thresholds: NDArray[np.float64], is_present: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each row's most probable class among those that reach their threshold (-1: none), and of all.
+    """Each row's most probable class that reaches its threshold (-1: none), and of all classes.
 
-    Both (n,); a class without a row is in neither.
+    Both (n,); classes without rows are ignored.
     """
     confident = np.empty(len(values), np.int64)
     predicted = np.empty(len(values), np.int64)
@@ -199,13 +240,13 @@ def _likely_classes(
 def _noise_rate(
     labels: NDArray[np.int64], confident: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> float:
-    """What the joint, each row of it scaled to its class's size, holds off its diagonal."""
+    """The share of the joint off its diagonal, each of its rows scaled to its class's size."""
     n_classes = len(sizes)
     counted = np.bincount(labels[confident >= 0], minlength=n_classes)
     right = np.bincount(labels[confident == labels], minlength=n_classes)
     wrong = counted - right
-    # One row counts as right in every class, as in cleanlab: else a class of three rows with one
-    # counted, as wrong, would be taken for wrong altogether.
+    # In every class at least one row counts as right, as in cleanlab: else a class of three rows,
+    # one of them counted, as wrong, would be taken for all wrong.
     return float((sizes * wrong / (wrong + np.maximum(right, 1))).sum() / len(labels))
 
 
@@ -214,7 +255,7 @@ def _surest_rows(
 ) -> NDArray[np.int64]:
     """The SUREST_SHARE of the rows predicted as each class, rounded up.
 
-    By class, since a set with wrong labels in one class alone has its surest rows in the others.
+    By class: if only one class has wrong labels, the most confident rows are all in the others.
     """
     order = np.lexsort((-confidence, predicted))
     sizes = np.bincount(predicted)

@@ -1,14 +1,14 @@
-"""How many labels are wrong, as far as out-of-fold predictions can tell: a number with an interval.
+"""Estimate how many labels are wrong from out-of-fold predictions, with an interval.
 
-Wrong labels and hard rows both make a prediction disagree with the label, but not alike: the surer
-the prediction, the rarer a hard row's disagreement, while a wrong label disagrees as often. So the
-chance that a row's label is not the predicted class is modelled as
+Wrong labels and hard rows both make a prediction disagree with the label, but differently: the more
+confident the prediction, the rarer the disagreement of a hard row, while a wrong label disagrees
+just as often. So the chance that a row's label is not the predicted class is modelled as
 
     P(u) = (1 - e) h(u) + e (1 - h(u) / (c - 1)),    h(u) = 1 / (1 + exp(a + b u)), b >= 0,
 
-u the logit of the predicted class's probability, h the error of the model on right labels, e the
-share of wrong ones, c classes: what is left of the disagreement as u grows is e. It is fitted by
-maximum likelihood over all rows; the interval is the profile likelihood's (Wilks 1938).
+with u the logit of the predicted class's probability, h the model's error on right labels, e the
+share of wrong labels, and c classes: as u grows, the disagreement falls to e. The model is fitted
+by maximum likelihood over all rows; the interval is that of the profile likelihood (Wilks 1938).
 """
 
 from dataclasses import asdict, dataclass
@@ -18,14 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL_DROP: Final = 3.841
-"""Twice the log likelihood that is lost at the ends of a 95 % interval: chi-squared, 1 degree."""
+"""Twice the log likelihood lost at the ends of a 95 % interval: chi-squared, one degree."""
 
 _MORE_FOR_FEW = 70
-"""Rows; among few, h is fitted too well: of sets of 100, the plain interval held 75 to 100 %."""
+"""Widens the interval for few rows, where h is overfitted: in sets of 100 rows the plain interval
+held the truth in only 75 to 100 % of cases."""
 
 _MOST_BINS = 200
 _SMALLEST = 1e-7
-_HIGHEST_RATE = 0.5  # beyond it the labels say the opposite, and nothing can tell
+_HIGHEST_RATE = 0.5  # beyond it the labels say the opposite, which nothing can show
 _RATES = np.concatenate([[0.0], np.geomspace(1e-4, _HIGHEST_RATE, 60)])
 _N_STEPS = 60
 _N_HALVINGS = 12
@@ -37,7 +38,7 @@ _Numbers: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedWrong:
-    """How many of the n labels are expected to be wrong: `n_rows`, and a 95 % interval of it."""
+    """How many labels are expected to be wrong, `n_rows`, with the 95 % interval low to high."""
 
     n_rows: float
     low: float
@@ -51,19 +52,19 @@ class ExpectedWrong:
 def expected_wrong(
     confidence: NDArray[np.floating], disagrees: NDArray[np.bool_], *, n_classes: int
 ) -> ExpectedWrong:
-    """From the predicted classes' out-of-fold probabilities (n,) and which labels are others (n,).
+    """Estimate from predicted classes' out-of-fold probabilities (n,) and where labels differ (n,).
 
-    It takes wrong labels to be spread over easy and hard rows alike: of those that only hard rows
-    have, it sees few.
+    It assumes that easy and hard rows have wrong labels equally often; if only hard rows have them,
+    it finds few.
     """
     likelihood = _Likelihood(*_binned(confidence, disagrees), n_classes=n_classes)
     losses = likelihood.losses(_RATES)
     lost = losses - losses.min()
     inside = np.flatnonzero(2 * lost <= LEVEL_DROP * (1 + _MORE_FOR_FEW / len(confidence)))
-    # An end lies between the last rate that is inside and the first that is not.
+    # Each end lies between the last rate inside and the first one outside.
     low = _RATES[inside[0] - 1] if inside[0] else 0.0
     high = _RATES[min(len(_RATES) - 1, inside[-1] + 1)]
-    # The mean under Jeffreys' prior of a share: the grid's steps grow like the rates.
+    # The mean under Jeffreys' prior for a share; the grid's steps grow with the rates.
     weights = np.exp(-lost) * np.sqrt(_RATES / (1 - _RATES))
     rate = float(np.clip((weights * _RATES).sum() / weights.sum(), low, high))
     n_rows = len(confidence)
@@ -73,7 +74,7 @@ def expected_wrong(
 def _binned(
     confidence: NDArray[np.floating], disagrees: NDArray[np.bool_]
 ) -> tuple[_Numbers, _Numbers, _Numbers]:
-    """Rows of alike confidence together: how many, how many disagree, and their mean logit."""
+    """Rows binned by confidence: how many, how many disagree, and their mean logit."""
     p = np.clip(np.asarray(confidence, np.float64), _SMALLEST, 1 - _SMALLEST)
     order = np.argsort(p, kind="stable")
     logits = np.log(p / (1 - p))[order]
@@ -86,7 +87,7 @@ def _binned(
 
 @dataclass(frozen=True, eq=False)
 class _Likelihood:
-    """Rows in bins of alike confidence: how many, how many disagree, the mean logit of each."""
+    """Rows binned by confidence: how many, how many disagree, and the mean logit of each bin."""
 
     counts: _Numbers
     wrong: _Numbers
@@ -94,7 +95,7 @@ class _Likelihood:
     n_classes: int
 
     def losses(self, rates: _Numbers) -> _Numbers:
-        """The least minus log likelihood with each share of wrong labels, over a and b."""
+        """The negative log likelihood at each share of wrong labels, minimised over a and b."""
         found, last = [], np.array([0.0, 1.0])
         for rate in rates:
             loss, last = min(

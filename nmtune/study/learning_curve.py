@@ -1,4 +1,4 @@
-"""The home of the learning curve: how good a method is on growing parts of the training rows."""
+"""Learning curves: how accurate a method is with growing parts of the training rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,28 +15,35 @@ FRACTIONS: Final = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 N_SEEDS: Final = 3
 MAX_FITS: Final = 200
 MAX_ROWS: Final = 100_000
-"""Training rows of the largest fit by default."""
+"""Training rows of the largest fit, by default."""
 MAX_EVALUATED: Final = 10_000
-"""Rows of a split that are evaluated by default."""
+"""Rows evaluated per split, by default."""
 
 
 class Predictor(Protocol):
-    """What a fit gives: a head, or any classifier of scikit-learn."""
+    """What a fit returns: a head, or any scikit-learn classifier."""
 
     def predict_proba(self, x: NDArray[Any], /) -> NDArray[np.floating]:
         """Probabilities (m, c) for rows (m, d)."""
 
 
 Fitter: TypeAlias = Callable[[NDArray[Any], NDArray[np.int64], int], Predictor]
-"""fit(x (k, d), y (k,), seed): trained on these rows alone."""
+"""fit(x (k, d), y (k,), seed): a classifier trained on only these rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningPoint:
-    """One size: `n_rows` training rows, about `fraction` of all, and the accuracy by split.
+    """The accuracies with one number of training rows.
 
-    accuracies: of each split one accuracy (0..1) a seed, each seed with its own nested subsets. All
-    rows can be drawn in one way only: with fraction 1 seeds differ by what the fit does with them.
+    Attributes
+    ----------
+    fraction : float
+        n_rows over all training rows.
+    n_rows : int
+        Training rows used.
+    accuracies : mapping of str to tuple of float
+        Split -> one accuracy (0..1) per seed. Each seed draws its own nested subsets; with all rows
+        there is only one subset, and seeds differ only by what the fit does with them.
     """
 
     fraction: float
@@ -44,16 +51,16 @@ class LearningPoint:
     accuracies: Mapping[str, tuple[float, ...]]
 
     def mean(self, split: str) -> float:
-        """Mean accuracy over the seeds, 0..1."""
+        """The mean accuracy over the seeds, 0..1."""
         return float(np.mean(self.accuracies[split]))
 
     def deviation(self, split: str) -> float | None:
-        """The band: standard deviation of the accuracy over the seeds; None with one seed."""
+        """The standard deviation of the accuracy over the seeds; None with one seed."""
         values = self.accuracies[split]
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The same in plain Python values, ready for JSON."""
+        """The same as plain Python values, ready for JSON."""
         return {
             "fraction": self.fraction,
             "n_rows": self.n_rows,
@@ -81,20 +88,64 @@ def learning_curve(
     max_rows: int = MAX_ROWS,
     max_evaluated: int = MAX_EVALUATED,
 ) -> Iterator[LearningPoint]:
-    """An iterator of points, the smallest size first; leaving the loop stops the work.
+    """Iterate over a learning curve, smallest size first; leaving the loop stops the work.
 
-    x (n, d) and y (n,) are training rows and class indices, `splits` the (x, y) to evaluate, by
-    name. Each seed has stratified subsets of its own, a smaller one within a larger one; sizes too
-    small for two rows of each class are skipped (see `rows_per_class`).
+    Each seed draws stratified subsets, each smaller one inside the larger ones. Sizes too small for
+    two rows of each class are skipped. The cost is `n_seeds` fits per size.
 
-    It costs `n_seeds` fits a size, none on more than `max_rows` rows: larger sizes are cut down to
-    that, and equal ones left out. Of a split at most `max_evaluated` rows, drawn with `seed`, are
-    evaluated. Values of x are checked by `fit` and by what it gives.
+    Parameters
+    ----------
+    x : ndarray, shape (n, d)
+        Training embeddings; `fit` checks their values.
+    y : ndarray of int, shape (n,)
+        Class indices.
+    n_classes : int
+        How many classes there are.
+    fit : callable
+        ``fit(x, y, seed)`` trains on only these rows and returns something with
+        ``predict_proba(x)``, such as a Head or a scikit-learn classifier.
+    splits : mapping of str to tuple
+        Name -> ``(x, y)`` to evaluate.
+    fractions : sequence of float
+        Shares of the training rows, above 0 and at most 1;
+        by default 0.1, 0.2, 0.35, 0.5, 0.7 and 1.
+    n_seeds : int, default=3
+        Fits per size.
+    seed : int, default=0
+        The first seed.
+    max_rows : int, default=100_000
+        Larger sizes are cut down to this, and equal ones left out.
+    max_evaluated : int, default=10_000
+        Rows evaluated per split, drawn with `seed`.
 
-    Raises, when called, DataError where a shape does not fit, a label is not an index of a class or
-    there is no split, and ConfigError where a fraction is not above 0 and at most 1, another
-    number is out of range, or there would be more than 200 fits. Iterating raises what `fit`
-    raises, and DataError where its probabilities are not (m, n_classes).
+    Yields
+    ------
+    LearningPoint
+
+    Raises
+    ------
+    DataError
+        A shape does not fit, a label is not a class index, or there is no split; while iterating,
+        if probabilities are not of shape (m, n_classes).
+    ConfigError
+        A number is out of bounds, or there would be more than 200 fits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from nmtune import learning_curve
+    >>> random = np.random.default_rng(0)
+    >>> y = np.arange(400) % 2
+    >>> x = random.normal(size=(400, 5)) + y[:, None]
+    >>> def fit(x, y, seed):
+    ...     return LogisticRegression().fit(x, y)
+    >>> test = {"test": (x[300:], y[300:])}
+    >>> points = list(learning_curve(x[:300], y[:300], n_classes=2, fit=fit, splits=test))
+    >>> [point.n_rows for point in points]
+    [30, 60, 106, 150, 210, 300]
+    >>> points[-1].mean("test") > 0.8
+    True
     """
     _check_settings(fractions, n_seeds, seed, max_rows, max_evaluated)
     train_x, labels = _checked(x, y, n_classes, "")

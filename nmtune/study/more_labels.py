@@ -1,9 +1,9 @@
-"""The home of the answer to "would more labels help?": what doubling the training rows would add.
+"""Would more labels help? Extrapolate a learning curve to twice the training rows.
 
 Learning curves mostly follow a power law (Hestness et al. 2017, arXiv 1712.00409; Viering & Loog
 2022, "The Shape of Learning Curves", arXiv 2103.10948), but a few points do not tell its exponent.
 So the accuracy a - b n^-e is fitted by least squares for each exponent e on a grid, and the answers
-are averaged with the fits' likelihoods: where the exponents disagree, the answer is less certain.
+are averaged by the fits' likelihoods: if the exponents disagree, the answer is less certain.
 """
 
 from collections.abc import Sequence
@@ -17,26 +17,38 @@ from nmtune.numeric.numpy_state import numpy_state
 from nmtune.study.learning_curve import LearningPoint
 
 FLAT_GAIN: Final = 0.01
-"""An accuracy that doubling the rows moves by less than this, for certain, is flat."""
+"""A curve is flat if doubling the rows surely moves the accuracy by less than this."""
 LEAST_POINTS: Final = 3
 
 Verdict: TypeAlias = Literal["rising", "flat", "falling", "unclear", "unknown"]
 
 _EXPONENTS = np.linspace(0.05, 1, 20)
-# No point is surer than this, though its seeds agree: the rows evaluated are a sample too.
+# No point is more certain than this, even if its seeds agree: the evaluated rows are a sample too.
 _LEAST_ERROR = 0.001
-# About 95 % for an error that is itself estimated from five or six points (Student's t).
+# About 95 % for an error that is estimated from five or six points (Student's t).
 _STANDARD_ERRORS = 2.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOutlook:
-    """What doubling the largest size measured, n_rows training rows, would do on one split.
+    """What doubling the training rows would do to the accuracy on one split.
 
-    accuracy: the mean there. gain: expected change of it (both of 0..1, so 0.01 is a point), with
-    the interval low to high, 2.5 standard errors wide each way: about 95 %. verdict: "flat" where
-    the interval is within a point of 0, else "rising" or "falling" where it leaves out 0, else
-    "unclear"; "unknown", and no figures, with fewer than three sizes.
+    Attributes
+    ----------
+    split : str
+    n_rows : int
+        The largest size measured, which is doubled.
+    accuracy : float
+        The mean accuracy there, 0..1.
+    gain : float or None
+        The expected change (0.01 is one point).
+    low, high : float or None
+        The interval of the gain, 2.5 standard errors each way: about 95 %.
+    verdict : {"rising", "flat", "falling", "unclear", "unknown"}
+        "flat" if the interval is within a point of 0, else "rising" or "falling" if it excludes 0,
+        else "unclear". "unknown", without figures, for fewer than three sizes.
+    sentence : str
+        The same in words.
     """
 
     split: str
@@ -49,20 +61,46 @@ class LabelOutlook:
     sentence: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The same in plain Python values, ready for JSON."""
+        """The same as plain Python values, ready for JSON."""
         return asdict(self)
 
 
 @numpy_state()
 def would_more_labels_help(points: Sequence[LearningPoint], *, split: str) -> LabelOutlook:
-    """Extrapolate the curve of `split` to twice its largest size.
+    """Extrapolate a learning curve to twice its largest size.
 
-    The interval is of scatter about the curve and between seeds. It cannot know of rows from
-    elsewhere: more labels means more like these. Raises DataError where there is no point or one
-    that lacks the split.
+    The accuracy is fitted as :math:`a - b n^{-e}` for each exponent e on a grid. The interval
+    covers the scatter about the curve and between seeds, for more rows like these; it says nothing
+    about rows from elsewhere.
+
+    Parameters
+    ----------
+    points : sequence of LearningPoint
+        From `learning_curve`, in any order.
+    split : str
+        The split to look at.
+
+    Returns
+    -------
+    LabelOutlook
+
+    Raises
+    ------
+    DataError
+        There are no points, or one lacks the split.
+
+    Examples
+    --------
+    >>> from nmtune import LearningPoint, would_more_labels_help
+    >>> points = [
+    ...     LearningPoint(fraction=n / 800, n_rows=n, accuracies={"test": (value, value + 0.002)})
+    ...     for n, value in [(100, 0.70), (200, 0.76), (400, 0.80), (800, 0.83)]
+    ... ]
+    >>> would_more_labels_help(points, split="test").verdict
+    'rising'
     """
     if not points or not all(split in point.accuracies for point in points):
-        raise DataError(f"there is no learning curve of split {split!r}", field="split")
+        raise DataError(f"there is no learning curve for the split {split!r}", field="split")
     points = sorted(points, key=lambda point: point.n_rows)
     n_rows, accuracy = points[-1].n_rows, points[-1].mean(split)
     if len({point.n_rows for point in points}) < LEAST_POINTS:
@@ -74,12 +112,10 @@ def would_more_labels_help(points: Sequence[LearningPoint], *, split: str) -> La
             low=None,
             high=None,
             verdict="unknown",
-            sentence=(
-                f"Too few sizes could be measured to say what more labels would do on {split}."
-            ),
+            sentence=(f"Too few sizes were measured to say what more labels would do on {split}."),
         )
     gain, error = _gain_of_doubling(points, split)
-    # No accuracy leaves 0..1, whatever the curve says.
+    # The accuracy stays within 0..1, whatever the curve says.
     gain, low, high = (
         float(np.clip(value, -accuracy, 1 - accuracy))
         for value in (gain, gain - _STANDARD_ERRORS * error, gain + _STANDARD_ERRORS * error)
@@ -141,8 +177,8 @@ def _sentence(verdict: Verdict, split: str, n_rows: int, figures: tuple[float, .
     gain, low, high = (f"{round(100 * figure, 1) + 0.0:+.1f}" for figure in figures)  # no -0.0
     begin = {
         "rising": f"More labels would help on {split}",
-        "flat": f"The curve is flat on {split}",
-        "falling": f"More labels like these would harm on {split}",
+        "flat": f"More labels would hardly help on {split}",
+        "falling": f"More labels like these would hurt on {split}",
     }.get(verdict, f"Whether more labels would help on {split} is unclear")
     return (
         f"{begin}: doubling {n_rows:,} training rows to {2 * n_rows:,} is expected to change "

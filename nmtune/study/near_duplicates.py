@@ -1,4 +1,4 @@
-"""The home of the search for rows of a split that nearly repeat a training row."""
+"""Find rows of a split that nearly repeat a training row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from nmtune.numeric.torch_state import own_state
 from nmtune.rows.checks import as_labels, as_numbers, as_rows
 
 MAX_PRODUCTS: Final = 500_000_000_000
-"""Multiplications of one search by default: about half a minute on one core."""
+"""Multiplications of one search, by default: about half a minute on one core."""
 MAX_SHARE_OF_PAIRS: Final = 0.01
-"""Where more of all pairs are this similar, the cosine says little on these embeddings."""
+"""If more of all pairs are this similar, the cosine says little about these embeddings."""
 
 _BLOCK_ROWS = 2048  # two blocks' similarities are 16 MiB
 # Float32 products of a row with itself are off by about this.
@@ -26,11 +26,24 @@ _ROUNDING = 1e-6
 class NearDuplicates:
     """The rows of a split whose most similar training row has a cosine of at least `threshold`.
 
-    n_rows: rows of the split; n_compared: those compared with every training row, all of them or a
-    random sample. share_of_pairs: of all pairs compared, the share that is at least as similar.
-    rows, train_rows, similarities, labels, train_labels: (k,) the near-duplicates, the most similar
-    first: the row in the split, its most similar training row (the first of equals), their cosine,
-    and the class indices of both.
+    Attributes
+    ----------
+    threshold : float
+        The least cosine of a near duplicate.
+    n_rows : int
+        Rows of the split.
+    n_compared : int
+        Rows compared with every training row: all of them, or a random sample.
+    n_classes : int
+        How many classes there are.
+    share_of_pairs : float
+        The share of all compared pairs that are at least as similar, 0..1.
+    rows, train_rows : ndarray of int64, shape (k,)
+        The near duplicates, most similar first, and the most similar training row of each.
+    similarities : ndarray of float32, shape (k,)
+        Their cosines.
+    labels, train_labels : ndarray of int64, shape (k,)
+        The class indices of both.
     """
 
     threshold: float
@@ -46,35 +59,35 @@ class NearDuplicates:
 
     @property
     def share(self) -> float:
-        """Share of the compared rows that nearly repeat a training row, 0..1."""
+        """The share of the compared rows that nearly repeat a training row, 0..1."""
         return len(self.rows) / self.n_compared
 
     @property
     def n_other_label(self) -> int:
-        """How many of them carry another label than their training row."""
+        """How many of them have another label than their training row."""
         return int(np.count_nonzero(self.labels != self.train_labels))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before believing the counts, in full sentences."""
+        """What to know before trusting the counts, in full sentences."""
         notes = []
         if self.n_compared < self.n_rows:
             notes.append(
                 f"Only {self.n_compared:,} of the {self.n_rows:,} rows, drawn at random, were "
-                "compared with the training rows: the counts are of these alone."
+                "compared with the training rows; the counts cover only these."
             )
         if self.share_of_pairs > MAX_SHARE_OF_PAIRS:
             notes.append(
                 f"{self.share_of_pairs:.0%} of all pairs have a cosine of {self.threshold:g} or "
-                "more: these embeddings lie so close together that it does not mark a repeat."
+                "more: these embeddings lie so close together that it does not indicate a repeat."
             )
         return tuple(notes)
 
     def to_dict(self, classes: Sequence[str], *, limit: int = 20) -> dict[str, Any]:
-        """The same with class names in plain Python values, ready for JSON.
+        """The same as plain Python values with class names, ready for JSON.
 
-        At most `limit` pairs are listed, the most similar first; the counts are of all. Raises
-        DataError where `classes` does not name every class, ConfigError where limit is negative.
+        At most `limit` pairs are listed, most similar first; the counts cover all. Raises DataError
+        if `classes` does not name every class, ConfigError if limit is negative.
         """
         if len(classes) != self.n_classes:
             raise DataError(
@@ -116,16 +129,52 @@ def find_near_duplicates(
     max_products: int = MAX_PRODUCTS,
     seed: int = 0,
 ) -> NearDuplicates:
-    """Which rows of x (n, d) nearly repeat a row of train_x (m, d), by the cosine of the two.
+    """Find rows that nearly repeat a training row, by the cosine of their embeddings.
 
-    y (n,) and train_y (m,) are class indices. The arrays may be memory-mapped: blocks of rows are
-    held, whatever n and m. All n * m * d products are made if they are at most `max_products`; else
-    as many rows of x as that allows, at least one, are drawn with `seed`, and the result says so.
-    A row of zeros has no direction: it is similar to none.
+    Parameters
+    ----------
+    x : ndarray or memory map, shape (n, d)
+        Embeddings of the split; only blocks of rows are held in memory.
+    y : ndarray of int, shape (n,)
+        Their class indices.
+    train_x : ndarray or memory map, shape (m, d)
+        Training embeddings.
+    train_y : ndarray of int, shape (m,)
+        Their class indices.
+    n_classes : int
+        How many classes there are.
+    threshold : float, default=0.99
+        The least cosine of a near duplicate, above 0 and at most 1. A row of zeros is similar to
+        nothing.
+    max_products : int, default=500_000_000_000
+        The most multiplications. If n * m * d exceeds it, as many rows of x as it allows (at least
+        one) are drawn at random, and the result's ``notes`` say so.
+    seed : int, default=0
+        For that sample.
 
-    Raises DataError, with the row, where rows are not finite real numbers of one width or a label
-    is not an index of a class; ConfigError where threshold is not above 0 and at most 1,
-    max_products below 1 or seed negative.
+    Returns
+    -------
+    NearDuplicates
+
+    Raises
+    ------
+    DataError
+        Rows are not of finite real numbers of one width, or a label is not a class index; ``row``
+        says where.
+    ConfigError
+        threshold, max_products or seed is out of bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import find_near_duplicates
+    >>> train_x = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> x = np.array([[1.0, 1.0], [0.0, 5.0]])
+    >>> found = find_near_duplicates(
+    ...     x, np.array([0, 0]), train_x=train_x, train_y=np.array([0, 1]), n_classes=2
+    ... )
+    >>> found.rows.tolist(), found.train_rows.tolist(), found.n_other_label
+    ([1], [1], 1)
     """
     if not 0 < threshold <= 1:
         raise ConfigError(
@@ -137,10 +186,10 @@ def find_near_duplicates(
     x, train_x = as_numbers(x, field="x"), as_numbers(train_x, field="train_x")
     for rows, field in ((x, "x"), (train_x, "train_x")):
         if rows.ndim != 2 or not rows.size:
-            as_rows(rows, n_columns=0, field=field)  # says what is wrong with it
+            as_rows(rows, n_columns=0, field=field)  # raises what is wrong with it
     if x.shape[1] != train_x.shape[1]:
         raise DataError(
-            f"x must have {train_x.shape[1]} columns, as train_x, got {x.shape[1]}", field="x"
+            f"x must have {train_x.shape[1]} columns like train_x, got {x.shape[1]}", field="x"
         )
     labels = as_labels(y, n_rows=len(x), n_classes=n_classes, field="y")
     train_labels = as_labels(train_y, n_rows=len(train_x), n_classes=n_classes, field="train_y")
@@ -202,13 +251,13 @@ def _directions(x: NDArray[Any], rows: NDArray[np.int64], field: str) -> torch.T
         if wrong.row is None:
             raise
         raise DataError(
-            f"{field} must be finite numbers within float32's range, row {rows[wrong.row]}, "
+            f"{field} must be finite numbers within float32's range, but row {rows[wrong.row]}, "
             f"column {wrong.column} is not",
             field=field,
             row=int(rows[wrong.row]),
             column=wrong.column,
         ) from None
-    # By way of the largest entry: squares of very large or small entries would leave float32.
+    # Divided by the largest entry first: squares of very large or small ones would leave float32.
     largest = np.abs(part).max(axis=1, keepdims=True)
     scaled = part / np.where(largest > 0, largest, 1)
     length = np.sqrt(np.einsum("ij,ij->i", scaled, scaled))[:, None]

@@ -1,4 +1,4 @@
-"""The home of the spectrum diagnostics: singular values of a tall matrix in bounded memory.
+"""Singular values of a tall matrix in bounded memory, and the diagnostics SVE and LSVR.
 
 Source: "Impact of Noisy Supervision in Foundation Model Learning" (arXiv 2403.06869), section 2.
 """
@@ -20,11 +20,10 @@ Centring: TypeAlias = Literal["none", "columns", "reference"]
 _Array: TypeAlias = NDArray[np.float64]
 
 _CHUNK_VALUES = 2**21  # 16 MiB of float64
-# What a Gram matrix may get wrong in entropy and largest ratio before it is done in more precision:
-# half of what is promised. The estimates err high.
+# The error in entropy and largest ratio above which a Gram matrix is redone in more precision: half
+# of what is promised. The estimates err high.
 _TRUSTED_ERROR = 5e-7
-# In float32 only where this many chunks are to be read: with fewer the check costs more than it
-# saves.
+# Float32 only pays from this many chunks on: with fewer the check costs more than it saves.
 _CHUNKS_WORTH_FLOAT32 = 4
 # Values this far from 1 would leave float64 when squared and summed.
 _SAFE_MAGNITUDES = (1e-100, 1e100)
@@ -32,16 +31,24 @@ _SAFE_MAGNITUDES = (1e-100, 1e100)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Spectrum:
-    """The singular values s of an (n, d) matrix and what they say, with p = s / sum(s).
+    """The singular values s of an (n, d) matrix and their summary, with p = s / sum(s).
 
-    singular_values: float64, min(n, d) of them, largest first.
-    entropy (SVE): -sum p log p in nats; bigger is a flatter spectrum.
-    largest_ratio (LSVR): -log p_1 in nats; bigger is a weaker dominant direction.
-    effective_rank: exp(entropy), the number of equal singular values with that entropy.
-    centering: "none", "columns" or "reference", as given to `spectrum`.
-    n_rows, n_columns: the shape of the matrix.
+    A matrix that is zero after centring has no direction: its three summary numbers are 0.
 
-    A matrix that is zero after centring has no direction: all three numbers are then 0.
+    Attributes
+    ----------
+    singular_values : ndarray of float64, shape (min(n, d),)
+        Largest first.
+    entropy : float
+        SVE, the singular value entropy -sum(p log p), in nats; larger means a flatter spectrum.
+    largest_ratio : float
+        LSVR, -log(p_1), in nats; larger means a weaker dominant direction.
+    effective_rank : float
+        exp(entropy): how many equal singular values would have that entropy.
+    centering : {"none", "columns", "reference"}
+        As given to `spectrum`.
+    n_rows, n_columns : int
+        n and d.
     """
 
     singular_values: _Array = field(repr=False)
@@ -57,22 +64,53 @@ class Spectrum:
 def spectrum(
     x: NDArray[Any], *, centering: Centring = "none", chunk_rows: int | None = None
 ) -> Spectrum:
-    """Singular values, entropy and largest ratio of x, read in chunks of rows.
+    r"""Singular values, entropy (SVE) and largest ratio (LSVR) of embeddings.
 
-    x: (n, d) array or memory map of real numbers of any precision; never copied whole unless
-    n <= d. centering: "none"; "columns" subtracts each column's mean; "reference" scales each row
-    to length 1 and subtracts the row's own mean, as the paper's authors do. chunk_rows: rows held
-    at a time, by default about 16 MiB of float64 or d rows, whichever is more.
+    With singular values :math:`s_1 \ge s_2 \ge \dots` and :math:`p_i = s_i / \sum_j s_j`
+    (arXiv 2403.06869, section 2)
 
-    Entropy and largest ratio agree with a full float64 SVD to 1e-6, each singular value to 1e-6 of
-    the largest one. x is read twice (three times for "columns"): a check, then a d x d Gram matrix
-    whose chunks are multiplied in float32 and added in float64. It is read again for a Gram matrix
-    all in float64 where the first cannot be trusted to that precision, and a last time, by QR of
-    one chunk after another, where that cannot be either (see `gram`). Memory does not grow with n:
-    a few d x d float64 matrices and two chunks; the QR holds four, of at least d rows each.
+    .. math:: \mathrm{SVE} = -\sum_i p_i \log p_i, \qquad \mathrm{LSVR} = -\log p_1.
 
-    Raises DataError (field "x", with row and column) where x is not 2-D, is empty, is not of real
-    numbers or holds NaN or inf; ConfigError for an unknown centering or chunk_rows < 1.
+    Parameters
+    ----------
+    x : ndarray or memory map of real numbers, shape (n, d)
+        Embeddings of any precision; never copied whole unless n <= d.
+    centering : {"none", "columns", "reference"}, default="none"
+        "columns" subtracts each column's mean. "reference" scales each row to length 1 and
+        subtracts the row's own mean, as the paper's authors do.
+    chunk_rows : int, optional
+        Rows held at a time; by default about 16 MiB of float64, and at least d rows.
+
+    Returns
+    -------
+    Spectrum
+
+    Raises
+    ------
+    DataError
+        x is not two-dimensional, is empty, or holds something that is not a finite real number;
+        ``row`` and ``column`` say where.
+    ConfigError
+        centering is unknown, or chunk_rows is below 1.
+
+    Notes
+    -----
+    Entropy and largest ratio agree with a full float64 SVD to 1e-6, and each singular value to 1e-6
+    of the largest one. x is read twice (three times for "columns"): a check, then a d x d Gram
+    matrix whose chunks are multiplied in float32 and added in float64. If that is not precise
+    enough, x is read again for a Gram matrix all in float64, and if need be once more for a QR,
+    chunk by chunk. Memory does not grow with n: it holds a few d x d float64 matrices and two
+    chunks; the QR holds four chunks of at least d rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import spectrum
+    >>> found = spectrum(np.diag([2.0, 1.0, 1.0]))
+    >>> found.singular_values.tolist()
+    [2.0, 1.0, 1.0]
+    >>> round(found.entropy, 3), round(found.largest_ratio, 3), round(found.effective_rank, 2)
+    (1.04, 0.693, 2.83)
     """
     x = _checked(x, centering, chunk_rows)
     n_rows, n_columns = x.shape
@@ -95,7 +133,7 @@ def spectrum(
 
 
 class _Rows:
-    """The rows of x, scaled and centred, as float64 chunks: what both routes read."""
+    """The rows of x, scaled and centred, as chunks of float64 or float32."""
 
     def __init__(self, x: NDArray[Any], centering: Centring, scale: float, chunk_rows: int) -> None:
         self.shape = x.shape
@@ -105,7 +143,7 @@ class _Rows:
         self._scale = scale
         self._origin = self._mean = np.zeros(x.shape[1])
         if centering == "columns":
-            # Counted from the first row, a constant column becomes exactly 0 and a large common
+            # Measured from the first row, a constant column becomes exactly 0 and a large common
             # mean costs no digits.
             self._origin = np.asarray(x[0], dtype=np.float64) / scale
             total = np.zeros(x.shape[1])
@@ -141,7 +179,7 @@ def _centre_rows(chunk: _Array) -> None:
     chunk /= np.where(largest > 0, largest, 1)
     length = np.sqrt(np.einsum("ij,ij->i", chunk, chunk))[:, None]
     chunk /= np.where(length > 0, length, 1)
-    # By way of the first entry, so that a constant row becomes exactly 0.
+    # First minus the first entry, so that a constant row becomes exactly 0.
     chunk -= chunk[:, :1].copy()
     chunk -= chunk.mean(axis=1, keepdims=True)
 
@@ -154,7 +192,7 @@ def _singular_values(rows: _Rows) -> _Array:
         if quick is not None:
             return quick
     if n_rows <= n_columns:
-        # The matrix is no larger than its own d x d Gram matrix would be: take it whole.
+        # The matrix is no larger than a d x d Gram matrix would be: take it whole.
         (whole,) = rows.chunks(n_rows)
         gram = whole @ whole.T
     else:
@@ -169,14 +207,14 @@ def _singular_values(rows: _Rows) -> _Array:
 
 
 def _by_float32(rows: _Rows) -> _Array | None:
-    """All singular values from float32 products, or None where those are not exact enough."""
+    """All singular values from float32 products, or None if those are not precise enough."""
     n_rows, n_columns = rows.shape
     gram = np.zeros((n_columns, n_columns))
-    # What leaves float32's range shows in the noise, or in the Gram matrix.
+    # Values outside float32's range show in the noise or in the Gram matrix.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        # Rows from all over the matrix, in case they are sorted. A quarter of a chunk will do: the
-        # noise, as a share, hardly depends on how many rows are summed, and that it is random, so
-        # that it falls from chunk to chunk, is not counted on.
+        # Rows from all over the matrix, in case they are sorted. A quarter of a chunk is enough: as
+        # a share, the noise hardly depends on how many rows are summed. It is random and so falls
+        # from chunk to chunk, but nothing relies on that.
         sample = rows.some(slice(0, None, 4 * n_rows // rows.chunk_rows))
         narrow = sample.astype(np.float32)
         share = float32_noise(sample, narrow.T @ narrow)
@@ -186,8 +224,8 @@ def _by_float32(rows: _Rows) -> _Array | None:
     if not (math.isfinite(share) and np.isfinite(gram).all()):
         return None
     eigenvalues = _eigenvalues(gram)
-    # A column much longer than the sample lets expect has a few very large entries, beside which
-    # float32 loses the others: what the sample says is then too little by about as much.
+    # A column much longer than the sample suggests has a few very large entries, beside which
+    # float32 loses the others: the sample then underestimates the noise by about as much.
     with np.errstate(divide="ignore", invalid="ignore"):
         unforeseen = float((gram.diagonal() / squares).max())
     noise = share * unforeseen * float(gram.diagonal().max())
@@ -196,31 +234,31 @@ def _by_float32(rows: _Rows) -> _Array | None:
 
 
 def _eigenvalues(gram: _Array) -> _Array:
-    """Of a symmetric matrix, largest first."""
+    """The eigenvalues of a symmetric matrix, largest first."""
     return np.asarray(np.linalg.eigvalsh(gram)[::-1], dtype=np.float64)
 
 
 def _triangle(rows: _Rows) -> _Array:
-    """R of a QR of all rows, chunk by chunk: the same singular values, nothing squared."""
-    import torch  # few matrices come here, and whoever has others does without it
+    """R of a QR of all rows, chunk by chunk: it has the same singular values, unsquared."""
+    import torch  # few matrices need it
 
     n_columns = rows.shape[1]
     triangle = np.zeros((0, n_columns))
     for chunk in rows.chunks(max(rows.chunk_rows, n_columns)):
-        # torch's QR: numpy's takes ten times as long on a busy machine, its threads wait spinning.
+        # numpy's QR takes ten times as long on a busy machine, since its threads spin.
         stacked = torch.from_numpy(np.concatenate([triangle, chunk]))
         triangle = torch.linalg.qr(stacked, mode="r").R.numpy()
     return triangle
 
 
 def _summarise(values: _Array) -> tuple[float, float]:
-    """Entropy and largest ratio of singular values, largest first; 0 and 0 where all are zero."""
+    """Entropy and largest ratio of singular values, largest first; both 0 if all are zero."""
     if values[0] == 0:
         return 0.0, 0.0
     relative = values / values[0]
     shares = relative / relative.sum()
     nonzero = shares[shares > 0]
-    # max: one singular value alone gives -0.0.
+    # max: a single singular value gives -0.0.
     return max(0.0, float(-(nonzero * np.log(nonzero)).sum())), float(np.log(relative.sum()))
 
 
@@ -241,7 +279,7 @@ def _checked(x: NDArray[Any], centering: str, chunk_rows: int | None) -> NDArray
 
 
 def _scale(x: NDArray[Any], chunk_rows: int) -> float:
-    """What to divide x by: 1, or its largest magnitude where that is extreme (0 if all zero)."""
+    """The divisor for x: 1, or its largest magnitude if that is extreme (0 if all are zero)."""
     largest = 0.0
     for start in range(0, len(x), chunk_rows):
         chunk = x[start : start + chunk_rows]
@@ -249,7 +287,7 @@ def _scale(x: NDArray[Any], chunk_rows: int) -> float:
         if not math.isfinite(magnitude):
             row, column = (int(index) for index in np.argwhere(~np.isfinite(chunk))[0])
             raise DataError(
-                f"x holds {chunk[row, column]} at row {start + row}, column {column}",
+                f"x must be finite, got {chunk[row, column]} in row {start + row}, column {column}",
                 field="x",
                 row=start + row,
                 column=column,

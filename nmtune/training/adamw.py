@@ -1,4 +1,4 @@
-"""The home of training by mini-batches: the NMTune objective minimised with AdamW."""
+"""Train by mini-batches: minimise the NMTune objective with AdamW."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from nmtune.losses.objective import NMTuneLoss, nmtune_loss
 from nmtune.numeric.random_numbers import generator
 from nmtune.numeric.tensor_file import check_layout, prefixed, sections
 from nmtune.rows.held_out import HeldOut
-from nmtune.training.procedure import LabelledRows, Progress, score
+from nmtune.training.procedure import Progress, score
+from nmtune.training.rows import LabelledRows
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -29,7 +30,7 @@ class AdamwFit:
         *,
         config: TuneConfig,
         validation: LabelledRows | None,
-        groups: NDArray[Any] | None = None,  # noqa: ARG002  # it divides no rows
+        groups: NDArray[Any] | None = None,  # noqa: ARG002  # it has no folds
     ) -> None:
         self.network = network
         self._rows = rows
@@ -96,7 +97,7 @@ class AdamwFit:
         )
 
     def held_out(self) -> HeldOut | None:
-        """What it says of the validation rows; of the training rows it has learnt from all."""
+        """Predictions for the validation rows; all training rows were learnt from."""
         if self._validation is None:
             return None
         self.network.eval()
@@ -116,7 +117,7 @@ class AdamwFit:
 
     def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
         if document:
-            raise ValueError("AdamW's state is tensors alone")
+            raise ValueError("AdamW's state holds only tensors")
         expected = prefixed("network", self.network.state_dict())
         # Before its first step the optimiser has no moments.
         parameters = dict(self.network.named_parameters()) if epoch else {}
@@ -133,7 +134,7 @@ class AdamwFit:
             )
 
     def _moments(self, name: str) -> dict[str, Tensor]:
-        """What AdamW knows of a parameter; empty before the first step."""
+        """AdamW's state for a parameter; empty before the first step."""
         state: dict[str, Tensor] = self._optimiser.state[self.network.get_parameter(name)]
         return state
 
@@ -145,23 +146,22 @@ class AdamwFit:
 
 
 def notes_on_steps(config: TuneConfig, *, n_rows: int, n_columns: int, n_epochs: int) -> list[str]:
-    """What the user should know of a training by mini-batches."""
+    """What the user should know about a training by mini-batches."""
     notes = []
     if n_epochs < config.epochs:
         notes.append(
-            f"{n_epochs} of {config.epochs} epochs were made: more would take over "
-            f"max_steps ({config.max_steps:,}) steps."
+            f"Training stopped after {n_epochs} of {config.epochs} epochs: more would exceed "
+            f"max_steps ({config.max_steps:,})."
         )
     if n_rows < config.batch_size:
         notes.append(
             f"The {n_rows} training rows make one batch, smaller than batch_size "
-            f"({config.batch_size}), so the regularisers weigh otherwise than they would in "
-            "full batches."
+            f"({config.batch_size}), so the regularisers weigh differently than in full batches."
         )
     if config.w_dominant and config.k >= min(n_rows, n_columns):
         notes.append(
-            f"k = {config.k} takes in every singular value there is, so the dominant term is "
-            "constant."
+            f"k = {config.k} covers every singular value, so the dominant term is constant and "
+            "has no effect."
         )
     return notes
 
@@ -170,7 +170,7 @@ def batch_bounds(n_rows: int, batch_size: int, *, smallest: int) -> list[tuple[i
     """Where each mini-batch starts and stops; a last one below `smallest` joins the one before.
 
     BatchNorm and the covariance need two rows, and the covariance of a few rows is mostly noise:
-    four times that of a full batch at eight rows.
+    with eight rows it is four times that of a full batch.
     """
     bounds = [(start, min(start + batch_size, n_rows)) for start in range(0, n_rows, batch_size)]
     if len(bounds) > 1 and n_rows - bounds[-1][0] < smallest:
@@ -179,12 +179,12 @@ def batch_bounds(n_rows: int, batch_size: int, *, smallest: int) -> list[tuple[i
 
 
 def epoch_order(n_rows: int, *, seed: int, epoch: int) -> Tensor:
-    """The order of the rows in an epoch (1-based); any epoch's is known without the others'."""
+    """The order of the rows in an epoch (1-based), which does not depend on other epochs."""
     return torch.randperm(n_rows, generator=generator(seed, epoch))
 
 
 def remaining(schedule: Schedule, passed: float) -> float:
-    """The share of the full learning rate once a share `passed` of all steps is done."""
+    """The share of the full learning rate after a share `passed` of all steps."""
     if schedule == "constant":
         return 1.0
     if schedule == "linear":

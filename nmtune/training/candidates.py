@@ -1,4 +1,4 @@
-"""The home of the candidates: which heads one job trains side by side, and with which configs."""
+"""Candidates: the heads that one job trains side by side, and the config of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any, Self
 from nmtune.config import WEIGHTS, TuneConfig, check_names
 from nmtune.config_rules import OneOf
 from nmtune.errors import ConfigError
-from nmtune.methods import METHODS
+from nmtune.vocabulary import ABLATION_PREFIX, METHODS
 
 ROBUST = ("robust_probe",)
-"""Candidates of `auto` that are trained only where many labels look wrong."""
+"""Candidates of `auto` that are trained only if many labels look wrong."""
 
 ANALYSES = ("ablation", "learning_curve")
-"""What a job may be asked to look into beside its candidates."""
+"""Analyses that a job can be asked for."""
 
 CHOSEN_FROM = ("linear_probe", *ROBUST, "whitened_probe", "mlp_ensemble")
-"""What `auto` chooses from, in the order of training."""
+"""What `auto` chooses from, in training order."""
 
-_ABLATIONS = {f"nmtune_without_{name.removeprefix('w_')}": name for name in WEIGHTS}
+_ABLATIONS = {f"{ABLATION_PREFIX}{name.removeprefix('w_')}": name for name in WEIGHTS}
 _ORDER = (*CHOSEN_FROM, "mlp", "nmtune", *_ABLATIONS)
 _PRESETS = {
     "linear_probe": OneOf("linear_probe"),
@@ -27,25 +27,28 @@ _PRESETS = {
     "auto": OneOf("paper", "reference"),
 }
 _FIRST_PRESET = {"linear_probe": "linear_probe", "mlp": "paper", "nmtune": "paper", "auto": "paper"}
-_OF_THE_LINEAR_PROBE = ("preset", "scaling", "l2", "n_folds", "seed")
-_OF_THE_BASELINE = ("l2", "n_folds", "seed")
-_OF_THE_ENSEMBLE = ("n_bags", "hidden_width", "input_dropout", "hidden_dropout", "patience")
-_OF_ALL_IN_AUTO = ("seed", "n_folds", "max_steps")
+_PROBE_FIELDS = ("preset", "scaling", "l2", "n_folds", "seed")
+_BASELINE_FIELDS = ("l2", "n_folds", "seed")
+_ENSEMBLE_FIELDS = ("n_bags", "hidden_width", "input_dropout", "hidden_dropout", "patience")
+_SHARED_FIELDS_OF_AUTO = ("seed", "n_folds", "max_steps")
 
 STEPS_IN_AUTO = 6000
-"""The most gradient steps of any candidate of `auto`, unless config.max_steps says otherwise."""
+"""The most gradient steps of each candidate of `auto`, unless config.max_steps is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
     """What a job trains: a method, and one config for it and for what it is compared with.
 
-    Attributes:
-        method: the one the user asked for. Its head is the one that is published; that of `auto`
-            is made of other candidates' heads.
-        configs: by candidate, in the order of training; all of one seed, so that the plain MLP
-            starts from the same weights and sees the same batches as the regularised head.
-        analyses: what else to look into, of ANALYSES.
+    Attributes
+    ----------
+    method : str
+        The method asked for. Its head is published; that of "auto" is made of other candidates'.
+    configs : mapping of str to TuneConfig
+        The config of each candidate, in training order. All share one seed, so that the plain MLP
+        starts from the same weights and sees the same batches as the regularised head.
+    analyses : tuple of str
+        Further analyses, from ANALYSES.
     """
 
     method: str
@@ -65,7 +68,7 @@ class Candidates:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The candidates that `to_dict` told, whatever order a JSON store gave the keys."""
+        """The inverse of `to_dict`, whatever the order of the keys in JSON."""
         try:
             method, stored = values["method"], values["configs"]
             configs = {
@@ -83,22 +86,37 @@ def resolve(
     config: Mapping[str, Any] | None = None,
     analyses: Sequence[str] = (),
 ) -> Candidates:
-    """The candidates of one job, from a method and the user's flat settings.
+    """The candidates of one job, from a method and flat settings.
 
-    Args:
-        method: `auto` chooses from probes and ensembles by cross-validation and trains the
-            following beside them; `nmtune`, `mlp`, `linear_probe`: each with every simpler one.
-        config: an optional `preset` (`paper` unless given, or `reference`) and any fields of
-            TuneConfig over it. They shape the nmtune candidate; `mlp` is the same config with
-            the three weights zero; the linear probe keeps its own preset and takes l2, n_folds
-            and seed (with method `linear_probe` scaling too, and no other field). With `auto`,
-            seed, n_folds and max_steps hold for every candidate.
-        analyses: `ablation` trains nmtune without each of its terms too; `learning_curve` trains
-            the head on growing parts of the rows.
+    Parameters
+    ----------
+    method : {"auto", "nmtune", "mlp", "linear_probe"}, default="auto"
+        "auto" chooses from probes and an ensemble by cross-validation, and also trains the other
+        methods. Each of those trains itself and every simpler one.
+    config : mapping of str to value, optional
+        A ``preset`` ("paper", the default, or "reference") and any fields of TuneConfig over it.
+        They shape the nmtune candidate; "mlp" is the same config with the three weights 0. The
+        linear probe keeps its own preset and takes l2, n_folds and seed (with method
+        "linear_probe" scaling too, and no other field). With "auto", seed, n_folds and max_steps
+        apply to every candidate.
+    analyses : sequence of {"ablation", "learning_curve"}, optional
+        "ablation" also trains nmtune without each of its terms; "learning_curve" trains the head on
+        growing parts of the rows.
 
-    Raises:
-        ConfigError: an unknown name, a value out of bounds, or a setting without effect on
-            the method.
+    Returns
+    -------
+    Candidates
+
+    Raises
+    ------
+    ConfigError
+        A name is unknown, a value out of bounds, or a setting has no effect on the method.
+
+    Examples
+    --------
+    >>> from nmtune import resolve
+    >>> list(resolve(method="nmtune", config={"epochs": 5}).configs)
+    ['linear_probe', 'mlp', 'nmtune']
     """
     _check_method(method)
     wanted = _checked_analyses(analyses, method)
@@ -133,19 +151,19 @@ def _names(method: str, analyses: Sequence[str]) -> tuple[str, ...]:
 
 
 def _tuned(method: str, preset: str, settings: Mapping[str, Any]) -> dict[str, TuneConfig]:
-    """The configs of nmtune (but for method `mlp`), of the matched MLP and of the linear probe."""
-    _refuse(settings, _OF_THE_ENSEMBLE, "shapes an ensemble, which is the service's own choice")
+    """The configs of linear probe and matched MLP, and of nmtune unless the method is `mlp`."""
+    _refuse(settings, _ENSEMBLE_FIELDS, "belongs to the MLP ensemble, whose settings are fixed")
     if method == "auto":
         _refuse(settings, ("l2",), "is chosen by cross-validation with method 'auto'")
-    of_probe = {name: settings[name] for name in _OF_THE_BASELINE if name in settings}
+    of_probe = {name: settings[name] for name in _BASELINE_FIELDS if name in settings}
     of_tuned = {name: value for name, value in settings.items() if name != "l2"}
     if method == "auto":
         of_tuned = {"max_steps": STEPS_IN_AUTO, **of_tuned}
     tuned = TuneConfig.from_preset(preset, **of_tuned)
     if tuned.transform not in ("mlp", "residual_mlp"):
         raise ConfigError(
-            f"transform must be 'mlp' or 'residual_mlp' for method {method!r}: other heads are "
-            "methods of their own",
+            f"transform must be 'mlp' or 'residual_mlp' for method {method!r}: heads with other "
+            "transforms have methods of their own",
             field="transform",
         )
     configs = {
@@ -165,8 +183,8 @@ def _tuned(method: str, preset: str, settings: Mapping[str, Any]) -> dict[str, T
 
 
 def _chosen_from(settings: Mapping[str, Any]) -> dict[str, TuneConfig]:
-    """What `auto` may choose beside the linear probe."""
-    of_all = {name: settings[name] for name in _OF_ALL_IN_AUTO if name in settings}
+    """What `auto` can choose besides the linear probe."""
+    of_all = {name: settings[name] for name in _SHARED_FIELDS_OF_AUTO if name in settings}
     steps = {"max_steps": STEPS_IN_AUTO, **of_all}
     of_probe = {name: value for name, value in of_all.items() if name != "max_steps"}
     return {
@@ -178,10 +196,10 @@ def _chosen_from(settings: Mapping[str, Any]) -> dict[str, TuneConfig]:
 
 def _linear_probe(settings: Mapping[str, Any]) -> TuneConfig:
     for name in settings:
-        if name not in _OF_THE_LINEAR_PROBE:
+        if name not in _PROBE_FIELDS:
             raise ConfigError(
-                f"{name} does nothing for method 'linear_probe', which takes scaling, l2, n_folds "
-                "and seed",
+                f"{name} has no effect with method 'linear_probe', which takes scaling, l2, "
+                "n_folds and seed",
                 field=name,
             )
     return TuneConfig.from_preset("linear_probe", **settings)

@@ -1,4 +1,4 @@
-"""The home of Checkpoint: the bytes that a stopped training goes on from."""
+"""Checkpoints: the bytes from which a stopped training continues."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Checkpoint:
     """A training between two epochs.
 
     Attributes:
-        identity: what the training is of (config, classes, digests of the rows), by name.
-        history: the reports of the epochs that are done.
-        scaling: the scaling's tensors, kept so that another machine's rounding cannot change it.
+        identity: config, classes and digests of the rows, by name.
+        history: the reports of the finished epochs.
+        scaling: the scaling's tensors, stored so that another machine's rounding cannot change it.
         document, tensors: the procedure's state.
     """
 
@@ -32,7 +32,7 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
 
     def to_bytes(self) -> bytes:
-        """A safetensors file."""
+        """The checkpoint as a safetensors file."""
         document = {
             "kind": _KIND,
             "version": _FORMAT_VERSION,
@@ -45,7 +45,7 @@ class Checkpoint:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, identity: Mapping[str, Any]) -> Self:
-        """The checkpoint in `data`; CheckpointError if it is damaged or of another identity."""
+        """The checkpoint in `data`; CheckpointError if it is damaged or has another identity."""
         try:
             document, tensors = unpack(data, kind=_KIND, version=_FORMAT_VERSION)
             scaling, procedure = sections(tensors, "scaling", "procedure")
@@ -58,13 +58,13 @@ class Checkpoint:
             )
             for epoch, report in enumerate(stored.history, start=1):
                 if report.epoch != epoch or report.n_epochs < epoch:
-                    raise ValueError("its history is not that of a training")
+                    raise ValueError("its history is inconsistent")
         except (ValueError, KeyError, TypeError) as wrong:
             raise CheckpointError(f"not a readable checkpoint: {wrong}") from None
         for name, value in identity.items():
             if stored.identity.get(name) != value:
                 raise CheckpointError(
-                    f"the checkpoint is of a training with other {name}: "
-                    "start without it, or give what it was made with"
+                    f"the checkpoint belongs to a training with other {name}: "
+                    "start without it, or use the same ones"
                 )
         return stored

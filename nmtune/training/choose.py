@@ -1,4 +1,4 @@
-"""The home of method `auto`: which candidates make the head, by what they said of held-out rows."""
+"""Choose the candidates that make the head of method `auto`, by their held-out predictions."""
 
 import math
 from collections.abc import Mapping
@@ -11,30 +11,24 @@ from nmtune.heads.head import Head
 from nmtune.heads.temperature import Calibration, calibrate
 from nmtune.rows.held_out import HeldOut
 from nmtune.study.label_errors import LabelErrors, find_label_errors
+from nmtune.training.candidates import CHOSEN_FROM
+from nmtune.vocabulary import candidate_title
 
 CLEARLY: Final = 2.0
-"""Standard errors of a difference in held-out log loss from which it is no chance."""
+"""A difference in held-out log loss of this many standard errors is not taken for chance."""
 
 NOISY: Final = 0.10
-"""Share of other labels among the surest predictions from which labels count as noisy."""
+"""Labels count as noisy if this share of the most confident predictions disagrees with them."""
 
 FEWEST_ROWS_TO_CALL_NOISY: Final = 500
-"""Held-out training rows; among fewer a hard set cannot be told from a noisy one."""
+"""Held-out training rows; with fewer, a hard set looks like a noisy one."""
 
-NAMES: Final = {
-    "linear_probe": "the linear probe",
-    "whitened_probe": "the whitened probe",
-    "mlp_ensemble": "the MLP ensemble",
-    "robust_probe": "the robust probe",
-}
-
-
-_UNDER_NOISE = ("linear_probe", "robust_probe", "mlp_ensemble")
+_BLENDED_UNDER_NOISE = ("linear_probe", "robust_probe", "mlp_ensemble")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """One candidate on the held-out rows, calibrated: accuracy 0..1, log loss in nats."""
+    """One calibrated candidate on the held-out rows: accuracy 0..1, log loss in nats."""
 
     candidate: str
     accuracy: float
@@ -43,10 +37,20 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Which candidates make the head, each with the weight of its calibrated logits.
+    """The candidates that make the head, each with the weight of its calibrated logits.
 
-    reason: one full sentence. n_rows: held-out rows it rests on; 0 where there were none.
-    labels_look_noisy: whether many labels seem wrong, so that the robust probe was trained.
+    Attributes
+    ----------
+    weights : mapping of str to float
+        Candidate -> weight; they sum to 1.
+    reason : str
+        Why, in full sentences.
+    n_rows : int
+        Held-out rows that the choice rests on, 0 if there were none.
+    labels_look_noisy : bool
+        Whether many labels seem wrong, so that the robust probe was trained too.
+    evidence : tuple of Evidence
+        Each candidate's accuracy and log loss on those rows.
     """
 
     weights: Mapping[str, float]
@@ -61,7 +65,7 @@ class Choice:
 
 
 def label_errors(held_out: HeldOut) -> LabelErrors | None:
-    """The search for wrong labels among a probe's out-of-fold rows; None without any."""
+    """Search a probe's out-of-fold predictions for wrong labels; None if there are none."""
     n_rows = held_out.n_train_rows
     if not n_rows:
         return None
@@ -70,10 +74,10 @@ def label_errors(held_out: HeldOut) -> LabelErrors | None:
 
 
 def labels_look_noisy(errors: LabelErrors | None) -> bool:
-    """Whether so many labels seem wrong that candidates which mistrust them are needed.
+    """Whether so many labels seem wrong that candidates which distrust labels are needed.
 
-    Among the rows predicted most surely, hard rows are rare and wrong labels are not: measured on
-    three sets, at most 0.06 disagree where labels are clean, at least 0.17 where 20 % are flipped.
+    Among the most confident predictions hard rows are rare but wrong labels are not: on three sets
+    at most 0.06 of them disagreed with clean labels, at least 0.17 once 20 % were flipped.
     """
     if errors is None or errors.n_rows < FEWEST_ROWS_TO_CALL_NOISY:
         return False
@@ -83,19 +87,20 @@ def labels_look_noisy(errors: LabelErrors | None) -> bool:
 def choose(held_out: Mapping[str, HeldOut], *, noisy: bool = False) -> Choice:
     """Choose by the candidates' held-out predictions on the same rows.
 
-    In domain the candidates are often tied, and then what is simpler carries over better to other
-    domains: so a more flexible candidate comes in only where its held-out log loss is clearly
-    less. The whitened probe is the start; the linear probe replaces it where it is clearly better;
-    the ensemble joins, half and half, where it is clearly better than the probe. Noisy labels judge
-    badly, so nothing is chosen by them: linear probe, robust probe and ensemble are blended evenly,
-    whose faults under noise differ. (The whitened probe is left out: it is estimated class by
-    class, from rows of which many are in the wrong one.)
+    In domain the candidates often tie, and in ties the simpler one carries over better to other
+    domains. So a more flexible candidate comes in only if its held-out log loss is clearly lower:
+    the whitened probe is the default, the linear probe replaces it if clearly better, and the
+    ensemble joins half and half if clearly better than that probe. Noisy labels are poor judges, so
+    then nothing is chosen by them: linear probe, robust probe and ensemble, which fail in different
+    ways, are blended evenly. (The whitened probe stays out: it is estimated class by class, from
+    classes that hold many wrong rows.)
     """
-    known = {name: _calibrated(one) for name, one in held_out.items() if name in NAMES}
+    known = {name: _calibrated(one) for name, one in held_out.items() if name in CHOSEN_FROM}
     if "linear_probe" not in known or "whitened_probe" not in known:
         return Choice(
             weights={"linear_probe": 1.0},
-            reason="There are too few training rows to cross-validate: the linear probe was taken.",
+            reason="There are too few training rows to cross-validate, so the linear probe was "
+            "chosen.",
             n_rows=0,
             labels_look_noisy=False,
             evidence=(),
@@ -116,7 +121,7 @@ def choose(held_out: Mapping[str, HeldOut], *, noisy: bool = False) -> Choice:
 def blend(
     choice: Choice, heads: Mapping[str, Head], held_out: Mapping[str, HeldOut]
 ) -> tuple[Head, Calibration]:
-    """The chosen head, calibrated on what its members together said of the held-out rows."""
+    """The chosen head, calibrated on its held-out predictions."""
     together = held_out_of_blend(choice, heads, held_out)
     calibration = calibrate(together)
     if len(choice.weights) == 1:
@@ -129,7 +134,7 @@ def blend(
 def held_out_of_blend(
     choice: Choice, heads: Mapping[str, Head], held_out: Mapping[str, HeldOut]
 ) -> HeldOut | None:
-    """What the chosen candidates together said of the held-out rows; None if there were none."""
+    """The blended held-out predictions of the chosen candidates; None if there are none."""
     if len(choice.weights) == 1:
         (name,) = choice.weights
         return held_out.get(name)
@@ -150,40 +155,39 @@ def _clean(known: Mapping[str, HeldOut]) -> tuple[dict[str, float], str]:
     gain = _gain(known[simpler], known[probe])
     if gain >= CLEARLY:
         probe, simpler = simpler, probe
-    taken = NAMES[probe]
-    text = f"In cross-validation {taken} is {_against(abs(gain), NAMES[simpler])}"
+    chosen, ensemble = candidate_title(probe), candidate_title("mlp_ensemble")
+    text = f"In cross-validation {chosen} {_against(abs(gain), candidate_title(simpler))}"
     if "mlp_ensemble" not in known:
-        return {probe: 1.0}, f"{text}, so it was taken."
+        return {probe: 1.0}, f"{text}, so it was chosen."
     gain = _gain(known["mlp_ensemble"], known[probe])
+    errors = "standard errors of log loss"
     if gain >= CLEARLY:
         return {probe: 0.5, "mlp_ensemble": 0.5}, (
-            f"{text}; {NAMES['mlp_ensemble']} is clearly better still ({gain:.1f} standard errors "
-            "of log loss), so the two were blended half and half."
+            f"{text}; {ensemble} is clearly better still ({gain:.1f} {errors}), so the two were "
+            "blended half and half."
         )
-    errors = "standard errors of log loss"
     if gain <= -CLEARLY:
         return {probe: 1.0}, (
-            f"{text}, and {NAMES['mlp_ensemble']} is worse ({-gain:.1f} {errors}), so {taken} was "
-            "taken."
+            f"{text}, and {ensemble} is worse ({-gain:.1f} {errors}), so {chosen} was chosen."
         )
     return {probe: 1.0}, (
-        f"{text}, and {NAMES['mlp_ensemble']} is not clearly better ({gain:+.1f} {errors}), so "
-        f"{taken}, which is simpler, was taken: ties in domain are best broken that way for other "
-        "domains."
+        f"{text}, and {ensemble} is not clearly better ({gain:+.1f} {errors}), so {chosen} was "
+        "chosen: of heads that tie in domain, the simpler one tends to do better on other domains."
     )
 
 
 def _noisy(known: Mapping[str, HeldOut]) -> tuple[dict[str, float], str]:
-    members = [name for name in _UNDER_NOISE if name in known]
-    named = ", ".join(NAMES[name] for name in members)
+    members = [name for name in _BLENDED_UNDER_NOISE if name in known]
+    *first, last = map(candidate_title, members)
+    named = f"{', '.join(first)} and {last}" if first else last
     return dict.fromkeys(members, 1 / len(members)), (
-        f"Many training labels look wrong, so nothing was chosen by them: {named} were blended "
+        f"Many training labels look wrong, so instead of choosing by them, {named} were blended "
         "evenly."
     )
 
 
 def _gain(one: HeldOut, other: HeldOut) -> float:
-    """By how much `one` has the lesser log loss on the same rows, in standard errors."""
+    """How much lower the log loss of `one` is on the same rows, in standard errors."""
     difference = other.losses - one.losses
     error = difference.std() / math.sqrt(len(difference))
     return float(difference.mean() / error) if error > 0 else 0.0
@@ -191,8 +195,8 @@ def _gain(one: HeldOut, other: HeldOut) -> float:
 
 def _against(gain: float, other: str) -> str:
     if gain >= CLEARLY:
-        return f"clearly better than {other} ({gain:.1f} standard errors of log loss)"
-    return f"level with {other}"
+        return f"is clearly better than {other} ({gain:.1f} standard errors of log loss)"
+    return f"ties with {other}"
 
 
 def _calibrated(held_out: HeldOut) -> HeldOut:

@@ -1,4 +1,4 @@
-"""The home of the ensemble: small MLPs trained side by side, each stopped by rows it never saw."""
+"""An ensemble: small MLPs trained side by side, each stopped by rows that it never saw."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,30 +15,32 @@ from nmtune.numeric.random_numbers import generator
 from nmtune.numeric.tensor_file import check_layout, prefixed, sections
 from nmtune.rows.folds import assign_folds
 from nmtune.rows.held_out import HeldOut
-from nmtune.training.procedure import LabelledRows, Progress, score_logits
+from nmtune.training.procedure import Progress, score_logits
+from nmtune.training.rows import LabelledRows
 
 _STEPS_AT_MOST = 100
-"""Steps of an epoch: on many rows one pass would be too long between two looks at the folds."""
+"""Steps per epoch: with many rows, a whole pass would be too long between two checks."""
 
 _ROWS_WATCHED = 8192
-"""Training rows looked at after an epoch, each by the members that do not learn from it."""
+"""Training rows checked after an epoch, each by the members that do not learn from it."""
 
 _LEAST_GAIN = 1e-4
-_NAMES = ("hidden_weight", "hidden_bias", "out_weight", "out_bias")
+_PARAMETERS = ("hidden_weight", "hidden_bias", "out_weight", "out_bias")
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class EnsembleFit:
-    """K = n_bags * n_folds nets d - hidden_width - c, averaged; an epoch is at most 100 steps.
+    """Average K = n_bags * n_folds networks d - hidden_width - c; an epoch is at most 100 steps.
 
     Each bag divides the training rows into folds anew, and each of its members learns from all
-    but one. A member keeps the weights with the least loss on its own fold and stops after
-    `patience` epochs without a better one; so every row has members that never learnt from it,
-    and what those say of it is the out-of-fold prediction.
+    folds but its own. A member keeps the weights with the least loss on its own fold and stops
+    after `patience` epochs without a better one. So every row has members that never learnt from
+    it; their mean is its out-of-fold prediction.
 
-    The members see the same batches and the same inputs left out, so their hidden layers are one
-    matrix product. The mean of the members' logits is the mean of their log-probabilities up to
-    a constant, so the ensemble is itself one net: hidden layers side by side, classifiers / K.
+    All members see the same batches with the same inputs dropped, so their hidden layers are one
+    matrix product. The mean of the members' logits is, up to a constant, the mean of their
+    log-probabilities, so the ensemble is itself one network: hidden layers side by side, and
+    classifiers divided by K.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class EnsembleFit:
         self.network = network
         self._rows, self._config, self._validation = rows, config, validation
         device, n_rows = rows.x.device, len(rows)
-        # Where a row's fold is a member's own, (K, n): it watches that row and learns from others.
+        # (K, n): whether a row is in a member's own fold, which it watches and does not learn from.
         self._own = _members(rows, config, groups).to(device)
         n_members = len(self._own)
         self._batch = min(config.batch_size, n_rows)
@@ -122,14 +124,14 @@ class EnsembleFit:
         return ((losses * learns).sum(1) / n_learnt).sum()
 
     def _watch(self) -> dict[str, float]:
-        """Keep what has become better for its own fold; how the members do on theirs, pooled."""
+        """Keep the members that improved on their own folds; score all of them there, pooled."""
         rows = self._rows.take(self._watched)
         own = self._own[:, self._watched]
         logits = self._forward(rows.x, self._live)
         weight = own.double() if rows.weight is None else own * rows.weight.double()
         losses = (_losses(logits, rows.y) * weight).sum(1) / weight.sum(1).clamp_min(1e-12)
         is_better = losses < self._least - _LEAST_GAIN
-        # A member that has run out of patience is done, whatever comes after.
+        # A member that has run out of patience is finished for good.
         is_better &= self._stale < self._config.patience
         self._least = torch.where(is_better, losses, self._least)
         self._stale = torch.where(is_better, 0, self._stale + 1)
@@ -140,7 +142,7 @@ class EnsembleFit:
         return score_logits(_out_of_fold(logits, own), rows.y)
 
     def _publish(self) -> None:
-        """Bring the best members into the network, side by side."""
+        """Copy the best members into the network, side by side."""
         out = self._best["out_weight"]  # (K, h, c)
         n_members, _, n_classes = out.shape
         hidden, classifier = self.network.transform[0], self.network.classifier  # type: ignore[index]
@@ -179,8 +181,8 @@ class EnsembleFit:
         if n_stopped == len(self._own):
             return []
         return [
-            f"{len(self._own) - n_stopped} of {len(self._own)} members were still getting better "
-            f"when their epochs were over: more epochs may help."
+            f"{len(self._own) - n_stopped} of {len(self._own)} ensemble members were still "
+            "improving after the last epoch: more epochs may help."
         ]
 
     def settings(self) -> dict[str, Any]:
@@ -196,7 +198,7 @@ class EnsembleFit:
     def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
         expected = prefixed("live", self._live) | prefixed("best", self._best)
         expected |= {"members.stale": self._stale}
-        # Before the first epoch no loss is known: infinite, which is no part of the layout's check.
+        # Before the first epoch the losses are infinite, which the layout's check would refuse.
         least = tensors.pop("members.least")
         check_layout({"least": least.nan_to_num(0, 0)}, {"least": self._least})
         if epoch:
@@ -207,7 +209,7 @@ class EnsembleFit:
         check_layout(tensors, expected)
         live, best, members, optimiser = sections(tensors, "live", "best", "members", "optimiser")
         with torch.no_grad():
-            for name in _NAMES:
+            for name in _PARAMETERS:
                 self._live[name].copy_(live[name])
                 self._best[name].copy_(best[name])
             self._publish()
@@ -221,9 +223,10 @@ class EnsembleFit:
 
 
 class _Masks:
-    """Dropout by the numbers of one generator: the same on every device, and after a restart.
+    """Dropout from one generator: the same on every device and after a restart.
 
-    One byte an entry, so a share is kept to 1/256: drawing whole numbers took a quarter of a step.
+    It draws one byte per entry, so shares are exact to 1/256; wider numbers took a quarter of a
+    step.
     """
 
     def __init__(self, random: np.random.Generator, device: torch.device) -> None:

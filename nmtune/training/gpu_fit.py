@@ -1,4 +1,4 @@
-"""The home of AdamW's training on a GPU: a stack of one head, whose steps are CUDA graphs."""
+"""Train with AdamW on a GPU: a stack of one head, whose steps are CUDA graphs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +10,12 @@ from nmtune.config import TuneConfig
 from nmtune.heads.network import Network
 from nmtune.training.adamw import AdamwFit
 from nmtune.training.gpu_stack import Stack
-from nmtune.training.procedure import LabelledRows, Progress, score
+from nmtune.training.procedure import Progress, score
+from nmtune.training.rows import LabelledRows
 
 
 class GpuFit(AdamwFit):
-    """AdamwFit with the steps of a Stack; its checkpoints are AdamwFit's.
-
-    The network's tensors are the stack's.
-    """
+    """AdamwFit with the steps of a Stack, whose tensors it shares; checkpoints are the same."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""The home of a stack's steps as CUDA graphs: a step's 280 kernels are started by two calls.
+"""A stack's steps as CUDA graphs: two calls start a step's 280 kernels.
 
-The eigen-decomposition cannot be part of a graph, so a step is a graph, that, and another graph.
+The eigen-decomposition cannot be part of a graph, so it runs between two graphs.
 """
 
 import weakref
@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from nmtune.numeric.eigh import eigh
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 _N_EAGER = 3
-"""Steps before anything is recorded: libraries and AdamW get ready in the first ones."""
+"""Steps before recording starts: libraries and AdamW initialise in the first ones."""
 
 
 class Steps(Protocol):
-    """A stack of heads: its step, whole and in the halves before and after the decomposition."""
+    """A stack of heads: its step, whole and in two halves around the decomposition."""
 
     optimiser: torch.optim.AdamW
     needed: set[str]
@@ -29,16 +29,16 @@ class Steps(Protocol):
 
 
 class GraphedSteps:
-    """Does the steps of a stack on a GPU; recorded once for each size of a batch."""
+    """Run the steps of a stack on a GPU; each batch size is recorded once."""
 
     def __init__(self, stack: Steps) -> None:
-        # The stack holds this: a cycle would keep a GPU's memory until the garbage collector comes.
+        # The stack holds this object: a cycle would keep GPU memory until garbage collection.
         self._stack: Steps = weakref.proxy(stack)
         self._n_done = 0
         self._recorded: dict[int, _Recorded] = {}
 
     def __call__(self, rows: LabelledRows) -> Tensor:
-        """As Stack.step; what it gives is overwritten by the next step."""
+        """The result of Stack.step, which the next step overwrites."""
         self._n_done += 1
         if self._n_done <= _N_EAGER:
             return self._step_aside(rows)
@@ -48,7 +48,7 @@ class GraphedSteps:
         return _replay(self._recorded[size], rows)
 
     def _step_aside(self, rows: LabelledRows) -> Tensor:
-        """Not on the default stream: what autograd did there could not be recorded later."""
+        """Run off the default stream, on which autograd's work could not be recorded later."""
         current, aside = torch.cuda.current_stream(), _aside(rows.x.device)
         aside.wait_stream(current)
         with torch.cuda.stream(aside):
@@ -59,7 +59,7 @@ class GraphedSteps:
 
 @cache
 def _aside(device: torch.device) -> torch.cuda.Stream:
-    """One for all: each stream has 32 MB or more of its own for products."""
+    """One stream for all: each takes 32 MB or more for products."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
@@ -76,7 +76,7 @@ class _Recorded(NamedTuple):
 
 
 def _record(stack: Steps, rows: LabelledRows) -> _Recorded:
-    """Record a step; nothing is computed yet."""
+    """Record a step without computing it."""
     rows = rows.clone()
     n_heads, n_rows, n_columns = rows.x.shape
     side = min(n_rows, n_columns)

@@ -1,6 +1,6 @@
-"""The home of many heads as one: their weights in stacks (h, ...), each layer one batched product.
+"""Train many heads as one: weights stacked (h, ...), each layer one batched product.
 
-On a GPU a step of one head is all waiting for small kernels; a stack has as few of them.
+On a GPU, a step of one head mostly waits for small kernels; a stack needs no more of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from nmtune.losses.objective import NMTuneLoss, differentiable
 from nmtune.losses.terms import Batch, Term
 from nmtune.training.adamw import batch_bounds, epoch_order, notes_on_steps, remaining
 from nmtune.training.gpu_graphs import GraphedSteps
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 
 class Passed(NamedTuple):
-    """What a forward pass gave: Z (h, b, d), logits (h, b, c), and what the terms share of Z."""
+    """The result of a forward pass: Z (h, b, d), logits (h, b, c), and what the terms share."""
 
     z: Tensor
     logits: Tensor
@@ -29,12 +29,12 @@ class Passed(NamedTuple):
 
 
 class Stack:
-    """Networks of one shape trained side by side, each on batches and weights of its own."""
+    """Networks of one shape trained side by side, each with its own batches and weights."""
 
     def __init__(
         self, networks: Sequence[Network], rows: LabelledRows, *, configs: Sequence[TuneConfig]
     ) -> None:
-        """networks: h of them; configs differ in seed and the terms' weights alone."""
+        """networks: h of them; configs differ only in seed and the terms' weights."""
         device = rows.x.device
         self._shape = networks[0]
         self._rows, self._configs, self._config = rows, configs, configs[0]
@@ -50,7 +50,7 @@ class Stack:
             len(rows), config.batch_size, smallest=max(2, config.k, config.batch_size // 4)
         )
         self.n_epochs = config.n_epochs(len(self._batches))
-        # A number would be part of a graph, a tensor is read by it.
+        # A graph would freeze a number; it reads a tensor anew.
         self._rate = torch.tensor(config.learning_rate, device=device)
         self.optimiser = torch.optim.AdamW(
             learnt,
@@ -67,11 +67,11 @@ class Stack:
             for name in ("consistency", "covariance", "dominant")
         }
         self.needed = {name for name, weight in self._weights.items() if bool(weight.any())}
-        # Where a term has no weight it must not count even if it is infinite.
+        # A term without weight must not count even if it is infinite.
         self._unused = {name: weight == 0 for name, weight in self._weights.items()}
 
     def run(self, epoch: int) -> tuple[list[NMTuneLoss], float]:
-        """One epoch (1-based) of every head: the means of its losses, and the last step's rate."""
+        """One epoch (1-based) of every head: mean losses, and the last step's learning rate."""
         config, device = self._config, self._rows.x.device
         orders = torch.stack(
             [epoch_order(len(self._rows), seed=one.seed, epoch=epoch) for one in self._configs]
@@ -90,18 +90,18 @@ class Stack:
         return [NMTuneLoss(*one) for one in means], rate
 
     def state(self, index: int) -> Mapping[str, Tensor]:
-        """The state of one head's network, on the device: views that change with training."""
+        """The state of one head's network on the device, as views that change with training."""
         return {name: tensor.detach()[index] for name, tensor in self._state.items()}
 
     def moments(self, name: str, index: int) -> dict[str, Tensor]:
-        """What AdamW knows of one head's parameter, by its own names; empty before a step."""
+        """AdamW's state for one head's parameter, by AdamW's names; empty before the first step."""
         return {
             moment: tensor if moment == "step" else tensor[index]
             for moment, tensor in self.optimiser.state[self._state[name]].items()
         }
 
     def set_moments(self, name: str, moments: Mapping[str, Tensor]) -> None:
-        """Take up what `moments` told of the parameter, where there is one head."""
+        """Take up what `moments` returned for a parameter, in a stack of one head."""
         device = self._rows.x.device
         self.optimiser.state[self._state[name]] = {
             moment: tensor.to(device) if moment == "step" else tensor.to(device)[None]
@@ -116,14 +116,14 @@ class Stack:
             group["lr"] = rate
 
     def notes(self, index: int) -> list[str]:
-        """What the user should know of the training of one head."""
+        """What the user should know about one head's training."""
         n_rows, n_columns = self._rows.x.shape
         return notes_on_steps(
             self._configs[index], n_rows=n_rows, n_columns=n_columns, n_epochs=self.n_epochs
         )
 
     def step(self, rows: LabelledRows) -> Tensor:
-        """One step on rows x (h, b, d), y (h, b); its losses (fields of NMTuneLoss, h)."""
+        """One step on rows x (h, b, d), y (h, b); returns its losses (fields of NMTuneLoss, h)."""
         self.optimiser.zero_grad()
         return self.backward(rows, self.forward(rows))
 
@@ -192,7 +192,7 @@ class Stack:
         return torch.baddbmm(bias[:, None], x, weight.mT)
 
     def _normalise(self, path: str, module: nn.BatchNorm1d, x: Tensor) -> Tensor:
-        """BatchNorm of each head by its own batch: to torch, one batch of h times the columns."""
+        """BatchNorm per head on its own batch: for torch, one batch with h times the columns."""
         n_heads, n_rows, n_columns = x.shape
         names = ("running_mean", "running_var", "weight", "bias")
         mean, variance, weight, bias = (self._state[f"{path}.{name}"].view(-1) for name in names)

@@ -1,4 +1,4 @@
-"""The home of the penalised logistic regression on all rows at once, solved with L-BFGS."""
+"""Solve a penalised logistic regression on all rows at once, with L-BFGS."""
 
 from dataclasses import dataclass
 
@@ -6,29 +6,29 @@ import torch
 from torch import Tensor
 
 from nmtune.config import Loss
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 GCE_POWER = 0.7
-"""q of the generalised cross-entropy; Zhang & Sabuncu's own (arXiv 1805.07836)."""
+"""q of the generalised cross-entropy, as in Zhang & Sabuncu (arXiv 1805.07836)."""
 
 _LOGITS_AT_A_TIME = 1 << 23
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Solution:
-    """Weights and bias (c, d + 1), the bias last, and the objective's parts at them, per row."""
+    """Weights and bias (c, d + 1), the bias last, and the parts of the objective there, per row."""
 
     coefficients: Tensor
     losses: dict[str, float]
 
 
 def linear(coefficients: Tensor, x: Tensor) -> Tensor:
-    """Logits (n, c) of x (n, d) under coefficients (c, d + 1)."""
+    """Logits (n, c) of x (n, d) with coefficients (c, d + 1)."""
     return torch.addmm(coefficients[:, -1], x, coefficients[:, :-1].T)
 
 
 def row_losses(logits: Tensor, y: Tensor, loss: Loss) -> Tensor:
-    """The loss of each row, float64 (n,), of logits (n, c) and classes y (n,).
+    """Each row's loss, float64 (n,), for logits (n, c) and classes y (n,).
 
     `cross_entropy`: -log p_y. `gce`: (1 - p_y^q) / q, which tends to it as q goes to 0 and to the
     share of wrong rows as q goes to 1 (Zhang & Sabuncu 2018).
@@ -50,8 +50,8 @@ def solve(
 ) -> Solution:
     """Minimise mean loss + l2_per_row / 2 * ||W||^2 from `start` (c, d + 1); the bias is free.
 
-    `tolerance` is the largest entry of the gradient at which a solution is good enough. With
-    `gce` the objective is not convex: the solution is the minimum below `start`.
+    A solution is good enough once no entry of the gradient exceeds `tolerance`. With `gce` the
+    objective is not convex, and the solution is the minimum that descent from `start` reaches.
     """
     coefficients = start.clone().requires_grad_(True)
     optimiser = torch.optim.LBFGS(
@@ -85,9 +85,9 @@ def _penalty(coefficients: Tensor, l2_per_row: float) -> float:
 def _mean_loss(coefficients: Tensor, rows: LabelledRows, loss: Loss) -> tuple[float, Tensor]:
     """Mean loss and its gradient, a block of rows at a time.
 
-    The gradient is written out, (p - e_y) for each row and p_y^q times that with `gce`: autograd
-    took three times as long. Losses are in float64, as the line search compares values that differ
-    in the eighth digit.
+    The gradient is written out, (p - e_y) per row and p_y^q times that with `gce`; autograd took
+    three times as long. Losses are in float64, since the line search compares values that differ in
+    the eighth digit.
     """
     block = max(1, _LOGITS_AT_A_TIME // len(coefficients))
     weight = coefficients[:, :-1].T.contiguous()

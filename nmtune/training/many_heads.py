@@ -1,4 +1,4 @@
-"""The home of TogetherTrainer: iterate it to train many NMTune heads at once on the same rows."""
+"""TogetherTrainer: iterate it to train many NMTune heads at once on the same rows."""
 
 import time
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from nmtune.numeric.torch_state import own_state
 from nmtune.rows.checks import as_classes
 from nmtune.rows.held_out import HeldOut
 from nmtune.training.gpu_stack import Stack
-from nmtune.training.procedure import EpochReport, LabelledRows, score_logits
-from nmtune.training.rows import TrainingData, notes_on_classes
+from nmtune.training.procedure import EpochReport, score_logits
+from nmtune.training.rows import LabelledRows, TrainingData, notes_on_classes
 from nmtune.training.trainer import Fit, finish
 
 FREE = ("seed", *WEIGHTS)
@@ -28,11 +28,12 @@ FREE = ("seed", *WEIGHTS)
 
 
 class TogetherTrainer:
-    """An iterator of tuples of EpochReports, one for each head: seeds, ablations, weights to try.
+    """Train many heads on the same rows, one epoch of all of them per iteration.
 
-    A head starts from the weights and sees the batches that Trainer would give it, and comes out
-    the same but for rounding. It pays on a GPU; on a CPU heads one after another are as fast.
-    There are no checkpoints.
+    Use it to try seeds, ablations or weights. Each iteration gives one EpochReport per head. A head
+    starts from the weights and sees the batches that `Trainer` would give it, so it comes out the
+    same except for rounding. It pays on a GPU; on a CPU, one head after another is as fast. There
+    are no checkpoints.
     """
 
     @own_state()
@@ -50,11 +51,10 @@ class TogetherTrainer:
         """Check the rows and copy them to the device.
 
         Args:
-            configs: one for each head, equal but for seed and the weights of the three terms;
-                transform `mlp` or `residual_mlp`. A head of p weights takes 16 p bytes and its
-                share of a step: `bytes_of_a_head`.
+            configs: one per head, equal except for seed and the weights of the three terms, with
+                transform `mlp` or `residual_mlp`. `bytes_of_a_head` says how much memory one takes.
 
-        For the others, and what is raised, see Trainer.
+        For the other arguments and the errors see Trainer.
         """
         _check_alike(configs)
         self._configs, self._classes = tuple(configs), as_classes(classes)
@@ -84,7 +84,7 @@ class TogetherTrainer:
 
     @own_state()
     def __next__(self) -> tuple[EpochReport, ...]:
-        """Train one more epoch; DivergenceError if a head left the finite numbers."""
+        """Train one more epoch; DivergenceError if a head's loss became infinite or NaN."""
         epoch = len(self._histories[0]) + 1
         if epoch > self._stack.n_epochs:
             raise StopIteration
@@ -111,7 +111,7 @@ class TogetherTrainer:
     def result(self) -> tuple[Fit, ...]:
         """The trained heads in the order of configs; RuntimeError before the last epoch.
 
-        An epoch's seconds are shared out evenly.
+        An epoch's seconds are divided evenly among the heads.
         """
         if len(self._histories[0]) < self._stack.n_epochs:
             raise RuntimeError("the training has not finished: iterate the trainer to its end")
@@ -158,10 +158,10 @@ class TogetherTrainer:
 
 @own_state()
 def bytes_of_a_head(config: TuneConfig, *, n_columns: int, n_classes: int) -> int:
-    """What one more head of a stack takes on the device, in bytes.
+    """The memory that one more head of a stack takes on the device, in bytes.
 
-    Weights, gradient and two moments in float32; a step's batch as float64 in eight copies and the
-    hidden layer in four of float32.
+    It covers weights, gradient and two moments in float32, eight float64 copies of a step's batch,
+    and four float32 copies of the hidden layer.
     """
     network = Network(config, n_columns=n_columns, n_classes=n_classes)
     n_weights = sum(parameter.numel() for parameter in network.parameters())
@@ -171,7 +171,7 @@ def bytes_of_a_head(config: TuneConfig, *, n_columns: int, n_classes: int) -> in
 
 def _check_alike(configs: Sequence[TuneConfig]) -> None:
     if not configs:
-        raise ConfigError("configs must hold one config at least", field="configs")
+        raise ConfigError("configs must hold at least one config", field="configs")
     first, *others = [config.replace(**dict.fromkeys(FREE, 0)) for config in configs]
     if first.transform not in ("mlp", "residual_mlp"):
         raise ConfigError(
@@ -182,6 +182,6 @@ def _check_alike(configs: Sequence[TuneConfig]) -> None:
         for name, value in first.to_dict().items():
             if getattr(other, name) != value:
                 raise ConfigError(
-                    f"heads trained together differ in {', '.join(FREE)} alone, not in {name}",
+                    f"heads trained together may differ only in {', '.join(FREE)}, not in {name}",
                     field=name,
                 )

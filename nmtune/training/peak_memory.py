@@ -1,8 +1,7 @@
-"""The home of a training's memory: what a job will take.
+"""Predict how much memory a job needs.
 
-The rows of the training split are copied once, scaled, for each candidate in turn; cross-validation
-takes copies of its folds; a head's tuned embeddings are held for their spectrum. All else is
-bounded, whatever the rows, or small.
+The training rows are copied once, scaled, for each candidate in turn; cross-validation copies its
+folds; a head's tuned embeddings are held for their spectrum. Everything else is small or bounded.
 """
 
 from collections.abc import Iterable
@@ -10,12 +9,10 @@ from collections.abc import Iterable
 from nmtune.config import TuneConfig
 
 _PROCESS = 480 << 20
-"""Python, torch, the libraries' buffers, and blocks of rows as they are worked on."""
+"""Python, torch, the libraries' buffers, and blocks of rows in use."""
 
 _BLOCK_LOGITS = 1 << 23
-_BYTES_OF_A_LOGIT = (
-    28  # two arrays of float32, two of float64 and what log_softmax takes on its way
-)
+_BYTES_OF_A_LOGIT = 28  # two arrays of float32, two of float64, and log_softmax's own
 _ROWS_WATCHED = 8192
 _FLOAT = 4
 _ADAMW = 16  # a weight, its gradient and two moments
@@ -29,12 +26,12 @@ def peak_bytes(
     n_classes: int,
     most_rows: int,
 ) -> int:
-    """The most memory that the training process will hold at a time on the host, roughly.
+    """Roughly the peak memory of the training process on the host, in bytes.
 
     Args:
-        configs: of the candidates, trained one after another.
-        n_rows: of the split that is trained on, validation rows included.
-        most_rows: of the largest split.
+        configs: the candidates' configs; they are trained one after another.
+        n_rows: training and validation rows together.
+        most_rows: rows of the largest split.
     """
     most = 0
     for config in configs:
@@ -51,7 +48,7 @@ def _training(config: TuneConfig, *, n_rows: int, n_columns: int, n_classes: int
     rows = _FLOAT * n_rows * n_columns
     held_out = 2 * _FLOAT * n_rows * n_classes
     if config.is_convex:
-        copies = 3 if config.transform == "whiten" else 2  # all rows, a fold's, and those mapped
+        copies = 3 if config.transform == "whiten" else 2  # all rows, a fold's, and the mapped ones
         logits = _BYTES_OF_A_LOGIT * min(n_rows * n_classes, _BLOCK_LOGITS)
         return copies * rows + logits + held_out
     if config.transform == "hidden":

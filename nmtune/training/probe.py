@@ -1,4 +1,4 @@
-"""The home of the linear probes: L2-penalised logistic regression, its penalty cross-validated."""
+"""Linear probes: L2-penalised logistic regression with a cross-validated penalty."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,17 +14,18 @@ from nmtune.numeric.tensor_file import check_layout
 from nmtune.rows.folds import assign_folds
 from nmtune.rows.held_out import HeldOut
 from nmtune.training.logistic import linear, row_losses, solve
-from nmtune.training.procedure import LabelledRows, Progress, score, score_logits
+from nmtune.training.procedure import Progress, score, score_logits
+from nmtune.training.rows import LabelledRows
 from nmtune.training.whitening import fit_whitening
 
 L2_PER_ROW = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
-"""The penalties tried when config.l2 is None, over the number of rows, strong to weak."""
+"""The penalties tried if config.l2 is None, divided by the number of rows, strong to weak."""
 
 FALLBACK_L2_PER_ROW = 0.1
-"""The penalty when there are too few rows to cross-validate, likewise."""
+"""The penalty for too few rows to cross-validate, divided by the number of rows."""
 
 FEWEST_ROWS = 20
-"""Rows; fewer say too little of a penalty to choose by them."""
+"""Rows; fewer are not enough to choose a penalty by."""
 
 _RISE = 1e-6
 _GRID_TOLERANCE = 1e-4
@@ -33,18 +34,18 @@ _TOLERANCE = 1e-6
 
 
 class ProbeFit:
-    """Minimises sum of losses + l2 / 2 * ||W||^2 over all rows; the bias is free.
+    """Minimise the sum of losses + l2 / 2 * ||W||^2 over all rows; the bias is free.
 
-    With config.l2 given there is one epoch: the solution. With None there is one epoch for each
-    fold of the training rows: the penalties from strong to weak, each started from the solution
-    before, are scored on the fold, and given up once the held-out loss rises: weaker ones count
-    there as the last one tried.
-    The last epoch fits all training rows with the penalty chosen: the strongest whose held-out
+    With config.l2 given, there is one epoch: the solution. With None, each fold of the training
+    rows is an epoch: the penalties are tried from strong to weak, each started from the solution
+    before and scored on the fold. Once the held-out loss rises, weaker ones are skipped and count
+    as the last one tried.
+    The last epoch fits all training rows with the chosen penalty: the strongest whose held-out
     accuracy, over all folds and the validation rows, is within one standard error of the best
-    (Breiman et al. 1984; Hastie et al. 2009, section 7.10). Once a set is separable its loss is
-    flat in the penalty, and chance would pick a weak one, which costs accuracy on other domains.
+    (Breiman et al. 1984; Hastie et al. 2009, section 7.10). On a separable set the loss is flat in
+    the penalty, and chance would pick a weak one, which costs accuracy on other domains.
 
-    With transform `whiten` each fold is whitened by its own training part.
+    With transform `whiten`, each fold is whitened by its own training part.
     """
 
     def __init__(
@@ -68,9 +69,9 @@ class ProbeFit:
             )
         n_folds = int(self._folds.max()) + 1 if len(self._folds) else 0
         self.n_epochs = n_folds + 1
-        # By fold: the coefficients (n_penalties, c, d + 1) of each penalty on the scaled rows.
+        # Per fold: the coefficients (n_penalties, c, d + 1) of each penalty on the scaled rows.
         self._paths: list[Tensor] = []
-        # The objective is convex: the start is not a choice, and 0 is the penalty's own optimum.
+        # The objective is convex, so any start will do; 0 is the optimum of the penalty alone.
         for parameter in network.classifier.parameters():
             nn.init.zeros_(parameter)
 
@@ -163,7 +164,7 @@ class ProbeFit:
         return self._held_out(self._chosen_index()) if self._paths else None
 
     def _held_out(self, index: int) -> HeldOut:
-        """What the fold's models of one penalty said of the rows they had not learnt from."""
+        """The held-out predictions of the folds' models with one penalty."""
         logits = torch.empty(len(self._rows), len(self._zeros()), device=self._rows.x.device)
         for fold, path in enumerate(self._paths):
             at = torch.from_numpy(np.flatnonzero(self._folds == fold)).to(logits.device)
@@ -180,12 +181,12 @@ class ProbeFit:
             return []
         if not len(self._folds):
             return [
-                f"Too few training rows ({len(self._rows)}, of {FEWEST_ROWS}) to choose l2 by "
-                f"cross-validation: {self._chosen():g} was taken. Add rows, or give l2."
+                f"{len(self._rows)} training rows are too few to choose l2 by cross-validation (it "
+                f"takes {FEWEST_ROWS}), so l2 = {self._chosen():g} was used. Add rows, or set l2."
             ]
         return [
-            f"l2 = {self._chosen():g} was chosen by cross-validation ({len(self._paths)} folds): "
-            f"of {max(map(len, self._paths))} values the strongest whose accuracy is within one "
+            f"l2 = {self._chosen():g} was chosen by cross-validation ({len(self._paths)} folds) as "
+            f"the strongest of {max(map(len, self._paths))} values whose accuracy is within one "
             "standard error of the best."
         ]
 
@@ -200,12 +201,12 @@ class ProbeFit:
 
     def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
         if document:
-            raise ValueError("a probe's state is tensors alone")
+            raise ValueError("a probe's state holds only tensors")
         n_folds = min(epoch, self.n_epochs - 1)
         paths = [tensors.pop(f"path{fold}") for fold in range(n_folds)]
         for path in paths:
             if path.ndim != 3 or not 1 <= len(path) <= len(L2_PER_ROW):
-                raise ValueError("a path of penalties has another shape")
+                raise ValueError("a path of penalties has the wrong shape")
             check_layout({"path": path[0]}, {"path": self._zeros()})
         expected = {f"network.{name}": one for name, one in self.network.state_dict().items()}
         check_layout(tensors, expected)
@@ -219,7 +220,7 @@ _SCORES = ("loss", "loss_standard_error", "accuracy")
 
 
 def _of(path: Tensor, index: int) -> Tensor:
-    """The coefficients of a penalty, or of the weakest tried where it is weaker still."""
+    """The coefficients of a penalty, or of the weakest one tried if it is weaker still."""
     return path[min(index, len(path) - 1)]
 
 
@@ -231,7 +232,7 @@ def _mapped(rows: LabelledRows, whitening: tuple[Tensor, Tensor] | None) -> Labe
 
 
 def _composed(coefficients: Tensor, whitening: tuple[Tensor, Tensor] | None) -> Tensor:
-    """The coefficients on the rows as they were before the whitening."""
+    """The coefficients for the rows before whitening."""
     if whitening is None:
         return coefficients
     weight, bias = whitening

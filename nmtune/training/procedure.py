@@ -1,4 +1,4 @@
-"""The home of what the two ways to train have in common: what they are given, do and tell."""
+"""What all training procedures share: their interface, their progress and their scores."""
 
 import math
 from collections.abc import Mapping
@@ -11,41 +11,12 @@ from torch.nn import functional
 
 from nmtune.heads.network import Network, forward_in_batches
 from nmtune.rows.held_out import HeldOut
-
-
-@dataclass(frozen=True)
-class LabelledRows:
-    """Scaled embeddings x (n, d) float32 and class indices y (n,) int64, on the device.
-
-    weight: how much each row counts, (n,) float32 of mean 1; None where all count alike.
-    """
-
-    x: Tensor
-    y: Tensor
-    weight: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def parts(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """x, y and weight."""
-        return self.x, self.y, self.weight
-
-    def clone(self) -> "LabelledRows":
-        """The same rows in memory of their own."""
-        weight = None if self.weight is None else self.weight.clone()
-        return LabelledRows(self.x.clone(), self.y.clone(), weight)
-
-    def take(self, indices: Tensor) -> "LabelledRows":
-        """A copy of some rows."""
-        at = indices.to(self.y.device)
-        weight = None if self.weight is None else self.weight[at]
-        return LabelledRows(self.x[at], self.y[at], weight)
+from nmtune.training.rows import LabelledRows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What one epoch did, as the procedure knows it; the fields are EpochReport's."""
+    """The result of one epoch, as the procedure knows it; the fields are those of EpochReport."""
 
     losses: dict[str, float]
     learning_rate: float | None = None
@@ -55,22 +26,28 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochReport:
-    """What one epoch did.
+    """The result of one epoch.
 
-    Attributes:
-        epoch, n_epochs: its number, from 1, of how many. An epoch of a linear probe is one fold
-            of the cross-validation that chooses l2, the last one the solution on all training
-            rows. An ensemble may stop early: n_epochs is then less at the end than before.
-        losses: means over the epoch's rows. With AdamW `total`, `cross_entropy`,
-            `consistency`, `covariance`, `dominant` (unweighted; 0 where the weight is 0), each
-            batch taken before its step; for a linear probe `total`, `cross_entropy`,
-            `l2_penalty` at the solution; for an ensemble `total` and `cross_entropy`, means over
-            its members.
-        learning_rate: at the epoch's last step; None for a linear probe.
-        l2: the penalty that did best on a linear probe's fold, or that was chosen; else None.
-        validation: `loss` (mean cross-entropy), `loss_standard_error` and `accuracy` on the
-            validation rows, or on the rows that were held out; None where there are none.
-        seconds: how long the epoch took.
+    Attributes
+    ----------
+    epoch, n_epochs : int
+        Its number, from 1, and how many there are. A linear probe's epochs are the folds of the
+        cross-validation that chooses l2, and last the solution on all training rows. An ensemble
+        may stop early, which lowers n_epochs at the end.
+    losses : dict of str to float
+        Means over the epoch's rows. With AdamW ``total``, ``cross_entropy``, ``consistency``,
+        ``covariance`` and ``dominant`` (unweighted; 0 if the weight is 0), each batch before its
+        step. For a linear probe ``total``, ``cross_entropy`` and ``l2_penalty`` at the solution.
+        For an ensemble ``total`` and ``cross_entropy``, means over its members.
+    learning_rate : float or None
+        At the epoch's last step; None for a linear probe.
+    l2 : float or None
+        The penalty that did best on a linear probe's fold, or the chosen one; else None.
+    validation : dict of str to float or None
+        ``loss`` (mean cross-entropy), ``loss_standard_error`` and ``accuracy`` on the validation
+        rows or the held-out rows; None if there are none.
+    seconds : float
+        How long the epoch took.
     """
 
     epoch: int
@@ -96,23 +73,23 @@ class Procedure(Protocol):
         """Do one epoch (1-based, each once, in order)."""
 
     def settings(self) -> dict[str, Any]:
-        """What was chosen while training, as fields of TuneConfig."""
+        """What the training chose, as fields of TuneConfig."""
 
     def notes(self) -> list[str]:
-        """What the user should know of the training, once it is done."""
+        """What the user should know about the finished training."""
 
     def held_out(self) -> HeldOut | None:
-        """What it said of rows it had not learnt from, once it is done; None if there are none."""
+        """The finished training's held-out predictions; None if no rows were held out."""
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """All that the next epoch depends on, as JSON and tensors."""
+        """Everything that the next epoch depends on, as JSON and tensors."""
 
     def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Take up the state that `state` told after `epoch`; ValueError if it cannot be one."""
+        """Take up what `state` returned after `epoch`; ValueError if it does not fit."""
 
 
 def score(network: Network, rows: LabelledRows) -> dict[str, float]:
-    """How the network does on rows, in eval mode (see `score_logits`)."""
+    """Score the network on rows, in eval mode (see `score_logits`)."""
     network.eval()
     with torch.no_grad():
         _, logits = forward_in_batches(network, rows.x)
@@ -120,10 +97,10 @@ def score(network: Network, rows: LabelledRows) -> dict[str, float]:
 
 
 def score_logits(logits: Tensor, y: Tensor) -> dict[str, float]:
-    """How logits (n, c) fit the labels y (n,).
+    """Score logits (n, c) against labels y (n,).
 
-    `loss` is the mean cross-entropy in nats, `loss_standard_error` how far chance may have moved
-    it (deviation over rows / sqrt(n)), `accuracy` the share of rows it gets right.
+    `loss` is the mean cross-entropy in nats, `loss_standard_error` its standard error (deviation
+    over rows / sqrt(n)), `accuracy` the share of rows predicted right.
     """
     losses = functional.cross_entropy(logits.double(), y, reduction="none")
     error = losses.std(correction=0) / math.sqrt(len(y))

@@ -1,4 +1,4 @@
-"""The home of Trainer: iterate it to train a head on frozen embeddings."""
+"""Trainer: iterate it to train a head on frozen embeddings."""
 
 import copy
 import math
@@ -29,21 +29,26 @@ from nmtune.training.probe import ProbeFit
 from nmtune.training.procedure import EpochReport, Procedure
 from nmtune.training.rows import TrainingData, notes_on_classes
 
-_NEVER = -1e4
-"""A logit that no other falls below: its probability is 0 in float32."""
+_LOGIT_OF_ABSENT_CLASS = -1e4
+"""So low that the class's probability is 0 in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What a training gave.
+    """The result of a training.
 
-    Attributes:
-        head: the trained head, on the CPU.
-        history: every epoch's report, those before a checkpoint too.
-        seconds: of training, all epochs together.
-        notes: what the user should know of how it went, in full sentences.
-        held_out: what was said of rows that were not learnt from, the temperature left out; None
-            where no rows were held out.
+    Attributes
+    ----------
+    head : Head
+        The trained head, on the CPU.
+    history : tuple of EpochReport
+        Every epoch's report, including those before a checkpoint.
+    seconds : float
+        Training time of all epochs.
+    notes : tuple of str
+        What to know about the training, in full sentences.
+    held_out : HeldOut or None
+        Held-out predictions, before the temperature; None if no rows were held out.
     """
 
     head: Head
@@ -54,11 +59,55 @@ class Fit:
 
 
 class Trainer:
-    """An iterator of EpochReports that trains one head.
+    """Train one head, one epoch per iteration.
 
-    Leaving the loop stops the training; iterating again goes on. On a CPU the same rows,
-    config and number of threads give the same head bit for bit, with or without a checkpoint
-    in between. Torch's global random numbers are neither used nor changed.
+    Leaving the loop stops the training; iterating again continues it. On a CPU, the same rows,
+    config and number of threads give the same head bit for bit, with or without a checkpoint in
+    between. Torch's global random numbers are neither used nor changed.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, d)
+        Embeddings of any float or integer type; may be memory-mapped. They are copied.
+    y : array_like of int, shape (n,)
+        Class indices; at least two classes must occur.
+    classes : sequence of str
+        The name of each class index.
+    config : TuneConfig
+        How to train.
+    validation : tuple of array_like, optional
+        Rows ``(x, y)`` to score after each epoch; they are never trained on.
+    groups : array_like, shape (n,), optional
+        The domain, or other group, of each row; cross-validation then holds out whole groups.
+    sample_weight : array_like, shape (n,), optional
+        How much each row counts, not negative; only ratios matter.
+    device : str, default="cpu"
+        Where to train, as torch names devices.
+    checkpoint : bytes, optional
+        From `checkpoint()` on the same rows, classes and config.
+
+    Raises
+    ------
+    DataError
+        Rows, labels or classes cannot be used; ``row`` and ``column`` say where.
+    CheckpointError
+        The checkpoint is damaged, or belongs to another training.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import Trainer, TuneConfig
+    >>> y = np.arange(60) % 2
+    >>> x = np.random.default_rng(0).normal(size=(60, 4)) + 3 * y[:, None]
+    >>> config = TuneConfig.from_preset("paper", epochs=3, batch_size=16)
+    >>> trainer = Trainer(x, y, classes=["cat", "dog"], config=config)
+    >>> for report in trainer:
+    ...     print(report.epoch, "of", report.n_epochs)
+    1 of 3
+    2 of 3
+    3 of 3
+    >>> trainer.result().head.classes
+    ('cat', 'dog')
     """
 
     @own_state()
@@ -75,24 +124,7 @@ class Trainer:
         device: str = "cpu",
         checkpoint: bytes | None = None,
     ) -> None:
-        """Check the rows and copy them to the device.
-
-        Args:
-            x: embeddings (n, d) of any float or integer type; may be memory-mapped.
-            y: class indices (n,); at least two classes must occur.
-            classes: the name of each index.
-            config: how to train.
-            validation: rows (x, y) to score after each epoch, never trained on.
-            groups: (n,) which domain, or other group, each row is from: cross-validation then
-                holds out whole groups.
-            sample_weight: (n,) how much each row counts, not negative; only ratios matter.
-            device: where to train, as torch names it.
-            checkpoint: what `checkpoint()` gave on the same rows, classes and config.
-
-        Raises:
-            DataError: rows, labels or classes cannot be used (names row and column).
-            CheckpointError: the checkpoint is damaged or of another training.
-        """
+        """Check the rows and copy them to the device."""
         self._config = config
         self._classes = as_classes(classes)
         n_classes = len(self._classes)
@@ -151,7 +183,7 @@ class Trainer:
 
     @own_state()
     def __next__(self) -> EpochReport:
-        """Train one more epoch; DivergenceError if it left the finite numbers."""
+        """Train one more epoch; DivergenceError if the loss became infinite or NaN."""
         epoch = len(self._history) + 1
         if epoch > self._procedure.n_epochs:
             raise StopIteration
@@ -175,7 +207,7 @@ class Trainer:
 
     @own_state()
     def checkpoint(self) -> bytes:
-        """The training as it stands, for a Trainer to go on from: inside the loop or after it."""
+        """The state of the training, to continue from: call it inside the loop or after it."""
         self._check_between_epochs()
         document, tensors = self._procedure.state()
         return Checkpoint(
@@ -204,7 +236,7 @@ class Trainer:
 
     def _check_between_epochs(self) -> None:
         if not self._is_between_epochs:
-            raise RuntimeError("an epoch was broken off half-way: start again from a checkpoint")
+            raise RuntimeError("an epoch was interrupted: start again from a checkpoint")
 
     def _check_finite(self, epoch: int, losses: dict[str, float]) -> None:
         state = self._procedure.network.state_dict().values()
@@ -235,7 +267,7 @@ def finish(
     notes: Sequence[str],
     held_out: HeldOut | None,
 ) -> Fit:
-    """Calibrate what was trained; it never predicts a class that was absent."""
+    """The result of a training: calibrated, and never predicting a class without training rows."""
     _silence(member.network, absent)
     calibration = calibrate(held_out)
     calibrated = [calibration.note] if held_out is not None else []
@@ -249,11 +281,11 @@ def finish(
 
 
 def _silence(network: Network, classes: NDArray[np.int64]) -> None:
-    """See to it that classes without a training row are never predicted."""
+    """Make classes without a training row impossible to predict."""
     at = torch.from_numpy(classes)
     with torch.no_grad():
         network.classifier.weight[at] = 0
-        network.classifier.bias[at] = _NEVER
+        network.classifier.bias[at] = _LOGIT_OF_ABSENT_CLASS
 
 
 def _scaling(config: TuneConfig, rows: NDArray[np.float32], stored: Checkpoint | None) -> Scaling:

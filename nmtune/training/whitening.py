@@ -1,4 +1,4 @@
-"""The home of within-class whitening: the linear map that evens out how rows of a class vary."""
+"""Within-class whitening: a linear map that evens out how rows of a class vary."""
 
 import torch
 from torch import Tensor
@@ -11,14 +11,14 @@ def fit_whitening(
 ) -> tuple[Tensor, Tensor]:
     """Weight (d, d) and bias (d,), both float32 on x's device, of the map Z = x weight^T + bias.
 
-    With S the covariance of x (n, d) within the classes y (n,), each row weighed by `weight` (n,)
-    if given, and a = shrinkage * trace(S) / d, the map turns S + a I into a multiple of the
-    identity, and the mean square entry of all Z into 1. Directions in which rows of one class
-    differ much are made small, as in linear discriminant analysis; the shrinkage keeps directions
-    with hardly any variance from being blown up (Friedman 1989). Such a map is unique up to a
-    rotation, under which a penalty ||W||^2 does not change: this one is lower-triangular, by
-    Cholesky. Sums are in float64. Rows that are all alike within their classes give a plain
-    scaling; rows that are all alike give zeros.
+    Let S be the covariance of x (n, d) within the classes y (n,), with rows weighted by `weight`
+    (n,) if given, and a = shrinkage * trace(S) / d. The map turns S + a I into a multiple of the
+    identity, and the mean square entry of Z into 1. It shrinks directions in which rows of one
+    class differ much, as linear discriminant analysis does; the shrinkage keeps directions with
+    hardly any variance from blowing up (Friedman 1989). The map is unique up to a rotation, which
+    leaves a penalty ||W||^2 unchanged; this one is lower-triangular, by Cholesky. Sums are in
+    float64. If all rows are equal within their classes, the map is a plain scaling; if all rows are
+    equal, it gives zeros.
     """
     n_rows, d = x.shape
     share = torch.ones(n_rows, dtype=torch.float64, device=x.device) if weight is None else weight
@@ -41,7 +41,7 @@ def fit_whitening(
     if not bool(added > 0):
         added = torch.ones_like(added)
     lower = torch.linalg.cholesky(within_class + added * torch.eye(d, device=x.device))
-    # The map's mean square entry from the two covariances: the rows need not be mapped for it.
+    # The mean square entry of Z follows from the two covariances, without mapping the rows.
     inverse = torch.linalg.solve_triangular(
         lower, torch.eye(d, dtype=torch.float64, device=x.device), upper=False
     )

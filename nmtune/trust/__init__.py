@@ -1,1 +1,1 @@
-"""When to trust a head: conformal sets, OOD scores, drift, abstention, and its self-test."""
+"""When to trust a head: conformal sets, OOD scores, drift, abstention and self-tests."""

@@ -1,37 +1,38 @@
-"""When to abstain: the confidence below which a head had better not answer, from held-out rows.
+"""Advise when to abstain: a confidence below which a head should not answer.
 
-The threshold is the least at which the answered rows have half the error rate of all rows. It is
-chosen on held-out rows, and what it is worth has to be read from others.
+The threshold is the lowest at which the answered rows have half the error rate of all rows. It is
+chosen on held-out rows, so its worth has to be measured on other rows.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nmtune.numeric.statistics import wilson_interval
+
 FEWEST_ROWS: Final = 100
-"""Held-out rows; on fewer a threshold says more of chance than of the head."""
+"""Held-out rows; with fewer, a threshold would mostly reflect chance."""
 
 FEWEST_WRONG: Final = 10
-"""Wrong answers on the held-out rows: with fewer there is nothing to tell them by."""
+"""Wrong answers on the held-out rows; with fewer, nothing sets them apart."""
 
 LEAST_COVERAGE: Final = 0.5
-"""A threshold that answers less than this share is no advice."""
+"""A threshold that answers a smaller share is not advised."""
 
 ERROR_LEFT: Final = 0.5
-"""Of the error rate of all rows, what the answered ones may have."""
+"""The share of the overall error rate that the answered rows may have."""
 
 _THRESHOLDS: Final = np.arange(1, 100)
-_Z: Final = 1.959964
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What a threshold does on n_rows rows; shares between 0 and 1, intervals of 95 % (Wilson).
+    """The effect of a threshold on n_rows rows; shares are in 0..1, intervals 95 % (Wilson).
 
-    coverage: of the rows that are answered. accuracy: of the answered ones, None without any.
+    coverage: the share of rows that are answered. accuracy: on the answered rows, None if there are
+    none.
     """
 
     n_rows: int
@@ -49,26 +50,26 @@ class Answered:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """The threshold to give as abstain_below, None where none is advised, and why."""
+    """The value for abstain_below, None if no value is advised, and why."""
 
     threshold: float | None
     reason: str
 
 
 def advise(confidence: NDArray[np.floating], is_correct: NDArray[np.bool_]) -> Advice:
-    """From the largest probabilities (n,) of held-out rows and which of them are right (n,)."""
+    """Advise from the largest probabilities (n,) of held-out rows, and which are right (n,)."""
     n_rows, n_wrong = len(is_correct), int(np.count_nonzero(~is_correct))
     if n_rows < FEWEST_ROWS:
         return Advice(
             threshold=None,
-            reason=f"No threshold is advised: that takes {FEWEST_ROWS} held-out rows, there are "
+            reason=f"No threshold is advised: it takes {FEWEST_ROWS} held-out rows, and there are "
             f"{n_rows}.",
         )
     if n_wrong < FEWEST_WRONG:
         return Advice(
             threshold=None,
-            reason=f"No threshold is advised: of {n_rows:,} held-out rows {n_wrong} were wrong, "
-            "too few to tell such rows by.",
+            reason=f"No threshold is advised: only {n_wrong} of {n_rows:,} held-out rows were "
+            "wrong, too few to choose one by.",
         )
     wanted = 1 - ERROR_LEFT * n_wrong / n_rows
     for hundredths in _THRESHOLDS.tolist():
@@ -78,21 +79,21 @@ def advise(confidence: NDArray[np.floating], is_correct: NDArray[np.bool_]) -> A
         if one.n_answered < n_rows and one.accuracy is not None and one.accuracy >= wanted:
             return Advice(
                 threshold=hundredths / 100,
-                reason=f"The least threshold at which the answered rows have half the error rate: "
-                f"{1 - one.accuracy:.1%} in place of {n_wrong / n_rows:.1%} on {n_rows:,} held-out "
-                f"rows, {one.coverage:.1%} of which are answered.",
+                reason=f"The lowest threshold that halves the error rate: {1 - one.accuracy:.1%} "
+                f"instead of {n_wrong / n_rows:.1%} on {n_rows:,} held-out rows, of which it "
+                f"answers {one.coverage:.1%}.",
             )
     return Advice(
         threshold=None,
-        reason="No threshold is advised: none halves the error rate and still answers half of the "
-        f"{n_rows:,} held-out rows.",
+        reason="No threshold is advised: no value halves the error rate and still answers half of "
+        f"the {n_rows:,} held-out rows.",
     )
 
 
 def apply(
     confidence: NDArray[np.floating], is_correct: NDArray[np.bool_], threshold: float
 ) -> Answered:
-    """What the threshold does on these rows: those are answered that reach it."""
+    """The effect of the threshold on these rows; a row that reaches it is answered."""
     answered = confidence >= threshold
     n_rows, n_answered = len(is_correct), int(np.count_nonzero(answered))
     n_right = int(np.count_nonzero(is_correct & answered))
@@ -100,16 +101,10 @@ def apply(
         n_rows=n_rows,
         n_answered=n_answered,
         coverage=n_answered / n_rows,
-        coverage_interval=wilson(n_answered, n_rows),
+        coverage_interval=wilson_interval(n_answered / n_rows, n_rows),
         accuracy=n_right / n_answered if n_answered else None,
-        accuracy_interval=wilson(n_right, n_answered) if n_answered else None,
+        accuracy_interval=(
+            wilson_interval(n_right / n_answered, n_answered) if n_answered else None
+        ),
         accuracy_of_all=float(np.count_nonzero(is_correct) / n_rows),
     )
-
-
-def wilson(n_hits: int, n_rows: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22)."""
-    share, square = n_hits / n_rows, _Z**2 / n_rows
-    centre = (share + square / 2) / (1 + square)
-    half = _Z * math.sqrt(share * (1 - share) / n_rows + square / (4 * n_rows)) / (1 + square)
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,7 +1,7 @@
-"""The home of drift: how rows that came later differ from those that a head was trained on.
+"""Measure drift: how later rows differ from those that a head was trained on.
 
-From sums alone (see sketch). Each figure has what chance does to it taken off, so that few rows
-that are like the training's do not look as if they had drifted.
+It needs only sums (see `row_summary`). The part that chance explains is subtracted from each
+figure, so that a few rows like the training rows do not look as if they had drifted.
 """
 
 import math
@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from nmtune.trust.row_summary import Sketch
+    from nmtune.trust.row_summary import RowSummary
 
 FEWEST_ROWS: Final = 200
-"""Rows; of fewer nothing is said."""
+"""Rows; fewer are not compared."""
 
 SOME: Final = 0.1
-"""From here on a mean shift, in deviations, or a PSI counts as some drift."""
+"""A mean shift (in deviations) or a PSI from here on counts as some drift."""
 
 MUCH: Final = 0.25
-"""From here on as much: the usual bounds of the population stability index."""
+"""From here on as much drift; both are the usual bounds for the population stability index."""
 
 N_COLUMNS: Final = 5
-"""The columns that moved most, which are named."""
+"""How many of the columns that moved most are named."""
 
 _STANDARD_ERRORS = 3
 
@@ -33,7 +33,7 @@ State = Literal["not_enough_rows", "none", "some", "much"]
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column's mean: by how many deviations of the training rows it moved, and the z of that."""
+    """How far a column's mean moved, in deviations of the training rows, and its z-score."""
 
     column: int
     shift: float
@@ -42,19 +42,19 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """What n rows look like beside the training rows; figures are None for too few rows.
+    """n rows compared with the training rows; the figures are None if the rows are too few.
 
     Attributes:
-        state: the worst of the three figures, in a word.
-        sentence: the same for people, with the numbers.
-        n_rows: how many rows were compared, with n_training_rows.
-        mean_shift: the root mean square, over columns, of the shifts of the means in training
-            deviations, without what chance adds.
-        spread_ratio: the mean variance of a column over the training's: 1 is unchanged.
-        norm_psi: the population stability index of the Euclidean norms, in tenths of those of the
-            training.
-        class_psi: that of the predicted classes.
-        columns: those whose means moved most, the farthest first.
+        state: the worst of mean_shift, norm_psi and class_psi, in a word.
+        sentence: the same in a sentence, with the numbers.
+        n_rows, n_training_rows: how many rows were compared.
+        mean_shift: root mean square over columns of the shifts of the means, in training
+            deviations, less what chance adds.
+        spread_ratio: the mean variance of a column over that in training; 1 is unchanged.
+        norm_psi: the population stability index (PSI) of the Euclidean norms, in deciles of the
+            training norms.
+        class_psi: the PSI of the predicted classes.
+        columns: the columns whose means moved most, the farthest first.
     """
 
     state: State
@@ -72,34 +72,34 @@ class Drift:
         return asdict(self) | {"columns": [asdict(column) for column in self.columns]}
 
 
-def compare(sketch: "Sketch", n_rows: int, sums: NDArray[np.float64]) -> Drift:
-    """The drift of n rows whose `sketch.sums` add up to `sums`.
+def measure_drift(summary: "RowSummary", n_rows: int, sums: NDArray[np.float64]) -> Drift:
+    """The drift of n_rows rows whose `RowSummary.sums` add up to `sums`.
 
-    ValueError for sums of another length.
+    ValueError if `sums` has another length.
     """
-    if sums.shape != (sketch.n_sums,):
-        raise ValueError(f"expected {sketch.n_sums} sums, got {sums.shape}")
+    if sums.shape != (summary.n_sums,):
+        raise ValueError(f"expected {summary.n_sums} sums, got {sums.shape}")
     if n_rows < FEWEST_ROWS:
         return Drift(
             state="not_enough_rows",
-            sentence=f"Not enough rows yet: a comparison takes {FEWEST_ROWS}, there are {n_rows}.",
+            sentence=f"Not enough rows yet: {n_rows} of the {FEWEST_ROWS} that a comparison takes.",
             n_rows=n_rows,
-            n_training_rows=sketch.n_rows,
+            n_training_rows=summary.n_rows,
         )
-    d = len(sketch.mean)
+    d = len(summary.mean)
     means, squares = sums[:d] / n_rows, sums[d : 2 * d] / n_rows
-    norms, classes = np.split(sums[2 * d :], [len(sketch.norm_shares)])
-    chance = 1 / n_rows + 1 / sketch.n_rows
+    norms, classes = np.split(sums[2 * d :], [len(summary.norm_shares)])
+    chance = 1 / n_rows + 1 / summary.n_rows
     mean_shift = math.sqrt(max(0.0, float(np.square(means).mean()) - chance))
-    norm_psi = _psi(norms, sketch.norm_shares, chance)
-    class_psi = _psi(classes, sketch.class_shares, chance)
+    norm_psi = _psi(norms, summary.norm_shares, chance)
+    class_psi = _psi(classes, summary.class_shares, chance)
     state, sentence = _verdict(n_rows, mean_shift, norm_psi, class_psi)
     farthest = np.argsort(-np.abs(means), kind="stable")[:N_COLUMNS]
     return Drift(
         state=state,
         sentence=sentence,
         n_rows=n_rows,
-        n_training_rows=sketch.n_rows,
+        n_training_rows=summary.n_rows,
         mean_shift=mean_shift,
         spread_ratio=float((squares - np.square(means)).mean()),
         norm_psi=norm_psi,
@@ -112,11 +112,11 @@ def compare(sketch: "Sketch", n_rows: int, sums: NDArray[np.float64]) -> Drift:
 
 
 def _psi(counts: NDArray[np.float64], expected: NDArray[np.float64], chance: float) -> float:
-    """The population stability index of counts beside expected shares, as far as it is no chance.
+    """The population stability index of counts against expected shares, less what chance explains.
 
-    Sum of (p - q) log(p / q). Like the training's rows it is about (bins - 1) * chance, give or
-    take: what lies within three standard errors of that is 0. Half a row is added to each bin, so
-    that an empty one has a logarithm.
+    It is the sum of (p - q) log(p / q). For rows like the training rows it is about
+    (bins - 1) * chance; anything within three standard errors of that counts as 0. Half a row is
+    added to each bin, so that an empty one has a logarithm.
     """
     n_bins = len(counts)
     p = (counts + 0.5) / (counts.sum() + 0.5 * n_bins)
@@ -132,8 +132,8 @@ def _verdict(
 ) -> tuple[State, str]:
     worst = max(mean_shift, norm_psi, class_psi)
     figures = (
-        f"means moved by {mean_shift:.2f} deviations, norms by a PSI of {norm_psi:.2f}, predicted "
-        f"classes by {class_psi:.2f}"
+        f"means moved by {mean_shift:.2f} standard deviations; the PSI is {norm_psi:.2f} for "
+        f"norms and {class_psi:.2f} for predicted classes"
     )
     if worst < SOME:
         return "none", f"{n_rows:,} rows look like the training rows: {figures}."
@@ -147,8 +147,8 @@ def _verdict(
     ]
     where = " and ".join(moved)
     if worst < MUCH:
-        return "some", f"The {where} of {n_rows:,} rows have moved somewhat: {figures}."
+        return "some", f"The {where} of {n_rows:,} rows have drifted somewhat: {figures}."
     return "much", (
         f"The {where} of {n_rows:,} rows are far from the training rows: {figures}. Check the head "
-        "on labelled rows from now, and train again if it has become worse."
+        "on recent labelled rows, and retrain it if it has become worse."
     )

@@ -1,4 +1,4 @@
-"""The home of Knowledge: what a head learns at training time about when to trust it."""
+"""Learn, at training time, when a head can be trusted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,22 +12,23 @@ from nmtune.numeric.tensor_file import prefixed, sections
 from nmtune.numeric.torch_state import own_state
 from nmtune.trust.conformal import Conformal
 from nmtune.trust.ood_score import OodScore
-from nmtune.trust.row_summary import Sketch
+from nmtune.trust.row_summary import RowSummary
 
-_CONFORMAL, _OOD, _SKETCH = "conformal", "ood", "sketch"
+_CONFORMAL, _OOD, _ROW_SUMMARY = "conformal", "ood", "sketch"
+"""Where they are stored; the last key is of an older name."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Knowledge:
-    """Each None where the rows did not allow it, but the sketch, which any rows do."""
+    """What a head knows about its own limits; a part is None if there were too few rows for it."""
 
-    sketch: Sketch
+    row_summary: RowSummary
     conformal: Conformal | None = None
     ood: OodScore | None = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """What is to be stored, by name."""
-        tensors = prefixed(_SKETCH, self.sketch.tensors())
+        """The tensors to store, by name."""
+        tensors = prefixed(_ROW_SUMMARY, self.row_summary.tensors())
         if self.conformal is not None:
             tensors |= prefixed(_CONFORMAL, self.conformal.tensors())
         if self.ood is not None:
@@ -36,12 +37,14 @@ class Knowledge:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], *, n_columns: int, n_classes: int) -> Self:
-        """What `tensors` gave; ValueError or KeyError says what does not fit."""
-        of_conformal, of_ood, of_sketch = sections(tensors, _CONFORMAL, _OOD, _SKETCH)
+        """The inverse of `tensors`; ValueError or KeyError says what does not fit."""
+        of_conformal, of_ood, of_summary = sections(tensors, _CONFORMAL, _OOD, _ROW_SUMMARY)
         return cls(
             conformal=Conformal.from_tensors(of_conformal) if of_conformal else None,
             ood=OodScore.from_tensors(of_ood, n_columns=n_columns) if of_ood else None,
-            sketch=Sketch.from_tensors(of_sketch, n_columns=n_columns, n_classes=n_classes),
+            row_summary=RowSummary.from_tensors(
+                of_summary, n_columns=n_columns, n_classes=n_classes
+            ),
         )
 
 
@@ -55,21 +58,19 @@ def learn(
     n_classes: int,
     seed: int,
 ) -> Knowledge:
-    """What the training rows and held-out predictions say of when to trust a head.
-
-    Test and OOD rows have no place in any of this.
+    """Learn from training rows and held-out predictions; test and OOD rows play no part.
 
     Args:
         x: the training rows' embeddings (n, d).
         y: their classes (n,).
-        predicted: the classes (m,) predicted of rows that were not learnt from, else of x.
-        of_truth: the probabilities (m,) that the head, or the models of its cross-validation at
-            its temperature, gave the true class of rows not learnt from; None without such rows.
+        predicted: classes (m,) predicted for held-out rows, or for x if there are none.
+        of_truth: the true class's probability (m,) on held-out rows, by the head or by the models
+            of its cross-validation at its temperature; None without held-out rows.
         n_classes: c.
-        seed: of the folds and directions of the OOD score.
+        seed: for the folds and directions of the OOD score.
     """
     return Knowledge(
         conformal=None if of_truth is None else Conformal.fit(of_truth),
         ood=OodScore.fit(x, y, seed=seed),
-        sketch=Sketch.fit(x, predicted, n_classes=n_classes),
+        row_summary=RowSummary.fit(x, predicted, n_classes=n_classes),
     )

@@ -1,11 +1,11 @@
-"""The home of the OOD score: how far an embedding lies from those that the head was trained on.
+"""Score how far an embedding lies from those that the head was trained on.
 
-A Mahalanobis distance to the nearest class: Lee et al., "A Simple Unified Framework for Detecting
-Out-of-Distribution Samples and Adversarial Attacks" (arXiv 1807.03888), with one covariance for
-all classes, of which the leading directions are kept and the rest counts as even (Tipping &
-Bishop 1999). It is taken of the embeddings as they come: that is level with the tuned ones or near
-(docs/benchmarks.md), is several times smaller for an ensemble, needs no second pass through the
-head, and means the same for every version that was trained on the same rows.
+The score is a Mahalanobis distance to the nearest class: Lee et al., "A Simple Unified Framework
+for Detecting Out-of-Distribution Samples and Adversarial Attacks" (arXiv 1807.03888), with one
+covariance for all classes, of which the leading directions are kept and the rest is treated as
+isotropic (Tipping & Bishop 1999). It uses the raw embeddings: they do about as well as tuned ones
+(docs/benchmarks.md), take several times less space for an ensemble, need no second pass through
+the head, and mean the same for every version that was trained on the same rows.
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ from nmtune.numeric.tensor_file import check_layout
 from nmtune.rows.folds import assign_folds, held_out_rows
 
 QUANTILE: Final = 0.95
-"""The share of rows from the training's domain that score no more than the threshold."""
+"""The share of rows from the training domain that score at most the threshold."""
 
 FEWEST_ROWS: Final = 100
-"""Training rows; among fewer the threshold would be chance."""
+"""Training rows; with fewer, the threshold would reflect chance."""
 
 _RANK = 64
 _OVERSAMPLED = 16
@@ -37,15 +37,15 @@ _ARRAYS = ("mean", "directions", "centres", "spread", "scalars")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OodScore:
-    """The distance's parts, for embeddings of d columns, r directions and k classes with rows.
+    """The parts of the distance, for d columns, r directions and k classes with rows.
 
     Attributes:
-        mean: (d,) of all rows.
-        directions: (d, r), orthonormal: those in which rows of one class differ most.
-        centres: (k, d), the classes' means less `mean`.
+        mean: (d,), the mean of all rows.
+        directions: (d, r), orthonormal: the directions in which rows of one class differ most.
+        centres: (k, d), the class means minus `mean`.
         spread: (r,), the variance within a class along each direction.
         rest: the mean variance along all other directions.
-        threshold: what QUANTILE of rows score at most that are from where the training rows are.
+        threshold: a row of the training domain scores at most this with probability QUANTILE.
     """
 
     mean: NDArray[np.float32]
@@ -57,10 +57,10 @@ class OodScore:
 
     @classmethod
     def fit(cls, x: NDArray[np.float32], y: NDArray[np.int64], *, seed: int) -> Self | None:
-        """From training rows x (n, d) and classes y (n,); None for fewer than FEWEST_ROWS.
+        """Fit to training rows x (n, d) and classes y (n,); None for fewer than FEWEST_ROWS.
 
-        The threshold is of scores that the rows got from fits on the other folds. Of very many
-        rows evenly many are taken: so many that they hold 32 million values.
+        The threshold comes from scores by fits on the other folds. Very many rows are thinned
+        evenly, to about 32 million values.
         """
         step = -(-x.size // _MOST_VALUES)
         x, y = np.ascontiguousarray(x[::step], dtype=np.float32), y[::step]
@@ -90,7 +90,7 @@ class OodScore:
         directions, spread = _leading(centred, n_free=n_free, seed=seed)
         n_rest = x.shape[1] - len(spread)
         rest = max(total - float(spread.sum(dtype=np.float64)), 0) / n_rest
-        # Rows that are all alike in a class still have a distance, if a plain one.
+        # If all rows of a class are equal, there is still a distance, the Euclidean one.
         floor = max(total / x.shape[1] * 1e-6, float(np.finfo(np.float32).tiny))
         rest = max(rest, floor) if total > 0 else 1.0
         return cls(
@@ -103,9 +103,10 @@ class OodScore:
         )
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The scores (n,) of embeddings x (n, d): squared distances to the nearest class over d.
+        """Scores (n,) for embeddings x (n, d): squared distances to the nearest class, over d.
 
-        About 1 for rows like the training's. Always finite: the largest float32 where it is more.
+        They are about 1 for rows like the training rows, and always finite (at most the largest
+        float32).
         """
         most = np.finfo(np.float32).max
         with np.errstate(over="ignore", invalid="ignore"):
@@ -120,23 +121,25 @@ class OodScore:
 
     @cached_property
     def _projected(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """The directions in units of their spread, the centres along those, and along the plain."""
+        """Directions over the root of their spread; centres along these and the plain ones."""
         scaled = (self.directions / np.sqrt(self.spread)).astype(np.float32)
         return scaled, self.centres @ scaled, self.centres @ self.directions
 
     def tensors(self) -> dict[str, Tensor]:
-        """What is to be stored, by name."""
+        """The tensors to store, by name."""
         arrays = {name: torch.from_numpy(getattr(self, name)) for name in _ARRAYS[:-1]}
         scalars = torch.tensor([self.rest, self.threshold], dtype=torch.float64)
         return arrays | {"scalars": scalars}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], *, n_columns: int) -> Self:
-        """What `tensors` gave; ValueError says what does not fit."""
+        """The inverse of `tensors`; ValueError says what does not fit."""
         spread, centres = tensors["spread"], tensors["centres"]
         n_directions, n_centres = spread.numel(), len(centres) if centres.ndim else 0
         if n_directions >= n_columns or n_centres < 1:
-            raise ValueError("an OOD score needs fewer directions than columns, and a centre")
+            raise ValueError(
+                "an OOD score needs fewer directions than columns, and at least one centre"
+            )
         shapes = {
             "mean": (n_columns,),
             "directions": (n_columns, n_directions),
@@ -150,7 +153,7 @@ class OodScore:
         check_layout(tensors, like)
         rest, threshold = tensors["scalars"].tolist()
         if rest <= 0 or threshold < 0 or bool((spread <= 0).any()):
-            raise ValueError("an OOD score divides by something not positive")
+            raise ValueError("the variances of an OOD score must be positive")
         arrays = {name: tensors[name].numpy() for name in shapes}
         return cls(rest=rest, threshold=threshold, **arrays)
 
@@ -164,10 +167,10 @@ def _squares(x: NDArray[Any], centres: NDArray[Any]) -> NDArray[Any]:
 def _leading(
     rows: NDArray[np.float32], *, n_free: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The directions (d, r) in which centred rows (n, d) vary most, and the variance of each.
+    """The directions (d, r) in which centred rows (n, d) vary most, and their variances.
 
-    By subspace iteration from random directions (Halko, Martinsson & Tropp, arXiv 0909.4061): an
-    exact decomposition takes minutes where embeddings are wide.
+    It uses subspace iteration from random directions (Halko, Martinsson & Tropp, arXiv 0909.4061):
+    an exact decomposition takes minutes for wide embeddings.
     """
     n_rows, n_columns = rows.shape
     rank = min(_RANK, n_columns - 1, n_rows - 1)
@@ -184,7 +187,7 @@ def _leading(
 
 
 def auroc(inside: NDArray[np.floating], outside: NDArray[np.floating]) -> float:
-    """How often one of the scores outside is above one of those inside; ties count half."""
+    """How often a score from `outside` exceeds one from `inside`; ties count half."""
     ordered = np.sort(inside)
     below = np.searchsorted(ordered, outside, side="left")
     not_above = np.searchsorted(ordered, outside, side="right")

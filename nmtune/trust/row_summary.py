@@ -1,6 +1,6 @@
-"""The home of Sketch: what a head remembers of its training rows, to tell when others drift away.
+"""Summarise a head's training rows in a few numbers, so that later rows can be compared with them.
 
-Sums alone are kept of the rows that are compared with it: no row can be had back from them.
+Of the later rows only sums are kept, from which no row can be recovered.
 """
 
 import math
@@ -16,10 +16,10 @@ from torch import Tensor
 from nmtune.numeric.tensor_file import check_layout
 
 N_NORM_BINS: Final = 10
-"""Norms are counted between the tenths of the training rows' norms."""
+"""Norms are counted in bins between the deciles of the training rows' norms."""
 
-_EVEN = 1e-3
-"""Tenths that lie closer together than this share of a norm: rows were brought to one length."""
+_SAME_LENGTH = 1e-3
+"""Deciles closer together than this share of a norm mean that the rows have one length."""
 
 _BLOCK_VALUES = 1 << 20
 _CACHED_VALUES = 1 << 15
@@ -27,18 +27,18 @@ _ARRAYS = ("mean", "deviation", "norm_edges", "norm_shares", "class_shares")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sketch:
+class RowSummary:
     """The training rows in a few numbers, for embeddings of d columns and c classes.
 
     Attributes:
         n_rows: how many rows there were.
         mean: (d,) float64.
         deviation: (d,) float64, above 0: 1 for a column that does not vary.
-        norm_edges: (9,) float64, not falling: the tenths of the rows' Euclidean norms, or round
-            the one length that all of them have.
-        norm_shares: (10,) float64, summing to 1: how many norms were between those.
-        class_shares: (c,) float64, summing to 1: how often each class was predicted, of rows
-            that were not learnt from where there are such predictions.
+        norm_edges: (9,) float64, not falling: the deciles of the rows' Euclidean norms, or edges
+            around their one length.
+        norm_shares: (10,) float64, summing to 1: the share of norms in each bin.
+        class_shares: (c,) float64, summing to 1: how often each class was predicted, on held-out
+            rows if there are any.
     """
 
     n_rows: int
@@ -64,7 +64,7 @@ class Sketch:
         variance = np.zeros(n_columns)
         for block in blocks:
             variance += np.square(x[block].astype(np.float64) - mean).sum(axis=0) / n_rows
-        # What varies by less than float32 can say of its size is constant plus rounding.
+        # A column that varies by less than float32 resolves at its size is constant plus rounding.
         floor = np.maximum(np.abs(mean) * np.finfo(np.float32).eps, np.finfo(np.float32).tiny)
         deviation = np.sqrt(variance)
         edges = _edges(norms)
@@ -80,14 +80,14 @@ class Sketch:
 
     @property
     def n_sums(self) -> int:
-        """How many numbers `sums` gives: 2 d + 10 + c."""
+        """The length of what `sums` returns: 2 d + 10 + c."""
         return 2 * len(self.mean) + N_NORM_BINS + len(self.class_shares)
 
     def sums(self, x: NDArray[np.floating], predicted: NDArray[np.integer]) -> NDArray[np.float64]:
-        """What rows x (n, d) and their predicted classes (n,) add up to: one float64 vector.
+        """The sums of rows x (n, d) and their predicted classes (n,) as one float64 vector.
 
-        Sums of standardised columns and of their squares, counts of norms by bin, of classes. The
-        sums of several sets of rows are those of all their rows.
+        It holds the sums of the standardised columns and of their squares, and the counts of norms
+        by bin and of classes. The sums of several sets of rows add up to those of all their rows.
         """
         n_columns = len(self.mean)
         columns, squares = np.zeros(n_columns), np.zeros(n_columns)
@@ -105,13 +105,13 @@ class Sketch:
         return np.concatenate([columns, squares, norms, classes])
 
     def tensors(self) -> dict[str, Tensor]:
-        """What is to be stored, by name."""
+        """The tensors to store, by name."""
         arrays = {name: torch.from_numpy(getattr(self, name)) for name in _ARRAYS}
         return arrays | {"n_rows": torch.tensor([self.n_rows])}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], *, n_columns: int, n_classes: int) -> Self:
-        """What `tensors` gave; ValueError says what does not fit."""
+        """The inverse of `tensors`; ValueError says what does not fit."""
         sizes = {
             "mean": n_columns,
             "deviation": n_columns,
@@ -127,23 +127,23 @@ class Sketch:
         arrays = {name: tensors[name].numpy() for name in _ARRAYS}
         n_rows = int(tensors["n_rows"][0])
         if n_rows < 1 or (arrays["deviation"] <= 0).any():
-            raise ValueError("a sketch needs rows, and deviations above 0")
+            raise ValueError("a row summary needs rows, and deviations above 0")
         if (np.diff(arrays["norm_edges"]) < 0).any():
-            raise ValueError("a sketch's edges of norms must not fall")
+            raise ValueError("the norm edges of a row summary must not fall")
         for name in ("norm_shares", "class_shares"):
             shares = arrays[name]
             if (shares < 0).any() or not math.isclose(float(shares.sum()), 1, abs_tol=1e-6):
-                raise ValueError(f"a sketch's {name} must be shares that sum to 1")
+                raise ValueError(f"{name} of a row summary must be shares that sum to 1")
         return cls(n_rows=n_rows, **arrays)
 
 
 def _edges(norms: NDArray[np.float64]) -> NDArray[np.float64]:
     edges = np.quantile(norms, np.arange(1, N_NORM_BINS) / N_NORM_BINS).astype(np.float64)
     middle = float(np.median(norms))
-    if edges[-1] - edges[0] > _EVEN * middle:
+    if edges[-1] - edges[0] > _SAME_LENGTH * middle:
         return edges
-    # Else the bins would tell how a length of 1 was rounded.
-    return (1 + _EVEN * (np.arange(N_NORM_BINS - 1.0) - 3.5)) * middle
+    # Without this, the bins would show how a length of 1 was rounded.
+    return (1 + _SAME_LENGTH * (np.arange(N_NORM_BINS - 1.0) - 3.5)) * middle
 
 
 def _counts(norms: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,10 +35,12 @@ def check_rows(head: Head) -> CheckRows:
     Raises Problem `export_disagrees` if it no longer says of stored rows what it said when it was
     published.
     """
-    if head.canary is None:
+    if head.self_test is None:
         x = _random_rows(head)
         return CheckRows(x=x, probabilities=head.predict_proba(x), are_stored=False)
-    found = CheckRows(x=head.canary.x, probabilities=head.canary.probabilities, are_stored=True)
+    found = CheckRows(
+        x=head.self_test.x, probabilities=head.self_test.probabilities, are_stored=True
+    )
     require_agreement("the served head", head.predict_proba(found.x), found)
     return found
 

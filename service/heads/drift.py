@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from nmtune.trust.drift import compare
+from nmtune.trust.drift import measure_drift
 from service.heads.drift_schemas import DriftQuery, HeadDrift
 from service.heads.routes import HeadName
 from service.http.dependencies import SettingsDep, StoreDep, TenantDep
@@ -44,16 +44,16 @@ def get_head_drift(
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "not_learnt",
-            f"The head {version.name}@{version.version} has kept no sketch of its training rows: "
-            "it was trained by an earlier version. Train it again.",
+            f"The head {version.name}@{version.version} has no summary of its training rows, "
+            "since an earlier version trained it. Retrain it.",
             field="name",
         )
-    sketch = knowledge.sketch
+    summary = knowledge.row_summary
     with store.database.read() as tx:
-        total = drift.total(tx, tenant_id, version.sha256, n_sums=sketch.n_sums, hours=query.hours)
+        total = drift.total(tx, tenant_id, version.sha256, n_sums=summary.n_sums, hours=query.hours)
     return HeadDrift.of(
         version,
-        compare(sketch, total.n_rows, total.sums),
+        measure_drift(summary, total.n_rows, total.sums),
         total,
         hours=query.hours,
         is_recording=settings.drift == "on",

@@ -22,7 +22,7 @@ LOOK_AGAIN_SECONDS: Final = 30.0
 
 
 class AliasedHeads:
-    """A thread that reads each head that an alias names, tries its canary, and keeps nothing."""
+    """A thread that reads each head that an alias names, runs its self-test, and keeps nothing."""
 
     def __init__(self, store: Store, predictor: Predictor) -> None:
         self._store = store

@@ -20,7 +20,7 @@ from service.http.errors import Problem
 
 if TYPE_CHECKING:
     from nmtune.serving.folded import Matrix
-    from nmtune.serving.session import Engine
+    from nmtune.serving.session import Session
 
 BATCH_ROWS: Final = 1024
 """Rows of one pass; a larger request takes several, and lets others in between."""
@@ -60,7 +60,7 @@ class Batcher:
         if is_full or (line.n_waiting and line.n_rows + n_rows > self.max_rows):
             raise too_busy()
 
-    async def run(self, engine: "Engine", x: "Matrix") -> Answers:
+    async def run(self, engine: "Session", x: "Matrix") -> Answers:
         """The engine's answers for x (n, d), which it can take; Problem 429 if too many wait."""
         self.check_room(len(x))
         line = self._line()
@@ -94,10 +94,10 @@ class _Line:
         """Their rows."""
         self._loop = loop
         self._threads = threads
-        self._waiting: dict[Engine, deque[_Asked]] = {}
+        self._waiting: dict[Session, deque[_Asked]] = {}
         self._pump: asyncio.Task[None] | None = None
 
-    def add(self, engine: "Engine", x: "Matrix") -> "asyncio.Future[Answers]":
+    def add(self, engine: "Session", x: "Matrix") -> "asyncio.Future[Answers]":
         asked = _Asked(x, self._loop.create_future())
         self._waiting.setdefault(engine, deque()).append(asked)
         if self._pump is None:
@@ -119,12 +119,12 @@ class _Line:
         finally:
             self._pump = None
 
-    async def _pass(self, engine: "Engine", x: "Matrix") -> Answers:
+    async def _pass(self, engine: "Session", x: "Matrix") -> Answers:
         if len(x) * engine.n_products <= INLINE_PRODUCTS:
             return engine.run(x)
         return await self._loop.run_in_executor(self._threads, engine.run, x)
 
-    def _take(self) -> "tuple[Engine, list[tuple[_Asked, int, int]]]":
+    def _take(self) -> "tuple[Session, list[tuple[_Asked, int, int]]]":
         """The next engine's rows, at most BATCH_ROWS: of whom, from which and to which row."""
         engine = next(iter(self._waiting))
         line = self._waiting.pop(engine)

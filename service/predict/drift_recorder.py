@@ -18,7 +18,7 @@ from store.errors import StoreError
 from store.store import Store
 
 if TYPE_CHECKING:
-    from nmtune.trust.row_summary import Sketch
+    from nmtune.trust.row_summary import RowSummary
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ FOLD_SECONDS: Final = 1.0
 """How long rows may wait to be added up."""
 
 MOST_BYTES: Final = 32 * 1024 * 1024
-"""Rows that may wait; what comes beyond is not counted, and a sketch bears that well."""
+"""Rows that may wait; further rows are not counted, which hardly changes shares and means."""
 
 MOST_HEADS: Final = 1000
 """Heads whose sums are held while the database is away; further ones are not counted."""
@@ -37,7 +37,7 @@ CLOSE_SECONDS: Final = 5.0
 class _Rows(NamedTuple):
     tenant_id: str
     sha256: str
-    sketch: "Sketch"
+    summary: "RowSummary"
     x: NDArray[np.float32]
     probabilities: NDArray[np.float32]
 
@@ -60,7 +60,7 @@ class DriftRecorder:
         self,
         tenant_id: str,
         sha256: str,
-        sketch: "Sketch",
+        summary: "RowSummary",
         x: NDArray[np.float32],
         probabilities: NDArray[np.float32],
     ) -> None:
@@ -70,7 +70,7 @@ class DriftRecorder:
             return
         # Not exact when threads race, and near enough for a bound.
         self._n_bytes += x.nbytes
-        self._waiting.append(_Rows(tenant_id, sha256, sketch, x, probabilities))
+        self._waiting.append(_Rows(tenant_id, sha256, summary, x, probabilities))
         if self._thread is None:
             self._start()
 
@@ -93,7 +93,7 @@ class DriftRecorder:
                 continue
             x = np.concatenate([part.x for part in parts])
             predicted = np.concatenate([part.probabilities.argmax(axis=1) for part in parts])
-            sums = parts[0].sketch.sums(x, predicted)
+            sums = parts[0].summary.sums(x, predicted)
             n_rows, before = self._sums.get(key, (0, np.zeros_like(sums)))
             self._sums[key] = (n_rows + len(x), before + sums)
 

@@ -1,4 +1,4 @@
-"""Loaded heads: read, folded, checked on their canary, and kept while there is room.
+"""Loaded heads: read, folded, checked by their self-test, and kept while there is room.
 
 torch, which reads a head, and onnxruntime, which serves it, come with the first one: see `warming`.
 """
@@ -20,7 +20,7 @@ from service.predict.finite import is_finite, too_large
 
 if TYPE_CHECKING:
     from nmtune.heads.head import Head
-    from nmtune.serving.session import TunedEngine
+    from nmtune.serving.session import TunedSession
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +29,9 @@ class LoadedHead:
     """One head, ready to answer: an engine for probabilities, and one for tuned embeddings."""
 
     def __init__(self, head: "Head", *, n_threads: int) -> None:
-        """Raises CanaryError if head has a canary and the engine says something else of it."""
+        """Raises SelfTestError if the head has self-test rows and the session fails them."""
         from nmtune.serving.folded import fold
-        from nmtune.serving.session import Engine, check_canary
+        from nmtune.serving.session import Session, check_self_test
 
         self.classes = head.classes
         self.n_columns = head.n_columns
@@ -40,18 +40,18 @@ class LoadedHead:
         self.classes_json = orjson.Fragment(orjson.dumps(head.classes))
         self._folded = fold(head)
         self._n_threads = n_threads
-        self.engine = Engine(self._folded, n_threads=n_threads)
+        self.engine = Session(self._folded, n_threads=n_threads)
         self.n_bytes = 2 * self._folded.n_bytes
         """The arrays, and the engine's own copy of them."""
-        if head.canary is not None:
-            check_canary(self.engine, head.canary)
+        if head.self_test is not None:
+            check_self_test(self.engine, head.self_test)
 
     @cached_property
-    def tuned(self) -> "TunedEngine":
+    def tuned(self) -> "TunedSession":
         """What makes tuned embeddings; built when they are first asked for."""
-        from nmtune.serving.session import TunedEngine
+        from nmtune.serving.session import TunedSession
 
-        return TunedEngine(self._folded, n_threads=self._n_threads)
+        return TunedSession(self._folded, n_threads=self._n_threads)
 
     def transform(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Tuned embeddings (n, m) of rows x (n, d) that `check` has passed. Blocking."""

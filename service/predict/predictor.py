@@ -183,7 +183,7 @@ class Predictor:
         knowledge = serving.loaded.knowledge
         if self._recorder is not None and knowledge is not None:
             self._recorder.record(
-                tenant_id, serving.version.sha256, knowledge.sketch, x, answers.probabilities
+                tenant_id, serving.version.sha256, knowledge.row_summary, x, answers.probabilities
             )
 
     async def transform(

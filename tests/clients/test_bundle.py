@@ -33,7 +33,7 @@ def files() -> Files:
     config = TuneConfig.from_preset("reference", epochs=2, batch_size=8)
     trainer = Trainer(x, y, classes=("a", "b", "c"), config=config)
     assert list(trainer)
-    head = trainer.result().head.with_canary(x[:10])
+    head = trainer.result().head.with_self_test(x[:10])
     data = head.to_bytes()
     version = HeadVersion(
         tenant_id="default",

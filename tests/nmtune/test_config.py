@@ -213,5 +213,5 @@ def test_stored_config_without_a_newer_field_takes_its_default() -> None:
 
 
 def test_stored_config_with_an_unknown_field_is_refused() -> None:
-    with pytest.raises(ConfigError, match="warm_up is no setting"):
+    with pytest.raises(ConfigError, match="warm_up is not a setting"):
         TuneConfig.from_dict(TuneConfig().to_dict() | {"warm_up": 3})

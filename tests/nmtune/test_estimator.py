@@ -114,8 +114,8 @@ def test_same_seed_same_model_and_torchs_random_numbers_are_left_alone(digits: A
     [
         ({"method": "nmtun"}, "method must be one of auto"),
         ({"method": "nmtune", "epochs": 0}, "epochs must be a whole number"),
-        ({"method": "linear_probe", "epochs": 3}, "does nothing"),
-        ({"method": "whitened_probe", "preset": "paper"}, "preset does nothing"),
+        ({"method": "linear_probe", "epochs": 3}, "has no effect"),
+        ({"method": "whitened_probe", "preset": "paper"}, "preset has no effect"),
         ({"l2": 1.0}, "chosen by cross-validation"),
     ],
 )

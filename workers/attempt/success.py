@@ -18,7 +18,7 @@ HEADLINES: Final = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class PublishedHead:
     """What a training publishes; the bytes are stored."""
 
     report_sha256: str
@@ -33,7 +33,7 @@ class Predicted:
     output: Mapping[str, Any]
 
 
-Success: TypeAlias = Trained | Predicted
+Success: TypeAlias = PublishedHead | Predicted
 
 
 def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
@@ -46,7 +46,7 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
     report = workdir.read_json(REPORT)
     candidate = report["candidates"][job.method]
     head = workdir.put(artifacts, job.tenant_id, head_file(job.method))
-    return Trained(
+    return PublishedHead(
         report_sha256=workdir.put(artifacts, job.tenant_id, REPORT).sha256,
         head=NewHeadVersion(
             name=job.name,

@@ -1,1 +1,1 @@
-"""The training process, started for one job: it sees one folder, no database and no keys."""
+"""The process that does one job's science: it sees one folder, no database and no keys."""

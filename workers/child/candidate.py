@@ -1,4 +1,4 @@
-"""The training of one candidate: resumed from the folder's files, kept in them."""
+"""Train one candidate, resuming from the folder's files and saving to them."""
 
 import logging
 import time
@@ -8,9 +8,10 @@ from typing import Any
 
 from nmtune import CheckpointError, Head, HeadFormatError, HeldOut, Trainer, TuneConfig
 from nmtune.numeric.runtime import Runtime
+from nmtune.vocabulary import TRAIN, VALIDATION
 from store.files.dataset import DatasetFile
 from workers.child.progress import Workload
-from workers.child.report import Trained
+from workers.child.report import CandidateResult
 from workers.folder import (
     Plan,
     Workdir,
@@ -23,22 +24,22 @@ from workers.folder import (
 logger = logging.getLogger(__name__)
 
 Message = dict[str, Any]
-"""What the supervisor is told; `workers.child.main` lists the kinds."""
+"""A message to the supervisor; `workers.child.main` lists the kinds."""
 
-CHECKPOINT_SHARE = 20  # training goes on for this many times what writing a checkpoint took
+CHECKPOINT_SHARE = 20  # between checkpoints, train at least this many times as long as one takes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A candidate as the report shows it, and what it said of rows it had not learnt from."""
+class FinishedCandidate:
+    """A candidate's result for the report, and its held-out predictions."""
 
-    trained: Trained
+    trained: CandidateResult
     held_out: HeldOut | None
 
 
 @dataclass(frozen=True)
 class Training:
-    """The training of candidates one after another, each resumed from the folder's files."""
+    """Train candidates one after another, each resumed from the folder's files."""
 
     workdir: Workdir
     plan: Plan
@@ -47,18 +48,21 @@ class Training:
     workload: Workload
 
     def check_data(self) -> None:
-        """Raise ArtifactCorrupt unless the data set is what was stored, in the very map in use.
+        """Raise ArtifactCorrupt unless the mapped data set is still what was stored.
 
-        Asked before a checkpoint, a head or the report is let out: none is made of other bytes.
+        Called before a checkpoint, a head or the report is published, so that none comes from
+        damaged bytes.
         """
         self.dataset.check(self.plan.dataset_sha256)
 
     def leave_out(self, name: str) -> None:
-        """This candidate is not needed after all."""
+        """Drop a candidate that is not needed after all."""
         self.workload.leave_out(name)
 
-    def candidate(self, name: str, config: TuneConfig) -> Generator[Message, None, Finished]:
-        """Train one candidate, or take it as an earlier attempt finished it."""
+    def candidate(
+        self, name: str, config: TuneConfig
+    ) -> Generator[Message, None, FinishedCandidate]:
+        """Train one candidate, or read it if an earlier attempt finished it."""
         finished = self._finished(name)
         if finished is not None:
             self.workload.skip(name)
@@ -105,7 +109,7 @@ class Training:
         )
         return files
 
-    def _finished(self, name: str) -> Finished | None:
+    def _finished(self, name: str) -> FinishedCandidate | None:
         if not (self.workdir.has(head_file(name)) and self.workdir.has(result_file(name))):
             return None
         try:
@@ -114,17 +118,17 @@ class Training:
             logger.warning("candidate.retrain name=%s reason=%s", name, error)
             return None
 
-    def _read(self, name: str) -> Finished:
-        """A finished candidate: the head as it will be served, from its bytes."""
+    def _read(self, name: str) -> FinishedCandidate:
+        """A finished candidate, with the head read from its bytes, as it will be served."""
         result = self.workdir.read_json(result_file(name))
         held_out = None
         if result.pop("has_held_out"):
             held_out = HeldOut.from_bytes(self.workdir.read_bytes(held_out_file(name)))
         head = Head.from_bytes(self.workdir.read_bytes(head_file(name)))
-        return Finished(trained=Trained(head=head, **result), held_out=held_out)
+        return FinishedCandidate(trained=CandidateResult(head=head, **result), held_out=held_out)
 
     def _trainer(self, name: str, config: TuneConfig) -> Trainer:
-        train, validation = self.dataset.splits["train"], self.dataset.splits.get("validation")
+        train, validation = self.dataset.splits[TRAIN], self.dataset.splits.get(VALIDATION)
 
         def start(checkpoint: bytes | None) -> Trainer:
             return Trainer(

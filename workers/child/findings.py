@@ -1,4 +1,4 @@
-"""The findings: what a job notices about its data beside the candidates' metrics."""
+"""Look for trouble in the data: wrong labels, near duplicates, thin classes, too few labels."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -19,38 +19,38 @@ from nmtune import (
     would_more_labels_help,
 )
 from nmtune.training.choose import FEWEST_ROWS_TO_CALL_NOISY, NOISY, labels_look_noisy
+from nmtune.vocabulary import ID_SPLIT, TRAIN, VALIDATION
 from store.files.dataset import DatasetFile
 from workers.child.row_names import UNKNOWN, RowNames
 
-TRAIN = "train"
-MAX_PRODUCTS = 20_000_000_000  # of the search for near duplicates, a split: a second on two cores
+MAX_PRODUCTS = 20_000_000_000  # per split, in the search for near duplicates: a second on two cores
 MAX_SUSPECTS = 1000
 MAX_PAIRS = 20
 
 
 def of_labels(errors: LabelErrors | None, dataset: DatasetFile, names: RowNames) -> dict[str, Any]:
-    """Training rows whose label seems wrong; nothing where no out-of-fold predictions exist."""
+    """Training rows whose label seems wrong; empty without out-of-fold predictions."""
     if errors is None:
         return {}
-    told = errors.to_dict(dataset.classes, limit=MAX_SUSPECTS)
-    told["labels_look_noisy"] = labels_look_noisy(errors)
-    told["noisy_from"] = NOISY
-    told["suspected"] = [
+    section = errors.to_dict(dataset.classes, limit=MAX_SUSPECTS)
+    section["labels_look_noisy"] = labels_look_noisy(errors)
+    section["noisy_from"] = NOISY
+    section["suspected"] = [
         names.name(TRAIN, one.pop("row"))
         | one
         | {"score": one["suggested_probability"] - one["given_probability"]}
-        for one in told["suspected"]
+        for one in section["suspected"]
     ]
-    told["rows_note"] = None if names.knows_places(TRAIN) else UNKNOWN
-    told["sentence"] = label_sentence(errors)
-    return {"label_errors": told}
+    section["rows_note"] = None if names.knows_places(TRAIN) else UNKNOWN
+    section["sentence"] = label_sentence(errors)
+    return {"label_errors": section}
 
 
 def label_sentence(errors: LabelErrors) -> str:
-    """What the test says first, then how many labels may be wrong, then what to look at."""
+    """First whether the labels look noisy, then how many may be wrong, then what to look at."""
     found, n_rows, n_suspected = errors.expected_wrong, errors.n_rows, len(errors.rows)
     disagreeing = (
-        f"{errors.confident_disagreement:.1%} of the {errors.n_confident_rows:,} surest "
+        f"{errors.confident_disagreement:.1%} of the {errors.n_confident_rows:,} most confident "
         "out-of-fold predictions disagree with the label"
     )
     low, high = math.floor(found.low), math.ceil(found.high)
@@ -60,34 +60,34 @@ def label_sentence(errors: LabelErrors) -> str:
     )
     if labels_look_noisy(errors):
         return (
-            f"The labels look noisy: {disagreeing} ({NOISY:.0%} or more is called noisy). "
-            f"{expected}; {n_suspected:,} rows have a doubtful label, the worst of them first in "
-            "the list of suspects."
+            f"The labels look noisy: {disagreeing} (the threshold is {NOISY:.0%}). {expected}. "
+            f"{n_suspected:,} rows have a doubtful label; the list of suspects starts with the "
+            "most doubtful."
         )
     if errors.n_rows < FEWEST_ROWS_TO_CALL_NOISY:
         test = (
-            f"Whether the labels look noisy cannot be told from {n_rows:,} rows (it takes "
+            f"{n_rows:,} rows are too few to tell whether the labels look noisy (it takes "
             f"{FEWEST_ROWS_TO_CALL_NOISY}): {disagreeing}."
         )
     else:
-        test = f"The labels do not look noisy: {disagreeing} ({NOISY:.0%} or more would)."
+        test = f"The labels do not look noisy: {disagreeing} (the threshold is {NOISY:.0%})."
     if not n_suspected:
         return f"{test} {expected}; no row stands out."
     hard = "1 row is" if n_suspected == 1 else f"{n_suspected:,} rows are"
     return (
-        f"{test} {expected}; {hard} hard: another class than the label is more probable there, "
-        "most often because classes are alike."
+        f"{test} {expected}. {hard} hard: another class looks more probable than the label, "
+        "usually because the classes are alike."
     )
 
 
 def of_rows(dataset: DatasetFile, names: RowNames) -> dict[str, Any]:
-    """Rows of each other split that nearly repeat a training row."""
+    """Rows of the other splits that nearly repeat a training row."""
     train = dataset.splits[TRAIN]
     found = {}
     for split, arrays in dataset.splits.items():
         if split == TRAIN:
             continue
-        told = find_near_duplicates(
+        section = find_near_duplicates(
             arrays.x,
             arrays.y,
             train_x=train.x,
@@ -95,21 +95,22 @@ def of_rows(dataset: DatasetFile, names: RowNames) -> dict[str, Any]:
             n_classes=len(dataset.classes),
             max_products=MAX_PRODUCTS,
         ).to_dict(dataset.classes, limit=MAX_PAIRS)
-        told["pairs"] = [
+        section["pairs"] = [
             one
             | names.name(split, one["row"])
             | {f"train_{key}": value for key, value in names.name(TRAIN, one["train_row"]).items()}
-            for one in told["pairs"]
+            for one in section["pairs"]
         ]
-        told["rows_note"] = None if names.knows_places(split) else UNKNOWN
-        found[split] = told
+        section["rows_note"] = None if names.knows_places(split) else UNKNOWN
+        found[split] = section
     if not found:
         return {}
     shares = [
         f"{one['share']:.1%} of {split}" for split, one in found.items() if one["n_near_duplicates"]
     ]
     sentence = (
-        f"Rows that nearly repeat a training row: {', '.join(shares)}. Accuracy there flatters."
+        f"Rows that nearly repeat a training row: {', '.join(shares)}. Accuracy on those splits is "
+        "too optimistic."
         if shares
         else "No row of another split nearly repeats a training row."
     )
@@ -137,12 +138,12 @@ def of_classes(
 def of_more_labels(
     dataset: DatasetFile, config: TuneConfig, *, candidate: str, device: str
 ) -> Iterator[dict[str, Any]]:
-    """The learning curve of one candidate, told again as a whole after each size."""
+    """The learning curve of one candidate so far, once after each size."""
     train = dataset.splits[TRAIN]
     splits = {
         name: (arrays.x, arrays.y)
         for name, arrays in dataset.splits.items()
-        if name not in (TRAIN, "validation")
+        if name not in (TRAIN, VALIDATION)
     }
     if not splits:
         return
@@ -183,5 +184,5 @@ def of_more_labels(
 
 
 def spectra_split(names: Mapping[str, Any]) -> str:
-    """The split whose class spectra are shown: the in-domain test, else the training rows."""
-    return "test" if "test" in names else TRAIN
+    """The split whose class spectra are shown: the test split if there is one, else train."""
+    return ID_SPLIT if ID_SPLIT in names else TRAIN

@@ -1,20 +1,19 @@
 """The training process: `python -m workers.child.main WORKDIR`, one job's child.
 
-A prediction of a whole dataset is made by such a process too: the folder's plan says which.
+It trains, or predicts a whole dataset, as the folder's plan says. With `--standby` instead of
+WORKDIR, it waits for the folder's path on a line of stdin.
 
-With `--standby` in place of WORKDIR it waits for that on a line of stdin.
-
-It tells its supervisor what happens as JSON lines on stdout; `type` is one of
+It reports to its supervisor in JSON lines on stdout; `type` is one of
 
     stage       `stage` has begun
-    memory      what the training `needed_bytes`, and how many are `available_bytes`
-    progress    an epoch is done: `progress` as the API shows it, `is_last` of its candidate
+    memory      the training needs `needed_bytes`, and `available_bytes` are available
+    progress    an epoch is done: `progress` as the API shows it; `is_last` of its candidate
     checkpoint  `file` is a new state to continue from; the supervisor takes it away
     finished    `files` are a trained candidate, and replace the checkpoint `replaces`
-    error       the job cannot be done: `error` has a code, and for the user a message
+    error       the job cannot be done: `error` has a code, and a message for the user
 
-The report and the heads are files of WORKDIR. SIGTERM ends it at once, with nothing to tidy: each
-file is whole or absent.
+The report and the heads are files in WORKDIR. SIGTERM ends the process at once, with nothing to
+clean up: each file is whole or absent.
 """
 
 import hashlib
@@ -40,7 +39,7 @@ REFUSED = 2  # exit status: an error message was sent
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    # Whatever else prints, even from C, goes to the log; the messages have the pipe to themselves.
+    # Everything else that prints, even from C, goes to the log; the pipe carries only messages.
     channel = os.dup(1)
     os.dup2(2, 1)
     stage = "starting"
@@ -51,23 +50,26 @@ def main() -> None:
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
-        told = _damage(workdir) or _describe(error)
-        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        description = _damage(workdir) or _describe(error)
+        _send(channel, {"type": "error", "error": {**description, "stage": stage}})
         sys.exit(REFUSED)
     except HeadFormatError as error:
-        told = {"code": error.code, "message": f"The stored head cannot be used: {error.message}."}
-        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        description = {
+            "code": error.code,
+            "message": f"The stored head cannot be used: {error.message}.",
+        }
+        _send(channel, {"type": "error", "error": {**description, "stage": stage}})
         sys.exit(REFUSED)
     except StoreError as error:
-        told = {"code": error.code, "message": str(error)}
-        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        description = {"code": error.code, "message": str(error)}
+        _send(channel, {"type": "error", "error": {**description, "stage": stage}})
         sys.exit(REFUSED)
     except OSError as error:
         if not trouble.is_disk_trouble(error):
             raise
         found = trouble.of_os_error(error, "The worker's folder cannot be used")
-        told = {"code": found.code, "message": str(found)}
-        _send(channel, {"type": "error", "error": {**told, "stage": stage}})
+        description = {"code": found.code, "message": str(found)}
+        _send(channel, {"type": "error", "error": {**description, "stage": stage}})
         sys.exit(REFUSED)
     except memory.InsufficientMemoryError as error:
         known = {"code": "out_of_memory", "message": str(error), "stage": stage}
@@ -79,20 +81,20 @@ def main() -> None:
         logging.getLogger(__name__).exception("training.out_of_memory")
         _send(channel, {"type": "error", "error": {"code": "out_of_memory", "stage": stage}})
         sys.exit(REFUSED)
-    # All is written. Taking torch down in an orderly way would only keep the slot waiting.
+    # Everything is written. Shutting torch down cleanly would only keep the slot waiting.
     logging.shutdown()
     os._exit(0)
 
 
 def _folder() -> Path:
-    """The folder to work in: an argument, or for a standby the line that ends its wait."""
+    """The folder to work in: the argument, or for a standby the line it waits for."""
     if sys.argv[1] != "--standby":
         return Path(sys.argv[1])
     line = sys.stdin.readline()
     if not line:
-        sys.exit(0)  # the worker has no use for it
+        sys.exit(0)  # the worker does not need it
     folder = Path(line.rstrip("\n"))
-    # Whatever it says from here on belongs to the job.
+    # From here on, its output belongs to the job.
     log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -101,7 +103,7 @@ def _folder() -> Path:
 
 
 def _damage(workdir: Workdir) -> dict[str, Any] | None:
-    """What is to be told instead, if the stored rows changed: then the user is not to blame."""
+    """The error to report instead if the stored rows changed: then the user is not to blame."""
     plan = workdir.read_json(PREDICTION_PLAN if workdir.has(PREDICTION_PLAN) else PLAN)
     path, sha256 = Path(plan["dataset_path"]), plan["dataset_sha256"]
     try:

@@ -1,13 +1,13 @@
-"""The home of a prediction's output as a file: Parquet, CSV or JSON Lines, written block by block.
+"""Write a prediction's output block by block, as Parquet, CSV or JSON Lines.
 
 | column | Parquet | CSV | JSON Lines |
 |---|---|---|---|
-| one value a row | a column | a column | a member |
-| a number for each class | a list | a column for each, `probabilities:cat` | an object by class |
-| a number or text for each place | a list | a column for each, `top_labels:1` | a list |
+| one value per row | a column | a column | a member |
+| a number per class | a list | a column each, `probabilities:cat` | an object by class |
+| a number or text per rank | a list | a column each, `top_labels:1` | a list |
 | any number of texts | a list | a JSON list in a cell | a list |
 
-Numbers in text have as few digits as tell float32 apart. A file is whole or absent.
+Numbers in text have the fewest digits that identify a float32. A file is whole or absent.
 """
 
 import csv
@@ -33,9 +33,9 @@ Values: TypeAlias = NDArray[Any] | Sequence[str | None] | Sequence[Sequence[str]
 class Column:
     """One column of a block of n rows.
 
-    values: (n,) numbers or Booleans; n texts, None where there is none; (n, m) numbers; or n lists
-    of texts. names: of the m, which are classes; None: they are places. m: how many texts each
-    list has, None if any number.
+    values: (n,) numbers or Booleans; n texts, None for no text; (n, m) numbers; or n lists of
+    texts. names: the class names of the m columns, None if they are ranks. m: how many texts each
+    list has, None for any number.
     """
 
     name: str
@@ -45,18 +45,18 @@ class Column:
 
     @property
     def is_matrix(self) -> bool:
-        """Whether there are m numbers a row."""
+        """Whether there are m numbers per row."""
         return isinstance(self.values, np.ndarray) and self.values.ndim == 2
 
     @property
     def is_lists(self) -> bool:
-        """Whether there are texts, several a row."""
+        """Whether there are several texts per row."""
         is_list = not isinstance(self.values, np.ndarray) and len(self.values) > 0
         return is_list and isinstance(self.values[0], list)
 
 
 class OutputFile(Protocol):
-    """Takes blocks of rows; leaving its `with` block by an error leaves no file."""
+    """Takes blocks of rows; if its `with` block raises, no file is left."""
 
     def add(self, columns: Sequence[Column]) -> None:
         """Append rows; all blocks have the same columns."""
@@ -64,7 +64,7 @@ class OutputFile(Protocol):
 
 
 def create(path: Path, *, form: str, about: Mapping[str, object]) -> "_Writing":
-    """A new file of one of FORMATS at `path`. about: goes into the metadata of Parquet."""
+    """A new file at `path` in one of FORMATS. about: metadata, stored in Parquet only."""
     beside = path.with_name(f"{path.name}.writing")
     if form == "parquet":
         return _Writing(path, beside, _Parquet(beside, about))
@@ -72,7 +72,7 @@ def create(path: Path, *, form: str, about: Mapping[str, object]) -> "_Writing":
 
 
 class _Writing:
-    """The file while it is being written, beside its name."""
+    """The file while it is written, under a temporary name."""
 
     def __init__(self, path: Path, beside: Path, file: "_Parquet | _Csv | _Lines") -> None:
         self._path, self._beside, self._file = path, beside, file
@@ -94,7 +94,7 @@ class _Writing:
 
 
 class _Parquet:
-    """A row group a block, packed by zstd."""
+    """One row group per block, compressed with zstd."""
 
     def __init__(self, path: Path, about: Mapping[str, object]) -> None:
         self._path = path
@@ -135,7 +135,7 @@ def _arrow(column: Column) -> Any:
 
 
 class _Text:
-    """A file of text, UTF-8."""
+    """A UTF-8 text file."""
 
     def __init__(self, path: Path) -> None:
         self._closing = ExitStack()
@@ -146,7 +146,7 @@ class _Text:
 
 
 class _Csv(_Text):
-    """A header, then a line a row."""
+    """A header, then one line per row."""
 
     _has_header = False
 
@@ -184,7 +184,7 @@ def _csv_cells(column: Column) -> list[Sequence[Any]]:
 
 
 class _Lines(_Text):
-    """A JSON object a line."""
+    """One JSON object per line."""
 
     def add(self, columns: Sequence[Column]) -> None:
         members = [_members(column) for column in columns]
@@ -210,12 +210,12 @@ def _json(value: object) -> str:
 
 
 def _scalars(values: NDArray[Any]) -> list[str]:
-    """(n,) as JSON writes them: true, 3, 0.25."""
+    """(n,) values as JSON writes them: true, 3, 0.25."""
     text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     return text.decode()[1:-1].split(",")
 
 
 def _numbers(values: NDArray[Any]) -> list[list[str]]:
-    """(n, m) likewise."""
+    """(n, m) values as JSON writes them."""
     text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     return [row.split(",") for row in text.decode()[2:-2].split("],[")]

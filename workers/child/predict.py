@@ -1,7 +1,7 @@
-"""A prediction's science: a dataset's rows through one head, block by block, to a file.
+"""Predict a dataset with one head, block by block, into a file.
 
-What it says of a row is what POST /predict says of it, bit for bit: the same engine, the same
-passes of `ROWS_AT_A_TIME` rows from the first on.
+Each row gets the answer of POST /predict bit for bit: the same session, in the same passes of
+`ROWS_AT_A_TIME` rows from the first one on.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from nmtune.errors import DataError
 from nmtune.rows.checks import as_rows
 from nmtune.serving.answers import Answers
 from nmtune.serving.folded import fold
-from nmtune.serving.session import Engine, TunedEngine, check_canary
+from nmtune.serving.session import Session, TunedSession, check_self_test
 from nmtune.trust.conformal import Conformal
 from nmtune.trust.ood_score import OodScore
 from store.bytes.faults import corrupt
@@ -31,21 +31,21 @@ from workers.child.output_file import Column
 from workers.folder import OUTPUT, OUTPUT_SUMMARY, PredictionPlan, Workdir
 
 ROWS_AT_A_TIME: Final = 1024
-"""Rows of a pass; as in the service's batches."""
+"""Rows of one pass, as in the service's batches."""
 
 BLOCK_VALUES: Final = 1 << 22
-"""Values of embeddings or probabilities that are in memory at a time: 16 MiB of float32."""
+"""Values of embeddings or probabilities held in memory: 16 MiB of float32."""
 
 
-class NotLearnt(DataError):  # noqa: N818  as `DataError`'s other kin, it names what is amiss
-    """The head has not learnt what is asked of it."""
+class NotLearnt(DataError):  # noqa: N818  it names what is missing
+    """The head was trained without something that the options ask for."""
 
     code = "not_learnt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the output shall hold, as the job's config has it; None: it shall not."""
+    """What to write for each row, from the job's config; None leaves it out."""
 
     format: str = "parquet"
     output: str = "probabilities"
@@ -57,7 +57,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class _Rows:
-    """A block of rows on their way: x (b, d) of any float, what they are called, their classes."""
+    """A block of rows: ids, x (b, d) of any float type, and split and classes if known."""
 
     ids: list[str] | NDArray[np.int64]
     x: NDArray[np.floating[Any]]
@@ -66,23 +66,23 @@ class _Rows:
 
 
 def run(workdir: Workdir) -> Iterator[Message]:
-    """Do what the folder's plan says, and tell of it on the way; leaves OUTPUT and its summary.
+    """Carry out the folder's plan, yield messages on the way, and leave OUTPUT and its summary.
 
-    Raises DataError where the rows or the options are at fault, ArtifactCorrupt and HeadFormatError
-    where the head or the rows are not what was stored, and then leaves no OUTPUT_SUMMARY.
+    Raises DataError if the rows or the options are at fault, ArtifactCorrupt or HeadFormatError if
+    the head or the rows are not what was stored; then there is no OUTPUT_SUMMARY.
     """
     yield {"type": "stage", "stage": "loading"}
     plan = PredictionPlan.load(workdir)
     options = Options(**plan.options)
-    asked = _Asked(Head.from_bytes(_head_bytes(plan)), options, plan)
+    selection = _Selection(Head.from_bytes(_head_bytes(plan)), options, plan)
     source = _Source(Path(plan.dataset_path), is_labelled=plan.is_labelled)
 
     yield {"type": "stage", "stage": "predicting"}
     began, n_done = time.monotonic(), 0
-    about = {"job": plan.job_id, "head": plan.head, "classes": asked.classes} | asked.about
+    about = {"job": plan.job_id, "head": plan.head, "classes": selection.classes} | selection.about
     with output_file.create(workdir / OUTPUT, form=options.format, about=about) as file:
-        for rows in source.blocks(asked.n_at_once):
-            file.add(asked.columns(rows))
+        for rows in source.blocks(selection.n_at_once):
+            file.add(selection.columns(rows))
             n_done += len(rows.x)
             seconds = (time.monotonic() - began) * (source.n_rows - n_done) / n_done
             yield {
@@ -95,11 +95,11 @@ def run(workdir: Workdir) -> Iterator[Message]:
                 },
                 "is_last": n_done == source.n_rows,
             }
-    source.check(plan.dataset_sha256)  # the worker did before; now the very bytes that were read
+    source.check(plan.dataset_sha256)  # the worker did; now the very bytes that were read
     size = (workdir / OUTPUT).stat().st_size
     workdir.write_json(
         OUTPUT_SUMMARY,
-        {"format": options.format, "n_rows": n_done, "size_bytes": size} | asked.about,
+        {"format": options.format, "n_rows": n_done, "size_bytes": size} | selection.about,
     )
 
 
@@ -111,7 +111,7 @@ def _head_bytes(plan: PredictionPlan) -> bytes:
 
 
 class _Source:
-    """The rows of a dataset's file, with labels or without."""
+    """The rows of a dataset's file, with or without labels."""
 
     def __init__(self, path: Path, *, is_labelled: bool) -> None:
         self._labelled = DatasetFile.open(path) if is_labelled else None
@@ -128,7 +128,7 @@ class _Source:
                 file.check(sha256)
 
     def blocks(self, n_at_once: int) -> Iterator[_Rows]:
-        """All rows in their order, split by split."""
+        """All rows in order, split by split."""
         if self._plain is not None:
             for block in self._plain.blocks(n_at_once):
                 numbers = np.arange(block.start, block.start + len(block.x))
@@ -146,54 +146,54 @@ class _Source:
                     )
 
 
-class _Asked:
-    """One head, and what is asked of it."""
+class _Selection:
+    """One head and what to write about each row: the columns of the output."""
 
     def __init__(self, head: Head, options: Options, plan: PredictionPlan) -> None:
-        """Raises NotLearnt, CanaryError, and DataError for a level that its rows do not allow."""
+        """Raises NotLearnt, SelfTestError, or DataError for a level the head does not allow."""
         folded = fold(head)
         self.classes = list(head.classes)
         self._n_columns = head.n_columns
         self._temperature = np.float32(head.temperature)
         self._options = options
-        self._engine = Engine(folded, n_threads=plan.n_threads)
-        if head.canary is not None:
-            check_canary(self._engine, head.canary)
+        self._session = Session(folded, n_threads=plan.n_threads)
+        if head.self_test is not None:
+            check_self_test(self._session, head.self_test)
         self._tuned = (
-            TunedEngine(folded, n_threads=plan.n_threads)
+            TunedSession(folded, n_threads=plan.n_threads)
             if options.output == "embeddings"
             else None
         )
         self._conformal: Conformal | None = None
         self._ood: OodScore | None = None
         self.about: dict[str, Any] = {}
-        """What holds for all rows: the level kept, the threshold."""
+        """What holds for all rows: the conformal level and the OOD threshold."""
         if options.conformal_level is not None:
             self._conformal = head.knowledge.conformal if head.knowledge else None
             if self._conformal is None:
                 raise _not_learnt(
                     plan.head,
                     "conformal_level",
-                    "conformal sets: that takes held-out rows. Train it again with method auto, or "
-                    "with a validation split.",
+                    "conformal sets, which take held-out rows. Retrain it with method auto or with "
+                    "a validation split.",
                 )
             self.about["conformal_level"] = self._conformal.level(options.conformal_level)
         if options.ood:
             self._ood = head.knowledge.ood if head.knowledge else None
             if self._ood is None:
                 raise _not_learnt(
-                    plan.head, "ood", "an OOD score: that takes 100 training rows. Train it again."
+                    plan.head, "ood", "an OOD score, which takes 100 training rows. Retrain it."
                 )
             self.about["ood_threshold"] = self._ood.threshold
 
     @property
     def n_at_once(self) -> int:
-        """Rows of a block: whole passes, and few enough for the memory."""
+        """Rows of a block: a whole number of passes, and few enough for the memory."""
         widest = max(self._n_columns, len(self.classes))
         return max(1, BLOCK_VALUES // widest // ROWS_AT_A_TIME) * ROWS_AT_A_TIME
 
     def columns(self, rows: _Rows) -> list[Column]:
-        """What the output says of the rows. Raises DataError, which names the first bad one."""
+        """The output's columns for these rows; DataError names the first bad row."""
         found = [Column(name="id", values=rows.ids)]
         if rows.split is not None:
             found.append(Column(name="split", values=[rows.split] * len(rows.x)))
@@ -203,7 +203,7 @@ class _Asked:
         if self._tuned is not None:
             return [*found, Column(name="embedding", values=self._tuned.run(x))]
         starts = range(0, len(x), ROWS_AT_A_TIME)
-        passes = [self._engine.run(x[start : start + ROWS_AT_A_TIME]) for start in starts]
+        passes = [self._session.run(x[start : start + ROWS_AT_A_TIME]) for start in starts]
         answers = Answers(*map(np.concatenate, zip(*passes, strict=True)))
         return found + self._of_classes(answers) + self._of_trust(answers, x)
 
@@ -249,7 +249,7 @@ class _Asked:
 
 
 def _checked(rows: _Rows, n_columns: int) -> NDArray[np.float32]:
-    """x (b, d) float32 in C order, if the head can take it."""
+    """x (b, d) as float32 in C order; DataError if the head cannot take it."""
     x = np.ascontiguousarray(as_rows(rows.x, n_columns=n_columns), np.float32)
     with np.errstate(over="ignore"):
         finite = np.isfinite(np.einsum("ij,ij->i", x, x))
@@ -257,8 +257,8 @@ def _checked(rows: _Rows, n_columns: int) -> NDArray[np.float32]:
         at = int(finite.argmin())
         where = f"{rows.ids[at]!s:.80}" + (f" of {rows.split}" if rows.split else "")
         raise DataError(
-            f"embeddings in row {where} are too large for the head: are they from the model it was "
-            "trained on?",
+            f"embeddings in row {where} are too large for the head: do they come from the "
+            "encoder it was trained on?",
             field="embeddings",
         )
     return x

@@ -1,32 +1,32 @@
-"""The home of a job's progress: how much of the whole is done and how long the rest may take."""
+"""Estimate a job's progress: how much is done, and how long the rest may take."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from nmtune import EpochReport, TuneConfig
 
-# The unit of work is one multiplication of a training step's forward pass, per training row; its
-# backward pass comes with it. So a forward pass alone is a third, and one in float64 two thirds.
+# The unit of work is one multiplication of a training step's forward pass per training row,
+# including its backward pass. So a forward pass by itself is a third, and in float64 two thirds.
 FORWARD = 1 / 3
 SPECTRUM = 2 / 3  # of one row's outer product, in float64
 REGULARISERS = 1.3
-# A fold of a linear probe, all its penalties: passes over the rows, and what a row costs beside its
-# multiplications. How many folds there are it tells with the first.
+# One fold of a linear probe with all its penalties: passes over the rows, and the cost of a row
+# besides its multiplications. The first fold tells how many there are.
 PROBE_PASSES = 150
 PROBE_ROW = 32
 PROBE_FOLDS = 6
-# An ensemble stops early, and looks at its held-out rows after each epoch of at most 100 steps.
+# An ensemble stops early, and checks its held-out rows after each epoch of at most 100 steps.
 ENSEMBLE_EPOCHS = 30
 ENSEMBLE_STEPS = 100
 WATCHING = 1.3
 
 
 class Workload:
-    """All the work of a job, epoch by epoch and the evaluation after it, and the measured pace.
+    """All the work of a job, its epochs and the evaluation after them, and the measured pace.
 
-    The shares follow from the shapes, the time from the clock: a candidate's own epochs where
-    there are any, else the pace of those trained by mini-batches before it. The linear probe
-    tells nothing about the others, so the time left is unknown until one of them has begun.
+    Shares of work follow from shapes, times from the clock: from a candidate's own epochs if there
+    are any, else from the candidates trained by mini-batches before it. A linear probe says nothing
+    about the others, so the time left is unknown until one of those has begun.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Workload:
         n_rows: int,
         rows_ratio: float,
     ) -> None:
-        """`rows_ratio` is how many rows are evaluated for each of the n_rows trained on."""
+        """rows_ratio: how many rows are evaluated per training row."""
         self._by_batches = {name for name, one in configs.items() if not one.is_convex}
         self._n_epochs = {name: _epochs(config, n_rows) for name, config in configs.items()}
         self._cost: dict[str, float] = {}
@@ -60,11 +60,11 @@ class Workload:
         self._fraction = 0.0
 
     def skip(self, candidate: str) -> None:
-        """An earlier attempt has trained this candidate."""
+        """Count a candidate that an earlier attempt trained as done."""
         self._done[candidate] = self._n_epochs[candidate]
 
     def leave_out(self, candidate: str) -> None:
-        """This candidate will not be trained."""
+        """Drop a candidate that will not be trained."""
         self._n_epochs[candidate] = 0
 
     def progress(self, candidate: str, report: EpochReport) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Workload:
         return sum(self._cost[name] * n for name, n in n_epochs.items())
 
     def _seconds_left(self) -> float | None:
-        """The rest at the measured pace; None while there is no pace to measure it by."""
+        """The time for the rest at the measured pace; None while no pace is known."""
         telling = self._measured.keys() & self._by_batches if self._by_batches else self._measured
         if not telling:
             return None
@@ -104,7 +104,7 @@ class Workload:
 
 
 def _epochs(config: TuneConfig, n_rows: int) -> int:
-    """How many there may be, before the training itself tells."""
+    """How many epochs to expect before the training itself says."""
     if config.is_convex:
         return PROBE_FOLDS
     if config.transform == "hidden":
@@ -113,7 +113,7 @@ def _epochs(config: TuneConfig, n_rows: int) -> int:
 
 
 def _multiplications(config: TuneConfig, *, n_columns: int, n_classes: int) -> float:
-    """Those of one row's way through transform and classifier."""
+    """The multiplications of one row's pass through transform and classifier."""
     if config.transform == "hidden":
         return float(config.n_members * config.hidden_width * (n_columns + n_classes))
     if config.transform == "whiten":

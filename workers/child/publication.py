@@ -1,4 +1,4 @@
-"""The home of what a head is given when it is published: a canary, and when to trust it."""
+"""Equip a head for publication: self-test rows, and knowledge of when to trust it."""
 
 from typing import Final
 
@@ -6,36 +6,37 @@ import numpy as np
 
 from nmtune import Head, HeldOut
 from nmtune.trust.knowledge import Knowledge, learn
-from nmtune.trust.self_test import canary_rows
+from nmtune.trust.self_test import self_test_rows
+from nmtune.vocabulary import ID_SPLIT, TRAIN, VALIDATION
 from store.files.dataset import DatasetFile
 
-CANARY_SPLITS: Final = ("test", "validation", "train")
-"""Where a canary's rows come from: the first split that is there, best one not learnt from."""
+SELF_TEST_SPLITS: Final = (ID_SPLIT, VALIDATION, TRAIN)
+"""Where self-test rows come from: the first of these splits that the data set has."""
 
 MOST_ROWS: Final = 20_000
-"""Training rows that are predicted, evenly taken, where none were held out."""
+"""Training rows, evenly spaced, that are predicted if no rows were held out."""
 
 
 def equip(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> Head:
     """The head as it is published; the same head and rows give the same bytes.
 
-    held_out: what its training said of rows that it had not learnt from, temperature left out.
+    held_out: its training's held-out predictions, before the temperature.
     """
-    rows = next(dataset.splits[name] for name in CANARY_SPLITS if name in dataset.splits)
-    taken = head.with_canary(rows.x[canary_rows(rows.y)])
+    rows = next(dataset.splits[name] for name in SELF_TEST_SPLITS if name in dataset.splits)
+    taken = head.with_self_test(rows.x[self_test_rows(rows.y)])
     return taken.with_knowledge(_knowledge(head, dataset, held_out))
 
 
 def rows_held_out(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> HeldOut | None:
-    """What the training said of rows that it held out, else the head of the validation rows."""
-    validation = dataset.splits.get("validation")
+    """The training's held-out predictions, or else the head's on the validation rows."""
+    validation = dataset.splits.get(VALIDATION)
     if held_out is not None or validation is None:
         return held_out
     return HeldOut(logits=head.logits(validation.x), y=np.asarray(validation.y), n_train_rows=0)
 
 
 def _knowledge(head: Head, dataset: DatasetFile, held_out: HeldOut | None) -> Knowledge:
-    train = dataset.splits["train"]
+    train = dataset.splits[TRAIN]
     held_out = rows_held_out(head, dataset, held_out)
     if held_out is None:
         some = train.x[:: -(-len(train.x) // MOST_ROWS)]

@@ -1,4 +1,4 @@
-"""The report: what a finished job says, as one JSON document."""
+"""Compose the report of a finished job as one JSON document."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -7,30 +7,30 @@ from typing import Any, TypeAlias
 import nmtune
 from nmtune import Evaluation, Head, Spectrum
 from nmtune.numeric.runtime import Runtime
-from nmtune.report.comparison import Score, best_rival, compare
+from nmtune.report.comparison import Score, best_rival, compare_candidates
 from nmtune.report.correlation import correlate
-from nmtune.report.verdict import judge
+from nmtune.report.verdict import judge_job
 from nmtune.report.wording import SpectrumMove
+from nmtune.vocabulary import ID_SPLIT
 from workers.folder import Plan
 
 VERSION = 2
-ID_SPLIT = "test"  # held out from the domain that was trained on
 CENTERING = "none"
 SIGNIFICANT_DIGITS = 6  # of a singular value; a plot shows fewer, and there are d of them per split
 
 CALIBRATION = (
-    "Logits are divided by one temperature, the one with the least log loss on training rows that "
-    "the scored head had not seen; the predicted classes do not change."
+    "Logits are divided by one temperature, fitted for the least log loss on rows held out from "
+    "training; the predicted classes do not change."
 )
 
 Spectra: TypeAlias = dict[str, Spectrum]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A finished candidate, its training's history, and by split what it was found to be.
+class CandidateResult:
+    """A trained candidate, its training's history, and its evaluations and spectra by split.
 
-    `uncalibrated` is what it was found to be without its temperature, empty if that is 1.
+    uncalibrated: its evaluations without the temperature, empty if that is 1.
     """
 
     head: Head
@@ -43,7 +43,7 @@ class Trained:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The config of its only member, or of a blend each member's."""
+        """The config of its only member, or of each member of a blend."""
         configs = [config.to_dict() for config in self.head.configs]
         return configs[0] if len(configs) == 1 else {"members": configs}
 
@@ -68,7 +68,7 @@ def compose(
     method: str,
     machine: Runtime,
     classes: Sequence[str],
-    trained: Mapping[str, Trained],
+    trained: Mapping[str, CandidateResult],
     scores: Mapping[str, Mapping[str, Score]],
     raw: Spectra,
     seconds: float,
@@ -78,17 +78,17 @@ def compose(
 ) -> dict[str, Any]:
     """The report of a job whose published head is `trained[method]`.
 
-    `scores` is candidate -> split -> score, `raw` the spectra of the embeddings as they came.
-    `choice` is what auto chose, its "reason" a full sentence; `findings`, by name, what else was
-    found about the data; `abstention` what is advised for abstain_below. All are ready for JSON.
+    scores: candidate -> split -> score. raw: the spectra of the raw embeddings. choice: what auto
+    chose, with its "reason". findings: what else was found about the data, by name. abstention: the
+    advice for abstain_below. The last three are ready for JSON.
     """
     published = trained[method]
     id_split = ID_SPLIT if ID_SPLIT in raw else None
     weights = (choice or {}).get("weights") or {}
     same = tuple(weights) if len(weights) == 1 else ()
     rival = best_rival(scores, method=method, id_split=id_split, same=same)
-    comparisons = compare(scores, method=method, id_split=id_split, rival=rival)
-    verdict = judge(
+    comparisons = compare_candidates(scores, method=method, id_split=id_split, rival=rival)
+    verdict = judge_job(
         scores,
         comparisons,
         method=method,
@@ -138,8 +138,8 @@ def compose(
     }
 
 
-def _calibration(name: str, published: Trained) -> dict[str, Any] | None:
-    """The calibration error before and after, by split; None if the head was not calibrated."""
+def _calibration(name: str, published: CandidateResult) -> dict[str, Any] | None:
+    """The calibration error before and after, by split; None for an uncalibrated head."""
     if not published.uncalibrated:
         return None
     return {
@@ -161,7 +161,7 @@ def _calibration(name: str, published: Trained) -> dict[str, Any] | None:
     }
 
 
-def _found(one: Trained) -> dict[str, tuple[Evaluation, Spectrum]]:
+def _found(one: CandidateResult) -> dict[str, tuple[Evaluation, Spectrum]]:
     return {
         split: (evaluation, one.spectra[split])
         for split, evaluation in one.evaluations.items()

@@ -1,4 +1,4 @@
-"""How a finding names a row: its place in the split, in what was sent, its id and its text."""
+"""Name the rows of a finding: place in the split and in the file, id and text."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,16 +8,16 @@ from store.files.dataset import DatasetFile
 from store.files.texts import TextsFile
 
 MOST_TEXT_CHARACTERS: Final = 500
-"""Of a text that is shown; what follows is cut off."""
+"""Longer texts are cut off when they are shown."""
 
 UNKNOWN: Final = (
-    "The data set was stored by an earlier version, which did not keep where its rows were: row "
-    "counts the rows of the split as they are stored. Upload it again to have file_row and id."
+    "The data set was stored by an earlier version, which did not keep the rows' places in the "
+    "file: `row` counts rows within the split. Upload it again to get file_row and id."
 )
 
 
 class RowNames:
-    """What rows are called, by split and place; texts only where the data set has them."""
+    """The names of rows by split and place; texts only if the data set has them."""
 
     def __init__(
         self, dataset: DatasetFile, texts: Mapping[str, Sequence[str]] | None = None
@@ -27,18 +27,18 @@ class RowNames:
 
     @classmethod
     def of(cls, dataset: DatasetFile, texts_path: Path | None) -> Self:
-        """With the texts of the file that the embeddings were made of, if they were."""
+        """The names, with texts if the embeddings were made from a file of texts."""
         if texts_path is None:
             return cls(dataset)
         file = TextsFile.from_bytes(texts_path.read_bytes())
         return cls(dataset, {split.name: split.texts for split in file.splits})
 
     def knows_places(self, split: str) -> bool:
-        """Whether it is known where the rows of the split were in what was sent."""
+        """Whether the places of the split's rows in the uploaded file are known."""
         return self._splits[split].names.rows is not None
 
     def name(self, split: str, row: int) -> dict[str, Any]:
-        """The fields `row`, `file_row`, `id` and `text`; null where nothing is known."""
+        """The fields `row`, `file_row`, `id` and `text`; null for what is not known."""
         names, texts = self._splits[split].names, self._texts.get(split)
         text = None if texts is None else texts[row]
         if text is not None and len(text) > MOST_TEXT_CHARACTERS:

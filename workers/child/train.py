@@ -1,4 +1,4 @@
-"""A job's science recipe: load, train every candidate, evaluate, spectra, report."""
+"""Run a training job: load, train every candidate, evaluate, take spectra, report."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nmtune import Candidates, Choice, DataError, Head, HeldOut, LabelErrors, evaluate, spectrum
 from nmtune.numeric import runtime
@@ -13,24 +14,25 @@ from nmtune.report.comparison import Score
 from nmtune.training import choose
 from nmtune.training.candidates import ROBUST
 from nmtune.training.peak_memory import peak_bytes
+from nmtune.vocabulary import TRAIN, VALIDATION
 from store.files.dataset import DatasetFile, Embeddings
 from workers import memory
 from workers.child import abstention, findings, publication, trust
-from workers.child.candidate import Finished, Message, Training
+from workers.child.candidate import FinishedCandidate, Message, Training
 from workers.child.progress import Workload
-from workers.child.report import Spectra, Trained, compose
+from workers.child.report import CandidateResult, Spectra, compose
 from workers.child.row_names import RowNames
 from workers.folder import REPORT, Plan, Workdir, head_file
 
-BLOCK_VALUES = 1 << 24  # embeddings given to a head at a time: 64 MiB of float32
+BLOCK_VALUES = 1 << 24  # embeddings passed to a head at a time: 64 MiB of float32
 
 
 def run(workdir: Workdir) -> Iterator[Message]:
-    """Do the job that the folder's plan describes, and tell of it on the way.
+    """Carry out the folder's plan, yielding messages on the way.
 
     Leaves the report and each candidate's head in the folder. Raises ConfigError, DataError or
-    DivergenceError where the user's settings or rows are at fault, ArtifactCorrupt where the stored
-    rows have changed.
+    DivergenceError if the user's settings or rows are at fault, ArtifactCorrupt if the stored rows
+    have changed.
     """
     started_at = time.monotonic()
     yield _stage("loading")
@@ -51,7 +53,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     scores = {name: _score(one, dataset) for name, one in trained.items()}
     names = RowNames.of(dataset, None if plan.texts_path is None else Path(plan.texts_path))
     found = findings.of_labels(errors, dataset, names) | findings.of_rows(dataset, names)
-    del names  # and its texts
+    del names  # frees its texts
     if "learning_curve" in candidates.analyses:
         name, config = _representative(candidates, choice)
         for curve in findings.of_more_labels(
@@ -99,17 +101,17 @@ def _stage(name: str) -> Message:
 
 def _load(plan: Plan) -> DatasetFile:
     dataset = DatasetFile.open(Path(plan.dataset_path))
-    if "train" not in dataset.splits:
-        raise DataError("the data set has no split named 'train' to learn from", field="splits")
+    if TRAIN not in dataset.splits:
+        raise DataError("the data set has no split 'train' to learn from", field="splits")
     return dataset
 
 
 def _check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int | None]:
-    """Raise InsufficientMemoryError now rather than be killed an hour later."""
+    """Raise InsufficientMemoryError now, rather than be killed an hour later."""
     n_rows = {name: len(arrays.y) for name, arrays in dataset.splits.items()}
     needed = peak_bytes(
         candidates.configs.values(),
-        n_rows=n_rows["train"] + n_rows.get("validation", 0),
+        n_rows=n_rows[TRAIN] + n_rows.get(VALIDATION, 0),
         n_columns=dataset.n_columns,
         n_classes=len(dataset.classes),
         most_rows=max(n_rows.values()),
@@ -118,7 +120,7 @@ def _check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int
 
 
 def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
-    n_train = len(dataset.splits["train"].y)
+    n_train = len(dataset.splits[TRAIN].y)
     n_rows = sum(len(arrays.y) for arrays in dataset.splits.values())
     return Workload(
         candidates.configs,
@@ -131,9 +133,11 @@ def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
 
 def _train(
     training: Training, candidates: Candidates
-) -> Generator[Message, None, tuple[dict[str, Finished], LabelErrors | None, Choice | None]]:
-    """Every candidate in turn; what was found of the labels; and what `auto` chooses."""
-    finished: dict[str, Finished] = {}
+) -> Generator[
+    Message, None, tuple[dict[str, FinishedCandidate], LabelErrors | None, Choice | None]
+]:
+    """Train every candidate in turn; search the labels for errors; let `auto` choose."""
+    finished: dict[str, FinishedCandidate] = {}
     errors, noisy = None, False
     for name, config in candidates.configs.items():
         if name in ROBUST and not noisy:
@@ -151,7 +155,9 @@ def _train(
     return finished, errors, choice
 
 
-def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -> Finished:
+def _blend(
+    workdir: Workdir, choice: Choice, finished: Mapping[str, FinishedCandidate]
+) -> FinishedCandidate:
     """The head of `auto`, written as it will be served."""
     heads = {name: one.trained.head for name, one in finished.items()}
     held_out = {name: one.held_out for name, one in finished.items() if one.held_out}
@@ -159,31 +165,33 @@ def _blend(workdir: Workdir, choice: Choice, finished: Mapping[str, Finished]) -
     data = head.to_bytes()
     workdir.write_bytes(head_file("auto"), data)
     weighed = [*choice.weights, *(one.candidate for one in choice.evidence)]
-    trained = Trained(
+    trained = CandidateResult(
         head=Head.from_bytes(data),
         train_seconds=sum(finished[name].trained.train_seconds for name in dict.fromkeys(weighed)),
         history=[],
         notes=[choice.reason, calibration.note],
     )
-    return Finished(trained=trained, held_out=choose.held_out_of_blend(choice, heads, held_out))
+    return FinishedCandidate(
+        trained=trained, held_out=choose.held_out_of_blend(choice, heads, held_out)
+    )
 
 
 def _abstention(
     head: Head, dataset: DatasetFile, held_out: HeldOut | None, scores: Mapping[str, Score]
 ) -> dict[str, Any]:
-    """Which answers of the published head had better not be given."""
+    """The advice on which answers of the published head to withhold."""
     judged = {split: (one.confidence, one.correct) for split, one in scores.items()}
     return abstention.of_splits(head, publication.rows_held_out(head, dataset, held_out), judged)
 
 
 def _representative(candidates: Candidates, choice: Choice | None) -> tuple[str, Any]:
-    """The candidate whose learning curve is drawn: the published one, of a blend the first."""
+    """The candidate whose learning curve is drawn: the published one, or the first of a blend."""
     name = next(iter(choice.weights)) if choice else candidates.method
     return name, candidates.configs[name]
 
 
-def _score(one: Trained, dataset: DatasetFile) -> dict[str, Score]:
-    """Evaluate a head on every split: its evaluations are kept in `one`, its scores returned."""
+def _score(one: CandidateResult, dataset: DatasetFile) -> dict[str, Score]:
+    """Evaluate a head on every split; `one` keeps the evaluations, the scores are returned."""
     scores = {}
     for split, arrays in dataset.splits.items():
         probabilities = _probabilities(one.head, arrays.x)
@@ -200,12 +208,12 @@ def _score(one: Trained, dataset: DatasetFile) -> dict[str, Score]:
     return scores
 
 
-def _probabilities(head: Head, x: Embeddings) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _probabilities(head: Head, x: Embeddings) -> NDArray[np.float32]:
     return np.concatenate([head.predict_proba(block) for block in _blocks(x)])
 
 
-def _tuned(head: Head, x: Embeddings) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Z (n, m) of x (n, d), with memory for it and no further copy."""
+def _tuned(head: Head, x: Embeddings) -> NDArray[np.float32]:
+    """Z (n, m) of x (n, d), without a further copy in memory."""
     z = np.empty((len(x), head.n_tuned_columns), np.float32)
     start = 0
     for block in _blocks(x):

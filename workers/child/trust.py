@@ -1,4 +1,4 @@
-"""The home of what the report says of a head's knowledge: does it hold on rows not learnt from?"""
+"""Try a head's conformal sets and OOD score on test and OOD rows, for the report."""
 
 from typing import Any, Final
 
@@ -8,38 +8,37 @@ from numpy.typing import NDArray
 from nmtune import Head
 from nmtune.trust.conformal import Conformal
 from nmtune.trust.ood_score import QUANTILE, OodScore, auroc
+from nmtune.vocabulary import ID_SPLIT, OOD_PREFIX
 from store.files.dataset import DatasetFile
 
 LEVEL: Final = 0.9
-"""The level of conformal sets that is tried, or the highest that the head allows."""
+"""The conformal level to try; a head that allows no more than a lower one is tried at that."""
 
 MOST_ROWS: Final = 20_000
-"""Rows of a split that are tried, evenly taken."""
-
-_ID = "test"
+"""Rows tried per split, evenly spaced."""
 
 
 def of_splits(head: Head, dataset: DatasetFile) -> dict[str, Any]:
-    """Coverage of its conformal sets and power of its OOD score, by split; nothing without one."""
+    """Coverage of the conformal sets and power of the OOD score by split; empty without either."""
     knowledge = head.knowledge
     if knowledge is None or (knowledge.conformal is None and knowledge.ood is None):
         return {}
     rows = {
         name: _some(arrays.x, arrays.y)
         for name, arrays in dataset.splits.items()
-        if name == _ID or name.startswith("ood/")
+        if name == ID_SPLIT or name.startswith(OOD_PREFIX)
     }
     if not rows:
         return {}
-    told: dict[str, Any] = {"conformal": None, "ood": None}
+    section: dict[str, Any] = {"conformal": None, "ood": None}
     sentences = []
     if knowledge.conformal is not None:
-        told["conformal"], sentence = _coverage(head, knowledge.conformal, rows)
+        section["conformal"], sentence = _coverage(head, knowledge.conformal, rows)
         sentences.append(sentence)
     if knowledge.ood is not None:
-        told["ood"], sentence = _power(knowledge.ood, rows)
+        section["ood"], sentence = _power(knowledge.ood, rows)
         sentences.append(sentence)
-    return {"trust": told | {"sentence": " ".join(filter(None, sentences))}}
+    return {"trust": section | {"sentence": " ".join(filter(None, sentences))}}
 
 
 _Rows = dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]]
@@ -60,34 +59,34 @@ def _coverage(head: Head, conformal: Conformal, rows: _Rows) -> tuple[dict[str, 
             "coverage": float(sets[np.arange(len(y)), y].mean()),
             "mean_size": float(sets.sum(axis=1).mean()),
         }
-    told = {"level": level, "n_held_out_rows": conformal.n_rows, "splits": splits}
-    if _ID not in splits:
-        return told, ""
-    here = splits[_ID]
-    return told, (
-        f"Conformal sets of level {level:g} hold the true class of {here['coverage']:.1%} of the "
-        f"test rows, with {here['mean_size']:.2f} classes a row."
+    section = {"level": level, "n_held_out_rows": conformal.n_rows, "splits": splits}
+    if ID_SPLIT not in splits:
+        return section, ""
+    here = splits[ID_SPLIT]
+    return section, (
+        f"Conformal sets at level {level:g} contain the true class for {here['coverage']:.1%} of "
+        f"the test rows, with {here['mean_size']:.2f} classes per row on average."
     )
 
 
 def _power(ood: OodScore, rows: _Rows) -> tuple[dict[str, Any], str]:
     scores = {name: ood.score(x) for name, (x, _) in rows.items()}
-    inside = scores.get(_ID)
+    inside = scores.get(ID_SPLIT)
     splits = {
         name: {
             "n_rows": len(of_split),
             "share_above_threshold": float((of_split > ood.threshold).mean()),
-            "auroc": None if inside is None or name == _ID else auroc(inside, of_split),
+            "auroc": None if inside is None or name == ID_SPLIT else auroc(inside, of_split),
         }
         for name, of_split in scores.items()
     }
-    told = {"threshold": ood.threshold, "quantile": QUANTILE, "splits": splits}
+    section = {"threshold": ood.threshold, "quantile": QUANTILE, "splits": splits}
     found = [one["auroc"] for one in splits.values() if one["auroc"] is not None]
     if not found:
-        return told, ""
+        return section, ""
     least, most = (f"{value:.2f}" for value in (min(found), max(found)))
     between = least if least == most else f"{least} to {most}"
-    return told, (
-        f"The OOD score tells other domains from the test rows with an AUROC of {between} (0.5 is "
-        "chance)."
+    return section, (
+        f"The OOD score separates other domains from the test rows with an AUROC of {between} (0.5 "
+        "is chance)."
     )

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nmtune.vocabulary import ID_SPLIT, OOD_PREFIX
 from service.ingest.dataset.row_hash import RowHash
 from service.ingest.dataset.row_sample import RowSample
 from service.ingest.errors import DatasetWarning
@@ -137,7 +138,7 @@ def _distinct(hashes: NDArray[np.uint64], y: NDArray[np.int64]) -> tuple[NDArray
 def _warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[DatasetWarning]:
     warnings = _train_warnings(profile, rare=rare)
     splits: Mapping[str, Mapping[str, Any]] = profile["splits"]
-    if "test" not in splits:
+    if ID_SPLIT not in splits:
         warnings.append(
             _warning(
                 "no_test_split",
@@ -145,7 +146,7 @@ def _warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[Datase
                 "like the training data. Add rows with the split 'test'.",
             )
         )
-    if not any(name.startswith("ood/") for name in splits):
+    if not any(name.startswith(OOD_PREFIX) for name in splits):
         warnings.append(
             _warning(
                 "no_ood_split",

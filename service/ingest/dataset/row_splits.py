@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.errors import DataError
-from nmtune.rows.grouped_split import grouped_split
 from nmtune.rows.similar_names import similar
-from nmtune.rows.split import stratified_split
+from nmtune.rows.split import grouped_split, stratified_split
 from service.ingest.dataset.decoded import NamedColumn
 from service.ingest.dataset.similar_names import settle
 from service.ingest.errors import BadInput, DatasetWarning

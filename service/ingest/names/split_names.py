@@ -3,13 +3,13 @@
 import re
 from typing import Final
 
+from nmtune.vocabulary import ID_SPLIT, OOD_PREFIX, TRAIN, VALIDATION
 from service.ingest.errors import BadInput
 from service.ingest.names.labels import check_name
 from service.ingest.names.value_name import place
 
-PLAIN: Final = ("train", "validation", "test")
+PLAIN: Final = (TRAIN, VALIDATION, ID_SPLIT)
 OOD: Final = "ood"
-_PREFIX: Final = "ood/"
 _ARRAY: Final = re.compile(r"(.+)[_/](x|y|rows|ids)", re.DOTALL)
 _ARRAY_PREFIX: Final = "ood_"
 _ENCODED: Final = re.compile(r"%(2[Ff]|5[Cc]|3[Aa]|25)")
@@ -38,8 +38,8 @@ def split_of(name: str) -> str | None:
     name = name.strip()
     if name.casefold() == OOD:
         return OOD
-    head, domain = name[: len(_PREFIX)], name[len(_PREFIX) :]
-    return f"{_PREFIX}{domain}" if head.casefold() == _PREFIX and domain.strip() else None
+    head, domain = name[: len(OOD_PREFIX)], name[len(OOD_PREFIX) :]
+    return f"{OOD_PREFIX}{domain}" if head.casefold() == OOD_PREFIX and domain.strip() else None
 
 
 def split_of_array(name: str) -> tuple[str, str] | None:
@@ -62,12 +62,12 @@ def split_of_array(name: str) -> tuple[str, str] | None:
 
 def split_of_domain(domain: str) -> str:
     """The split that holds out a domain, whose name is any text and shown as it is."""
-    return f"{_PREFIX}{domain}"
+    return f"{OOD_PREFIX}{domain}"
 
 
 def check_split(split: str, *, field: str, row: int | None = None) -> str:
     """Return `split`, or raise BadInput: what its domain is called must be fit to be shown."""
-    domain = split.removeprefix(_PREFIX)
+    domain = split.removeprefix(OOD_PREFIX)
     if domain != split:
         check_name(domain, field=field, row=row, part="domain")
     return split

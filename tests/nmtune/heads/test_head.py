@@ -296,7 +296,7 @@ def test_safetensors_of_another_kind_is_refused(reference_head: Head) -> None:
         ({"temperature": math.nan}, "temperature"),
         ({"temperature": "1"}, "temperature"),
         ({"members": [{"config": {"epochs": 0}, "weight": 1.0}]}, "epochs must be"),
-        ({"members": [{"config": {"warm_up": 1}, "weight": 1.0}]}, "warm_up is no setting"),
+        ({"members": [{"config": {"warm_up": 1}, "weight": 1.0}]}, "warm_up is not a setting"),
         ({"members": [{"config": {}, "weight": 1.0}]}, "unknown tensors"),
         ({"members": [{"config": [], "weight": 1.0}]}, "not a readable head"),
         ({"members": [{"config": {}, "weight": math.inf}]}, "weight"),

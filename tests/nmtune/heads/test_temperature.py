@@ -57,7 +57,7 @@ def test_extreme_logits_give_a_number() -> None:
 def test_it_is_off_when_rows_are_too_few_and_says_so() -> None:
     logits, y = drawn(FEWEST_ROWS - 1, 5.0)
     few = calibrate(HeldOut(logits=logits, y=y, n_train_rows=len(y)))
-    assert (few.temperature, "takes 100 held-out rows, there are 99" in few.note) == (1.0, True)
+    assert (few.temperature, "takes 100 held-out rows, and there are 99" in few.note) == (1.0, True)
     none = calibrate(None)
     assert (none.temperature, "no rows were held out" in none.note) == (1.0, True)
     logits, y = drawn(FEWEST_ROWS, 5.0)

@@ -167,7 +167,7 @@ HEAD = of_method("nmtune")()
 
 def served() -> bytes:
     head = Head.from_bytes(HEAD)
-    again = head.with_canary(X[:4])
+    again = head.with_self_test(X[:4])
     folded = fold(head)
     parts = (head.predict_proba(X), head.logits(X), head.transform(X), folded.predict_proba(X))
     return again.to_bytes() + b"".join(part.tobytes() for part in parts)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nmtune.report.comparison import Score, best_rival, compare
-from nmtune.report.verdict import Verdict, judge
+from nmtune.report.comparison import Score, best_rival, compare_candidates
+from nmtune.report.verdict import Verdict, judge_job
 
 N_ROWS = 1000
 
@@ -28,9 +28,9 @@ def verdict_on(
     id_split = "test" if "test" in first else None
     same = made_of if len(made_of) == 1 else ()
     rival = best_rival(scores, method=method, id_split=id_split, same=same)
-    comparisons = compare(scores, method=method, id_split=id_split, rival=rival)
+    comparisons = compare_candidates(scores, method=method, id_split=id_split, rival=rival)
     choice = {"reason": "It was chosen.", "weights": dict.fromkeys(made_of, 1.0)}
-    return judge(
+    return judge_job(
         scores,
         comparisons,
         method=method,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nmtune.numeric.statistics import PairedCounts, bootstrap_interval, mcnemar_p_value
-from nmtune.report.comparison import Comparison, Score, compare, mean_ood_accuracy
+from nmtune.report.comparison import Comparison, Score, compare_candidates, mean_ood_accuracy
 
 
 def score(n_right: int, n_rows: int = 100, *, macro_f1: float = 0.5, first: int = 0) -> Score:
@@ -18,7 +18,7 @@ def rows_of(probe: dict[str, Score], mlp: dict[str, Score]) -> dict[str, Compari
     """The MLP against the linear probe, by split."""
     scores = {"linear_probe": probe, "mlp": mlp}
     id_split = "test" if "test" in probe else None
-    return {row.split: row for row in compare(scores, method="mlp", id_split=id_split)}
+    return {row.split: row for row in compare_candidates(scores, method="mlp", id_split=id_split)}
 
 
 def on_test(probe: Score, mlp: Score) -> Comparison:
@@ -27,7 +27,7 @@ def on_test(probe: Score, mlp: Score) -> Comparison:
 
 def pairs_of(method: str, *candidates: str) -> list[tuple[str, str]]:
     scores = {name: {"test": score(80)} for name in candidates}
-    rows = compare(scores, method=method, id_split="test")
+    rows = compare_candidates(scores, method=method, id_split="test")
     return [(row.candidate, row.baseline) for row in rows]
 
 

@@ -65,7 +65,7 @@ def test_three_candidates_show_nothing() -> None:
 def test_candidates_without_difference_show_nothing() -> None:
     told = correlate(job([80] * 5, [0.1, 0.2, 0.3, 0.4, 0.5]))
     assert told["splits"]["test"]["entropy"] is None
-    assert told["sentence"].startswith("No correlation: spectra or accuracies do not differ")
+    assert told["sentence"].startswith("No correlation: all candidates have the same spectra")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nmtune.report.comparison import Score, best_rival, compare
-from nmtune.report.verdict import judge
+from nmtune.report.comparison import Score, best_rival, compare_candidates
+from nmtune.report.verdict import judge_job
 from tests.nmtune.report.made_scores import N_ROWS, scores_of, three, verdict_on
 
 
@@ -27,8 +27,8 @@ def test_nmtune_that_loses_makes_the_linear_probe_the_verdict() -> None:
     verdict = verdict_on(three((800, 600), (760, 590), (750, 560)))
     assert verdict.summary == (
         "Use the linear probe: against it, NMTune loses 5.0 points in domain (95 % interval -6.4 "
-        "to -3.7) and loses 4.0 points out of domain (-5.3 to -2.8). This job published NMTune; to "
-        'publish the other, run it again with "method": "linear_probe".'
+        "to -3.7) and loses 4.0 points out of domain (-5.3 to -2.8). This job published NMTune. To "
+        'publish the linear probe instead, run it again with "method": "linear_probe".'
     )
     assert (verdict.best_id, verdict.best_ood) == ("linear_probe", "linear_probe")
     assert (verdict.recommended, verdict.advises_against) == ("linear_probe", True)
@@ -49,7 +49,7 @@ def test_no_clear_difference_keeps_the_head_and_names_the_simpler_one() -> None:
 def test_head_that_is_right_where_the_probe_is_says_so() -> None:
     summary = verdict_on(three((800, 600), (700, 600), (800, 600))).summary
     assert summary.startswith(
-        "Keep NMTune: against the linear probe it is right on exactly the same held-out rows. The "
+        "Keep NMTune: against the linear probe it gets exactly the same held-out rows right. The "
         "linear probe, which is simpler, would do as well."
     )
 
@@ -58,19 +58,21 @@ def test_difference_that_few_rows_make_is_only_probable() -> None:
     """3 rows of difference to none: McNemar's p is 0.25."""
     summary = verdict_on(three((800, 600), (800, 600), (803, 600))).summary
     assert summary.startswith("Keep NMTune: against the linear probe it probably gains 0.3 points")
-    assert "(0.0 to 0.0), too little for these rows to settle." in summary
+    assert "(0.0 to 0.0), but these rows are too few to confirm it." in summary
 
 
 def test_probable_loss_forbids_a_recommendation() -> None:
     summary = verdict_on(three((800, 600), (800, 600), (797, 680))).summary
-    assert summary.startswith("A trade: against the linear probe, NMTune probably loses 0.3 points")
+    assert summary.startswith(
+        "A trade-off: against the linear probe, NMTune probably loses 0.3 points"
+    )
 
 
 def test_gain_here_and_loss_there_is_a_trade_and_no_recommendation() -> None:
     verdict = verdict_on(three((800, 600), (750, 600), (750, 680)))
     assert verdict.summary.startswith(
-        "A trade: against the linear probe, NMTune loses 5.0 points in domain (95 % interval -6.4 "
-        "to -3.7) and gains 8.0 points out of domain (+6.4 to +9.7). Choose by"
+        "A trade-off: against the linear probe, NMTune loses 5.0 points in domain (95 % interval "
+        "-6.4 to -3.7) and gains 8.0 points out of domain (+6.4 to +9.7). Choose by"
     )
     assert (verdict.best_id, verdict.best_ood) == ("linear_probe", "nmtune")
 
@@ -148,8 +150,8 @@ def test_best_rival_is_compared_in_one_sentence_that_owns_up_to_the_pick() -> No
     assert verdict.rival == "mlp_ensemble"
     (sentence,) = [one for one in verdict.sentences if "Against the MLP ensemble" in one]
     assert sentence.startswith(
-        "Against the MLP ensemble, the best of the other 4 candidates by these same rows (which "
-        "favours it), auto's head"
+        "Against the MLP ensemble, the best of the 4 other candidates on these very rows (which "
+        "flatters it), auto's head"
     )
     assert "widened 95 % interval" in sentence
     (of_nmtune,) = [one for one in verdict.sentences if one.startswith("Against NMTune, auto's")]
@@ -175,7 +177,7 @@ def test_rival_that_clearly_beats_auto_is_in_the_summary() -> None:
         "The MLP ensemble did better on these rows: against it, auto's head loses 3.0 points"
         in (verdict.summary)
     )
-    assert verdict.summary.endswith("no method publishes it alone.")
+    assert verdict.summary.endswith("no method publishes it on its own.")
     assert verdict.advises_against is False
 
 
@@ -196,7 +198,7 @@ def test_trade_of_the_published_head_leaves_the_choice_to_the_reader() -> None:
 
 def test_trade_of_another_candidate_does_not_excuse_a_head_that_loses() -> None:
     verdict = verdict_on(automatic(auto=(770, 600), nmtune=(750, 680)), method="auto")
-    assert verdict.summary.startswith("A trade: against the linear probe, NMTune loses")
+    assert verdict.summary.startswith("A trade-off: against the linear probe, NMTune loses")
     assert verdict.advises_against is True
 
 
@@ -210,7 +212,7 @@ def test_pick_among_many_needs_more_to_be_clear() -> None:
     rival = best_rival(scores, method="auto", id_split="test")
     assert rival is not None
     assert (rival.name, rival.n_others) == ("mlp_ensemble", 4)
-    rows = compare(scores, method="auto", id_split="test", rival=rival)
+    rows = compare_candidates(scores, method="auto", id_split="test", rival=rival)
     (picked,) = [row for row in rows if row.baseline == "mlp_ensemble"]
     assert (picked.n_lost, picked.n_gained, picked.picked_from) == (9, 1, 4)
     assert picked.p_value == pytest.approx(0.0215, abs=1e-3)
@@ -228,7 +230,7 @@ def test_simpler_head_that_gains_what_auto_does_not_is_recommended() -> None:
     summary = verdict_on(automatic(nmtune=(830, 650)), method="auto").summary
     assert summary.startswith("Use NMTune: against the linear probe it gains 3.0 points in domain")
     assert summary.endswith(
-        'This job published auto\'s head; to publish the other, run it again with "method": '
+        'This job published auto\'s head. To publish NMTune instead, run it again with "method": '
         '"nmtune".'
     )
 
@@ -247,9 +249,11 @@ def test_candidates_that_cannot_be_published_can_still_be_the_best() -> None:
 
 def test_what_auto_chose_is_told_first() -> None:
     scores = automatic(auto=(830, 650))
-    comparisons = compare(scores, method="auto", id_split="test")
+    comparisons = compare_candidates(scores, method="auto", id_split="test")
     reason = "Auto blended the whitened probe and NMTune: together they did best in 5 folds."
-    verdict = judge(scores, comparisons, method="auto", id_split="test", choice={"reason": reason})
+    verdict = judge_job(
+        scores, comparisons, method="auto", id_split="test", choice={"reason": reason}
+    )
     assert verdict.sentences[0] == reason
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmtune.errors import ConfigError, DataError
-from nmtune.rows.grouped_split import grouped_split
+from nmtune.rows.split import grouped_split
 
 
 @given(

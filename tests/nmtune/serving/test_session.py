@@ -11,7 +11,7 @@ from nmtune.config import TuneConfig
 from nmtune.heads.head import Head
 from nmtune.serving.folded import fold
 from nmtune.serving.onnx_graph import INPUT, onnx_model
-from nmtune.serving.session import Engine
+from nmtune.serving.session import Session
 from nmtune.training.trainer import Trainer
 
 CONFIGS = {
@@ -58,7 +58,7 @@ def test_all_outputs_of_the_graph_agree(
 def test_a_row_s_answer_does_not_depend_on_its_batch(
     heads: dict[str, Head], rows: Any, name: str
 ) -> None:
-    engine = Engine(fold(heads[name]), n_threads=2)
+    engine = Session(fold(heads[name]), n_threads=2)
     together = engine.run(rows.x).probabilities
     alone = np.concatenate([engine.run(rows.x[i : i + 1]).probabilities for i in range(90)])
     np.testing.assert_allclose(together, alone, atol=1e-6)
@@ -66,7 +66,7 @@ def test_a_row_s_answer_does_not_depend_on_its_batch(
 
 
 def test_threads_may_share_an_engine(heads: dict[str, Head], rows: Any) -> None:
-    engine = Engine(fold(heads["blend"]), n_threads=2)
+    engine = Session(fold(heads["blend"]), n_threads=2)
     expected = engine.run(rows.x).probabilities
     with ThreadPoolExecutor(4) as threads:
         for found in threads.map(lambda _: engine.run(rows.x).probabilities, range(40)):

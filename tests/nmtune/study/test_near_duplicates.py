@@ -175,7 +175,7 @@ def test_a_value_that_is_not_finite_is_named(
 
 def test_rows_and_labels_that_do_not_fit_are_refused() -> None:
     train, (x, y) = leaky()
-    with pytest.raises(DataError, match="16 columns, as train_x, got 15"):
+    with pytest.raises(DataError, match="16 columns like train_x, got 15"):
         find(train, (x[:, 1:], y))
     with pytest.raises(DataError, match="must not be empty"):
         find(train, (x[:0], y[:0]))

@@ -267,7 +267,7 @@ def test_magnitudes_far_from_one_stay_in_range(centering: Centring, factor: floa
 def test_a_value_that_is_not_finite_is_named(bad: float, dtype: type[np.floating]) -> None:
     x = np.ones((50, 4), dtype=dtype)
     x[33, 2] = bad
-    with pytest.raises(DataError, match="at row 33, column 2") as raised:
+    with pytest.raises(DataError, match="in row 33, column 2") as raised:
         spectrum(x, chunk_rows=10)
     assert (raised.value.field, raised.value.row, raised.value.column) == ("x", 33, 2)
 

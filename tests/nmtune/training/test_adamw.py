@@ -11,7 +11,7 @@ from nmtune.config import TuneConfig
 from nmtune.heads.network import Network, forward_in_batches
 from nmtune.numeric.random_numbers import generator
 from nmtune.training.adamw import AdamwFit
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 CONFIG = TuneConfig.from_preset("mlp", epochs=6, batch_size=30)
 
@@ -68,7 +68,7 @@ def test_epochs_that_would_exceed_max_steps_are_not_made_and_that_is_said(rows: 
     assert (whole.n_epochs, whole.notes()) == (6, [])
     cut = procedure(labelled(rows), CONFIG.replace(max_steps=8))  # three steps an epoch
     assert cut.n_epochs == 2
-    assert cut.notes() == ["2 of 6 epochs were made: more would take over max_steps (8) steps."]
+    assert cut.notes() == ["Training stopped after 2 of 6 epochs: more would exceed max_steps (8)."]
     # The schedule ends with the epochs that are made.
     rates = [cut.run(epoch).learning_rate for epoch in (1, 2)]
     short = procedure(labelled(rows), CONFIG.replace(epochs=2))

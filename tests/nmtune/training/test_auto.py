@@ -31,9 +31,9 @@ def test_ties_go_to_the_whitened_probe() -> None:
     )
     assert choice.weights == {"whitened_probe": 1.0}
     assert choice.n_rows == N
-    assert "level with the linear probe" in choice.reason
+    assert "ties with the linear probe" in choice.reason
     assert "not clearly better" in choice.reason
-    assert "so the whitened probe, which is simpler, was taken" in choice.reason
+    assert "so the whitened probe was chosen: of heads that tie" in choice.reason
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_ensemble_that_is_clearly_worse_is_called_worse(linear: float, taken: st
         }
     )
     assert re.search(r"the MLP ensemble is worse \([1-9][0-9.]* standard errors", choice.reason)
-    assert choice.reason.endswith(f", so {taken} was taken.")
+    assert choice.reason.endswith(f", so {taken} was chosen.")
     assert "not clearly" not in choice.reason
     assert "-" not in choice.reason.replace("cross-validation", "")
 

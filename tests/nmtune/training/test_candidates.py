@@ -7,8 +7,8 @@ import pytest
 
 from nmtune.config import TuneConfig
 from nmtune.errors import ConfigError
-from nmtune.methods import METHODS
 from nmtune.training.candidates import STEPS_IN_AUTO, Candidates, resolve
+from nmtune.vocabulary import METHODS
 
 NO_WEIGHTS = {"w_consistency": 0.0, "w_covariance": 0.0, "w_dominant": 0.0}
 
@@ -102,13 +102,13 @@ def test_linear_probe_alone_takes_a_scaling() -> None:
         ({"config": {"epochs": 0}}, "epochs", "from 1 to 10000"),
         ({"method": "nmtune", "config": {"l2": -1}}, "l2", "or nothing"),
         ({"config": {"l2": 1}}, "l2", "chosen by cross-validation"),
-        ({"config": {"hidden_width": 8}}, "hidden_width", "shapes an ensemble"),
+        ({"config": {"hidden_width": 8}}, "hidden_width", "belongs to the MLP ensemble"),
         ({"config": {"transform": "none", **NO_WEIGHTS}}, "transform", "'residual_mlp'"),
         ({"config": {"transform": "hidden", **NO_WEIGHTS}}, "transform", "'residual_mlp'"),
         ({"analyses": ["ablations"]}, "analyses", "did you mean 'ablation'?"),
         ({"method": "mlp", "analyses": ["ablation"]}, "analyses", "'nmtune' or 'auto'"),
         ({"method": "mlp", "config": {"w_covariance": 0.1}}, "w_covariance", "'nmtune'"),
-        ({"method": "linear_probe", "config": {"epochs": 3}}, "epochs", "does nothing"),
+        ({"method": "linear_probe", "config": {"epochs": 3}}, "epochs", "has no effect"),
         ({"method": "linear_probe", "config": {"preset": "paper"}}, "preset", "linear_probe"),
     ],
 )

@@ -67,7 +67,8 @@ def test_it_stops_when_no_member_gets_better() -> None:
 
 def test_members_that_were_still_getting_better_are_told() -> None:
     assert (
-        "6 of 6 members were still getting better" in fitted(600, SMALL.replace(epochs=2)).notes[0]
+        "6 of 6 ensemble members were still improving"
+        in fitted(600, SMALL.replace(epochs=2)).notes[0]
     )
 
 

@@ -13,7 +13,7 @@ from nmtune.numeric.random_numbers import generator
 from nmtune.training.adamw import AdamwFit
 from nmtune.training.gpu_fit import GpuFit
 from nmtune.training.many_heads import bytes_of_a_head
-from nmtune.training.procedure import LabelledRows
+from nmtune.training.rows import LabelledRows
 
 # The bias before a BatchNorm has gradient 0 but for rounding, of which AdamW makes whole steps: in
 # training BatchNorm takes them away, in its running mean they are seen.

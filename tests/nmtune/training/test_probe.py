@@ -219,8 +219,8 @@ def test_too_few_rows_to_cross_validate_take_the_stated_penalty(rows: Any) -> No
     assert fit.head.config.l2 == FALLBACK_L2_PER_ROW * 18
     assert fit.held_out is None
     assert fit.notes == (
-        "Too few training rows (18, of 20) to choose l2 by cross-validation: 1.8 was taken. "
-        "Add rows, or give l2.",
+        "18 training rows are too few to choose l2 by cross-validation (it takes 20), so l2 = 1.8 "
+        "was used. Add rows, or set l2.",
     )
 
 

@@ -321,5 +321,5 @@ def test_diverging_training_says_so_and_cannot_be_continued(rows: Any) -> None:
         list(trainer)
     assert caught.value.code == "training_diverged"
     for use in (trainer.checkpoint, lambda: next(trainer)):
-        with pytest.raises(RuntimeError, match="broken off half-way"):
+        with pytest.raises(RuntimeError, match="was interrupted"):
             use()

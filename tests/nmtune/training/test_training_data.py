@@ -57,7 +57,7 @@ def test_one_column_and_two_classes_train(rows: Any) -> None:
     fit = trained(Trainer(x, y, classes=("a", "b"), config=REFERENCE))
     assert fit.head.predict_proba(x).shape == (60, 2)
     assert fit.notes == (
-        "k = 5 takes in every singular value there is, so the dominant term is constant.",
+        "k = 5 covers every singular value, so the dominant term is constant and has no effect.",
     )
 
 
@@ -91,7 +91,7 @@ def test_class_without_rows_is_told(rows: Any) -> None:
     classes = (*rows.classes, "elk", "fox")
     fit = trained(Trainer(rows.x, rows.y, classes=classes, config=MLP))
     assert fit.notes == (
-        "No training row is of class 'elk', 'fox': the head cannot know it, and never predicts it.",
+        "No training row has the class 'elk', 'fox', so the head never predicts it.",
     )
 
 

@@ -46,8 +46,8 @@ def test_a_level_between_two_counts_as_the_higher(asked: float, kept: float) -> 
         (500, 0.49, "must be from 0.5 to 0.995, got 0.49"),
         (500, 0.999, "must be from 0.5 to 0.995"),
         (500, math.nan, "must be from 0.5"),
-        (30, 0.99, "needs 99 held-out rows, and this head had 30: ask for 0.965 at most"),
-        (9, 0.95, "needs 19 held-out rows, and this head had 9: ask for 0.9 at most"),
+        (30, 0.99, "needs 99 held-out rows, and this head had 30: ask for at most 0.965"),
+        (9, 0.95, "needs 19 held-out rows, and this head had 9: ask for at most 0.9"),
     ],
 )
 def test_level_that_cannot_be_kept_is_refused(n_rows: int, asked: float, words: str) -> None:

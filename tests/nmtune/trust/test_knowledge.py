@@ -35,11 +35,11 @@ def head(rows: Any) -> Head:
 
 
 def test_knowledge_comes_back_bit_for_bit_beside_a_canary(head: Head, rows: Any) -> None:
-    equipped = head.with_canary(rows.x[:3])
+    equipped = head.with_self_test(rows.x[:3])
     data = equipped.to_bytes()
     again = Head.from_bytes(data)
     assert again.to_bytes() == data
-    assert again.canary is not None
+    assert again.self_test is not None
     known, before = again.knowledge, head.knowledge
     assert known is not None
     assert before is not None

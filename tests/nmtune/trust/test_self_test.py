@@ -1,4 +1,4 @@
-"""The self-test: rows that a head carries with its answers, stored whole or refused."""
+"""The self-test: rows that a head carries with what it said of them, stored whole or refused."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from nmtune.config import TuneConfig
 from nmtune.errors import DataError, HeadFormatError
 from nmtune.heads.head import Head
 from nmtune.training.trainer import Trainer
-from nmtune.trust.self_test import MOST_ROWS, canary_rows
+from nmtune.trust.self_test import MOST_ROWS, self_test_rows
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def head(rows: Any) -> Head:
 
 
 def changed(data: bytes, **tensors: NDArray[Any] | None) -> bytes:
-    """The head's file with tensors of its canary replaced, or left out."""
+    """The head's file with tensors of its self-test replaced, or left out."""
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     stored = safetensors.numpy.load(data)
     for name, tensor in tensors.items():
@@ -34,22 +34,22 @@ def changed(data: bytes, **tensors: NDArray[Any] | None) -> bytes:
     return safetensors.numpy.save(stored, metadata=header["__metadata__"])
 
 
-def test_canary_comes_back_bit_for_bit(head: Head, rows: Any) -> None:
-    assert head.canary is None
-    equipped = head.with_canary(rows.x[:5])
+def test_self_test_comes_back_bit_for_bit(head: Head, rows: Any) -> None:
+    assert head.self_test is None
+    equipped = head.with_self_test(rows.x[:5])
     data = equipped.to_bytes()
     assert data == equipped.to_bytes()
     again = Head.from_bytes(data)
     assert again.to_bytes() == data
-    assert again.canary is not None
-    np.testing.assert_array_equal(again.canary.x, rows.x[:5])
-    np.testing.assert_array_equal(again.canary.probabilities, head.predict_proba(rows.x[:5]))
-    assert again.canary.x.dtype == again.canary.probabilities.dtype == np.float32
+    assert again.self_test is not None
+    np.testing.assert_array_equal(again.self_test.x, rows.x[:5])
+    np.testing.assert_array_equal(again.self_test.probabilities, head.predict_proba(rows.x[:5]))
+    assert again.self_test.x.dtype == again.self_test.probabilities.dtype == np.float32
     np.testing.assert_array_equal(again.predict_proba(rows.x), head.predict_proba(rows.x))
 
 
-def test_another_temperature_has_no_canary_yet(head: Head, rows: Any) -> None:
-    assert head.with_canary(rows.x[:5]).calibrated(1.0).canary is None
+def test_another_temperature_has_no_self_test_yet(head: Head, rows: Any) -> None:
+    assert head.with_self_test(rows.x[:5]).calibrated(1.0).self_test is None
 
 
 def test_heads_of_the_version_before_still_load(head: Head, rows: Any) -> None:
@@ -60,10 +60,10 @@ def test_heads_of_the_version_before_still_load(head: Head, rows: Any) -> None:
         return safetensors.numpy.save(stored, metadata={"nmtune": json.dumps(document)})
 
     again = Head.from_bytes(as_version_2(head.to_bytes()))
-    assert again.canary is None
+    assert again.self_test is None
     np.testing.assert_array_equal(again.predict_proba(rows.x), head.predict_proba(rows.x))
     with pytest.raises(HeadFormatError, match=r"unknown tensor canary\."):
-        Head.from_bytes(as_version_2(head.with_canary(rows.x[:5]).to_bytes()))
+        Head.from_bytes(as_version_2(head.with_self_test(rows.x[:5]).to_bytes()))
 
 
 @pytest.mark.parametrize(
@@ -79,26 +79,26 @@ def test_heads_of_the_version_before_still_load(head: Head, rows: Any) -> None:
         ({"x": np.full((5, 6), np.nan, np.float32)}, "tensor x is not finite"),
         ({"probabilities": None}, "missing or unknown tensors: probabilities"),
         ({"probabilities": np.ones((4, 3), np.float32) / 3}, "tensor probabilities must be"),
-        ({"probabilities": np.ones((5, 3), np.float32)}, "rows that sum to 1"),
-        ({"probabilities": np.tile(np.float32([2, -1, 0]), (5, 1))}, "rows that sum to 1"),
+        ({"probabilities": np.ones((5, 3), np.float32)}, "must sum to 1"),
+        ({"probabilities": np.tile(np.float32([2, -1, 0]), (5, 1))}, "must sum to 1"),
         ({"probabilities": np.full((5, 3), np.inf, np.float32)}, "is not finite"),
         ({"more": np.zeros(3, np.float32)}, "missing or unknown tensors: more"),
     ],
 )
-def test_canary_that_does_not_fit_is_refused(
+def test_self_test_that_does_not_fit_is_refused(
     head: Head, rows: Any, tensors: dict[str, Any], words: str
 ) -> None:
-    data = head.with_canary(rows.x[:5]).to_bytes()
+    data = head.with_self_test(rows.x[:5]).to_bytes()
     with pytest.raises(HeadFormatError) as caught:
         Head.from_bytes(changed(data, **tensors))
     assert words in caught.value.message
 
 
-def test_canary_is_small(head: Head, rows: Any) -> None:
+def test_self_test_is_small(head: Head, rows: Any) -> None:
     with pytest.raises(DataError, match="at most 16 rows, got 17"):
-        head.with_canary(rows.x[:17])
+        head.with_self_test(rows.x[:17])
     with pytest.raises(DataError, match="must not be empty"):
-        head.with_canary(rows.x[:0])
+        head.with_self_test(rows.x[:0])
 
 
 @pytest.mark.parametrize(
@@ -111,12 +111,12 @@ def test_canary_is_small(head: Head, rows: Any) -> None:
     ],
 )
 def test_rows_are_spread_over_classes(y: list[int], expected: list[int]) -> None:
-    assert canary_rows(np.array(y)).tolist() == expected
+    assert self_test_rows(np.array(y)).tolist() == expected
 
 
 def test_of_many_classes_some_all_over_give_a_row() -> None:
     y = np.repeat(np.arange(1000), 3)
-    taken = canary_rows(y)
+    taken = self_test_rows(y)
     assert len(taken) == len(set(y[taken])) == MOST_ROWS
     assert y[taken].min() == 0
     assert y[taken].max() == 999

@@ -17,7 +17,7 @@ import yaml
 
 from nmtune import Head, Trainer, TuneConfig
 from nmtune.serving.onnx_file import run_onnx
-from nmtune.trust.self_test import Canary
+from nmtune.trust.self_test import SelfTest
 from service.export import exports, run
 from service.export.agreement import check_rows
 from store.store import Store
@@ -69,7 +69,7 @@ def trained_head(rows: Rows, config: TuneConfig) -> Head:
 def blend(rows: Rows) -> Head:
     names = ("none, standardise", "whiten, rms", "hidden, none", "residual_mlp, standardise")
     heads = [trained_head(rows, CONFIGS[name]).calibrated(0.5) for name in names]
-    return Head.blend(heads, [0.1, 0.2, 0.3, 0.4]).calibrated(0.7).with_canary(rows[0][::4])
+    return Head.blend(heads, [0.1, 0.2, 0.3, 0.4]).calibrated(0.7).with_self_test(rows[0][::4])
 
 
 def members(content: bytes) -> dict[str, bytes]:
@@ -260,8 +260,8 @@ def test_a_head_that_no_longer_says_what_it_said_is_not_exported(
     """Its stored probabilities are another head's."""
     head = Head.from_bytes(trained)
     x = rows[0][:3].astype(np.float32)
-    false = Canary(x=x, probabilities=head.predict_proba(x)[::-1].copy() * 0 + 0.5)
-    liar = Head(head.members, classes=head.classes, temperature=head.temperature, canary=false)
+    false = SelfTest(x=x, probabilities=head.predict_proba(x)[::-1].copy() * 0 + 0.5)
+    liar = Head(head.members, classes=head.classes, temperature=head.temperature, self_test=false)
     publish(store, liar.to_bytes())
     for form in ("safetensors", "onnx", "bundle"):
         response = client.get(f"/heads/pets/versions/1/export?format={form}")

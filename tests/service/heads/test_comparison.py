@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.heads.comparison import HeadComparison, accuracy_interval, compare
+from nmtune.numeric.statistics import newcombe_interval
+from service.heads.comparison import HeadComparison, compare
 from store.heads import HeadVersion
 
 
@@ -117,7 +118,7 @@ def test_classes_in_another_order_are_no_other_classes() -> None:
 
 def test_the_interval_is_newcombes() -> None:
     """His table II, example (a): 56/70 against 48/80, difference 0.2: 0.0524 to 0.3339."""
-    low, high = accuracy_interval(48 / 80, 80, 56 / 70, 70)
+    low, high = newcombe_interval(48 / 80, 80, 56 / 70, 70)
     assert (low, high) == pytest.approx((0.0524, 0.3339), abs=1e-4)
-    low, high = accuracy_interval(1.0, 10, 1.0, 10)
+    low, high = newcombe_interval(1.0, 10, 1.0, 10)
     assert low < 0 < high

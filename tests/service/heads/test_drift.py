@@ -11,7 +11,7 @@ import pytest
 
 from nmtune import Head
 from nmtune.trust.knowledge import learn
-from nmtune.trust.row_summary import Sketch
+from nmtune.trust.row_summary import RowSummary
 from service.app import create_app
 from service.predict.drift_recorder import MOST_BYTES, DriftRecorder
 from service.settings import ServiceSettings
@@ -41,18 +41,20 @@ def recorder(store: Store) -> Iterator[DriftRecorder]:
     recorder.close()
 
 
-def sketch_of(data: bytes) -> Sketch:
+def sketch_of(data: bytes) -> RowSummary:
     knowledge = Head.from_bytes(data).knowledge
     assert knowledge is not None
-    return knowledge.sketch
+    return knowledge.row_summary
 
 
-def stored(store: Store, sketch: Sketch, sha256: str = "a" * 64) -> drift.Total:
+def stored(store: Store, sketch: RowSummary, sha256: str = "a" * 64) -> drift.Total:
     with store.database.read() as tx:
         return drift.total(tx, TENANT, sha256, n_sums=sketch.n_sums)
 
 
-def record(recorder: DriftRecorder, sketch: Sketch, x: np.ndarray, sha256: str = "a" * 64) -> None:
+def record(
+    recorder: DriftRecorder, sketch: RowSummary, x: np.ndarray, sha256: str = "a" * 64
+) -> None:
     recorder.record(TENANT, sha256, sketch, x, np.tile(np.float32([0.2, 0.8]), (len(x), 1)))
 
 
@@ -94,7 +96,7 @@ def test_by_default_nothing_is_counted(client: InProcess, store: Store, knowing:
 def test_what_cannot_be_told_is_refused(client: InProcess, store: Store, trained: bytes) -> None:
     publish(store, trained, alias="prod")
     problem = assert_problem(client.get("/heads/pets/drift"), 422, "not_learnt", "name")
-    assert "Train it again" in problem["detail"]
+    assert "Retrain it" in problem["detail"]
     assert_problem(
         client.get("/heads/pets/drift?version=1&alias=prod"), 422, "invalid_request", "alias"
     )

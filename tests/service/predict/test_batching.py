@@ -8,7 +8,7 @@ import pytest
 
 from nmtune import Head
 from nmtune.serving.folded import fold
-from nmtune.serving.session import Answers, Engine
+from nmtune.serving.session import Answers, Session
 from service.http.errors import Problem
 from service.predict.batching import BATCH_ROWS, Batcher
 from tests.service.in_process import train
@@ -16,7 +16,7 @@ from tests.service.in_process import train
 Rows = tuple[np.ndarray, np.ndarray]
 
 
-class Counting(Engine):
+class Counting(Session):
     """A true engine that notes the rows of each pass."""
 
     def run(self, x: Any) -> Answers:

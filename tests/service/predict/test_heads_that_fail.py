@@ -27,11 +27,11 @@ def second(rows: Rows) -> bytes:
 
 
 def with_canary(data: bytes, rows: Rows, *, wrong: bool = False) -> bytes:
-    head = Head.from_bytes(data).with_canary(rows[0][:8])
+    head = Head.from_bytes(data).with_self_test(rows[0][:8])
     if wrong:
-        assert head.canary is not None
-        swapped = np.ascontiguousarray(head.canary.probabilities[:, ::-1])
-        head._canary = head.canary._replace(probabilities=swapped)
+        assert head.self_test is not None
+        swapped = np.ascontiguousarray(head.self_test.probabilities[:, ::-1])
+        head._self_test = head.self_test._replace(probabilities=swapped)
     return head.to_bytes()
 
 

@@ -124,7 +124,7 @@ def test_rows_too_few_for_a_level_are_named(
     problem = assert_problem(
         client.post("/predict", json=body), 422, "invalid_data", "conformal_level"
     )
-    assert "this head had 40: ask for 0.975 at most" in problem["detail"]
+    assert "this head had 40: ask for at most 0.975" in problem["detail"]
 
 
 @pytest.mark.parametrize("option", ["conformal_level=0.9", "ood=true"])

@@ -45,15 +45,15 @@ def test_job_succeeds_and_publishes_its_head_under_name_and_alias(
     head = Head.from_bytes(finished.store.artifacts.get_bytes("default", version.sha256))
     assert head.n_parameters == version.n_parameters
     assert version.metrics["test"]["n_rows"] == SPLITS["test"]
-    assert head.canary is not None
+    assert head.self_test is not None
     np.testing.assert_allclose(
-        head.predict_proba(head.canary.x), head.canary.probabilities, atol=1e-6
+        head.predict_proba(head.self_test.x), head.self_test.probabilities, atol=1e-6
     )
     assert head.knowledge is not None
     assert head.knowledge.conformal is not None
     # NMTune holds nothing out, so the validation rows are what it has not learnt from.
     assert head.knowledge.conformal.n_rows == SPLITS["validation"]
-    assert head.knowledge.sketch.n_rows == SPLITS["train"]
+    assert head.knowledge.row_summary.n_rows == SPLITS["train"]
     assert head.knowledge.ood is not None
 
 

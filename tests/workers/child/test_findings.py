@@ -38,7 +38,7 @@ def test_clean_labels_lead_with_the_test_and_call_rows_hard() -> None:
     errors = errors_of(600, flipped=0, hard=60)
     sentence = findings.label_sentence(errors)
     assert sentence.startswith(
-        "The labels do not look noisy: 0.0% of the 120 surest out-of-fold predictions disagree"
+        "The labels do not look noisy: 0.0% of the 120 most confident out-of-fold predictions"
     )
     assert "60 rows are hard" in sentence
     assert "doubtful" not in sentence
@@ -55,7 +55,7 @@ def test_noisy_labels_are_called_so_and_counted() -> None:
 
 def test_few_rows_cannot_tell() -> None:
     sentence = findings.label_sentence(errors_of(80, flipped=0))
-    assert sentence.startswith("Whether the labels look noisy cannot be told from 80 rows")
+    assert sentence.startswith("80 rows are too few to tell whether the labels look noisy")
     assert sentence.endswith("no row stands out.")
 
 
@@ -169,7 +169,9 @@ def test_threshold_is_told_for_test_and_domains_and_not_for_what_chose_it(head: 
     low, high = of_test["accuracy_interval"]
     assert low <= of_test["accuracy"] <= high
     assert of_test["accuracy"] > of_test["accuracy_of_all"]
-    assert told["sentence"].startswith(f"With abstain_below={told['threshold']:g} it answers")
+    assert told["sentence"].startswith(
+        f"With abstain_below={told['threshold']:g}, the head answers"
+    )
     assert "rows of art" in told["sentence"]
 
 

@@ -15,8 +15,8 @@ from sqlalchemy import update
 
 from nmtune import Head
 from nmtune.serving.folded import fold
-from nmtune.serving.session import Engine
-from nmtune.trust.self_test import Canary
+from nmtune.serving.session import Session
+from nmtune.trust.self_test import SelfTest
 from store import datasets, head_deletion, heads, jobs, outputs, transitions
 from store.database import tables
 from store.datasets import Dataset
@@ -133,7 +133,7 @@ def table(place: Workplace, job: Job | None) -> Any:
 
 def expected(head_bytes: bytes, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """What the service's engine says, pass by pass."""
-    engine = Engine(fold(Head.from_bytes(head_bytes)), n_threads=2)
+    engine = Session(fold(Head.from_bytes(head_bytes)), n_threads=2)
     passes = [engine.run(x[at : at + 1024]).probabilities for at in range(0, len(x), 1024)]
     return np.concatenate(passes)
 
@@ -380,9 +380,13 @@ def test_a_head_that_does_not_answer_as_when_it_was_published_predicts_nothing(
 ) -> None:
     """Its bytes are as stored: what computes with them is not as it was."""
     head = Head.from_bytes(head_bytes)
-    assert head.canary is not None
-    shifted = Canary(x=head.canary.x, probabilities=np.roll(head.canary.probabilities, 1, axis=1))
-    other = Head(head.members, classes=head.classes, temperature=head.temperature, canary=shifted)
+    assert head.self_test is not None
+    shifted = SelfTest(
+        x=head.self_test.x, probabilities=np.roll(head.self_test.probabilities, 1, axis=1)
+    )
+    other = Head(
+        head.members, classes=head.classes, temperature=head.temperature, self_test=shifted
+    )
     wrong = place.store.artifacts.put_bytes("default", other.to_bytes())
     with place.store.database.begin() as tx:
         tx.execute(update(tables.head_versions).values(sha256=wrong.sha256))

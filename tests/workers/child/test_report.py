@@ -9,7 +9,7 @@ import pytest
 from nmtune import Evaluation, Head, Trainer, TuneConfig, evaluate, spectrum
 from nmtune.numeric.runtime import Runtime
 from nmtune.report.comparison import Score
-from workers.child.report import Trained, compose
+from workers.child.report import CandidateResult, compose
 from workers.folder import Plan
 
 CLASSES = ("cat", "dog")
@@ -47,9 +47,9 @@ def evaluated(sureness: float) -> Evaluation:
     return evaluate(probabilities, Y, CLASSES)
 
 
-def trained(head: Head, *, temperature: float | None = None) -> Trained:
+def trained(head: Head, *, temperature: float | None = None) -> CandidateResult:
     head = head.calibrated(temperature or 1.0)
-    one = Trained(head=head, train_seconds=1, history=[], notes=[])
+    one = CandidateResult(head=head, train_seconds=1, history=[], notes=[])
     for split in SPLITS:
         one.evaluations[split] = evaluated(0.9)
         one.spectra[split] = spectrum(head.transform(X))
@@ -58,7 +58,7 @@ def trained(head: Head, *, temperature: float | None = None) -> Trained:
     return one
 
 
-def report_of(candidates: dict[str, Trained], method: str, **given: Any) -> dict[str, Any]:
+def report_of(candidates: dict[str, CandidateResult], method: str, **given: Any) -> dict[str, Any]:
     scores = {
         name: {split: Score(correct=np.ones(len(Y), bool), macro_f1=1.0) for split in SPLITS}
         for name in candidates

@@ -1,0 +1,46 @@
+"""Names that the science, the workers and the API share: splits, methods and candidates.
+
+Plain strings, so that a process that never trains can import them without numpy or torch.
+"""
+
+from typing import Final
+
+TRAIN: Final = "train"
+VALIDATION: Final = "validation"
+ID_SPLIT: Final = "test"
+"""The split held out from the training domain (in domain)."""
+
+OOD_PREFIX: Final = "ood/"
+"""`ood/<domain>` holds the rows of another domain (out of domain)."""
+
+OOD_MEAN: Final = "ood"
+"""The unweighted mean over all `ood/<domain>` splits, where one stands among the splits."""
+
+METHODS: Final = ("linear_probe", "mlp", "nmtune", "auto")
+"""What a job may ask for, simplest first; it also trains every simpler method, to compare."""
+
+ABLATION_PREFIX: Final = "nmtune_without_"
+
+CANDIDATE_TITLES: Final = {
+    "linear_probe": "the linear probe",
+    "whitened_probe": "the whitened probe",
+    "robust_probe": "the robust probe",
+    "mlp": "the matched MLP",
+    "nmtune": "NMTune",
+    "nmtune_without_consistency": "NMTune without its consistency term",
+    "nmtune_without_covariance": "NMTune without its covariance term",
+    "nmtune_without_dominant": "NMTune without its dominant term",
+    "mlp_ensemble": "the MLP ensemble",
+    "auto": "auto's head",
+}
+"""Each candidate as sentences name it, simplest first."""
+
+
+def candidate_title(name: str) -> str:
+    """The candidate as a sentence names it; a name of the user's own in quotes."""
+    return CANDIDATE_TITLES.get(name, f"'{name}'")
+
+
+def domain_of(split: str) -> str:
+    """The domain of an `ood/<domain>` split."""
+    return split.removeprefix(OOD_PREFIX)
