@@ -232,7 +232,7 @@ def test_sqlite_without_a_file_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["mysql://db/nmtune", "nonsense", ""])
 def test_other_databases_are_refused(url: str) -> None:
-    with pytest.raises(StoreError, match="database_url"):
+    with pytest.raises(StoreError, match="NMTUNE_DATABASE_URL"):
         Database.open(url)
 
 

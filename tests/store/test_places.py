@@ -8,7 +8,7 @@ from store import jobs, transitions
 from store.states import JobKind
 from store.store import Store
 from tests.store.support import Rows, clock_ahead
-from tests.store.test_moves import ERROR, claim_next, release, sweep
+from tests.store.test_transitions import ERROR, claim_next, release, sweep
 
 
 def test_a_job_given_back_keeps_its_place(store: Store, rows: Rows) -> None:

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store import encoders, heads
+from store import heads
 from store.files.dataset import DatasetFile
+from store.jobs import PRICE
 from tests.providers import fault_server
 from tests.providers.fault_server import Server, status
 from tests.workers.support import Workplace, wait_until
 from tests.workers.texts import add_texts, asked_for, submit, texts
-from workers.attempt import embedding
+from workers.attempt import embedded_file
 from workers.attempt.text_job import EMBEDDINGS
 
 
@@ -64,7 +65,7 @@ def test_a_stated_price_makes_a_cost_and_no_other_encoder(place: Workplace, serv
     with place.store.database.read() as tx:
         head = heads.version(tx, "default", "texts", 1)
     assert head.encoder is not None
-    assert encoders.PRICE not in head.encoder
+    assert PRICE not in head.encoder
 
 
 @pytest.mark.slow
@@ -120,13 +121,13 @@ def test_embeddings_are_kept_for_the_next_attempt(
 ) -> None:
     job = submit(place, server, add_texts(place))
     stopping = threading.Event()
-    write = embedding._Work.write
+    write = embedded_file.write
 
-    def write_and_stop(self: Any, workdir: Any) -> None:
-        write(self, workdir)
+    def write_and_stop(*arguments: Any) -> None:
+        write(*arguments)
         stopping.set()
 
-    monkeypatch.setattr(embedding._Work, "write", write_and_stop)
+    monkeypatch.setattr(embedded_file, "write", write_and_stop)
     released = place.run(job, stopping=stopping)
     assert released is not None
     assert set(released.checkpoint) == {EMBEDDINGS}
@@ -141,7 +142,7 @@ def test_embeddings_are_kept_for_the_next_attempt(
     done = place.run(job)
     assert done is not None
     assert done.status == "succeeded"
-    assert server.requests == [], "not even the canaries"
+    assert server.requests == [], "not even the probe texts"
 
 
 @pytest.mark.parametrize(
