@@ -1,4 +1,4 @@
-"""Home of the schema's history: bring a database to this version's schema, or back."""
+"""The schema's history: bring a database to this version's schema, or back."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def upgrade(database_url: str) -> None:
 
 
 def downgrade(database_url: str, revision: str) -> None:
-    """Take the schema back to `revision`, or to nothing with "base". What has no place is lost.
+    """Take the schema back to `revision`, or remove it with "base". Data without a place is lost.
 
     Raises as `upgrade` does.
     """

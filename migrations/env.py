@@ -1,4 +1,4 @@
-"""Home of Alembic's run, in the connection `migrations` gives or the one the settings name."""
+"""Alembic's run, in the connection that `migrations` gives or the settings name."""
 
 from logging.config import fileConfig
 from typing import Any, Literal
@@ -14,14 +14,14 @@ from store.settings import StoreSettings
 
 
 def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
-    """Write our moment type as what it is in the database: a revision must not need our code."""
+    """Write our moment type as plain SQLAlchemy: a revision must not need our code."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
     return False
 
 
 def run(connection: Connection) -> None:
-    """Run the revisions asked for in this connection's transaction."""
+    """Run the requested revisions in this connection's transaction."""
     # render_as_batch: SQLite alters a table by rebuilding it.
     context.configure(
         connection=connection,

@@ -1,7 +1,7 @@
-"""The home of where requests may go: public addresses, and what the operator allows by name.
+"""Where requests may go: to public addresses, and to hosts that the operator allows by name.
 
-`ipaddress.is_global` alone passes translation prefixes, multicast and some clouds' metadata
-services, and answers differently from one Python to the next; so the list is ours.
+`ipaddress.is_global` lets translation prefixes, multicast and the metadata services of some clouds
+through, and its answers differ between versions of Python; so the list is our own.
 """
 
 import ipaddress
@@ -33,7 +33,7 @@ _MOST_CHARACTERS: Final = 500
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address, as the resolver gave it, is one of the public internet's."""
+    """Whether an IP address, as the resolver gave it, is on the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
@@ -51,7 +51,7 @@ def parse_allowed(text: str) -> frozenset[tuple[str, int]]:
 def _host_and_port(part: str) -> tuple[str, int]:
     host, colon, port = part.rpartition(":")
     if not colon or not _HOST.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port):
-        raise ValueError(f"{part[:80]!r} is no host:port, such as ollama:11434")
+        raise ValueError(f"{part[:80]!r} is not host:port, such as ollama:11434")
     return host.strip("[]").lower(), int(port)
 
 
@@ -67,7 +67,7 @@ class BaseUrl:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port: what a key belongs to."""
+        """Scheme, host and port: a key belongs to these three."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = _HTTPS_PORT if self.scheme == "https" else 80
         return f"{self.scheme}://{host}" + ("" if self.port == usual else f":{self.port}")
@@ -76,31 +76,31 @@ class BaseUrl:
         return self.origin + self.path
 
     def without(self, endings: Iterable[str]) -> "BaseUrl":
-        """Without the one of the endings that its path has, as where a whole URL was copied."""
+        """The URL without an ending that its path has, for users who copied a whole endpoint."""
         found = max((one for one in endings if self.path.endswith(one)), key=len, default="")
         return replace(self, path=self.path[: len(self.path) - len(found)])
 
     def alternatives(self, roots: Iterable[str]) -> list["BaseUrl"]:
-        """What may be meant by it: the same origin, with a root that its kind of service has."""
+        """URLs that may be meant instead: the same origin, with a root common to such services."""
         bare = _ROOT.sub("", self.path)
         paths = [bare]
         for root in roots:
             paths = [bare + root, *paths]
-            if not re.search(r"/v[0-9]", self.path):  # as behind a gateway's own path
+            if not re.search(r"/v[0-9]", self.path):  # a gateway may have a path of its own
                 paths = [self.path + root, *paths]
         return [replace(self, path=path) for path in dict.fromkeys(paths) if path != self.path]
 
 
 def parse_base_url(url: str, allowed: Iterable[tuple[str, int]] = ()) -> BaseUrl:
-    """Check a base URL: https on port 443, or whatever host and port the operator allows.
+    """Check a base URL: https on port 443, or a host and port that the operator allows.
 
-    Where the name leads is checked at the socket, with each connection. Raises InvalidProvider.
+    The socket checks the address behind the name with each connection. Raises InvalidProvider.
     """
-    if not re.fullmatch(r"[!-~]+", url):  # `urlsplit` would leave out tabs and line breaks
+    if not re.fullmatch(r"[!-~]+", url):  # `urlsplit` would drop tabs and line breaks
         raise _no_url()
     try:
         parts = urlsplit(url[:_MOST_CHARACTERS])
-        # `netloc` has what `hostname` forgives: user names, spaces, letters beyond ASCII.
+        # `netloc` keeps what `hostname` forgives: user names, spaces, letters beyond ASCII.
         host, port = parts.netloc, parts.port
     except ValueError as error:
         raise _no_url() from error
@@ -117,8 +117,8 @@ def parse_base_url(url: str, allowed: Iterable[tuple[str, int]] = ()) -> BaseUrl
     host = host.strip("[]").lower()
     if (parts.scheme, port) != ("https", _HTTPS_PORT) and (host, port) not in set(allowed):
         raise InvalidProvider(
-            f"base_url leads to {host}:{port}, and only https on port 443 may be used. The "
-            "operator can allow it by adding it to NMTUNE_PROVIDER_ALLOW_HOSTS.",
+            f"base_url points to {host}:{port}, but only https on port 443 is allowed. The "
+            f"operator can allow it by adding {host}:{port} to NMTUNE_PROVIDER_ALLOW_HOSTS.",
             field="base_url",
         )
     return BaseUrl(parts.scheme, host, port, path)
@@ -126,7 +126,7 @@ def parse_base_url(url: str, allowed: Iterable[tuple[str, int]] = ()) -> BaseUrl
 
 def _no_url() -> InvalidProvider:
     return InvalidProvider(
-        "base_url must be https://host or https://host/path, in ASCII, without user name, query "
+        "base_url must be https://host or https://host/path, in ASCII, without a user name, query "
         "or fragment.",
         field="base_url",
     )

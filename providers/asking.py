@@ -1,7 +1,7 @@
-"""One request, tried again while that makes sense: what passes is told from what is its own fault.
+"""One request, repeated while that makes sense: passing trouble is told from a bad request.
 
-A provider that fails on everything is away, and whoever asks waits; one that fails on one request
-alone, time and again, has something against that request, however it words it.
+A provider that fails on everything is away, and the caller waits. A provider that fails on one
+request only, again and again, objects to that request, whatever its words are.
 """
 
 import logging
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from providers import canary
+from providers import probe_texts
 from providers.batches import Batch, Caps
 from providers.errors import (
     InputRefused,
@@ -26,25 +26,25 @@ from providers.provider import Embedded, Provider
 
 LONGEST_PAUSE_SECONDS: Final = 60.0
 PROBE_SECONDS: Final = 10.0  # for one short text
-SHOWN_SECONDS: Final = 1.0  # pauses that are shorter are not worth telling
+SHOWN_SECONDS: Final = 1.0  # shorter pauses are not worth showing
 
 WRONG_ANSWERS: Final = 2
 FAILURES: Final = 2
 BUSY: Final = 4
 BUSY_AS_TOLD: Final = 2
-"""Refusals in a row of one request before it is suspected to be the cause: wrong answers, failures
-of the server (and one more, once others are answered), requests for patience without a time and
-with one (which then was kept to)."""
+"""How many refusals in a row make a request suspect: of wrong answers, of server failures (and one
+more once other requests are answered), of "slow down" without a waiting time, and of "slow down"
+with one that we kept to."""
 
 OnWait: TypeAlias = Callable[[ProviderUnavailable, float], None]
-"""Told why, and for how many seconds."""
+"""Called with the reason for a pause and its seconds."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long to wait, in seconds: for one answer, and for a provider that is away or busy."""
+    """How many seconds to wait for one answer, and for a provider that is away or busy."""
 
     request_seconds: float = 60.0
     give_up_seconds: float = 15.0
@@ -52,7 +52,7 @@ class Patience:
 
 
 class Refused(Exception):  # noqa: N818  it says what happened to a batch
-    """A batch is refused for what is in it; `error` says why."""
+    """A batch is refused because of its content; `error` says why."""
 
     def __init__(self, error: ProviderError) -> None:
         super().__init__(str(error))
@@ -60,11 +60,11 @@ class Refused(Exception):  # noqa: N818  it says what happened to a batch
 
 
 class Outgrown(Exception):  # noqa: N818  it says what happened to a batch
-    """A batch is larger than what was learnt since it was planned, and was not sent."""
+    """A batch exceeds a limit learnt after it was split, and was not sent."""
 
 
 class Asking:
-    """Asks one provider, from several threads, at a pace that it bears."""
+    """Asks one provider from several threads, at a pace that it can take."""
 
     def __init__(
         self, provider: Provider, patience: Patience, caps: Caps, on_wait: OnWait | None
@@ -80,18 +80,18 @@ class Asking:
         self._n_good = 0
         self._stalled_since: float | None = None
         self.fatal: ProviderError | None = None
-        """The first error that ended all."""
+        """The first error that ended everything."""
 
     def stop(self) -> None:
-        """Ask no more, and end all pauses."""
+        """Send no more requests, and end all pauses."""
         self._over.set()
         self._pace.stop()
 
     def ask(self, batch: Batch) -> Embedded:
-        """One request, again while that makes sense; nobody asks after a last refusal.
+        """Send one request, repeatedly while that makes sense; a final refusal stops all threads.
 
-        Raises Refused where the batch is at fault, Outgrown where it is not to be sent any more,
-        ProviderError where the provider is at fault, Stopped.
+        Raises Refused if the batch is at fault, Outgrown if it has become too large to send,
+        ProviderError if the provider is at fault, Stopped.
         """
         try:
             return self._ask(batch)
@@ -117,12 +117,12 @@ class Asking:
                     trouble = error
                     self._pace.was_refused(_asked(error))
             if isinstance(trouble, ProviderBusy) and self._n_good > n_good:
-                n_refused, n_good = 0, self._n_good  # there was room for others: it waits in turn
+                n_refused, n_good = 0, self._n_good  # others got through: wait in turn
             n_refused += 1
             if n_refused >= _patience_with(batch, trouble):
                 if is_suspected or self._n_good > n_good or self._answers_others():
                     if _is_failure(trouble) and not is_suspected:
-                        is_suspected = True  # if it was an outage, it is over: once more
+                        is_suspected = True  # if it was an outage, it is over: try once more
                         continue
                     logger.info("embedding.suspect n_texts=%d reason=%s", len(batch.texts), trouble)
                     raise Refused(_own_fault(batch, trouble))
@@ -142,24 +142,24 @@ class Asking:
         return found
 
     def _answers_others(self) -> bool:
-        """Whether the provider answers a text that it is known to take, at this moment."""
+        """Whether the provider now answers a text that it is known to accept."""
         n_good = self._n_good
-        with self._probing:  # one thread asks for all
+        with self._probing:  # one thread asks on behalf of all
             if self._n_good > n_good:
                 return True
             try:
                 with self._pace.turn():
                     self._request(
-                        canary.TEXTS[:1], min(PROBE_SECONDS, self._patience.request_seconds)
+                        probe_texts.TEXTS[:1], min(PROBE_SECONDS, self._patience.request_seconds)
                     )
             except (ProviderUnavailable, WrongAnswer, InputRefused):
                 return False
             return True
 
     def _wait(self, trouble: ProviderUnavailable | WrongAnswer, n_refused: int) -> None:
-        """Exponential with full jitter, and not less than the provider asked for.
+        """Pause exponentially with full jitter, and no less than the provider asked for.
 
-        Raises `trouble` where that would be longer than anybody wants to stand by, Stopped.
+        Raises `trouble` if the pause would exceed our patience, and Stopped.
         """
         if isinstance(trouble, WrongAnswer):
             return
@@ -186,7 +186,7 @@ def _asked(error: ProviderError) -> float | None:
 
 
 def _patience_with(batch: Batch, trouble: ProviderError) -> int:
-    """After how many refusals in a row a batch is suspected."""
+    """How many refusals in a row make a batch suspect."""
     if isinstance(trouble, WrongAnswer):
         return 1 if batch.is_part and len(batch.texts) > 1 else WRONG_ANSWERS
     if _is_failure(trouble):
@@ -199,7 +199,9 @@ def _is_failure(trouble: ProviderError) -> bool:
 
 
 def _own_fault(batch: Batch, trouble: ProviderError) -> ProviderError:
-    """What to say of a batch that is refused while others are answered."""
+    """The error of a batch that is refused while others are answered."""
     if len(batch.texts) == 1 and _is_failure(trouble):
-        return InputRefused(f"{trouble} It does so with one text each time, and answers others.")
+        return InputRefused(
+            f"{trouble} It fails on this one text each time, and answers the others."
+        )
     return trouble

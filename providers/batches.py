@@ -1,4 +1,4 @@
-"""The home of batches: which texts go into one request, by items, tokens and bytes."""
+"""Batches: which texts go into one request, limited by items, tokens and bytes."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from typing import Final
 from providers.provider import Limits, estimated_tokens
 
 FEWEST_CHARACTERS: Final = 16
-"""What is left of a text that is cut, at least."""
+"""A text is never cut to fewer characters than these."""
 
 _TOKEN_BYTES: Final = 3
 _SIZES: Final = ("max_items", "max_tokens", "max_bytes")
@@ -17,15 +17,15 @@ _SIZES: Final = ("max_items", "max_tokens", "max_bytes")
 
 @dataclass(frozen=True)
 class Batch:
-    """Texts for one request; `places` says where each belongs, `cut` which were shortened."""
+    """Texts for one request: `places` are their positions, `cut` those of shortened texts."""
 
     places: tuple[int, ...]
     texts: tuple[str, ...]
     cut: frozenset[int] = frozenset()
     is_part: bool = False
-    """Whether it was in a larger one that was refused."""
+    """Whether it comes from a larger batch that was refused."""
     n_guesses: int = 0
-    """How often its text was shortened without being told that it is too long."""
+    """How often its text was shortened although nobody said that it is too long."""
 
     def halves(self) -> list["Batch"]:
         """Two batches of half the texts."""
@@ -33,7 +33,7 @@ class Batch:
         return [self._of(range(middle)), self._of(range(middle, len(self.places)))]
 
     def without(self, index: int) -> list["Batch"]:
-        """The text at `index` alone, behind all others."""
+        """A batch of all other texts, then one of only the text at `index`."""
         others = [one for one in range(len(self.places)) if one != index]
         return [self._of(others), self._of([index])]
 
@@ -46,7 +46,7 @@ class Batch:
         )
 
     def shortened(self, kept: int) -> "Batch | None":
-        """The one text of this batch with `kept` of its characters; None if too few."""
+        """The only text of this batch cut to `kept` characters; None if those are too few."""
         (text,) = self.texts
         if not FEWEST_CHARACTERS <= kept < len(text):
             return None
@@ -82,7 +82,7 @@ class Caps:
         return replace(self._limits, **least)
 
     def fit(self, batch: Batch) -> bool:
-        """Whether a batch is within the limits of now; one text alone always is."""
+        """Whether a batch is within the present limits; a single text always is."""
         limits = self.now
         sizes = zip(_SIZES, _size(batch.texts), strict=True)
         return len(batch.texts) == 1 or all(n <= getattr(limits, name) for name, n in sizes)
@@ -90,10 +90,10 @@ class Caps:
     def learn(
         self, refused: Batch, *, is_of_tokens: bool = False, seconds: float = float("inf")
     ) -> None:
-        """A request of this size was too much: allow half of what it had most of, for a time.
+        """A request of this size was refused: halve the limit that it came nearest to, for a time.
 
-        What was refused may have been items, tokens or bytes; the one nearest to its limit is
-        blamed, so that many short texts are not sent one by one for the sake of a few long ones.
+        The refusal may have been about items, tokens or bytes. Blaming the one nearest to its limit
+        avoids sending many short texts one by one because of a few long ones.
         """
         limits = self.now
         sizes = dict(zip(_SIZES, _size(refused.texts), strict=True))
@@ -106,15 +106,15 @@ class Caps:
             self._lessons.append(lesson)
 
     def forget(self, place: int) -> None:
-        """It was the text at `place` that was refused, not the company it came in."""
+        """Drop lessons from batches with the text at `place`: it was refused, not their size."""
         with self._lock:
             self._lessons = [one for one in self._lessons if place not in one.places]
 
 
-def plan(texts: Sequence[str], limits: Limits, places: Sequence[int]) -> Iterator[Batch]:
-    """The texts at `places` in batches that the limits take.
+def split(texts: Sequence[str], limits: Limits, places: Sequence[int]) -> Iterator[Batch]:
+    """Split the texts at `places` into batches within the limits.
 
-    A text far beyond what the model reads is cut first: nobody would embed the rest of it.
+    A text far longer than the model reads is cut first: the model would ignore the rest.
     """
     chosen: list[int] = []
     kept: list[str] = []
@@ -140,9 +140,9 @@ def plan(texts: Sequence[str], limits: Limits, places: Sequence[int]) -> Iterato
 
 
 def bounded(text: str, limits: Limits) -> tuple[str, bool]:
-    """The text, at most four times as long as our estimate of what the model reads; whether cut.
+    """The text, cut at four times our estimate of what the model reads, and whether it was cut.
 
-    Four times, since the estimate is on the safe side; what is still too long the provider says.
+    Four times because the estimate is cautious; the provider refuses what is still too long.
     """
     most = min(limits.max_bytes, 4 * _TOKEN_BYTES * limits.max_text_tokens)
     data = text.encode()

@@ -1,4 +1,4 @@
-"""The home of a small BERT's forward pass in numpy, for a local encoder without a framework."""
+"""A small BERT's forward pass in numpy, so that the local encoder needs no framework."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Tokens = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Bert:
-    """Weights by their names in the sentence-transformers files, float32."""
+    """A BERT whose float32 weights are named as in the sentence-transformers files."""
 
     weights: Mapping[str, Array]
     n_layers: int
@@ -21,9 +21,9 @@ class Bert:
     epsilon: float
 
     def embed(self, tokens: Tokens, mask: NDArray[np.bool_]) -> Array:
-        """Unit vectors (n, d), means over each text's tokens; both arguments are (n, length)."""
+        """Unit vectors (n, d): the mean over each text's tokens. Both arguments are (n, length)."""
         hidden = self._words(tokens)
-        # What is no token takes no part: its score becomes so low that its weight is 0.
+        # Padding takes no part: its score becomes so low that its weight is 0.
         hidden_from = np.where(mask, np.float32(0), np.float32(-1e9))[:, None, None, :]
         for layer in range(self.n_layers):
             hidden = self._layer(f"encoder.layer.{layer}", hidden, hidden_from)
@@ -65,7 +65,7 @@ class Bert:
         )
 
     def _linear(self, name: str, x: Array) -> Array:
-        # As one matrix: numpy would multiply a stack of them one by one.
+        # Flattened to one matrix: numpy would multiply a stack of matrices one by one.
         flat = x.reshape(-1, x.shape[-1]) @ self.weights[f"{name}.weight"].T
         flat += self.weights[f"{name}.bias"]
         y: Array = flat.reshape(*x.shape[:-1], -1)

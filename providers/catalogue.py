@@ -1,7 +1,7 @@
-"""The home of the providers that are known by name: where they are, what they take, what they say.
+"""The providers that are known by name: their address, limits and dialect.
 
-To add one, add an entry; where it speaks a dialect of its own, a file in `dialects` too. Limits are
-those that the providers' documents state (docs/providers.md); others are learnt from answers.
+To add a provider, add an entry, and a file in `dialects` if it speaks a dialect of its own. Limits
+are those of the providers' documents (docs/providers.md); answers may teach lower ones.
 """
 
 from collections.abc import Iterable
@@ -36,12 +36,11 @@ class Entry:
     needs_key: bool = True
     intent: str = "none"
     truncation: str = OURS
-    """`provider` where texts that are too long are cut without a word and it cannot be told not
-    to."""
+    """`provider` if it silently cuts texts that are too long, and has no option against that."""
 
 
 def _own_server(truncation: str = PROVIDER, max_items: int = 32) -> Entry:
-    """A server that users run themselves; 32 texts is the least that a usual one takes."""
+    """A server that users run themselves; the usual ones accept at least 32 texts."""
     return Entry(
         dialect=OpenAI(),
         limits=Limits(
@@ -105,13 +104,13 @@ ENTRIES: Final[dict[str, Entry]] = {
 
 
 def check_installed(encoder: Encoder) -> None:
-    """Raise NotInstalled where an encoder of this process lacks its library."""
+    """Raise NotInstalled if an encoder that runs in this process lacks its library."""
     if encoder.provider == local.NAME:
         local.check_installed()
 
 
 def is_own(name: str, base_url: BaseUrl) -> bool:
-    """Whether a base URL is at the provider's own address, of which we know that it exists."""
+    """Whether a base URL is at the provider's own address, which is known to exist."""
     own = ENTRIES[name].base_url
     return own is not None and parse_base_url(own).origin == base_url.origin
 
@@ -129,33 +128,33 @@ def resolve(
     dimensions: int | None = None,
     allowed: Iterable[tuple[str, int]] = (),
 ) -> Encoder:
-    """The encoder that a request names, with all that it leaves out. Raises InvalidProvider."""
+    """The encoder that a request names, with all defaults filled in. Raises InvalidProvider."""
     if name == local.NAME:
         return _local(model=model, base_url=base_url, dimensions=dimensions)
     if name not in ENTRIES:
-        message = f"There is no provider {name[:64]!r}; there are {', '.join(names())}."
+        message = f"There is no provider {name[:64]!r}. Choose one of {', '.join(names())}."
         raise InvalidProvider(message, field="name")
     entry = ENTRIES[name]
     url = base_url or entry.base_url
     if url is None:
         raise InvalidProvider(
-            f"{name} runs wherever its user says: base_url is required, as in "
-            "http://host:8080/v1, and the operator must have allowed it.",
+            f"{name} has no fixed address: base_url is required, such as http://host:8080/v1, and "
+            "the operator must have allowed that host.",
             field="base_url",
         )
     if not model and name == "tei":
         model = "served"  # it serves one model and does not need its name
     if not model or len(model) > MAX_MODEL_CHARACTERS or not model.isprintable():
         raise InvalidProvider(
-            f"model is required: the name of {name}'s embedding model, as its documents write it.",
+            f"model is required: the name of {name}'s embedding model, as in its documentation.",
             field="model",
         )
     if name == "gemini" and not model.replace("-", "").replace(".", "").isalnum():
-        raise InvalidProvider(  # it becomes a part of the path
-            "model of gemini is of letters, digits, '-' and '.'.", field="model"
+        raise InvalidProvider(  # the name becomes part of the path
+            "A model name of gemini has only letters, digits, '-' and '.'.", field="model"
         )
     if dimensions is not None and not 1 <= dimensions <= MAX_DIMENSIONS:
-        raise InvalidProvider(f"dimensions is from 1 to {MAX_DIMENSIONS}.", field="dimensions")
+        raise InvalidProvider(f"dimensions must be from 1 to {MAX_DIMENSIONS}.", field="dimensions")
     return Encoder(
         provider=name,
         base_url=str(parse_base_url(url, allowed).without(entry.dialect.endings)),
@@ -168,11 +167,13 @@ def resolve(
 
 def _local(*, model: str | None, base_url: str | None, dimensions: int | None) -> Encoder:
     if model not in {None, local.MODEL}:
-        raise InvalidProvider(f"{local.NAME} has one model: {local.MODEL}.", field="model")
+        raise InvalidProvider(f"{local.NAME} has only the model {local.MODEL}.", field="model")
     if base_url is not None:
-        raise InvalidProvider(f"{local.NAME} runs here and has no base_url.", field="base_url")
+        raise InvalidProvider(
+            f"{local.NAME} runs in the server and has no base_url.", field="base_url"
+        )
     if dimensions not in {None, local.N_COLUMNS}:
-        message = f"{local.NAME} gives {local.N_COLUMNS} dimensions, no other number."
+        message = f"{local.NAME} always gives {local.N_COLUMNS} dimensions."
         raise InvalidProvider(message, field="dimensions")
     return Encoder(
         provider=local.NAME, base_url=None, model=local.MODEL, intent="none", truncation=OURS

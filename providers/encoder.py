@@ -1,10 +1,10 @@
-"""The home of the encoder: which model makes the vectors, and how it is asked.
+"""The encoder: which model makes the vectors, and how it is asked.
 
-Two encoders give vectors that cannot stand for each other if any of these fields differs.
+If any field of two encoders differs, the vectors of one cannot replace those of the other.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -13,22 +13,22 @@ import orjson
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """One way of making vectors out of texts, resolved."""
+    """One way to make vectors out of texts, with all defaults filled in."""
 
     provider: str
     base_url: str | None
     """None where the model runs in this process."""
     model: str
     dimensions: int | None = None
-    """The width asked for; None: the model's own."""
+    """The requested width; None: the model's own."""
     intent: str = "classification"
-    """What the vectors are for, as the provider was told; `none` where it takes no such word."""
+    """The stated purpose of the vectors; `none` for a provider that accepts no purpose."""
     truncation: str = "ours"
-    """Who cuts texts that are too long: `ours`, counted, or the `provider`, in silence."""
+    """Who cuts texts that are too long: we (`ours`, and count them) or silently the `provider`."""
 
     @property
     def identity(self) -> str:
-        """The sha256 of all of these fields: what the encoder is called, not what it is."""
+        """The sha256 of all these fields: what the encoder is called, not what it is."""
         data = orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(data).hexdigest()
 
@@ -37,5 +37,10 @@ class Encoder:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The encoder out of `to_dict`; what else the mapping holds is left aside."""
+        """The encoder from `to_dict`; other keys of the mapping are ignored."""
         return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
+
+
+def fingerprint(identity: str, signature: Sequence[object]) -> str:
+    """What tells an encoder from others of the same name: a sha256 over both."""
+    return hashlib.sha256(orjson.dumps([identity, list(signature)])).hexdigest()

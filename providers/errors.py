@@ -1,8 +1,8 @@
-"""The home of the providers' errors: one tree, each class with a stable `code`.
+"""The providers' errors: one tree, each class with a stable `code`.
 
     ProviderError
-    ├── InvalidProvider        invalid_provider            (the request names what cannot be)
-    │   ├── NothingThere       invalid_provider            (base_url leads to nobody)
+    ├── InvalidProvider        invalid_provider            (the request names something impossible)
+    │   ├── NothingThere       invalid_provider            (nothing answers at base_url)
     │   ├── UnknownPath        invalid_provider            (404, 405: base_url has the wrong path)
     │   └── NotInstalled       provider_not_installed
     ├── AddressForbidden       provider_address_forbidden
@@ -10,9 +10,9 @@
     ├── KeyRefused             provider_key_refused        (401, 403)
     ├── QuotaExhausted         provider_quota_exhausted    (402, or a 429 that says so)
     ├── InputRefused           provider_input_refused      (400, 404, 422)
-    │   ├── TooMuch            provider_request_too_large  (fewer texts at once will do)
+    │   ├── TooMuch            provider_request_too_large  (fewer texts at once may pass)
     │   └── TooLong            provider_text_too_long
-    ├── WrongAnswer            provider_wrong_answer       (count, width, values, form)
+    ├── WrongAnswer            provider_wrong_answer       (count, width, values, format)
     ├── EncoderChanged         encoder_changed
     └── ProviderUnavailable    provider_unavailable        (transient: try again)
         └── ProviderBusy       provider_busy               (429)
@@ -31,21 +31,21 @@ class ProviderError(Exception):
 
     code: ClassVar[str] = "provider_error"
     place: int | None = None
-    """Which of the texts it is about, where that is known."""
+    """The position of the text that the error is about, if known."""
     n_texts: int = 1
-    """How many it may be about, the first of which has that place."""
+    """How many texts it may be about; the first is at `place`."""
     where: Mapping[str, str | int] = MappingProxyType({})
-    """The same in the words of whoever sent the texts, such as row and split."""
+    """The same in the sender's terms, such as row and split."""
 
     def found_at(self, words: str, **where: str | int) -> Self:
-        """The same error, which also says where its text is."""
+        """Add where the text is, in `words` and as values; return the error itself."""
         self.args = (f"{self} {words}",)
         self.where = where
         return self
 
 
 class InvalidProvider(ProviderError):
-    """What was asked for does not exist or contradicts itself; `field` says which part."""
+    """The request names something that does not exist or contradicts itself; see `field`."""
 
     code = "invalid_provider"
 
@@ -55,11 +55,11 @@ class InvalidProvider(ProviderError):
 
 
 class NothingThere(InvalidProvider):
-    """No such host, or what answers there does not speak HTTP."""
+    """There is no such host, or what answers there does not speak HTTP."""
 
 
 class UnknownPath(InvalidProvider):
-    """The provider knows nothing at the URL that was asked."""
+    """The provider has nothing at the requested URL."""
 
 
 class NotInstalled(InvalidProvider):
@@ -69,7 +69,7 @@ class NotInstalled(InvalidProvider):
 
 
 class AddressForbidden(ProviderError):
-    """The provider's host lies where requests may not go."""
+    """Requests may not go to the provider's host."""
 
     code = "provider_address_forbidden"
 
@@ -81,23 +81,23 @@ class KeyMissing(ProviderError):
 
 
 class KeyRefused(ProviderError):
-    """The provider does not accept the key, or not for this."""
+    """The provider does not accept the key, or not for this request."""
 
     code = "provider_key_refused"
 
 
 class QuotaExhausted(ProviderError):
-    """The provider's account may not use more: trying again will not help."""
+    """The provider's account is used up: trying again will not help."""
 
     code = "provider_quota_exhausted"
 
 
 class InputRefused(ProviderError):
-    """The provider finds something wrong with the request; another time it will again."""
+    """The provider refuses the request, and would refuse it again."""
 
     code = "provider_input_refused"
     share_taken: float | None = None
-    """Of what was sent, how much the provider says that it would take, if it gives numbers."""
+    """The share of the request that the provider would accept, if it gives numbers."""
 
 
 class TooMuch(InputRefused):
@@ -105,29 +105,29 @@ class TooMuch(InputRefused):
 
     code = "provider_request_too_large"
     is_of_tokens = False
-    """Whether it is known to be the tokens."""
+    """Whether the limit is known to be one of tokens."""
 
 
 class TooLong(InputRefused):
-    """One of the texts is longer than the model takes."""
+    """One of the texts is longer than the model accepts."""
 
     code = "provider_text_too_long"
 
 
 class WrongAnswer(ProviderError):
-    """The answer is not what was asked for: another count or width, no numbers, no JSON."""
+    """The answer has the wrong count, width, values or format."""
 
     code = "provider_wrong_answer"
 
 
 class EncoderChanged(ProviderError):
-    """The same name now gives other vectors than those a head was trained on."""
+    """The encoder no longer gives the vectors that a head was trained on."""
 
     code = "encoder_changed"
 
 
 class ProviderUnavailable(ProviderError):
-    """The provider does not answer now; `retry_after` is how many seconds it asked to wait."""
+    """The provider does not answer now; it asked to wait `retry_after` seconds."""
 
     code = "provider_unavailable"
 

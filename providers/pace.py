@@ -1,7 +1,7 @@
-"""The home of the pace: how many requests may be under way, found out as TCP does.
+"""The pace: how many requests may be under way, found out as TCP does.
 
-One more after each round that went well, half as many after a refusal. Rate-limit headers differ
-and lie, so that only refusals and `Retry-After` are believed.
+One more after each good round, half as many after a refusal. Rate-limit headers differ and lie, so
+only refusals and `Retry-After` count.
 """
 
 import threading
@@ -53,7 +53,7 @@ class Pace:
             self._changed.notify_all()
 
     def was_refused(self, retry_after: float | None) -> None:
-        """Halve what is allowed; nobody asks again before `retry_after` seconds have passed."""
+        """Halve the pace; no request starts before `retry_after` seconds have passed."""
         with self._changed:
             self._allowed = max(1.0, self._allowed / 2)
             if retry_after is not None:
@@ -61,11 +61,11 @@ class Pace:
                 self._resumes_at = max(self._resumes_at, resumes_at)
 
     def stop(self) -> None:
-        """Let nobody begin any more."""
+        """Let no request start any more."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
 
 
 class Stopped(Exception):  # noqa: N818  it is no error
-    """The work was called off."""
+    """The caller stopped the work."""

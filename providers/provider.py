@@ -1,4 +1,4 @@
-"""The home of what a provider is: its limits, and texts to vectors in one request."""
+"""What a provider is: its limits, and one request that turns texts into vectors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from providers.encoder import Encoder
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one request may hold; the provider's documents say so, answers may teach less."""
+    """What one request may hold, by the provider's documents; answers may teach less."""
 
     max_items: int
     max_tokens: int
@@ -27,13 +27,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Embedded:
-    """What one request gave: vectors float32 (n, d) in the order of the texts, and its cost."""
+    """The result of one request: vectors float32 (n, d) in the order of the texts, and its cost."""
 
     vectors: NDArray[np.float32]
     n_tokens: int
-    """As the provider counted, or by our estimate where it does not say."""
+    """As the provider counted them, or our estimate if it does not say."""
     n_truncated: int = 0
-    """Texts of which the provider says that it read the beginning only."""
+    """Texts of which the provider says that it read only the beginning."""
 
 
 class Provider(Protocol):
@@ -48,11 +48,11 @@ class Provider(Protocol):
     def embed(self, texts: Sequence[str], *, seconds: float) -> Embedded:
         """The vectors of the texts, in one request that ends within `seconds`.
 
-        Raises ProviderError; TooMuch and TooLong if other texts, or fewer, would be taken.
+        Raises ProviderError; TooMuch or TooLong if fewer or shorter texts would be accepted.
         """
 
     def elsewhere(self) -> "Sequence[Provider]":
-        """The same at the base URLs that may be meant, where its own leads nowhere."""
+        """The same provider at other base URLs that may be meant, if its own leads nowhere."""
 
 
 class Dialect(Protocol):
@@ -60,28 +60,28 @@ class Dialect(Protocol):
 
     @property
     def roots(self) -> Sequence[str]:
-        """What the path of a base URL usually ends with."""
+        """Usual endings of a base URL's path."""
 
     @property
     def endings(self) -> Sequence[str]:
-        """What is no part of a base URL, though it is often copied into one."""
+        """Endings that are often copied into a base URL but do not belong there."""
 
     def path(self, encoder: Encoder) -> str:
-        """What comes behind the base URL."""
+        """The path after the base URL."""
 
     def headers(self, key: str) -> dict[str, str]:
-        """How the key is shown."""
+        """The headers that carry the key."""
 
     def body(self, encoder: Encoder, texts: Sequence[str]) -> dict[str, Any]:
-        """The request."""
+        """The request's body."""
 
     def read(self, answer: Any, n_texts: int) -> tuple[Sequence[object], int | None]:
-        """The vectors in the order of the texts, and the tokens that were counted, if any.
+        """The vectors in the order of the texts, and the number of tokens if the answer has it.
 
-        Raises WrongAnswer, or KeyError, TypeError or IndexError where the form is another.
+        Raises WrongAnswer, or KeyError, TypeError or IndexError for another format.
         """
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens a text is, rather too many: a token is 3 bytes or more."""
+    """About how many tokens a text has, rather too many: a token has 3 bytes or more."""
     return len(text.encode()) // 3 + 2

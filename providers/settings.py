@@ -1,4 +1,4 @@
-"""The home of what API and worker both need to know of providers, read once at each door."""
+"""The provider settings that API and worker share, read once at each door."""
 
 from typing import Self
 
@@ -10,7 +10,7 @@ from providers.addresses import parse_allowed
 
 
 class ProviderSettings(BaseSettings):
-    """Keys and the reach of requests; a door's settings class adds it to its own."""
+    """Keys and the reach of requests; each door's settings class inherits it."""
 
     model_config = SettingsConfigDict(
         env_prefix="NMTUNE_", frozen=True, hide_input_in_errors=True, validate_default=True
@@ -55,5 +55,5 @@ class ProviderSettings(BaseSettings):
 
     @property
     def secret(self) -> bytes | None:
-        """What stored keys are sealed with."""
+        """The bytes that seal stored keys."""
         return keys.parse_secret(self.secret_key.get_secret_value()) if self.secret_key else None

@@ -1,4 +1,4 @@
-"""The roof: the wiring of doors and stones into processes, and the `nmtune-server` command."""
+"""The roof: wires doors and stones into processes, and has the `nmtune-server` command."""
 
 from typing import Final, Literal, TypeAlias
 

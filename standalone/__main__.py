@@ -1,4 +1,4 @@
-"""The home of `python -m standalone`, the same as `nmtune-server`."""
+"""`python -m standalone` does the same as `nmtune-server`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The `nmtune-server` command line: its options and their help; `commands` does what is asked."""
+"""The `nmtune-server` command line: its options and help; `commands` does the work."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,23 +9,22 @@ from standalone import PROGRAM, LogFormat, LogLevel
 from workers import machine
 
 DESCRIPTION = """\
-Tunes heads on frozen embeddings and serves their predictions over HTTP.
+Tune heads on frozen embeddings and serve their predictions over HTTP.
 
-`nmtune-server up` is all one machine needs: API, worker and SQLite in one process.
-For more, run `migrate` once, then `api` and any number of `worker` processes.
+On one machine, `nmtune-server up` is all you need: API, worker and SQLite in one process.
+To scale out, run `migrate` once, then `api` and any number of `worker` processes.
 """
 EPILOG = """\
-Every setting can also come from the environment as NMTUNE_<NAME>, such as NMTUNE_DATABASE_URL,
-NMTUNE_DEVICE (auto, cpu, cuda) or NMTUNE_SLOTS; an option given here wins. Exit status: 0 after a
-clean stop, 1 if something went wrong (the message says what to do), 2 for a wrong option or
-setting.
+Environment variables NMTUNE_<NAME> hold all settings, such as NMTUNE_DATABASE_URL, NMTUNE_DEVICE
+(auto, cpu, cuda) or NMTUNE_SLOTS; command-line options take precedence. Exit status: 0 after a
+clean stop, 1 after an error (the message says what to do), 2 for a wrong option or setting.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     given = _parser().parse_args(arguments)
-    # Who asks for help or the version does not wait for database, web server and torch.
+    # --help and --version must not wait for database, web server and torch.
     from standalone import commands
 
     return commands.run(given)
@@ -45,34 +44,34 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "up",
         parents=[common, network],
-        help="API, worker and database in one process",
-        description="Run the API, a worker and the database (SQLite by default) in one process. "
-        "The schema is brought up to date first.",
+        help="run API, worker and database in one process",
+        description="Run the API, a worker and the database (SQLite by default) in one process, "
+        "after bringing the schema up to date.",
     )
     commands.add_parser(
         "api",
         parents=[common, network],
-        help="the HTTP API alone",
-        description="Run the HTTP API alone; jobs wait for a `worker` process.",
+        help="run only the HTTP API",
+        description="Run only the HTTP API; jobs wait for a `worker` process.",
     )
     commands.add_parser(
         "worker",
         parents=[common],
-        help="a worker alone",
-        description="Run a worker alone: it trains the jobs of the same database.",
+        help="run only a worker",
+        description="Run only a worker, which processes the jobs of the same database.",
     )
     commands.add_parser(
         "migrate",
         parents=[common],
         help="bring the database's schema up to date",
-        description="Bring the database's schema to the one this version needs.",
+        description="Bring the database's schema to the one that this version needs.",
     )
     examination = commands.add_parser(
         "doctor",
         parents=[common, network],
-        help="check that everything is in place",
-        description="Check Python, torch, data folder, disk, database and port. Exit status 1 if "
-        "anything fails.",
+        help="check the installation",
+        description="Check Python, torch, data folder, disk, database and port. The exit status is "
+        "1 if a check fails.",
     )
     examination.add_argument("--json", action="store_true", help="print the findings as JSON")
     return parser
@@ -84,15 +83,15 @@ def _common() -> argparse.ArgumentParser:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="folder of the SQLite database, data sets and heads (default: nmtune-data)",
+        help="folder of the SQLite database, datasets and heads (default: nmtune-data)",
     )
     options.add_argument(
-        "--log-level", choices=get_args(LogLevel), help="what to log (default: info)"
+        "--log-level", choices=get_args(LogLevel), help="lowest level to log (default: info)"
     )
     options.add_argument(
         "--log-format",
         choices=get_args(LogFormat),
-        help="how to log: for people or programs (default: text)",
+        help="log lines for people or for programs (default: text)",
     )
     return options
 
@@ -100,9 +99,9 @@ def _common() -> argparse.ArgumentParser:
 def _network() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument(
-        "--host", help="address to listen on (default: 127.0.0.1, this machine alone)"
+        "--host", help="address to listen on (default: 127.0.0.1, only this machine)"
     )
     options.add_argument(
-        "--port", type=int, help="port to listen on, 0 lets the system choose (default: 8000)"
+        "--port", type=int, help="port to listen on; 0 lets the system choose (default: 8000)"
     )
     return options

@@ -1,11 +1,12 @@
-"""What each command of `nmtune-server` does: settings are read, and one call is made.
+"""The commands of `nmtune-server`: each reads settings and makes one call.
 
-A command imports what it needs when it is run: a worker does without the web server, `migrate`
+A command imports what it needs when it runs: a worker does without the web server, `migrate`
 without both, and all but `doctor` without torch.
 """
 
 import argparse
 import json
+import os
 import sys
 from typing import Any
 
@@ -16,6 +17,7 @@ import migrations
 from service.settings import ServiceSettings
 from standalone import PROGRAM, logs
 from standalone.process import StartError
+from store import failpoints
 from store.errors import StoreError
 from workers.settings import WorkerSettings
 
@@ -23,8 +25,9 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses
 
 
 def run(given: argparse.Namespace) -> int:
-    """Do what was typed and return the exit status; what went wrong is one line on stderr."""
+    """Run the command and return its exit status; an error becomes one line on stderr."""
     try:
+        failpoints.arm(os.environ.get("NMTUNE_FAILPOINT", ""))
         logs.configure(logs.LogSettings(**_given(vars(given), "log_level", "log_format")))
         return _run(given)
     except ValidationError as error:
@@ -80,5 +83,5 @@ def _doctor(service: ServiceSettings, workers: WorkerSettings, *, as_json: bool)
 
 
 def _given(options: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The options that were typed; the others are left to the environment and the defaults."""
+    """The options that were typed; environment and defaults decide the others."""
     return {name: options[name] for name in names if options.get(name) is not None}

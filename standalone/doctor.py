@@ -1,4 +1,4 @@
-"""The home of `nmtune-server doctor`: is everything in place, and if not, what to do."""
+"""`nmtune-server doctor`: check what a server needs, and say what to do about it."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from pathlib import Path
 from service.providers import access
 from service.settings import ServiceSettings
 from standalone import doctor_services
-from standalone.finding import Finding
+from standalone.doctor_services import Finding
 from workers import machine, memory
 from workers.settings import WorkerSettings
 
@@ -24,9 +24,9 @@ NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def examine(service: ServiceSettings, workers: WorkerSettings) -> list[Finding]:
-    """Look at everything a server needs.
+    """Check everything that a server needs.
 
-    Nothing is changed, but the data folder is made and a few bytes are written to a bucket.
+    It only makes the data folder and writes a few bytes to a bucket.
     """
     broker_url = workers.broker_url.get_secret_value() if workers.broker_url else None
     broker = doctor_services.message_broker(broker_url)
@@ -61,14 +61,14 @@ def _device(settings: WorkerSettings) -> Finding:
             name="training",
             status="fail",
             detail=str(error),
-            advice="Set NMTUNE_DEVICE to auto, or make the GPU visible to torch.",
+            advice="Set NMTUNE_DEVICE=auto, or make the GPU visible to torch.",
         )
     if settings.device == "auto" and " on cpu " in found and NVIDIA_DRIVER.exists():
         return Finding(
             name="training",
             status="warn",
-            detail=f"{found}, though this machine has an NVIDIA driver",
-            advice="Install a CUDA build of torch, or set NMTUNE_DEVICE to cpu if that is meant.",
+            detail=f"{found}, although this machine has an NVIDIA driver",
+            advice="Install a CUDA build of torch, or set NMTUNE_DEVICE=cpu if that is intended.",
         )
     return Finding(name="training", status="ok", detail=found)
 
@@ -76,7 +76,7 @@ def _device(settings: WorkerSettings) -> Finding:
 def _memory() -> Finding:
     found = memory.available_bytes()
     if found is None:
-        return Finding(name="memory", status="ok", detail="this system does not tell")
+        return Finding(name="memory", status="ok", detail="unknown on this system")
     detail = f"{found / GIB:.1f} GiB available"
     if found >= LITTLE_MEMORY:
         return Finding(name="memory", status="ok", detail=detail)
@@ -98,14 +98,14 @@ def _data_dir(settings: ServiceSettings) -> Finding:
         return Finding(
             name="data folder",
             status="fail",
-            detail=f"{folder} cannot be written: {error.strerror or error}",
-            advice="Choose another folder with --data-dir, or give this user the right to write.",
+            detail=f"{folder} is not writable: {error.strerror or error}",
+            advice="Make it writable for this user, or choose another folder with --data-dir.",
         )
-    return Finding(name="data folder", status="ok", detail=f"{folder} can be written")
+    return Finding(name="data folder", status="ok", detail=f"{folder} is writable")
 
 
 def _disk_space(settings: ServiceSettings) -> Finding:
-    # os.path.exists, for Path.exists raises where the folder may not even be looked at.
+    # os.path.exists, because Path.exists raises for a folder without permission.
     folders = (settings.data_dir, *settings.data_dir.parents)
     folder = next(path for path in folders if os.path.exists(path))  # noqa: PTH110
     free = shutil.disk_usage(folder).free
@@ -116,7 +116,7 @@ def _disk_space(settings: ServiceSettings) -> Finding:
         name="disk space",
         status="warn" if free >= TOO_LITTLE_SPACE else "fail",
         detail=detail,
-        advice="Data sets, checkpoints and heads need room: free some, or move --data-dir.",
+        advice="Datasets, checkpoints and heads need space: free some, or move --data-dir.",
     )
 
 
@@ -126,10 +126,12 @@ def _local_provider() -> Finding:
         return Finding(
             name="local-minilm",
             status="warn",
-            detail="not installed: jobs that name it as their provider are refused",
+            detail="not installed; jobs with this provider are refused",
             advice=lacking,
         )
-    return Finding(name="local-minilm", status="ok", detail="installed: it embeds texts here")
+    return Finding(
+        name="local-minilm", status="ok", detail="installed; it embeds texts on this machine"
+    )
 
 
 def _port(settings: ServiceSettings) -> Finding:
@@ -141,7 +143,7 @@ def _port(settings: ServiceSettings) -> Finding:
         return Finding(
             name="port",
             status="warn",
-            detail=f"{place} cannot be listened on: {error.strerror or error}",
-            advice="If that is not a running nmtune-server, choose another port with --port.",
+            detail=f"cannot listen on {place}: {error.strerror or error}",
+            advice="If no nmtune-server is running there, choose another port with --port.",
         )
     return Finding(name="port", status="ok", detail=f"{place} is free")

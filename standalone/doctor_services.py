@@ -1,9 +1,10 @@
-"""The home of the doctor's look at what a server talks to: database, artifact storage, broker."""
+"""The doctor's checks of what a server talks to: database, artifact storage, broker."""
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import migrations
-from standalone.finding import Finding
 from store.database import examination
 from store.database.connection import Database
 from store.database.examination import PostgresqlServer
@@ -17,8 +18,25 @@ FEWEST_PROCESSES = 2  # an API and a worker
 CLOCK_SECONDS = 2.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that the doctor examined; `advice` says what to do unless it is ok."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+    advice: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        advice = f"\n       {self.advice}" if self.advice else ""
+        return f"{self.status:<4}  {self.name}: {self.detail}{advice}"
+
+
 def database(settings: StoreSettings) -> Iterator[Finding]:
-    """Its schema, version, connections and clock."""
+    """Check the database's schema, version, connections and clock."""
     try:
         opened = Database.open(settings.database_url)
     except (StoreError, OSError) as error:
@@ -42,7 +60,7 @@ def database(settings: StoreSettings) -> Iterator[Finding]:
 
 
 def artifacts(settings: StoreSettings) -> Finding:
-    """Whether bytes can be stored."""
+    """Check that bytes can be stored."""
     try:
         store = Store.open(settings)
         try:
@@ -57,11 +75,11 @@ def artifacts(settings: StoreSettings) -> Finding:
             advice="Check that this user may write there; for a bucket NMTUNE_ARTIFACTS_URL, the "
             "NMTUNE_S3_ settings and the key's rights: docs/object-storage.md has them all.",
         )
-    return Finding(name="artifacts", status="ok", detail="can be written")
+    return Finding(name="artifacts", status="ok", detail="writable")
 
 
 def message_broker(url: str | None) -> Finding | None:
-    """Whether the broker answers; None if there is none. Its address is told, its password not."""
+    """Check that the broker answers; None without one. Shows its address, not its password."""
     if url is None:
         return None
     try:
@@ -70,7 +88,7 @@ def message_broker(url: str | None) -> Finding | None:
         return Finding(
             name="broker",
             status="fail",
-            detail="NMTUNE_BROKER_URL is not the URL of a Redis",
+            detail="NMTUNE_BROKER_URL is not a Redis URL",
             advice="Write it as redis://:PASSWORD@HOST:6379/0.",
         )
     except broker.BrokerAway as error:
@@ -78,8 +96,8 @@ def message_broker(url: str | None) -> Finding | None:
             name="broker",
             status="warn",
             detail=str(error),
-            advice="Jobs are safe without it and begin a little later. Check NMTUNE_BROKER_URL and "
-            "its password, and that the broker runs.",
+            advice="Jobs are safe without it but start a little later. Check that the broker runs, "
+            "and check NMTUNE_BROKER_URL with its password.",
         )
     return Finding(name="broker", status="ok", detail=f"{place} answers")
 
@@ -89,7 +107,7 @@ def _unreachable(error: Exception) -> Finding:
         name="database",
         status="fail",
         detail=str(error),
-        advice="Check NMTUNE_DATABASE_URL, and that the database runs and lets this user in.",
+        advice="Check NMTUNE_DATABASE_URL, that the database runs, and that this user may connect.",
     )
 
 
@@ -101,8 +119,8 @@ def _schema(revision: str | None) -> Finding:
         return Finding(
             name="database",
             status="warn",
-            detail="reachable, without a schema yet",
-            advice="`nmtune-server up` makes it; before `api` and `worker` run `migrate`.",
+            detail="reachable, but without a schema yet",
+            advice="`nmtune-server up` makes it; run `migrate` before `api` and `worker`.",
         )
     pending = migrations.pending(revision)
     if pending is None:
@@ -110,8 +128,8 @@ def _schema(revision: str | None) -> Finding:
             name="database",
             status="fail",
             detail=f"at schema {revision}, which this version does not know; it needs {head}",
-            advice="A newer version has migrated it: run that one, or restore the backup made "
-            "before it.",
+            advice="A newer version has migrated it: run that version, or restore the backup from "
+            "before the migration.",
         )
     return Finding(
         name="database",
@@ -122,19 +140,19 @@ def _schema(revision: str | None) -> Finding:
 
 
 def version(server: PostgresqlServer) -> Finding:
-    """Whether the server's version still gets repairs."""
+    """Check that the server's version still gets fixes."""
     if server.major >= OLDEST_POSTGRESQL:
         return Finding(name="postgresql", status="ok", detail=f"version {server.version}")
     return Finding(
         name="postgresql",
         status="warn",
-        detail=f"version {server.version} gets no more repairs",
+        detail=f"version {server.version} is no longer maintained",
         advice=f"Use PostgreSQL {OLDEST_POSTGRESQL} or later.",
     )
 
 
 def connections(server: PostgresqlServer, *, pool_size: int) -> Finding:
-    """The server's limit against what our processes, each with a pool of `pool_size`, may open."""
+    """Compare the server's limit with our processes' pools, each of `pool_size`."""
     n_processes = server.max_connections // pool_size
     detail = (
         f"{server.n_open} of {server.max_connections} open; each process takes up to {pool_size}, "
@@ -146,20 +164,20 @@ def connections(server: PostgresqlServer, *, pool_size: int) -> Finding:
         name="connections",
         status="warn",
         detail=detail,
-        advice=f"Raise max_connections of PostgreSQL to {pool_size} for each API and worker "
+        advice=f"Raise PostgreSQL's max_connections to {pool_size} for each API and worker "
         "process, or lower NMTUNE_DATABASE_POOL_SIZE.",
     )
 
 
 def clock(difference: float) -> Finding:
-    """A database that is `difference` seconds ahead."""
+    """Judge a database clock that is `difference` seconds ahead."""
     if abs(difference) <= CLOCK_SECONDS:
-        return Finding(name="clock", status="ok", detail="agrees with the database's")
+        return Finding(name="clock", status="ok", detail="agrees with the database's clock")
     way = "ahead of" if difference > 0 else "behind"
     return Finding(
         name="clock",
         status="warn",
-        detail=f"the database's is {abs(difference):.0f} s {way} this machine's",
-        advice="Leases go by the database's clock alone, but logs and times in the API will not "
-        "fit together: synchronise both machines (chrony, systemd-timesyncd).",
+        detail=f"the database's clock is {abs(difference):.0f} s {way} this machine's",
+        advice="Leases only use the database's clock, but times in logs and API will not match. "
+        "Synchronise both machines (chrony, systemd-timesyncd).",
     )

@@ -1,8 +1,8 @@
-"""The home of the log format: a record as a line of text or of JSON, with what it was about.
+"""The log format: each record is a line of text or JSON, with the request or job it is about.
 
-A record is written during a request or for a job, so it carries that one's id. In JSON a message
-of the usual form, `event.name key=%s ...`, becomes its event and its fields; the keys are those of
-the template, so no value can pass for another field. Passwords in URLs are masked in both forms.
+A record carries the id of the request or job during which it was written. In JSON a message of the
+usual form, `event.name key=%s ...`, becomes its event and its fields. The keys come from the
+template, so no value can pass for another field. Passwords in URLs are masked in both forms.
 """
 
 import logging
@@ -18,12 +18,12 @@ from structlog.types import EventDict
 
 from service.http import request_id
 from standalone import LogFormat, LogLevel
-from workers import job_id
+from workers import observe
 
 TEXT = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s [%(about)s] %(message)s"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 FORMATS = get_args(LogFormat)
-CHATTY = ("alembic", "uvicorn")  # their INFO says what our own lines say better
+CHATTY = ("alembic", "uvicorn")  # our own lines replace their INFO
 
 _TEMPLATE = re.compile(r"([a-z_]+\.[a-z_]+)((?: [a-z_0-9]+=%[-+#.0-9]*[a-z])*)")
 _FIELD = re.compile(r" ([a-z_0-9]+)=(%[-+#.0-9]*[a-z])")
@@ -48,7 +48,7 @@ class LogSettings(BaseSettings):
 
 
 def configure(settings: LogSettings) -> None:
-    """Send all logs of this process to stderr, those of libraries and Python's warnings too.
+    """Send all logs of this process to stderr, including those of libraries and Python's warnings.
 
     Times are UTC.
     """
@@ -61,15 +61,15 @@ def configure(settings: LogSettings) -> None:
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
-    # No line shows these, and finding them out takes longer than all the rest of a line does. The
-    # switches are those that logging's documentation names under optimisation.
+    # No line shows these, and finding them takes longer than the rest of a line. The switches are
+    # those of logging's documentation on optimisation.
     switches = ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks")
     vars(logging).update(dict.fromkeys(switches, False), _srcfile=None)
 
 
 def masked(line: str) -> str:
-    """`line` without passwords of URLs, values of what is named a secret, and database rows."""
-    # Nearly no line has anything to mask: looking for plain words first is ten times as fast.
+    """`line` without passwords in URLs, values that are named secrets, and database rows."""
+    # Few lines have anything to mask: looking for plain words first is ten times as fast.
     if "://" in line:
         line = _URL_PASSWORD.sub(rf"\g<1>{MASK}@", line)
     small = line.lower()
@@ -81,8 +81,8 @@ def masked(line: str) -> str:
 
 
 def _about(record: logging.LogRecord) -> bool:
-    """Put on the record what the thread that logs is about; a filter, so it runs in that thread."""
-    ids = {"request_id": request_id.current(), "job_id": job_id.current()}
+    """Add the ids of the thread's request and job; a filter runs in the thread that logs."""
+    ids = {"request_id": request_id.current(), "job_id": observe.job_id()}
     about = ids["request_id"] or ids["job_id"] or "-"
     vars(record).update(ids, about=about)
     return True
@@ -96,8 +96,8 @@ def _text() -> logging.Formatter:
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        # Later lines (of tracebacks, or of a training's last words) say too what they are about;
-        # and nothing in a message can pass for a line of its own.
+        # Later lines (of tracebacks, or of a training's log) carry the id too, and no message can
+        # fake a line of its own.
         about = vars(record).get("about", "-")
         return masked(super().format(record)).replace("\n", f"\n[{about}] ")
 
@@ -108,7 +108,7 @@ def _json() -> logging.Formatter:
         foreign_pre_chain=[
             _origin,
             _fields,
-            structlog.processors.format_exc_info,  # the text alone: no local variables
+            structlog.processors.format_exc_info,  # only the text: no local variables
             structlog.processors.StackInfoRenderer(),
             _masked_values,
         ],
@@ -150,7 +150,7 @@ def _masked_values(_logger: object, _method: str, event: EventDict) -> EventDict
 
 
 def _plain(form: str, value: Any) -> object:
-    """The value as JSON has it: a number stays one, rounded as in the text."""
+    """The value for JSON: a number stays a number, rounded as in the text."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float) and math.isfinite(value):

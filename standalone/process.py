@@ -15,22 +15,22 @@ logger = logging.getLogger(__name__)
 
 
 class StartError(Exception):
-    """Something outside stands in the way; the message says what to do."""
+    """Something outside prevents the start; the message says what to do."""
 
 
 @contextmanager
 def open_store(settings: StoreSettings, *, writes_alone: bool = False) -> Iterator[Store]:
-    """The store, once its database is at the schema that this version needs.
+    """Open the store if its database is at the schema that this version needs.
 
-    writes_alone: no other process writes its database, so that SQLite's bug of several writers
-    (`sqlite_version_warning`) cannot come about.
+    writes_alone: no other process writes its database, so that SQLite's bug with several writers
+    (`sqlite_version_warning`) cannot occur.
     """
     store = Store.open(settings)
     try:
         if store.database.schema_revision() != migrations.head_revision():
             raise StartError(
-                "The database is not at this version's schema: run `nmtune-server migrate` with "
-                "the same settings first."
+                "The database's schema does not fit this version: first run `nmtune-server "
+                "migrate` with the same settings."
             )
         warning = None if writes_alone else store.database.sqlite_version_warning()
         if warning is not None:

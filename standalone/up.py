@@ -1,4 +1,4 @@
-"""The processes that serve HTTP: everything in one (`up`), or the API alone."""
+"""The processes that serve HTTP: everything in one (`up`), or only the API."""
 
 import errno
 import logging
@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 5  # for requests in flight when the process is told to stop
 BACKLOG = 2048
 STARTING = (
-    "The database is brought up to date and libraries are loaded: seconds, on a first start up to "
-    "a minute. A line says when the server is ready."
+    "Updating the database and loading libraries takes seconds, or up to a minute the first time. "
+    "A line will say when the server is ready."
 )
 
 
 def up(service: ServiceSettings, workers: WorkerSettings) -> None:
-    """Run API, worker and sweep in this process until it is told to stop."""
+    """Run API, worker and sweep in this process until it must stop."""
     with _listening(service) as listener:
         logger.info("server.starting %s", STARTING)
         migrations.upgrade(service.database_url)
@@ -46,7 +46,7 @@ def up(service: ServiceSettings, workers: WorkerSettings) -> None:
 
 
 def api(service: ServiceSettings, workers: WorkerSettings) -> None:
-    """Run the API alone; it sweeps too, so that jobs of dead workers move on."""
+    """Run only the API. It sweeps too, so that jobs of dead workers move on."""
     with (
         _listening(service) as listener,
         open_store(service) as store,
@@ -64,7 +64,7 @@ def api(service: ServiceSettings, workers: WorkerSettings) -> None:
 
 @contextmanager
 def _doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
-    """The broker's, or one that nobody hears: then workers look for themselves."""
+    """The broker's doorbell, or without a broker one that nobody hears: workers poll."""
     if settings.broker_url is None:
         yield LocalQueue()
         return
@@ -93,7 +93,7 @@ def _serve(
         store=store,
         queue=queue,
         expected_schema=revision,
-        check_broker=getattr(queue, "ping", None),  # a broker's doorbell has it, ours needs none
+        check_broker=getattr(queue, "ping", None),  # only a broker's doorbell has it
     )
     config = uvicorn.Config(
         app,
@@ -102,17 +102,28 @@ def _serve(
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    ready = f"{title} is ready at {_url(listener)} (docs at /docs, data in {settings.data_dir})"
+    ready = f"{title} is ready at {_url(listener)} (docs at /docs). {_state(settings)}"
     server = _Server(config, settings, stopping=app.state.stopping, ready=ready)
-    # uvicorn raises the signal again when it is done, which would end us before our own tidying.
+    # uvicorn raises the signal again at its end, which would kill us before our own cleanup.
     with told_to_stop(app.state.stopping):
         server.run(sockets=[listener])
     if not server.started:
-        raise StartError("The API did not start; the log above has the reason.")
+        raise StartError("The API did not start. The log above has the reason.")
+
+
+def _state(settings: ServiceSettings) -> str:
+    folder = settings.data_dir
+    has_all = (
+        settings.database_url == f"sqlite:///{folder / 'nmtune.db'}"
+        and settings.artifacts_url is None
+        and settings.artifacts_dir.is_relative_to(folder)
+    )
+    what = "All state is in" if has_all else "Local files are in"
+    return f"{what} {folder}. It is safe to kill at any time."
 
 
 class _Server(Server):
-    """Says so once it answers."""
+    """Prints a line once it answers."""
 
     def __init__(
         self,
@@ -132,7 +143,7 @@ class _Server(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        if self._stopping.is_set():  # told so before uvicorn listened to signals
+        if self._stopping.is_set():  # the signal came before uvicorn's handlers
             self.should_exit = True
         elif self.started:
             print(self._ready, flush=True)
@@ -140,7 +151,7 @@ class _Server(Server):
 
 @contextmanager
 def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
-    """The socket to serve on, taken before anything else is touched."""
+    """The socket to serve on, opened before anything else."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listener = socket.create_server(
@@ -150,7 +161,7 @@ def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
         place = f"{settings.host}:{settings.port}"
         if error.errno == errno.EADDRINUSE:
             raise StartError(
-                f"Port {settings.port} is in use, maybe by another nmtune-server: stop that, or "
+                f"Port {settings.port} is in use, maybe by another nmtune-server. Stop it, or "
                 "choose another port with --port (0 lets the system choose)."
             ) from error
         raise StartError(f"Cannot listen on {place}: {error.strerror or error}.") from error

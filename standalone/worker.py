@@ -1,4 +1,4 @@
-"""The process of a worker alone. It imports neither the web server nor torch.
+"""The process of a worker without an API. It imports neither the web server nor torch.
 
 The science runs in the worker's children; this process lives for weeks and mostly waits.
 """
@@ -16,7 +16,7 @@ from workers.slots.local import LocalWorker
 
 
 def worker(settings: WorkerSettings) -> int:
-    """Run a worker alone until it is told to stop; its exit status."""
+    """Run a worker until it must stop; return the exit status."""
     if settings.broker_url is not None:
         return _celery_worker(settings, settings.broker_url.get_secret_value())
     stopping = threading.Event()
@@ -30,11 +30,11 @@ def worker(settings: WorkerSettings) -> int:
 
 
 def _celery_worker(settings: WorkerSettings, broker_url: str) -> int:
-    # Celery takes a third of a second to import, and the embedded server does without it.
+    # Celery takes a third of a second to import, and a local worker does not need it.
     from workers.slots.celery import CeleryWorker
 
     with open_store(settings) as store, metrics.served(settings):
-        signal.signal(signal.SIGTERM, _leave)  # until Celery listens itself, a moment later
+        signal.signal(signal.SIGTERM, _leave)  # until Celery has its own handler
         print(f"NMTune worker is ready (data in {settings.data_dir})", flush=True)
         return CeleryWorker(store, settings, broker_url=broker_url).run()
 

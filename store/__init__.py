@@ -1,1 +1,1 @@
-"""Home of what outlives a process: rows and bytes (datasets, jobs, heads, artifacts, the queue)."""
+"""Everything that outlives a process: rows and bytes (datasets, jobs, heads, the queue)."""

@@ -1,7 +1,7 @@
-"""Home of the rows of aliases: where each points, and the few versions it named before.
+"""Aliases: the version that each names, and the versions that it named before.
 
-`store.heads` and `store.head_deletion` call these with the head's row locked, so that moves of one
-head's aliases happen one after the other.
+`store.heads` and `store.head_deletion` call these functions with the head's row locked, so that the
+aliases of a head move one after the other.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from store.database.cursors import AnyRow
 from store.errors import NotFound, NothingToRollBack
 
 MAX_HISTORY: Final = 20
-"""The versions that an alias remembers; the oldest go first."""
+"""How many earlier versions an alias remembers; it forgets the oldest first."""
 
 _versions = tables.head_versions.c
 _aliases = tables.head_aliases.c
@@ -25,10 +25,10 @@ _aliases = tables.head_aliases.c
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of the alias of a job that published `published`.
+    """What happened to a job's alias when the job published a version.
 
-    version: what the alias names from then on, None if it names nothing; previous_version: what it
-    named before. reason: a sentence. command: what moves it, where it did not move.
+    version: the version that the alias names now, or None. previous_version: the one that it named
+    before. reason: a sentence. command: the command that moves the alias, if it did not move.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Outcome:
     command: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """The outcome as JSON."""
         return asdict(self)
 
 
@@ -52,11 +52,9 @@ def follow(
     *,
     advised_against_because: str | None = None,
 ) -> Outcome:
-    """Let the alias name the version just published, unless it would leave another for one that
-    is advised against.
+    """Move the alias to the version just published, unless the report advises against it.
 
-    An alias that is new is made all the same: nobody is served by it yet, so that nothing better
-    is lost, and whoever asked for it finds it.
+    A new alias is made in any case: it serves nobody yet, so that nothing better is lost.
     """
     row = None if advised_against_because is None else _row(tx, tenant_id, name, alias)
     if row is not None:
@@ -76,7 +74,7 @@ def follow(
         reason = f"{name}@{alias} is new and names version {number}."
     else:
         reason = (
-            f"{name}@{alias} is new and names version {number}, which nobody used before, although "
+            f"{name}@{alias} is new, so it names version {number} although "
             f"{advised_against_because}."
         )
     return Outcome(
@@ -90,10 +88,10 @@ def follow(
 
 
 def point(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -> int | None:
-    """Let the alias name this version, and remember what it named before; that, None if new.
+    """Point the alias at this version; return the version that it named before, None if new.
 
-    Pointing it where it points already changes nothing, so that a repeated request cannot push
-    the version to roll back to out of sight.
+    Pointing it where it already points changes nothing, so that a repeated request cannot push the
+    version to roll back to out of the history.
     """
     row = _row(tx, tenant_id, name, alias)
     if row is None:
@@ -111,11 +109,11 @@ def point(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -
 def roll_back(
     tx: Transaction, tenant_id: str, name: str, alias: str, *, expected: int | None = None
 ) -> int:
-    """Point the alias at what it named before, and forget where it was; the version.
+    """Point the alias at the version that it named before; return that version.
 
-    So a second rollback goes one step further back. Versions deleted meanwhile are passed over.
-    Raises NotFound, and NothingToRollBack if there is none left, or if the alias does not point
-    at `expected` (somebody has moved it).
+    The alias forgets where it was, so a second rollback goes one step further back, past deleted
+    versions. Raises NotFound, and NothingToRollBack if no version is left or if the alias does not
+    point at `expected` (somebody has moved it).
     """
     row = _row(tx, tenant_id, name, alias)
     if row is None:
@@ -123,7 +121,7 @@ def roll_back(
     if expected is not None and row.version != expected:
         raise NothingToRollBack(
             f"{name}@{alias} points at version {row.version}, not at {expected}: somebody has "
-            "moved it. Look at it, and ask again if it is still to be rolled back."
+            "moved it. Check it, and repeat the request if you still want to roll back."
         )
     there = _existing(tx, tenant_id, name, [item["version"] for item in row.history])
     history: list[dict[str, Any]] = list(row.history)
@@ -134,14 +132,15 @@ def roll_back(
             return number
     raise NothingToRollBack(
         f"There is no earlier version to go back to: {name}@{alias} points at version "
-        f"{row.version}, and no other that it named is left. Set it to a version instead."
+        f"{row.version}, and every other version that it named is gone. Point it at a version "
+        "instead."
     )
 
 
 def of_versions(
     tx: Transaction, tenant_id: str, name: str, numbers: Sequence[int]
 ) -> dict[str, int]:
-    """The aliases that point at one of these versions, by name, and at which."""
+    """The aliases that point at one of these versions, each with its version."""
     rows = tx.execute(
         select(_aliases.alias, _aliases.version)
         .where(_aliases.tenant_id == tenant_id, _aliases.name == name)
@@ -152,7 +151,7 @@ def of_versions(
 
 
 def remove(tx: Transaction, tenant_id: str, name: str, aliases: Sequence[str]) -> int:
-    """Delete these aliases with their histories; how many there were."""
+    """Delete these aliases with their histories; return how many there were."""
     return tx.execute(
         delete(tables.head_aliases).where(
             _aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias.in_(aliases)

@@ -1,4 +1,4 @@
-"""Home of the backlog: how many jobs wait and run, and since when, for an operator.
+"""The backlog for an operator: how many jobs wait and run, and since when.
 
 Crosses tenants by nature: workers serve all of them.
 """
@@ -21,20 +21,20 @@ _jobs = tables.jobs.c
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """What was unfinished when it was read; seconds are by the database's clock."""
+    """The unfinished jobs when it was read; seconds are by the database's clock."""
 
     n_queued: Mapping[str, int]
     """By queue."""
     n_running: Mapping[str, int]
     """By queue."""
     oldest_queued_seconds: Mapping[str, float]
-    """By queue: since the oldest queued job was submitted; 0 if none is queued."""
+    """By queue: the age of the oldest queued job; 0 if no job is queued."""
     shortest_lease_seconds: float | None
-    """Until the first lease runs out, negative if it has; None if no job is running."""
+    """The time until the first lease runs out, negative if it has; None if no job is running."""
 
 
 def read(tx: Transaction) -> Backlog:
-    """The backlog, by one statement that looks at unfinished jobs alone."""
+    """The backlog, by one statement that reads only unfinished jobs."""
     rows = tx.execute(
         select(
             _jobs.queue,

@@ -1,4 +1,4 @@
-"""Home of dataset rows: what each immutable set of labelled embeddings is, and its bytes' name."""
+"""Dataset rows: each describes an immutable set of rows and names its bytes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -37,7 +37,7 @@ class Dataset:
     size_bytes: int
     n_rows: int
     n_columns: int
-    """The width of the embeddings; 0 of texts, which have none yet."""
+    """The width of the embeddings; 0 for texts."""
     content: str
     """`embeddings` or `texts`."""
     classes: list[str]
@@ -47,11 +47,11 @@ class Dataset:
     warnings: list[Any]
     created_at: datetime
     expires_at: datetime | None
-    """When it is to go; None: it stays."""
+    """When it expires; None: it stays."""
 
     @property
     def is_labelled(self) -> bool:
-        """Whether a head can be trained on it; rows without labels are to be predicted alone."""
+        """Whether a head can be trained on it; rows without labels can only be predicted."""
         return bool(self.classes)
 
 
@@ -75,11 +75,11 @@ def add(
 ) -> Dataset:
     """Record a dataset whose bytes are already stored. Raises InvalidName.
 
-    Look afterwards, in this transaction, whether the bytes are still there: a deletion of the last
+    Check afterwards, in this transaction, that the bytes are still there: the deletion of the last
     dataset with the same bytes may just have removed them.
     """
-    # Locked against that deletion, which locks its row too: the one that comes second sees what
-    # the first has done.
+    # Locked against that deletion, which locks its row too: the second of the two sees what the
+    # first has done.
     same_bytes = select(_datasets.id).where(
         _datasets.tenant_id == tenant_id, _datasets.sha256 == sha256
     )
@@ -109,7 +109,7 @@ def add(
 def get(tx: Transaction, tenant_id: str, dataset_id: str, *, even_expired: bool = False) -> Dataset:
     """The dataset. Raises NotFound, also once it has expired.
 
-    `even_expired` is for what a job that is queued or running needs: until it ends, all is there.
+    `even_expired` is for a queued or running job, whose dataset stays until the job ends.
     """
     query = select(*_COLUMNS).where(_datasets.tenant_id == tenant_id, _datasets.id == dataset_id)
     if not even_expired:
@@ -144,7 +144,7 @@ def page(
 def keep(
     tx: Transaction, tenant_id: str, dataset_id: str, *, keep_seconds: float | None
 ) -> Dataset:
-    """Let it expire that long from now, or never with None. Raises NotFound once it has."""
+    """Let it expire so long from now, or never with None. Raises NotFound once it has expired."""
     row = tx.execute(
         update(tables.datasets)
         .where(_datasets.tenant_id == tenant_id, _datasets.id == dataset_id, _is_kept())
@@ -157,7 +157,7 @@ def keep(
 
 
 def expired(tx: Transaction, *, limit: int = 100) -> tuple[tuple[str, str], ...]:
-    """(tenant, id) of expired datasets that no queued or running job needs, the oldest first.
+    """(tenant, id) of expired datasets that no unfinished job needs, the oldest first.
 
     Crosses tenants by nature.
     """
@@ -176,7 +176,7 @@ def expired(tx: Transaction, *, limit: int = 100) -> tuple[tuple[str, str], ...]
 def delete(
     tx: Transaction, tenant_id: str, dataset_id: str, *, only_expired: bool = False
 ) -> str | None:
-    """Delete the row; return the sha256 whose bytes nothing of the tenant needs any more, or None.
+    """Delete the row; return its sha256 if no other dataset of the tenant has these bytes.
 
     Remove the bytes before this transaction ends, so that an upload of the same bytes finds
     either the row or the bytes missing. Raises NotFound, and DatasetInUse while a queued or running

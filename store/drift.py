@@ -1,7 +1,7 @@
-"""Home of the drift windows: what predictions of each head added up to, hour by hour.
+"""Drift windows: hourly sums over the predictions of each head.
 
-The sums are a vector of numbers whose meaning is the caller's; a head is named by the sha256 of its
-bytes, so that they belong to these bytes whatever is published, moved or deleted.
+The caller gives the vector of sums its meaning. A head is named by the sha256 of its bytes, so that
+the sums belong to these bytes whatever is published, moved or deleted.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store.database import tables
-from store.database.clock import now, seconds_from_now
+from store.database.clock import read_clock, seconds_from_now
 from store.database.connection import Transaction
 
 KEPT_HOURS: Final = 30 * 24
@@ -27,7 +27,7 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Total:
-    """All rows of some windows: their number, what they add up to, and the windows' starts."""
+    """The total of some windows: the number of rows, their sums, and the windows' starts."""
 
     n_rows: int
     sums: NDArray[np.float64]
@@ -40,9 +40,9 @@ def add(
 ) -> None:
     """Add rows to the window of this hour, by the database's clock.
 
-    Several processes may add at once. ValueError for sums of another length than those there.
+    Several processes may add at once. Raises ValueError for sums of another length.
     """
-    moment = tx.execute(select(now())).scalar_one()
+    moment = read_clock(tx)
     started_at = moment.replace(minute=0, second=0, microsecond=0)
     key = _key(tenant_id, sha256, started_at)
     if not _add_to(tx, key, n_rows, sums):
@@ -62,9 +62,9 @@ def add(
 
 
 def total(tx: Transaction, tenant_id: str, sha256: str, *, n_sums: int, hours: int = 24) -> Total:
-    """What the windows of the last hours add up to: a vector of `n_sums`, zeros without any.
+    """The total over the windows that began in the last hours: a vector of `n_sums`.
 
-    A window counts if it began in those hours. ValueError for windows of another length.
+    Raises ValueError for windows of another length.
     """
     query = (
         select(_windows.started_at, _windows.n_rows, _windows.sums)
@@ -109,7 +109,7 @@ def _add_to(
     n_rows: int,
     sums: NDArray[np.float64],
 ) -> bool:
-    """Add to the window if there is one: whether there was."""
+    """Add to the window; return False if there is none."""
     row = tx.execute(select(_windows.sums).where(*key).with_for_update()).one_or_none()
     if row is None:
         return False

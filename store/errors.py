@@ -42,7 +42,7 @@ class StoreError(Exception):
 
 
 class NotFound(StoreError):
-    """The tenant has no such thing (it may exist for another tenant: that is not told apart)."""
+    """The tenant has no such thing (another tenant may have one; the error does not say)."""
 
     code = "not_found"
 
@@ -65,13 +65,13 @@ class DatasetInUse(Conflict):
 
 
 class HeadInUse(Conflict):
-    """Aliases point at what shall be deleted."""
+    """Aliases point at the versions to delete."""
 
     code = "head_in_use"
 
 
 class OutputNotReady(Conflict):
-    """The job has no output to give: not yet, never, or not any more."""
+    """The job has no output: not yet, never, or no longer."""
 
     code = "output_not_ready"
 
@@ -87,19 +87,19 @@ class OffsetMismatch(Conflict):
 
 
 class TooManyParts(Conflict):
-    """An upload came in more parts than one may have."""
+    """An upload has more parts than allowed."""
 
     code = "too_many_parts"
 
 
 class NothingToRollBack(Conflict):
-    """The alias named no other version before that is still there."""
+    """No version that the alias named before still exists."""
 
     code = "nothing_to_roll_back"
 
 
 class LeaseLost(StoreError):
-    """The job is no longer this worker's: stop silently, somebody else owns it."""
+    """This worker no longer holds the job: stop silently, another worker may have it."""
 
     code = "lease_lost"
 
@@ -153,22 +153,22 @@ class StorageUnavailable(StoreError):
 
 
 class StorageFull(StorageUnavailable):
-    """The disk has no room; `advice` is fit for users, as it is for the classes below."""
+    """The disk is full; `advice` here and in the classes below is fit for users."""
 
     code = "storage_full"
     advice = (
-        "The disk that the service stores on is full, so nothing new can be stored; predictions "
-        "go on. Ask the operator to free disk space, then send it again."
+        "The disk of the service is full, so nothing new can be stored; predictions still work. "
+        "Ask the operator to free disk space, then send it again."
     )
 
 
 class QuotaExceeded(StorageUnavailable):
-    """The disk has room, but not for the user that the server runs as."""
+    """The server's user has used up its disk quota."""
 
     code = "storage_quota_exceeded"
     advice = (
-        "The service has used up its disk quota, so nothing new can be stored; predictions go on. "
-        "Ask the operator to raise the quota or delete something, then send it again."
+        "The service has used up its disk quota, so nothing new can be stored; predictions still "
+        "work. Ask the operator to raise the quota or free space, then send it again."
     )
 
 
@@ -177,28 +177,28 @@ class StorageReadOnly(StorageUnavailable):
 
     code = "storage_read_only"
     advice = (
-        "The service's storage is read-only, so nothing new can be stored; predictions go on. Ask "
-        "the operator to make it writable again, then send it again."
+        "The storage of the service is read-only, so nothing new can be stored; predictions still "
+        "work. Ask the operator to make it writable, then send it again."
     )
 
 
 class StorageForbidden(StorageUnavailable):
-    """The user that the server runs as may not do that."""
+    """The server's user lacks the right to do that."""
 
     code = "storage_forbidden"
     advice = (
-        "The service may not write to its storage (permission denied); predictions go on. Ask the "
-        "operator to give the server's user the right to, then send it again."
+        "The service may not write to its storage (permission denied); predictions still work. Ask "
+        "the operator to let the server's user write there, then send it again."
     )
 
 
 class TooManyOpenFiles(StorageUnavailable):
-    """The process, or the machine, has no file descriptor left."""
+    """The process or the machine has no file descriptor left."""
 
     code = "too_many_open_files"
     advice = (
-        "The service has too many files and connections open at this moment. Try again shortly; "
-        "if it happens again, ask the operator to raise the limit of open files (ulimit -n)."
+        "The service has too many open files and connections. Try again shortly; if it happens "
+        "again, ask the operator to raise the limit of open files (ulimit -n)."
     )
 
 
@@ -216,16 +216,16 @@ class DatabaseFull(DatabaseUnavailable):
 
 
 class DatabaseReadOnly(DatabaseUnavailable):
-    """The database takes no writes: a file without the right, a read-only disk or a standby."""
+    """The database accepts no writes: a protected file, a read-only disk or a standby."""
 
     code = "database_read_only"
     advice = (
-        "The service's database is read-only, so nothing new can be stored; predictions go on. Ask "
-        "the operator to make it writable again, then send it again."
+        "The database of the service is read-only, so nothing new can be stored; predictions still "
+        "work. Ask the operator to make it writable, then send it again."
     )
 
 
 class SchemaMismatch(StoreError):
-    """The database's schema and this code do not belong together."""
+    """The database's schema does not fit this version of the code."""
 
     code = "schema_mismatch"

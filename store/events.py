@@ -1,4 +1,4 @@
-"""A job's events: numbered from 1 per job, appended in the transaction they tell of."""
+"""A job's events: numbered from 1 for each job, appended in the transaction that they report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _events = tables.events.c
 
 
 class EventType(StrEnum):
-    """What happened; the value is what the API says."""
+    """What happened; the API shows the value."""
 
     QUEUED = "job.queued"
     STARTED = "job.started"
@@ -55,7 +55,7 @@ def add(
 ) -> None:
     """Write the events numbered up to `last`, whose numbers an UPDATE of the job's row reserved.
 
-    `at` is the job's `updated_at` after it, which never runs backwards.
+    `at` is the job's `updated_at` after that UPDATE, which never runs backwards.
     """
     first = last - len(new) + 1
     rows = [
@@ -94,7 +94,7 @@ def page(
 
 
 def requeued_for(tx: Transaction, tenant_id: str, job_id: str, code: str) -> int:
-    """How often the job went back to the queue for an error of this code."""
+    """How often the job went back to the queue because of an error with this code."""
     found = tx.execute(
         select(_events.data).where(
             _events.tenant_id == tenant_id,

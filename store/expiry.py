@@ -1,4 +1,4 @@
-"""The home of the end of what was kept for a time: datasets and unfinished uploads, bytes too."""
+"""Expiry: remove datasets and unfinished uploads whose time is over, rows and bytes."""
 
 import logging
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 _DATASETS_AT_ONCE: Final = 100
 _UPLOADS_AT_ONCE: Final = 10
-"""Fewer: each has hundreds of parts, and the sweep has leases to look after too."""
+"""Fewer, because each has hundreds of parts and the sweep must look after leases too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ def remove_expired(store: Store, *, limit: int = _DATASETS_AT_ONCE) -> Removed:
     """Remove up to `limit` expired datasets and a few uploads, of all tenants, rows and bytes.
 
     A dataset that a queued or running job needs stays until the job has ended. Safe in any number
-    of processes. Raises DatabaseUnavailable, StorageUnavailable: what was not removed is next time.
+    of processes. Raises DatabaseUnavailable, StorageUnavailable; the next call removes the rest.
     """
     with store.database.read() as tx:
         old_datasets = datasets.expired(tx, limit=limit)
@@ -47,7 +47,7 @@ def remove_upload(
     """Remove an upload, its row and then its bytes, which nothing else names. Raises NotFound."""
     with store.database.begin() as tx:
         hashes = uploads.remove(tx, tenant_id, upload_id, only_expired=only_expired)
-    for sha256 in hashes:  # should this process die at it, the garbage collection does the rest
+    for sha256 in hashes:  # if this process dies here, the garbage collection does the rest
         store.artifacts.delete(tenant_id, sha256)
 
 
@@ -56,7 +56,7 @@ def _end_dataset(store: Store, tenant_id: str, dataset_id: str) -> bool:
         with store.database.begin() as tx:
             sha256 = datasets.delete(tx, tenant_id, dataset_id, only_expired=True)
             if sha256 is not None:
-                # Inside the transaction, for the reason told at `datasets.delete`.
+                # Inside the transaction; `datasets.delete` says why.
                 store.artifacts.delete(tenant_id, sha256)
     except (NotFound, DatasetInUse):
         return False  # removed by another process, prolonged, or taken by a job just now

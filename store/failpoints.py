@@ -1,34 +1,33 @@
-"""Home of the failpoints: named lines at which a test lets a process die, wait or meet an error.
+"""Failpoints: named lines at which a test makes a process die, wait or meet an error.
 
-`NMTUNE_FAILPOINT=name:kill`, `name:sleep=SECONDS` or `name:enospc`. Without the variable a
-failpoint does nothing. It acts once in a process: what comes after is the recovery.
+Whoever starts the process arms one with `name:kill`, `name:sleep=SECONDS` or `name:enospc`; until
+then `reach` does nothing. A failpoint acts once in a process: what comes after is the recovery.
 """
 
 import errno
 import os
 import signal
 import time
-from functools import cache
+
+_armed: tuple[str, str] | None = None
+
+
+def arm(text: str) -> None:
+    """Have the failpoint that `text` names act when it is reached; an empty text disarms."""
+    global _armed
+    name, _, action = text.partition(":")
+    _armed = (name, action) if name else None
 
 
 def reach(name: str) -> None:
-    """Do at this line what the environment says of it."""
-    where, action = _wanted()
-    if where != name:
+    """Act if this failpoint is armed."""
+    if _armed is None or _armed[0] != name:
         return
-    _wanted.cache_clear()
-    os.environ.pop("NMTUNE_FAILPOINT", None)
-    what, _, seconds = action.partition("=")
-    if what == "kill":
+    action, _, seconds = _armed[1].partition("=")
+    arm("")
+    if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif what == "sleep":
+    elif action == "sleep":
         time.sleep(float(seconds))
-    elif what == "enospc":
+    elif action == "enospc":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@cache
-def _wanted() -> tuple[str, str]:
-    """Where, and what to do there."""
-    where, _, action = os.environ.get("NMTUNE_FAILPOINT", "").partition(":")
-    return where, action

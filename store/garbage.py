@@ -1,4 +1,4 @@
-"""The garbage collection: bytes that no row names, and answers kept long enough."""
+"""The garbage collection: remove bytes that no row names, and answers kept long enough."""
 
 import logging
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, null, select, true, union, update
 
-from store import encoders, idempotency
+from store import idempotency, text_vectors
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.database.connection import Transaction
@@ -19,7 +19,7 @@ from store.store import Store
 log = logging.getLogger(__name__)
 
 OUTPUTS_KEPT_SECONDS: Final = 30 * 86_400.0
-"""How long the output of a prediction is there after the job has ended."""
+"""How long the output of a prediction is kept after the job has ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +33,14 @@ class Collected:
 
 
 def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
-    """Remove bytes of all tenants that no row names, what broken puts left, and old answers.
+    """Remove bytes of all tenants that no row names, leftovers of broken puts, and old answers.
 
-    Young bytes stay, for their row may be about to be written: putting makes them young, and a
+    Young bytes stay, because their row may be about to be written: putting makes bytes young, and a
     row follows its bytes within minutes. Safe beside running doors and in several processes.
     """
     with store.database.begin() as tx:
         n_keys = idempotency.prune(tx)
-        encoders.prune_vectors(tx)
+        text_vectors.prune(tx)
         _expire_outputs(tx)
     with store.database.read() as tx:
         found = named(tx)
@@ -63,7 +63,7 @@ def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
 
 
 def _expire_outputs(tx: Transaction) -> None:
-    """Take old outputs from predictions of all tenants; their bytes then go with the rest."""
+    """Forget old outputs of predictions of all tenants; their bytes are then collected too."""
     jobs = tables.jobs.c
     old = jobs.finished_at <= seconds_from_now(-OUTPUTS_KEPT_SECONDS)
     tx.execute(
@@ -74,7 +74,7 @@ def _expire_outputs(tx: Transaction) -> None:
 
 
 def named(tx: Transaction, tenant_id: str | None = None) -> set[tuple[str, str]]:
-    """(tenant, sha256) of all bytes that a row names: of one tenant, or across all of them."""
+    """(tenant, sha256) of all bytes that a row names, of one tenant or of all."""
     jobs, versions, datasets = tables.jobs.c, tables.head_versions.c, tables.datasets.c
     parts = tables.upload_parts.c
 

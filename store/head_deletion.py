@@ -1,4 +1,4 @@
-"""Home of the deletion of head versions: their rows, their bytes' last names, forced aliases."""
+"""Delete head versions: their rows, bytes that only they name, and aliases if forced."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,37 +17,36 @@ _versions = tables.head_versions.c
 _jobs = tables.jobs.c
 
 _ROW_FOLLOWS_WITHIN: Final = timedelta(minutes=15)
-"""A running job's bytes are named by a row this long after they were put, at the latest."""
+"""A running job puts bytes at most this long before a row names them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deleted:
-    """What a deletion took away, and which bytes are to go before its transaction ends."""
+    """What a deletion removed, and the bytes to remove before its transaction ends."""
 
     versions: tuple[int, ...]
     aliases: tuple[str, ...]
-    """Those that pointed at the versions: there are some only if the deletion was forced."""
+    """The aliases that pointed at the versions; empty unless the deletion was forced."""
     unnamed: tuple[str, ...]
-    """The sha256 of bytes that no row of the tenant names any more."""
+    """The sha256 of bytes that no row of the tenant names any longer."""
     unless_put_after: datetime
-    """Younger bytes are the garbage collection's: a running job may have put them just now, and
-    be about to name them."""
+    """Leave younger bytes to the garbage collection: a running job may be about to name them."""
 
 
 def delete_version(
     tx: Transaction, tenant_id: str, name: str, number: int, *, force: bool = False
 ) -> Deleted:
-    """Delete one version; its number is not given again, and its job's row stays as it is.
+    """Delete one version; its number is never used again, and its job's row stays.
 
     Remove the `unnamed` bytes before this transaction ends. Raises NotFound, and HeadInUse while
-    an alias points at the version, unless `force`: the aliases then go too.
+    an alias points at the version; with `force` those aliases are deleted too.
     """
     heads.lock(tx, tenant_id, name)
     return _delete(tx, tenant_id, name, [number], missing=f"{name}@{number}", force=force)
 
 
 def delete_head(tx: Transaction, tenant_id: str, name: str, *, force: bool = False) -> Deleted:
-    """Delete all versions of a head; later ones under its name go on counting.
+    """Delete all versions of a head; later versions of that name continue the count.
 
     As `delete_version`. Raises NotFound, HeadInUse.
     """
@@ -75,7 +74,7 @@ def _delete(
     if pointing and not force:
         raise HeadInUse(_in_use(name, pointing))
     started_at = datetime.now(UTC)
-    # The rows of other heads with the same bytes too: of two deletions at once, the second waits
+    # Lock rows of other heads with the same bytes too: of two deletions at once, the second waits
     # and then sees that it was the last.
     tx.execute(
         select(_versions.version)
@@ -85,7 +84,7 @@ def _delete(
     ).all()
     aliases.remove(tx, tenant_id, name, list(pointing))
     tx.execute(delete(tables.head_versions).where(*which))
-    # Asked for before what is named: a job that ends in between is then seen by its row.
+    # Before `named`: a job that ends in between is then seen by its row.
     is_training = tx.execute(
         select(_jobs.id).where(_jobs.tenant_id == tenant_id, has_status(JobStatus.RUNNING)).limit(1)
     ).one_or_none()
@@ -101,6 +100,6 @@ def _delete(
 def _in_use(name: str, pointing: dict[str, int]) -> str:
     named = ", ".join(f"{name}@{alias} (version {number})" for alias, number in pointing.items())
     return (
-        f"Aliases point at it: {named}. Point them elsewhere or delete them first, or delete with "
-        "force=true, which takes the aliases too."
+        f"Aliases point at it: {named}. Move or delete them first, or delete with force=true, "
+        "which deletes the aliases too."
     )

@@ -1,4 +1,4 @@
-"""Home of the head registry: versions of a head under its name, and movable aliases."""
+"""The head registry: versions of a head under its name, and movable aliases."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _jobs = tables.jobs.c
 
 @dataclass(frozen=True, kw_only=True)
 class NewHeadVersion:
-    """What a job publishes; `sha256` names bytes that are already stored."""
+    """The version that a job publishes; `sha256` names bytes that are already stored."""
 
     name: str
     sha256: str
@@ -38,20 +38,20 @@ class NewHeadVersion:
     config: Mapping[str, object]
     metrics: Mapping[str, object]
     lineage: Mapping[str, object] = field(default_factory=dict)
-    """What it was made with: `encoder`, `seed`, `nmtune_version` and `machine`."""
+    """How it was made: `encoder`, `seed`, `nmtune_version` and `machine`."""
     alias: str | None = None
     advised_against_because: str | None = None
-    """Why the alias is not to leave another version for it; None: it moves."""
+    """Why the alias must not move to it from another version; None: it moves."""
     encoder: Mapping[str, object] | None = None
-    """What made the embeddings, where that is known."""
+    """The encoder of the embeddings, if known."""
 
 
-_OF_THE_ALIAS: Final = ("alias", "advised_against_because")
+_ALIAS_FIELDS: Final = ("alias", "advised_against_because")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A version just published, and what became of the alias that was to name it."""
+    """A version just published, and the outcome of its alias."""
 
     version: "HeadVersion"
     alias: aliases.Outcome | None
@@ -75,12 +75,12 @@ class HeadVersion:
     config: dict[str, Any]
     metrics: dict[str, Any]
     encoder: dict[str, Any] | None
-    """What made the embeddings it learnt from, where that is known."""
+    """The encoder of the embeddings that it learnt from, if known."""
     dataset_sha256: str | None
-    """Of the data it was made from; it outlives the dataset."""
+    """The hash of its training data; it outlives the dataset."""
     lineage: dict[str, Any]
     description: str | None = None
-    """What people note of it, as `tags`."""
+    """Notes of its owner, like `tags`."""
     tags: dict[str, str] = field(default_factory=dict)
     created_at: datetime
     aliases: tuple[str, ...]
@@ -109,7 +109,7 @@ def publish(
 ) -> Published:
     """Add the next version under `new.name`, and point `new.alias` at it as `aliases.follow` does.
 
-    It was made at `not_before` at the earliest, whatever the database's clock says.
+    Its `created_at` is not before `not_before`, whatever the database's clock says.
 
     Raises InvalidName, and Conflict if the job has published already.
     """
@@ -119,7 +119,7 @@ def publish(
         raise Conflict(f"Job {job_id} has already published a head version.")
     number = _next_version(tx, tenant_id, new.name)
     values = {
-        one.name: getattr(new, one.name) for one in fields(new) if one.name not in _OF_THE_ALIAS
+        one.name: getattr(new, one.name) for one in fields(new) if one.name not in _ALIAS_FIELDS
     }
     values |= {
         "classes": list(new.classes),
@@ -147,7 +147,7 @@ def publish(
     outcome = None
     if new.alias is not None:
         check_alias(new.alias)
-        outcome = aliases.follow(  # the head's row is locked since its version was counted up
+        outcome = aliases.follow(  # `_next_version` has locked the head's row
             tx,
             tenant_id,
             new.name,
@@ -213,13 +213,13 @@ def version(tx: Transaction, tenant_id: str, name: str, number: int) -> HeadVers
 def resolve(tx: Transaction, tenant_id: str, reference: str) -> HeadVersion:
     """The version that `pets` or `pets@latest`, `pets@3` or `pets@prod` means now.
 
-    One query, for predictions ask it often. Raises InvalidReference, NotFound.
+    One query, because each prediction may need it. Raises InvalidReference, NotFound.
     """
     name, separator, label = reference.partition("@")
     if not is_name(name) or (separator and not is_name(label)):
         raise InvalidReference(
-            f"The head reference {reference[:140]!r} is not one: write name, name@version, "
-            "name@alias or name@latest."
+            f"{reference[:140]!r} is not a head reference: write name, name@version, name@alias or "
+            "name@latest."
         )
     query = _select_versions(_versions.tenant_id == tenant_id, _versions.name == name)
     if label in {"", "latest"}:
@@ -242,7 +242,7 @@ def resolve(tx: Transaction, tenant_id: str, reference: str) -> HeadVersion:
 def annotate(
     tx: Transaction, tenant_id: str, name: str, number: int, *, notes: Mapping[str, object]
 ) -> HeadVersion:
-    """Note this `description` or these `tags` of a version. Raises NotFound."""
+    """Set the `description` or `tags` of a version. Raises NotFound."""
     if notes:
         of_version = (
             _versions.tenant_id == tenant_id,
@@ -265,7 +265,7 @@ def set_alias(tx: Transaction, tenant_id: str, name: str, alias: str, number: in
 def roll_back(
     tx: Transaction, tenant_id: str, name: str, alias: str, *, expected: int | None = None
 ) -> HeadVersion:
-    """Point `alias` at the version that it named before; raises as `aliases.roll_back`."""
+    """Point `alias` at the version that it named before. Raises as `aliases.roll_back` does."""
     lock(tx, tenant_id, name)
     return version(
         tx, tenant_id, name, aliases.roll_back(tx, tenant_id, name, alias, expected=expected)
@@ -273,7 +273,7 @@ def roll_back(
 
 
 def delete_alias(tx: Transaction, tenant_id: str, name: str, alias: str) -> None:
-    """Remove the alias; the version that it named stays. Raises NotFound."""
+    """Delete the alias; its version stays. Raises NotFound."""
     lock(tx, tenant_id, name)
     if not aliases.remove(tx, tenant_id, name, [alias]):
         raise NotFound("alias", f"{name}@{alias}")
@@ -282,7 +282,7 @@ def delete_alias(tx: Transaction, tenant_id: str, name: str, alias: str) -> None
 def aliased(tx: Transaction) -> list[tuple[str, HeadVersion]]:
     """(reference, version) of all aliases, such as `pets@prod`.
 
-    Crosses tenants by nature: a process that starts looks after the heads of all of them.
+    Crosses tenants by nature: a process that starts checks the heads of all tenants.
     """
     is_named = and_(
         _aliases.tenant_id == _versions.tenant_id,
@@ -294,16 +294,16 @@ def aliased(tx: Transaction) -> list[tuple[str, HeadVersion]]:
 
 
 def lock(tx: Transaction, tenant_id: str, name: str) -> None:
-    """Wait until no other transaction changes this head's versions or aliases, and keep others out.
+    """Keep other transactions from changing this head's versions or aliases until this one ends.
 
-    What reads only, as predictions do, never waits for it.
+    Readers, such as predictions, never wait for it.
     """
     row = select(_heads.name).where(_heads.tenant_id == tenant_id, _heads.name == name)
     tx.execute(row.with_for_update()).one_or_none()
 
 
 def _next_version(tx: Transaction, tenant_id: str, name: str) -> int:
-    """Count the head's versions up by one; the row's lock makes concurrent jobs wait in line."""
+    """Count up the head's versions; the row's lock makes concurrent jobs wait in line."""
     count_up = (
         update(tables.heads)
         .where(_heads.tenant_id == tenant_id, _heads.name == name)
@@ -326,7 +326,7 @@ def _next_version(tx: Transaction, tenant_id: str, name: str) -> int:
 
 
 def _select_heads(tenant_id: str) -> Select[Any]:
-    """The rows of heads that have a version: one that was deleted keeps its row, to count on."""
+    """Heads with at least one version: a deleted head keeps its row, so that numbers go on."""
     has_version = exists().where(
         _versions.tenant_id == _heads.tenant_id, _versions.name == _heads.name
     )
@@ -349,7 +349,7 @@ def _select_versions(*where: ColumnElement[bool]) -> Select[Any]:
 
 
 def _with_versions(tx: Transaction, tenant_id: str, rows: Sequence[AnyRow]) -> list[Head]:
-    """The heads of these rows, with two queries in all, whatever their number."""
+    """The heads of these rows with their versions, by one query whatever their number."""
     names = [row.name for row in rows]
     versions: dict[str, list[HeadVersion]] = {name: [] for name in names}
     query = _select_versions(_versions.tenant_id == tenant_id, _versions.name.in_(names))

@@ -1,4 +1,4 @@
-"""Home of idempotency keys: the first answer to a key is kept and given again."""
+"""Idempotency keys: the first answer to a key is kept and given again."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ from store.database.connection import Transaction
 from store.errors import Conflict, IdempotencyKeyReused
 
 KEPT_SECONDS: Final = 24 * 3600.0
-"""How long an answer is kept at least, before `prune` may forget it."""
+"""`prune` keeps an answer at least this long."""
 
 _keys = tables.idempotency_keys.c
 
@@ -36,8 +36,8 @@ def find(tx: Transaction, tenant_id: str, key: str, *, request_hash: str) -> Sto
         return None
     if row.request_hash != request_hash:
         raise IdempotencyKeyReused(
-            "This Idempotency-Key was used before with another request: use a new key for each "
-            "request, and the same key only to repeat one."
+            "This Idempotency-Key was used before with another request. Use a new key for each "
+            "request, and the same key only to repeat that request."
         )
     return StoredResponse(status_code=row.status_code, body=bytes(row.body))
 
@@ -51,9 +51,9 @@ def save(
     status_code: int,
     body: bytes | str,
 ) -> None:
-    """Keep an answer, in the transaction that did what it says.
+    """Keep an answer in the transaction that did the work.
 
-    Raises Conflict if another request with the key was faster: its work must not be done twice.
+    Raises Conflict if another request with the key was faster: the work must not be done twice.
     """
     try:
         tx.execute(
@@ -68,8 +68,8 @@ def save(
         )
     except IntegrityError as error:
         raise Conflict(
-            "Another request with this Idempotency-Key is being answered: send it again to get "
-            "that answer."
+            "Another request with this Idempotency-Key is being processed. Send it again to get "
+            "the answer to that request."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Home of identifiers: a prefix and 26 characters that sort by time and cannot be guessed."""
+"""Identifiers: a prefix and 26 characters that sort by time and cannot be guessed."""
 
 import secrets
 import time

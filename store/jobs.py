@@ -1,6 +1,6 @@
-"""Jobs as their owner sees them: the record, submit, read, list, ask to cancel.
+"""Jobs as their owner sees them: submit, read, list, and ask to cancel.
 
-What a worker does to a job is in `store.transitions`.
+`store.transitions` has what workers do to jobs.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,10 +23,12 @@ from store.names import check_alias, check_name
 from store.states import JobKind, JobStatus
 
 QUEUES: Final = ("cpu", "gpu")
-"""The queues that a job may wait in; the first unless told otherwise."""
+"""The queues that a job may wait in; the first is the default."""
 
 DONE: Final[Mapping[str, float]] = {"fraction": 1.0, "eta_seconds": 0.0}
 """The progress of a job that has succeeded."""
+PRICE: Final = "price_per_million_tokens"
+"""The price that a user stated, kept in a job's row beside the encoder but no part of it."""
 
 _jobs = tables.jobs.c
 NOT_BEFORE_NOW: Final = latest(now(), _jobs.updated_at)
@@ -36,7 +38,7 @@ _NOTHING = literal({}, _jobs.checkpoint.type)
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One request to tune a head on a dataset, or to predict one, as its row was when read."""
+    """One request to tune a head on a dataset, or to predict a dataset, as its row was read."""
 
     id: str
     tenant_id: str
@@ -46,14 +48,14 @@ class Job:
     method: str
     alias: str | None
     alias_always: bool
-    """Whether the alias moves although the report's verdict advises against the head."""
+    """Whether the alias moves even if the report's verdict advises against the head."""
     alias_outcome: dict[str, Any] | None
-    """What became of the alias: `aliases.Outcome`, once the job has published."""
+    """What happened to the alias: an `aliases.Outcome`, once the job has published."""
     description: str | None = None
-    """Noted of the head version that it publishes, as `tags` are."""
+    """The description of the head version that it publishes, like `tags`."""
     tags: dict[str, str] = field(default_factory=dict)
     queue: str
-    """Which workers take it: those that serve this queue."""
+    """Only workers that serve this queue take it."""
     priority: int
     """Higher ones are taken first."""
     status: JobStatus
@@ -62,29 +64,29 @@ class Job:
     progress: dict[str, Any] | None
     config: dict[str, Any]
     encoder: dict[str, Any] | None
-    """What embeds the texts of its dataset, if it has texts; then also the cost."""
+    """The encoder of its dataset's texts, if it has texts, later with the cost."""
     attempt: int
     """Executions so far that count; 0 before the first."""
     max_attempts: int
     fence: int
-    """Raised by each claim; a worker may write only while its own is the row's."""
+    """Grows with each claim; a worker may write only while its own fence is the row's."""
     worker: str | None
     lease_expires_at: datetime | None
     not_before_at: datetime | None
     waiting: dict[str, Any] | None
-    """Why it is held back until then: code, message, since, and what the worker remembers."""
+    """Why it is held back until then: code, message, since, and the worker's memory."""
     cancel_requested_at: datetime | None
     checkpoint: dict[str, str]
-    """File name to sha256 of what a next attempt can go on from; empty once the job is final."""
+    """File name to sha256 of the files that the next attempt starts from; empty at the end."""
     error: dict[str, Any] | None
     report_sha256: str | None
     head_name: str | None
-    """Of the version that a training published, or that a prediction asks."""
+    """The head that a training published, or that a prediction uses."""
     head_version: int | None
     output_sha256: str | None
     """The file that a prediction wrote, until it is deleted."""
     output: dict[str, Any] | None
-    """What that file is: format, rows, bytes."""
+    """That file's format, rows and bytes."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -117,7 +119,7 @@ def submit(
 ) -> Job:
     """Queue a job. Raises NotFound for the dataset, InvalidName.
 
-    predicting: the head's name and version, of a prediction; without it, the job is a training.
+    predicting: the head's name and version for a prediction; without it the job is a training.
     The row is the queue: ring the doorbell only after the transaction has ended.
     """
     check_name("job", name)
@@ -125,7 +127,7 @@ def submit(
         raise ValueError(f"queue must be one of {', '.join(QUEUES)}, got {queue!r}")
     if alias is not None:
         check_alias(alias)
-    # Locked against `datasets.delete` until the job's row is there to be seen by it.
+    # Locked against `datasets.delete` until it can see the job's row.
     dataset = select(tables.datasets.c.id).where(
         tables.datasets.c.tenant_id == tenant_id, tables.datasets.c.id == dataset_id
     )
@@ -171,14 +173,14 @@ def submit(
 
 
 def _turn(tenant_id: str, queue: str, precedence: int, kind: JobKind) -> ColumnElement[int]:
-    """The place of a new job in the queue: after its tenant's own, and not before its time.
+    """The turn of a new job: its place in the queue, fair between tenants.
 
-    One more than the tenant's last unfinished job of the kind has, so that the order of a tenant's
-    jobs is that of their turns, and one that is given back keeps its place. And no less than the
-    first that waits has, or if none does, than the last that runs: so a tenant with a thousand jobs
-    waiting delays another's by one job, not by a thousand. Jobs that were taken before count as
-    waiting only if there are no others: their turns are of the past, and who comes now must not
-    overtake those who came before. Predictions are numbered apart: they do not wait for trainings.
+    It is one more than that of the tenant's last unfinished job of the kind, so that the tenant's
+    jobs keep their order and a job that is given back keeps its place. It is no less than that of
+    the first waiting job or, without one, the last running job: so a tenant with a thousand waiting
+    jobs delays another tenant's by one job, not by a thousand. Jobs that were taken before count as
+    waiting only if there are no others: their turns are old, and a new job must not overtake those
+    that came before it. Predictions are numbered apart, because they do not wait for trainings.
     """
     among = (_jobs.queue == queue, _jobs.precedence == precedence, has_kind(kind))
     mine = (_jobs.tenant_id == tenant_id, *among)
@@ -235,7 +237,7 @@ def page(
 
 
 def request_cancel(tx: Transaction, tenant_id: str, job_id: str) -> Job:
-    """Cancel a queued job at once; ask a running one's worker to; leave a final one as it is.
+    """Cancel a queued job at once, or ask the worker of a running one; final jobs stay as they are.
 
     Asking again changes nothing. Raises NotFound.
     """
@@ -267,9 +269,9 @@ def move(
     values: Mapping[str, object],
     event: Callable[[Job], tuple[EventType, Mapping[str, object]]],
 ) -> Job | None:
-    """Change the one job that `where` picks and append the event of it; None if it picks none.
+    """Change the one job that `where` picks and append its event; None if it picks no job.
 
-    For the store's own moves: the condition must name the statuses it moves from.
+    Only for the store's own moves: the condition must name the statuses that it moves from.
     """
     row = tx.execute(
         update(tables.jobs)
@@ -299,10 +301,10 @@ def job_of(row: AnyRow) -> Job:
 
 
 def progress_at(status: JobStatus, told: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What a job's progress is, of what its last heartbeat told before it got this status.
+    """A job's progress, by its status and the progress that its last heartbeat wrote.
 
-    The row keeps what was told while it ran. A succeeded job is all done; of any other that does
-    not run, nobody works on the rest, so that no time is left to be told.
+    A succeeded job is complete. Nobody works on the rest of another job that does not run, so that
+    it has no remaining time.
     """
     if status is JobStatus.SUCCEEDED:
         return {**(told or {}), **DONE}

@@ -1,4 +1,4 @@
-"""The leases of running jobs as a sweep sees them: which are over, which still stand as read."""
+"""Leases and fences: who holds a running job, and which leases are over."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,32 +10,33 @@ from store.database import tables
 from store.database.clock import now, seconds_from_now
 from store.database.connection import Transaction
 from store.database.tables import has_status
+from store.errors import LeaseLost
 from store.jobs import Job
 from store.states import JobStatus
 
 LONGEST_LEASE_SECONDS: Final = 3600.0
-"""What a worker may ask for."""
+"""The longest lease that a worker may ask for."""
 SLACK_SECONDS: Final = 60.0
-"""By so much a clock is set back in its usual corrections."""
+"""Usual corrections set a clock back by no more than this."""
 
 _jobs = tables.jobs.c
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunningLease:
-    """The lease of a running job as it was read: each heartbeat makes another one of it."""
+    """The lease of a running job as it was read; each heartbeat changes it."""
 
     job_id: str
     fence: int
     expires_at: datetime
     is_over: bool
-    """By the database's clock: it has run out, or ends later than any lease can."""
+    """By the database's clock: it has run out, or ends later than any lease can end."""
     is_cancelled: bool
-    """Whether a cancel was asked for, which a living worker hears with its next heartbeat."""
+    """Whether a cancel was requested; a living worker learns it with its next heartbeat."""
 
 
 def running_leases(tx: Transaction) -> tuple[RunningLease, ...]:
-    """The leases of all running jobs, the one that ends first first. Crosses tenants by nature."""
+    """The leases of all running jobs, by their end. Crosses tenants by nature."""
     rows = tx.execute(
         select(
             _jobs.id,
@@ -60,14 +61,14 @@ def running_leases(tx: Transaction) -> tuple[RunningLease, ...]:
 
 
 def is_over() -> ColumnElement[bool]:
-    """Whether a lease has run out, or ends later than any can."""
+    """Whether a lease has run out, or ends later than any lease can end."""
     ends = _jobs.lease_expires_at
     latest_end = seconds_from_now(LONGEST_LEASE_SECONDS + SLACK_SECONDS)
     return not_(and_(ends > now(), ends <= latest_end))
 
 
 def stands(lease: RunningLease) -> ColumnElement[bool]:
-    """Whether the job is still held under this lease, which no heartbeat has renewed since."""
+    """Whether the job is still held under this very lease, not renewed since it was read."""
     return and_(
         _jobs.id == lease.job_id,
         _jobs.fence == lease.fence,
@@ -75,12 +76,26 @@ def stands(lease: RunningLease) -> ColumnElement[bool]:
     )
 
 
+def is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:
+    """The condition of every write after a claim: the job still runs under the fence of `job`."""
+    return (
+        _jobs.tenant_id == job.tenant_id,
+        _jobs.id == job.id,
+        has_status(JobStatus.RUNNING),
+        _jobs.fence == job.fence,
+    )
+
+
+def lost(job: Job) -> LeaseLost:
+    """The error of a write that met another fence or status."""
+    return LeaseLost(f"{job.id} is no longer held under fence {job.fence}: stop working on it.")
+
+
 def worker_lost(job: Job) -> dict[str, object]:
-    """What is said of a job whose worker was lost in its last attempt."""
+    """The error of a job whose worker was lost in its last attempt."""
     return {
         "code": "worker_lost",
         "message": f"The worker stopped answering in attempt {job.attempt} of {job.max_attempts}, "
-        "and no attempts are left: its machine was restarted, lost the database, or ended it, "
-        "which a kernel short of memory does too. Its log and the kernel's tell which; submit the "
-        "job again.",
+        "and no attempts are left. Its machine may have restarted, lost the database, or killed it "
+        "for lack of memory: see its log and the kernel's. Submit the job again.",
     }

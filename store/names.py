@@ -1,4 +1,4 @@
-"""Home of the naming rule that tenants, datasets, jobs, heads and aliases share."""
+"""The naming rule that tenants, datasets, jobs, heads and aliases share."""
 
 import re
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from store.errors import InvalidName
 
 DEFAULT_TENANT: Final = "default"
-"""The one tenant of an installation that has no keys."""
+"""The only tenant of an installation without keys."""
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """The rule as a regular expression; `is_name` is the check (it also refuses a trailing newline)."""
@@ -24,7 +24,7 @@ def check_name(kind: str, name: str) -> str:
     if not is_name(name):
         raise InvalidName(
             f"The {kind} name {name[:80]!r} is not allowed: use 1 to 64 letters, digits, '.', '_' "
-            "or '-', beginning with a letter or digit."
+            "or '-', starting with a letter or digit."
         )
     return name
 
@@ -34,7 +34,7 @@ def check_alias(alias: str) -> str:
     check_name("alias", alias)
     if alias.isdigit() or alias == "latest":
         raise InvalidName(
-            f"The alias name {alias!r} is not allowed: digits alone mean a version number and "
-            "'latest' is always the newest version; choose a word such as 'prod'."
+            f"The alias name {alias!r} is not allowed: only digits mean a version number, and "
+            "'latest' is always the newest version. Choose a word such as 'prod'."
         )
     return alias

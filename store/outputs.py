@@ -1,4 +1,4 @@
-"""The outputs of predictions: which file a job wrote, and its real deletion."""
+"""The outputs of predictions: the file that a job wrote, and its deletion with its bytes."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from store.states import JobKind, JobStatus
 _jobs = tables.jobs.c
 
 _ROW_FOLLOWS_WITHIN: Final = timedelta(minutes=15)
-"""A running job's bytes are named by a row this long after they were put, at the latest."""
+"""A running job puts bytes at most this long before a row names them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +32,16 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Unnamed:
-    """Bytes that no row of their tenant names any more, to go before the transaction ends."""
+    """Bytes that no row of their tenant names any longer: remove them in the transaction."""
 
     tenant_id: str
     sha256: str
     unless_put_after: datetime
-    """Younger bytes are the garbage collection's: a running job may be about to name them."""
+    """Leave younger bytes to the garbage collection: a running job may be about to name them."""
 
 
 def of_job(job: Job) -> Output:
-    """The job's output. Raises OutputNotReady, whose message says why there is none."""
+    """The job's output. Raises OutputNotReady with the reason if there is none."""
     if job.output_sha256 is not None and job.output is not None:
         known: dict[str, Any] = job.output
         return Output(
@@ -51,16 +51,16 @@ def of_job(job: Job) -> Output:
             n_rows=known["n_rows"],
         )
     if job.kind is not JobKind.PREDICTION:
-        raise OutputNotReady("The job trains a head and has no output: it has a report.")
+        raise OutputNotReady("The job trains a head: it has a report and no output file.")
     if job.status is JobStatus.SUCCEEDED:
-        raise OutputNotReady("The job's output was deleted or has expired: predict again.")
+        raise OutputNotReady("The job's output was deleted or has expired. Predict again.")
     if job.status.is_final:
-        raise OutputNotReady(f"The job is {job.status.value} and has no output: predict again.")
-    raise OutputNotReady(f"The job is {job.status.value}: wait until it has succeeded.")
+        raise OutputNotReady(f"The job is {job.status.value} and has no output. Predict again.")
+    raise OutputNotReady(f"The job is {job.status.value}. Wait until it has succeeded.")
 
 
 def delete(tx: Transaction, tenant_id: str, job_id: str) -> Unnamed | None:
-    """Take the output from the job; the bytes to remove before this transaction ends, or None.
+    """Delete the job's output; return the bytes to remove before this transaction ends, or None.
 
     The job itself stays. Raises NotFound, and OutputNotReady if there is none.
     """
@@ -82,8 +82,8 @@ def _forget(tx: Transaction, tenant_id: str, job_id: str, sha256: str) -> Unname
         .where(_jobs.tenant_id == tenant_id, _jobs.id == job_id)
         .values(output_sha256=None, output=null(), updated_at=NOT_BEFORE_NOW)
     )
-    # Another prediction of the same rows by the same head has the same bytes. Asked for before
-    # what is named: a job that ends in between is then seen by its row.
+    # Another prediction of the same rows by the same head has the same bytes. This comes before
+    # `named`: a job that ends in between is then seen by its row.
     is_running = tx.execute(
         select(_jobs.id).where(_jobs.tenant_id == tenant_id, has_status(JobStatus.RUNNING)).limit(1)
     ).one_or_none()

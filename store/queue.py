@@ -1,4 +1,4 @@
-"""Home of the doorbell: it wakes a worker early, and losing a ring loses nothing."""
+"""The doorbell: it wakes a worker early, and a lost ring loses nothing."""
 
 import threading
 from typing import Protocol
@@ -27,10 +27,10 @@ class LocalQueue:
         self._rung.set()
 
     def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds; whether it was rung since the last wait.
+        """Wait up to `timeout` seconds; return whether it was rung since the last wait.
 
-        False at once when closed. Look for work after this returns, not before: a ring during the
-        look then ends the next wait at once.
+        Returns False at once when closed. Look for work after this returns, not before: a ring
+        during the look then ends the next wait at once.
         """
         if self._closed:
             return False
@@ -39,6 +39,6 @@ class LocalQueue:
         return rung and not self._closed
 
     def close(self) -> None:
-        """End the present wait and all later ones."""
+        """End the present wait and all later ones at once."""
         self._closed = True
         self._rung.set()

@@ -1,4 +1,4 @@
-"""Home of the settings every server process shares: where rows and bytes live."""
+"""The settings that every server process shares: where rows and bytes are."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ class StoreSettings(BaseSettings):
         env_prefix="NMTUNE_",
         validate_default=True,
         frozen=True,
-        hide_input_in_errors=True,  # the input has keys and passwords
+        hide_input_in_errors=True,  # the input holds keys and passwords
     )
 
     data_dir: Path = Path("nmtune-data")
@@ -56,8 +56,10 @@ class StoreSettings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         if "?" in str(path):
-            raise ValueError("the path must not contain '?', which ends the path in a database URL")
-        # A child process or a later chdir must not look elsewhere.
+            raise ValueError(
+                "the path must not contain '?', which would end the path in a database URL"
+            )
+        # So that a child process or a later chdir does not look elsewhere.
         return path.expanduser().absolute()
 
     @field_validator("artifacts_url")
@@ -66,7 +68,7 @@ class StoreSettings(BaseSettings):
         if url is None:
             return None
         bucket, prefix = split_artifacts_url(url)
-        # "." and ".." would be folded by some servers and not by others.
+        # Some servers fold "." and "..", others do not.
         is_plain = not prefix or (
             _PREFIX.fullmatch(prefix) and not {".", ".."} & set(prefix.split("/"))
         )
@@ -86,7 +88,7 @@ class StoreSettings(BaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("write https://host or http://host:port")
         if parts.username or parts.password or parts.query or parts.fragment:
-            # What is in this URL ends up in logs.
+            # This URL appears in logs.
             raise ValueError("write the keys in NMTUNE_S3_ACCESS_KEY_ID and ..._SECRET_ACCESS_KEY")
         return url.rstrip("/")
 
@@ -113,11 +115,11 @@ class StoreSettings(BaseSettings):
 
     @property
     def artifacts_cache_dir(self) -> Path:
-        """Where files of the object storage are kept; may be emptied at any time."""
+        """The cache folder of the object storage; it may be emptied at any time."""
         return self.data_dir / "artifact-cache"
 
 
 def split_artifacts_url(url: str) -> tuple[str, str]:
-    """Bucket and prefix ('' for none) of an `s3://bucket/prefix`."""
+    """The bucket and the prefix, which may be empty, of `s3://bucket/prefix`."""
     bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
     return bucket, prefix

@@ -1,4 +1,4 @@
-"""Home of the job's statuses and the lawful moves between them.
+"""A job's statuses and the lawful moves between them.
 
     submit          claim             succeed
       ──▶ queued ──────────▶ running ──────────▶ succeeded
@@ -10,7 +10,7 @@
 
 queued     To be done, whether or not a message arrived. `submit` moves a job in; a worker moves it
            out by `claim`, a user by `request_cancel` (cancelled at once). `not_before_at` holds it
-           back after a transient error. A crash leaves it queued: nothing is lost.
+           back after a passing error. A crash leaves it queued: nothing is lost.
 running    A worker holds the lease until `lease_expires_at` and proves it by `fence`. Only `claim`
            moves a job in. A user's cancel is a request beside the status (`cancel_requested_at`);
            the worker learns of it at its next heartbeat. A crash leaves the row running with a
@@ -29,7 +29,7 @@ from typing import Final
 
 
 class JobStatus(StrEnum):
-    """The status of a job; its value is what the database and the API say."""
+    """The status of a job; the database and the API show the value."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -44,12 +44,12 @@ class JobStatus(StrEnum):
 
 
 class JobKind(StrEnum):
-    """What a job does; its value is what the database and the API say."""
+    """What a job does; the database and the API show the value."""
 
     TRAINING = "training"
     """It tunes a head on a dataset and publishes a version."""
     PREDICTION = "prediction"
-    """It has a head version predict a dataset's rows and writes one file."""
+    """It predicts a dataset's rows with a head version and writes one file."""
 
 
 FINAL: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})

@@ -1,4 +1,4 @@
-"""Home of the one value the doors are given: the database and the artifacts together."""
+"""The store that the doors get: the database and the artifacts together."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Store:
 
     @classmethod
     def open(cls, settings: StoreSettings) -> "Store":
-        """Open what the settings name; folders are made, the schema is not (see `migrations`)."""
+        """Open what the settings name. Makes folders, but not the schema (see `migrations`)."""
         return cls(
             database=Database.open(settings.database_url, pool_size=settings.database_pool_size),
             artifacts=open_artifacts(settings),
@@ -30,15 +30,15 @@ class Store:
 
 
 def open_artifacts(settings: StoreSettings) -> Artifacts:
-    """The artifacts where the settings say: a bucket, or else a folder.
+    """The artifacts that the settings name: in a bucket, or else in a folder.
 
-    A bucket is not asked for anything yet: `Artifacts.check` does that. Raises StoreError where
-    the library for buckets is missing, StorageUnavailable where a folder cannot be made.
+    Nothing is sent to a bucket yet; `Artifacts.check` does that. Raises StoreError if the library
+    for buckets is missing, StorageUnavailable if a folder cannot be made.
     """
     if settings.artifacts_url is None:
         return LocalArtifacts(settings.artifacts_dir)
     try:
-        from store.bytes.s3.artifacts import S3Artifacts  # an optional library, and slow to import
+        from store.bytes.s3.artifacts import S3Artifacts  # optional, and slow to import
     except ModuleNotFoundError as error:
         if error.name not in {"boto3", "botocore"}:
             raise

@@ -1,8 +1,8 @@
 """What workers do to jobs: claim, heartbeat, finish, give back, and the sweep.
 
-Every write after a claim is conditional on `status = 'running' AND fence = mine`: a worker whose
-lease was taken over writes nothing and gets LeaseLost. Leases are judged by the database's clock,
-and a moment that no lease or delay can reach counts as past: the clock was set back since.
+Every write after a claim has the condition `leases.is_mine` (running, with our fence): a worker
+whose lease was taken over writes nothing and gets LeaseLost. Leases go by the database's clock, and
+a moment that no lease or delay can reach counts as past: the clock was set back since.
 """
 
 import logging
@@ -15,23 +15,22 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, update
 
 from store import events, heads
 from store.database import tables
-from store.database.clock import now, seconds_from_now
+from store.database.clock import now, read_clock, seconds_from_now
 from store.database.connection import Transaction
 from store.database.tables import has_kind, has_status
-from store.errors import LeaseLost
 from store.events import EventType
 from store.heads import NewHeadVersion
 from store.jobs import COLUMNS, DONE, NOT_BEFORE_NOW, QUEUES, Job, job_of, move
-from store.leases import SLACK_SECONDS, RunningLease, is_over, stands, worker_lost
+from store.leases import SLACK_SECONDS, RunningLease, is_mine, is_over, lost, stands, worker_lost
 from store.states import JobKind, JobStatus
 
 log = logging.getLogger(__name__)
 
 LONGEST_DELAY_SECONDS: Final = 3600.0
-"""How long a job may be held back; more is cut to it."""
+"""The longest time that a job is held back; longer delays are cut to it."""
 
 _jobs = tables.jobs.c
-_TOLD = ("code", "message", "stage", "row", "split")  # of a reason to wait, to its owner
+_SHOWN = ("code", "message", "stage", "row", "split")  # what an owner sees of a reason
 _HEARTBEAT_EVENTS = frozenset({EventType.STAGE, EventType.PROGRESS})
 
 
@@ -47,8 +46,8 @@ class SweepResult:
 def claim(tx: Transaction, job_id: str, *, worker: str, lease_seconds: float) -> Job | None:
     """Take this job if it is queued and due; None means drop the message.
 
-    Crosses tenants by nature: a message carries the id alone, and every later write goes by the
-    claimed job's own tenant.
+    Crosses tenants by nature: a message carries only the id, and every later write uses the claimed
+    job's own tenant.
     """
     return _claim(tx, _jobs.id == job_id, worker=worker, lease_seconds=lease_seconds)
 
@@ -61,10 +60,10 @@ def claim_next(
     queues: Sequence[str] = QUEUES,
     kind: JobKind | None = None,
 ) -> Job | None:
-    """Take the first job that is due of the first of `queues` that has one; None if there is none.
+    """Take the first due job from the first of `queues` that has one; None if no job is due.
 
-    Of any kind, or of `kind` alone. By priority, then by turn, which shares the workers fairly
-    between tenants, then by age. Crosses tenants by nature: workers serve all of them.
+    kind: take only jobs of this kind. The order is by priority, then by turn, which shares the
+    workers fairly between tenants, then by age. Crosses tenants by nature.
     """
     for queue in queues:
         first = _in_order(queue, kind).limit(1).with_for_update(skip_locked=True)
@@ -76,7 +75,7 @@ def claim_next(
 
 
 def due(tx: Transaction, queue: str, *, limit: int) -> tuple[str, ...]:
-    """The ids of up to `limit` jobs that wait in the queue and may start now, the first first."""
+    """The ids of up to `limit` due jobs of the queue, in the order in which they start."""
     return tuple(tx.execute(_in_order(queue).limit(limit)).scalars())
 
 
@@ -100,7 +99,7 @@ def heartbeat(
     given = {"stage": stage, "progress": progress, "checkpoint": checkpoint}
     row = tx.execute(
         update(tables.jobs)
-        .where(*_is_mine(job))
+        .where(*is_mine(job))
         .values(
             lease_expires_at=seconds_from_now(lease_seconds),
             updated_at=NOT_BEFORE_NOW,
@@ -110,7 +109,7 @@ def heartbeat(
         .returning(_jobs.cancel_requested_at, _jobs.n_events, _jobs.updated_at)
     ).one_or_none()
     if row is None:
-        raise _lost(job)
+        raise lost(job)
     _append(tx, job.tenant_id, job.id, last=row.n_events, at=row.updated_at, new=events)
     return row.cancel_requested_at is not None
 
@@ -118,12 +117,23 @@ def heartbeat(
 _append = events.add  # `events` is a parameter's name above
 
 
+def note_encoder(
+    tx: Transaction, job: Job, encoder: Mapping[str, object], *, has_come: bool = False
+) -> None:
+    """Write which encoder makes a running job's vectors, and what they cost. Raises LeaseLost.
+
+    has_come: vectors came with it, so the job no longer waits for its provider.
+    """
+    values = {"encoder": dict(encoder)} | ({"waiting": None} if has_come else {})
+    if tx.execute(update(tables.jobs).where(*is_mine(job)).values(**values)).rowcount == 0:
+        raise lost(job)
+
+
 def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersion) -> Job:
     """Finish the job: the head version, its alias, the report and the status in one transaction.
 
-    The row and the event say what became of the alias.
-    The bytes must be stored before. Wins over a cancel that was asked for. Raises LeaseLost before
-    anything is written.
+    The row and the event say what happened to the alias. The bytes must be stored before. Wins over
+    a requested cancel. Raises LeaseLost before anything is written.
     """
     held = _hold(tx, job)
     published = heads.publish(
@@ -136,12 +146,12 @@ def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersi
     )
     version = published.version
     alias = None if published.alias is None else published.alias.to_dict()
-    told = {"head": {"name": version.name, "version": version.version}, "alias": alias, **DONE}
+    data = {"head": {"name": version.name, "version": version.version}, "alias": alias, **DONE}
     return _leave(
         tx,
         held,
         JobStatus.SUCCEEDED,
-        (EventType.SUCCEEDED, told),
+        (EventType.SUCCEEDED, data),
         alias_outcome=alias,
         report_sha256=report_sha256,
         head_name=version.name,
@@ -152,7 +162,7 @@ def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersi
 def deliver(tx: Transaction, job: Job, *, output_sha256: str, output: Mapping[str, object]) -> Job:
     """Finish a prediction: the file it wrote and the status in one transaction.
 
-    The bytes must be stored before. Wins over a cancel that was asked for. Raises LeaseLost.
+    The bytes must be stored before. Wins over a requested cancel. Raises LeaseLost.
     """
     described = dict(output)
     return _leave(
@@ -174,7 +184,7 @@ def fail(tx: Transaction, job: Job, *, error: Mapping[str, object]) -> Job:
 
 
 def cancel(tx: Transaction, job: Job) -> Job:
-    """End the job as cancelled, after a heartbeat said it was asked for. Raises LeaseLost."""
+    """End the job as cancelled, after a heartbeat reported the request. Raises LeaseLost."""
     return _leave(tx, job, JobStatus.CANCELLED, (EventType.CANCELLED, {}))
 
 
@@ -188,13 +198,13 @@ def release(
 ) -> Job:
     """Give the job back to the queue, due after `delay_seconds`; its checkpoint stays.
 
-    A graceful stop leaves `count_attempt` False and the attempt is given back; a transient error
-    sets it, and then the last attempt fails the job with `error`. A job whose cancel was asked for
-    is cancelled instead. The returned job tells which. Raises LeaseLost.
+    A graceful stop leaves `count_attempt` False, and the attempt does not count. A passing error
+    sets it, and after the last attempt the job fails with `error`. A job with a requested cancel is
+    cancelled instead. The returned job shows which. Raises LeaseLost.
     """
     default = {
         "code": "attempts_exhausted",
-        "message": f"The job met a passing error in each of its {job.max_attempts} attempts. "
+        "message": f"A temporary error stopped each of the job's {job.max_attempts} attempts. "
         "Submit it again later; the server's log has the causes.",
     }
     return _requeue_or_end(
@@ -218,27 +228,27 @@ def wait(
 ) -> Job:
     """Give the job back to the queue while it waits for something outside; no attempt counts.
 
-    `reason` has a `code` and a `message`. It is kept in the row with `since`, the first time that
-    the job had to wait without getting anything; `patience_seconds` after that it fails with the
-    reason. A job whose cancel was asked for is cancelled. Raises LeaseLost.
+    `reason` has a `code` and a `message`. The row keeps it with `since`, when the job began to wait
+    in vain; `patience_seconds` later the job fails with the reason. If a cancel was requested, the
+    job is cancelled. Raises LeaseLost.
     """
     held = _hold(tx, job)
     if held.cancel_requested_at is not None:
         return cancel(tx, held)
-    moment = tx.execute(select(now())).scalar_one()
+    moment = read_clock(tx)
     since = (held.waiting or {}).get("since") or moment.isoformat()
     waited = (moment - datetime.fromisoformat(since)).total_seconds()
     if waited + delay_seconds > patience_seconds:
-        kept = {name: one for name, one in reason.items() if name in _TOLD}
-        message = f"{reason['message']} The job waited for it for {waited / 3600:.1f} hours."
+        kept = {name: one for name, one in reason.items() if name in _SHOWN}
+        message = f"{reason['message']} The job waited for {waited / 3600:.1f} hours."
         return fail(tx, held, error={**kept, "message": message})
     until = _after(moment, delay_seconds)
-    told = {"reason": "waiting", "attempt": held.attempt, "until": until.isoformat()}
+    data = {"reason": "waiting", "attempt": held.attempt, "until": until.isoformat()}
     return _leave(
         tx,
         held,
         JobStatus.QUEUED,
-        (EventType.REQUEUED, told | {name: reason[name] for name in ("code", "message")}),
+        (EventType.REQUEUED, data | {name: reason[name] for name in ("code", "message")}),
         attempt=held.attempt - 1,
         not_before_at=until,
         waiting={**reason, "since": since},
@@ -250,10 +260,10 @@ def sweep(
 ) -> SweepResult:
     """Move on up to `limit` running jobs whose worker is gone or stuck.
 
-    Which are those of `leases`, as long as these stand as they were read; without it, those whose
-    lease is over by the database's clock. To the queue if attempts are left, else to failed
-    (`worker_lost`); to cancelled if that was asked for. Safe in any number of processes. Crosses
-    tenants by nature.
+    These are the jobs of `leases` that were not renewed since they were read, or without `leases`
+    the jobs whose lease is over by the database's clock. They go to the queue if attempts are left,
+    else to failed (`worker_lost`), or to cancelled if that was requested. Safe in any number of
+    processes. Crosses tenants by nature.
     """
     if leases is not None and not leases:
         return SweepResult()
@@ -303,7 +313,7 @@ def _claim(
 
 
 def _in_order(queue: str, kind: JobKind | None = None) -> Select[str]:
-    """The ids of the jobs of a queue that are due, as they are to be taken."""
+    """The ids of the due jobs of a queue, in the order in which they start."""
     of_kind = [] if kind is None else [has_kind(kind)]
     return (
         select(_jobs.id)
@@ -323,20 +333,11 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:
-    return (
-        _jobs.tenant_id == job.tenant_id,
-        _jobs.id == job.id,
-        has_status(JobStatus.RUNNING),
-        _jobs.fence == job.fence,
-    )
-
-
 def _hold(tx: Transaction, job: Job) -> Job:
     """The job as it is now, its row locked and still ours. Raises LeaseLost."""
-    row = tx.execute(select(*COLUMNS).where(*_is_mine(job)).with_for_update()).one_or_none()
+    row = tx.execute(select(*COLUMNS).where(*is_mine(job)).with_for_update()).one_or_none()
     if row is None:
-        raise _lost(job)
+        raise lost(job)
     return job_of(row)
 
 
@@ -350,23 +351,23 @@ def _requeue_or_end(
     error: Mapping[str, object],
     code: object = None,
 ) -> Job:
-    """code: of the error that sends it back, told in the event."""
+    """code: the code of the error that sends it back, for the event."""
     if held.cancel_requested_at is not None:
         return cancel(tx, held)
     if count_attempt and held.attempt >= held.max_attempts:
         return fail(tx, held, error=error)
-    told: dict[str, object] = {"reason": reason, "attempt": held.attempt}
+    data: dict[str, object] = {"reason": reason, "attempt": held.attempt}
     if code is not None:
-        told["code"] = code
+        data["code"] = code
     values: dict[str, object] = {"not_before_at": None}
     if delay_seconds > 0:
-        why = {name: one for name, one in error.items() if name in _TOLD}
-        moment = tx.execute(select(now())).scalar_one()
+        why = {name: one for name, one in error.items() if name in _SHOWN}
+        moment = read_clock(tx)
         until = _after(moment, delay_seconds)
-        told |= {**why, "until": until.isoformat()}
+        data |= {**why, "until": until.isoformat()}
         values = {"not_before_at": until, "waiting": {**why, "since": moment.isoformat()}}
     attempt = held.attempt if count_attempt else held.attempt - 1
-    return _leave(tx, held, JobStatus.QUEUED, (EventType.REQUEUED, told), attempt=attempt, **values)
+    return _leave(tx, held, JobStatus.QUEUED, (EventType.REQUEUED, data), attempt=attempt, **values)
 
 
 def _after(moment: datetime, delay_seconds: float) -> datetime:
@@ -386,11 +387,7 @@ def _leave(
         common["stage"] = None
     if status.is_final:
         common |= {"finished_at": NOT_BEFORE_NOW, "checkpoint": {}, "waiting": None}
-    moved = move(tx, *_is_mine(job), values=common | values, event=lambda _: event)
+    moved = move(tx, *is_mine(job), values=common | values, event=lambda _: event)
     if moved is None:
-        raise _lost(job)
+        raise lost(job)
     return moved
-
-
-def _lost(job: Job) -> LeaseLost:
-    return LeaseLost(f"{job.id} is no longer held under fence {job.fence}: stop working on it.")

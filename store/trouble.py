@@ -1,4 +1,4 @@
-"""A full, read-only or forbidden disk: which it is, by what the system or the database says."""
+"""Tell full, read-only and forbidden disks apart by the errors of system and database."""
 
 import errno
 import sqlite3
@@ -32,7 +32,7 @@ _HINTS: Final = {
     StorageFull: " Free some disk space.",
     QuotaExceeded: " Raise the quota or free some disk space.",
     StorageReadOnly: " Mount it writable.",
-    StorageForbidden: " Give the server's user the right to.",
+    StorageForbidden: " Let the server's user write there.",
     TooManyOpenFiles: " Raise the limit of open files (ulimit -n).",
 }
 
@@ -47,19 +47,19 @@ _BY_SQLSTATE: Final[Mapping[str, type[DatabaseFull | DatabaseReadOnly]]] = {
 
 
 def is_disk_trouble(error: OSError) -> bool:
-    """Whether it is about the disk or open files, and not about a bug or a network."""
+    """Whether the error is about the disk or open files, not about a bug or a network."""
     return error.errno in _BY_ERRNO
 
 
 def of_os_error(error: OSError, what: str) -> StorageUnavailable:
-    """The error of which it is; `what` begins the sentence, as "The storage cannot write now"."""
+    """The matching error; `what` begins its message, as in "The storage cannot write now"."""
     found = _BY_ERRNO.get(error.errno or 0, StorageUnavailable)
     return found(f"{what}: {error.strerror or error}.{_HINTS.get(found, '')}")
 
 
 @contextmanager
 def told_apart(what: str) -> Iterator[None]:
-    """Raise trouble with the disk within the block as the StorageUnavailable that it is."""
+    """Raise disk trouble within the block as the matching StorageUnavailable."""
     try:
         yield
     except OSError as error:
@@ -69,7 +69,7 @@ def told_apart(what: str) -> Iterator[None]:
 
 
 def of_database(cause: Any) -> type[DatabaseFull | DatabaseReadOnly] | None:
-    """What the driver's error says of the database's disk, if it does."""
+    """The disk trouble that the driver's error means, or None."""
     code = getattr(cause, "sqlite_errorcode", None)
     if code is not None:
         primary = code & 0xFF

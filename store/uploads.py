@@ -1,10 +1,10 @@
-"""Home of the rows of resumable uploads: how far each has come, and which bytes are its parts.
+"""Resumable uploads: how far each has come, and which bytes are its parts.
 
-The bytes of a part are an artifact that begins with SALT_BYTES random ones. So no two parts, and
-nothing else, ever have the same name, and whoever removes a part need not ask who else names it.
+The bytes of a part are an artifact that begins with SALT_BYTES random ones. So a part never shares
+its name with other bytes, and can be removed without asking who else names it.
 
-`received_bytes` is the fence: a part is added only where the upload still ends at the part's
-begin, so that of two requests that send the same part one wins, and the other writes nothing.
+`received_bytes` is the fence: a part is added only if it begins where the upload ends. Of two
+requests that send the same part one wins, and the other writes nothing.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from store.errors import NotFound, OffsetMismatch, TooManyParts
 from store.ids import new_id
 
 SALT_BYTES: Final = 16
-"""With how many random bytes the artifact of a part begins."""
+"""The number of random bytes at the beginning of a part's artifact."""
 MAX_PARTS: Final = 10_000
 """The most parts of one upload."""
 
@@ -32,19 +32,19 @@ _parts = tables.upload_parts.c
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A file on its way in."""
+    """A file that is being uploaded."""
 
     id: str
     tenant_id: str
     size_bytes: int
-    """Of the whole file, as announced."""
+    """The size of the whole file, as announced."""
     received_bytes: int
-    """How many of them are stored: the next part begins here."""
+    """How many bytes are stored; the next part begins here."""
     n_parts: int
     metadata: str
-    """What its sender said of it, as it came: tus' Upload-Metadata."""
+    """The sender's tus header Upload-Metadata, unchanged."""
     sha256: str | None
-    """Of the whole file, if its sender said it."""
+    """The hash of the whole file, if the sender stated it."""
     created_at: datetime
     expires_at: datetime
 
@@ -56,7 +56,7 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Bytes of an upload; `sha256` names the artifact, which begins with SALT_BYTES of its own."""
+    """Bytes of an upload; `sha256` names an artifact that begins with SALT_BYTES of its own."""
 
     begin: int
     size_bytes: int
@@ -75,7 +75,7 @@ def create(
     metadata: str = "",
     sha256: str | None = None,
 ) -> Upload:
-    """Begin an upload; it goes when nothing came for `keep_seconds`."""
+    """Begin an upload; it expires if nothing arrives for `keep_seconds`."""
     row = tx.execute(
         insert(tables.uploads)
         .values(
@@ -129,14 +129,14 @@ def page(
 def add_part(
     tx: Transaction, upload: Upload, *, sha256: str, size_bytes: int, keep_seconds: float
 ) -> Upload:
-    """Name the next part, whose bytes are stored already; the upload as it is then.
+    """Add the next part, whose bytes are already stored; return the updated upload.
 
     Raises OffsetMismatch if the upload no longer ends where `upload` says, NotFound, TooManyParts.
     """
     if upload.n_parts >= MAX_PARTS:
         raise TooManyParts(
-            f"The upload has {MAX_PARTS:,} parts, the most there may be: delete it, and send the "
-            "file again in larger ones."
+            f"The upload has {MAX_PARTS:,} parts, the most that are allowed. Delete it, and send "
+            "the file again in larger parts."
         )
     row = _renew(
         tx,
@@ -161,7 +161,7 @@ def add_part(
 
 
 def keep(tx: Transaction, tenant_id: str, upload_id: str, *, keep_seconds: float) -> Upload:
-    """Let it expire that long from now, and not before. Raises NotFound."""
+    """Let it expire so long from now, and not before. Raises NotFound."""
     row = _renew(tx, *_is_there(tenant_id, upload_id), keep_seconds=keep_seconds)
     if row is None:
         raise NotFound("upload", upload_id)
@@ -169,7 +169,7 @@ def keep(tx: Transaction, tenant_id: str, upload_id: str, *, keep_seconds: float
 
 
 def parts(tx: Transaction, tenant_id: str, upload_id: str) -> tuple[Part, ...]:
-    """The parts in their order; they follow on each other without a gap."""
+    """The parts in their order, without gaps."""
     found = tx.execute(
         select(_parts.begin, _parts.size_bytes, _parts.sha256)
         .where(_parts.tenant_id == tenant_id, _parts.upload_id == upload_id)
@@ -183,7 +183,7 @@ def parts(tx: Transaction, tenant_id: str, upload_id: str) -> tuple[Part, ...]:
 def remove(
     tx: Transaction, tenant_id: str, upload_id: str, *, only_expired: bool = False
 ) -> tuple[str, ...]:
-    """Forget the upload; the sha256 of its parts, to be removed after this transaction.
+    """Forget the upload; return the sha256 of its parts, to remove after this transaction.
 
     Raises NotFound; with `only_expired` also if the upload has not expired.
     """
@@ -201,7 +201,7 @@ def remove(
 
 
 def expired(tx: Transaction, *, limit: int = 100) -> tuple[tuple[str, str], ...]:
-    """(tenant, id) of uploads for which nothing came in time. Crosses tenants by nature."""
+    """(tenant, id) of expired uploads. Crosses tenants by nature."""
     found = tx.execute(
         select(_uploads.tenant_id, _uploads.id)
         .where(_uploads.expires_at <= now())
@@ -214,8 +214,8 @@ def expired(tx: Transaction, *, limit: int = 100) -> tuple[tuple[str, str], ...]
 def offset_mismatch(upload: Upload, *, begin: int) -> OffsetMismatch:
     """The error of a part that does not begin where the upload ends."""
     return OffsetMismatch(
-        f"The upload has {upload.received_bytes:,} bytes, and the part begins at {begin:,}: ask "
-        "for the offset (HEAD), and go on from there.",
+        f"The upload has {upload.received_bytes:,} bytes, but the part begins at {begin:,}. Ask "
+        "for the offset (HEAD), and continue there.",
         received_bytes=upload.received_bytes,
     )
 

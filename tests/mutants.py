@@ -43,7 +43,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the fence is not compared",
-        "store/transitions.py",
+        "store/leases.py",
         {"        _jobs.fence == job.fence,\n": ""},
         ("tests/store/test_lost_leases.py",),
     ),
@@ -99,13 +99,13 @@ MUTANTS = (
     ),
     Mutant(
         "a provider is waited for without end",
-        "providers/exchange.py",
+        "providers/http/exchange.py",
         {"sockets.deadline(seconds)": "sockets.deadline(1e9)"},
-        ("tests/providers/test_engine.py",),
+        ("tests/providers/test_embedder.py",),
     ),
     Mutant(
         "redirects of a provider are followed",
-        "providers/exchange.py",
+        "providers/http/exchange.py",
         {
             "        return Answer(response.status, bytes(body), headers)": (
                 '        if "location" in headers:\n'
@@ -113,7 +113,7 @@ MUTANTS = (
                 "        return Answer(response.status, bytes(body), headers)"
             )
         },
-        ("tests/providers/test_engine.py",),
+        ("tests/providers/test_embedder.py",),
     ),
     Mutant(
         "a label may be a thousand times longer",

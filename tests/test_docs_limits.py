@@ -24,8 +24,8 @@ from nmtune.heads import temperature
 from nmtune.study import evaluation
 from nmtune.training import choose
 from nmtune.trust import abstention, self_test
-from providers import exchange
-from providers.engine import Patience
+from providers.embedder import Patience
+from providers.http import exchange
 from service.app import create_app
 from service.heads import notes
 from service.http import errors, provider_problems
@@ -45,7 +45,7 @@ from service.predict.predictor import Predictor
 from service.settings import ServiceSettings
 from standalone.logs import LogSettings
 from standalone.up import GRACE_SECONDS
-from store import aliases, drift, encoders, garbage, head_deletion, uploads
+from store import aliases, drift, garbage, head_deletion, text_vectors, uploads
 from store.bytes import checked_file
 from store.bytes.s3 import bucket
 from store.bytes.s3.client import Patience as S3Patience
@@ -173,7 +173,7 @@ STATED: dict[str, list[str]] = {
     "providers": [
         f"at most {exchange.MOST_ANSWER_BYTES // MIB} MiB within "
         f"{Patience().request_seconds:g} seconds",
-        f"forgotten {encoders.VECTORS_KEPT_SECONDS / DAY:g} days after",
+        f"forgotten {text_vectors.KEPT_SECONDS / DAY:g} days after",
         f"Up to {Patience().give_up_seconds:g} seconds are waited for in place",
         f"as long as asked, {failure.LONGEST_ASKED_SECONDS / 3600:g} hour at most, else "
         f"{failure.FIRST_PROVIDER_DELAY_SECONDS:g} seconds, doubled up to "

@@ -1,1 +1,1 @@
-"""The queue door: where a job's row becomes a training run, and the run a head and a report."""
+"""The queue door: turns a job's row into a training run, and the run into a head and a report."""

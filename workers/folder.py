@@ -27,28 +27,32 @@ OUTPUT_SUMMARY = "output.json"
 
 
 def head_file(candidate: str) -> str:
-    """The finished head of a candidate."""
+    """The file of a candidate's finished head."""
     return f"{candidate}.head.safetensors"
 
 
 def result_file(candidate: str) -> str:
     """The result of its training; written after the head, so it marks the candidate as finished."""
+    """The file of a candidate's result, written after its head: it marks the candidate finished."""
     return f"{candidate}.result.json"
 
 
 def held_out_file(candidate: str) -> str:
     """Its held-out predictions."""
+    """The file of a candidate's held-out predictions."""
     return f"{candidate}.held_out.safetensors"
 
 
 def checkpoint_file(candidate: str) -> str:
-    """The state of its training, to continue from."""
+    """The file of a candidate's training state, to continue from."""
     return f"{candidate}.checkpoint.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What the child has to train; `candidates` is the job's resolved config, times in seconds."""
+
+    """What the child must train; `candidates` is the job's resolved config, times in seconds."""
 
     job_id: str
     job_name: str
@@ -58,6 +62,7 @@ class Plan:
     dataset_sha256: str
     texts_path: str | None = None
     """The texts that the embeddings were made from, if any."""
+    """The file of the texts that were embedded, if there is one."""
     dataset_warnings: list[Any]
     candidates: dict[str, Any]
     device: str
@@ -75,6 +80,8 @@ class Plan:
 @dataclass(frozen=True, kw_only=True)
 class PredictionPlan:
     """What the child has to predict; `options` is the job's config."""
+
+    """What the child must predict; `options` is the job's config."""
 
     job_id: str
     head: str
@@ -97,7 +104,7 @@ class PredictionPlan:
 
 @dataclass(frozen=True)
 class Workdir:
-    """A folder whose files are whole or absent: written beside, then renamed."""
+    """A folder whose files are whole or absent: written under another name, then renamed."""
 
     path: Path
 
@@ -114,7 +121,7 @@ class Workdir:
         return orjson.loads(self.read_bytes(name))
 
     def write_bytes(self, name: str, data: bytes) -> None:
-        # No fsync: what must outlive the machine is put into the artifacts, which do that.
+        # No fsync: files that must survive a crash go into the artifacts, which sync.
         beside = self / f"{name}.writing"
         beside.write_bytes(data)
         beside.replace(self / name)
@@ -123,7 +130,7 @@ class Workdir:
         self.write_bytes(name, orjson.dumps(value))
 
     def restore(self, artifacts: Artifacts, tenant_id: str, checkpoint: Mapping[str, str]) -> None:
-        """Fetch the files (name -> sha256) an earlier attempt left; a lost one is done again."""
+        """Fetch the files (name -> sha256) of an earlier attempt; lost work is done again."""
         for name, sha256 in checkpoint.items():
             try:
                 artifacts.copy_to(tenant_id, sha256, self / name)
@@ -135,7 +142,7 @@ class Workdir:
         return artifacts.put_bytes(tenant_id, self.read_bytes(name))
 
     def move(self, artifacts: Artifacts, tenant_id: str, name: str) -> ArtifactRef:
-        """Store a file as an artifact without copying its bytes; it is gone from the folder."""
+        """Move a file into the artifacts without copying its bytes."""
         taken = self / f"{name}.taken"
         (self / name).replace(taken)  # the child may write the next one under the old name
         return artifacts.put_file(tenant_id, taken)
@@ -143,7 +150,7 @@ class Workdir:
 
 @contextmanager
 def open_workdir(root: Path, name: str) -> Iterator[Workdir]:
-    """An empty folder `root/name`, locked while the block runs and removed at its end."""
+    """An empty folder `root/name`, locked while the block runs and then removed."""
     path = root / name
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True, mode=0o700)
@@ -156,7 +163,7 @@ def open_workdir(root: Path, name: str) -> Iterator[Workdir]:
 
 
 def remove_abandoned(root: Path) -> int:
-    """Remove folders whose worker was killed (their locks went with it); how many there were."""
+    """Remove folders of killed workers, whose locks are free; return how many."""
     n_removed = 0
     for lock_path in root.glob(f"*/{LOCK}"):
         try:
@@ -164,6 +171,6 @@ def remove_abandoned(root: Path) -> int:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(lock_path.parent, ignore_errors=True)
         except OSError:
-            continue  # in use, or just removed by another worker, or on a read-only disk
+            continue  # in use, just removed by another worker, or on a read-only disk
         n_removed += 1
     return n_removed

@@ -1,4 +1,4 @@
-"""The home of the question whether this machine can train, asked before the first job is."""
+"""Whether this machine can train, checked before the first job."""
 
 from nmtune.errors import ConfigError
 from nmtune.version import __version__
@@ -7,11 +7,11 @@ VERSION = __version__
 
 
 def describe(device: str) -> str:
-    """What a training would run on, in words, such as: torch 2.13.0 on cpu with 8 threads.
+    """Describe what a training would run on, as in "torch 2.13.0 on cpu with 8 threads".
 
-    Raises RuntimeError, with what to do, if `device` cannot be used.
+    Raises RuntimeError with advice if `device` cannot be used.
     """
-    # torch, which whoever asks for the version alone does without.
+    # This imports torch, which --version must not wait for.
     from nmtune.numeric import runtime
 
     try:

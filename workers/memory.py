@@ -1,6 +1,6 @@
-"""A training's memory on this machine: whether it is left, and whether the want of it ended one.
+"""A training's memory: whether this machine has enough, and whether its lack ended a training.
 
-What it will take is computed by `nmtune.training.peak_memory`.
+`nmtune.training.peak_memory` computes how much a training will take.
 """
 
 import logging
@@ -14,43 +14,43 @@ _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 _VMSTAT = Path("/proc/vmstat")
-_NEARLY = 0.8  # of what was free: who needs so much may well have met a killer that counts nothing
+_NEARLY = 0.8  # of what was free: a killer that leaves no count may well have struck
 
 
 class InsufficientMemoryError(MemoryError):
-    """A job will take more memory than there is; the message says how much and what to do."""
+    """A job needs more memory than there is; the message says how much and what to do."""
 
 
 def check(needed: int) -> dict[str, int | None]:
-    """Log what a job will take; InsufficientMemoryError if this process may not take that much.
+    """Log a job's memory; return how many bytes it needs and how many are available.
 
-    Returns what it needs and what is available.
+    Raises InsufficientMemoryError if this process cannot get that much.
     """
     available = available_bytes()
     logger.info("memory.predicted needed_bytes=%d available_bytes=%s", needed, available)
     if available is not None and needed > available:
         raise InsufficientMemoryError(
-            f"The job needs about {needed / 1e9:.1f} GB of memory, and the worker has "
+            f"The job needs about {needed / 1e9:.1f} GB of memory, but the worker has only "
             f"{available / 1e9:.1f} GB left. Send fewer rows or narrower embeddings, lower "
-            "hidden_multiplier, or give the worker more memory, and submit the job again."
+            "hidden_multiplier, or give the worker more memory; then submit the job again."
         )
     return {"needed_bytes": needed, "available_bytes": available}
 
 
 class Watch:
-    """Whether memory ran out while a process ran, by what the kernel and the process say.
+    """Tells whether memory ran out while a process ran, by the kernel's counts and the process.
 
-    That a process got SIGKILL tells nothing: an operator's hand or a supervisor sends it too.
+    A SIGKILL proves nothing: operators and supervisors send it too.
     """
 
     def __init__(self) -> None:
-        """Begin to watch: before the process is started."""
+        """Begin to watch, before the process starts."""
         self._kills_before = n_kills()
 
     def ran_out(self, told: Mapping[str, int | None]) -> bool:
-        """Whether the kernel has killed for memory since, or the process took nearly all of it.
+        """Whether the kernel has killed for memory since, or the process needed nearly all of it.
 
-        told: what the process said that it `needed_bytes`, and how many were `available_bytes`.
+        told: the process's own `needed_bytes` and `available_bytes`.
         """
         kills = n_kills()
         if kills is not None and self._kills_before is not None and kills > self._kills_before:
@@ -60,9 +60,9 @@ class Watch:
 
 
 def n_kills() -> int | None:
-    """Processes of our control group that the kernel killed for memory; None if it does not tell.
+    """How many processes of our control group the kernel killed for memory; None if unknown.
 
-    Without control groups, those of the machine.
+    Without control groups it counts those of the machine.
     """
     for path in (*_event_files(), _VMSTAT):
         try:
@@ -76,7 +76,7 @@ def n_kills() -> int | None:
 
 
 def _event_files() -> Iterator[Path]:
-    """Where control groups of version 2, and of version 1, count what they killed."""
+    """The files where control groups of version 2 and 1 count their kills."""
     try:
         lines = _OWN_CGROUP.read_text().splitlines()
     except OSError:
@@ -85,14 +85,14 @@ def _event_files() -> Iterator[Path]:
         _, controllers, own = line.split(":", 2)
         if not controllers:
             yield _CGROUP / own.lstrip("/") / "memory.events"
-            yield _CGROUP / "memory.events"  # of a container that sees the machine's path
+            yield _CGROUP / "memory.events"  # in a container that sees the machine's path
         elif "memory" in controllers.split(","):
             yield _CGROUP / "memory" / own.lstrip("/") / "memory.oom_control"
             yield _CGROUP / "memory" / "memory.oom_control"
 
 
 def available_bytes() -> int | None:
-    """What a process may still take here; None where the system does not tell."""
+    """How much memory a process can still take here; None if unknown."""
     sizes = (_of_the_machine(), _of_the_container(), _of_the_process())
     return min((size for size in sizes if size is not None), default=None)
 
@@ -107,13 +107,13 @@ def _of_the_machine() -> int | None:
 
 
 def _of_the_process() -> int | None:
-    """By the limit that the supervisor set; what is taken already is part of the prediction."""
+    """The supervisor's limit; memory already in use is part of the predicted need."""
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _of_the_container() -> int | None:
-    """Of the control group (version 2) that this process sees; its page cache counts as free."""
+    """What is left of the control group (version 2); its page cache counts as free."""
     try:
         limit = (_CGROUP / "memory.max").read_text().strip()
         used = int((_CGROUP / "memory.current").read_text())

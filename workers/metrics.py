@@ -1,8 +1,8 @@
-"""The home of what a worker counts and times, as Prometheus metrics of this process.
+"""A worker's counts and times, as Prometheus metrics of this process.
 
-They are in the registry that prometheus_client keeps for the process, so the API of the same
-process shows them at its /metrics; a worker alone shows them on a port of its own (`served`). No
-label holds an id, a name or a text: each has a fixed set of values.
+They are in prometheus_client's registry of the process, so an API in the same process shows them at
+its /metrics; a worker without an API has a port of its own (`served`). No label holds an id, a name
+or a text: each has a fixed set of values.
 """
 
 import logging
@@ -25,7 +25,7 @@ STAGES: Final = (
     *("embedding", "loading", "training", "predicting", "evaluating", "spectra", "publishing"),
 )
 KINDS: Final = (*METHODS, JobKind.PREDICTION.value)
-"""What an attempt does: a training by its method, or the prediction of a dataset."""
+"""The kinds of attempts: a training by its method, or the prediction of a dataset."""
 LEASE_LOST, ERROR = "lease_lost", "error"
 ENDS: Final = (
     JobStatus.SUCCEEDED.value,
@@ -35,9 +35,9 @@ ENDS: Final = (
     LEASE_LOST,
     ERROR,
 )
-"""How an attempt ends; `queued`: the job was handed back, to be done again."""
+"""How an attempt ends; `queued`: the job was handed back for another attempt."""
 OTHER: Final = "other"
-"""The label of what is in none of the sets, so that the sets stay what they are."""
+"""The label for values outside the sets, so that the sets stay fixed."""
 
 _SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
 
@@ -56,7 +56,7 @@ STAGE_SECONDS = Histogram(
 )
 ATTEMPTS = Counter("nmtune_attempts_total", "Attempts begun", ["method"])
 for _method in KINDS:
-    ATTEMPTS.labels(_method)  # from 0 on, or Prometheus would not see the first
+    ATTEMPTS.labels(_method)  # starts at 0, or Prometheus would miss the first
 LEASE_LOSSES = Counter(
     "nmtune_lease_losses_total", "Jobs whose lease this process lost while it worked on them"
 )
@@ -87,13 +87,13 @@ def method_of(job: Job) -> str:
 
 
 def began(method: str) -> None:
-    """Count an attempt that begins."""
+    """Count the begin of an attempt."""
     ATTEMPTS.labels(_one_of(KINDS, method)).inc()
     RUNNING.inc()
 
 
 def ended(method: str, *, end: str, seconds: float) -> None:
-    """Count an attempt that ended as `end`, one of ENDS, after `seconds`."""
+    """Count the end of an attempt: `end` is one of ENDS, after `seconds`."""
     RUNNING.dec()
     ATTEMPT_SECONDS.labels(_one_of(KINDS, method), _one_of(ENDS, end)).observe(seconds)
 
@@ -107,7 +107,7 @@ class StageClock:
         self._began = 0.0
 
     def enter(self, stage: str) -> None:
-        """Begin a stage, which ends the one before."""
+        """Begin a stage, and end the one before."""
         self.stop()
         self._stage, self._began = _one_of(STAGES, stage), time.monotonic()
 
@@ -121,9 +121,9 @@ class StageClock:
 
 @contextmanager
 def served(settings: WorkerSettings) -> Iterator[int | None]:
-    """Answer GET /metrics while the block runs, if a port is set; the port, None without one.
+    """Answer GET /metrics on the port of the settings, if there is one, while the block runs.
 
-    Raises OSError, with the setting to change, if the port cannot be listened on.
+    Yields the port. Raises OSError, naming the setting, if it cannot listen there.
     """
     if settings.metrics_port is None:
         yield None

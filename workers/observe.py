@@ -1,22 +1,44 @@
-"""The home of what an attempt leaves in logs and metrics: its job's id, its time and its end."""
+"""What an attempt leaves in logs and metrics: its job's id, its time and its end."""
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Concatenate, ParamSpec
 
 from store.jobs import Job
-from workers import job_id, metrics
+from workers import metrics
 
 P = ParamSpec("P")
+
+_job_id: ContextVar[str | None] = ContextVar("nmtune_job_id", default=None)
+
+
+def job_id() -> str | None:
+    """The id of the job that this thread works on, or None."""
+    return _job_id.get()
+
+
+@contextmanager
+def working_on(job_id: str) -> Iterator[None]:
+    """Have this thread work on the job while the block runs.
+
+    A thread that the block starts has the id only if it runs in a copy of the context.
+    """
+    token = _job_id.set(job_id)
+    try:
+        yield
+    finally:
+        _job_id.reset(token)
 
 
 def attempt(
     run: Callable[Concatenate[Job, P], Job | None],
 ) -> Callable[Concatenate[Job, P], Job | None]:
-    """Have `run` log under its job's id, and be counted and timed.
+    """Have `run` log under its job's id, counted and timed.
 
-    `run` is given a job claimed just now and returns it as it ended, None if it is no longer ours.
+    `run` gets a job claimed just now and returns it as it ended, or None if it is no longer ours.
     """
 
     @functools.wraps(run)
@@ -26,7 +48,7 @@ def attempt(
         method = metrics.method_of(job)
         metrics.began(method)
         try:
-            with job_id.bound(job.id):
+            with working_on(job.id):
                 ended = run(job, *arguments, **options)
             end = metrics.LEASE_LOST if ended is None else ended.status.value
             return ended

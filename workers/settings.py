@@ -1,4 +1,4 @@
-"""A worker's settings: the device, the lease, and how often it looks and saves."""
+"""A worker's settings: device, slots, lease, and how often it polls and saves."""
 
 import os
 from pathlib import Path
@@ -58,7 +58,7 @@ class WorkerSettings(ProviderSettings, StoreSettings):
     @field_validator("standby", mode="before")
     @classmethod
     def _yes_or_no(cls, value: object) -> object:
-        """What this setting said before it had three values."""
+        """Accept the two values of earlier versions."""
         match str(value).strip().lower():
             case "true" | "1" | "yes" | "on":
                 return "always"
@@ -86,7 +86,7 @@ class WorkerSettings(ProviderSettings, StoreSettings):
 
     @property
     def work_dir(self) -> Path:
-        """Where attempts have their folders; on one disk with the artifacts, so moves are cheap."""
+        """The parent folder of attempts, on the artifacts' disk, so that moves are cheap."""
         return self.data_dir / "work"
 
     @property

@@ -1,1 +1,1 @@
-"""The home of the dialects: one small file for each kind of service."""
+"""The dialects: one small file for each kind of service."""

@@ -1,10 +1,10 @@
-"""The home of Cohere's dialect, version 2."""
+"""Cohere's dialect, version 2."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from providers.answers import tokens
 from providers.encoder import Encoder
+from providers.http.answers import tokens
 
 
 class Cohere:
@@ -26,7 +26,7 @@ class Cohere:
             "texts": list(texts),
             "input_type": "classification",
             "embedding_types": ["float"],
-            "truncate": "NONE",  # refused rather than cut in silence
+            "truncate": "NONE",  # refuse rather than cut silently
             **width,
         }
 

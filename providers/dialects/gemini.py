@@ -1,4 +1,4 @@
-"""The home of Google Gemini's dialect."""
+"""Google Gemini's dialect."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -11,7 +11,7 @@ _PREFIX: Final = "task: classification | query: "
 class Gemini:
     """`POST /models/{model}:batchEmbedContents`.
 
-    gemini-embedding-001 is told the intent in a field, later ones in front of the text.
+    gemini-embedding-001 takes the intent in a field; later models take it in front of the text.
     """
 
     roots = ("/v1beta",)

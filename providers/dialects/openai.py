@@ -1,11 +1,11 @@
-"""The home of OpenAI's dialect, which most services speak with small differences."""
+"""OpenAI's dialect, which most services speak with small differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from providers.answers import by_index, tokens
 from providers.encoder import Encoder
+from providers.http.answers import by_index, tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,11 +13,11 @@ class OpenAI:
     """`POST /embeddings`. Vectors come as numbers: many compatible servers cannot do base64."""
 
     dimensions: str = "dimensions"
-    """What the service calls the width."""
+    """The service's name for the width."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """What else each request says, such as the intent."""
+    """Further fields of each request, such as the intent."""
     key_header: str | None = None
-    """Where the key goes; None: `Authorization: Bearer`."""
+    """The header that carries the key; None: `Authorization: Bearer`."""
     roots: Sequence[str] = ("/v1",)
     endings: Sequence[str] = (
         *("/embeddings", "/chat/completions", "/completions", "/responses", "/models"),

@@ -1,4 +1,4 @@
-"""The home of the own dialect of Hugging Face's text-embeddings-inference."""
+"""The native dialect of Hugging Face's text-embeddings-inference."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from providers.encoder import Encoder
 
 
 class TextEmbeddingsInference:
-    """`POST /embed`. It can be told not to cut; what it counts, it does not say."""
+    """`POST /embed`. It can be told not to cut texts, and reports no token counts."""
 
     roots = ("",)
     endings = ("/embed", "/embed_all", "/v1/embeddings", "/embeddings")

@@ -1,14 +1,14 @@
-"""The home of Voyage's dialect: OpenAI's path, other names."""
+"""Voyage's dialect: OpenAI's path with other names."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from providers.answers import by_index, tokens
 from providers.encoder import Encoder
+from providers.http.answers import by_index, tokens
 
 
 class Voyage:
-    """`POST /embeddings`. Its two input types are for retrieval; without one it adds no prompt."""
+    """`POST /embeddings`. Both its input types are for retrieval; without one it adds no prompt."""
 
     roots = ("/v1",)
     endings = ("/embeddings",)
@@ -21,7 +21,7 @@ class Voyage:
 
     def body(self, encoder: Encoder, texts: Sequence[str]) -> dict[str, Any]:
         width = {} if encoder.dimensions is None else {"output_dimension": encoder.dimensions}
-        # Without `truncation` it would cut in silence.
+        # Without `truncation` it would cut silently.
         return {"model": encoder.model, "input": list(texts), "truncation": False, **width}
 
     def read(self, answer: Any, n_texts: int) -> tuple[Sequence[object], int | None]:

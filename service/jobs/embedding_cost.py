@@ -7,7 +7,7 @@ from providers import batches, catalogue, local
 from providers.encoder import Encoder
 from providers.provider import Limits, estimated_tokens
 from service.jobs.plan_schemas import PlannedEmbedding
-from store import encoders
+from store import encoders, text_vectors
 from store.store import Store
 
 
@@ -25,7 +25,7 @@ def of_texts(
         by_hash[hashlib.sha256(text.encode()).hexdigest()] = text
     known = _known(list(by_hash), encoder, tenant_id=tenant_id, store=store)
     todo = [text for text_hash, text in by_hash.items() if text_hash not in known]
-    planned = list(batches.plan(todo, _limits(encoder), range(len(todo))))
+    planned = list(batches.split(todo, _limits(encoder), range(len(todo))))
     n_tokens = sum(estimated_tokens(text) for batch in planned for text in batch.texts)
     return PlannedEmbedding(
         n_texts=n_texts,
@@ -42,7 +42,7 @@ def _known(text_hashes: list[str], encoder: Encoder, *, tenant_id: str, store: S
         seen = encoders.known(tx, tenant_id, encoder.identity)
         if not seen:
             return set()
-        return encoders.known_texts(tx, tenant_id, seen[0].fingerprint, text_hashes)
+        return text_vectors.known(tx, tenant_id, seen[0].fingerprint, text_hashes)
 
 
 def _limits(encoder: Encoder) -> Limits:

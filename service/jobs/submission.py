@@ -19,8 +19,8 @@ from service.settings import ServiceSettings
 from store import datasets, failpoints, jobs
 from store.database.connection import Transaction
 from store.datasets import Dataset
-from store.encoders import PRICE
 from store.idempotency import StoredResponse
+from store.jobs import PRICE
 from store.queue import Queue
 from store.store import Store
 

@@ -8,12 +8,12 @@ import numpy as np
 from anyio import CapacityLimiter, move_on_after, to_thread
 from numpy.typing import NDArray
 
-from providers import canary, engine
+from providers import embedder, probe_texts
+from providers.embedder import Patience
 from providers.encoder import Encoder
-from providers.engine import Patience
 from providers.errors import EncoderChanged, ProviderError, ProviderUnavailable
-from providers.opening import Providers
 from providers.pace import Stopped
+from providers.pool import Providers
 from service.http.errors import Problem
 from service.predict.predictor import Predictor
 from service.providers import access
@@ -103,10 +103,10 @@ class TextPredictor:
             request_seconds=left, give_up_seconds=left, first_pause_seconds=_FIRST_PAUSE_SECONDS
         )
         is_new = time.monotonic() >= self._recognised.get(known["fingerprint"], 0.0)
-        asked = [*canary.TEXTS, *texts] if is_new else list(texts)
+        asked = [*probe_texts.TEXTS, *texts] if is_new else list(texts)
         found: dict[int, NDArray[np.float32]] = {}
         try:
-            for part in engine.embed(
+            for part in embedder.embed(
                 provider, asked, should_stop=lambda: time.monotonic() > deadline, patience=patience
             ):
                 found |= dict(zip(part.places, part.vectors, strict=True))
@@ -117,15 +117,15 @@ class TextPredictor:
             raise
         x = np.array([found[place] for place in range(len(asked))], np.float32)
         if is_new:
-            n_canaries = len(canary.TEXTS)
-            if not canary.are_alike(known["sketch"], canary.sketch(x[:n_canaries])):
+            n_probes = len(probe_texts.TEXTS)
+            if not probe_texts.are_alike(known["sketch"], probe_texts.signature(x[:n_probes])):
                 raise EncoderChanged(
                     f"{encoder.model} of {encoder.provider} gives other vectors than when this "
                     "head was trained, so that it cannot judge them. Train it again: submit the "
                     "same job."
                 )
             self._recognised[known["fingerprint"]] = time.monotonic() + RECOGNISED_SECONDS
-            x = x[n_canaries:]
+            x = x[n_probes:]
         return x
 
 
@@ -142,11 +142,11 @@ def check_encoder(version: HeadVersion, stated: str | None) -> None:
         )
 
 
-def _name_row(error: ProviderError, n_canaries: int) -> None:
+def _name_row(error: ProviderError, n_probes: int) -> None:
     """Say which of the request's texts it is about, if it is about one of them."""
     if isinstance(error, ProviderUnavailable):
         return  # it is so to all texts
-    row = -1 if error.place is None else error.place - n_canaries
+    row = -1 if error.place is None else error.place - n_probes
     if row >= 0:
         error.found_at(f"This is about texts[{row}].", row=row)
 

@@ -5,18 +5,15 @@ from providers.addresses import parse_base_url
 from providers.encoder import Encoder
 from providers.errors import KeyMissing, NotInstalled
 from service.settings import ServiceSettings
-from store import encoders
+from store import provider_keys
 from store.store import Store
 
 
 def find_key(origin: str, *, tenant_id: str, store: Store, settings: ServiceSettings) -> str | None:
     """The tenant's stored key for an origin, else the operator's. Raises KeyMissing."""
     with store.database.read() as tx:
-        sealed = encoders.find_key(tx, tenant_id, origin)
-    stored = None
-    if sealed is not None and settings.secret is not None:
-        stored = keys.unseal(sealed, secret=settings.secret, tenant_id=tenant_id, origin=origin)
-    return keys.choose(origin, stored=stored, environment=settings.keys_by_origin)
+        sealed = provider_keys.find(tx, tenant_id, origin)
+    return keys.choose(sealed, tenant_id, origin, settings)
 
 
 def local_provider_lacks() -> str | None:

@@ -12,7 +12,7 @@ from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.providers.schemas import KnownKey, KnownKeys, ProviderKey
 from service.settings import ServiceSettings
-from store import encoders
+from store import provider_keys
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["providers"], route_class=JsonRoute)
@@ -45,7 +45,7 @@ def put_provider_key(
         raise Problem(422, "invalid_request", f"key: {error}.", field="key") from error
     sealed = keys.seal(key, secret=settings.secret, tenant_id=tenant_id, origin=origin)
     with store.database.begin() as tx:
-        encoders.put_key(tx, tenant_id, origin, sealed)
+        provider_keys.put(tx, tenant_id, origin, sealed)
     logger.info("provider_key.stored origin=%s", origin)
 
 
@@ -53,7 +53,7 @@ def put_provider_key(
 def list_provider_keys(store: StoreDep, tenant_id: TenantDep) -> KnownKeys:
     """The origins for which keys are stored; the keys themselves are never shown."""
     with store.database.read() as tx:
-        found = encoders.key_origins(tx, tenant_id)
+        found = provider_keys.origins(tx, tenant_id)
     return KnownKeys(items=[KnownKey(origin=origin, created_at=at) for origin, at in found])
 
 
@@ -63,7 +63,7 @@ def delete_provider_key(
 ) -> None:
     """Forget the key of an origin."""
     with store.database.begin() as tx:
-        encoders.delete_key(tx, tenant_id, _origin(origin, settings))
+        provider_keys.delete(tx, tenant_id, _origin(origin, settings))
 
 
 def _origin(name: str, settings: ServiceSettings) -> str:

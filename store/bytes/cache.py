@@ -1,4 +1,4 @@
-"""The files that this machine keeps of an object storage: bounded, checked, disposable."""
+"""The cache of an object storage on this machine's disk: bounded, checked, disposable."""
 
 import hashlib
 import logging
@@ -24,7 +24,7 @@ from store.trouble import of_os_error
 
 log = logging.getLogger(__name__)
 
-_IN_USE: Final = timedelta(minutes=10)  # from being asked for to being mapped, at the longest
+_IN_USE: Final = timedelta(minutes=10)  # the longest time from asking for a file to mapping it
 _STALE_SECONDS: Final = 86_400.0
 
 
@@ -32,15 +32,15 @@ class ArtifactCache:
     """Whole artifacts as files below `root`; the least recently used go when `max_bytes` is full.
 
     The files are a `LocalArtifacts`: written under a temporary name and renamed, so that processes
-    may share the folder, and checked whenever they are asked for. A file's time is when it was last
-    used. Whoever has mapped a file keeps it when it is removed; what was asked for within the last
-    ten minutes is not removed, so `max_bytes` may be exceeded by that much.
+    can share the folder, and checked at each use. A file's time is its last use. A mapping outlives
+    the removal of its file. Files used within the last ten minutes stay, so `max_bytes` may be
+    exceeded by their size.
     """
 
     def __init__(self, root: Path, *, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._files = LocalArtifacts(root)
-        # No tenant can have this name. On the same file system, for what is in it is renamed.
+        # No tenant can have this name. On the same file system, because its files are renamed.
         self._downloads = root / ".downloads"
         try:
             with _writable():
@@ -50,7 +50,7 @@ class ArtifactCache:
             log.warning("artifact_cache.not_writable reason=%s", error)
 
     def find(self, tenant_id: str, sha256: str) -> Path | None:
-        """The file, checked, and now the most recently used; None if it is not kept."""
+        """The checked file, now the most recently used; None if it is not in the cache."""
         try:
             path = self._files.open_path(tenant_id, sha256)
         except ArtifactMissing:
@@ -63,7 +63,7 @@ class ArtifactCache:
     def find_checked(
         self, tenant_id: str, sha256: str, *, start: int, stop: int | None
     ) -> CheckedFile | None:
-        """The file as `Artifacts.open_checked` gives it; None if it is not kept."""
+        """The file as `Artifacts.open_checked` gives it; None if it is not in the cache."""
         try:
             file = self._files.open_checked(tenant_id, sha256, start=start, stop=stop)
         except ArtifactMissing:
@@ -76,19 +76,19 @@ class ArtifactCache:
 
     @staticmethod
     def _note_use(path: Path) -> bool:
-        """Make it the most recently used; whether it is still there."""
+        """Make the file the most recently used; return whether it is still there."""
         try:
             os.utime(path)
         except FileNotFoundError:
             return False
-        except OSError as error:  # a folder that cannot be written serves what it has
+        except OSError as error:  # a read-only folder still serves its files
             log.debug("artifact_cache.use_not_noted error=%s", error)
         return True
 
     def add(self, tenant_id: str, sha256: str, chunks: Iterable[bytes]) -> Path | None:
-        """Keep these bytes; None, and nothing kept, if they do not have that hash.
+        """Keep these bytes; return None and keep nothing if they do not have that hash.
 
-        Raises StorageUnavailable if the disk is full, and whatever `chunks` raises.
+        Raises StorageUnavailable if the disk is full, and anything that `chunks` raises.
         """
         with _writable(), self._download() as path:
             digest = hashlib.sha256()
@@ -103,7 +103,7 @@ class ArtifactCache:
         return self._files.open_path(tenant_id, sha256)
 
     def discard(self, tenant_id: str, sha256: str) -> None:
-        """Keep the bytes no longer."""
+        """Remove the bytes from the cache."""
         self._files.delete(tenant_id, sha256)
 
     def _make_room(self, n_bytes: int) -> None:
@@ -128,7 +128,7 @@ class ArtifactCache:
             Path(name).unlink(missing_ok=True)
 
     def _remove_stale_downloads(self) -> None:
-        """Remove what processes that were killed left behind."""
+        """Remove what killed processes left behind."""
         self._files.remove_leftovers(older_than_seconds=_STALE_SECONDS)
         for path in self._downloads.iterdir():
             try:
@@ -144,5 +144,5 @@ def _writable() -> Iterator[None]:
         yield
     except OSError as error:
         log.error("artifact_cache.unavailable error=%s", error)
-        what = "The artifact storage cannot keep a file on this machine's disk now"
+        what = "The artifact cache cannot write to this machine's disk now"
         raise of_os_error(error, what) from error

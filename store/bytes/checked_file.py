@@ -1,9 +1,9 @@
-"""A stored file whose bytes are checked at the moment they are read, each of them, in any order.
+"""A stored file that checks every byte at the moment it is read, in any order.
 
-A sha256 is one number for a whole file, but its running state after each block can be kept. Once a
-file was read through and had its hash, those states are known to be those of the true bytes: from
-the state before a block and the block itself must come the state after it. So any block can be
-checked alone, and a file that changes after it was checked gives out no changed byte.
+A sha256 covers a whole file, but its running state after each block can be kept. Once a file was
+read through and had its hash, its states are those of the true bytes: the state before a block and
+the block itself must give the state after it. So any block can be checked on its own, and a file
+that changes after it was checked gives out no changed byte.
 """
 
 import hashlib
@@ -12,7 +12,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Final, Self, TypeAlias
 
 from store.bytes.faults import corrupt
@@ -20,27 +19,27 @@ from store.bytes.faults import corrupt
 BLOCK_BYTES: Final = 1 << 20
 
 States: TypeAlias = Sequence[Any]
-"""The hash before each block, and after the last: never updated, only copied."""
+"""The hash before each block and after the last; only copied, never updated."""
 
 
 class KnownStates:
-    """The states of files read lately, by sha256. They are of the true bytes, so never stale."""
+    """The states of recently read files, by sha256. They belong to the true bytes: never stale."""
 
     def __init__(self, *, most: int = 1 << 15) -> None:
-        """most: states kept in all, some 400 bytes for each MiB of a file."""
+        """most: how many states to keep, each some 400 bytes for one MiB of a file."""
         self._most = most
         self._lock = threading.Lock()
         self._known: OrderedDict[str, States] = OrderedDict()
 
     def get(self, sha256: str) -> States | None:
-        """Those of the file of this hash, if it was read lately."""
+        """The states of the file with this hash, if it was read recently."""
         with self._lock:
             if sha256 in self._known:
                 self._known.move_to_end(sha256)
             return self._known.get(sha256)
 
     def keep(self, sha256: str, states: States) -> None:
-        """Keep those of a file that had this hash."""
+        """Keep the states of a file that had this hash."""
         with self._lock:
             self._known[sha256] = states
             while sum(map(len, self._known.values())) > self._most and len(self._known) > 1:
@@ -50,7 +49,7 @@ class KnownStates:
 class CheckedFile:
     """An open file of stored bytes; use it in a `with` block, or `close` it.
 
-    All raise ArtifactCorrupt where the file is not what its hash says.
+    All methods raise ArtifactCorrupt if the file does not match its hash.
     """
 
     def __init__(self, path: Path, sha256: str, known: KnownStates) -> None:
@@ -73,13 +72,13 @@ class CheckedFile:
             raise
 
     def check(self, start: int, stop: int) -> None:
-        """Check the bytes from `start` to before `stop`, unless that was done on opening."""
+        """Check the bytes from `start` to before `stop`, unless opening has checked all."""
         if not self._was_read:
             for _ in self.chunks(start, stop):
                 pass
 
     def chunks(self, start: int, stop: int) -> Iterator[bytes]:
-        """Those bytes, at most `BLOCK_BYTES` at a time; what is given out is what was checked."""
+        """The bytes of that range, at most `BLOCK_BYTES` at a time, each block checked."""
         for index in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
             begin = index * BLOCK_BYTES
             block = self._block(index)
@@ -92,12 +91,7 @@ class CheckedFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _block(self, index: int) -> bytes:
@@ -121,7 +115,7 @@ def _read_through(file: BinaryIO) -> list[Any]:
 
 
 def _pread(file: BinaryIO, offset: int) -> bytes:
-    """A whole block, or what is left of the file."""
+    """A whole block, or the rest of the file."""
     parts, n_missing = [], BLOCK_BYTES
     while n_missing and (part := os.pread(file.fileno(), n_missing, offset)):
         parts.append(part)

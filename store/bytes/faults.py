@@ -1,4 +1,4 @@
-"""What is said of stored bytes that are damaged or gone."""
+"""The errors of stored bytes that are damaged or missing."""
 
 import logging
 
@@ -8,17 +8,17 @@ log = logging.getLogger(__name__)
 
 
 def missing(sha256: str) -> ArtifactMissing:
-    """The error of bytes that are not there."""
+    """The error of missing bytes."""
     return ArtifactMissing(
-        f"The stored bytes {sha256[:12]} are gone: restore the artifacts from a backup, or upload "
-        "or train again."
+        f"The stored bytes {sha256[:12]} are missing. Restore the artifacts from a backup, or "
+        "upload or train again."
     )
 
 
 def corrupt(place: object, sha256: str) -> ArtifactCorrupt:
-    """The error of bytes at `place`, a path or a key, that are not what their hash says; logged."""
+    """Log and return the error of bytes at `place`, a path or key, that do not have their hash."""
     log.error("artifact.corrupt place=%s", place)
     return ArtifactCorrupt(
-        f"The stored bytes {sha256[:12]} are damaged: restore the artifacts from a backup, or "
+        f"The stored bytes {sha256[:12]} are damaged. Restore the artifacts from a backup, or "
         "upload or train again."
     )

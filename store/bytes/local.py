@@ -45,7 +45,7 @@ class LocalArtifacts:
             with _available("prepare"):
                 self._prepare()
         except StorageUnavailable as error:
-            # What is there can be read, and predictions need no more; each write will say so.
+            # Stored bytes can still be read, which is enough for predictions; each write will fail.
             if type(error) is StorageUnavailable or not _is_readable(root):
                 raise
             log.warning("artifact.not_writable reason=%s", error)
@@ -94,7 +94,7 @@ class LocalArtifacts:
         return data
 
     def open_path(self, tenant_id: str, sha256: str) -> Path:
-        """The file; see `Artifacts.open_path`. Deleting it does not disturb who has it mapped."""
+        """The file; see `Artifacts.open_path`. A mapping outlives the deletion of its file."""
         path = self._path(tenant_id, sha256)
         with _available("read"):
             try:
@@ -153,7 +153,7 @@ class LocalArtifacts:
         return True
 
     def stored(self) -> Iterator[StoredArtifact]:
-        """All files by tenant; those removed meanwhile are left out."""
+        """All files by tenant, except those removed meanwhile."""
         for path in self._root.glob("*/??/*"):
             tenant_id, sha256 = path.parts[-3], path.name
             if not is_name(tenant_id) or _SHA256.fullmatch(sha256) is None:
@@ -187,7 +187,7 @@ class LocalArtifacts:
                 file.flush()
                 os.fsync(file.fileno())
         except StorageUnavailable as error:
-            if not _is_readable(self._root):  # then it is no matter of writing alone
+            if not _is_readable(self._root):  # then writing is not the only problem
                 raise StorageUnavailable(str(error)) from error
             raise
 
@@ -200,7 +200,7 @@ class LocalArtifacts:
     def _renew(self, target: Path, sha256: str) -> bool:
         """Make existing bytes young, so that no collection takes them before a row names them.
 
-        False if there are none, or damaged ones: the caller then writes them (again).
+        Returns False if they are missing or damaged; the caller then writes them.
         """
         try:
             with self._locked(fcntl.LOCK_SH):
@@ -220,7 +220,7 @@ class LocalArtifacts:
 
     @contextmanager
     def _locked(self, mode: int) -> Iterator[None]:
-        # A collection's "is it old? then remove it" must not meet a put's "it exists, renew it".
+        # A collection's "old, so remove it" must not interleave with a put's "exists, so renew it".
         with self._lock_file.open("rb") as file:
             fcntl.flock(file, mode)
             yield
@@ -231,16 +231,16 @@ def _is_readable(root: Path) -> bool:
 
 
 def _is_sound(path: Path, sha256: str) -> bool:
-    """Whether the file has its hash, by its bytes: neither size nor times tell."""
+    """Whether the file's bytes have its hash; size and times prove nothing."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 def _adopt(path: Path, source: BinaryIO, target: Path) -> bool:
-    """Move the file into place; False if it must be copied: another file system, link or owner."""
+    """Move the file into place; False if another file system, link or owner requires a copy."""
     stat = path.lstat()
     if not S_ISREG(stat.st_mode) or stat.st_nlink > 1:
-        return False  # somebody could go on writing to it under another name
+        return False  # it could still be written under another name
     try:
         _place(path, source, target)
     except OSError as error:
@@ -251,7 +251,7 @@ def _adopt(path: Path, source: BinaryIO, target: Path) -> bool:
 
 
 def _copy(source: BinaryIO, file: BinaryIO) -> str:
-    """Copy all of `source`; the sha256 of what was written."""
+    """Copy all of `source`; return the sha256 of the bytes written."""
     digest = hashlib.sha256()
     source.seek(0)
     while chunk := source.read(_CHUNK_BYTES):

@@ -1,7 +1,7 @@
 """The port to the storage of bytes: immutable, named by their sha256, checked at each reading.
 
-Nothing is remembered of a check but what the bytes must be: a file that was sound a moment ago may
-have been changed in place since, with the same size, inode and time.
+A check is never remembered: a file that was sound a moment ago may have been changed in place
+since, with the same size, inode and time.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactRef:
-    """What a row keeps of stored bytes."""
+    """A reference to stored bytes, as a row keeps it."""
 
     sha256: str
     size_bytes: int
@@ -24,7 +24,7 @@ class ArtifactRef:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredArtifact:
-    """What the storage knows of stored bytes."""
+    """Stored bytes, as the storage lists them."""
 
     tenant_id: str
     sha256: str
@@ -36,8 +36,8 @@ class StoredArtifact:
 class Artifacts(Protocol):
     """The port to the storage of bytes. Bytes first, then the row that names them.
 
-    All raise InvalidName for a tenant and ValueError for a sha256 that is not one, and
-    StorageUnavailable when the storage cannot answer now.
+    All methods raise InvalidName for a wrong tenant, ValueError for a wrong sha256, and
+    StorageUnavailable if the storage cannot answer now.
     """
 
     def put_bytes(self, tenant_id: str, data: bytes) -> ArtifactRef:
@@ -45,7 +45,7 @@ class Artifacts(Protocol):
         ...
 
     def put_file(self, tenant_id: str, path: Path) -> ArtifactRef:
-        """Store a file durably. The file is consumed: it is gone afterwards."""
+        """Store a file durably, and remove it."""
         ...
 
     def get_bytes(self, tenant_id: str, sha256: str) -> bytes:
@@ -55,17 +55,17 @@ class Artifacts(Protocol):
     def open_path(self, tenant_id: str, sha256: str) -> Path:
         """A file to map into memory, its hash checked now. Raises as `get_bytes`.
 
-        It may be changed in place while it is used, so what was made of it is not let out before
-        the mapping itself has been checked: `DatasetFile.check`, `RowsFile.check`.
+        The file may be changed in place while it is used. So check the mapping itself before giving
+        out results: `DatasetFile.check`, `RowsFile.check`.
         """
         ...
 
     def open_checked(
         self, tenant_id: str, sha256: str, *, start: int = 0, stop: int | None = None
     ) -> "CheckedFile":
-        """A file to read from, whose bytes are checked as they are read. Raises as `get_bytes`.
+        """A file whose bytes are checked as they are read. Raises as `get_bytes`.
 
-        Those from `start` to before `stop` have been checked when this returns.
+        The bytes from `start` to before `stop` have been checked when this returns.
         """
         ...
 
@@ -80,11 +80,11 @@ class Artifacts(Protocol):
     def delete(
         self, tenant_id: str, sha256: str, *, unless_put_after: datetime | None = None
     ) -> bool:
-        """Remove the bytes, unless they were put after that moment; whether they were removed."""
+        """Remove the bytes unless they were put after that moment; return whether it did."""
         ...
 
     def stored(self) -> Iterator[StoredArtifact]:
-        """All that is stored, of all tenants, for the garbage collection."""
+        """All stored bytes of all tenants, for the garbage collection."""
         ...
 
     def remove_leftovers(self, *, older_than_seconds: float) -> int:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Float, cast, literal
+from sqlalchemy import Connection, DateTime, Dialect, Float, cast, literal, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -22,7 +22,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a moment without a time zone: nobody could say when it is."""
+        """Store a moment in UTC; refuse one without a time zone, which would be ambiguous."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -31,7 +31,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the moment back in UTC, whatever the session's time zone."""
+        """Return the moment in UTC, whatever the session's time zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
@@ -47,6 +47,12 @@ class now(FunctionElement[datetime]):  # noqa: N801  SQL functions are written i
     inherit_cache = True
 
 
+def read_clock(tx: Connection) -> datetime:
+    """The time by the database's clock."""
+    moment: datetime = tx.execute(select(now())).scalar_one()
+    return moment
+
+
 class seconds_from_now(FunctionElement[datetime]):  # noqa: N801
     """The database's clock, that many seconds later (earlier if negative)."""
 
@@ -60,8 +66,8 @@ class seconds_from_now(FunctionElement[datetime]):  # noqa: N801
 class latest(FunctionElement[datetime]):  # noqa: N801
     """The later of two moments, neither of them NULL: times of one thing never run backwards.
 
-    The database's clock may: it is set, or another machine takes over. `latest(now(), updated_at)`
-    then stands still until the clock has caught up.
+    The database's clock may run backwards: it is set, or another machine takes over. Then
+    `latest(now(), updated_at)` stands still until the clock has caught up.
     """
 
     type = UtcDateTime()

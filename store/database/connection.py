@@ -1,5 +1,6 @@
-"""The database connection: its transactions, and what an engine needs by dialect."""
+"""The database: its transactions, and the engines for SQLite and PostgreSQL."""
 
+import errno
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Integer,
+    Table,
     create_engine,
     event,
     func,
@@ -24,22 +26,24 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects import postgresql as postgresql_dialect
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from store import trouble
 from store.database import postgresql
-from store.errors import DatabaseUnavailable, StoreError
+from store.errors import DatabaseReadOnly, DatabaseUnavailable, StoreError
 
 log = logging.getLogger(__name__)
 
 Transaction: TypeAlias = Connection
-"""What `begin()` and `read()` give, and every store function takes."""
+"""`begin()` and `read()` give one, and every store function takes one."""
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0
 SCHEMA_WAIT_SECONDS: Final = 120.0
-"""How long a process that starts waits for the migrations of another."""
+"""How long a starting process waits for the migrations of another."""
 _SCHEMA_LOCK: Final = 0x6E6D74  # "nmt": the advisory lock of schema changes on PostgreSQL
 
 
@@ -59,14 +63,14 @@ class Database:
     def open(cls, url: str, *, pool_size: int = 10) -> "Database":
         """Open `sqlite:///path` (the file and its folder are made, the file 0600) or PostgreSQL.
 
-        `pool_size` is the most connections to PostgreSQL at a time; who finds none free waits.
-        Nothing is read and no schema is made: `migrations.upgrade` does that.
+        `pool_size` is the most connections to PostgreSQL at a time; further threads wait. Reads
+        nothing and makes no schema: `migrations.upgrade` does that. Raises StoreError.
         """
         try:
             parsed = make_url(url)
         except ArgumentError as error:
             raise StoreError(
-                "database_url is not a database URL: see docs/configuration.md"
+                "NMTUNE_DATABASE_URL is not a database URL: see docs/configuration.md"
             ) from error
         if parsed.get_backend_name() == "sqlite":
             return cls(parsed, *_sqlite_engines(parsed))
@@ -75,7 +79,7 @@ class Database:
             engines = postgresql.engines(parsed, json_serializer=_dumps, pool_size=pool_size)
             return cls(parsed, *engines)
         raise StoreError(
-            f"database_url must begin with sqlite or postgresql, got {parsed.drivername}"
+            f"NMTUNE_DATABASE_URL must begin with sqlite or postgresql, not {parsed.drivername}"
         )
 
     @contextmanager
@@ -123,23 +127,23 @@ class Database:
                     _set_pragmas(connection, foreign_keys="ON", busy_timeout=BUSY_TIMEOUT_SECONDS)
 
     def ping(self) -> None:
-        """Ask the database for an answer; DatabaseUnavailable if it gives none."""
+        """Raise DatabaseUnavailable unless the database answers."""
         with self.read() as tx:
             tx.execute(select(1)).one()
 
     def schema_revision(self) -> str | None:
-        """The migration the database is at, None if it has never been migrated."""
+        """The migration that the database is at; None if it was never migrated."""
         with self.read() as tx:
             if not inspect(tx).has_table("alembic_version"):
                 return None
             return tx.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
     def sqlite_version_warning(self) -> str | None:
-        """What to do about a SQLite library known to corrupt databases; None if all is well."""
+        """The warning about a SQLite library that may corrupt databases; None for a sound one."""
         return wal_reset_warning(sqlite3.sqlite_version_info) if self._sqlite else None
 
     def connections_in_use(self) -> dict[str, int]:
-        """How many connections each pool has lent out now; PostgreSQL has one pool for both."""
+        """How many connections of each pool are in use; PostgreSQL has one pool for both."""
         engines = {"write": self._writing, "read": self._reading}
         pools = engines if self._sqlite else {"shared": self._writing}
         return {
@@ -163,10 +167,16 @@ def wal_reset_warning(version: tuple[int, ...]) -> str | None:
         return None
     return (
         f"SQLite {'.'.join(map(str, version))} has the WAL-reset bug, which can, rarely, corrupt a "
-        "database that several processes write, as `api` and `worker` do; `nmtune-server up` alone "
-        "is one process with one connection that writes, and not concerned. Use SQLite 3.51.3 or "
-        "later (or 3.50.7, 3.44.6) or PostgreSQL, and keep backups made with VACUUM INTO."
+        "database that several processes write, as `api` and `worker` do. A lone `nmtune-server "
+        "up` writes through one connection and is safe. Use SQLite 3.51.3 or later (or 3.50.7, "
+        "3.44.6) or PostgreSQL, and keep backups made with VACUUM INTO."
     )
+
+
+def insert_or_ignore(tx: Transaction, table: Table) -> Any:
+    """An INSERT that leaves rows whose key is there already as they are."""
+    dialect = postgresql_dialect if tx.dialect.name == "postgresql" else sqlite_dialect
+    return dialect.insert(table).on_conflict_do_nothing()
 
 
 @contextmanager
@@ -181,12 +191,12 @@ def _availability() -> Iterator[None]:
         found = trouble.of_database(cause)
         if found is None and not transient and type(error) is not DatabaseError:
             raise
-        # The cause may name hosts and users: it is for the log, not for a response.
+        # The cause may name hosts and users: it belongs in the log, not in a response.
         log.error("database.unavailable cause=%s", str(cause).partition("\n")[0])
         if found is not None:
             raise found(found.advice) from error
         raise DatabaseUnavailable(
-            "The database cannot answer now: try again in a few seconds. The server's log has the "
+            "The database cannot answer now. Try again in a few seconds; the server's log has the "
             "cause."
         ) from error
 
@@ -199,10 +209,12 @@ def _dumps(value: object) -> str:
 def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
     path = url.database
     if not path or path == ":memory:" or path.startswith("file:"):
-        raise StoreError("SQLite needs the path of a file, such as sqlite:////var/lib/nmtune.db")
+        raise StoreError(
+            "NMTUNE_DATABASE_URL: SQLite needs the path of a file, as in sqlite:////var/lib/nmtune.db"
+        )
     _create_privately(Path(path))
     # SQLite has one writer at a time. Threads of this process queue for one connection, which is
-    # fairer and quicker than SQLite's polling; other processes are waited for by busy_timeout.
+    # fairer and quicker than SQLite's polling; busy_timeout waits for other processes.
     writing = _sqlite_engine(url, begin="BEGIN IMMEDIATE", read_only=False, pool_size=1, overflow=0)
     reading = _sqlite_engine(url, begin="BEGIN", read_only=True, pool_size=8, overflow=56)
     return writing, reading
@@ -214,7 +226,7 @@ def _sqlite_engine(
     engine = create_engine(
         url,
         json_serializer=_dumps,
-        hide_parameters=True,  # an error's text goes into logs: the values are the users'
+        hide_parameters=True,  # errors go into logs, and the values belong to users
         pool_size=pool_size,
         max_overflow=overflow,
         pool_timeout=BUSY_TIMEOUT_SECONDS,
@@ -222,7 +234,7 @@ def _sqlite_engine(
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # or the driver would begin where it sees fit
+        connection.isolation_level = None  # otherwise the driver begins transactions itself
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000:.0f}")
         _until_unlocked(lambda: connection.execute("PRAGMA journal_mode = WAL"))
         connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose commits at power loss
@@ -240,8 +252,8 @@ def _sqlite_engine(
 
 
 def _until_unlocked(statement: Callable[[], Any]) -> None:
-    """Run `statement`, again while another process has the file: WAL mode's first setting ignores
-    busy_timeout."""
+    """Repeat `statement` while another process locks the file: setting WAL mode for the first time
+    ignores busy_timeout."""
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
         try:
@@ -255,7 +267,7 @@ def _until_unlocked(statement: Callable[[], Any]) -> None:
 
 
 def _set_pragmas(connection: Connection, *, foreign_keys: str, busy_timeout: float) -> None:
-    # On the driver's connection, for foreign_keys does nothing inside a transaction.
+    # On the driver's connection, because foreign_keys does nothing inside a transaction.
     driver: Any = connection.connection.dbapi_connection
     driver.execute(f"PRAGMA foreign_keys = {foreign_keys}")
     driver.execute(f"PRAGMA busy_timeout = {busy_timeout * 1000:.0f}")
@@ -265,7 +277,21 @@ def _create_privately(path: Path) -> None:
     """Make an empty database file that only its owner may read, unless there is one.
 
     An existing file is not opened: closing a descriptor of a live SQLite file drops its locks.
+    Raises DatabaseReadOnly, for SQLite cannot even read a database in WAL mode without writing
+    beside it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        is_writable = os.access(path.parent, os.W_OK | os.X_OK)
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
+        is_writable = False
+    if not is_writable:
+        raise DatabaseReadOnly(
+            f"The data folder {path.parent} is read-only for this user, so its database cannot be "
+            "opened. Make the folder writable, or choose another one with --data-dir (or with "
+            "NMTUNE_DATABASE_URL, if you set that)."
+        )

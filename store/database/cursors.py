@@ -1,4 +1,4 @@
-"""Home of paging: the page record and the opaque cursor between two pages."""
+"""Paging: a page of a list, and the opaque cursor between two pages."""
 
 import base64
 import hashlib
@@ -34,10 +34,10 @@ def encode(kind: str, at: datetime, key: str) -> str:
 
 
 def decode(kind: str, cursor: str) -> tuple[datetime, str]:
-    """The row that `cursor` stands for; InvalidCursor if it is not exactly what `encode` gave.
+    """The row that `cursor` stands for. Raises InvalidCursor unless `encode` made it.
 
-    The digest is no secret: it catches edits, truncation and another list's cursor. A forged one
-    would do no harm, for a cursor only says where in the tenant's own list to go on.
+    The digest is no secret: it catches edits, truncation and another list's cursor. A forged cursor
+    does no harm, since it only says where in the tenant's own list to continue.
     """
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
@@ -50,8 +50,8 @@ def decode(kind: str, cursor: str) -> tuple[datetime, str]:
             raise ValueError("not in canonical form")
     except (ValueError, OverflowError) as error:
         raise InvalidCursor(
-            "The cursor is not one this list gave. Start again without a cursor, and pass on "
-            "next_cursor exactly as it came."
+            "This list did not give that cursor. Start again without a cursor, and pass on "
+            "next_cursor unchanged."
         ) from error
     return at, match["key"]
 
@@ -65,7 +65,7 @@ def paged(
     cursor: str | None,
     limit: int,
 ) -> Select[Any]:
-    """`select`, newest first, from `cursor` on, one row more than `limit` (see `page_of`)."""
+    """`select`, newest first, from `cursor` on, with one row more than `limit` for `page_of`."""
     if cursor is not None:
         at, last = decode(kind, cursor)
         after = tuple_(literal(at, created_at.type), literal(last, key.type))
@@ -81,14 +81,14 @@ def page_of(
     limit: int,
     position: Callable[[T], tuple[datetime, str]],
 ) -> Page[T]:
-    """The page of the rows that a `paged` statement gave: the row beyond `limit` means more."""
+    """The page from the rows of a `paged` statement; a row beyond `limit` means more pages."""
     items = tuple(record(row) for row in rows[:limit])
     more = len(rows) > limit
     return Page(items=items, next_cursor=encode(kind, *position(items[-1])) if more else None)
 
 
 def check_limit(limit: int) -> int:
-    """Return `limit`, the rows of one page; the doors keep it in bounds before."""
+    """Return `limit`, the rows of one page, which the doors have already bounded."""
     if not 1 <= limit <= MAX_LIMIT:
         raise ValueError(f"limit must be 1 to {MAX_LIMIT}, got {limit}")
     return limit

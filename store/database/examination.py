@@ -1,11 +1,11 @@
-"""Home of what an operator asks a database before trusting it: its limits and its clock."""
+"""Facts about a database for an operator: its limits and its clock."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from store.database.clock import now
+from store.database.clock import read_clock
 from store.database.connection import Database
 
 _LIMITS = text(
@@ -19,18 +19,18 @@ _LIMITS = text(
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresqlServer:
-    """A PostgreSQL server as it was when it was asked."""
+    """Facts about a PostgreSQL server, as it answered."""
 
     version: str
     major: int
     max_connections: int
-    """Without those kept for superusers."""
+    """Without the connections reserved for superusers."""
     n_open: int
-    """Connections open now, whosever they are."""
+    """All connections that are open now."""
 
 
 def postgresql_server(database: Database) -> PostgresqlServer | None:
-    """The server behind the database, None if that is SQLite. Raises DatabaseUnavailable."""
+    """The server behind the database; None for SQLite. Raises DatabaseUnavailable."""
     if database.url.get_backend_name() != "postgresql":
         return None
     with database.read() as tx:
@@ -46,11 +46,11 @@ def postgresql_server(database: Database) -> PostgresqlServer | None:
 def clock_difference_seconds(database: Database) -> float:
     """How far the database's clock is ahead of this machine's. Raises DatabaseUnavailable.
 
-    Half of the time that the answer took is the error.
+    The error is at most half the time that the answer took.
     """
     with database.read() as tx:
-        tx.execute(select(now())).one()  # the connection is there from here on
+        read_clock(tx)  # opens the connection
         before = datetime.now(UTC)
-        theirs: datetime = tx.execute(select(now())).scalar_one()
+        theirs = read_clock(tx)
         after = datetime.now(UTC)
     return (theirs - (before + (after - before) / 2)).total_seconds()

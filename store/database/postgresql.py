@@ -1,4 +1,4 @@
-"""Home of PostgreSQL's engines: the pool, and a bound on every wait."""
+"""PostgreSQL's engines: one pool, and a bound on every wait."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,7 +7,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 
 from store.errors import StoreError
 
-# The server gives up a statement first; a server that is frozen says nothing, and then we do.
+# The server gives up a statement first; if the server is frozen, we do.
 STATEMENT_SECONDS: Final = 10
 LOCK_SECONDS: Final = 3
 IDLE_IN_TRANSACTION_SECONDS: Final = 15
@@ -32,9 +32,9 @@ _NETWORK: Final = {
 def engines(
     url: URL, *, json_serializer: Callable[[object], str], pool_size: int
 ) -> tuple[Engine, Engine]:
-    """The engine for writing and the one for reading, over one pool of `pool_size` connections.
+    """The engines for writing and for reading, over one pool of `pool_size` connections.
 
-    Raises StoreError where psycopg 3 is missing.
+    Raises StoreError if psycopg 3 is missing.
     """
     try:
         connect = _connector()
@@ -43,7 +43,7 @@ def engines(
     engine = create_engine(
         url,
         json_serializer=json_serializer,
-        hide_parameters=True,  # an error's text goes into logs: the values are the users'
+        hide_parameters=True,  # errors go into logs, and the values belong to users
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
@@ -65,7 +65,7 @@ def be_patient(connection: Any) -> None:
 
 
 def _connector() -> Callable[..., Any]:
-    """What opens a connection whose every wait for the server has an end."""
+    """The function that opens a connection with a bound on every wait for the server."""
     from psycopg import Connection, OperationalError, errors
 
     class BoundedConnection(Connection[Any]):
@@ -76,7 +76,7 @@ def _connector() -> Callable[..., Any]:
             try:
                 return super().wait(gen, interval, bound)
             except errors._WaitTimeout as late:
-                self.pgconn.finish()  # half an answer may still come: nobody may read it as theirs
+                self.pgconn.finish()  # or its late answer could pass for another's
                 raise OperationalError(f"no answer within {bound} seconds") from late
 
     return BoundedConnection.connect

@@ -1,4 +1,4 @@
-"""The tables: columns, named constraints, indices and the condition the indices are on."""
+"""The tables: columns, named constraints, indices, and the conditions of partial indices."""
 
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ _SHA256: Final = String(64)
 
 
 def _tags() -> Column[Any]:
-    """Words with their values; none, where a row says nothing of them."""
+    """A JSON object of strings, empty by default."""
     return Column("tags", JSON(none_as_null=True), nullable=False, server_default="{}")
 
 
@@ -72,7 +72,7 @@ datasets = Table(
     _json("profile"),
     _json("warnings"),
     Column("created_at", UtcDateTime, nullable=False),
-    # From then on it is gone to its owner; its row and bytes go once no job needs them.
+    # From then on its owner no longer sees it; row and bytes go once no job needs them.
     Column("expires_at", UtcDateTime),
     Index("ix_datasets_list", "tenant_id", "created_at", "id"),
     Index("ix_datasets_sha256", "tenant_id", "sha256"),
@@ -85,7 +85,7 @@ uploads = Table(
     Column("tenant_id", _NAME, nullable=False),
     Column("id", _ID, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    # How far it has come, and the fence of who adds a part.
+    # How many bytes have arrived; also the fence for adding a part.
     Column("received_bytes", BigInteger, nullable=False),
     Column("n_parts", Integer, nullable=False),
     Column("metadata", String(2048), nullable=False),
@@ -123,23 +123,23 @@ jobs = Table(
     Column("dataset_id", _ID, nullable=False),
     Column("method", _NAME, nullable=False),
     Column("alias", _NAME),
-    # Whether it moves to the new version although the report's verdict advises against that head.
+    # Whether the alias moves even if the report's verdict advises against the head.
     Column("alias_always", Boolean, nullable=False, server_default=false()),
-    # What became of it, once the job has published.
+    # What happened to the alias, once the job has published.
     _json("alias_outcome", nullable=True),
-    # Notes for the head version that it publishes.
+    # Notes for the head version that the job publishes.
     Column("description", Text),
     _tags(),
     Column("queue", String(16), nullable=False),
-    # Minus the priority: what goes first is the least, in one direction for all of the index.
+    # Minus the priority, so that the whole index is in ascending order.
     Column("precedence", Integer, nullable=False),
-    # Fair share: a tenant's waiting jobs are numbered, and all tenants' first ones come first.
+    # Fair share: a tenant's waiting jobs are numbered, and the first of all tenants come first.
     Column("turn", BigInteger, nullable=False),
     Column("status", String(16), nullable=False),
     Column("stage", _NAME),
     _json("progress", nullable=True),
     _json("config"),
-    # What embeds a dataset of texts; once it has, also its fingerprint and what it cost.
+    # The encoder of a dataset of texts; later also its fingerprint and the cost.
     _json("encoder", nullable=True),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
@@ -147,16 +147,16 @@ jobs = Table(
     Column("worker", String(255)),
     Column("lease_expires_at", UtcDateTime),
     Column("not_before_at", UtcDateTime),
-    # Why it is held back until then: code, message, since; it stays until what was waited for came.
+    # Why it is held back until then: code, message, since. Kept until the wait has paid off.
     _json("waiting", nullable=True),
     Column("cancel_requested_at", UtcDateTime),
     _json("checkpoint"),
     _json("error", nullable=True),
     Column("report_sha256", _SHA256),
-    # What a training published, or what a prediction asks: no foreign key, it may be deleted.
+    # The version that a training published or a prediction uses. No foreign key: it may be deleted.
     Column("head_name", _NAME),
     Column("head_version", Integer),
-    # Of a prediction that succeeded, until its owner deletes it or it expires.
+    # The output of a succeeded prediction, until its owner deletes it or it expires.
     Column("output_sha256", _SHA256),
     _json("output", nullable=True),
     # The number of the job's last event. Counted here, under the row's lock, so that events are
@@ -202,7 +202,7 @@ jobs = Table(
         "id",
         where="status = 'queued'",
     ),
-    # The same for the slots that take predictions alone, however many trainings wait.
+    # The same for the slots that only take predictions, however many trainings wait.
     _partial(
         "ix_jobs_claim_prediction",
         "queue",
@@ -259,7 +259,7 @@ idempotency_keys = Table(
     Index("ix_idempotency_keys_created_at", "created_at"),
 )
 
-# A row outlives its versions: their numbers are never given twice, not even after a deletion.
+# A row outlives its versions: their numbers are never reused, not even after a deletion.
 heads = Table(
     "heads",
     metadata,
@@ -288,11 +288,11 @@ head_versions = Table(
     _json("config"),
     _json("metrics"),
     _json("encoder", nullable=True),
-    # What it was made from and with. The hash outlives the dataset; versions older than the column
-    # and made from a deleted one have none.
+    # How it was made. The hash outlives the dataset; a version older than the column whose dataset
+    # was deleted has none.
     Column("dataset_sha256", _SHA256),
     _json("lineage"),
-    # What people note of it; all else of a version never changes.
+    # The owner's notes; everything else of a version never changes.
     Column("description", Text),
     _tags(),
     Column("created_at", UtcDateTime, nullable=False),
@@ -311,7 +311,7 @@ head_aliases = Table(
     Column("name", _NAME, nullable=False),
     Column("alias", _NAME, nullable=False),
     Column("version", Integer, nullable=False),
-    # What it named before, the latest last: what a rollback goes back to.
+    # The versions that it named before, the latest last, for rollbacks.
     _json("history"),
     Column("updated_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "alias"),
@@ -335,7 +335,7 @@ encoders = Table(
     Index("ix_encoders_identity", "tenant_id", "identity"),
 )
 
-# Little-endian float32. Not bound to a dataset or job: what was paid for once is never paid again.
+# Little-endian float32. Not bound to a dataset or job, so that no text is paid for twice.
 text_vectors = Table(
     "text_vectors",
     metadata,
@@ -358,7 +358,7 @@ provider_keys = Table(
     PrimaryKeyConstraint("tenant_id", "origin"),
 )
 
-# No foreign key: a window is about bytes, and outlives nothing that anyone asks for.
+# No foreign key: a window is about bytes, whatever happens to the versions that name them.
 drift_windows = Table(
     "drift_windows",
     metadata,
@@ -373,12 +373,12 @@ drift_windows = Table(
 
 
 def has_kind(kind: JobKind) -> ColumnElement[bool]:
-    """The condition that a job is of the kind, in the words of the partial index."""
+    """The condition that a job is of the kind, exactly as the partial index has it."""
     return jobs.c.kind == literal(kind.value, literal_execute=True)
 
 
 def has_status(*statuses: JobStatus) -> ColumnElement[bool]:
-    """The condition that a job has one of the statuses, in the words of the partial indices.
+    """The condition that a job has one of the statuses, exactly as the partial indices have it.
 
     The values stand in the SQL itself: with parameters no planner could prove that a partial index
     holds all the rows.

@@ -3,11 +3,10 @@
 Layout (https://github.com/huggingface/safetensors#format): 8 bytes little-endian header length, a
 JSON header padded with spaces to a multiple of 8, then the tensors without gaps. Ours are
 `<split>/y` (n,) I64 and `<split>/x` (n, d), all F16 or all F32; the labels come first, so that
-each tensor begins at a multiple of its item size. Beside the labels there may be what the sender
-calls the rows: `<split>/rows` (n,) I64, and `<split>/ends` (n,) I64 with, behind all others,
-`<split>/ids` (m,) U8, laid out as in `store.files.rows`. The header's `__metadata__` holds
-`format`, `version` and `classes` (a JSON list: index = label). The safetensors library reads these
-files.
+each tensor begins at a multiple of its item size. Beside the labels there may be the sender's names
+of the rows: `<split>/rows` (n,) I64, and `<split>/ends` (n,) I64 with `<split>/ids` (m,) U8 at the
+end of the file, laid out as in `store.files.rows`. The header's `__metadata__` holds `format`,
+`version` and `classes` (a JSON list: index = label). The safetensors library reads these files.
 """
 
 import hashlib
@@ -19,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
@@ -52,12 +50,12 @@ class SplitArrays:
     x: Embeddings
     y: Labels
     names: StoredNames = field(default_factory=StoredNames)
-    """What the sender calls its rows."""
+    """The sender's names of its rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Tensor:
-    """Where a tensor lies: `begin` counts from the start of the file, in bytes."""
+    """The place of a tensor: `begin` is its offset in the file, in bytes."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -83,8 +81,8 @@ class DatasetWriter:
 
     `splits` lists (name, n_rows) in the order to keep; `dtype` is float16 or float32. The whole
     file is laid out and its disk space reserved at once, so that a full disk is an error here
-    (StorageUnavailable) and not a signal while rows are written. Leaving the `with` block by an
-    exception removes the file.
+    (StorageUnavailable) and not a signal while rows are written. An exception in the `with` block
+    removes the file.
 
         with DatasetWriter(path, classes=["cat", "dog"], n_columns=384, dtype=np.float16,
                            splits=[("train", 100)]) as writer:
@@ -132,7 +130,7 @@ class DatasetWriter:
     def write(self, split: str, start: int, x: Embeddings) -> None:
         """Write the rows of `split` from `start` on: x (b, d) in C order and of the file's dtype.
 
-        A write costs a copy, where the map has a page fault for each 4 KiB too.
+        This costs a copy, but the map would cost a page fault for each 4 KiB as well.
         """
         tensor = self._tensors[f"{split}/x"]
         (n_rows, n_columns), size = tensor.shape, tensor.dtype.itemsize
@@ -147,7 +145,7 @@ class DatasetWriter:
     def release(self) -> None:
         """Give the pages written so far back to the kernel; the bytes stay (in its page cache).
 
-        Without this a large file counts wholly into the resident memory of the process.
+        Without this the whole file counts as resident memory of the process.
         """
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
@@ -155,15 +153,10 @@ class DatasetWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self._map.flush()  # what `write` wrote too: a file has one page cache
+                self._map.flush()  # including what `write` wrote: a file has one page cache
             else:
                 self._path.unlink(missing_ok=True)
         finally:
@@ -171,7 +164,7 @@ class DatasetWriter:
 
 
 class DatasetFile:
-    """A dataset opened for reading; its arrays stay valid as long as somebody holds them."""
+    """A dataset opened for reading; its arrays stay valid as long as they are referenced."""
 
     def __init__(
         self,
@@ -192,16 +185,16 @@ class DatasetFile:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Map the file at `path` and check all that its header claims, and every label.
+        """Map the file at `path`, and check its header and every label.
 
-        Raises InvalidDatasetFile if it is not a dataset of this format or was damaged. Nothing
-        is read but the header and the labels.
+        Raises InvalidDatasetFile if it is not a dataset of this format or is damaged. Reads only
+        the header and the labels.
         """
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 if size <= _PREFIX_BYTES:
-                    raise InvalidDatasetFile("The dataset file is too short to hold a header.")
+                    raise InvalidDatasetFile("The dataset file is too short for a header.")
                 buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise InvalidDatasetFile(f"The dataset file cannot be opened: {error}") from error
@@ -222,14 +215,14 @@ class DatasetFile:
         }
         for name, arrays in splits.items():
             if arrays.y.min() < 0 or arrays.y.max() >= len(classes):
-                raise InvalidDatasetFile(f"Labels of split {name!r} name no class.")
+                raise InvalidDatasetFile(f"Split {name!r} has labels without a class.")
         return cls(path, buffer, classes=classes, splits=splits)
 
     def check(self, sha256: str) -> None:
-        """Raise ArtifactCorrupt unless the map, as it is now, has this hash.
+        """Raise ArtifactCorrupt unless the map now has this hash.
 
-        Asked before anything that was made of the arrays is let out: whatever changed the file in
-        place meanwhile is still in it. Some 1.5 GB a second.
+        Call it before giving out results from the arrays: a change of the file in place would
+        still be there. It takes a second for about 1.5 GB.
         """
         if hashlib.sha256(self._buffer).hexdigest() != sha256:
             raise corrupt(self._path, sha256)
@@ -245,7 +238,7 @@ def _lay_out(
 ) -> tuple[bytes, dict[str, _Tensor], int]:
     """The header's bytes, where each tensor lies, and the size of the file.
 
-    `kept`: by split and part, what is kept of its rows' names.
+    `kept`: the names of its rows that are kept, by split and part.
     """
     entries: dict[str, dict[str, Any]] = {}
     end = 0
@@ -296,7 +289,7 @@ def _new_map(path: Path, size: int) -> tuple[int, mmap.mmap]:
 
 
 def _read_header(buffer: mmap.mmap, size: int) -> tuple[tuple[str, ...], dict[str, _Tensor]]:
-    """Classes and tensors of a file of `size` bytes, every claim checked against that size."""
+    """The classes and tensors of a file of `size` bytes, checked against that size."""
     length = int.from_bytes(buffer[:_PREFIX_BYTES], "little")
     start = _PREFIX_BYTES + length
     if length > MAX_HEADER_BYTES or start > size or length % _PREFIX_BYTES:
@@ -307,7 +300,9 @@ def _read_header(buffer: mmap.mmap, size: int) -> tuple[tuple[str, ...], dict[st
         )
         metadata = header.pop("__metadata__")
         if (metadata["format"], metadata["version"]) != (FORMAT, VERSION):
-            raise InvalidDatasetFile("The file is not a dataset of a format this version reads.")
+            raise InvalidDatasetFile(
+                "The file is not a dataset in a format that this version reads."
+            )
         classes = json.loads(metadata["classes"])
         tensors = {name: _tensor(name, entry, start) for name, entry in header.items()}
     except InvalidDatasetFile:
@@ -349,16 +344,16 @@ def _check_classes(classes: object) -> None:
 
 
 def _check_tensors(tensors: Mapping[str, _Tensor], start: int, size: int) -> None:
-    """Each split has x (n, d) and y (n,), d and dtype are the same, nothing overlaps or is left."""
+    """Check that splits have x (n, d) and y (n,) of one d and dtype, without overlap or gaps."""
     splits = _split_names(tensors)
     names = {f"{name}/{part}" for name in splits for part in _NAMED}
     if not splits or set(tensors) - names != {f"{name}/{part}" for name in splits for part in "xy"}:
-        raise InvalidDatasetFile("The dataset file does not hold x and y of each split.")
+        raise InvalidDatasetFile("The dataset file lacks x or y of a split.")
     kinds = set()
     for name in splits:
         x, y = tensors[f"{name}/x"], tensors[f"{name}/y"]
         if len(x.shape) != 2 or y.shape != x.shape[:1]:
-            raise InvalidDatasetFile(f"x and y of split {name!r} do not fit each other.")
+            raise InvalidDatasetFile(f"x and y of split {name!r} differ in their rows.")
         named = {part: tensors.get(f"{name}/{part}") for part in _NAMED}
         has_ids = named["ids"] is not None
         if has_ids is not (named["ends"] is not None) or any(

@@ -1,4 +1,4 @@
-"""What a stored row is called by who sent it: its place in what was sent, and its id if any."""
+"""The sender's names of stored rows: the place in the data sent, and an id if there is one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from store.files.rows import Ids
 
 @dataclass(frozen=True, kw_only=True)
 class RowNames:
-    """Of the n rows of a split: `rows` (n,) int64, each one's place in what was sent, from 0.
+    """The names of the n rows of a split: `rows` (n,) int64 are places in the data sent, from 0.
 
-    `ids` are what the sender calls them; an empty one stands for none.
+    `ids` are the sender's own names; an empty id means that there is none.
     """
 
     rows: NDArray[np.int64]
@@ -24,9 +24,9 @@ class RowNames:
 
     @classmethod
     def joined(cls, parts: "Sequence[RowNames]") -> "RowNames":
-        """Those of splits that become one, in this order; where some have no ids, theirs are empty.
+        """The names of splits joined in this order; splits without ids get empty ones.
 
-        Places are counted on, as in the arrays put one behind the other.
+        Places are counted on, as in the concatenated arrays.
         """
         if len(parts) == 1:
             return parts[0]
@@ -41,7 +41,7 @@ class RowNames:
         return cls(rows=np.concatenate(rows), ids=Ids(ends=np.concatenate(ends), content=content))
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """What a file keeps of them, by name; ids that are all empty are none."""
+        """The tensors that a file keeps, by name; without ids if all are empty."""
         kept: dict[str, NDArray[Any]] = {"rows": np.asarray(self.rows, "<i8")}
         if self.ids is not None and self.ids.content:
             kept["ends"] = np.asarray(self.ids.ends, "<i8")
@@ -51,9 +51,9 @@ class RowNames:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredNames:
-    """The same as a file has them: arrays that are read only where they are asked for.
+    """The names as a file has them: arrays that are read only where needed.
 
-    Each is None where nothing is known: `rows` of data sets of before they were kept.
+    Each is None if unknown, such as `rows` in datasets older than that tensor.
     """
 
     rows: NDArray[np.int64] | None = None
@@ -62,15 +62,15 @@ class StoredNames:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "StoredNames":
-        """Those of `RowNames.tensors`."""
+        """The names in the arrays of `RowNames.tensors`."""
         return cls(rows=arrays.get("rows"), ends=arrays.get("ends"), ids=arrays.get("ids"))
 
     def row(self, at: int) -> int | None:
-        """Where the row `at` of the split was in what was sent."""
+        """The place in the data sent of the split's row `at`."""
         return None if self.rows is None else int(self.rows[at])
 
     def id(self, at: int) -> str | None:
-        """What the sender calls it. Raises InvalidDatasetFile."""
+        """The sender's id of the split's row `at`. Raises InvalidDatasetFile."""
         if self.ends is None or self.ids is None:
             return None
         begin, end = 0 if at == 0 else int(self.ends[at - 1]), int(self.ends[at])
@@ -83,7 +83,7 @@ class StoredNames:
 
 
 def taken(ids: Ids | None, rows: NDArray[np.intp]) -> Ids | None:
-    """The ids of these rows alone, in their order."""
+    """The ids of only these rows, in their order."""
     if ids is None:
         return None
     bounds = list(pairwise([0, *ids.ends.tolist()]))

@@ -1,8 +1,8 @@
 """The bytes of rows without labels: one safetensors file, read block by block.
 
-The tensors, in this order: `ends` (n,) I64 and, last, `ids` (m,) U8 if the rows have ids of their
-own, the i-th being the UTF-8 bytes from where the one before ends to `ends[i]`; between them `x`
-(n, d), F16 or F32. The header's `__metadata__` holds `format` and `version`.
+The tensors are, in this order, `ends` (n,) I64 if the rows have ids of their own, `x` (n, d) F16 or
+F32, and `ids` (m,) U8: the i-th id is the UTF-8 bytes from the end of the one before to `ends[i]`.
+The header's `__metadata__` holds `format` and `version`.
 """
 
 import hashlib
@@ -39,20 +39,20 @@ class Ids:
 
     @classmethod
     def of(cls, ids: Sequence[str]) -> Self:
-        """Those of a list."""
+        """The ids of a list."""
         encoded = [one.encode() for one in ids]
         ends = np.cumsum([len(one) for one in encoded], dtype=np.int64)
         return cls(ends=ends, content=b"".join(encoded))
 
     def to_list(self) -> list[str]:
-        """All of them."""
+        """The ids as a list."""
         bounds = [0, *self.ends.tolist()]
         return [self.content[begin:end].decode() for begin, end in pairwise(bounds)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Rows in their order: x (b, d) float16 or float32, and their ids, if they have any."""
+    """Consecutive rows: x (b, d) float16 or float32, and their ids, if they have any."""
 
     start: int
     x: NDArray[np.floating[Any]]
@@ -68,7 +68,7 @@ def write(
     dtype: np.dtype[Any],
     ids: Ids | None = None,
 ) -> None:
-    """Write n rows that come in blocks of x (b, d), which are of `dtype`: float16 or float32."""
+    """Write n rows that come in blocks x (b, d) of `dtype`, float16 or float32."""
     name = {known: name for name, known in _X_TYPES.items()}[np.dtype(dtype).newbyteorder("<")]
     sizes = [] if ids is None else [("ends", "I64", [n_rows], ids.ends.nbytes)]
     sizes.append(("x", name, [n_rows, n_columns], n_rows * n_columns * dtype.itemsize))
@@ -96,7 +96,7 @@ def write(
 
 
 class RowsFile:
-    """Rows opened for reading; nothing of them is held but one block."""
+    """Rows opened for reading; only one block at a time is in memory."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class RowsFile:
         x_begin: int,
         ids: tuple[int, int, int] | None,
     ) -> None:
-        """ids: where `ends` and `ids` begin in the file, and how long the latter are."""
+        """ids: the offsets of `ends` and `ids` in the file, and the length of `ids`."""
         self.n_rows = n_rows
         self.n_columns = n_columns
         self._path = path
@@ -126,11 +126,13 @@ class RowsFile:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """The file at `path`, all that its header claims checked. Raises InvalidDatasetFile."""
+        """Open the file at `path` and check its header. Raises InvalidDatasetFile."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise InvalidDatasetFile(f"A stored file is no rows to predict: {error}") from error
+            raise InvalidDatasetFile(
+                f"A stored file of rows to predict cannot be read: {error}"
+            ) from error
         try:
             length = int.from_bytes(os.pread(descriptor, _PREFIX_BYTES, 0), "little")
             if length > _MAX_HEADER_BYTES:
@@ -142,7 +144,9 @@ class RowsFile:
             return cls._checked(path, descriptor, header, start=_PREFIX_BYTES + length)
         except (OSError, ValueError, KeyError, TypeError) as error:
             os.close(descriptor)
-            raise InvalidDatasetFile(f"A stored file is no rows to predict: {error}") from error
+            raise InvalidDatasetFile(
+                f"A stored file of rows to predict cannot be read: {error}"
+            ) from error
 
     @classmethod
     def _checked(cls, path: Path, descriptor: int, header: dict[str, Any], *, start: int) -> Self:
@@ -155,7 +159,7 @@ class RowsFile:
         begins, end = {}, 0
         for name, n_bytes in expected.items():
             if n_bytes < 0 or header[name]["data_offsets"] != [end, end + n_bytes]:
-                raise ValueError(f"{name} lies elsewhere than it can")
+                raise ValueError(f"{name} is not where it must be")
             begins[name], end = start + end, end + n_bytes
         if start + end != os.fstat(descriptor).st_size or n_rows < 1 or n_columns < 1:
             raise ValueError("it is truncated")
@@ -170,7 +174,7 @@ class RowsFile:
         )
 
     def blocks(self, n_at_once: int) -> Iterator[Block]:
-        """All rows in their order, so many at a time. Raises InvalidDatasetFile."""
+        """All rows in their order, `n_at_once` at a time. Raises InvalidDatasetFile."""
         descriptor = self._descriptor
         for start in range(0, self.n_rows, n_at_once):
             n_rows = min(n_at_once, self.n_rows - start)
@@ -180,9 +184,9 @@ class RowsFile:
             yield Block(start=start, x=x, ids=self._ids_of(descriptor, start, n_rows))
 
     def check(self, sha256: str) -> None:
-        """Raise ArtifactCorrupt unless the file that is read has this hash, as it is now.
+        """Raise ArtifactCorrupt unless the open file now has this hash.
 
-        Asked before anything that was made of the rows is let out; see `DatasetFile.check`.
+        Call it before giving out results from the rows; see `DatasetFile.check`.
         """
         with open(self._descriptor, "rb", buffering=0, closefd=False) as file:
             file.seek(0)

@@ -1,4 +1,4 @@
-"""Home of the bytes of a dataset of texts: one JSON document, its texts not yet embedded."""
+"""The bytes of a dataset of texts that are not embedded yet: one JSON document."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ VERSION: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class TextSplit:
-    """One split: n texts, y (n,) int64 class indices, and each text's row in what was sent.
+    """One split: n texts, y (n,) int64 class indices, and each text's row in the data sent.
 
-    Where the texts have no labels, there are no classes, and y is -1.
+    Texts without labels have no classes and a y of -1.
     """
 
     name: str
@@ -26,7 +26,7 @@ class TextSplit:
     y: NDArray[np.int64]
     rows: list[int]
     ids: list[str] | None = None
-    """What the sender calls the rows; an empty one stands for none."""
+    """The sender's ids of the rows; an empty id means that there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class TextsFile:
     splits: list[TextSplit]
 
     def to_bytes(self) -> bytes:
-        """The document."""
+        """The JSON document."""
         splits: list[dict[str, Any]] = [
             {"name": one.name, "labels": one.y.tolist(), "rows": one.rows, "texts": one.texts}
             | ({} if one.ids is None else {"ids": one.ids})
@@ -48,7 +48,7 @@ class TextsFile:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """The document again. Raises InvalidDatasetFile."""
+        """The texts of a document. Raises InvalidDatasetFile."""
         try:
             document: Any = orjson.loads(data)
             if (document["format"], document["version"]) != (FORMAT, VERSION):
@@ -65,4 +65,6 @@ class TextsFile:
             ]
             return cls(classes=document["classes"], splits=splits)
         except (ValueError, KeyError, TypeError) as error:
-            raise InvalidDatasetFile(f"A stored file is no dataset of texts: {error}") from error
+            raise InvalidDatasetFile(
+                f"A stored dataset of texts cannot be read: {error}"
+            ) from error

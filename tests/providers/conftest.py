@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from providers import catalogue
-from providers.opening import Providers
+from providers.pool import Providers
 from providers.provider import Provider
 from tests.servers.fault_server import Server, serving
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.batches import Caps, bounded, plan
+from providers.batches import Caps, bounded, split
 from providers.pace import Pace, Stopped
 from providers.provider import Limits, estimated_tokens
 
@@ -21,7 +21,7 @@ def test_every_text_is_in_one_batch_that_fits(
     limits = Limits(
         max_items=max_items, max_tokens=max_tokens, max_text_tokens=20, max_bytes=max_bytes
     )
-    batches = list(plan(texts, limits, range(len(texts))))
+    batches = list(split(texts, limits, range(len(texts))))
     assert [place for batch in batches for place in batch.places] == list(range(len(texts)))
     for batch in batches:
         sizes = [len(text.encode()) for text in batch.texts]
@@ -42,12 +42,12 @@ def test_a_text_beyond_all_measure_is_cut_at_a_character() -> None:
 
 def test_what_a_refused_request_had_most_of_is_allowed_half_of() -> None:
     limits = Limits(max_items=100, max_tokens=10_000, max_text_tokens=8000)
-    many_short, one_long = list(plan(["a"] * 100, limits, range(100))), ["word " * 3000]
+    many_short, one_long = list(split(["a"] * 100, limits, range(100))), ["word " * 3000]
     caps = Caps(limits)
     caps.learn(many_short[0])
     assert (caps.now.max_items, caps.now.max_tokens) == (50, 10_000)
     caps = Caps(limits)
-    caps.learn(next(plan(one_long, limits, [0])))
+    caps.learn(next(split(one_long, limits, [0])))
     assert (caps.now.max_items, caps.now.max_tokens) == (100, 2501)
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from providers import catalogue, errors
 from providers.encoder import Encoder
-from providers.exchange import Exchange
-from providers.http_provider import HttpProvider
-from providers.opening import Providers
-from providers.sockets import GuardedBackend
+from providers.http.exchange import Exchange
+from providers.http.provider import HttpProvider
+from providers.http.sockets import GuardedBackend
+from providers.pool import Providers
 from tests.servers.fault_server import Server
 
 VECTORS = [[1.0, 2.0], [3.0, 4.0]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from providers import hints
+from providers.http import hints
 
 
 def in_an_hour() -> datetime:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from providers import canary, catalogue, local
+from providers import catalogue, local, probe_texts
 from tests.support.places import ROOT
 
 pytest.importorskip("tokenizers")
@@ -40,11 +40,13 @@ def test_a_text_is_embedded_alike_in_any_company() -> None:
 
 
 def test_a_sketch_tells_encoders_apart() -> None:
-    x = provider().embed(canary.TEXTS, seconds=60).vectors
+    x = provider().embed(probe_texts.TEXTS, seconds=60).vectors
     noise = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-    known = canary.sketch(x)
-    assert canary.are_alike(known, canary.sketch(x + 0.04 * noise)), "a cosine of 0.999"
-    assert not canary.are_alike(known, canary.sketch(x + 0.3 * noise))
-    assert not canary.are_alike(known, canary.sketch(x[:, :200]))
-    assert not canary.are_alike(known, canary.sketch(3 * x))
+    known = probe_texts.signature(x)
+    assert probe_texts.are_alike(known, probe_texts.signature(x + 0.04 * noise)), (
+        "a cosine of 0.999"
+    )
+    assert not probe_texts.are_alike(known, probe_texts.signature(x + 0.3 * noise))
+    assert not probe_texts.are_alike(known, probe_texts.signature(x[:, :200]))
+    assert not probe_texts.are_alike(known, probe_texts.signature(3 * x))

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from providers import errors, refusals
+from providers import errors
 from providers.errors import ProviderError
-from providers.exchange import Answer
+from providers.http import refusals
+from providers.http.exchange import Answer
 
 URL = "https://api.example/v1/embeddings"
 

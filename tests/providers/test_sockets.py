@@ -9,8 +9,8 @@ import pytest
 
 from providers.addresses import is_public, parse_allowed, parse_base_url
 from providers.errors import AddressForbidden, InvalidProvider, ProviderError
-from providers.exchange import Exchange
-from providers.sockets import GuardedBackend
+from providers.http.exchange import Exchange
+from providers.http.sockets import GuardedBackend
 from tests.servers.fault_server import Server
 
 FORBIDDEN = re.split(

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from providers import asking, canary, catalogue, engine, errors
-from providers.engine import Patience
+from providers import asking, catalogue, embedder, errors, probe_texts
+from providers.embedder import Patience
 from providers.errors import ProviderUnavailable
-from providers.opening import Providers
+from providers.pool import Providers
 from providers.provider import Provider
 from tests.servers import fault_server
 from tests.servers.fault_server import Fault, Server, status, vector, when
@@ -32,7 +32,7 @@ def embed(
     """The vectors that came, by place, and what ended it."""
     found: dict[int, np.ndarray] = {}
     try:
-        for part in engine.embed(provider, texts, **{"patience": QUICK, **options}):
+        for part in embedder.embed(provider, texts, **{"patience": QUICK, **options}):
             assert not found.keys() & set(part.places)
             found |= dict(zip(part.places, part.vectors, strict=True))
     except errors.ProviderError as error:
@@ -46,7 +46,7 @@ def has(text: str) -> Callable[[Texts], bool]:
 
 def asked_for(server: Server) -> int:
     """How many requests there were, without those that try whether the provider is there."""
-    return sum(body["input"] != [canary.TEXTS[0]] for _, _, body in server.requests)
+    return sum(body["input"] != [probe_texts.TEXTS[0]] for _, _, body in server.requests)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_text_that_is_too_long_is_cut_and_counted_whatever_the_status(
     server.always = when(lambda texts: max(map(len, texts)) > 60, code, content)
     texts = [f"some text {number}" for number in range(32 * 15)]
     texts[60] = "x" * 100
-    parts = list(engine.embed(provider, texts, patience=QUICK))
+    parts = list(embedder.embed(provider, texts, patience=QUICK))
     assert sorted(place for part in parts for place in part.places) == list(range(32 * 15))
     assert sum(part.n_truncated for part in parts) == 1
     assert asked_for(server) <= 15 + 55, "one long text does not make all batches small"
@@ -202,7 +202,7 @@ def test_an_outage_makes_no_batches_smaller(
     assert error is None
     assert len(found) == 121
     sizes = [len(body["input"]) for _, _, body in server.requests]
-    assert set(sizes) <= {32, 25, 1}, "and 1 is the canary"
+    assert set(sizes) <= {32, 25, 1}, "and 1 is the probe text"
 
 
 @pytest.mark.parametrize("n_failures", range(1, 9))

@@ -1,12 +1,18 @@
 """The command: its help, its exit statuses, and messages that say what to do."""
 
 import json
+import os
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from standalone.cli import main
+
+NOBODY = 65534
 
 
 @pytest.mark.parametrize("command", [[], ["up"], ["api"], ["worker"], ["migrate"], ["doctor"]])
@@ -71,6 +77,40 @@ def test_database_that_cannot_be_reached_is_one_line_and_status_1(
     assert capsys.readouterr().err.startswith("nmtune-server: ")
 
 
+@contextmanager
+def without_roots_rights() -> Iterator[None]:
+    """Root may write into any folder: be somebody else meanwhile."""
+    mine = os.getresuid()
+    if mine[1] == 0:
+        os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(*mine)
+
+
+@pytest.mark.parametrize("has_database", [True, False])
+def test_a_read_only_data_folder_is_named_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], *, has_database: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name) / "data"
+        folder.mkdir()
+        Path(name).chmod(0o755)
+        migrate = ["migrate", "--data-dir", str(folder)]
+        if has_database:
+            assert main(migrate) == 0
+            (folder / "nmtune.db").chmod(0o644)
+        folder.chmod(0o555)
+        with without_roots_rights():
+            status = main(migrate)
+        folder.chmod(0o755)
+    error = capsys.readouterr().err
+    assert status == 1
+    assert f"The data folder {folder} is read-only" in error
+    assert "--data-dir" in error
+
+
 def test_doctor_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json", "--data-dir", str(tmp_path), "--port", "0"]) == 0
     findings = json.loads(capsys.readouterr().out)
@@ -86,7 +126,7 @@ def test_port_in_use_is_one_clear_line_and_nothing_is_touched(
         port = taken.getsockname()[1]
         assert main(["up", "--port", str(port), "--data-dir", str(tmp_path / "new")]) == 1
     assert capsys.readouterr().err == (
-        f"nmtune-server: Port {port} is in use, maybe by another nmtune-server: stop that, or "
+        f"nmtune-server: Port {port} is in use, maybe by another nmtune-server. Stop it, or "
         "choose another port with --port (0 lets the system choose).\n"
     )
     assert not (tmp_path / "new").exists()

@@ -12,7 +12,7 @@ import migrations
 from service.settings import ServiceSettings
 from standalone import doctor, doctor_services
 from standalone.doctor import examine
-from standalone.finding import Finding
+from standalone.doctor_services import Finding
 from store.database.examination import PostgresqlServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
@@ -128,9 +128,9 @@ def test_artifacts_that_cannot_be_written_fail(tmp_path: Path) -> None:
     ("url", "status", "detail"),
     [
         ("redis://:canary@127.0.0.1:{port}/0", "warn", "redis://127.0.0.1:"),
-        ("canary", "fail", "not the URL of a Redis"),
-        ("amqp://user:canary@host//", "fail", "not the URL of a Redis"),
-        ("redis://:canary@host:port", "fail", "not the URL of a Redis"),
+        ("canary", "fail", "not a Redis URL"),
+        ("amqp://user:canary@host//", "fail", "not a Redis URL"),
+        ("redis://:canary@host:port", "fail", "not a Redis URL"),
     ],
 )
 def test_a_broker_that_does_not_answer_is_told_without_its_password(
@@ -200,7 +200,7 @@ def test_a_clock_that_differs_is_a_warning(seconds: float, status: str) -> None:
     [
         (8 << 30, "ok", "8.0 GiB available"),
         (1 << 30, "warn", "1.0 GiB available"),
-        (None, "ok", "does not tell"),
+        (None, "ok", "unknown on this system"),
     ],
 )
 def test_little_memory_is_a_warning(

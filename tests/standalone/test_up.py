@@ -29,7 +29,9 @@ def test_everything_in_one_process_from_job_to_prediction_to_stop(
     server = start("up", "--port", "0", "--data-dir", str(tmp_path), **quick)
     line = server.ready_line()
     found = re.fullmatch(
-        r"NMTune is ready at (http://127\.0\.0\.1:(\d+)) \(docs at /docs, data in (.+)\)", line
+        r"NMTune is ready at (http://127\.0\.0\.1:(\d+)) \(docs at /docs\)\. "
+        r"All state is in (.+)\. It is safe to kill at any time\.",
+        line,
     )
     assert found is not None, line
     assert int(found[2]) > 0

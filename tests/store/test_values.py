@@ -48,7 +48,7 @@ def test_names_that_break_the_rule_are_refused_with_the_rule(name: str) -> None:
 
 @pytest.mark.parametrize("alias", ["latest", "3", "0012"])
 def test_aliases_that_mean_something_else_are_refused(alias: str) -> None:
-    with pytest.raises(InvalidName, match="choose a word"):
+    with pytest.raises(InvalidName, match="Choose a word"):
         names.check_alias(alias)
 
 

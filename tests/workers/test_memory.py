@@ -52,7 +52,7 @@ def test_the_least_of_machine_container_and_limit_counts(
     assert available_bytes() == 3_000_000_000 - 2_500_000_000 + 700_000_000
     (tmp_path / "memory.max").write_text("max\n")
     assert available_bytes() == 1024 * 8_000_000
-    with pytest.raises(InsufficientMemoryError, match=r"about 9.0 GB .* has 8.2 GB left"):
+    with pytest.raises(InsufficientMemoryError, match=r"about 9.0 GB .* has only 8.2 GB left"):
         memory.check(9_000_000_000)
     memory.check(8_000_000_000)
 

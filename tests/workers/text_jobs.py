@@ -3,15 +3,15 @@
 import numpy as np
 
 from nmtune import resolve
-from providers import canary, catalogue
-from store import datasets, encoders, jobs
+from providers import catalogue, probe_texts
+from store import datasets, jobs
 from store.datasets import Dataset
 from store.files.texts import TextsFile, TextSplit
-from store.jobs import Job
+from store.jobs import PRICE, Job
 from tests.servers.fault_server import Server
 from tests.workers.workplace import Workplace
 
-N_CANARIES = len(canary.TEXTS)
+N_PROBES = len(probe_texts.TEXTS)
 QUICK = {"seed": 1, "l2": 1.0}
 
 
@@ -67,10 +67,10 @@ def submit(
             dataset_id=dataset.id,
             method="linear_probe",
             config=resolve(method="linear_probe", config=QUICK).to_dict(),
-            encoder=encoder.to_dict() | ({} if price is None else {encoders.PRICE: price}),
+            encoder=encoder.to_dict() | ({} if price is None else {PRICE: price}),
         )
 
 
 def asked_for(server: Server) -> list[str]:
-    """All texts that were paid for, without the canaries."""
-    return [text for text in server.texts() if text not in canary.TEXTS]
+    """All texts that were paid for, without the probe texts."""
+    return [text for text in server.texts() if text not in probe_texts.TEXTS]

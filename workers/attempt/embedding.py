@@ -1,8 +1,8 @@
 """A text job's first stage: its texts become embeddings, each paid for once.
 
-Every finished batch is committed with what it cost, so that another attempt, or another job with
-the same texts, begins where this one ended. The whole is kept as an artifact that the job's row
-names like a checkpoint.
+Every finished batch is committed with its cost, so that another attempt, or another job with the
+same texts, begins where this one ended. The finished file is an artifact that the job's row names
+like a checkpoint.
 """
 
 import hashlib
@@ -14,24 +14,21 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from providers import engine, keys
+from providers import embedder, keys
+from providers.embedder import EmbeddedBatch
 from providers.encoder import Encoder
 from providers.errors import ProviderError, ProviderUnavailable, WrongAnswer
-from providers.opening import Providers
+from providers.pool import Providers
 from providers.provider import Provider, estimated_tokens
-from store import encoders
+from store import provider_keys, text_vectors, transitions
 from store.datasets import Dataset
-from store.encoders import PRICE, EncoderRecord
-from store.files import rows as rows_file
-from store.files.dataset import DatasetWriter
-from store.files.row_names import RowNames
-from store.files.rows import Ids
+from store.encoders import EncoderRecord
 from store.files.texts import TextsFile
-from store.jobs import Job
+from store.jobs import PRICE, Job
 from store.store import Store
-from workers.attempt import provider_wait, recognition
+from workers.attempt import embedded_file, provider_wait, recognition
+from workers.attempt.embedded_file import Vectors
 from workers.attempt.failure import MustWait
 from workers.attempt.lease import Lease
 from workers.attempt.provider_wait import Memory
@@ -42,8 +39,6 @@ from workers.settings import WorkerSettings
 logger = logging.getLogger(__name__)
 
 STAGE: Final = "embedding"
-
-_ROWS_AT_A_TIME: Final = 4096
 
 ShouldStop: TypeAlias = Callable[[], bool]
 
@@ -58,9 +53,9 @@ def embed(
     settings: WorkerSettings,
     should_stop: ShouldStop,
 ) -> Job:
-    """The job with its embeddings in its checkpoint, and its encoder known by a fingerprint.
+    """Embed the job's texts; return the job with its embeddings and its encoder's fingerprint.
 
-    Raises Stopped when `should_stop` says so, MustWait, ProviderError, LeaseLost.
+    Raises Stopped if `should_stop` returns True, MustWait, ProviderError, LeaseLost.
     """
     assert job.encoder is not None  # noqa: S101 - for the type checker: `needs_embedding` said so
     lease.enter_stage(STAGE)
@@ -69,13 +64,13 @@ def embed(
     with Providers(allowed=settings.provider_hosts, stores_keys=stores_keys) as providers:
         provider = providers.open(
             Encoder.from_dict(job.encoder),
-            lambda origin: find_key(job, origin, store, settings),
+            lambda origin: _find_key(job, origin, store, settings),
             has_answered="usage" in job.encoder,
         )
         provider, record, memory = _recognised(job, provider, store, should_stop)
         work = _Work(job, record, provider, texts, lease=lease, store=store)
         work.run(should_stop, memory)
-    work.write(workdir)
+    embedded_file.write(workdir / EMBEDDINGS, texts, work.vectors)
     reference = workdir.move(store.artifacts, job.tenant_id, EMBEDDINGS)
     checkpoint = {**job.checkpoint, EMBEDDINGS: reference.sha256}
     lease.keep(checkpoint)
@@ -85,13 +80,16 @@ def embed(
 def _recognised(
     job: Job, provider: Provider, store: Store, should_stop: ShouldStop
 ) -> tuple[Provider, EncoderRecord, Memory]:
-    """What the job is embedded with; asked for its canaries unless a wait has just ended."""
+    """The provider, its encoder, and the memory of earlier attempts.
+
+    The probe texts are embedded unless a wait has just ended.
+    """
     memory = Memory.of(job)
     known = recognition.recorded(job, provider, store) if memory.is_recognised else None
     if known is not None:
         return provider, known, memory
     try:
-        patience = memory.patience(is_for_canaries=True)
+        patience = memory.patience(is_for_probes=True)
         provider, record = recognition.recognised(
             job, provider, store, should_stop=should_stop, patience=patience
         )
@@ -100,26 +98,23 @@ def _recognised(
     return provider, record, replace(memory, recognised_at=datetime.now(UTC))
 
 
-def find_key(job: Job, origin: str, store: Store, settings: WorkerSettings) -> str | None:
+def _find_key(job: Job, origin: str, store: Store, settings: WorkerSettings) -> str | None:
     """The tenant's stored key for an origin, else the operator's."""
     with store.database.read() as tx:
-        sealed = encoders.find_key(tx, job.tenant_id, origin)
-    stored = None
-    if sealed is not None and settings.secret is not None:
-        stored = keys.unseal(sealed, secret=settings.secret, tenant_id=job.tenant_id, origin=origin)
-    return keys.choose(origin, stored=stored, environment=settings.keys_by_origin)
+        sealed = provider_keys.find(tx, job.tenant_id, origin)
+    return keys.choose(sealed, job.tenant_id, origin, settings)
 
 
 @dataclass(frozen=True)
 class _Row:
-    """Where a text is used first, for messages."""
+    """The first row with a text, for messages."""
 
     split: str
     row: int
 
 
 class _Work:
-    """The different texts of a dataset, and their vectors as they come."""
+    """The distinct texts of a dataset, and their vectors as they come."""
 
     def __init__(
         self,
@@ -134,7 +129,6 @@ class _Work:
         self._job = job
         self._record = record
         self._provider = provider
-        self._file = texts
         self._lease = lease
         self._store = store
         self._index: dict[str, int] = {}
@@ -150,7 +144,7 @@ class _Work:
         self._began = time.monotonic()
         self._progress: dict[str, Any] = {}
         self._waits: provider_wait.Pause | None = None
-        # Tokens that an earlier attempt was charged count too.
+        # The tokens of earlier attempts were paid for too.
         before = (job.encoder or {}).get("usage", {})
         longest = provider.limits.max_text_tokens
         silent = provider.encoder.truncation == "provider"
@@ -168,7 +162,7 @@ class _Work:
 
     @property
     def encoder(self) -> dict[str, Any]:
-        """What the job's row says of its encoder."""
+        """The encoder as the job's row has it."""
         return {
             **self._provider.encoder.to_dict(),
             "fingerprint": self._record.fingerprint,
@@ -177,27 +171,32 @@ class _Work:
             **({} if self._price is None else {PRICE: self._price}),
         }
 
+    @property
+    def vectors(self) -> Vectors:
+        """Each text's vector, once `run` has ended."""
+        return Vectors(self._index, self._vectors)
+
     def _counted(self) -> dict[str, float]:
-        """What was used so far; what it cost, if the price is known."""
+        """The usage so far, with its cost if the price is known."""
         if self._price is None:
             return dict(self._usage)
         return {**self._usage, "cost": round(self._usage["n_tokens"] * self._price / 1e6, 6)}
 
     def run(self, should_stop: ShouldStop, memory: Memory) -> None:
-        """Fetch what is known, embed the rest, and keep each batch as it comes."""
+        """Fetch known vectors, embed the other texts, and keep each batch as it comes."""
         todo = self._fetch()
         n_known = len(self._texts) - len(todo)
         logger.info("embedding.begin n_texts=%d n_known=%d", len(self._texts), n_known)
         with self._store.database.begin() as tx:
-            encoders.record(tx, self._job, self.encoder)
+            transitions.note_encoder(tx, self._job, self.encoder)
         n_done = 0
         self._tell(0, len(todo))
         for part in self._parts(todo, should_stop, memory):
             places = [todo[place] for place in part.places]
             if part.vectors.shape[1] != self._record.n_columns:
                 error = WrongAnswer(
-                    f"The provider's vectors have {part.vectors.shape[1]} numbers, and had "
-                    f"{self._record.n_columns} before."
+                    f"The provider's vectors have {part.vectors.shape[1]} numbers; before they had "
+                    f"{self._record.n_columns}."
                 )
                 error.n_texts = len(places)
                 self._name_row(error, places[0])
@@ -212,19 +211,19 @@ class _Work:
                 for place, vector in zip(places, part.vectors, strict=True)
             }
             with self._store.database.begin() as tx:
-                encoders.keep_vectors(tx, self._job.tenant_id, self._record.fingerprint, by_hash)
-                encoders.record(tx, self._job, self.encoder, has_come=True)
+                text_vectors.keep(tx, self._job.tenant_id, self._record.fingerprint, by_hash)
+                transitions.note_encoder(tx, self._job, self.encoder, has_come=True)
             n_done += len(places)
             self._tell(n_done, len(todo))
 
     def _parts(
         self, todo: list[int], should_stop: ShouldStop, memory: Memory
-    ) -> Iterator[engine.Finished]:
-        """The batches; a text that is refused is named by its row. Raises MustWait."""
+    ) -> Iterator[EmbeddedBatch]:
+        """The embedded batches. An error names the row of its text. Raises MustWait."""
         caps = memory.caps(self._provider.limits)
         n_done = 0
         try:
-            for part in engine.embed(
+            for part in embedder.embed(
                 self._provider,
                 [self._texts[place] for place in todo],
                 should_stop=should_stop,
@@ -248,16 +247,16 @@ class _Work:
         first = self._first[place]
         about = "the text" if error.n_texts == 1 else f"{error.n_texts} texts, the first"
         error.found_at(
-            f"This is about {about} at row {first.row} of what was sent, counted from 0 (split "
+            f"This is about {about} at row {first.row} of the data you sent, counted from 0 (split "
             f"{first.split}).",
             row=first.row,
             split=first.split,
         )
 
     def _fetch(self) -> list[int]:
-        """Take the vectors that are known; the places of the other texts."""
+        """Take the known vectors; return the places of the other texts."""
         with self._store.database.read() as tx:
-            known: Mapping[str, bytes] = encoders.vectors(
+            known: Mapping[str, bytes] = text_vectors.find(
                 tx, self._job.tenant_id, self._record.fingerprint, self._hashes
             )
         todo = []
@@ -279,47 +278,13 @@ class _Work:
             "texts": self._counted(),
         }
         if self._waits is not None and self._waits.until > datetime.now(UTC):
-            self._progress["waiting"] = self._waits.told  # others came that were under way
+            self._progress["waiting"] = (
+                self._waits.shown
+            )  # vectors of requests under way came meanwhile
         self._lease.tell(self._progress, is_milestone=n_done == n_todo)
 
     def _tell_wait(self, reason: ProviderUnavailable, seconds: float) -> None:
-        """Show a pause that is too short to give the slot back for; called by any thread."""
+        """Show a pause too short to give the slot back for. Called from any thread."""
         self._waits = provider_wait.Pause.of(reason, seconds)
-        progress = {**self._progress, "waiting": self._waits.told}
+        progress = {**self._progress, "waiting": self._waits.shown}
         self._lease.tell(progress, is_milestone=False)
-
-    def write(self, workdir: Workdir) -> None:
-        """Write the dataset file; of texts without labels, a file of rows."""
-        if not self._file.classes:
-            (split,) = self._file.splits
-            rows_file.write(
-                workdir / EMBEDDINGS,
-                self._blocks([self._index[text] for text in split.texts]),
-                n_rows=len(split.texts),
-                n_columns=self._record.n_columns,
-                dtype=np.dtype(np.float32),
-                ids=None if split.ids is None else Ids.of(split.ids),
-            )
-            return
-        with DatasetWriter(
-            workdir / EMBEDDINGS,
-            classes=self._file.classes,
-            n_columns=self._record.n_columns,
-            dtype=np.float32,
-            splits=[(split.name, len(split.texts)) for split in self._file.splits],
-            row_names={
-                split.name: RowNames(
-                    rows=np.array(split.rows, np.int64),
-                    ids=None if split.ids is None else Ids.of(split.ids),
-                )
-                for split in self._file.splits
-            },
-        ) as writer:
-            for split in self._file.splits:
-                x: NDArray[np.float32] = self._vectors[[self._index[text] for text in split.texts]]
-                writer.x(split.name)[:] = x
-                writer.y(split.name)[:] = split.y
-
-    def _blocks(self, places: list[int]) -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(places), _ROWS_AT_A_TIME):
-            yield self._vectors[places[start : start + _ROWS_AT_A_TIME]]

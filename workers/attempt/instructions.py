@@ -1,4 +1,4 @@
-"""What a worker tells its training process to do: the plan, by the job's kind."""
+"""The instructions of a worker to its child, by the job's kind."""
 
 from store import heads
 from store.database.connection import Transaction
@@ -18,7 +18,7 @@ from workers.settings import WorkerSettings
 def make(
     job: Job, dataset: Dataset, store: Store, settings: WorkerSettings
 ) -> Plan | PredictionPlan:
-    """The plan of the job, whose texts are embedded by now. Raises Refused, StoreError."""
+    """The instructions for a job whose texts are embedded. Raises Refused, StoreError."""
     sha256 = job.checkpoint.get(EMBEDDINGS, dataset.sha256)
     dataset_path = str(store.artifacts.open_path(job.tenant_id, sha256))
     if job.kind is JobKind.PREDICTION:
@@ -58,9 +58,9 @@ def _texts_path(job: Job, dataset: Dataset, store: Store) -> str | None:
 
 
 def check_head(tx: Transaction, job: Job) -> None:
-    """Raise Refused if the job is a prediction by a head that is not there any more.
+    """Raise Refused if the job is a prediction by a head that no longer exists.
 
-    To be asked before texts are paid for.
+    Call it before paying for texts.
     """
     if job.kind is JobKind.PREDICTION:
         _version(tx, job)
@@ -75,5 +75,5 @@ def _version(tx: Transaction, job: Job) -> HeadVersion:
         raise Refused(
             "head_deleted",
             f"The head {job.head_name}@{job.head_version} was deleted before the job could use it. "
-            "Predict with a version that is there.",
+            "Predict with another version.",
         ) from error

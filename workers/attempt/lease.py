@@ -1,4 +1,4 @@
-"""The home of the lease: a thread that keeps a claimed job ours and carries news both ways."""
+"""The lease: a thread that keeps a claimed job ours and carries news both ways."""
 
 import contextvars
 import logging
@@ -19,12 +19,12 @@ from workers.attempt.supervise import Ending
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_PAUSE_SECONDS = 0.5  # between two heartbeats, however much there is to tell
+SHORTEST_PAUSE_SECONDS = 0.5  # between two heartbeats, however much news there is
 
 
 @dataclass
 class _News:
-    """What the next heartbeat is to write, and each field's newest value."""
+    """What the next heartbeat must write, with each field's newest value."""
 
     stage: str | None = None
     progress: Mapping[str, Any] | None = None
@@ -40,9 +40,9 @@ class _News:
 class Lease:
     """Renews a job's lease from its own thread while the `with` block runs.
 
-    Reading the child, hashing files and waiting for a slow disk happen elsewhere, so none of them
-    can cost us the job. While the database is away the lease counts as ours until a quarter of it
-    is left. `ending` tells whether the work has become pointless.
+    Reading the child, hashing files and waiting for a slow disk happen in other threads, so that
+    they cannot cost us the job. While the database is away the lease counts as ours until a quarter
+    of it is left. `ending` says whether the work has become pointless.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Lease:
 
     @property
     def ending(self) -> Ending | None:
-        """CANCELLED or LEASE_LOST once that is so, else None."""
+        """CANCELLED or LEASE_LOST once that has happened, else None."""
         if self._ending is None and self.seconds_left() <= 0:
             logger.warning("lease.expired job_id=%s", self._job.id)
             metrics.LEASE_LOSSES.inc()
@@ -77,7 +77,7 @@ class Lease:
         return self._ending
 
     def seconds_left(self) -> float:
-        """How long we may still act as the owner without another heartbeat."""
+        """How long we can still act as the owner without another heartbeat."""
         return self._expires_at - self._margin - time.monotonic()
 
     def enter_stage(self, stage: str) -> None:
@@ -90,7 +90,7 @@ class Lease:
         self._something_new.set()
 
     def tell(self, progress: Mapping[str, Any], *, is_milestone: bool) -> None:
-        """Write progress with the next heartbeat; one that is no milestone may be overtaken."""
+        """Write progress with the next heartbeat; later news may replace it unless a milestone."""
         with self._lock:
             if not self._news.is_milestone:
                 self._news.events.pop()
@@ -100,12 +100,12 @@ class Lease:
         self._something_new.set()
 
     def keep(self, checkpoint: Mapping[str, str], *, superseded: Iterable[str] = ()) -> None:
-        """Name these artifacts (file -> sha256) as what a next attempt goes on from.
+        """Name these artifacts (file -> sha256) as the start of a next attempt.
 
         `superseded` ones are removed as soon as the row no longer names them: the checkpoints of
         one training would otherwise fill gigabytes until the garbage collection. A twin job that
-        trains the same thing may have put the same bytes; should it miss them, it trains that
-        candidate again, with the same result.
+        trains the same may have put the same bytes; if it misses them, it trains that candidate
+        again, with the same result.
         """
         with self._lock:
             self._news.checkpoint = dict(checkpoint)

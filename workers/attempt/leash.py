@@ -1,8 +1,8 @@
-"""The home of a child's first steps: a script that ties it to its parent, then becomes the command.
+"""A child's first steps: this script ties it to its parent, then becomes the command.
 
 Usage: `python -I -S leash.py PARENT_PID NICENESS MEMORY_LIMIT COMMAND...`; the limit is in bytes, 0
-for none. It is a script of its own because `Popen(preexec_fn=...)` may deadlock in a process with
-threads; it imports the standard library alone and costs some 15 ms.
+means no limit. It is a script because `Popen(preexec_fn=...)` can deadlock in a process with
+threads; it imports only the standard library and costs some 15 ms.
 """
 
 import contextlib
@@ -14,24 +14,24 @@ import sys
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-PARENT_GONE = 113  # exit status; nobody is left to read it
+PARENT_GONE = 113  # exit status, though nobody is left to read it
 
 
 def die_with(parent: int) -> None:
     """Have the kernel kill this process when the thread that started it ends."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above, which then waits for ever
+    if os.getppid() != parent:  # it died before the line above, which then has no effect
         os._exit(PARENT_GONE)
 
 
 def limit(niceness: int, memory_limit: int) -> None:
-    """Lower this process's claims on the machine, below those of its parent."""
+    """Lower this process's priority and limits below those of its parent."""
     os.nice(niceness)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold the user's data
     if memory_limit:
-        # RLIMIT_DATA, not RLIMIT_AS: libraries and memory-mapped data sets are not what runs out.
+        # RLIMIT_DATA, not RLIMIT_AS: libraries and mapped datasets do not exhaust memory.
         resource.setrlimit(resource.RLIMIT_DATA, (memory_limit, memory_limit))
-    with contextlib.suppress(OSError):  # when memory runs out, training is to go, not the service
+    with contextlib.suppress(OSError):  # when memory runs out, kill the training, not the service
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     command = sys.argv[4:]
     die_with(parent)
     limit(niceness, memory_limit)
-    # Ignored and blocked signals are inherited; SIGTERM has to work, however we were started.
+    # Ignored and blocked signals are inherited, but SIGTERM must always work.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.execv(command[0], command)  # noqa: S606

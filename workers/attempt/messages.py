@@ -1,4 +1,4 @@
-"""The listener: what the child tells is news for the lease, its files artifacts."""
+"""The listener: passes the child's messages to the lease and its files to the artifacts."""
 
 import logging
 from typing import Any
@@ -18,7 +18,7 @@ class Listener:
     def __init__(self, job: Job, *, workdir: Workdir, lease: Lease, artifacts: Artifacts) -> None:
         self.error: dict[str, Any] | None = None
         self.memory: dict[str, int | None] = {}
-        """What the child said of the memory that it needs and that there is."""
+        """The memory that the child says it needs, and that is available."""
         self._tenant_id = job.tenant_id
         self._checkpoint = dict(job.checkpoint)
         self._workdir = workdir
@@ -38,7 +38,7 @@ class Listener:
                 self._lease.tell(shown, is_milestone=is_last)
             case {"type": "checkpoint", "file": name}:
                 if not self._workdir.has(name):
-                    return  # the child is ahead of us: the message before this took this file
+                    return  # the child is ahead of us: an earlier message took this file
                 reference = self._workdir.move(self._artifacts, self._tenant_id, name)
                 self._keep({name: reference.sha256}, without=name)
             case {"type": "finished", "files": names, "replaces": replaced}:

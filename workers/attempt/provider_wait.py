@@ -1,8 +1,8 @@
-"""What a job remembers of its provider while it waits for it, so that waiting leads somewhere.
+"""What a job remembers about its provider while it waits for it, so that waiting leads somewhere.
 
-It lies in the job's row beside the reason: how often the job has waited in a row, which sizes of
-requests were learnt, and when the encoder was recognised, so that a provider that allows a few
-requests a minute does not spend them on canaries.
+It is in the job's row beside the reason: how often the job has waited in a row, which request sizes
+it has learnt, and when the encoder was recognised. So a provider that allows a few requests a
+minute does not spend them on probe texts.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from providers.batches import Caps
-from providers.engine import Patience
+from providers.embedder import Patience
 from providers.errors import ProviderBusy, ProviderUnavailable
 from providers.provider import Limits
 from store.jobs import Job
@@ -18,15 +18,15 @@ from workers.attempt import failure
 from workers.attempt.failure import Wait
 
 RECOGNISED_SECONDS: Final = 3600.0
-"""How long an encoder that was recognised is taken for the same."""
+"""How long a recognised encoder counts as the same."""
 BUSY_AGAIN_SECONDS: Final = 5.0
-"""How long a slot is held, after a wait, for a provider that is busy still."""
+"""How long a slot is held after a wait for a provider that is still busy."""
 _SIZES: Final = ("max_items", "max_tokens", "max_bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """What earlier attempts of a job that waits have found out."""
+    """What earlier attempts of a waiting job have found out."""
 
     n_waits: int = 0
     code: str | None = None
@@ -46,24 +46,24 @@ class Memory:
 
     @property
     def is_recognised(self) -> bool:
-        """Whether the encoder was recognised so lately that its canaries need not be asked."""
+        """Whether the encoder was recognised so recently that its probe texts can be left out."""
         if self.recognised_at is None:
             return False
         return datetime.now(UTC) - self.recognised_at < timedelta(seconds=RECOGNISED_SECONDS)
 
-    def patience(self, *, is_for_canaries: bool = False) -> Patience:
-        """A provider that was away is only looked at: others want the slot.
+    def patience(self, *, is_for_probes: bool = False) -> Patience:
+        """How long to try: only once after a provider was away, since other jobs want the slot.
 
-        One that was busy is given a moment, in which batches are halved; its canaries are too few
-        to be halved, and are looked at too.
+        A provider that was busy gets a moment, in which batches are halved. Probe texts are too few
+        to be halved, so they are tried only once too.
         """
         if not self.n_waits:
             return Patience()
-        is_looked_at = is_for_canaries or self.code != ProviderBusy.code
+        is_looked_at = is_for_probes or self.code != ProviderBusy.code
         return Patience(give_up_seconds=0.0 if is_looked_at else BUSY_AGAIN_SECONDS)
 
     def caps(self, limits: Limits) -> Caps:
-        """What one request may hold: what was learnt, and half of it after waits for nothing."""
+        """The learnt limits of one request, halved after repeated waits without a result."""
         sizes = self.sizes or {}
         if self.n_waits > 1 and self.code == ProviderBusy.code:
             sizes = {name: max(1, size // 2) for name, size in sizes.items()}
@@ -72,17 +72,17 @@ class Memory:
 
 @dataclass(frozen=True)
 class Pause:
-    """A wait that is too short to give the slot back for."""
+    """A pause too short to give the slot back for."""
 
     until: datetime
-    told: dict[str, str]
+    shown: dict[str, str]
 
     @classmethod
     def of(cls, reason: ProviderUnavailable, seconds: float) -> "Pause":
         now = datetime.now(UTC)
         until = now + timedelta(seconds=seconds)
-        told = {"code": reason.code, "message": str(reason), "since": now.isoformat()}
-        return cls(until, told | {"until": until.isoformat()})
+        shown = {"code": reason.code, "message": str(reason), "since": now.isoformat()}
+        return cls(until, shown | {"until": until.isoformat()})
 
 
 def wait_for(
@@ -93,9 +93,9 @@ def wait_for(
     n_left: int = 0,
     has_got: bool = False,
 ) -> Wait:
-    """The wait that follows from an error; `has_got`: something came before it did.
+    """The wait that an error leads to; `has_got`: vectors came before it.
 
-    n_left: texts that are yet to be embedded within `caps`.
+    n_left: how many texts are still to be embedded within `caps`.
     """
     n_waits = 1 if has_got else memory.n_waits + 1
     sizes = memory.sizes

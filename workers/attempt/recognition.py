@@ -1,14 +1,15 @@
-"""The home of telling whether an encoder is one that was seen before, by how it embeds canaries."""
+"""Recognise an encoder that was seen before by how it embeds the probe texts."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from providers import canary, engine
-from providers.canary import Sketch
-from providers.engine import Patience
+from providers import embedder, probe_texts
+from providers.embedder import EmbeddedBatch, Patience
+from providers.encoder import fingerprint
 from providers.errors import EncoderChanged, ProviderError, UnknownPath, WrongAnswer
+from providers.probe_texts import Signature
 from providers.provider import Provider
 from store import encoders
 from store.encoders import EncoderRecord
@@ -25,37 +26,40 @@ def recognised(
     should_stop: Callable[[], bool],
     patience: Patience,
 ) -> tuple[Provider, EncoderRecord]:
-    """The encoder as it was seen before, if it still embeds the canaries alike, else a new one.
+    """The provider to go on with, and its encoder: one seen before if it embeds alike, else new.
 
-    Also the provider to go on with: where the base URL leads nowhere, one that is usually meant by
-    it may answer. A prediction needs the encoder of its head, and no other: raises EncoderChanged.
+    The provider is another one if the base URL leads nowhere and a usual variant of it answers. A
+    prediction needs the very encoder of its head: raises EncoderChanged.
     """
-    provider, sketch = _answering(job, provider, should_stop, patience)
+    provider, signature = _answering(job, provider, should_stop, patience)
     identity = provider.encoder.identity
     with store.database.begin() as tx:
         wanted = (job.encoder or {}).get("fingerprint") if _is_bound(job) else None
         for seen in encoders.known(tx, job.tenant_id, identity):
-            if wanted in (None, seen.fingerprint) and canary.are_alike(seen.sketch, sketch):
+            if wanted in (None, seen.fingerprint) and probe_texts.are_alike(
+                seen.signature, signature
+            ):
                 return provider, seen
         if _is_bound(job):
             encoder = provider.encoder
             raise EncoderChanged(
-                f"{encoder.model} of {encoder.provider} gives other vectors than when the head "
-                f"{job.head_name}@{job.head_version} was trained, so that it cannot judge them. "
-                "Train it again, and predict with the new version."
+                f"{encoder.model} of {encoder.provider} no longer gives the vectors that the head "
+                f"{job.head_name}@{job.head_version} was trained on, so it cannot judge them. "
+                "Train it again and predict with the new version."
             )
         return provider, encoders.add(
             tx,
             job.tenant_id,
+            fingerprint=fingerprint(identity, signature),
             identity=identity,
             encoder=provider.encoder.to_dict(),
-            sketch=sketch,
-            n_columns=int(sketch[0][0]),
+            signature=signature,
+            n_columns=int(signature[0][0]),
         )
 
 
 def recorded(job: Job, provider: Provider, store: Store) -> EncoderRecord | None:
-    """The encoder that an earlier attempt of this job recognised, and wrote into its row."""
+    """The encoder that an earlier attempt of this job recognised and wrote into its row."""
     if job.encoder is None or "usage" not in job.encoder:
         return None
     with store.database.read() as tx:
@@ -65,11 +69,11 @@ def recorded(job: Job, provider: Provider, store: Store) -> EncoderRecord | None
 
 def _answering(
     job: Job, provider: Provider, should_stop: Callable[[], bool], patience: Patience
-) -> tuple[Provider, Sketch]:
-    """The provider, or its like elsewhere that answers, and how it embeds the canaries."""
+) -> tuple[Provider, Signature]:
+    """The provider, or a variant of it that answers, and its signature."""
 
-    def ask(one: Provider) -> Sketch:
-        return _sketch(list(engine.embed(one, canary.TEXTS, **options)))
+    def ask(one: Provider) -> Signature:
+        return _signature(list(embedder.embed(one, probe_texts.TEXTS, **options)))
 
     options: dict[str, Any] = {"should_stop": should_stop, "patience": patience}
     try:
@@ -84,11 +88,11 @@ def _answering(
         raise error
 
 
-def _sketch(parts: Sequence[engine.Finished]) -> Sketch:
+def _signature(parts: Sequence[EmbeddedBatch]) -> Signature:
     order = np.argsort([place for part in parts for place in part.places])
-    return canary.sketch(np.concatenate([part.vectors for part in parts])[order])
+    return probe_texts.signature(np.concatenate([part.vectors for part in parts])[order])
 
 
 def _is_bound(job: Job) -> bool:
-    """Whether only one encoder will do."""
+    """Whether only the head's own encoder will do."""
     return job.kind is JobKind.PREDICTION

@@ -1,4 +1,4 @@
-"""One job from its claim to its end, whatever the end may be."""
+"""Run one job from its claim to its end, whatever that is."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ from workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 0.2  # between two tries to write how a job ended
+RETRY_SECONDS = 0.2  # between two tries to write a job's end
 
 
 End: TypeAlias = Success | Failure | Wait | Ending
@@ -47,12 +47,11 @@ def run_claimed(
     slot: int = 0,
     standby: Standby | None = None,
 ) -> Job | None:
-    """Run a job claimed just now to an end; the row as it then is, None if it is no longer ours.
+    """Run a job claimed just now to its end; return its row then, None if it is no longer ours.
 
     Call it from a thread that lives as long as the worker: the training process dies with it.
-    When `stopping` is set, the training is ended and the job goes back to the queue. `slot` says
-    which of the worker's GPUs it trains on, below 0 that it needs none; `standby` is that slot's,
-    made by this thread.
+    When `stopping` is set, the training ends and the job goes back to the queue. `slot` is the
+    number of the GPU to train on, below 0 for no GPU; `standby` is the slot's.
     """
     failpoints.reach("run.claimed")
     logger.info("job.start job_id=%s attempt=%d fence=%d", job.id, job.attempt, job.fence)
@@ -81,7 +80,7 @@ def _attempt(
     settings: WorkerSettings,
     stopping: threading.Event,
 ) -> End:
-    """Train in a supervised process in a folder of its own; every way this can end is a value."""
+    """Run a supervised process in a folder of its own; each way to end is a value."""
 
     def should_stop() -> Ending | None:
         return lease.ending or (Ending.STOPPING if stopping.is_set() else None)
@@ -148,7 +147,7 @@ def _supervised(
     standby: Standby | None,
 ) -> Outcome:
     return supervise(
-        # -P: the folder the service was started in must not lend the child its modules.
+        # -P: the child must not import modules from the folder that the service started in.
         [sys.executable, "-P", "-m", "workers.child.main", str(workdir.path)],
         receive=receive,
         should_stop=should_stop,
@@ -160,7 +159,7 @@ def _supervised(
 
 
 def standby_of(settings: WorkerSettings, slot: int) -> Standby | None:
-    """A slot's standby, if the settings want one; to be made and used by the slot's thread."""
+    """A slot's standby, if the settings want one; only the slot's thread uses it."""
     if settings.standby == "never":
         return None
     return Standby(
@@ -190,22 +189,22 @@ def _failed(
 
 
 def child_environment(settings: WorkerSettings, *, slot: int = 0) -> dict[str, str]:
-    """The child's environment: ours without settings that may hold passwords and keys."""
+    """The child's environment: ours without settings, which may hold passwords and keys."""
     private = ("NMTUNE_", "AWS_")
     environment = {name: v for name, v in os.environ.items() if not name.startswith(private)}
-    # glibc would hand freed gradients back to the kernel and fault them in again at every step,
-    # nearly half of the time on wide embeddings. The child keeps its heap; it is given up at exit.
+    # glibc would return freed gradients to the kernel and fault them in again at every step, which
+    # takes nearly half of the time on wide embeddings. So the child keeps its heap until its exit.
     environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}
-    # Threads that wait spin by default, on cores that predictions and other trainings want: where
-    # there was more to run than cores, a step took 1.5 to 8 times as long as with threads that
-    # sleep, and numpy's eigenvalues (OpenBLAS has no such choice) 3 to 18 times as long as in one.
+    # Waiting threads spin by default, on cores that predictions and other trainings want. With more
+    # work than cores, a step took 1.5 to 8 times as long as with sleeping threads, and numpy's
+    # eigenvalues (OpenBLAS has no such choice) 3 to 18 times as long as in one thread.
     environment |= {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
     if slot < 0:  # it predicts, on the CPU
         environment["CUDA_VISIBLE_DEVICES"] = ""
     elif settings.gpus:
         environment["CUDA_VISIBLE_DEVICES"] = settings.gpus[slot % len(settings.gpus)]
     environment["OMP_NUM_THREADS"] = str(settings.threads_per_slot)
-    root = str(Path(__file__).parent.parent)
+    root = str(Path(__file__).parents[2])
     if root != sysconfig.get_path("purelib"):  # run from a checkout
         paths = [root, os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
@@ -215,7 +214,7 @@ def child_environment(settings: WorkerSettings, *, slot: int = 0) -> dict[str, s
 def _write_end(
     end: End, *, job: Job, lease: Lease, store: Store, settings: WorkerSettings
 ) -> Job | None:
-    """Write how the job ended, if it is still ours; tries again while the database is away."""
+    """Write how the job ended if it is still ours; retry while the database is away."""
     while end is not Ending.LEASE_LOST:
         try:
             with store.database.begin() as tx:

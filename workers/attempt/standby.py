@@ -1,8 +1,8 @@
 """The standby: a training process started ahead, so that a job does not wait for torch.
 
-It has imported what a training needs and waits on its stdin for the folder to work in. It has no
-GPU yet, and no data; the memory of the imports, some 300 MB, is what it costs. So there is none
-before a first job came, and none once jobs have stayed away for long, unless the settings say so.
+It has imported what a training needs and waits on its stdin for the folder to work in. It holds no
+GPU and no data yet, but the imports take some 300 MB. So by default it starts only after a first
+job, and ends when jobs have stayed away for long.
 """
 
 import logging
@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 
 class Standby:
-    """At most one waiting process, tied to the thread that made it: a slot's own.
+    """At most one waiting process, tied to the slot's thread, which starts it.
 
-    All but `retire` is that thread's to call. With `idle_seconds` of None there is always one.
+    Only that thread calls the methods, except `retire`. If `idle_seconds` is None it always waits.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Standby:
         self._idle_since: float | None = None
 
     def prepare(self) -> None:
-        """Say that the slot has no job, and start a process if one is wanted and none waits."""
+        """Note that the slot has no job, and start a process if one is wanted."""
         with self._lock:
             if self._idle_since is None:
                 self._idle_since = time.monotonic()
@@ -49,9 +49,9 @@ class Standby:
                 self._start()
 
     def take(self, workdir: Path) -> subprocess.Popen[bytes] | None:
-        """The process, at work on that folder; None if there is none that lives.
+        """Hand the folder to the waiting process; None if no living process waits.
 
-        The next one starts at once: while this job trains, so that a job behind it need not wait.
+        The next one starts at once, while this job trains, so that the next job need not wait.
         """
         with self._lock:
             self._is_wanted, self._idle_since = True, None
@@ -62,7 +62,7 @@ class Standby:
                 self._start()
 
     def retire(self) -> None:
-        """End the process that waits if the slot has had no job for `idle_seconds`."""
+        """End the waiting process if the slot has had no job for `idle_seconds`."""
         with self._lock:
             if self._idle_seconds is None or self._idle_since is None:
                 return
@@ -71,7 +71,7 @@ class Standby:
                 self._end()
 
     def close(self) -> None:
-        """End the process that waits."""
+        """End the waiting process."""
         with self._lock:
             self._end()
 
@@ -90,7 +90,7 @@ class Standby:
                 bufsize=0,
                 start_new_session=True,
             )
-        except OSError as error:  # a job starts a process of its own then, and tells what it meets
+        except OSError as error:  # a job then starts its own process, and reports the error
             logger.warning("standby.not_started reason=%s", error)
 
     def _end(self) -> None:

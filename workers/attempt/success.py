@@ -1,20 +1,22 @@
-"""The home of what a finished job leaves: a head version and its report, or an output."""
+"""What a finished job leaves: a head version with its lineage and report, or an output file."""
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from store import transitions
+from providers.encoder import Encoder
+from store import encoders, transitions
 from store.database.connection import Transaction
 from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-from workers.attempt.lineage import head_encoder, lineage
 from workers.folder import OUTPUT, OUTPUT_SUMMARY, REPORT, Workdir, head_file
 
 HEADLINES: Final = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")
-"""What is kept with a head version of its metrics."""
+"""The metrics that a head version keeps for each split."""
+_OF_REPORT = ("torch_version", "device", "device_name", "n_threads")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ Success: TypeAlias = PublishedHead | Predicted
 
 
 def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
-    """Store what the child left in the folder; the row that names it comes after."""
+    """Store the files that the child left in the folder; a row names them later."""
     if job.kind is JobKind.PREDICTION:
         output = workdir.read_json(OUTPUT_SUMMARY)
         reference = workdir.move(store.artifacts, job.tenant_id, OUTPUT)
@@ -61,23 +63,54 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
                 split: {name: metrics[name] for name in HEADLINES}
                 for split, metrics in candidate["metrics"].items()
             },
-            lineage=lineage(report, job),
+            lineage=_lineage(report, job),
             alias=job.alias,
-            encoder=head_encoder(job, store),
+            encoder=_head_encoder(job, store),
             advised_against_because=_advice(job, report["verdict"]),
         ),
     )
 
 
+def _lineage(report: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    """The lineage of the head that `job` publishes with this report, trained on this machine.
+
+    The store adds the job, the dataset and the hash of its data. `encoder` is the fingerprint of
+    the encoder of the job's texts; embeddings sent as numbers have none.
+    """
+    environment = report["environment"]
+    return {
+        "encoder": (job.encoder or {}).get("fingerprint"),
+        "seed": environment["seed"],
+        "nmtune_version": environment["nmtune_version"],
+        "machine": {
+            "worker": job.worker,
+            "platform": platform.platform(),
+            "python_version": platform.python_version(),
+            **{name: environment[name] for name in _OF_REPORT},
+        },
+    }
+
+
+def _head_encoder(job: Job, store: Store) -> dict[str, Any] | None:
+    """The encoder that a head keeps: how to ask it, and whether it is still the same."""
+    if job.encoder is None or "fingerprint" not in job.encoder:
+        return None
+    encoder = Encoder.from_dict(job.encoder)
+    with store.database.read() as tx:
+        seen = encoders.known(tx, job.tenant_id, encoder.identity)
+    mine = next(one for one in seen if one.fingerprint == job.encoder["fingerprint"])
+    return {**encoder.to_dict(), "fingerprint": mine.fingerprint, "sketch": mine.signature}
+
+
 def _advice(job: Job, verdict: Mapping[str, Any]) -> str | None:
-    """Why the job's alias is not to move to the head; None if it may, or moves whatever it is."""
+    """Why the job's alias must not move to the head; None if it may."""
     if job.alias_always or not verdict["advises_against"]:
         return None
     return f'the report advises against this head ("{verdict["summary"].partition(":")[0]}")'
 
 
 def write(tx: Transaction, job: Job, success: Success) -> Job:
-    """End the job as succeeded, with what it made. Raises LeaseLost."""
+    """End the job as succeeded, with its head or output. Raises LeaseLost."""
     if isinstance(success, Predicted):
         return transitions.deliver(
             tx, job, output_sha256=success.output_sha256, output=success.output

@@ -1,4 +1,4 @@
-"""The home of the supervised subprocess: started, listened to, stopped, and never left behind."""
+"""Supervise a subprocess: start it, listen to it, stop it, and never leave it behind."""
 
 import enum
 import logging
@@ -21,15 +21,15 @@ TICK_SECONDS = 0.1  # the longest time between two looks at `should_stop`
 NICENESS = 10
 GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
 READ_BYTES = 1 << 16
-MAX_READS = 64  # in a row: a child that never stops talking must not keep us from stopping it
-LINE_BYTES = 1 << 22  # a longer line is no message of ours
+MAX_READS = 64  # in a row: a child that talks without end must still be stopped
+LINE_BYTES = 1 << 22  # a longer line cannot be a message
 LOG_BYTES = 1 << 20
 LOG_TAIL_BYTES = 1 << 13
 LEASH = Path(__file__).with_name("leash.py")
 
 
 class Ending(enum.StrEnum):
-    """How a subprocess ended: by itself (done, failed) or by our will."""
+    """How a subprocess ended: by itself (done, failed) or because we stopped it."""
 
     DONE = "done"
     FAILED = "failed"
@@ -42,7 +42,7 @@ class Ending(enum.StrEnum):
 class Outcome:
     """The end of one subprocess.
 
-    `exit_code` is negative for a signal's number; `log_tail` is the end of what it wrote to stderr.
+    `exit_code` is the negative number of a signal; `log_tail` is the end of its stderr.
     """
 
     ending: Ending
@@ -51,7 +51,7 @@ class Outcome:
 
     @property
     def killed(self) -> bool:
-        """Somebody else sent SIGKILL: nearly always the kernel, for memory."""
+        """Whether somebody else sent SIGKILL: nearly always the kernel, for memory."""
         return self.ending is Ending.FAILED and self.exit_code == -signal.SIGKILL
 
 
@@ -69,13 +69,13 @@ def supervise(
 ) -> Outcome:
     """Run `command` in a process group of its own, until it ends or `should_stop` gives a reason.
 
-    `command` begins with an absolute path. `waiting` is a process that this thread started ahead
-    and that does the same: then that one is supervised. Each JSON object that the child writes on
-    a line of its stdout is handed to `receive`, until a stop was asked; stderr goes to `log_path`,
-    which is kept near 1 MiB. To stop: SIGTERM, `grace_seconds` later SIGKILL, both to the whole
-    group. Whatever happens, an exception in `receive` too, no process of the group outlives this
-    call. The child dies with the calling thread, so call this from a thread that lives as long as
-    the worker.
+    `command` begins with an absolute path. `waiting` is a process that this thread started ahead;
+    it is then supervised in place of a new one. `receive` gets each JSON object that the child
+    writes on a line of its stdout, until a stop is requested; stderr goes to `log_path`, which is
+    kept near 1 MiB. A stop is SIGTERM, and SIGKILL `grace_seconds` later, both to the whole group.
+    Whatever happens, even an exception in `receive`, no process of the group outlives this call.
+    The child dies with the calling thread, so call this from a thread that lives as long as the
+    worker.
     """
     with log_path.open("ab") as log:
         process = waiting or subprocess.Popen(
@@ -108,7 +108,7 @@ def supervise(
             for message in messages.read(0):
                 receive(message)
     finally:
-        # The leader is not reaped yet, so its process group cannot be anybody else's.
+        # The leader is not reaped yet, so the number of its group cannot have been reused.
         _signal_group(process, signal.SIGKILL)
         exit_code = process.wait()
         process.stdout.close()
@@ -119,13 +119,13 @@ def supervise(
 
 
 def leashed(command: Sequence[str], *, niceness: int, memory_limit: int | None) -> list[str]:
-    """The command behind `leash.py`, which needs no site-packages (-S) and no environment (-I)."""
+    """The command run by `leash.py`, which needs no site-packages (-S) or environment (-I)."""
     leash = [sys.executable, "-I", "-S", str(LEASH)]
     return [*leash, str(os.getpid()), str(niceness), str(memory_limit or 0), *command]
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the child is a zombie by now; it stays one, which keeps its group's number taken."""
+    """Whether the child is a zombie now; it stays one, so that its group's number stays taken."""
     options = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return os.waitid(os.P_PID, process.pid, options) is not None
 
@@ -138,16 +138,16 @@ def _signal_group(process: subprocess.Popen[bytes], signal_number: signal.Signal
 
 
 class _Log:
-    """The child's stderr: a file that it writes itself, emptied whenever it has grown too large."""
+    """The child's stderr: a file that it writes itself, emptied when it grows too large."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._before = b""  # the end of what was there when it was emptied last
+        self._before = b""  # the end of the text before the file was last emptied
 
     def bound(self) -> None:
         if self._path.stat().st_size > LOG_BYTES:
             self._before = self._end()
-            os.truncate(self._path, 0)  # the child appends, so it goes on at the start
+            os.truncate(self._path, 0)  # the child appends, so it continues at the start
 
     def tail(self) -> str:
         return (self._before + self._end())[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
@@ -159,9 +159,9 @@ class _Log:
 
 
 class _Messages:
-    """JSON objects, one a line, read from a pipe without ever waiting for a line's end.
+    """JSON objects, one on each line, read from a pipe without waiting for a line's end.
 
-    Waiting also ends with the process `pid`. Close it.
+    The end of the process `pid` also ends a wait. Close it.
     """
 
     def __init__(self, descriptor: int, pid: int) -> None:
@@ -175,7 +175,7 @@ class _Messages:
         self._rest = b""
 
     def read(self, timeout: float) -> Iterator[dict[str, Any]]:
-        """What has arrived, after waiting at most `timeout` seconds for a byte or the end."""
+        """The messages that have arrived, after waiting at most `timeout` seconds for a byte."""
         self._poll.poll(timeout * 1000)
         for _ in range(MAX_READS):
             if (chunk := self._chunk()) is None:
@@ -188,14 +188,14 @@ class _Messages:
                     yield message
 
     def _chunk(self) -> bytes | None:
-        """The next bytes, or None if there are none now or the pipe has closed."""
+        """The next bytes, or None if nothing has come or the pipe is closed."""
         if not self._open:
             return None
         try:
             chunk = os.read(self._descriptor, READ_BYTES)
         except BlockingIOError:
             return None
-        if not chunk:  # closed: it would end every wait at once
+        if not chunk:  # a closed pipe would end every wait at once
             self._poll.unregister(self._descriptor)
             self._open = False
         return chunk or None

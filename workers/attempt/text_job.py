@@ -1,6 +1,6 @@
-"""What a text job's row says of its embeddings: whether they are made, where, what to warn of.
+"""The embeddings of a text job, by its row: whether they exist, where, and warnings about them.
 
-The work itself is `embedding`, which is imported with the first job that needs it.
+`embedding` does the work, and is imported with the first job that needs it.
 """
 
 import logging
@@ -13,15 +13,15 @@ from store.store import Store
 logger = logging.getLogger(__name__)
 
 EMBEDDINGS: Final = "embeddings.safetensors"
-"""The job's checkpoint names the finished dataset file so."""
+"""The name of the finished dataset file in the job's checkpoint."""
 SHARE: Final = 0.5
-"""The embedding's part of the whole job's progress; how long training takes is not known before."""
+"""The embedding's share of the job's progress; the time of the training is not known before."""
 
 
 def needs_embedding(job: Job, store: Store) -> bool:
-    """Whether the job's texts are yet to be embedded, or its embeddings were lost or damaged.
+    """Whether the job's texts are not embedded yet, or the embeddings are lost or damaged.
 
-    What was paid for is in the database, so that making the file again costs nothing.
+    Paid vectors are in the database, so that making the file again costs nothing.
     """
     if job.encoder is None:
         return False
@@ -37,15 +37,15 @@ def needs_embedding(job: Job, store: Store) -> bool:
 
 
 def warnings(job: Job) -> list[dict[str, str]]:
-    """What the embedding gives reason to warn of."""
+    """The warnings about the embedding, for the report."""
     usage = (job.encoder or {}).get("usage", {})
     found = []
     if n_truncated := usage.get("n_truncated"):
         found.append(
             {
                 "code": "texts_truncated",
-                "message": f"{n_truncated:,} texts were too long for the encoder, which read "
-                "their beginnings only. Shorten them to what matters.",
+                "message": f"{n_truncated:,} texts were too long for the encoder, which only read "
+                "their beginnings. Shorten them to the part that matters.",
             }
         )
     if n_long := usage.get("n_maybe_truncated"):
@@ -53,7 +53,7 @@ def warnings(job: Job) -> list[dict[str, str]]:
             {
                 "code": "texts_maybe_truncated",
                 "message": f"{n_long:,} texts may be too long for the encoder. This provider cuts "
-                "in silence, so that it cannot be told.",
+                "texts silently, so we cannot tell.",
             }
         )
     return found

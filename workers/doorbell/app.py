@@ -1,16 +1,16 @@
-"""The home of the Celery application: what is common to those who ring and those who work."""
+"""The Celery application that senders of rings and workers share."""
 
 from typing import Any, Final
 
 from celery import Celery
 
 TASK: Final = "nmtune.run_job"
-"""The one task; its argument is the id of the job that was rung for."""
+"""The only task; its argument is a job's id."""
 
 EXPIRES_SECONDS: Final = 600
-"""After this a ring that nobody took is dropped: the row still says `queued`, and rings again."""
+"""After this a ring that nobody took is dropped; the row is still `queued` and rings again."""
 
-# A frozen broker must not hold anybody for longer than this.
+# A frozen broker must not block a thread for longer.
 _TRANSPORT: Final[dict[str, Any]] = {
     "socket_connect_timeout": 2,
     "socket_timeout": 5,
@@ -23,8 +23,8 @@ _TRANSPORT: Final[dict[str, Any]] = {
 def make_app(broker_url: str) -> Celery:
     """An application on this broker; nothing is connected yet.
 
-    Messages are acknowledged when a slot takes them and have no result: whether a job is done is
-    said by its row alone, and a message that is lost, doubled or late does no harm.
+    Messages are acknowledged when a slot takes them and have no result: only its row says whether a
+    job is done, so that a message that is lost, doubled or late does no harm.
     """
     app = Celery("nmtune", broker=broker_url, set_as_current=False)
     app.conf.update(

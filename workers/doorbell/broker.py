@@ -1,4 +1,4 @@
-"""The home of the question whether the broker answers, for whoever has no doorbell to ask."""
+"""Check that the broker answers, without a doorbell."""
 
 from urllib.parse import urlsplit
 
@@ -7,11 +7,11 @@ PORT = 6379
 
 
 class BrokerAway(Exception):  # noqa: N818  reads better than with "Error"
-    """The broker does not answer; the message names its address, never its password."""
+    """The broker does not answer; the message has its address, never its password."""
 
 
 def ask(url: str) -> str:
-    """The address of a broker that answers. Raises BrokerAway, or ValueError for a wrong URL."""
+    """Return the address of a broker that answers. Raises BrokerAway, ValueError for a bad URL."""
     import redis
 
     client = redis.Redis.from_url(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS)

@@ -1,4 +1,4 @@
-"""The home of CeleryQueue: the doorbell over a broker, rung from a thread of its own."""
+"""The doorbell over a broker, rung from a thread of its own."""
 
 import logging
 import threading
@@ -15,8 +15,8 @@ from workers.doorbell.app import EXPIRES_SECONDS, TASK
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING = 1000  # rings that wait for a broker that is away; the rows know of all
-MAX_REMINDERS = 16  # of a queue at a time: a slot that was woken goes on until nothing is due
+MAX_WAITING = 1000  # rings that wait for a broker that is away; the rows have all jobs
+MAX_REMINDERS = 16  # for a queue at a time: a slot once awake works until no job is due
 CLOSE_SECONDS = 2.0
 
 
@@ -24,8 +24,8 @@ class CeleryQueue:
     """Rings for jobs through Celery; a broker that is down or frozen delays nobody.
 
     `send` only notes the ring; a thread publishes it. Every `remind_seconds` the thread also looks
-    for jobs that are due while no ring of theirs waits at the broker, and rings for the first few:
-    so whatever became of a message, idle workers are woken.
+    for due jobs while the broker holds no ring for their queue, and rings for the first few: so
+    idle workers wake up even if messages were lost.
     """
 
     def __init__(self, app: Celery, store: Store, *, remind_seconds: float = 5.0) -> None:
@@ -42,7 +42,7 @@ class CeleryQueue:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, which may be waiting for the broker: for two seconds at most."""
+        """End the thread; wait at most two seconds if it is waiting for the broker."""
         self._closing.set()
         self._rung.set()
         self._thread.join(CLOSE_SECONDS)
@@ -53,7 +53,7 @@ class CeleryQueue:
         self._rung.set()
 
     def ping(self) -> None:
-        """Raise what the broker's client raises unless the broker answers."""
+        """Return if the broker answers, else raise the error of its client."""
         with self._app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, timeout=2, reraise_as_library_errors=False)
             connection.default_channel.client.ping()
@@ -69,7 +69,7 @@ class CeleryQueue:
                     self._remind()
             except StoreError as error:
                 logger.warning("doorbell.remind_failed reason=%s", error)
-            except Exception as error:  # noqa: BLE001  # the client has many of its own
+            except Exception as error:  # noqa: BLE001  # the client has many error classes
                 metrics.DOORBELL_ERRORS.inc()
                 self._waiting.clear()
                 if not self._is_down:

@@ -1,19 +1,15 @@
-"""The worker without a broker: claims and runs jobs, one at a time in each slot."""
+"""The worker without a broker: each slot looks at the rows, and a doorbell wakes it early."""
 
 import logging
-import os
-import socket
 import threading
 
-from store import transitions
-from store.errors import StoreError
-from store.jobs import Job
 from store.queue import LocalQueue
 from store.store import Store
-from workers.attempt.run import run_claimed, standby_of
+from workers.attempt.run import standby_of
 from workers.folder import remove_abandoned
 from workers.settings import WorkerSettings
 from workers.slots.prediction import PredictionSlots
+from workers.slots.slot import Slot
 from workers.slots.storage_gate import StorageGate
 from workers.slots.sweep import Sweeper
 
@@ -21,34 +17,42 @@ logger = logging.getLogger(__name__)
 
 
 class LocalWorker:
-    """Works through the queue in threads of its own, with a sweeper beside them.
+    """Works through the queue in threads of its own, beside a sweeper and the prediction slots.
 
-    Each slot is one thread for as long as the worker runs, because the kernel ties a training
-    process to the thread that started it. Beside them are slots that predict files alone. `queue`
-    only wakes the slots early; jobs that nobody rang for are found every `poll_seconds`.
+    `queue` only wakes the slots early; jobs that nobody rang for are found every `poll_seconds`.
     """
 
     def __init__(self, store: Store, queue: LocalQueue, settings: WorkerSettings) -> None:
-        self._store = store
         self._queue = queue
         self._settings = settings
         self._stopping = threading.Event()
         self._sweeper = Sweeper(
             store, queue, poll_seconds=settings.poll_seconds, lease_seconds=settings.lease_seconds
         )
-        self._slots = [
-            threading.Thread(target=self._work, args=(slot,), name=f"slot-{slot}", daemon=True)
-            for slot in range(settings.slots)
+        gate = StorageGate(store.artifacts)
+        slots = [
+            Slot(
+                *(store, settings, self._stopping, gate),
+                name=str(number),
+                gpu=number,
+                standby=standby_of(settings, number),
+            )
+            for number in range(settings.slots)
         ]
-        self._gate = StorageGate(store.artifacts)
-        self._predictions = PredictionSlots(store, settings, self._stopping, queue.wait, self._gate)
+        self._threads = [
+            threading.Thread(
+                target=slot.work, args=(queue.wait,), name=f"slot-{number}", daemon=True
+            )
+            for number, slot in enumerate(slots)
+        ]
+        self._predictions = PredictionSlots(store, settings, self._stopping, queue.wait, gate)
 
     def start(self) -> None:
         """Begin to work; returns at once."""
         n_removed = remove_abandoned(self._settings.work_dir)
-        logger.info("worker.start slots=%d n_removed=%d", len(self._slots), n_removed)
+        logger.info("worker.start slots=%d n_removed=%d", len(self._threads), n_removed)
         self._sweeper.start()
-        for thread in self._slots:
+        for thread in self._threads:
             thread.start()
         self._predictions.start()
 
@@ -60,48 +64,8 @@ class LocalWorker:
         """
         self._stopping.set()
         self._queue.close()
-        for thread in self._slots:
+        for thread in self._threads:
             thread.join()
         self._predictions.join()
         self._sweeper.stop()
         logger.info("worker.stop")
-
-    def _work(self, slot: int) -> None:
-        worker = f"{socket.gethostname()}:{os.getpid()}:{slot}"
-        standby = standby_of(self._settings, slot)
-        while not self._stopping.is_set():
-            try:
-                if standby is not None:
-                    standby.prepare()
-                job = self._claim(worker)
-                if job is not None:
-                    ended = run_claimed(
-                        job,
-                        store=self._store,
-                        settings=self._settings,
-                        stopping=self._stopping,
-                        slot=slot,
-                        standby=standby,
-                    )
-                    self._gate.note(ended)
-                    continue
-                if standby is not None:
-                    standby.retire()
-            except StoreError as error:
-                logger.warning("worker.claim_failed reason=%s", error)
-            except Exception:
-                logger.exception("worker.error")  # the slot must outlive any one job
-            self._queue.wait(self._settings.poll_seconds)
-        if standby is not None:
-            standby.close()
-
-    def _claim(self, worker: str) -> Job | None:
-        if not self._gate.is_open():
-            return None
-        with self._store.database.begin() as tx:
-            return transitions.claim_next(
-                tx,
-                worker=worker,
-                lease_seconds=self._settings.lease_seconds,
-                queues=self._settings.queues,
-            )

@@ -1,4 +1,4 @@
-"""Whether a worker may take jobs: not while what they make could not be stored."""
+"""A gate that keeps a worker from taking jobs whose results could not be stored."""
 
 import logging
 import threading
@@ -16,11 +16,11 @@ LOOK_AGAIN_SECONDS: Final = 10.0
 
 
 class StorageGate:
-    """Closed while the storage cannot be written; shared by all slots of a worker.
+    """Closed while the storage is not writable; shared by all slots of a worker.
 
-    Asked before a claim. The storage is looked at when the worker starts and after an attempt that
-    brought nothing, and while the gate is closed every ten seconds: jobs wait in the queue then,
-    and no attempt is spent on them.
+    A slot asks it before each claim. It checks the storage when the worker starts, after an attempt
+    without a result, and every ten seconds while closed: meanwhile jobs wait in the queue without
+    using up attempts.
     """
 
     def __init__(self, artifacts: Artifacts) -> None:
@@ -30,14 +30,14 @@ class StorageGate:
         self._look_at = 0.0
 
     def is_open(self) -> bool:
-        """Whether a job may be claimed; looks at the storage if that is due."""
+        """Whether a job may be claimed; checks the storage if that is due."""
         with self._lock:
             if not self._is_open and time.monotonic() >= self._look_at:
                 self._look()
             return self._is_open
 
     def note(self, ended: Job | None) -> None:
-        """An attempt has ended so; one that brought nothing is reason to look before the next."""
+        """Note how an attempt ended; after one without a result, check before the next."""
         if ended is not None and ended.status in (JobStatus.QUEUED, JobStatus.FAILED):
             with self._lock:
                 self._is_open, self._look_at = False, 0.0

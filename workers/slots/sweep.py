@@ -1,4 +1,4 @@
-"""The sweep: the one remedy for dead workers, lost rings and bytes nobody names."""
+"""The sweep: the only remedy for dead workers, lost rings and bytes that no row names."""
 
 import logging
 import threading
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from store import expiry, garbage, transitions
+from store.database.clock import read_clock
 from store.errors import StoreError
 from store.jobs import QUEUES
 from store.leases import RunningLease, running_leases
@@ -14,15 +15,16 @@ from store.queue import Queue
 from store.store import Store
 from store.transitions import SweepResult
 from workers import metrics
+from workers.slots.clock import ClockWatch
 
 logger = logging.getLogger(__name__)
 
 GARBAGE_SECONDS = 3600.0  # between two collections
-EXPIRY_SECONDS = 30.0  # between two removals of what has expired, which nobody sees any more
+EXPIRY_SECONDS = 30.0  # between two removals of expired data, which its owner no longer sees
 SILENCE_SECONDS: Final = 2.0
-"""Of a worker whose lease is over: heartbeats are a second apart at most, and take a moment."""
+"""The silence of a worker whose lease is over: heartbeats are at most a second apart."""
 LOOK_AGAIN_SECONDS: Final = 0.5
-"""Between two looks while a lease that is over may yet be renewed."""
+"""The pause between two looks while a lease that is over may still be renewed."""
 
 
 def sweep(
@@ -30,8 +32,8 @@ def sweep(
 ) -> SweepResult:
     """Move on jobs whose lease ran out, then ring for as many as are queued again.
 
-    leases: those to end, unless they were renewed since; without it, all that are over by the
-    database's clock. Safe in any number of processes. Raises DatabaseUnavailable.
+    leases: the ones to end unless renewed since; without it, all that are over by the database's
+    clock. Safe in any number of processes. Raises DatabaseUnavailable.
     """
     result = SweepResult()
     if leases is None or leases:
@@ -44,7 +46,7 @@ def sweep(
 
 
 def remind(store: Store, queue: Queue, *, limit: int) -> None:
-    """Ring for jobs that are due, up to `limit` of each queue: their rings may have been lost."""
+    """Ring for up to `limit` due jobs of each queue, whose rings may have been lost."""
     with store.database.read() as tx:
         due = {name: transitions.due(tx, name, limit=limit) for name in QUEUES}
     for name, job_ids in due.items():
@@ -53,12 +55,12 @@ def remind(store: Store, queue: Queue, *, limit: int) -> None:
 
 
 class Watch:
-    """Which leases nobody renews, by this process's own clock, which is never set.
+    """Finds leases that nobody renews, by this process's own clock, which is never set.
 
-    The database's clock may be set hours ahead, and all leases are over at once; or back, and the
-    lease of a dead worker ends hours later. A living worker renews its lease within a second,
-    whatever the clock says, so it is silence that tells: a moment of it where the lease is over or
-    a cancel was asked for, two leases of it in any case.
+    If the database's clock is set hours ahead, all leases are over at once; if it is set back, the
+    lease of a dead worker ends hours later. But a living worker renews its lease within a second,
+    whatever the clock says. So silence decides: a moment of it if the lease is over or a cancel was
+    requested, and the time of two leases in any case.
     """
 
     def __init__(self, *, lease_seconds: float) -> None:
@@ -67,17 +69,17 @@ class Watch:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a lease is over that may yet be renewed."""
+        """Whether a lease that is over may still be renewed."""
         return any(lease.is_over or lease.is_cancelled for lease in self._seen)
 
     def silent(self, leases: Sequence[RunningLease]) -> list[RunningLease]:
-        """Those of the running leases, as they are now, whose workers have been silent too long."""
+        """The leases whose workers have been silent too long, given all running leases."""
         at = time.monotonic()
         self._seen = {lease: self._seen.get(lease, at) for lease in leases}
         return [lease for lease, since in self._seen.items() if at - since >= self._patience(lease)]
 
     def forget(self) -> None:
-        """Begin anew: for a while nobody could have renewed anything."""
+        """Start again: for a while nobody could renew a lease."""
         self._seen.clear()
 
     def _patience(self, lease: RunningLease) -> float:
@@ -86,13 +88,14 @@ class Watch:
 
 
 class Sweeper:
-    """A thread that sweeps every `poll_seconds`, ends what expired, and collects garbage."""
+    """A thread that sweeps every `poll_seconds`, removes expired data, and collects garbage."""
 
     def __init__(
         self, store: Store, queue: Queue, *, poll_seconds: float, lease_seconds: float = 20.0
     ) -> None:
-        """lease_seconds: what workers ask for."""
+        """lease_seconds: the lease that workers ask for."""
         self._watch = Watch(lease_seconds=lease_seconds)
+        self._clock = ClockWatch()
         self._store = store
         self._queue = queue
         self._poll_seconds = poll_seconds
@@ -103,19 +106,22 @@ class Sweeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; waits for the sweep it is at."""
+        """End the thread after its present sweep."""
         self._stopping.set()
         self._thread.join()
 
     def _run(self) -> None:
         collect_at = expire_at = time.monotonic()
+        is_trusted = True
         while not self._stopping.is_set():
             try:
                 self._sweep()
                 if time.monotonic() >= expire_at:
                     expire_at = time.monotonic() + EXPIRY_SECONDS
-                    expiry.remove_expired(self._store)
-                if time.monotonic() >= collect_at:
+                    is_trusted = not self._clock_was_set_ahead()
+                    if is_trusted:
+                        expiry.remove_expired(self._store)
+                if is_trusted and time.monotonic() >= collect_at:
                     collect_at = time.monotonic() + GARBAGE_SECONDS
                     garbage.collect(self._store)
             except StoreError as error:
@@ -124,12 +130,17 @@ class Sweeper:
                 metrics.SWEEP_ERRORS.inc()
             except Exception:
                 metrics.SWEEP_ERRORS.inc()
-                logger.exception("sweep.error")  # a fault of ours must not end all remedy
+                logger.exception("sweep.error")  # a bug of ours must not end all sweeps
             is_waiting = self._watch.is_waiting
             pause = (
                 min(self._poll_seconds, LOOK_AGAIN_SECONDS) if is_waiting else self._poll_seconds
             )
             self._stopping.wait(pause)
+
+    def _clock_was_set_ahead(self) -> bool:
+        with self._store.database.read() as tx:
+            moment = read_clock(tx)
+        return self._clock.was_set_ahead(moment)
 
     def _sweep(self) -> None:
         with self._store.database.read() as tx:

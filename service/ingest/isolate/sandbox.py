@@ -29,7 +29,7 @@ waiting again."""
 TEXT_FACTOR: Final = 6
 """A number of 4 bytes has up to 24 characters as text."""
 
-_ROOT: Final = Path(__file__).parents[2]
+_ROOT: Final = Path(__file__).parents[3]
 _KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 

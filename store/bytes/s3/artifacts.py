@@ -2,18 +2,18 @@
 
 How putting and collecting garbage keep out of each other's way
 ---------------------------------------------------------------
-S3 has no "delete this if nobody has put it again since": its condition for a deletion, the ETag,
-is the same for the same bytes. So a collection says what it is about to do. It writes a mark,
-reads when the object was last put, removes it if that is long ago, and removes the mark. Whoever
-puts bytes that were there before does so, waits until there is no mark, and then looks whether
-the bytes are there; if not, it puts them again. Of two such, one always sees the other: bytes put
-before the collection looked are young to it and stay; bytes put after it looked, and so after its
-mark, are not believed to be there until the mark is gone. S3 is strongly consistent, which this
-needs. Bytes under a new key need no such care: no collection can have found them old.
+S3 has no "delete this unless somebody has put it again": the condition of a deletion, the ETag, is
+the same for the same bytes. So a collection announces itself. It writes a mark, reads when the
+object was last put, removes it if that is long ago, and removes the mark. A put of bytes that were
+there before puts them again, waits until there is no mark, and then checks that the bytes are
+there; if not, it repeats this. One of the two always sees the other: bytes put before the
+collection looked are young and stay; bytes put after it looked, so after its mark, do not count as
+there until the mark is gone. This relies on S3's strong consistency. Bytes under a new key need no
+such care: no collection can have found them old.
 
-A mark is made with "only if there is none", so one collection has it at a time. Its deletion is
-sent once, never again, and only if it decided quickly; where the outcome is unknown the mark stays
-until it is older than any request on its way can be.
+A mark is made "only if there is none", so one collection holds it at a time. Its deletion is sent
+only once, and only if the decision was quick; if the outcome is unknown the mark stays until it is
+older than any request under way can be.
 """
 
 import hashlib
@@ -42,10 +42,10 @@ log = logging.getLogger(__name__)
 
 _PATIENCE: Final = Patience()
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_DECISION_SECONDS: Final = 10.0  # from a mark to the deletion it announces, at most
-_MARK_SECONDS: Final = 60.0  # after these a mark is of a collection that died
-_TICK: Final = timedelta(seconds=1)  # the storage cuts its times to the second
-_N_READS: Final = 2  # damage on the way is no damage of what is stored
+_DECISION_SECONDS: Final = 10.0  # the longest time from a mark to its deletion
+_MARK_SECONDS: Final = 60.0  # an older mark is that of a dead collection
+_TICK: Final = timedelta(seconds=1)  # the storage truncates its times to seconds
+_N_READS: Final = 2  # bytes may be damaged on the way only
 _N_PUTS: Final = 5
 
 
@@ -53,7 +53,7 @@ class S3Artifacts:
     """Bytes as objects `<prefix>/<tenant>/<sha256>`, and some of them as files on this machine."""
 
     def __init__(self, bucket: Bucket, once: Bucket, *, prefix: str, cache: ArtifactCache) -> None:
-        """`once` is the same bucket through a client that sends each request once."""
+        """`once` is the same bucket through a client that never repeats a request."""
         self._bucket = bucket
         self._once = once
         self._prefix = f"{prefix}/" if prefix else ""
@@ -73,8 +73,7 @@ class S3Artifacts:
     ) -> "S3Artifacts":
         """The bucket that the settings name; nothing is sent yet.
 
-        Raises ValueError if they name none, StorageUnavailable if the cache's folder cannot be
-        made.
+        Raises ValueError without a bucket, StorageUnavailable if the cache's folder cannot be made.
         """
         if settings.artifacts_url is None:
             raise ValueError("artifacts_url must name a bucket")
@@ -135,7 +134,7 @@ class S3Artifacts:
         key = self._key(tenant_id, sha256)
         kept = self._cache.find(tenant_id, sha256)
         if kept is not None:
-            # What was deleted, maybe on another machine, is not given out from here.
+            # The object may have been deleted, maybe by another machine.
             if self._bucket.find(key) is not None:
                 return kept
             self._cache.discard(tenant_id, sha256)
@@ -162,11 +161,11 @@ class S3Artifacts:
         self.open_path(tenant_id, sha256)
         kept = self._cache.find_checked(tenant_id, sha256, start=start, stop=stop)
         if kept is None:
-            raise StorageUnavailable("A file of the artifact storage was removed here: try again.")
+            raise StorageUnavailable("A file was removed from the artifact cache. Try again.")
         return kept
 
     def copy_to(self, tenant_id: str, sha256: str, path: Path) -> None:
-        """Download the object, and keep no other copy; see `Artifacts.copy_to`."""
+        """Download the object without caching it; see `Artifacts.copy_to`."""
         key = self._key(tenant_id, sha256)
         for _ in range(_N_READS):
             digest = hashlib.sha256()
@@ -190,7 +189,7 @@ class S3Artifacts:
     def delete(
         self, tenant_id: str, sha256: str, *, unless_put_after: datetime | None = None
     ) -> bool:
-        """Remove the object, and the file that this machine keeps of it; see `Artifacts.delete`."""
+        """Remove the object and its cached file; see `Artifacts.delete`."""
         key = self._key(tenant_id, sha256)
         if unless_put_after is not None:
             is_removed = self._collect(key, self._mark(tenant_id, sha256), unless_put_after)
@@ -214,7 +213,7 @@ class S3Artifacts:
                 )
 
     def remove_leftovers(self, *, older_than_seconds: float) -> int:
-        """Remove the parts of broken uploads, and marks of collections that died."""
+        """Remove the parts of broken uploads and the marks of dead collections."""
         n_removed = self._bucket.abort_uploads(self._prefix, older_than_seconds=older_than_seconds)
         for found in list(self._bucket.list(self._marks)):
             if found.age_seconds >= max(older_than_seconds, _MARK_SECONDS):
@@ -225,15 +224,15 @@ class S3Artifacts:
     def check(self) -> None:
         """Write a few bytes, which stay; see `Artifacts.check`.
 
-        The first time it also tries a conditional write, which not every storage knows.
+        The first call also tries a conditional write, which not every storage supports.
         """
         self._write(self._once, self._probe, only_if_missing=False)
         if not self._is_conditional:
             if self._write(self._once, self._probe, only_if_missing=True):
                 log.error("artifact.unconditional key=%s", self._probe)
                 raise StorageUnavailable(
-                    "The artifact storage does not know conditional writes (If-None-Match), which "
-                    "are needed: see docs/object-storage.md."
+                    "The artifact storage does not support conditional writes (If-None-Match), "
+                    "which NMTune needs: see docs/object-storage.md."
                 )
             self._is_conditional = True
 
@@ -244,19 +243,19 @@ class S3Artifacts:
             key, source, size_bytes=size_bytes, sha256=sha256, only_if_missing=True
         ):
             return
-        # There before. Putting the same bytes again makes them young, and repairs damage.
+        # It was there before. Putting the same bytes again makes them young and repairs damage.
         for _ in range(_N_PUTS):
             self._bucket.put(key, source, size_bytes=size_bytes, sha256=sha256)
             self._wait_for_collection(mark)
             if self._bucket.find(key) is not None:
                 return
         raise StorageUnavailable(
-            "The artifact storage cannot write now: what is put is removed again. See the "
-            "server's log."
+            "The artifact storage cannot write now: stored bytes are removed again at once. See "
+            "the server's log."
         )
 
     def _wait_for_collection(self, mark: str) -> None:
-        """Return once no collection is about to remove what has this mark."""
+        """Return once no collection holds this mark."""
         pause = 0.05
         while (found := self._bucket.find(mark)) is not None:
             if found.age_seconds > _MARK_SECONDS:
@@ -267,10 +266,10 @@ class S3Artifacts:
             pause = min(2 * pause, 1.0)
 
     def _collect(self, key: str, mark: str, unless_put_after: datetime) -> bool:
-        """Remove the object unless it was put after that moment; see the head of this module."""
+        """Remove the object unless it was put after that moment; see the top of this module."""
         began = time.monotonic()
         if not self._write(self._bucket, mark, only_if_missing=True):
-            return False  # another collection is at it, or died at it: the next one will tell
+            return False  # another collection has it, or died with it: the next one decides
         found = self._bucket.find(key)
         is_old = found is not None and found.put_at + _TICK <= unless_put_after
         is_removed = is_old and time.monotonic() - began < _DECISION_SECONDS

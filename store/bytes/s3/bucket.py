@@ -1,4 +1,4 @@
-"""Home of the few things we ask of a bucket; each ends in an answer or in StorageUnavailable."""
+"""The few operations on a bucket; each ends with an answer or with StorageUnavailable."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadErro
 from urllib3.exceptions import HTTPError as TransferError
 
 from store.bytes.s3.client import Patience, available, is_missing
-from store.bytes.s3.multipart import Upload
+from store.bytes.s3.multipart import MultipartPut
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -23,33 +23,33 @@ log = logging.getLogger(__name__)
 
 _CHUNK_BYTES: Final = 256 << 10
 _SLOWEST_BYTES_PER_SECOND: Final = 64 << 10
-_PAUSE_SECONDS: Final = 0.2  # before a download goes on; doubled each time
+_PAUSE_SECONDS: Final = 0.2  # before a download continues; doubled each time
 _BROKE_OFF: Final = (HTTPClientError, IncompleteReadError, TransferError)
 PART_BYTES: Final = 16 << 20
-"""What is sent in one request; anything larger is sent in parts."""
+"""The most bytes of one request; anything larger is sent in parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the storage knows of an object."""
+    """An object, as the storage describes it."""
 
     key: str
     size_bytes: int
     put_at: datetime
-    """By the storage's clock, cut to the second."""
+    """By the storage's clock, truncated to seconds."""
     age_seconds: float
     """Since `put_at`, by the storage's clock."""
 
 
 class ObjectMissing(Exception):  # noqa: N818  as the store's errors are named
-    """There is nothing under the key, and the bucket is there."""
+    """The bucket exists, but nothing is under the key."""
 
 
 class Body(Protocol):
     """The bytes of an answer, as they come."""
 
     def read1(self, n_bytes: int, /) -> bytes:
-        """What has come, at most so many bytes, waiting for the first of them; empty at the end."""
+        """The bytes that have come, up to `n_bytes`; waits for the first, empty at the end."""
 
     def close(self) -> object:
         """Read no further."""
@@ -75,11 +75,11 @@ class Bucket:
         sha256: str,
         only_if_missing: bool = False,
     ) -> bool:
-        """Store the bytes of `source`; False if `only_if_missing` and the key may have some.
+        """Store the bytes of `source`; False if `only_if_missing` and the key may be taken.
 
-        Raises OSError if `source` lost its hash.
+        Raises OSError if `source` no longer has its hash.
         """
-        upload = Upload(
+        put = MultipartPut(
             bucket=self._name,
             key=key,
             source=source,
@@ -87,13 +87,13 @@ class Bucket:
             sha256=sha256,
             part_bytes=self._part_bytes,
         )
-        if only_if_missing and upload.is_large and self.find(key) is not None:
-            return False  # S3 itself would say so only after it was sent all the bytes
+        if only_if_missing and put.is_large and self.find(key) is not None:
+            return False  # S3 would say so only after it has received all bytes
         with available("write"):
-            return upload.send(self._client, only_if_missing=only_if_missing)
+            return put.send(self._client, only_if_missing=only_if_missing)
 
     def find(self, key: str) -> Found | None:
-        """What is under the key; None if nothing is (or the bucket is missing: `read` tells)."""
+        """The object under the key; None without one (or without a bucket: `read` tells)."""
         with available("read"):
             try:
                 answer = self._client.head_object(Bucket=self._name, Key=key)
@@ -112,7 +112,7 @@ class Bucket:
         )
 
     def read(self, key: str) -> Iterator[bytes]:
-        """The bytes under the key in order, in chunks; taken up again where they broke off.
+        """The bytes under the key in order, in chunks; resumed where the download broke off.
 
         Raises ObjectMissing if there is nothing under the key.
         """
@@ -136,7 +136,7 @@ class Bucket:
             time.sleep(_PAUSE_SECONDS * 2 ** (n_try - 1))
 
     def delete(self, key: str) -> None:
-        """Remove what is under the key, if anything is."""
+        """Remove the object under the key, if there is one."""
         with available("write"):
             self._client.delete_object(Bucket=self._name, Key=key)
 
@@ -156,7 +156,7 @@ class Bucket:
                     )
 
     def abort_uploads(self, prefix: str, *, older_than_seconds: float) -> int:
-        """Remove the parts of uploads that were begun that long ago; how many uploads."""
+        """Remove the parts of uploads begun so long ago; return the number of uploads."""
         now = datetime.now(UTC)
         n_removed = 0
         with available("write"):
@@ -190,14 +190,14 @@ class Bucket:
 
 
 def _raw(body: "StreamingBody") -> Body:
-    # The library's own `read` waits until all it was asked for has come, be it byte by byte for
-    # days: its timeout is for the next byte. What it wraps can give what there is.
-    raw: Body = body._raw_stream  # type: ignore[attr-defined]  # not in its description
+    # The library's own `read` waits until all requested bytes have come, even one by one for days:
+    # its timeout is for the next byte. The stream that it wraps can return what there is.
+    raw: Body = body._raw_stream  # type: ignore[attr-defined]  # absent from its type stubs
     return raw
 
 
 def _paced(body: Body, patience: Patience) -> Iterator[bytes]:
-    """The chunks of `body`. Raises TransferError where they come slower than we put up with."""
+    """The chunks of `body`. Raises TransferError if they come too slowly."""
     n_read, waited_seconds = 0, 0.0
     while True:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Home of the connection to an S3-compatible storage: how long it waits, what its errors mean."""
+"""The client of an S3-compatible storage: how long it waits, and what its errors mean."""
 
 import logging
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MISSING: Final = {"NoSuchKey", "NotFound", "404"}
-# NoSuchUpload: the answer to a first try got lost, and with it the news that it had succeeded.
+# NoSuchUpload: the first try succeeded, but its answer was lost.
 _CONFLICTS: Final = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"}
 _OVERLOADED: Final = {429, 503}
 _REFUSED: Final = {401, 403}
@@ -40,16 +40,16 @@ _REFUSED: Final = {401, 403}
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long one request may take before it ends in StorageUnavailable.
+    """How long one request may take before it ends with StorageUnavailable.
 
-    A storage that is silent costs `n_tries` times `connect_seconds` or `answer_seconds`, and the
-    pauses between the tries: about 1, 2 and 4 seconds at most.
+    A silent storage costs `n_tries` times `connect_seconds` or `answer_seconds`, plus the pauses
+    between tries: at most about 1, 2 and 4 seconds.
     """
 
     connect_seconds: float = 5.0
     """The longest wait for a connection."""
     answer_seconds: float = 30.0
-    """The longest silence of a connection, before and within an answer."""
+    """The longest silence before and within an answer."""
     n_tries: int = 4
     """How often a request is sent before its failure counts."""
 
@@ -57,7 +57,7 @@ class Patience:
 def sign_in(
     *, region: str | None, access_key_id: str | None, secret_access_key: SecretStr | None
 ) -> boto3.session.Session:
-    """What clients are made of; None leaves a thing to the AWS variables, profile or role."""
+    """A session for clients; the AWS variables, profile or role replace each None."""
     return boto3.session.Session(
         aws_access_key_id=access_key_id,
         aws_secret_access_key=secret_access_key.get_secret_value() if secret_access_key else None,
@@ -70,15 +70,15 @@ def connect(
 ) -> "S3Client":
     """A client, safe to share between threads; nothing is sent yet.
 
-    The first of a session costs half a second, for the library reads its description of S3.
+    The first client of a session takes half a second to load the description of S3.
     """
     config = Config(
         connect_timeout=patience.connect_seconds,
         read_timeout=patience.answer_seconds,
         retries={"mode": "standard", "total_max_attempts": patience.n_tries},
         max_pool_connections=32,
-        # The signature covers the hash of what is sent, so every server refuses bytes that were
-        # damaged on the way. The newer checksum headers are not known to all of them.
+        # The signature covers the hash of the body, so every server refuses bytes that were damaged
+        # on the way. Not every server knows the newer checksum headers.
         s3={
             "payload_signing_enabled": True,
             "addressing_style": "path" if endpoint_url else "auto",
@@ -96,14 +96,14 @@ def connect(
 
 @contextmanager
 def available(action: str) -> Iterator[None]:
-    """Turn what stands between us and the storage into StorageUnavailable.
+    """Turn errors on the way to the storage into StorageUnavailable.
 
-    Its message is for users; hosts, keys and the storage's own words are for the log.
+    Its message is for users; hosts, keys and the storage's own words go into the log.
     """
     try:
         yield
     except ParamValidationError:
-        raise  # a bug of ours, and no trouble that passes
+        raise  # a bug of ours, which does not pass
     except (BotoCoreError, ClientError, ResponseParserError, TransferError) as error:
         log.error("artifact.unavailable action=%s error=%s", action, error)
         raise StorageUnavailable(
@@ -113,17 +113,17 @@ def available(action: str) -> Iterator[None]:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Whether the storage said that there is no such object (and not: no such bucket)."""
+    """Whether the storage said that the object is missing, not the bucket."""
     return error.response["Error"]["Code"] in _MISSING
 
 
 def is_conflict(error: ClientError) -> bool:
-    """Whether a write with "only if there is none" may have met another, or its own first try."""
+    """Whether a conditional write may have met another write, or its own first try."""
     return code_of(error) in _CONFLICTS
 
 
 def code_of(error: ClientError) -> str:
-    """The storage's word for what is wrong, such as `NoSuchBucket`."""
+    """The storage's error code, such as `NoSuchBucket`."""
     return error.response["Error"]["Code"]
 
 
@@ -137,13 +137,13 @@ def _reason(error: Exception) -> str:
         case ClientError() if code_of(error) == "NoSuchBucket":
             return "its bucket does not exist"
         case ClientError() if status_of(error) in _REFUSED:
-            return "it refuses our access key, or the key lacks a right"
+            return "it refuses the access key, or the key lacks a right"
         case ClientError() if status_of(error) in _OVERLOADED:
             return "it is overloaded"
         case ClientError():
             return f"it answers with status {status_of(error)}"
         case NoCredentialsError() | PartialCredentialsError() | CredentialRetrievalError():
-            return "no access key for it was found"
+            return "it needs an access key, and none was found"
         case ConnectTimeoutError() | ReadTimeoutError():
             return "it does not answer in time"
         case NoConnectionError() | HTTPClientError():

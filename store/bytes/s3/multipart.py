@@ -1,4 +1,4 @@
-"""Home of uploads to an S3-compatible storage: whole or not at all, in bounded memory."""
+"""Put bytes into an S3-compatible storage: whole or not at all, in bounded memory."""
 
 import errno
 import hashlib
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
-MAX_PARTS: Final = 10_000  # of S3
+MAX_PARTS: Final = 10_000  # S3's limit
 N_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upload:
-    """Bytes to be stored under a key of a bucket. `source` is read from its start, once a try."""
+class MultipartPut:
+    """Bytes to store under a key of a bucket; each try reads `source` from its start."""
 
     bucket: str
     key: str
@@ -31,7 +31,7 @@ class Upload:
     size_bytes: int
     sha256: str
     part_bytes: int
-    """What is sent in one request; larger sources are sent in parts, N_AT_ONCE of them at once."""
+    """The most bytes of one request; larger sources are sent in parts, N_AT_ONCE at a time."""
 
     @property
     def is_large(self) -> bool:
@@ -39,9 +39,9 @@ class Upload:
         return self.size_bytes > self.part_bytes
 
     def send(self, client: "S3Client", *, only_if_missing: bool) -> bool:
-        """Store the bytes; False if `only_if_missing` and there may be something under the key.
+        """Store the bytes; False if `only_if_missing` and the key may be taken.
 
-        Raises OSError if `source` no longer has its hash, and what botocore raises.
+        Raises OSError if `source` no longer has its hash, and the errors of botocore.
         """
         self.source.seek(0)
         try:
@@ -64,7 +64,7 @@ class Upload:
             client.put_object(Bucket=self.bucket, Key=self.key, Body=data)
 
     def _send_parts(self, client: "S3Client", *, only_if_missing: bool) -> None:
-        """The object appears with the last request; without it, only invisible parts remain."""
+        """The object appears with the last request; before that there are only hidden parts."""
         begun = client.create_multipart_upload(Bucket=self.bucket, Key=self.key)
         upload_id = begun["UploadId"]
         try:
@@ -85,7 +85,7 @@ class Upload:
                     MultipartUpload={"Parts": parts},
                 )
         except BaseException:
-            # Should this fail too, `remove_leftovers` or the bucket's own rule removes the parts.
+            # If this fails too, `remove_leftovers` or the bucket's own rule removes the parts.
             with suppress(BotoCoreError, ClientError):
                 client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=upload_id)
             raise

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from providers import catalogue
+from providers.encoder import fingerprint
 from service.jobs.plan_schemas import Plan
-from store import encoders
+from store import encoders, text_vectors
 from store.store import Store
 from tests.service.in_process import (
     InProcess,
@@ -128,12 +129,13 @@ def test_texts_that_are_known_cost_nothing_in_a_plan(client: InProcess, store: S
         record = encoders.add(
             tx,
             "default",
+            fingerprint=fingerprint(encoder.identity, []),
             identity=encoder.identity,
             encoder=encoder.to_dict(),
-            sketch=[],
+            signature=[],
             n_columns=384,
         )
-        encoders.keep_vectors(tx, "default", record.fingerprint, vectors)
+        text_vectors.keep(tx, "default", record.fingerprint, vectors)
     first = Plan.model_validate(client.post("/jobs?plan=true", json=texts_body()).json()).embedding
     assert first is not None
     assert (first.n_different, first.n_known, first.n_requests) == (150, 75, 2)

@@ -13,7 +13,7 @@ from service.app import create_app
 from service.http.errors import problem_of
 from service.predict.texts import _name_row
 from service.settings import ServiceSettings
-from store import datasets, encoders, jobs
+from store import datasets, jobs, provider_keys
 from store.files.texts import TextsFile
 from store.store import Store
 from tests.service.in_process import InProcess, RecordingQueue, assert_problem, train
@@ -201,7 +201,7 @@ def test_a_key_is_stored_sealed_and_never_shown(
     for path in Path(text_settings.data_dir).rglob("*"):
         assert not path.is_file() or key.encode() not in path.read_bytes()
     with store.database.read() as tx:
-        sealed = encoders.find_key(tx, "default", "https://api.cohere.com")
+        sealed = provider_keys.find(tx, "default", "https://api.cohere.com")
     assert sealed is not None
     origin = {"tenant_id": "default", "origin": "https://api.cohere.com"}
     assert keys.unseal(sealed, secret=b"s" * 32, **origin) == key

@@ -208,7 +208,7 @@ def test_damaged_bytes_are_never_given_out(
 
 @pytest.mark.parametrize("read", READS)
 def test_missing_bytes_say_what_to_do(artifacts: Artifacts, read: str) -> None:
-    with pytest.raises(ArtifactMissing, match=r"gone.*backup"):
+    with pytest.raises(ArtifactMissing, match=r"missing.*backup"):
         READS[read](artifacts)
 
 

@@ -191,7 +191,7 @@ def test_a_lock_that_is_held_too_long_is_an_error_of_ours(
     one, other = (Database.open(f"sqlite:///{folder}/n.db") for _ in range(2))
     with one.begin() as tx:
         tx.execute(text("CREATE TABLE t (a)"))
-        with pytest.raises(DatabaseUnavailable, match="try again") as caught, other.begin() as tx2:
+        with pytest.raises(DatabaseUnavailable, match="Try again") as caught, other.begin() as tx2:
             tx2.execute(text("CREATE TABLE u (a)"))
     one.close()
     other.close()
@@ -232,7 +232,7 @@ def test_sqlite_without_a_file_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["mysql://db/nmtune", "nonsense", ""])
 def test_other_databases_are_refused(url: str) -> None:
-    with pytest.raises(StoreError, match="database_url"):
+    with pytest.raises(StoreError, match="NMTUNE_DATABASE_URL"):
         Database.open(url)
 
 

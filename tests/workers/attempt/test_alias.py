@@ -69,8 +69,8 @@ def test_new_alias_is_made_and_what_the_verdict_says_is_told(workplace: Workplac
     assert job.alias_outcome is not None
     assert (job.alias_outcome["moved"], job.alias_outcome["command"]) == (True, None)
     assert job.alias_outcome["reason"] == (
-        "pets@prod is new and names version 1, which nobody used before, although the report "
-        'advises against this head ("Use the linear probe").'
+        "pets@prod is new, so it names version 1 although the report advises against this head "
+        '("Use the linear probe").'
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from nmtune import resolve
-from providers import canary, catalogue
-from providers.engine import Patience
+from providers import catalogue, probe_texts
+from providers.embedder import Patience
 from providers.errors import ProviderBusy, ProviderUnavailable
 from service.jobs.schemas import Job as ShownJob
 from store import jobs
@@ -100,7 +100,7 @@ def test_any_number_of_waits_is_no_attempt_and_nothing_is_paid_twice(
 ) -> None:
     job = submit(place, server, add_texts(place, n=100))
     for n_batches in range(5):
-        # the canaries once, then one batch a time
+        # the probe texts once, then one batch a time
         server.faults.extend([lambda request, body: False] * (2 if n_batches == 0 else 1))
         server.always = BUSY
         waiting = ran(place, job)
@@ -114,7 +114,7 @@ def test_any_number_of_waits_is_no_attempt_and_nothing_is_paid_twice(
     served = len(set(asked_for(server)))
     assert served == 199
     asked = [body["input"] for _, _, body in server.requests]
-    assert sum(texts == list(canary.TEXTS) for texts in asked) == 1, "recognised once"
+    assert sum(texts == list(probe_texts.TEXTS) for texts in asked) == 1, "recognised once"
     assert done.encoder is not None
     assert done.encoder["usage"]["n_embedded"] == 199
 
@@ -189,7 +189,7 @@ def test_a_name_that_does_not_exist_fails_the_job_at_once(
     def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr("providers.sockets.socket.getaddrinfo", unknown)
+    monkeypatch.setattr("providers.http.sockets.socket.getaddrinfo", unknown)
     place.settings = place.settings.model_copy(update={"provider_allow_hosts": f"{host}:80"})
     job = submit_to(place, f"http://{host}/v1")
     began = time.monotonic()
@@ -207,7 +207,7 @@ def test_a_name_that_cannot_be_looked_up_now_is_waited_for(
     def away(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
-    monkeypatch.setattr("providers.sockets.socket.getaddrinfo", away)
+    monkeypatch.setattr("providers.http.sockets.socket.getaddrinfo", away)
     place.settings = place.settings.model_copy(update={"provider_allow_hosts": "gpu-box:80"})
     waiting = ran(place, submit_to(place, "http://gpu-box/v1"))
     assert waiting.status == "queued"
@@ -301,8 +301,8 @@ def test_the_one_bad_text_is_named_by_row_and_its_neighbours_are_not_paid_again(
 
 
 @pytest.mark.parametrize("code", [ProviderBusy.code, ProviderUnavailable.code])
-def test_canaries_after_a_wait_are_only_looked_at_for_others_want_the_slot(code: str) -> None:
-    assert Memory(n_waits=1, code=code).patience(is_for_canaries=True).give_up_seconds == 0
-    assert Memory().patience(is_for_canaries=True).give_up_seconds > 0
+def test_probe_texts_after_a_wait_are_only_looked_at_for_others_want_the_slot(code: str) -> None:
+    assert Memory(n_waits=1, code=code).patience(is_for_probes=True).give_up_seconds == 0
+    assert Memory().patience(is_for_probes=True).give_up_seconds > 0
     is_patient = Memory(n_waits=1, code=code).patience().give_up_seconds > 0
     assert is_patient == (code == ProviderBusy.code)

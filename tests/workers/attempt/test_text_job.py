@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store import encoders, heads
+from store import heads
 from store.files.dataset import DatasetFile
+from store.jobs import PRICE
 from tests.servers import fault_server
 from tests.servers.fault_server import Server, status
 from tests.support.waiting import wait_until
 from tests.workers.text_jobs import add_texts, asked_for, submit, texts
 from tests.workers.workplace import Workplace
-from workers.attempt import embedding
+from workers.attempt import embedded_file
 from workers.attempt.text_job import EMBEDDINGS
 
 
@@ -65,7 +66,7 @@ def test_a_stated_price_makes_a_cost_and_no_other_encoder(place: Workplace, serv
     with place.store.database.read() as tx:
         head = heads.version(tx, "default", "texts", 1)
     assert head.encoder is not None
-    assert encoders.PRICE not in head.encoder
+    assert PRICE not in head.encoder
 
 
 @pytest.mark.slow
@@ -121,13 +122,13 @@ def test_embeddings_are_kept_for_the_next_attempt(
 ) -> None:
     job = submit(place, server, add_texts(place))
     stopping = threading.Event()
-    write = embedding._Work.write
+    write = embedded_file.write
 
-    def write_and_stop(self: Any, workdir: Any) -> None:
-        write(self, workdir)
+    def write_and_stop(*arguments: Any) -> None:
+        write(*arguments)
         stopping.set()
 
-    monkeypatch.setattr(embedding._Work, "write", write_and_stop)
+    monkeypatch.setattr(embedded_file, "write", write_and_stop)
     released = place.run(job, stopping=stopping)
     assert released is not None
     assert set(released.checkpoint) == {EMBEDDINGS}
@@ -142,7 +143,7 @@ def test_embeddings_are_kept_for_the_next_attempt(
     done = place.run(job)
     assert done is not None
     assert done.status == "succeeded"
-    assert server.requests == [], "not even the canaries"
+    assert server.requests == [], "not even the probe texts"
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from store import jobs, transitions
+from store import datasets, jobs, transitions
+from store.errors import NotFound
 from store.jobs import Job
 from store.leases import RunningLease
 from store.queue import LocalQueue
 from tests.store.made_rows import clock_ahead
 from tests.support.waiting import wait_until
 from tests.workers.workplace import ENDLESS, Workplace, start_worker
+from workers.slots import sweep as sweep_module
+from workers.slots.clock import HOLD_SECONDS, ClockWatch
 from workers.slots.sweep import Sweeper, Watch, sweep
 
 
@@ -83,6 +86,14 @@ def test_a_clock_set_two_hours_ahead_and_back_costs_no_living_worker_its_job(
     finally:
         worker.stop()
     assert workplace.read(job).attempt == 0
+
+
+def expiring(workplace: Workplace, *, seconds: float) -> str:
+    """A dataset that expires so long from now; its id."""
+    dataset_id = workplace.add_dataset().id
+    with workplace.store.database.begin() as tx:
+        datasets.keep(tx, "default", dataset_id, keep_seconds=seconds)
+    return dataset_id
 
 
 def sweeping(workplace: Workplace) -> Sweeper:
@@ -160,3 +171,61 @@ def claimed(workplace: Workplace, *, lease_seconds: float) -> Job:
         found = transitions.claim(tx, job.id, worker="dead", lease_seconds=lease_seconds)
     assert found is not None
     return found
+
+
+def has_row(workplace: Workplace, dataset_id: str) -> bool:
+    with workplace.store.database.read() as tx:
+        try:
+            datasets.get(tx, "default", dataset_id, even_expired=True)
+        except NotFound:
+            return False
+    return True
+
+
+def test_a_clock_set_ahead_removes_no_dataset_early(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "EXPIRY_SECONDS", 0.05)
+    dataset_id = expiring(workplace, seconds=600)
+    sweeper = sweeping(workplace)
+    time.sleep(0.5)
+    try:
+        with clock_ahead(7200):
+            time.sleep(1)
+            assert has_row(workplace, dataset_id)
+        time.sleep(0.5)
+        assert has_row(workplace, dataset_id)
+    finally:
+        sweeper.stop()
+
+
+def test_a_clock_that_runs_evenly_is_trusted(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that starts after the jump cannot know of it."""
+    monkeypatch.setattr(sweep_module, "EXPIRY_SECONDS", 0.05)
+    dataset_id = expiring(workplace, seconds=600)
+    with clock_ahead(7200):
+        sweeper = sweeping(workplace)
+        try:
+            wait_until(lambda: not has_row(workplace, dataset_id), seconds=10)
+        finally:
+            sweeper.stop()
+
+
+def test_a_clock_is_trusted_again_once_it_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = [0.0]
+    monkeypatch.setattr("workers.slots.clock.time.monotonic", lambda: at[0])
+    noon, watch = datetime(2026, 1, 1, 12, tzinfo=UTC), ClockWatch()
+
+    def is_ahead(*, monotonic: float, shown: float) -> bool:
+        at[0] = monotonic
+        return watch.was_set_ahead(noon + timedelta(seconds=shown))
+
+    assert not is_ahead(monotonic=0, shown=0)
+    assert not is_ahead(monotonic=30, shown=80), "a usual correction"
+    assert is_ahead(monotonic=60, shown=7200)
+    assert is_ahead(monotonic=90, shown=7230), "it still is"
+    assert not is_ahead(monotonic=120, shown=120)
+    assert is_ahead(monotonic=150, shown=7200)
+    assert not is_ahead(monotonic=150 + HOLD_SECONDS, shown=7200 + HOLD_SECONDS), "it was meant"

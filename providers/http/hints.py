@@ -1,7 +1,6 @@
-"""How long a provider asks to wait: in headers, in the body's fields, and in words.
+"""How long a provider asks to wait: in headers, in fields of the body, and in words.
 
-What it asks for is a hint and no promise: nonsense is left aside, and whoever waits has a limit of
-its own.
+This is a hint, not a promise: nonsense is ignored, and the caller has a limit of its own.
 """
 
 import re
@@ -12,10 +11,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 MOST_SECONDS: Final = 31 * 86_400.0
-"""A wait of a month is as good as one without end."""
+"""A month is as good as forever."""
 
 _EPOCH: Final = 1e9
-"""A number of seconds from here on is a moment, not a duration."""
+"""A number of seconds from this on is a moment, not a duration."""
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _NUMBER: Final = r"\d{1,15}(?:\.\d{1,12})?"
 _PART: Final = re.compile(
@@ -29,7 +28,7 @@ _IN_WORDS: Final = re.compile(
     rf"|back|later)\b[^.\d]{{0,40}}?({_DURATION})",
     re.IGNORECASE,
 )
-_FIELDS: Final = {  # without case, "-" and "_": what the number counts if it has no unit
+_FIELDS: Final = {  # without case, "-" and "_": the unit of a bare number
     "retrydelay": 1.0,
     "retryafter": 1.0,
     "retryafterseconds": 1.0,
@@ -40,10 +39,10 @@ _DEEPEST: Final = 8
 
 
 def seconds(headers: Mapping[str, str], body: Any, text: str) -> float | None:
-    """What the provider asked for, the longest where it says so in several ways.
+    """The seconds that the provider asked for; the longest if it says so in several ways.
 
-    `headers` have names in lower case, `body` is JSON, `text` all its words. Limits that reset at
-    a stated time count only where nothing else is said.
+    `headers` have names in lower case, `body` is JSON, `text` has all its words. The reset times of
+    limits count only if nothing else is stated.
     """
     stated = [
         *_of_headers(headers),
@@ -64,7 +63,7 @@ def _of_headers(headers: Mapping[str, str]) -> Iterator[float | None]:
 
 
 def _of_fields(body: Any, depth: int = 0) -> Iterator[float | None]:
-    """Google's RetryInfo (`"retryDelay": "3s"`) and fields called alike, wherever they stand."""
+    """Google's RetryInfo (`"retryDelay": "3s"`) and similar fields, at any depth."""
     if depth > _DEEPEST:
         return
     if isinstance(body, list):
@@ -92,9 +91,9 @@ def _field(value: Any, unit: float) -> float | None:
 
 
 def _of_resets(headers: Mapping[str, str]) -> float | None:
-    """`x-ratelimit-reset-requests: 1s` and its kin: of the limits that are spent, the last.
+    """`x-ratelimit-reset-requests: 1s` and similar: the last reset of the limits that are spent.
 
-    Where none is said to be spent, the request was larger than what was left: the first.
+    If no limit is spent, the request was larger than what was left: the first reset.
     """
     spent: list[float] = []
     others: list[float] = []
@@ -110,7 +109,7 @@ def _of_resets(headers: Mapping[str, str]) -> float | None:
 
 
 def _moment_or_duration(value: str, headers: Mapping[str, str]) -> float | None:
-    """Seconds from now: of a number, a duration, a moment since 1970 or a date."""
+    """Seconds from now until a number, a duration, a moment since 1970 or a date."""
     number = _number(value)
     if number is not None:
         for epoch, unit in ((_EPOCH * 1000, 1000.0), (_EPOCH, 1.0)):
@@ -122,14 +121,14 @@ def _moment_or_duration(value: str, headers: Mapping[str, str]) -> float | None:
 
 
 def _until(date: str, headers: Mapping[str, str]) -> float | None:
-    """By the provider's own clock where it tells the time; a date that is over is no hint."""
+    """Seconds by the provider's own clock if it states it; a past date is no hint."""
     moment = _timestamp(date)
     now = _timestamp(headers.get("date", ""))
     return None if moment is None else _sensible(moment - (time.time() if now is None else now))
 
 
 def _timestamp(date: str) -> float | None:
-    """Of a date as HTTP writes it, or as ISO 8601 does."""
+    """The timestamp of an HTTP or ISO 8601 date."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             return read(date.strip()).timestamp()
@@ -156,5 +155,5 @@ def _number(text: str) -> float | None:
 
 
 def _sensible(found: float) -> float | None:
-    """Nothing of the past, nor what is no number."""
+    """The number, or None if it is negative, infinite or NaN."""
     return found if 0 <= found < float("inf") else None

@@ -1,7 +1,7 @@
-"""The home of the guard at the socket: the address that is checked is the address connected to.
+"""Guarded sockets: the address that is checked is the address that is connected to.
 
-So odd spellings, names that resolve to something else a moment later, and mixed answers are all
-met in one place. Each wait is bounded by the deadline of the request that waits.
+This one check covers odd spellings, names that resolve differently a moment later, and mixed
+answers. The deadline of a request bounds each of its waits.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ _ends_at: contextvars.ContextVar[float] = contextvars.ContextVar("ends_at", defa
 
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Let everything this thread reads and writes within the block end after so many seconds."""
+    """Bound all reads and writes of this thread within the block by so many seconds."""
     token = _ends_at.set(time.monotonic() + seconds)
     try:
         yield
@@ -44,7 +44,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def seconds_left(timeout: float | None = None) -> float:
-    """What remains to the deadline, at most `timeout`. Raises ReadTimeout if nothing does."""
+    """The seconds left until the deadline, at most `timeout`. Raises ReadTimeout if none are."""
     left = _ends_at.get() - time.monotonic()
     if left <= 0:
         raise httpcore2.ReadTimeout("the time for this request has run out")
@@ -58,7 +58,9 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def _no_such_host(host: str) -> NothingThere:
-    return NothingThere(f"There is no host {host}: is base_url spelt right?", field="base_url")
+    return NothingThere(
+        f"There is no host {host}. Is base_url spelled correctly?", field="base_url"
+    )
 
 
 class GuardedBackend(httpcore2.NetworkBackend):
@@ -80,15 +82,15 @@ class GuardedBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        """A connection to an address of `host` that was checked. Raises AddressForbidden."""
+        """A connection to a checked address of `host`. Raises AddressForbidden."""
         addresses = self._addresses(host, port)
         is_allowed = (host.lower(), port) in self._allowed
-        # One forbidden answer spoils the host: which one comes first is its owner's choice.
+        # One forbidden address forbids the host: its owner chooses which one comes first.
         if not is_allowed and not (addresses and all(map(is_public, addresses))):
             logger.warning("provider.forbidden host=%s port=%d addresses=%s", host, port, addresses)
             raise AddressForbidden(
-                f"The host {host} is inside a network that requests must not reach. The operator "
-                f"can allow it by adding {host}:{port} to NMTUNE_PROVIDER_ALLOW_HOSTS."
+                f"The host {host} is in a private network, which requests must not reach. The "
+                f"operator can allow it by adding {host}:{port} to NMTUNE_PROVIDER_ALLOW_HOSTS."
             )
         stream = self._plain.connect_tcp(
             addresses[0],
@@ -100,13 +102,13 @@ class GuardedBackend(httpcore2.NetworkBackend):
         return _BoundedStream(stream, self._open)
 
     def _addresses(self, host: str, port: int) -> list[str]:
-        """Raises NothingThere for a name that does not exist, ProviderUnavailable otherwise."""
+        """The host's addresses. Raises NothingThere if there is none, or ProviderUnavailable."""
         try:
             return self._resolve(host, port)
         except OSError as error:
-            if error.errno not in _NO_SUCH_NAME:  # as when no name server answers
+            if error.errno not in _NO_SUCH_NAME:  # such as no name server that answers
                 raise ProviderUnavailable(
-                    f"The name {host} cannot be looked up at the moment: "
+                    f"The name {host} cannot be looked up now: "
                     f"{error.strerror or 'no reason was given'}."
                 ) from error
             raise _no_such_host(host) from error
@@ -114,7 +116,7 @@ class GuardedBackend(httpcore2.NetworkBackend):
             raise _no_such_host(host) from error
 
     def abort(self) -> None:
-        """End every connection now; whoever waits on one gets an error at once."""
+        """End every connection now; threads that wait on one get an error at once."""
         for stream in list(self._open):
             stream.abort()
 
@@ -124,14 +126,14 @@ class GuardedBackend(httpcore2.NetworkBackend):
         timeout: float | None = None,  # noqa: ARG002
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,  # noqa: ARG002
     ) -> httpcore2.NetworkStream:
-        """Never."""
+        """Always refused."""
         raise AddressForbidden("Providers are reached over the network only.")
 
 
 class _BoundedStream(httpcore2.NetworkStream):
-    """A connection whose reads and writes keep the deadline of the request that makes them.
+    """A connection whose reads and writes keep their request's deadline.
 
-    A timeout of each read alone would let a server send a byte now and then for ever.
+    With only a timeout for each read, a server could send a byte now and then forever.
     """
 
     def __init__(
@@ -143,12 +145,12 @@ class _BoundedStream(httpcore2.NetworkStream):
         all_open.add(self)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Raises NothingThere if what is heard first is no HTTP: the parser would wait for more."""
+        """Raise NothingThere if the first bytes are not HTTP: the parser would wait for more."""
         data = self._stream.read(max_bytes, seconds_left(timeout))
         if data and not self._was_heard and not data.startswith(_HTTP[: len(data)]):
             host, port = self.get_extra_info("server_addr")[:2]
             raise NothingThere(
-                f"What answers at {host}:{port} does not speak HTTP: should base_url begin with "
+                f"The server at {host}:{port} does not speak HTTP. Should base_url begin with "
                 "https://, or name another port?",
                 field="base_url",
             )

@@ -1,20 +1,19 @@
-"""The home of opening providers: an encoder and a key become something that can be asked."""
+"""The pool of connections to providers: an encoder and a key become a provider to ask."""
 
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Self
 
 from providers import catalogue, keys, local
 from providers.addresses import parse_base_url
 from providers.encoder import Encoder
 from providers.errors import KeyMissing
-from providers.exchange import Exchange
-from providers.http_provider import HttpProvider
+from providers.http.exchange import Exchange
+from providers.http.provider import HttpProvider
+from providers.http.sockets import GuardedBackend
 from providers.provider import Provider
-from providers.sockets import GuardedBackend
 
 FindKey = Callable[[str], str | None]
-"""From an origin to the key for it, if there is one."""
+"""Looks up the key of an origin, if there is one."""
 
 
 class Providers:
@@ -25,7 +24,7 @@ class Providers:
     ) -> None:
         """`allowed` are the operator's (host, port) pairs beyond the public internet.
 
-        `stores_keys`: whether the server takes keys from users, for what is said where one lacks.
+        `stores_keys`: whether users may store keys, for the message when a key is missing.
         """
         self.allowed = frozenset(allowed)
         self._stores_keys = stores_keys
@@ -34,9 +33,8 @@ class Providers:
     def open(self, encoder: Encoder, find_key: FindKey, *, has_answered: bool = False) -> Provider:
         """The provider of an encoder that `catalogue.resolve` made.
 
-        `has_answered`: it did before, so that a name which now leads nowhere may come back.
-        Raises InvalidProvider where the operator no longer allows its host, KeyMissing,
-        NotInstalled.
+        `has_answered`: whether it did before; a name that leads nowhere may then come back.
+        Raises InvalidProvider if the operator no longer allows its host, KeyMissing, NotInstalled.
         """
         if encoder.base_url is None:
             return local.LocalMiniLM(encoder)
@@ -62,10 +60,5 @@ class Providers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

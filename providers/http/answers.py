@@ -1,4 +1,4 @@
-"""The home of reading answers: vectors checked one by one.
+"""Read a provider's answer, and check its vectors one by one.
 
 A service may be compatible in name only, so nothing is taken on trust.
 """
@@ -16,9 +16,9 @@ _MOST_TOKENS: Final = 2**53
 
 
 def tokens(counts: object, *names: str) -> int | None:
-    """How many tokens `counts` tells by the first of `names` that is there; None: it does not.
+    """The number of tokens under the first of `names` that `counts` has, or None.
 
-    Vectors that were paid for are not thrown away for what stands beside them.
+    A wrong count is no reason to discard vectors that were paid for.
     """
     if not isinstance(counts, dict):
         return None
@@ -29,7 +29,7 @@ def tokens(counts: object, *names: str) -> int | None:
 
 
 def by_index(items: Sequence[Any], n_texts: int) -> list[object]:
-    """`embedding` of each item, in the order that `index` says; without one, as they come.
+    """The `embedding` of each item, ordered by `index`, or as they come without one.
 
     Raises WrongAnswer.
     """
@@ -40,7 +40,9 @@ def by_index(items: Sequence[Any], n_texts: int) -> list[object]:
         index = item.get("index")
         index = place if index is None else index
         if type(index) is not int or not 0 <= index < n_texts or vectors[index] is not None:
-            raise WrongAnswer("The provider numbers its vectors in a way that fits no order.")
+            raise WrongAnswer(
+                "The provider's vectors have missing, repeated or wrong index numbers."
+            )
         vectors[index] = item.get("embedding")
     return vectors
 
@@ -48,33 +50,35 @@ def by_index(items: Sequence[Any], n_texts: int) -> list[object]:
 def checked(
     vectors: Sequence[object], n_texts: int, *, dimensions: int | None
 ) -> NDArray[np.float32]:
-    """The vectors as float32 (n, d): as many as texts, of one width, finite, none all zero.
+    """The vectors as float32 (n, d): one for each text, of one width, finite, never all zero.
 
-    Raises WrongAnswer, which tells the place of the first text whose vector is wrong.
+    Raises WrongAnswer with the place of the first text whose vector is wrong.
     """
     if len(vectors) != n_texts:
         raise _wrong_count(len(vectors), n_texts)
     width = _width(vectors)
     if dimensions is not None and width != dimensions:
         raise WrongAnswer(
-            f"The provider's vectors have {width} numbers, and {dimensions} were asked for: the "
-            "model may not know the parameter dimensions."
+            f"The provider's vectors have {width} numbers, and {dimensions} were asked for. The "
+            "model may not support the parameter dimensions."
         )
     for place, vector in enumerate(vectors):
         if not isinstance(vector, list) or not vector:
-            raise _wrong(place, "is no list of numbers")
+            raise _wrong(place, "is not a list of numbers")
         if len(vector) != width:
-            raise _wrong(place, f"has {len(vector)} numbers where others have {width}")
+            raise _wrong(place, f"has {len(vector)} numbers, and others have {width}")
         if not {int, float}.issuperset(map(type, vector)):
-            raise _wrong(place, "holds something else than numbers")
+            raise _wrong(place, "holds values that are not numbers")
     with np.errstate(over="ignore"):
         try:
             x = np.array(vectors, np.float64).astype(np.float32)
         except OverflowError as error:  # an integer of hundreds of digits
-            raise WrongAnswer("The provider's vectors hold numbers beyond all measure.") from error
+            raise WrongAnswer(
+                "The provider's vectors hold numbers that are far too large."
+            ) from error
     for is_good, fault in (
         (np.isfinite(x).all(axis=1), "holds numbers that are not finite"),
-        (x.any(axis=1), "is zero throughout"),
+        (x.any(axis=1), "has only zeros"),
     ):
         if not is_good.all():
             raise _wrong(int(is_good.argmin()), fault)
@@ -82,7 +86,7 @@ def checked(
 
 
 def _width(vectors: Sequence[object]) -> int:
-    """Of most vectors, so that the odd one is told from the others. Raises WrongAnswer."""
+    """The width of most vectors, so that an odd one stands out. Raises WrongAnswer."""
     widths = [len(vector) for vector in vectors if isinstance(vector, list) and vector]
     width = max(widths, key=widths.count, default=0)
     if not 0 < width <= MOST_WIDTH:
@@ -91,7 +95,7 @@ def _width(vectors: Sequence[object]) -> int:
 
 
 def _wrong(place: int, fault: str) -> WrongAnswer:
-    error = WrongAnswer(f"The provider's vector of a text {fault}.")
+    error = WrongAnswer(f"The provider's vector for a text {fault}.")
     error.place = place
     return error
 

@@ -1,7 +1,7 @@
-"""What a provider's refusal means: by status, by codes and words, also where a 200 hides it.
+"""What a provider's refusal means, by its status, codes and words, even if hidden in a 200.
 
-Services differ in all three, so that none is trusted alone: a limit by the minute passes, one by
-the day does not, and a text that is too long is told as a fault of the server by some.
+Services differ in all three, so no single one decides: a limit by the minute passes, a limit by the
+day does not, and some report a text that is too long as a fault of the server.
 """
 
 import re
@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import orjson
 
-from providers import hints
 from providers.errors import (
     InputRefused,
     InvalidProvider,
@@ -25,7 +24,8 @@ from providers.errors import (
     UnknownPath,
     WrongAnswer,
 )
-from providers.exchange import Answer
+from providers.http import hints
+from providers.http.exchange import Answer
 
 _MOST_WORDS: Final = 300
 _MOST_TEXT: Final = 20_000
@@ -57,7 +57,7 @@ _RATE: Final = _any(
     r"rate.?limit", r"too.?many.?requests", r"throttl", r"resource.?exhausted", r"slow.?down"
 )
 _TEXT = r"(input|text|prompt|sequence|string|content|document)"
-_TEXT_TOO_LONG: Final = _any(  # of one text, whatever else it says
+_TEXT_TOO_LONG: Final = _any(  # about one text, whatever else it says
     rf"{_TEXT}\s*(\(?\d+ tokens?\)?)?\s*(is |are )?too (large|long|big)",
     rf"{_TEXT}('s)? (length|size)\b.{{0,30}}(exceed|larger|longer|greater|more)",
 )
@@ -86,7 +86,7 @@ _TOO_MUCH: Final = _any(
     r"tokens? (limit )?per (request|batch)",
     r"total (number of )?tokens",
 )
-_TOO_MANY_AT_ONCE: Final = _any(  # of a 429: no wait makes this request fit
+_TOO_MANY_AT_ONCE: Final = _any(  # in a 429: no wait makes this request fit
     r"(request|batch|input).{0,40}(too large|too big|larger than|more tokens)",
     r"tokens?.{0,40}must be reduced",
     r"reduce.{0,40}(tokens|batch|input|size|length)",
@@ -110,23 +110,23 @@ _STATUSES: Final = (
     (400, _any(r"invalid.?(argument|request)", r"bad.?request")),
     (500, _any(r"internal", r"server.?error")),
 )
-"""What an error object's own names stand for where it holds no number."""
+"""The status that an error object's names mean if it holds no number."""
 
 
 def error_of(answer: Answer, *, key: str | None, url: str) -> ProviderError:
-    """What an answer that is no success means. The provider's words are in it, the key never."""
+    """The error that an unsuccessful answer means, with the provider's words but never the key."""
     return _Refusal.of(answer, key, url).error(answer.status, f"HTTP {answer.status}")
 
 
 def hidden_in(
     answer: Answer, data: Any, *, key: str | None, url: str, is_read: bool = True
 ) -> ProviderError | None:
-    """The error that a successful status hides in its body, if it holds an error object.
+    """The error object that hides behind a successful status, if there is one.
 
-    `is_read`: otherwise it may be one; where the body is not an answer, any message will do.
+    `is_read`: whether the body may be an answer; if not, any message counts as an error.
     """
     if isinstance(data, list):
-        data = data[0] if len(data) == 1 else None  # as Gemini wraps its errors at times
+        data = data[0] if len(data) == 1 else None  # Gemini sometimes wraps its errors
     if not isinstance(data, dict):
         return None
     names_error = data.get("error") or data.get("errors") or data.get("object") == "error"
@@ -139,23 +139,23 @@ def hidden_in(
     if status is None:
         message = f"The provider answered with an error (HTTP {answer.status}).{refusal.said}"
         return WrongAnswer(message)
-    return refusal.error(status, f"HTTP {answer.status} that holds an error {status}")
+    return refusal.error(status, f"HTTP {answer.status} with an error {status} inside")
 
 
 def speaks_of_length(error: Exception) -> bool:
-    """Whether the provider may mean that a text is too long."""
+    """Whether the error may mean that a text is too long."""
     return _ABOUT_LENGTH.search(str(error)) is not None
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """What was said, and where."""
+    """A refusal: its body, words and URL."""
 
     body: Any
     text: str
-    """All that the body says, for looking into."""
+    """All strings of the body, for searching."""
     said: str
-    """The message alone, fit to be shown."""
+    """Only the message, fit to be shown."""
     retry_after: float | None
     url: str
 
@@ -167,7 +167,7 @@ class _Refusal:
         except orjson.JSONDecodeError:
             body = None
             text = answer.body[:_MOST_TEXT].decode(errors="replace")
-            text = "" if text.lstrip().startswith("<") else text  # a page for people
+            text = "" if text.lstrip().startswith("<") else text  # an HTML page
         words = _words(body, key)
         said = f' It says: "{words}"' if words else ""
         return cls(body, text, said, hints.seconds(answer.headers, body, text), url)
@@ -184,19 +184,19 @@ class _Refusal:
         return next((status for status, names in _STATUSES if names.search(self.said)), None)
 
     def error(self, status: int, shown: str) -> ProviderError:
-        """What it means under a status."""
+        """The error that it means with this status."""
         if status in {401, 403}:
             return self._of_rate(shown) if self._is_rate() else self._of_key(shown)
         if status == 402:
-            return QuotaExhausted(f"The provider's account has nothing left ({shown}).{self.said}")
+            return QuotaExhausted(f"The provider's account is used up ({shown}).{self.said}")
         if status == 429 or (status in {400, 503} and self._is_rate()):
             return self._of_rate(shown)
         if status in {404, 405}:
             return self._of_path(shown)
         if 300 <= status < 400:
             return InvalidProvider(
-                f"The provider answered with a redirect ({shown}) at {self.url}, which is not "
-                "followed: put the address it leads to into base_url.",
+                f"The provider redirected the request to {self.url} ({shown}). Redirects are not "
+                "followed: set base_url to the address that it leads to.",
                 field="base_url",
             )
         too_large = self._of_size(status, shown)
@@ -212,25 +212,25 @@ class _Refusal:
 
     def _of_key(self, shown: str) -> ProviderError:
         if _ACCOUNT.search(self.text):
-            return QuotaExhausted(f"The provider's account has nothing left ({shown}).{self.said}")
+            return QuotaExhausted(f"The provider's account is used up ({shown}).{self.said}")
         return KeyRefused(f"The provider refused the key ({shown}).{self.said}")
 
     def _of_rate(self, shown: str) -> ProviderError:
-        """Too much in this minute, too much at once, or nothing left for long."""
+        """The error of a rate limit: too many in this minute, too much at once, or used up."""
         if self._is_spent():
-            return QuotaExhausted(f"The provider's account has nothing left ({shown}).{self.said}")
+            return QuotaExhausted(f"The provider's account is used up ({shown}).{self.said}")
         if self._is_more_than_a_minute_holds():
-            error = TooMuch(f"The provider finds the request too large ({shown}).{self.said}")
+            error = TooMuch(f"The request is too large for the provider ({shown}).{self.said}")
             error.is_of_tokens = "token" in self.text.lower()
             return error
         message = f"The provider asks for fewer requests ({shown}).{self.said}"
         return ProviderBusy(message, retry_after=self.retry_after)
 
     def _is_spent(self) -> bool:
-        """Whether no wait of ours helps: the account is empty, or the day's or month's share.
+        """Whether waiting does not help: the account, or its share of the day or month, is used up.
 
-        Google speaks of "your current quota" and of billing for a limit by the minute too, and
-        tells which it is in `quotaId`; it may ask to come back in seconds for one by the day.
+        Google mentions "your current quota" and billing even for a limit by the minute, and names
+        the limit in `quotaId`; for a limit by the day it may ask to come back in seconds.
         """
         if _ACCOUNT.search(self.text):
             return True
@@ -254,18 +254,18 @@ class _Refusal:
             message = f"The provider does not know the model ({shown}).{self.said}"
             return InvalidProvider(message, field="model")
         return UnknownPath(
-            f"The provider knows nothing at {self.url} ({shown}).{self.said} Most often base_url "
-            "lacks its /v1, or has more than that, such as /embeddings; or the model is not known.",
+            f"The provider has nothing at {self.url} ({shown}).{self.said} Most often base_url "
+            "lacks its /v1 or ends with more, such as /embeddings; or the model does not exist.",
             field="base_url",
         )
 
     def _of_size(self, status: int, shown: str) -> InputRefused | None:
-        """Too long or too much, whatever the status: by some it is a fault of the server."""
+        """Too long or too much, whatever the status: some report it as a server error."""
         refused = f"The provider refused the request ({shown}).{self.said}"
         if _TEXT_TOO_LONG.search(self.text):
             error: InputRefused = TooLong(refused)
         elif status == 413:
-            error = TooMuch(f"The provider finds the request too large ({shown}).{self.said}")
+            error = TooMuch(f"The request is too large for the provider ({shown}).{self.said}")
             error.is_of_tokens = "token" in self.text.lower()
         elif status < 500 and _TOO_MUCH.search(self.text):
             error = TooMuch(refused)
@@ -278,10 +278,7 @@ class _Refusal:
 
 
 def _share(text: str) -> float | None:
-    """Of two numbers, what is allowed and what was sent, the one as a share of the other.
-
-    Only where there are just two: of more nobody could tell which is which.
-    """
+    """The allowed share, if the text has exactly two numbers: the limit and what was sent."""
     plain = re.sub(r"(?<=\d),(?=\d{3})", "", text)
     numbers = {int(one) for one in re.findall(r"(?<![\w.])\d{2,9}(?![\w.]\w|\d)", plain)}
     if len(numbers) != 2:
@@ -291,7 +288,7 @@ def _share(text: str) -> float | None:
 
 
 def _codes(body: Any, depth: int = 0) -> Iterator[str]:
-    """What stands under `code`, `status` and `type`, from the outside in."""
+    """The values of `code`, `status` and `type`, from the outside in."""
     if isinstance(body, list):
         body = body[0] if body else None
     if not isinstance(body, dict) or depth > _DEEPEST:
@@ -304,7 +301,7 @@ def _codes(body: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _values(body: Any, name: str, depth: int = 0) -> Iterator[str]:
-    """The strings under a name, wherever it stands."""
+    """The strings under a name, at any depth."""
     if depth > _DEEPEST:
         return
     if isinstance(body, list):
@@ -331,7 +328,7 @@ def _strings(body: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _words(body: Any, key: str | None) -> str:
-    """The message of a JSON error, short and printable; anything else is not shown."""
+    """The message of a JSON error, short and printable, or an empty string."""
     found = body
     for name in ("errors", "error", "message", "detail", "error_message"):
         while isinstance(found, list) and found:
@@ -345,6 +342,6 @@ def _words(body: Any, key: str | None) -> str:
     text = "".join(char if char.isprintable() else " " for char in found)
     if key:
         text = text.replace(key, "(the key)")
-    # Providers repeat a key with its middle left out; what is left of it is nobody's business.
+    # Providers repeat a key with its middle left out; hide the rest too.
     text = re.sub(r"\S*\*{3,}\S*", "(the key)", text)
     return text[:_MOST_WORDS].strip()

@@ -1,19 +1,18 @@
-"""The home of one request and its answer: JSON posted, bounded in bytes and time, no redirects."""
+"""One request and its answer: JSON posted, bounded in bytes and time, without redirects."""
 
 import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpcore2
 import orjson
 
-from providers import sockets
 from providers.errors import InvalidProvider, NothingThere, ProviderUnavailable, WrongAnswer
-from providers.sockets import GuardedBackend
+from providers.http import sockets
+from providers.http.sockets import GuardedBackend
 
 MOST_ANSWER_BYTES: Final = 64 << 20
 MOST_CONNECTIONS: Final = 32
@@ -27,14 +26,14 @@ _NO_TLS: Final = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; the names of headers are in lower case."""
+    """An HTTP answer; names of headers are in lower case."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
-        """The body as JSON. NaN, which is none, is read, to be found where it stands.
+        """The body as JSON. NaN, which JSON forbids, is read, so that its place can be named.
 
         Raises WrongAnswer.
         """
@@ -52,7 +51,7 @@ class Answer:
 class Exchange:
     """A pool of connections through the guard; safe among threads.
 
-    The environment's proxies are not used: behind one, the address could not be checked.
+    Proxies of the environment are not used: behind a proxy the address could not be checked.
     """
 
     def __init__(self, backend: GuardedBackend, *, most_bytes: int = MOST_ANSWER_BYTES) -> None:
@@ -68,7 +67,7 @@ class Exchange:
     def post(self, url: str, body: object, *, headers: Mapping[str, str], seconds: float) -> Answer:
         """Post JSON and read the whole answer within `seconds`.
 
-        Raises ProviderUnavailable where no whole answer comes, WrongAnswer where it is too large,
+        Raises ProviderUnavailable if no whole answer comes, WrongAnswer if it is too large, and
         AddressForbidden.
         """
         sent = {
@@ -105,7 +104,7 @@ class Exchange:
             for name, value in response.headers
         }
         if headers.get("content-encoding", "identity") != "identity":
-            raise WrongAnswer("The provider compressed its answer though it was asked not to.")
+            raise WrongAnswer("The provider compressed its answer although the request forbade it.")
         body = bytearray()
         for chunk in response.iter_stream():
             body += chunk
@@ -115,46 +114,41 @@ class Exchange:
         return Answer(response.status, bytes(body), headers)
 
     def close(self) -> None:
-        """Close the connections, also those that somebody waits on."""
+        """Close all connections, including those in use."""
         self._backend.abort()
         self._pool.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
 def _of_connection(error: Exception, place: str) -> InvalidProvider | ProviderUnavailable:
-    """What a connection that failed means: what cannot pass is told from what may."""
+    """The error of a failed connection: lasting faults are told from passing ones."""
     causes = _causes(error)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         reason = next(one for one in causes if isinstance(one, ssl.SSLCertVerificationError))
         return InvalidProvider(
-            f"The certificate of {place} is not accepted: {reason.verify_message}.",
+            f"The certificate of {place} is not valid: {reason.verify_message}.",
             field="base_url",
         )
     if any(isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS for cause in causes):
         return NothingThere(
-            f"What answers at {place} does not speak TLS: should base_url begin with http://, or "
+            f"The server at {place} does not speak TLS. Should base_url begin with http://, or "
             "name another port?",
             field="base_url",
         )
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return ProviderUnavailable(
-            f"Nothing listens at {place} (connection refused): is the server running?"
+            f"Nothing listens at {place} (connection refused). Is the server running?"
         )
     return ProviderUnavailable(f"The connection to {place} broke.")
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error, and what it came from."""
+    """The error and its causes."""
     found: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in found:

@@ -1,4 +1,4 @@
-"""The home of a provider over HTTP: a dialect, a key, and the one way a request is made."""
+"""A provider over HTTP: an encoder, its dialect and a key, asked in one way."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from providers import answers, refusals
 from providers.addresses import BaseUrl
 from providers.encoder import Encoder
 from providers.errors import NothingThere, ProviderUnavailable, WrongAnswer
-from providers.exchange import Answer, Exchange
+from providers.http import answers, refusals
+from providers.http.exchange import Answer, Exchange
 from providers.provider import Dialect, Embedded, Limits, estimated_tokens
 
 
 class HttpProvider:
-    """One encoder behind one origin; the key goes there and nowhere else."""
+    """One encoder behind one origin. The key is sent only there."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class HttpProvider:
         exchange: Exchange,
         is_vouched: bool = False,
     ) -> None:
-        """`is_vouched`: there is such a service; where its name leads nowhere, that will pass."""
+        """`is_vouched`: the service is known to exist, so a lost name may come back."""
         self.encoder = encoder
         self.limits = limits
         self._dialect = dialect
@@ -65,7 +65,7 @@ class HttpProvider:
     def _read(
         self, answer: Answer, n_texts: int, url: str
     ) -> tuple[NDArray[np.float32], int | None]:
-        """The vectors, and the tokens that were counted, if any."""
+        """The vectors, and the number of tokens if the answer has it."""
         data = answer.json()
         hidden = refusals.hidden_in(answer, data, key=self._key, url=url)
         if hidden is not None:
@@ -73,14 +73,14 @@ class HttpProvider:
         try:
             found, n_tokens = self._dialect.read(data, n_texts)
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-            message = "The provider's answer has another form than its kind has."
+            message = "The provider's answer does not have the expected format."
             told = refusals.hidden_in(answer, data, key=self._key, url=url, is_read=False)
             raise told or WrongAnswer(message) from error
         vectors = answers.checked(found, n_texts, dimensions=self.encoder.dimensions)
         return vectors, n_tokens
 
     def elsewhere(self) -> list["HttpProvider"]:
-        """The same provider at the base URLs that are usually meant by this one."""
+        """The same provider at base URLs that may be meant instead."""
         return [
             HttpProvider(
                 replace(self.encoder, base_url=str(base_url)),

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from providers import engine, errors
-from providers.engine import Patience
+from providers import embedder, errors
+from providers.embedder import Patience
 from providers.pace import Stopped
 from providers.provider import Limits, Provider
 from tests.servers import fault_server
@@ -23,7 +23,7 @@ TEXTS = [f"text {number}" for number in range(100)]
 def embed(provider: Provider, texts: list[str], **options: Any) -> np.ndarray:
     """All vectors in order; every text came once."""
     found: dict[int, np.ndarray] = {}
-    for part in engine.embed(provider, texts, patience=QUICK, **options):
+    for part in embedder.embed(provider, texts, patience=QUICK, **options):
         assert not found.keys() & set(part.places)
         found |= dict(zip(part.places, part.vectors, strict=True))
     return np.array([found[place] for place in range(len(texts))])
@@ -102,7 +102,7 @@ def test_a_provider_that_stays_away_is_given_up(server: Server, provider: Provid
     server.always = status(503)
     patience = dataclasses.replace(QUICK, give_up_seconds=0.3)
     with pytest.raises(errors.ProviderUnavailable):
-        list(engine.embed(provider, TEXTS, patience=patience))
+        list(embedder.embed(provider, TEXTS, patience=patience))
 
 
 def test_a_retry_after_beyond_all_patience_is_not_waited_for(
@@ -158,7 +158,7 @@ def test_a_text_that_is_too_long_is_cut_and_counted(server: Server, provider: Pr
 
     server.always = refuse_long
     texts = [*TEXTS[:10], "a" * 60]
-    parts = list(engine.embed(provider, texts, patience=QUICK))
+    parts = list(embedder.embed(provider, texts, patience=QUICK))
     assert sum(part.n_truncated for part in parts) == 1
     assert sum(len(part.places) for part in parts) == 11
 
@@ -182,8 +182,8 @@ def test_stopping_yields_what_is_paid_for_and_ends_soon(server: Server, provider
     found = []
     began = time.monotonic()
     with pytest.raises(Stopped):
-        found.extend(engine.embed(provider, TEXTS * 20, should_stop=stop.is_set, patience=QUICK))
-    assert time.monotonic() - began < engine.GRACE_SECONDS + 30
+        found.extend(embedder.embed(provider, TEXTS * 20, should_stop=stop.is_set, patience=QUICK))
+    assert time.monotonic() - began < embedder.GRACE_SECONDS + 30
     assert len(server.requests) < 63
 
 

@@ -1,8 +1,8 @@
-"""The home of the canaries: a few texts that tell whether an encoder is still the same.
+"""The probe texts: a few fixed texts whose vectors tell whether an encoder is still the same.
 
-Providers replace models under the same name. So what an encoder makes of these texts is kept as a
-sketch: each vector's projections on fixed directions, from which the distance of two vectors can
-be told without keeping them whole.
+Providers replace models under the same name. So we keep an encoder's signature: the projections of
+its probe vectors on fixed directions, which give the distance of two vectors without storing them.
+Stored rows and head versions call the signature `sketch`, the name of earlier versions.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ TEXTS: Final = (
 )
 N_DIRECTIONS: Final = 64
 TOLERANCE: Final = 0.1
-"""The largest relative distance of the same encoder's vectors: services are not deterministic
-(cosines down to 0.999), and a sketch tells distances within about a tenth of their size."""
+"""The largest relative distance between vectors of the same encoder: services are not deterministic
+(cosines down to 0.999), and a signature measures distances to about a tenth."""
 
-Sketch = list[list[float]]
-"""One row for each canary: the vector's width, its length, then its projections."""
+Signature = list[list[float]]
+"""One row for each probe text: the vector's width, its length, then its projections."""
 
 
-def sketch(vectors: NDArray[np.float32]) -> Sketch:
-    """The sketch of the canaries' vectors (n, d)."""
+def signature(vectors: NDArray[np.float32]) -> Signature:
+    """The signature of the probe texts' vectors (n, d)."""
     x = vectors.astype(np.float64)
     projected = x @ _directions(x.shape[1])
     lengths = np.linalg.norm(x, axis=1)
@@ -38,7 +38,7 @@ def sketch(vectors: NDArray[np.float32]) -> Sketch:
 
 
 def are_alike(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> bool:
-    """Whether two sketches are of the same encoder."""
+    """Whether two signatures are of the same encoder."""
     a, b = np.array(one, np.float64), np.array(other, np.float64)
     if a.shape != b.shape or (a[:, 0] != b[:, 0]).any():
         return False

@@ -1,6 +1,6 @@
-"""The home of embedding many texts: batches side by side, tried again, halved, and checked.
+"""Embed many texts: batches run side by side, are repeated, halved and checked.
 
-The caller takes finished batches one by one and keeps each; whoever leaves the loop stops it.
+The caller takes finished batches one by one and keeps each; leaving the loop stops the work.
 """
 
 import logging
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from providers.asking import Asking, OnWait, Outgrown, Patience, Refused
-from providers.batches import FEWEST_CHARACTERS, Batch, Caps, plan
+from providers.batches import FEWEST_CHARACTERS, Batch, Caps, split
 from providers.errors import (
     InputRefused,
     ProviderBusy,
@@ -24,27 +24,27 @@ from providers.errors import (
     TooMuch,
     WrongAnswer,
 )
+from providers.http.refusals import speaks_of_length
 from providers.pace import Stopped
 from providers.provider import Embedded, Provider
-from providers.refusals import speaks_of_length
 
-__all__ = ["Finished", "Patience", "embed"]
+__all__ = ["EmbeddedBatch", "Patience", "embed"]
 
 TICK_SECONDS: Final = 0.1  # the longest time between two looks at `should_stop`
-GRACE_SECONDS: Final = 3.0  # for requests under way, which are paid for, once there is an end
+GRACE_SECONDS: Final = 3.0  # for requests under way at the end, which are paid for
 BUSY_LESSON_SECONDS: Final = 300.0
-"""How long a size is taken for too large that was refused without saying so."""
+"""How long to avoid a size after a refusal that did not mention size."""
 GUESSES: Final = 2
-"""How often a text is cut that may be too long."""
+"""How often to cut a text that may be too long."""
 FAR_LONGER: Final = 2.0
-"""Times the usual length of a text."""
+"""As a multiple of the usual length of a text."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Finished:
-    """Some of the texts: vectors float32 (n, d), the places they belong to, what they cost."""
+class EmbeddedBatch:
+    """Some of the texts: their places, vectors float32 (n, d), and what they cost."""
 
     places: tuple[int, ...]
     vectors: NDArray[np.float32]
@@ -60,21 +60,21 @@ def embed(
     patience: Patience | None = None,
     caps: Caps | None = None,
     on_wait: OnWait | None = None,
-) -> Generator[Finished, None, None]:
-    """Embed the texts, in as many requests as it takes, and yield each as it finishes.
+) -> Generator[EmbeddedBatch, None, None]:
+    """Embed the texts in as many requests as needed, and yield each batch as it finishes.
 
-    All vectors have one width. `caps` are lowered by what is learnt; `on_wait` is told, in one of
-    the engine's threads, of each pause that the provider makes it take.
+    All vectors have one width. Answers that teach limits lower `caps`. `on_wait` is called, in a
+    thread of the pool, for each pause that the provider forces.
 
     Raises:
-        Stopped: `should_stop` says so.
-        ProviderUnavailable: the provider stays away or busy for longer than `patience` has.
-        ProviderError: it refuses. One that is about a text tells its `place`; what came in one
-            request with it is embedded and yielded before.
+        Stopped: `should_stop` returned True.
+        ProviderUnavailable: the provider stayed away or busy for longer than `patience`.
+        ProviderError: the provider refused. An error about one text has its `place`; the other
+            texts of that request are embedded and yielded before.
     """
     caps = caps or Caps(provider.limits)
     work = _Work(provider, texts, caps, Asking(provider, patience or Patience(), caps, on_wait))
-    todo = list(plan(texts, caps.now, range(len(texts))))[::-1]
+    todo = list(split(texts, caps.now, range(len(texts))))[::-1]
     with work.running() as pool:
         flying: dict[Future[Embedded], Batch] = {}
         failure: Exception | None = None
@@ -84,7 +84,7 @@ def embed(
                 failure = failure or Stopped()
                 break
             while todo and len(flying) < provider.limits.max_concurrency:
-                # The others wait here, not in the pool, where no lesson would reach them.
+                # The others wait here; in the pool they would miss what is learnt meanwhile.
                 batch, *others = _fitting(todo.pop(), caps)
                 todo += others[::-1]
                 flying[pool.submit(work.asking.ask, batch)] = batch
@@ -93,11 +93,11 @@ def embed(
                 try:
                     finished = work.finished(batch, future.result())
                 except Outgrown:
-                    todo.append(batch)  # `_fitting` makes smaller ones of it
+                    todo.append(batch)  # `_fitting` splits it
                 except Refused as refused:
                     smaller = work.smaller(batch, refused.error)
                     todo += smaller
-                    if not smaller:  # the others that came with it are good, and are kept
+                    if not smaller:  # keep the good texts of the same request
                         failure, is_found = failure or refused.error, True
                         todo = [one for one in todo if one.is_part]
                 except (ProviderError, Stopped) as error:
@@ -111,20 +111,20 @@ def embed(
             break
         if failure is not None:
             yield from work.last(flying)
-            # What stopped the others came first, though its thread may be seen after theirs.
+            # `fatal` came first, even if its thread is seen after the others.
             raise failure if is_found else work.asking.fatal or failure
 
 
 def _fitting(batch: Batch, caps: Caps) -> Iterator[Batch]:
-    """The batch, or smaller ones if limits were learnt since it was planned."""
-    for part in plan(batch.texts, caps.now, range(len(batch.texts))):
+    """The batch, or smaller ones if limits were learnt after it was split."""
+    for part in split(batch.texts, caps.now, range(len(batch.texts))):
         places = tuple(batch.places[index] for index in part.places)
         cut = frozenset(batch.places[index] for index in part.cut) | (batch.cut & set(places))
         yield replace(batch, places=places, texts=part.texts, cut=cut)
 
 
 class _Work:
-    """What one call has found out."""
+    """What one call of `embed` has learnt."""
 
     def __init__(
         self, provider: Provider, texts: Sequence[str], caps: Caps, asking: Asking
@@ -145,8 +145,8 @@ class _Work:
             self.asking.stop()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def finished(self, batch: Batch, found: Embedded) -> Finished:
-        """What a request gave. Raises WrongAnswer where the width is another than before."""
+    def finished(self, batch: Batch, found: Embedded) -> EmbeddedBatch:
+        """The vectors of a request. Raises WrongAnswer if their width differs from before."""
         width = found.vectors.shape[1]
         if self._width not in {None, width}:
             error = WrongAnswer(
@@ -157,10 +157,10 @@ class _Work:
         self._width = width
         self._longest_taken = max(self._longest_taken, *map(len, batch.texts))
         n_truncated = len(batch.cut) + found.n_truncated
-        return Finished(batch.places, found.vectors, found.n_tokens, n_truncated)
+        return EmbeddedBatch(batch.places, found.vectors, found.n_tokens, n_truncated)
 
-    def last(self, flying: dict[Future[Embedded], Batch]) -> Iterator[Finished]:
-        """What still arrives of the requests under way."""
+    def last(self, flying: dict[Future[Embedded], Batch]) -> Iterator[EmbeddedBatch]:
+        """The batches that still arrive from requests under way."""
         self.asking.stop()
         for future in wait(flying, GRACE_SECONDS).done:
             try:
@@ -169,9 +169,9 @@ class _Work:
                 logger.debug("embedding.dropped reason=%s", type(error).__name__)
 
     def smaller(self, batch: Batch, error: ProviderError) -> list[Batch]:
-        """What to send in place of a refused batch; nothing where no more is left to try.
+        """The batches to send in place of a refused one; empty if there is nothing left to try.
 
-        A refusal without a known reason may be about one text: halving finds it.
+        A refusal without a known reason may be about one text: halving finds that text.
         """
         if len(batch.texts) == 1:
             self._caps.forget(batch.places[0])
@@ -187,7 +187,7 @@ class _Work:
         return batch.halves()
 
     def _shorter(self, batch: Batch, error: ProviderError) -> Batch | None:
-        """The one text cut, where it may be too long: time and again if it is known to be."""
+        """The only text cut if it may be too long, repeatedly if it is known to be."""
         (text,) = batch.texts
         share = error.share_taken if isinstance(error, InputRefused) else None
         if isinstance(error, TooMuch | TooLong):
@@ -198,7 +198,7 @@ class _Work:
         if not speaks_of_length(error) and not (is_far_longer and _says_nothing(error)):
             return None
         kept = len(text) // 2
-        if batch.n_guesses:  # as long as one that was taken
+        if batch.n_guesses:  # no longer than a text that was accepted
             kept = min(kept, max(self._longest_taken, FEWEST_CHARACTERS))
         shorter = batch.shortened(kept)
         return shorter and replace(shorter, n_guesses=batch.n_guesses + 1)

@@ -1,0 +1,1 @@
+"""One HTTP request to a provider: guarded sockets, the exchange, and what the answer means."""
