@@ -22,7 +22,7 @@ _USUAL_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
-class Place:
+class HostPort:
     """A host, and its port if one was given."""
 
     name: str
@@ -37,7 +37,7 @@ class Place:
         return self.name == "localhost" or (self.address is not None and self.address.is_loopback)
 
 
-def read(text: str) -> Place | None:
+def read(text: str) -> HostPort | None:
     """`host`, `host:port`, `[address]` or `[address]:port`; None if it is none of them."""
     text = text.strip(" \t").lower()
     if not text.isascii():
@@ -57,7 +57,7 @@ def read(text: str) -> Place | None:
     port = rest.removeprefix(":")
     if port and (port == rest or not _PORT.fullmatch(port) or int(port) > 65535):
         return None
-    return Place(str(address or name), int(port) if port else None, address)
+    return HostPort(str(address or name), int(port) if port else None, address)
 
 
 def _address(name: str) -> IPv4Address | IPv6Address | None:
@@ -113,7 +113,7 @@ class Hosts:
             port == usual and (page.name, None) in self._pages
         )
 
-    def _is_ours(self, place: Place) -> bool:
+    def _is_ours(self, place: HostPort) -> bool:
         if place.is_loopback or (place.name, None) in self._names:
             return True
         if place.address is not None and self._any_address:
@@ -152,7 +152,7 @@ def _read_allowed(
     return names, suffixes
 
 
-def _read_entry(entry: str) -> Place | None:
+def _read_entry(entry: str) -> HostPort | None:
     if entry.count(":") > 1 and not entry.startswith("["):
         entry = f"[{entry}]"
     try:

@@ -103,9 +103,9 @@ def _serve(
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     ready = f"{title} is ready at {_url(listener)} (docs at /docs, data in {settings.data_dir})"
-    server = _Server(config, settings, stopping=app.state.stopping, ready=ready)
+    server = _Server(config, settings, stopping=app.state.services.stopping, ready=ready)
     # uvicorn raises the signal again when it is done, which would end us before our own tidying.
-    with told_to_stop(app.state.stopping):
+    with told_to_stop(app.state.services.stopping):
         server.run(sockets=[listener])
     if not server.started:
         raise StartError("The API did not start; the log above has the reason.")

@@ -5,21 +5,18 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from anyio import to_thread
+from fastapi import APIRouter, Path, Query, Response
 
 from service.export.formats import Format
 from service.heads.routes import HeadName
-from service.http.dependencies import StoreDep, TenantDep
+from service.http.dependencies import ServicesDep, TenantDep
 from service.http.openapi import problems
 from store.names import NAME_PATTERN
 from store.store import Store
 
 if TYPE_CHECKING:
     from service.export.exports import Export
-
-N_AT_ONCE: Final = 1
-"""Exports made at a time: each takes several times the head's size of memory, and a core."""
 
 VersionLabel = Annotated[
     str,
@@ -33,15 +30,6 @@ VersionLabel = Annotated[
 _FILE: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
 router = APIRouter(tags=["heads"])
-
-
-async def _limiter(request: Request) -> CapacityLimiter:
-    """The application's own limit of exports being made, itself made by the first of them."""
-    state = request.app.state
-    if not hasattr(state, "export_limiter"):
-        state.export_limiter = CapacityLimiter(N_AT_ONCE)
-    limiter: CapacityLimiter = state.export_limiter
-    return limiter
 
 
 def _exported(store: Store, tenant_id: str, reference: str, form: Format) -> "Export":
@@ -65,9 +53,8 @@ def _exported(store: Store, tenant_id: str, reference: str, form: Format) -> "Ex
 async def export_head_version(
     name: HeadName,
     version: VersionLabel,
-    store: StoreDep,
+    services: ServicesDep,
     tenant_id: TenantDep,
-    limiter: Annotated[CapacityLimiter, Depends(_limiter)],
     form: Annotated[
         Format,
         Query(
@@ -84,7 +71,8 @@ async def export_head_version(
     rows that were stored with the head.
     """
     made = await to_thread.run_sync(
-        partial(_exported, store, tenant_id, f"{name}@{version}", form), limiter=limiter
+        partial(_exported, services.store, tenant_id, f"{name}@{version}", form),
+        limiter=services.exporting,
     )
     digest = base64.b64encode(hashlib.sha256(made.content).digest()).decode()
     return Response(

@@ -11,7 +11,7 @@ from service.heads.routes import HeadName
 from service.http.dependencies import SettingsDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import problems
-from service.predict.dependencies import PredictorDep
+from service.predict.services import PredictorDep
 from store import drift
 
 router = APIRouter(tags=["heads"])

@@ -4,16 +4,16 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.http.validation import NO_NUL_PATTERN
 from store.names import NAME_PATTERN
 
 MAX_DESCRIPTION_CHARACTERS: Final = 2000
 MAX_TAGS: Final = 20
 MAX_TAG_CHARACTERS: Final = 200
-_NO_NUL: Final = r"^[^\x00]*$"  # which PostgreSQL cannot keep
 
-Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS, pattern=_NO_NUL)]
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS, pattern=NO_NUL_PATTERN)]
 TagName = Annotated[str, Field(pattern=NAME_PATTERN)]
-TagValue = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS, pattern=_NO_NUL)]
+TagValue = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS, pattern=NO_NUL_PATTERN)]
 Tags = Annotated[dict[TagName, TagValue], Field(max_length=MAX_TAGS)]
 
 

@@ -16,7 +16,7 @@ from service.http.fields import MAX_VERSION, Alias
 from service.http.idempotency import REPLAYED_HEADER, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
-from service.predict.dependencies import PredictorDep
+from service.predict.services import PredictorDep
 from store import head_deletion, heads
 from store.bytes.port import Artifacts
 from store.database.connection import Transaction

@@ -1,29 +1,35 @@
-"""The home of what routes ask for by type: the store, the queue, the settings, the tenant."""
+"""What routes ask for by type: the services, the store, the queue, the settings, the tenant."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.http.services import Services
 from service.http.tenant import tenant_of
 from service.settings import ServiceSettings
 from store.queue import Queue
 from store.store import Store
 
 
-# Each is `async` so that FastAPI calls it at once instead of through a thread.
-async def _store(request: Request) -> Store:
-    store: Store = request.app.state.store
-    return store
+# Each is `async` so that FastAPI calls it directly instead of in a thread.
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
 
 
-async def _queue(request: Request) -> Queue:
-    queue: Queue = request.app.state.queue
-    return queue
+ServicesDep = Annotated[Services, Depends(_services)]
 
 
-async def _settings(request: Request) -> ServiceSettings:
-    settings: ServiceSettings = request.app.state.settings
-    return settings
+async def _store(services: ServicesDep) -> Store:
+    return services.store
+
+
+async def _queue(services: ServicesDep) -> Queue:
+    return services.queue
+
+
+async def _settings(services: ServicesDep) -> ServiceSettings:
+    return services.settings
 
 
 async def _tenant(request: Request) -> str:

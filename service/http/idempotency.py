@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import Header, Response
@@ -51,6 +51,17 @@ class Answer:
         """The id of what was made."""
         made_id: str = orjson.loads(self.response.body)["id"]
         return made_id
+
+
+def described_headers(what: str) -> dict[str, Any]:
+    """The headers of an answer that created `what`, as OpenAPI describes them."""
+    return {
+        "Location": {"description": what, "schema": {"type": "string"}},
+        REPLAYED_HEADER: {
+            "description": "true if this is the first answer to the key, again.",
+            "schema": {"type": "string"},
+        },
+    }
 
 
 def request_hash(path: str, *, content_type: str, body_sha256: str, extra: str = "") -> str:

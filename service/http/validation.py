@@ -13,6 +13,9 @@ _MAX_MESSAGE_CHARACTERS: Final = 300
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}$"
 KEY_PATTERN: Final = r"^[\x21-\x7e]+$"
 EVENT_ID_PATTERN: Final = r"^evt_[0-9]{6,9}$"
+SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
+NO_NUL_PATTERN: Final = r"^[^\x00]*$"
+"""PostgreSQL cannot store a NUL character."""
 
 _PATTERN_MESSAGES: Final[Mapping[str, str]] = {
     NAME_PATTERN: "must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or "
@@ -20,6 +23,8 @@ _PATTERN_MESSAGES: Final[Mapping[str, str]] = {
     ID_PATTERN: "must be an id, exactly as it was given out.",
     KEY_PATTERN: "must be 1 to 255 visible ASCII characters, without a space.",
     EVENT_ID_PATTERN: "must be the id of an event, such as evt_000012.",
+    SHA256_PATTERN: "must be a sha256: 64 digits and letters a to f, in lower case.",
+    NO_NUL_PATTERN: "must not hold a NUL character.",
 }
 """What the patterns of the schemas mean, in words."""
 

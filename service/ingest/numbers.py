@@ -20,6 +20,26 @@ def check_size(n_rows: int, n_columns: int, *, field: str) -> None:
         )
 
 
+def check_n_rows(n_rows: int, max_rows: int, *, field: str, what: str = "rows") -> None:
+    """Raise BadInput (413) if one prediction may not have so many rows, or texts."""
+    if n_rows > max_rows:
+        raise BadInput(
+            "too_many_rows",
+            f"{field} has {n_rows:,} {what}, but one prediction takes at most {max_rows:,}. Send "
+            "them in several requests.",
+            field=field,
+        )
+
+
+def is_finite(x: NDArray[np.float32]) -> bool:
+    """Whether the sum of the squares of x (n, d) is finite in float32.
+
+    Then no value is NaN or infinite, and none is so large that sane weights could take it out of
+    float32's range. A dot product would be faster, but warns where it overflows, and wakes threads.
+    """
+    return bool(np.einsum("ij,ij->", x, x) < np.inf)
+
+
 def as_float32(values: NDArray[Any], *, field: str) -> NDArray[np.float32]:
     """`values` (n, d) as finite float32 in C order; raises BadInput naming the first bad places."""
     with np.errstate(over="ignore"):

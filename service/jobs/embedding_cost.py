@@ -3,12 +3,26 @@
 import hashlib
 from collections.abc import Iterable
 
+from pydantic import BaseModel, Field
+
 from providers import batches, catalogue, local
 from providers.encoder import Encoder
 from providers.provider import Limits, estimated_tokens
-from service.jobs.plan_schemas import PlannedEmbedding
 from store import encoders
 from store.store import Store
+
+
+class PlannedEmbedding(BaseModel):
+    """What embedding the texts would take, by estimate; a text is embedded once."""
+
+    n_texts: int
+    n_different: int
+    n_known: int = Field(description="Of the different ones: embedded before by this encoder.")
+    n_requests: int = Field(description="At the provider's documented limits.")
+    n_tokens: int = Field(description="Estimated at three bytes a token, rather too many.")
+    cost: float | None = Field(
+        description="In the currency of provider.price_per_million_tokens; null without it."
+    )
 
 
 def of_texts(

@@ -10,7 +10,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from service.http.dependencies import SettingsDep, StoreDep, TenantDep
+from service.http.dependencies import ServicesDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import problems
 from service.http.validation import EVENT_ID_PATTERN
@@ -68,24 +68,24 @@ async def list_job_events(
     job_id: JobId,
     query: Annotated[EventQuery, Query()],
     request: Request,
-    store: StoreDep,
-    settings: SettingsDep,
+    services: ServicesDep,
     tenant_id: TenantDep,
     last_event_id: LastEventId = None,
 ) -> Response:
     """What happened to a job, as a list or as it happens."""
     wants_stream = _wants_stream(request.headers.get("accept", "*/*"))
-    follower = _Follower(store, tenant_id, job_id, after=_sequence(last_event_id or query.after))
+    follower = _Follower(
+        services.store, tenant_id, job_id, after=_sequence(last_event_id or query.after)
+    )
     if wants_stream:
         first, is_last = await to_thread.run_sync(follower.look)  # a 404 must come before the 200
-        stopping: threading.Event = request.app.state.stopping
         return EventSourceResponse(
             follower.stream(
                 first,
                 is_last,
-                stopping=stopping,
-                poll_seconds=settings.events_poll_seconds,
-                heartbeat_seconds=settings.events_heartbeat_seconds,
+                stopping=services.stopping,
+                poll_seconds=services.settings.events_poll_seconds,
+                heartbeat_seconds=services.settings.events_heartbeat_seconds,
             ),
             # no-transform and X-Accel-Buffering keep proxies from holding events back.
             headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},

@@ -6,6 +6,8 @@ from math import ceil
 from statistics import median
 from typing import Any, Final
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from nmtune.config import TuneConfig
 from nmtune.errors import NMTuneError
 from nmtune.training.candidates import Candidates
@@ -15,7 +17,7 @@ from providers.encoder import Encoder
 from service.datasets.schemas import DatasetWarning, Split
 from service.ingest.dataset import inline, prepared, texts
 from service.jobs import embedding_cost
-from service.jobs.plan_schemas import Plan, PlannedCandidate, PlannedEmbedding
+from service.jobs.embedding_cost import PlannedEmbedding
 from service.jobs.schemas import JobCreate
 from service.jobs.submission import check_content, check_trainable, examine
 from service.settings import ServiceSettings
@@ -32,6 +34,66 @@ N_JOBS: Final = 50
 
 _SOLVER_STEPS: Final = 200
 """Passes over the rows of a fit that is solved: penalties times iterations, as an order of size."""
+
+
+class PlannedCandidate(BaseModel):
+    """One head that would be trained."""
+
+    name: str
+    n_steps: int | None = Field(
+        description="The most gradient steps; null where the head is solved, not stepped."
+    )
+
+
+class Plan(BaseModel):
+    """What a job would do, were it submitted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "dataset_id": None,
+                    "method": "linear_probe",
+                    "n_rows": 6,
+                    "n_columns": 3,
+                    "classes": ["cat", "dog"],
+                    "splits": [
+                        {"name": "train", "n_rows": 4, "class_counts": {"cat": 2, "dog": 2}},
+                        {"name": "test", "n_rows": 2, "class_counts": {"cat": 1, "dog": 1}},
+                    ],
+                    "candidates": [{"name": "linear_probe", "n_steps": None}],
+                    "embedding": None,
+                    "memory_bytes": 503316480,
+                    "seconds": 4.5,
+                    "n_jobs_measured": 3,
+                    "warnings": [],
+                }
+            ]
+        }
+    )
+
+    dataset_id: str | None = Field(description="The stored dataset; null for rows sent along.")
+    method: str
+    n_rows: int
+    n_columns: int | None = Field(
+        description="The width of the embeddings; null for texts whose provider does not say it."
+    )
+    classes: list[str]
+    splits: list[Split]
+    candidates: list[PlannedCandidate] = Field(
+        description="In the order of training; robust_probe only if many labels look wrong."
+    )
+    embedding: PlannedEmbedding | None = Field(description="Null where the rows are no texts.")
+    memory_bytes: int | None = Field(
+        description="The most that the training will hold, roughly; null without n_columns."
+    )
+    seconds: float | None = Field(
+        description="How long it would train, by the pace of earlier jobs of this method; null "
+        "while there is none, and without n_columns. Waiting for a worker, and for a provider's "
+        "embeddings, comes on top."
+    )
+    n_jobs_measured: int = Field(description="The earlier jobs that seconds is made from.")
+    warnings: list[DatasetWarning]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ from service.http.errors import Problem
 from service.http.idempotency import Answer, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
+from service.http.services import Services
 from service.http.validation import ID_PATTERN
-from service.jobs.plan import make_plan
-from service.jobs.plan_schemas import Plan
+from service.jobs.plan import Plan, make_plan
 from service.jobs.report import REPORT
 from service.jobs.schemas import Job, JobCreate, JobPage, JobQuery
 from service.jobs.submission import submit
@@ -51,6 +51,12 @@ Prefer = Annotated[
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
 
+QUEUED: Final = {
+    "description": "The job is queued.",
+    "headers": idempotency.described_headers("The job."),
+}
+"""The OpenAPI answer of a submission."""
+
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"], route_class=JsonRoute)
 
@@ -64,16 +70,7 @@ router = APIRouter(tags=["jobs"], route_class=JsonRoute)
             "model": Job | Plan,
             "description": "With Prefer: wait, the job has ended. With plan=true, the plan.",
         },
-        202: {
-            "description": "The job is queued.",
-            "headers": {
-                "Location": {"description": "The job.", "schema": {"type": "string"}},
-                idempotency.REPLAYED_HEADER: {
-                    "description": "true if this is the first answer to the key, again.",
-                    "schema": {"type": "string"},
-                },
-            },
-        },
+        202: QUEUED,
         **problems(404, 409, *BODY_STATUSES),
     },
 )
@@ -223,13 +220,13 @@ def _wait_seconds(prefer: str | None) -> int | None:
 
 async def _ended(job_id: str, seconds: float, *, request: Request, tenant_id: str) -> JobRecord:
     """The job when it has ended, or as it is after `seconds`, or when the service stops."""
-    state = request.app.state
-    poll = state.settings.events_poll_seconds
+    services: Services = request.app.state.services
+    poll = services.settings.events_poll_seconds
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
     while True:
-        job = await to_thread.run_sync(_get, state.store, tenant_id, job_id)
+        job = await to_thread.run_sync(_get, services.store, tenant_id, job_id)
         left = deadline - clock()
-        if job.status.is_final or left <= 0 or state.stopping.is_set():
+        if job.status.is_final or left <= 0 or services.stopping.is_set():
             return job
         await asyncio.sleep(min(poll, left))

@@ -13,7 +13,6 @@ from service.heads.notes import Description, Tags
 from service.http.fields import Alias, Cursor, Limit, Name
 from service.http.rows import Embeddings, Labels, MergeSimilar, Splits
 from service.http.validation import EVENT_ID_PATTERN, ID_PATTERN
-from service.jobs.output import JobOutput
 from service.providers.schemas import ProviderChoice, Texts
 from store.events import Event as EventRecord
 from store.jobs import Job as JobRecord
@@ -144,6 +143,17 @@ class AliasOutcome(BaseModel):
     command: str | None = Field(
         description="Where it did not move: what moves it. Over HTTP, PUT the alias."
     )
+
+
+class JobOutput(BaseModel):
+    """The file that a prediction wrote; GET /jobs/{id}/output has its bytes."""
+
+    format: str = Field(description="parquet, csv or jsonl.")
+    n_rows: int
+    size_bytes: int
+    sha256: str
+    conformal_level: float | None = Field(default=None, description="Of the sets in it.")
+    ood_threshold: float | None = Field(default=None, description="What is_ood went by.")
 
 
 class Job(BaseModel):

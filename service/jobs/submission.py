@@ -1,7 +1,9 @@
 """The home of what POST /jobs does: check that the job can work, and record it exactly once."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from nmtune.errors import ConfigError
@@ -46,52 +48,72 @@ def submit(
         return found
     candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
     to = body.queue or settings.default_queue
+    with _dataset_of(body, tenant_id=tenant_id, store=store, settings=settings) as dataset_in:
 
-    def record(tx: Transaction, dataset: Dataset, field: str) -> StoredResponse:
-        check_content(dataset.content, encoder)
-        return _record(tx, body, candidates, dataset, encoder, field=field, to=to)
+        def record(tx: Transaction) -> StoredResponse:
+            dataset = dataset_in(tx)
+            check_content(dataset.content, encoder)
+            return _record(tx, body, candidates, dataset, encoder, to=to)
 
-    if body.dataset_id is not None:
-        dataset_id = body.dataset_id
+        return record_once(store, tenant_id, key, record, queue=queue, to=to)
 
-        def stored(tx: Transaction) -> StoredResponse:
-            dataset = datasets.get(tx, tenant_id, dataset_id)
-            return record(tx, dataset, "dataset_id")
 
-        answer = once(store, tenant_id, key, stored)
-    else:
-        with prepared.workspace(settings.data_dir) as workdir:
-            ready: PreparedDataset | PreparedTexts
-            if body.texts is not None:
-                ready = texts.prepare(
-                    body.texts, body.labels, body.splits, merge_similar=body.merge_similar
-                )
-            else:
-                ready = inline.prepare(
-                    body.embeddings,
-                    body.labels,
-                    body.splits,
-                    workdir=workdir,
-                    merge_similar=body.merge_similar,
-                )
-            artifact = ready.put(store.artifacts, tenant_id)
-
-            def sent_along(tx: Transaction) -> StoredResponse:
-                dataset = ready.add(
-                    tx, tenant_id, name=body.name, artifact=artifact, artifacts=store.artifacts
-                )
-                if settings.dataset_keep_seconds is not None:
-                    dataset = datasets.keep(
-                        tx, tenant_id, dataset.id, keep_seconds=settings.dataset_keep_seconds
-                    )
-                return record(tx, dataset, "splits")
-
-            answer = once(store, tenant_id, key, sent_along)
-
+def record_once(
+    store: Store,
+    tenant_id: str,
+    key: Key | None,
+    record: Callable[[Transaction], StoredResponse],
+    *,
+    queue: Queue,
+    to: str,
+) -> Answer:
+    """Record a job in one transaction, then ring the doorbell `to`; a replay rings nothing."""
+    answer = once(store, tenant_id, key, record)
     failpoints.reach("submit.committed")
     if not answer.is_replay:
-        ring(queue, answer.id, to)
+        _ring(queue, answer.id, to)
     return answer
+
+
+@contextmanager
+def _dataset_of(
+    body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings
+) -> Iterator[Callable[[Transaction], Dataset]]:
+    """What finds the dataset of the job, or adds the rows sent along, in a transaction.
+
+    The bytes of these rows are stored before it begins.
+    """
+    if body.dataset_id is not None:
+        dataset_id = body.dataset_id
+        yield lambda tx: datasets.get(tx, tenant_id, dataset_id)
+        return
+    with prepared.workspace(settings.data_dir) as workdir:
+        ready = _prepared(body, workdir)
+        artifact = ready.put(store.artifacts, tenant_id)
+
+        def add(tx: Transaction) -> Dataset:
+            dataset = ready.add(
+                tx, tenant_id, name=body.name, artifact=artifact, artifacts=store.artifacts
+            )
+            if settings.dataset_keep_seconds is None:
+                return dataset
+            return datasets.keep(
+                tx, tenant_id, dataset.id, keep_seconds=settings.dataset_keep_seconds
+            )
+
+        yield add
+
+
+def _prepared(body: JobCreate, workdir: Path) -> PreparedDataset | PreparedTexts:
+    if body.texts is not None:
+        return texts.prepare(body.texts, body.labels, body.splits, merge_similar=body.merge_similar)
+    return inline.prepare(
+        body.embeddings,
+        body.labels,
+        body.splits,
+        workdir=workdir,
+        merge_similar=body.merge_similar,
+    )
 
 
 def _record(
@@ -101,10 +123,9 @@ def _record(
     dataset: Dataset,
     encoder: Encoder | None,
     *,
-    field: str,
     to: str,
 ) -> StoredResponse:
-    check_trainable(dataset.splits, field=field)
+    check_trainable(dataset.splits, field="splits" if body.dataset_id is None else "dataset_id")
     failpoints.reach("submit.begun")
     job = jobs.submit(
         tx,
@@ -262,7 +283,7 @@ def check_trainable(splits: Sequence[Mapping[str, Any]], *, field: str) -> None:
         )
 
 
-def ring(queue: Queue, job_id: str, to: str) -> None:
+def _ring(queue: Queue, job_id: str, to: str) -> None:
     """Ring the doorbell for a job whose row is committed; a failure is logged alone."""
     try:
         queue.send(job_id, to)

@@ -176,6 +176,9 @@ class BoundedProtocol(JoinedWritesProtocol):
             raise Refused(refusals.target_too_long())
         if len(self.pipeline) >= MOST_PIPELINED:
             raise Refused(refusals.too_many_pipelined())
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+            raise Refused(refusals.unknown_coding())
         if not self.url.startswith(b"/"):
             self._take_host_of_target()
 

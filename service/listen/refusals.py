@@ -22,6 +22,17 @@ def unreadable() -> Problem:
     )
 
 
+def unknown_coding() -> Problem:
+    """The body has a transfer coding beside `chunked`, which nobody here would undo."""
+    return Problem(
+        HTTPStatus.NOT_IMPLEMENTED,
+        "unsupported_transfer_encoding",
+        "The body may be chunked, but not compressed in transfer. Send it with Transfer-Encoding: "
+        "chunked or with a Content-Length; a compressed CSV or JSON file is sent as a file.",
+        field="Transfer-Encoding",
+    )
+
+
 def target_too_long() -> Problem:
     """The request line is too long."""
     return Problem(

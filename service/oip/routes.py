@@ -14,8 +14,8 @@ from service.http.dependencies import StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.fields import MAX_REFERENCE_CHARACTERS
 from service.http.openapi import BODY_STATUSES
-from service.oip import answer as oip_answer
-from service.oip import request as oip
+from service.oip import inference_answer, inference_request
+from service.oip.inference_request import INPUT, LABELS, LENGTH_HEADER, PROBABILITIES, invalid
 from service.oip.schemas import (
     EMBEDDED_BODY,
     InferAnswer,
@@ -28,9 +28,8 @@ from service.oip.schemas import (
     oip_errors,
 )
 from service.operate import health
-from service.predict import answer as prediction_answer
-from service.predict.dependencies import PredictorDep
-from service.predict.door import BodyBudget
+from service.predict import rendering
+from service.predict.services import BodyBudgetDep, PredictorDep
 from store import heads
 
 BINARY: Final = "application/octet-stream"
@@ -61,7 +60,7 @@ async def _head_alone(name: ModelName) -> str:
 
 async def _head_and_version(name: ModelName, version: ModelVersion) -> str:
     if "@" in name:
-        raise oip.invalid(f"Name a version once: {name.partition('@')[0]} with versions/{version}.")
+        raise invalid(f"Name a version once: {name.partition('@')[0]} with versions/{version}.")
     return f"{name}@{version}"
 
 
@@ -95,15 +94,15 @@ def _metadata(reference: str, store: StoreDep, tenant_id: TenantDep) -> ModelMet
     return ModelMetadata(
         name=version.name,
         versions=[str(one.version) for one in reversed(head.versions)],
-        inputs=[TensorMetadata(name=oip.INPUT, datatype="FP32", shape=[-1, version.n_columns])],
+        inputs=[TensorMetadata(name=INPUT, datatype="FP32", shape=[-1, version.n_columns])],
         outputs=[
             TensorMetadata(
-                name=oip.PROBABILITIES,
+                name=PROBABILITIES,
                 datatype="FP32",
                 shape=[-1, len(version.classes)],
                 parameters={"classes": version.classes},
             ),
-            TensorMetadata(name=oip.LABELS, datatype="BYTES", shape=[-1]),
+            TensorMetadata(name=LABELS, datatype="BYTES", shape=[-1]),
         ],
     )
 
@@ -150,13 +149,12 @@ def model_version_ready(
     return ModelReady(name=predictor.find(tenant_id, reference).version.name)
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
+async def _body(request: Request, budget: BodyBudgetDep) -> AsyncIterator[bytes]:
     """The body, which is held against the budget of all bodies until the answer is out."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(
             415, "unsupported_media_type", "Send the body without compression: it is not read."
         )
-    budget: BodyBudget = request.app.state.prediction_bodies
     announced = request.headers.get("content-length", "")
     with budget.held() as held:
         budget.check(int(announced[:20]) if announced.isdecimal() else 0)
@@ -171,7 +169,7 @@ Body = Annotated[bytes, Depends(_body)]
 HeaderLength = Annotated[
     str | None,
     Header(
-        alias=oip.LENGTH_HEADER,
+        alias=LENGTH_HEADER,
         description="The number of bytes of JSON, where a tensor's bytes follow it.",
         examples=["152"],
     ),
@@ -195,13 +193,13 @@ _INFER: Final[dict[str, Any]] = {
 def _infer(
     reference: str, body: bytes, header_length: str | None, predictor: PredictorDep, tenant_id: str
 ) -> Response:
-    asked = oip.read(body, header_length, check_n_rows=predictor.check_n_rows)
+    asked = inference_request.read(body, header_length, check_n_rows=predictor.check_n_rows)
     found = predictor.predict(tenant_id, reference, asked.x)
-    answer = oip_answer.write(asked, found)
-    headers = prediction_answer.headers_of(found.serving)
+    answer = inference_answer.write(asked, found)
+    headers = rendering.headers_of(found.serving)
     if answer.n_json is None:
         return Response(answer.body, media_type="application/json", headers=headers)
-    headers[oip.LENGTH_HEADER] = str(answer.n_json)
+    headers[LENGTH_HEADER] = str(answer.n_json)
     return Response(answer.body, media_type=BINARY, headers=headers)
 
 

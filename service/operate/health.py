@@ -1,5 +1,6 @@
 """The routes for whoever operates the service: is it alive, can it do its work, what did it do?"""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -11,8 +12,22 @@ from service.http.validation import FieldError
 from service.operate import scrape
 from service.operate.readiness import Check, Readiness
 from service.operate.scrape import Scrape
+from service.predict.services import PredictServices
 
 router = APIRouter(tags=["operations"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperateServices(PredictServices):
+    """The services, and those that tell an operator how the others are: all that there are."""
+
+    readiness: Readiness
+    scrape: Scrape
+
+
+def _services(request: Request) -> OperateServices:
+    services: OperateServices = request.app.state.services
+    return services
 
 
 class Alive(BaseModel):
@@ -57,8 +72,7 @@ async def readyz(request: Request) -> Ready:
     A broker, where one is configured, is looked at too, but only warned of: without it jobs begin
     a little later. Answers within about two seconds; what was found holds for one.
     """
-    readiness: Readiness = request.app.state.readiness
-    checks = dict(await readiness.checks())
+    checks = dict(await _services(request).readiness.checks())
     failed = {name: check for name, check in checks.items() if check.status == "failed"}
     if failed:
         raise Problem(
@@ -78,5 +92,4 @@ async def readyz(request: Request) -> Ready:
 )
 def metrics(request: Request) -> Response:
     """Counts, times and the backlog, in the text format of Prometheus."""
-    found: Scrape = request.app.state.scrape
-    return Response(found.text(), headers={"Content-Type": scrape.CONTENT_TYPE})
+    return Response(_services(request).scrape.text(), headers={"Content-Type": scrape.CONTENT_TYPE})

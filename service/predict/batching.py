@@ -32,7 +32,7 @@ thread would have to be woken, and to get the interpreter's lock."""
 RETRY_AFTER_SECONDS: Final = 1
 
 
-class _Asked:
+class _WaitingRows:
     """One request's rows, answered pass by pass."""
 
     __slots__ = ("answers", "future", "n_taken", "x")
@@ -94,11 +94,11 @@ class _Line:
         """Their rows."""
         self._loop = loop
         self._threads = threads
-        self._waiting: dict[Engine, deque[_Asked]] = {}
+        self._waiting: dict[Engine, deque[_WaitingRows]] = {}
         self._pump: asyncio.Task[None] | None = None
 
     def add(self, engine: "Engine", x: "Matrix") -> "asyncio.Future[Answers]":
-        asked = _Asked(x, self._loop.create_future())
+        asked = _WaitingRows(x, self._loop.create_future())
         self._waiting.setdefault(engine, deque()).append(asked)
         if self._pump is None:
             self._pump = self._loop.create_task(self._run())
@@ -124,11 +124,11 @@ class _Line:
             return engine.run(x)
         return await self._loop.run_in_executor(self._threads, engine.run, x)
 
-    def _take(self) -> "tuple[Engine, list[tuple[_Asked, int, int]]]":
+    def _take(self) -> "tuple[Engine, list[tuple[_WaitingRows, int, int]]]":
         """The next engine's rows, at most BATCH_ROWS: of whom, from which and to which row."""
         engine = next(iter(self._waiting))
         line = self._waiting.pop(engine)
-        batch: list[tuple[_Asked, int, int]] = []
+        batch: list[tuple[_WaitingRows, int, int]] = []
         room, unfinished = BATCH_ROWS, []
         while line and room:
             asked = line.popleft()
@@ -146,14 +146,14 @@ class _Line:
         return engine, batch
 
 
-def _joined(batch: list[tuple[_Asked, int, int]]) -> "Matrix":
+def _joined(batch: list[tuple[_WaitingRows, int, int]]) -> "Matrix":
     if len(batch) == 1:
         asked, start, stop = batch[0]
         return asked.x[start:stop]
     return np.concatenate([asked.x[start:stop] for asked, start, stop in batch])
 
 
-def _deliver(batch: list[tuple[_Asked, int, int]], answers: Answers) -> None:
+def _deliver(batch: list[tuple[_WaitingRows, int, int]], answers: Answers) -> None:
     at = 0
     for asked, start, stop in batch:
         asked.answers.append(answers.rows(at, at + stop - start))
@@ -168,7 +168,7 @@ def _deliver(batch: list[tuple[_Asked, int, int]], answers: Answers) -> None:
             asked.future.set_result(whole)
 
 
-def _fail(batch: list[tuple[_Asked, int, int]], error: Exception) -> None:
+def _fail(batch: list[tuple[_WaitingRows, int, int]], error: Exception) -> None:
     for asked, _, _ in batch:
         if not asked.future.done():
             asked.future.set_exception(error)

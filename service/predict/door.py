@@ -18,15 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.http import json_body
 from service.http.errors import problem_of
 from service.http.tenant import tenant_of
-from service.predict import answer as prediction_answer
-from service.predict import body as prediction_body
-from service.predict import options as prediction_options
-from service.predict import trust
-from service.predict.answer import Answer
+from service.predict import rendering, request_body, trust
 from service.predict.batching import too_busy
-from service.predict.body import Asked
-from service.predict.options import PredictionQuery
+from service.predict.options import PredictionQuery, read_query
 from service.predict.predictor import Predictor
+from service.predict.rendering import Answer
+from service.predict.request_body import JSON, Request
 from service.predict.texts import TextPredictor, check_encoder
 
 PATH: Final = "/predict"
@@ -114,21 +111,21 @@ class PredictDoor:
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         self._predictor.batcher.check_room()  # before anything is read: refusing must be cheap
         content_type, accept, shape, length = _headers(scope)
-        query = prediction_options.of_query(scope["query_string"])
+        query = read_query(scope["query_string"])
         with self._budget.held() as held:
             self._budget.check(length)  # not taken yet: a slow client would hold what others need
             body = await _read(receive, held)
             self._predictor.batcher.check_room()
-            asked = await self._asked(body, content_type, shape, query)
+            asked = await self._parsed(body, content_type, shape, query)
             del body
-            form = prediction_answer.media_type(accept)
+            form = rendering.media_type(accept)
             return await self._answered(tenant_of(scope), asked, form)
 
-    async def _asked(
+    async def _parsed(
         self, body: bytes, content_type: str, shape: str | None, query: PredictionQuery
-    ) -> Asked:
-        def read() -> Asked:
-            return prediction_body.read(
+    ) -> Request:
+        def read() -> Request:
+            return request_body.read(
                 body,
                 content_type=content_type,
                 shape_header=shape,
@@ -141,22 +138,22 @@ class PredictDoor:
             return read()
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
-    async def _answered(self, tenant: str, asked: Asked, form: str) -> Answer:
-        predictor, texts_of = self._predictor, self._text_predictor
+    async def _answered(self, tenant: str, asked: Request, form: str) -> Answer:
+        predictor = self._predictor
         reference, x, options, texts, encoder = asked
-        head = reference
+        pinned = reference
         if texts is not None:
-            head, x = await texts_of.embed(predictor, tenant, reference, texts)
+            pinned, x = await self._text_predictor.embed(predictor, tenant, reference, texts)
         if encoder is not None:
             check_encoder((await predictor.serving(tenant, reference)).version, encoder)
         if options.output == "embeddings":
-            serving, z = await predictor.transform(tenant, head, x)
-            return prediction_answer.of_embeddings(z, serving, reference, options, form)
-        found = await predictor.answer(tenant, head, x)
-        if form == prediction_body.JSON:
+            serving, z = await predictor.transform(tenant, pinned, x)
+            return rendering.of_embeddings(z, serving, reference, options, form)
+        found = await predictor.answer(tenant, pinned, x)
+        if form == JSON:
             said = await trust.of_rows(found, x, options)
-            return prediction_answer.of_prediction(found, reference, options, form, said)
-        return prediction_answer.of_prediction(found, reference, options, form)
+            return rendering.of_prediction(found, reference, options, form, said)
+        return rendering.of_prediction(found, reference, options, form)
 
 
 def _is_ours(scope: Scope) -> bool:

@@ -15,8 +15,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from nmtune.errors import DataError
 from nmtune.rows.checks import as_rows
-from service.predict.finite import is_finite, too_large
+from service.ingest.numbers import is_finite
 
 if TYPE_CHECKING:
     from nmtune.heads.head import Head
@@ -67,6 +68,16 @@ class LoadedHead:
         if not finite.all():
             raise too_large(int(finite.argmin()))
         return np.ascontiguousarray(rows)
+
+
+def too_large(row: int) -> DataError:
+    """The error of a row that leaves float32's range on its way through a head."""
+    return DataError(
+        f"embeddings in row {row} are too large for the head: "
+        "are they from the model it was trained on?",
+        field="embeddings",
+        row=row,
+    )
 
 
 class HeadCache:

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.http.fields import MAX_REFERENCE_CHARACTERS
+from service.http.unknown_parameters import unknown_parameter
 
 Output = Literal["labels", "probabilities", "logits", "embeddings"]
 
@@ -81,8 +82,11 @@ class PredictionQuery(PredictionOptions):
     )
 
 
+QUERY_NAMES: Final = frozenset(PredictionQuery.model_fields)
+
+
 @functools.lru_cache(maxsize=1024)
-def of_query(query: bytes) -> PredictionQuery:
+def read_query(query: bytes) -> PredictionQuery:
     """The query string, read; RequestValidationError (422) names the parameter."""
     try:
         pairs = parse_qsl(
@@ -91,6 +95,9 @@ def of_query(query: bytes) -> PredictionQuery:
         return PredictionQuery.model_validate(dict(pairs))
     except ValidationError as error:
         entries = error.errors(include_url=False, include_input=False)
+        for entry in entries:
+            if entry["type"] == "extra_forbidden":
+                raise unknown_parameter(str(entry["loc"][0]), QUERY_NAMES) from None
         raise RequestValidationError(
             [{**entry, "loc": ("query", *entry["loc"])} for entry in entries]
         ) from None
@@ -100,7 +107,7 @@ def of_query(query: bytes) -> PredictionQuery:
         ) from None
 
 
-def merged(query: PredictionQuery, body: Mapping[str, Any]) -> PredictionOptions:
+def merge_options(query: PredictionQuery, body: Mapping[str, Any]) -> PredictionOptions:
     """The options of both; the body's go first. ValidationError if one is not as it should be."""
     if not body and not OPTIONS & query.model_fields_set:
         return NO_OPTIONS

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from http import HTTPStatus
 from typing import Final
 
 import numpy as np
@@ -17,12 +16,11 @@ from numpy.typing import NDArray
 from nmtune.errors import HeadFormatError
 from nmtune.serving.answers import Answers
 from service.http import metrics
-from service.http.errors import Problem
+from service.ingest.numbers import check_n_rows
 from service.predict.batching import Batcher
 from service.predict.drift_recorder import DriftRecorder
-from service.predict.finite import too_large
 from service.predict.known_heads import MOST, Known, KnownHeads
-from service.predict.loaded_heads import HeadCache, LoadedHead
+from service.predict.loaded_heads import HeadCache, LoadedHead, too_large
 from store.errors import StoreError
 from store.heads import HeadVersion
 from store.store import Store
@@ -141,15 +139,8 @@ class Predictor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check_n_rows(self, n_rows: int) -> None:
-        """Problem 413 if that many rows are too many for one request."""
-        if n_rows > self.max_rows:
-            raise Problem(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "too_many_rows",
-                f"got {n_rows} rows; one prediction takes at most {self.max_rows}. Send them in "
-                "several requests.",
-                field="embeddings",
-            )
+        """BadInput (413) if that many rows are too many for one request."""
+        check_n_rows(n_rows, self.max_rows, field="embeddings")
 
     def predict(self, tenant_id: str, reference: str, x: NDArray[np.float32]) -> Prediction:
         """As `answer`, for a route that runs in a thread of its own."""
@@ -159,7 +150,8 @@ class Predictor:
         """The prediction of the head `reference` for embeddings x (n, d).
 
         Raises:
-            Problem: too many rows, or 429: too many predictions are waiting.
+            BadInput: too many rows.
+            Problem: 429, too many predictions are waiting.
             NotFound, InvalidReference: there is no such head, or the reference has no such form.
             DataError: x has another width than the head, or values it cannot take.
             ArtifactMissing, ArtifactCorrupt, HeadFormatError: the head's file is lost or damaged,

@@ -13,13 +13,11 @@ from service.http.dependencies import TenantDep
 from service.http.errors import Problem
 from service.http.openapi import BODY_STATUSES, problems
 from service.ingest.dataset import texts
-from service.predict import answer as prediction_answer
-from service.predict import door as predict_door
-from service.predict import trust
-from service.predict.body import JSON, NPY, RAW
-from service.predict.dependencies import PredictorDep, TextPredictorDep
+from service.predict import rendering, trust
+from service.predict.door import PATH
 from service.predict.options import PredictionQuery
 from service.predict.predictor import Prediction as Found
+from service.predict.request_body import JSON, NPY, RAW
 from service.predict.schemas import (
     PredictHead,
     Prediction,
@@ -27,6 +25,7 @@ from service.predict.schemas import (
     PredictQuery,
     PredictRequest,
 )
+from service.predict.services import PredictorDep, TextPredictorDep
 
 router = APIRouter(tags=["predictions"])
 
@@ -64,27 +63,27 @@ async def predict_one(
     except DataError as error:
         message = error.message.replace("embeddings", "embedding")
         raise DataError(message, field="embedding", column=error.column) from error
-    response.headers.update(prediction_answer.headers_of(serving))
+    response.headers.update(rendering.headers_of(serving))
     version = serving.version
     head = PredictHead(name=version.name, version=version.version, reference=query.head)
     return Prediction(head=head, **fields)
 
 
 def _fields(found: Found, query: PredictQuery) -> dict[str, Any]:
-    (label,) = prediction_answer.labels(found, query)
+    (label,) = rendering.labels(found, query)
     fields: dict[str, Any] = {"label": label, "probability": float(found.probabilities.max())}
     if query.output == "labels":
         return fields
     values = found.logits if query.output == "logits" else found.probabilities
     columns = range(len(found.classes))
     if query.top_k is not None:
-        columns = prediction_answer.best(found.probabilities, query.top_k)[0].tolist()
+        columns = rendering.best(found.probabilities, query.top_k)[0].tolist()
     numbers = values[0].tolist()
     return fields | {query.output: {found.classes[at]: numbers[at] for at in columns}}
 
 
 @router.post(
-    predict_door.PATH,
+    PATH,
     response_model=Predictions,
     responses={
         200: {"content": {NPY: _BINARY, RAW: _BINARY}},
@@ -117,6 +116,8 @@ async def predict_many(
     With `Accept: application/octet-stream` or `application/x-npy` the answer is the array alone;
     the headers X-Shape, X-NMTune-Head and X-NMTune-Classes say the rest.
     """
+    # Never called: PredictDoor, a layer in front of the router, answers this path. The function is
+    # here for /docs, for the Allow header of other methods, and for the name in the metrics.
     raise AssertionError("PredictDoor answers before the router")
 
 

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.http.fields import MAX_REFERENCE_CHARACTERS, REFERENCE
 from service.http.rows import Embeddings
-from service.ingest.names.text_value import MAX_TEXT_CHARACTERS
+from service.ingest.names.value_name import MAX_TEXT_CHARACTERS
 from service.predict.options import PredictionOptions
 from service.providers.schemas import Texts
 

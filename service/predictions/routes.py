@@ -6,13 +6,13 @@ from typing import Annotated, Any, Final
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 
-from service.http import idempotency, stored_file
+from service.http import stored_file
 from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep
 from service.http.idempotency import IdempotencyKey
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.stored_file import StoredFile
-from service.jobs.routes import JobId, Prefer, key_of, when_ended
+from service.jobs.routes import QUEUED, JobId, Prefer, key_of, when_ended
 from service.jobs.schemas import Job
 from service.predictions.schemas import PredictionCreate
 from service.predictions.submission import submit
@@ -35,16 +35,7 @@ router = APIRouter(tags=["predictions"], route_class=JsonRoute)
     response_model=Job,
     responses={
         200: {"model": Job, "description": "With Prefer: wait, the job has ended."},
-        202: {
-            "description": "The job is queued.",
-            "headers": {
-                "Location": {"description": "The job.", "schema": {"type": "string"}},
-                idempotency.REPLAYED_HEADER: {
-                    "description": "true if this is the first answer to the key, again.",
-                    "schema": {"type": "string"},
-                },
-            },
-        },
+        202: QUEUED,
         **problems(404, 409, 502, *BODY_STATUSES),
     },
 )

@@ -2,14 +2,14 @@
 
 from providers.encoder import Encoder
 from service.http.errors import Problem
-from service.http.idempotency import Answer, Key, earlier, once
+from service.http.idempotency import Answer, Key, earlier
 from service.jobs.schemas import Job
-from service.jobs.submission import ring
+from service.jobs.submission import record_once
 from service.predict.options import OPTIONS
 from service.predictions.schemas import PredictionCreate
 from service.providers import access
 from service.settings import ServiceSettings
-from store import datasets, failpoints, heads, jobs
+from store import datasets, heads, jobs
 from store.database.connection import Transaction
 from store.datasets import Dataset
 from store.heads import HeadVersion
@@ -49,11 +49,7 @@ def submit(
         job = _record(tx, body, version, dataset, to)
         return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
 
-    answer = once(store, tenant_id, key, record)
-    failpoints.reach("submit.committed")
-    if not answer.is_replay:
-        ring(queue, answer.id, to)
-    return answer
+    return record_once(store, tenant_id, key, record, queue=queue, to=to)
 
 
 def _record(

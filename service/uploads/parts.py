@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class PartStore:
     """Where parts go, and how large one may be."""
 
     store: Store
@@ -43,7 +43,7 @@ class Place:
     keep_seconds: float
 
     @classmethod
-    def of(cls, store: Store, workdir: Path, settings: ServiceSettings) -> "Place":
+    def of(cls, store: Store, workdir: Path, settings: ServiceSettings) -> "PartStore":
         """By the settings."""
         return cls(
             store=store,
@@ -54,7 +54,11 @@ class Place:
 
 
 async def receive(
-    chunks: AsyncIterator[bytes], upload: Upload, place: Place, *, checksum: Checksum | None
+    chunks: AsyncIterator[bytes],
+    upload: Upload,
+    part_store: PartStore,
+    *,
+    checksum: Checksum | None,
 ) -> Upload:
     """Take in what follows on the upload's end; the upload as it is then.
 
@@ -62,7 +66,7 @@ async def receive(
     what came of the last one also if the sender leaves or is too slow. With a `checksum` it is one
     part, whole or not at all. Raises Problem, and what `uploads.add_part` raises.
     """
-    taking = _Taking(upload, place, checksum)
+    taking = _Taking(upload, part_store, checksum)
     try:
         async for chunk in chunks:
             await taking.take(chunk)
@@ -76,13 +80,13 @@ async def receive(
 class _Taking:
     """The bytes of one request on their way into parts."""
 
-    def __init__(self, upload: Upload, place: Place, checksum: Checksum | None) -> None:
+    def __init__(self, upload: Upload, part_store: PartStore, checksum: Checksum | None) -> None:
         self._upload = upload
-        self._place = place
+        self._part_store = part_store
         self._checksum = checksum
         self._digest = None if checksum is None else checksum.new()
         self._batch = bytearray()
-        self._path = place.workdir / "part"
+        self._path = part_store.workdir / "part"
         self._n_bytes = 0  # of the part in the file
 
     async def take(self, chunk: bytes) -> None:
@@ -96,16 +100,16 @@ class _Taking:
                 "Announce another upload if the file has grown.",
                 headers={"Connection": "close"},
             )
-        if self._checksum is not None and n_waiting + len(chunk) > self._place.part_bytes:
+        if self._checksum is not None and n_waiting + len(chunk) > self._part_store.part_bytes:
             raise Problem(
                 413,
                 "part_too_large",
-                f"A part with a checksum may have {self._place.part_bytes:,} bytes: send smaller "
-                "ones, or leave Upload-Checksum out.",
+                f"A part with a checksum may have at most {self._part_store.part_bytes:,} bytes: "
+                "send smaller parts, or leave out Upload-Checksum.",
                 headers={"Connection": "close"},
             )
         self._batch += chunk
-        if len(self._batch) >= min(_BATCH_BYTES, self._place.part_bytes - self._n_bytes):
+        if len(self._batch) >= min(_BATCH_BYTES, self._part_store.part_bytes - self._n_bytes):
             await to_thread.run_sync(self._write)
 
     async def finish(self) -> Upload:
@@ -141,7 +145,7 @@ class _Taking:
         rest = memoryview(bytes(self._batch))
         self._batch.clear()
         while rest:
-            room = self._place.part_bytes - self._n_bytes
+            room = self._part_store.part_bytes - self._n_bytes
             piece, rest = rest[:room], rest[room:]
             with room_needed(), self._path.open("ab", buffering=0) as file:
                 if not self._n_bytes:
@@ -150,12 +154,12 @@ class _Taking:
             if self._digest is not None:
                 self._digest.update(piece)
             self._n_bytes += len(piece)
-            if self._n_bytes == self._place.part_bytes and self._checksum is None:
+            if self._n_bytes == self._part_store.part_bytes and self._checksum is None:
                 self._store()
 
     def _store(self) -> None:
         """The part's bytes, then the row that names them."""
-        store, upload = self._place.store, self._upload
+        store, upload = self._part_store.store, self._upload
         ref = store.artifacts.put_file(upload.tenant_id, self._path)
         failpoints.reach("upload.part_stored")
         try:
@@ -165,7 +169,7 @@ class _Taking:
                     upload,
                     sha256=ref.sha256,
                     size_bytes=self._n_bytes,
-                    keep_seconds=self._place.keep_seconds,
+                    keep_seconds=self._part_store.keep_seconds,
                 )
         except StoreError:
             store.artifacts.delete(upload.tenant_id, ref.sha256)  # its name is its own

@@ -13,7 +13,7 @@ from service.http.validation import ID_PATTERN
 from service.http.workspace import workspace
 from service.settings import ServiceSettings
 from service.uploads import tus
-from service.uploads.parts import Place, receive
+from service.uploads.parts import PartStore, receive
 from service.uploads.schemas import Upload, UploadPage, UploadQuery
 from service.uploads.tus import TusRoute, read_checksum, read_metadata, read_number
 from store import expiry, uploads
@@ -206,8 +206,8 @@ async def append_to_upload(
     if upload.received_bytes != begin:
         raise uploads.offset_mismatch(upload, begin=begin)
     async with workspace(settings) as workdir:
-        place = Place.of(store, workdir, settings)
-        upload = await receive(request.stream(), upload, place, checksum=checksum)
+        part_store = PartStore.of(store, workdir, settings)
+        upload = await receive(request.stream(), upload, part_store, checksum=checksum)
     return Response(status_code=204, headers=tus.headers_of(upload))
 
 

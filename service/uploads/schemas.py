@@ -6,10 +6,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.http.fields import Cursor, Limit
+from service.http.validation import SHA256_PATTERN
 from service.uploads import tus
 from store.uploads import Upload as UploadRecord
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 
 class Upload(BaseModel):

@@ -202,4 +202,4 @@ def test_sound_heads_are_looked_at_once_and_kept_nowhere(
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert client.get("/readyz").json()["checks"]["heads"]["status"] == "ok"
-    assert app.state.predictor.cache.n_bytes == 0
+    assert app.state.services.predictor.cache.n_bytes == 0

@@ -167,6 +167,15 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert "'id'" not in warning["message"]  # reports name rows by it
 
 
+def test_a_column_that_only_later_rows_have_is_said_to_be_left_out(tmp_path: Path) -> None:
+    rows = [{"embedding": [0.5, n], "label": "ab"[n % 2]} for n in range(6)]
+    rows[2]["note"] = rows[5]["note"] = "late"
+    content = "\n".join(json.dumps(row) for row in rows).encode()
+    (warning,) = decoded(tmp_path, "a.jsonl", content).warnings
+    assert warning["code"] == "columns_ignored"
+    assert "'note'" in warning["message"]
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_wrong_file_is_one_error_with_its_place(tmp_path: Path, name: str) -> None:
     file_name, content, code, field, row, column = BAD[name]

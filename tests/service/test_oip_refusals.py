@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.http.errors import Problem
-from service.oip import request as oip
+from service.oip import inference_request as oip
 from service.settings import ServiceSettings
 from store.store import Store
 from tests.service.oip_support import (
@@ -223,7 +224,7 @@ def test_a_body_for_which_there_is_no_room_is_refused(
     app: FastAPI, client: InProcess, store: Store, trained: bytes
 ) -> None:
     publish(store, trained)
-    budget = app.state.prediction_bodies
+    budget = app.state.services.bodies
     budget.n_bytes = budget.max_bytes
     response = ask(client, ONE)
     assert error(response, 429)
@@ -234,7 +235,7 @@ def test_a_body_for_which_there_is_no_room_is_refused(
 
 
 def test_a_bug_keeps_to_the_protocols_shape(app: FastAPI, client: InProcess) -> None:
-    app.state.predictor = None
+    app.state.services = replace(app.state.services, predictor=None)
     assert "not your request's fault" in error(ask(client, ONE), 500)
 
 

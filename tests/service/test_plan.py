@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from providers import catalogue
-from service.jobs.plan_schemas import Plan
+from service.jobs.plan import Plan
 from store import encoders
 from store.store import Store
 from tests.service.support import (

@@ -23,7 +23,7 @@ from service.ingest.dataset.similar_names import classes_of
 from service.ingest.errors import BadInput, DatasetWarning
 from service.ingest.formats.exact import check_lists
 from service.ingest.names.value_columns import NameCoder
-from service.ingest.numbers import as_float32, check_size, not_finite, refuse
+from service.ingest.numbers import as_float32, check_n_rows, check_size, not_finite, refuse
 from store.files.row_names import RowNames
 
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
@@ -103,7 +103,8 @@ def _from_lists(value: object, field: str, max_rows: int | None) -> NDArray[np.f
             "shape and dtype.",
             field=field,
         )
-    _check_rows(len(value), field, max_rows)
+    if max_rows is not None:
+        check_n_rows(len(value), max_rows, field=field)
     first = value[0]
     n_columns = len(first) if isinstance(first, list) else 0
     check_size(len(value), n_columns, field=field)
@@ -158,7 +159,8 @@ def _from_base64(value: dict[Any, Any], field: str, max_rows: int | None) -> NDA
     ):
         raise _bad_base64("must have a shape [rows, columns], both at least 1", field)
     n_rows, n_columns = shape
-    _check_rows(n_rows, field, max_rows)
+    if max_rows is not None:
+        check_n_rows(n_rows, max_rows, field=field)
     check_size(n_rows, n_columns, field=field)
     n_bytes = n_rows * n_columns * dtype.itemsize
     if not isinstance(text, str) or len(text) != 4 * ceil(n_bytes / 3):
@@ -178,15 +180,6 @@ def _from_base64(value: dict[Any, Any], field: str, max_rows: int | None) -> NDA
 
 def _bad_base64(what: str, field: str) -> BadInput:
     return BadInput("invalid_embeddings", f"{field} {what}.", field=field)
-
-
-def _check_rows(n_rows: int, field: str, max_rows: int | None) -> None:
-    if max_rows is not None and n_rows > max_rows:
-        raise BadInput(
-            "too_many_rows",
-            f"{field} has more than {max_rows:,} rows: send them in several requests.",
-            field=field,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

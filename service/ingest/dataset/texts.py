@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from service.ingest.dataset import inline
 from service.ingest.errors import BadInput, DatasetWarning
 from service.ingest.names.labels import too_few_classes
-from service.ingest.names.text_value import check_text
+from service.ingest.names.value_name import check_text
+from service.ingest.numbers import check_n_rows
 from store import datasets
 from store.bytes.port import ArtifactRef, Artifacts
 from store.database.connection import Transaction
@@ -129,12 +130,8 @@ def read_texts(value: object, *, field: str, max_rows: int | None = None) -> lis
     """A list of strings, each with something in it. Raises BadInput, which never repeats one."""
     if not isinstance(value, list) or not value:
         raise BadInput("invalid_texts", f"{field} must be a list of strings.", field=field)
-    if max_rows is not None and len(value) > max_rows:
-        raise BadInput(
-            "too_many_rows",
-            f"{field} has more than {max_rows:,} texts: send them in several requests.",
-            field=field,
-        )
+    if max_rows is not None:
+        check_n_rows(len(value), max_rows, field=field, what="texts")
     return [check_text(text, field=field, row=row) for row, text in enumerate(value)]
 
 

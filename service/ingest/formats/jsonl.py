@@ -31,6 +31,7 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
     n_columns: int | None = None
     n_bytes = 0
     known: set[str] = set()
+    late: list[str] = []
     for row, (value, size_of_row) in enumerate(_rows(source)):
         if chosen is None or spool is None:
             check_row(value)
@@ -39,11 +40,13 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
             singles = {part: [] for part, _ in single}
             spool = Spool.of(chosen, folder, max_bytes=max_bytes, file_size=size)
             known.update(value)
-        for name in value.keys() - known:
-            if warning := columns.check_late(name, row=row, chosen=chosen, wanted=wanted):
+        for name in sorted(value.keys() - known):
+            warning = columns.check_late(name, row=row, chosen=chosen, wanted=wanted)
+            if warning is not None:
                 spool.warn(warning)
             if len(known) < MAX_COLUMNS:  # what is known only saves looking again
                 known.add(name)
+                late += [name] if warning is None else []
         found.append(_vector(value, chosen))
         for part, name in single:
             singles[part].append(value.get(name))
@@ -53,6 +56,8 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
             found, singles, n_bytes = [], {part: [] for part in singles}, 0
     if chosen is None or spool is None:
         raise BadInput("no_rows", "The file has no rows.", field=FIELD)
+    if late:
+        spool.warn(columns.late_ignored(late))
     if found:
         _add(spool, chosen, found, singles, n_columns)
     spool.finish()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from service.ingest.disk import room_needed
 from service.ingest.errors import BadInput
 from service.ingest.limits import BLOCK_BYTES
-from service.ingest.numbers import as_float32, check_size
+from service.ingest.numbers import as_float32, check_n_rows, check_size
 
 MAGIC: Final = b"\x93NUMPY"
 MAX_HEADER_BYTES: Final = 4096
@@ -229,8 +229,8 @@ def read_npy(
     source = BytesIO(data)
     header = read_header(source, field=field)
     check_embeddings(header, field=field)
-    if max_rows is not None and header.shape[0] > max_rows:
-        raise BadInput("too_many_rows", f"{field} has over {max_rows:,} rows.", field=field)
+    if max_rows is not None:
+        check_n_rows(header.shape[0], max_rows, field=field)
     if header.data_bytes > len(data):
         raise _malformed("truncated", "ends before its last byte: was the upload cut off?", field)
     content = read_exactly(source, header.data_bytes, field=field)

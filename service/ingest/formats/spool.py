@@ -25,8 +25,8 @@ from service.ingest.limits import (
     MAX_TEXTS,
 )
 from service.ingest.names.columns import Columns
-from service.ingest.names.text_value import check_text
 from service.ingest.names.value_columns import Names, append, column_of
+from service.ingest.names.value_name import check_text
 from service.ingest.numbers import not_finite, refuse
 
 

@@ -287,6 +287,14 @@ def _ignored(names: Sequence[str]) -> list[DatasetWarning]:
     return [{"code": "columns_ignored", "message": message}]
 
 
+def late_ignored(names: Sequence[str]) -> DatasetWarning:
+    """The warning that columns were left out which the first row of a file does not have."""
+    return {
+        "code": "columns_ignored",
+        "message": f"Left out, as only later rows have them: {_list(names)}.",
+    }
+
+
 def _guess(name: str, names: Sequence[str]) -> str:
     others = ("class", "target", "category", "y") if name == "label" else ("vector", "emb", "x")
     lower = {known.lower(): known for known in names}

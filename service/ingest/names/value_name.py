@@ -1,4 +1,4 @@
-"""What a row's label, split, domain, group or id is called: one rule for every format and door.
+"""What a row's label, split, domain, group, id or text may be: one rule for every format and door.
 
 A name is a string. Whole numbers are written out, however they came (7, 7.0, Decimal(7)), Booleans
 as True and False, dates and times as ISO 8601. What is missing, and what has no one way of being
@@ -18,6 +18,8 @@ from service.ingest.errors import BadInput
 
 MAX_WHOLE_FLOAT: Final = 1 << 53
 """Beyond it neighbouring whole numbers are the same float: which one was meant cannot be told."""
+
+MAX_TEXT_CHARACTERS: Final = 100_000
 
 _MAX_DIGITS: Final = 200
 _TOO_LONG: Final = 10**_MAX_DIGITS
@@ -41,6 +43,19 @@ def name_of(value: object, *, part: str, field: str, row: int) -> str:
             row=row,
         )
     return name
+
+
+def check_text(text: object, *, field: str, row: int) -> str:
+    """Return `text`, a string with something in it; raises BadInput, which never repeats it."""
+    if not isinstance(text, str):
+        wrong = "is missing" if text is None else "is not a string"
+    elif not text.strip():
+        wrong = "is empty: leave the row out"
+    elif len(text) > MAX_TEXT_CHARACTERS:
+        wrong = f"has {len(text):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}"
+    else:
+        return text
+    raise BadInput("invalid_texts", f"{place('text', field, row)} {wrong}.", field=field, row=row)
 
 
 def place(part: str, field: str, row: int | None) -> str:

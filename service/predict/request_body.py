@@ -11,9 +11,9 @@ from service.http import json_body
 from service.http.errors import Problem
 from service.ingest.dataset import inline, texts
 from service.ingest.formats import npy
-from service.predict import json_rows as prediction_json
-from service.predict import options as prediction_options
-from service.predict.options import OPTIONS, PredictionOptions, PredictionQuery
+from service.ingest.numbers import check_n_rows
+from service.predict import fast_json
+from service.predict.options import OPTIONS, PredictionOptions, PredictionQuery, merge_options
 from service.predict.schemas import PredictRequest
 
 JSON: Final = "application/json"
@@ -26,7 +26,7 @@ _SHAPE = re.compile(r"\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*")
 _MAX_SHAPE_CHARACTERS: Final = 40
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """What a request asks: which head, of which rows (n, d), for what."""
 
     reference: str
@@ -46,16 +46,16 @@ def read(
     query: PredictionQuery,
     max_rows: int,
     max_texts: int,
-) -> Asked:
+) -> Request:
     """The request; raises Problem, BadInput or RequestValidationError that say what is wrong."""
     essence = content_type.partition(";")[0].strip().lower()
     if essence == JSON or json_body.is_json(content_type):
         return _json(body, query, max_rows, max_texts)
     if essence == NPY:
-        head = _head(query)
+        reference = _reference(query)
         x = npy.read_npy(body, max_rows=max_rows)
     elif essence == RAW:
-        head = _head(query)
+        reference = _reference(query)
         x = _raw(body, shape_header or query.shape, query.dtype, max_rows)
     else:
         raise Problem(
@@ -63,23 +63,23 @@ def read(
             "unsupported_media_type",
             f"Send the body as {JSON}, {NPY} or {RAW}, and say which in Content-Type.",
         )
-    return Asked(head, x, prediction_options.merged(query, {}))
+    return Request(reference, x, merge_options(query, {}))
 
 
-def _json(body: bytes, query: PredictionQuery, max_rows: int, max_texts: int) -> Asked:
-    fast = prediction_json.parse(body, max_rows=max_rows)
+def _json(body: bytes, query: PredictionQuery, max_rows: int, max_texts: int) -> Request:
+    fast = fast_json.parse(body, max_rows=max_rows)
     if fast is not None and not fast.options:
-        return Asked(fast.head, fast.x, prediction_options.merged(query, {}))
+        return Request(fast.reference, fast.x, merge_options(query, {}))
     asked = json_body.validate(
         PredictRequest,
         json_body.parse(body)
         if fast is None
-        else {"head": fast.head, "embeddings": [], **fast.options},
+        else {"head": fast.reference, "embeddings": [], **fast.options},
     )
     said = {name: getattr(asked, name) for name in OPTIONS & asked.model_fields_set}
-    options = prediction_options.merged(query, said)
+    options = merge_options(query, said)
     if fast is None and asked.texts is not None:
-        return Asked(asked.head, _NO_ROWS, options, texts=_texts(asked, max_texts))
+        return Request(asked.head, _NO_ROWS, options, texts=_texts(asked, max_texts))
     if fast is None and asked.embeddings is None:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -88,7 +88,7 @@ def _json(body: bytes, query: PredictionQuery, max_rows: int, max_texts: int) ->
             field="embeddings",
         )
     x = fast.x if fast is not None else inline.read_embeddings(asked.embeddings, max_rows=max_rows)
-    return Asked(asked.head, x, options, encoder=asked.encoder)
+    return Request(asked.head, x, options, encoder=asked.encoder)
 
 
 def _texts(asked: PredictRequest, max_texts: int) -> list[str]:
@@ -102,7 +102,7 @@ def _texts(asked: PredictRequest, max_texts: int) -> list[str]:
     return texts.read_texts(asked.texts, field="texts", max_rows=max_texts)
 
 
-def _head(query: PredictionQuery) -> str:
+def _reference(query: PredictionQuery) -> str:
     if query.head is None:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -125,14 +125,7 @@ def _raw(body: bytes, shape: str | None, dtype: str, max_rows: int) -> NDArray[n
             field="X-Shape",
         )
     n_rows, n_columns = int(match[1]), int(match[2])
-    if n_rows > max_rows:
-        raise Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "too_many_rows",
-            f"got {n_rows} rows; one prediction takes at most {max_rows}. Send them in several "
-            "requests.",
-            field="embeddings",
-        )
+    check_n_rows(n_rows, max_rows, field="embeddings")
     stored = np.dtype("<f2" if dtype == "float16" else "<f4")
     expected = n_rows * n_columns * stored.itemsize
     if len(body) != expected:

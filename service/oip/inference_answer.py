@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.oip.request import LABELS, InferRequest, RequestedOutput, invalid
-from service.predict import answer as prediction_answer
+from service.oip.inference_request import LABELS, InferRequest, RequestedOutput, invalid
+from service.predict import rendering
 from service.predict.predictor import Prediction
 
 MOST_STRINGS: Final = 1_000_000
@@ -81,7 +81,7 @@ def _best(found: Prediction, n_best: int) -> list[str]:
             f"classification names at most {MOST_STRINGS} classes an answer, not {n_best} for each "
             f"of {n_rows} rows: ask for fewer, or for the probabilities themselves."
         )
-    order = prediction_answer.best(found.probabilities, n_best)
+    order = rendering.best(found.probabilities, n_best)
     values = np.take_along_axis(found.probabilities, order, axis=1)
     return [
         f"{value!s}:{index}:{found.classes[index]}"

@@ -16,9 +16,9 @@ import orjson
 from numpy.typing import NDArray
 
 from service.http.errors import Problem
-from service.predict.body import JSON, NPY, RAW
 from service.predict.options import PredictionOptions
 from service.predict.predictor import Prediction, Serving
+from service.predict.request_body import JSON, NPY, RAW
 
 DATABASE_HEADER: Final = "X-NMTune-Database"
 """`away` if the head is what the reference named before the database went away."""

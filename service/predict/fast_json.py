@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from service.http.fields import MAX_REFERENCE_CHARACTERS
 from service.ingest.limits import MAX_COLUMNS
-from service.predict.finite import is_finite
+from service.ingest.numbers import is_finite
 from service.predict.options import OPTIONS
 
 _NEEDED: Final = frozenset({"head", "embeddings"})
@@ -28,7 +28,7 @@ _parsers = threading.local()
 class Parsed(NamedTuple):
     """A body's fields: finite rows, and the options as they came."""
 
-    head: str
+    reference: str
     x: NDArray[np.float32]
     options: dict[str, Any]
 
@@ -49,10 +49,10 @@ def _parse(parser: simdjson.Parser, body: bytes, max_rows: int) -> Parsed | None
     names = set(keys)
     if len(keys) != len(names) or not _NEEDED <= names <= _KNOWN:
         return None
-    head, rows = document["head"], document["embeddings"]
+    reference, rows = document["head"], document["embeddings"]
     if not isinstance(rows, simdjson.Array):
         return None
-    if type(head) is not str or len(head) > MAX_REFERENCE_CHARACTERS:
+    if type(reference) is not str or len(reference) > MAX_REFERENCE_CHARACTERS:
         return None
     lengths = {len(row) for row in rows}  # type: ignore[arg-type]
     n_rows = len(rows)
@@ -65,7 +65,7 @@ def _parse(parser: simdjson.Parser, body: bytes, max_rows: int) -> Parsed | None
     with np.errstate(over="ignore"):
         x = values.astype(np.float32).reshape(n_rows, n_columns)
     options = {name: document[name] for name in names & OPTIONS} if len(names) > 2 else {}
-    return Parsed(head, x, options) if is_finite(x) else None
+    return Parsed(reference, x, options) if is_finite(x) else None
 
 
 def _has_lists(body: bytes, expected: int) -> bool:
