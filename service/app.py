@@ -1,4 +1,4 @@
-"""The home of `create_app`, which puts the HTTP door together; importing it does nothing."""
+"""Build the HTTP API: `create_app` puts its parts together. Importing this does nothing."""
 
 import gc
 from collections.abc import AsyncIterator, Callable
@@ -49,7 +49,7 @@ Tunes small heads on the frozen embeddings of a foundation model, compares them 
 domain, and serves predictions.
 
 Send labelled embeddings to `POST /jobs`, follow the job, read its report, then ask `/predict`.
-Every answer that is no success has the one body `Problem`; its `code` is stable.
+Every answer that is not a success has the one body `Problem`; its `code` is stable.
 """
 
 
@@ -64,11 +64,11 @@ def create_app(
     """The API over `store`, ringing `queue` for each new job.
 
     Args:
-        settings: names, limits and paces; listening itself is the server's business.
+        settings: names, limits and intervals; the server does the listening.
         store: rows and bytes; its owner closes it.
         queue: the doorbell for workers.
-        expected_schema: the revision that the database must be at to be ready; None: any.
-        check_broker: raises if the broker does not answer; /readyz then warns. None: no broker.
+        expected_schema: the database revision that readiness needs; None: any.
+        check_broker: raises if the broker does not answer, of which /readyz warns. None: no broker.
 
     `app.state.services` holds the `OperateServices`: all that lives as long as the application.
     """
@@ -170,7 +170,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         AliasedHeads(services.store, services.predictor),
     )
     await to_thread.run_sync(warming.start)
-    # What lives as long as the process is not looked through by each garbage collection.
+    # Let garbage collections skip what lives as long as the process.
     gc.collect()
     gc.freeze()
     aliased_heads.start()

@@ -1,4 +1,4 @@
-"""The home of what the HTTP door is configured by, read once from NMTUNE_... variables."""
+"""Settings of the HTTP API, read once from NMTUNE_... variables."""
 
 import os
 from typing import Literal
@@ -11,9 +11,9 @@ from store.settings import StoreSettings
 
 _MIB = 1024 * 1024
 MAX_KEEP_SECONDS = 100 * 365 * 24 * 3600.0
-"""The longest that a dataset may be kept and yet expire: a century, in seconds."""
+"""The longest time after which a dataset can expire: a century, in seconds."""
 _MOST_THREADS = 8
-"""Beyond this a forward pass of a head gains nothing."""
+"""More threads do not speed up a forward pass of a head."""
 
 
 class ServiceSettings(ProviderSettings, StoreSettings):

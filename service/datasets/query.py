@@ -26,20 +26,20 @@ class DatasetCreateQuery(BaseModel):
 
     name: Name | None = Field(
         default=None,
-        description="What to call it. Default: the file's name, or dataset.",
+        description="The name of the dataset. Default: the name of the file, or dataset.",
         examples=["pets"],
     )
     upload: str | None = Field(
         default=None,
         pattern=ID_PATTERN,
-        description="The file is that of a complete upload (POST /uploads), and the body is "
+        description="The id of a complete upload (POST /uploads), which has the file; the body is "
         "empty. The upload stays until it is deleted or expires.",
         examples=["up_31k8drzh5p2gk7m4t9x3wvq6ab"],
     )
     keep_seconds: KeepSeconds | None = Field(
         default=None,
-        description="After how many seconds it expires. Default: what the operator set, mostly "
-        "never.",
+        description="After how many seconds the dataset expires. Default: what the operator set, "
+        "usually never.",
         examples=[604800],
     )
     embedding: _Column = Field(
@@ -70,14 +70,14 @@ class DatasetCreateQuery(BaseModel):
     )
     group: _Column = Field(
         default=None,
-        description="The column of which rows belong together and are not parted when splits "
-        "are made. Default: group, if there is one.",
+        description="The column that says which rows belong together: splits do not part them. "
+        "Default: group, if there is one.",
         examples=["patient"],
     )
     id: _Column = Field(
         default=None,
-        description="The column of what you call the rows: predictions and reports name them "
-        "so. Default: id, if there is one.",
+        description="The column with your ids of the rows: predictions and reports use them. "
+        "Default: id, if there is one.",
         examples=["customer"],
     )
     unlabelled: bool = Field(
@@ -97,7 +97,7 @@ class DatasetCreateQuery(BaseModel):
         default=TEST_FRACTION,
         gt=0,
         le=0.9,
-        description="The share of the rows to become test.",
+        description="The share of the rows that becomes test.",
         examples=[0.2],
     )
     merge_similar: bool = Field(

@@ -1,4 +1,4 @@
-"""The home of an upload: a body of any format, taken in, and how it becomes a dataset."""
+"""Take in a body of any format, and make a dataset of it."""
 
 import hashlib
 import re
@@ -36,24 +36,24 @@ _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a request says of how to read its file: which columns, and which splits to make."""
+    """How a request wants its file read: which columns, and which splits to make."""
 
     wanted: Wanted = field(default_factory=Wanted)
     options: SplitOptions = field(default_factory=SplitOptions)
 
     @property
     def is_default(self) -> bool:
-        """Whether it says nothing."""
+        """Whether the request chooses nothing."""
         return self == Reading()
 
     @property
     def is_of_all(self) -> bool:
-        """Whether it says nothing that only a table of columns can follow."""
+        """Whether it chooses nothing that only a table of columns has."""
         merge = self.options.merge_similar
         return self == Reading(options=SplitOptions(merge_similar=merge))
 
     def as_text(self) -> str:
-        """The same for equal ones: a part of what makes two requests one."""
+        """A text that is the same for equal readings; idempotency compares it."""
         return "" if self.is_default else orjson.dumps(asdict(self)).decode()
 
 
@@ -90,7 +90,7 @@ class ReceivedJson(ReceivedBody):
             raise Problem(
                 422,
                 "invalid_request",
-                "embeddings is required, or texts in their place.",
+                "embeddings is required, or texts instead.",
                 field="embeddings",
             )
         if body.texts is None:
@@ -186,7 +186,7 @@ async def receive(
     workdir: Path,
     settings: ServiceSettings,
 ) -> ReceivedBody:
-    """Take the body in, in whichever of its forms it comes. Raises Problem and BadInput."""
+    """Take the body in, whatever its form. Raises Problem and BadInput."""
     header = request.headers.get("content-type", "")
     content_type = header.partition(";")[0].strip().lower()
     if is_json(header):
@@ -202,9 +202,10 @@ async def receive(
         raise Problem(
             415,
             "unsupported_media_type",
-            "Send a dataset file as the body, with the Content-Type of its format (such as "
-            "text/csv, application/vnd.apache.parquet, application/x-ndjson, application/x-npz) "
-            "or in a multipart/form-data part named file; or JSON as application/json.",
+            "This Content-Type is not a dataset's. Send a file as the body, with the Content-Type "
+            "of its format (such as text/csv, application/vnd.apache.parquet, "
+            "application/x-ndjson, application/x-npz), or as the part file of a "
+            "multipart/form-data form; or send JSON as application/json.",
         )
     return ReceivedFile(
         name=name or received.name or name_of_file(received.file_name),
@@ -235,14 +236,14 @@ async def receive_uploaded(
             raise Problem(
                 422,
                 "invalid_request",
-                "Send either a body or upload=, not both: the upload holds the file already.",
+                "Send either a body or upload=, not both: the upload already holds the file.",
                 field="upload",
                 headers={"Connection": "close"},
             )
     received, metadata = await parts.assembled(
         store, tenant_id, upload_id, workdir=workdir, settings=settings
     )
-    # A type that is none of ours, such as a browser's guess, leaves it to the name and first bytes.
+    # An unknown type, such as a browser's guess, leaves it to the file's name and first bytes.
     is_known = metadata.media_type in MEDIA_TYPES
     content_type = metadata.media_type if is_known and metadata.media_type else OCTETS
     return ReceivedFile(
@@ -261,14 +262,14 @@ async def _receive_json(
     request: Request, name: str | None, content_type: str, reading: Reading, workdir: Path
 ) -> ReceivedBody:
     if not reading.is_of_all:
-        raise _not_for("JSON sent as application/json")
+        raise _not_for("a JSON body (application/json)")
     value = await read_json(request)
     if isinstance(value, list):
         raise Problem(
             422,
             "invalid_request",
-            "The body is a JSON list. A list of one object a row is a file: send it with the "
-            "Content-Type application/x-ndjson, or as the part file of a form, called .json.",
+            "The body is a JSON list. A list with one object per row is a file: send it with the "
+            "Content-Type application/x-ndjson, or as the part file of a form, named .json.",
             field="body",
         )
     body = validate(DatasetCreate, value)
@@ -286,7 +287,7 @@ async def _receive_json(
 
 
 def name_of_file(file_name: str | None) -> str:
-    """A dataset name made of a file's name: without folder and suffix, odd characters as '-'."""
+    """A dataset name from a file's name: no folder, no suffix, and '-' for odd characters."""
     last = re.split(r"[/\\]", file_name or "")[-1]
     last = re.sub(r"\.(gz|gzip|zst|zstd)$", "", last, flags=re.IGNORECASE)
     stem = last.rpartition(".")[0] or last
@@ -297,6 +298,6 @@ def _not_for(file: str, what: str = "Columns and splits") -> Problem:
     return Problem(
         422,
         "invalid_request",
-        f"{what} cannot be chosen for {file}: leave these parameters out.",
+        f"{what} cannot be chosen for {file}: leave out these parameters.",
         field="query",
     )

@@ -1,4 +1,4 @@
-"""The routes of datasets: store, list, look at, delete."""
+"""Routes of datasets: store, list, show, keep, delete."""
 
 import logging
 from functools import partial
@@ -32,19 +32,19 @@ from store.store import Store
 _FILE_SCHEMA: Final = {
     "type": "string",
     "format": "binary",
-    "description": "Parquet, CSV or JSON, one object a line or a list of them (these two also as "
+    "description": "Parquet, CSV or JSON, one object per line or a list of them (these two also as "
     ".gz or .zst), with a column label "
     "and the embeddings as lists in a column embedding or in numbered columns (dim_0, dim_1, ...), "
-    "or texts in a column text, and, as you have them, split, domain and group; or an .npz or "
+    "or texts in a column text, and optionally split, domain and group; or an .npz or "
     ".safetensors file with train_x (rows x columns, float) and train_y (integers or strings), the "
     "same for validation, test and ood_<domain>, and class_names; or an .npy, with the form's part "
     "labels. "
-    "docs/datasets.md has all of it.",
+    "docs/datasets.md has the details.",
 }
 _VALUES_SCHEMA: Final = {
     "type": "string",
     "format": "binary",
-    "description": "Beside an .npy: one value a row as an .npy, a JSON list, or a line each.",
+    "description": "Beside an .npy: one value per row, as an .npy, a JSON list, or one per line.",
 }
 _REQUEST_BODY: Final[dict[str, Any]] = {
     "content": {
@@ -111,7 +111,7 @@ async def create_dataset(
 ) -> Response:
     """Store labelled embeddings, or texts for jobs to embed: a file of any known format, or JSON.
 
-    The answer has a profile of the rows, and warnings about what may spoil a result.
+    The answer has a profile of the rows, and warnings about what could spoil a result.
     """
     reading, settings, store = query.reading(), services.settings, services.store
     async with workspace(settings) as workdir:
@@ -159,7 +159,7 @@ async def create_dataset(
 def list_datasets(
     query: Annotated[DatasetQuery, Query()], store: StoreDep, tenant_id: TenantDep
 ) -> DatasetPage:
-    """Datasets, newest first."""
+    """List datasets, newest first."""
     with store.database.read() as tx:
         page = datasets.page(tx, tenant_id, cursor=query.cursor, limit=query.limit)
     return DatasetPage(
@@ -169,7 +169,7 @@ def list_datasets(
 
 @router.get("/datasets/{dataset_id}", responses=problems(404))
 def get_dataset(dataset_id: DatasetId, store: StoreDep, tenant_id: TenantDep) -> Dataset:
-    """One dataset: its classes and splits, its profile, its warnings."""
+    """Show a dataset: its classes and splits, its profile, its warnings."""
     with store.database.read() as tx:
         return Dataset.of(datasets.get(tx, tenant_id, dataset_id))
 
@@ -184,7 +184,7 @@ def delete_dataset(dataset_id: DatasetId, store: StoreDep, tenant_id: TenantDep)
         sha256 = datasets.delete(tx, tenant_id, dataset_id)
         if sha256 is not None:
             # Inside the transaction: an upload of the same bytes at this moment either has its
-            # row already, which keeps them, or will find them missing when it adds it.
+            # row already, which keeps them, or will find them missing when it adds the row.
             store.artifacts.delete(tenant_id, sha256)
     logger.info("dataset.deleted dataset_id=%s", dataset_id)
 
@@ -193,7 +193,7 @@ def delete_dataset(dataset_id: DatasetId, store: StoreDep, tenant_id: TenantDep)
 def keep_dataset(
     dataset_id: DatasetId, body: DatasetPatch, store: StoreDep, tenant_id: TenantDep
 ) -> Dataset:
-    """Let a dataset expire that many seconds from now, or never with null."""
+    """Let a dataset expire so many seconds from now, or with null never."""
     with store.database.begin() as tx:
         dataset = datasets.keep(tx, tenant_id, dataset_id, keep_seconds=body.keep_seconds)
     logger.info("dataset.kept dataset_id=%s expires_at=%s", dataset_id, dataset.expires_at)

@@ -1,4 +1,4 @@
-"""The home of the bundle's archive: a zip whose bytes depend on its contents alone."""
+"""Write the bundle's archive: a zip whose bytes depend only on its contents."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""The route that exports a head version as a file."""
+"""Export a head version as a file."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ VersionLabel = Annotated[
     str,
     Path(
         pattern=NAME_PATTERN,
-        description="The version's number, an alias, or latest.",
+        description="The version number, an alias, or latest.",
         examples=["3"],
     ),
 ]
@@ -43,8 +43,8 @@ def _exported(store: Store, tenant_id: str, reference: str, form: Format) -> "Ex
     response_class=Response,
     responses={
         200: {
-            "description": "The file; Repr-Digest has its sha-256 (RFC 9530), X-NMTune-Head which "
-            "version it is.",
+            "description": "The file; Repr-Digest has its sha-256 (RFC 9530), X-NMTune-Head its "
+            "version.",
             "content": {"application/octet-stream": _FILE, "application/zip": _FILE},
         },
         **problems(404),
@@ -60,12 +60,12 @@ async def export_head_version(
         Query(
             alias="format",
             description="safetensors: the head as it is stored. onnx: for onnxruntime and others. "
-            "bundle: a zip of both with a model card, metrics and a runner that needs numpy alone.",
+            "bundle: a zip of both with a model card, metrics and a runner that needs only numpy.",
             examples=["bundle"],
         ),
     ] = "bundle",
 ) -> Response:
-    """A head version to take away; refused (500 export_disagrees) unless it answers as served.
+    """Download a head version; refused (500 export_disagrees) unless it answers as served.
 
     The file's probabilities are within 1e-5 of the served head's, and its classes the same, on the
     rows that were stored with the head.

@@ -1,6 +1,6 @@
-"""The home of the comparison of two head versions: what differs, and what that shows or does not.
+"""Compare two versions of a head: what differs, and what that shows or does not.
 
-Reports keep no per-row results, so no paired test can be made here: intervals are those of two
+Reports keep no per-row results, so no paired test is possible here: the intervals are those of two
 independent samples, and every answer says so.
 """
 
@@ -14,7 +14,7 @@ from store.heads import HeadVersion
 METRICS: Final = ("accuracy", "macro_f1", "log_loss", "ece")
 ID_SPLIT: Final = "test"
 UNPAIRED: Final = (
-    "Not paired: reports keep no per-row results, so intervals treat the two results as "
+    "Not paired: reports keep no per-row results, so the intervals treat the two results as "
     "independent samples. On the same rows a paired test would usually be sharper."
 )
 _Z: Final = 1.959963984540054  # of 95 %, two-sided
@@ -22,7 +22,7 @@ _Z: Final = 1.959963984540054  # of 95 %, two-sided
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One figure of both; `interval` is the difference's 95 % one, of an accuracy alone."""
+    """One figure of both; `interval` is the 95 % interval of the difference, for accuracy only."""
 
     before: float | None
     after: float | None
@@ -62,7 +62,7 @@ class HeadComparison:
 
 
 def compare(before: HeadVersion, after: HeadVersion) -> HeadComparison:
-    """What changed from one version to another, and what the test rows say of it."""
+    """What changed from one version to another, and what the test rows say about it."""
     same_rows = _same_data(before, after)
     names = [*before.metrics, *(name for name in after.metrics if name not in before.metrics)]
     splits = [
@@ -152,17 +152,17 @@ def _verdict(before: HeadVersion, after: HeadVersion, splits: Sequence[SplitComp
         return f"{old} and {new} are the same head, byte for byte."
     if set(before.classes) != set(after.classes):
         return (
-            f"{old} and {new} do not know the same classes, so their figures answer different "
-            "questions and are not comparable."
+            f"{old} and {new} have different classes, so their figures answer different questions "
+            "and cannot be compared."
         )
     test = next((one for one in splits if one.split == ID_SPLIT), None)
     if test is None or test.accuracy.difference is None or test.accuracy.interval is None:
-        return f"Nothing to judge by: {old} and {new} were not both tested on a test split."
+        return f"Nothing to judge by: not both of {old} and {new} were tested on a test split."
     figures = f"{_percent(test.accuracy.after)} against {_percent(test.accuracy.before)}"
     if not test.same_rows:
         return (
             f"Not comparable as measured: {new} and {old} were tested on different data "
-            f"({figures}), so the difference may be the data's and not the head's."
+            f"({figures}), so the difference may come from the data rather than from the head."
         )
     low, high = test.accuracy.interval
     found = (
@@ -177,8 +177,8 @@ def _verdict(before: HeadVersion, after: HeadVersion, splits: Sequence[SplitComp
         )
     word = "more" if low > 0 else "less"
     return (
-        f"{new} is {word} accurate than {old} {where} ({found}){_elsewhere(splits)}; of other "
-        "data and other seeds this says nothing."
+        f"{new} is {word} accurate than {old} {where} ({found}){_elsewhere(splits)}; this says "
+        "nothing about other data or other seeds."
     )
 
 

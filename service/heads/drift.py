@@ -1,4 +1,4 @@
-"""The route of drift: how predicted rows differ from those that a head was trained on."""
+"""Route of drift: how predicted rows differ from those that a head was trained on."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -28,13 +28,13 @@ def get_head_drift(
 ) -> HeadDrift:
     """Whether the rows predicted lately still look like the rows that the head was trained on.
 
-    Rows are counted while NMTUNE_DRIFT=on; sums alone are kept, for 30 days.
+    Rows are counted while NMTUNE_DRIFT=on; only sums are kept, for 30 days.
     """
     if query.version is not None and query.alias is not None:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "invalid_request",
-            "alias and version both say which version: send one of them.",
+            "alias and version both choose a version: send only one of them.",
             field="alias",
         )
     label = query.version or query.alias or "latest"
@@ -44,8 +44,8 @@ def get_head_drift(
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "not_learnt",
-            f"The head {version.name}@{version.version} has kept no sketch of its training rows: "
-            "it was trained by an earlier version. Train it again.",
+            f"The head {version.name}@{version.version} has no summary of its training rows, "
+            "because an earlier release trained it. Train it again.",
             field="name",
         )
     sketch = knowledge.sketch

@@ -1,4 +1,4 @@
-"""What people note of a head version for each other: a description and tags."""
+"""What people note about a head version: a description and tags."""
 
 from typing import Annotated, Final
 
@@ -18,7 +18,7 @@ Tags = Annotated[dict[TagName, TagValue], Field(max_length=MAX_TAGS)]
 
 
 class HeadVersionPatch(BaseModel):
-    """What shall be noted of a version from now on; what is left out stays."""
+    """What to note about a version; what is left out stays as it is."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -28,4 +28,6 @@ class HeadVersionPatch(BaseModel):
     )
 
     description: Description | None = Field(default=None, description="null removes it.")
-    tags: Tags = Field(default_factory=dict, description="All tags: others that it has go.")
+    tags: Tags = Field(
+        default_factory=dict, description="All tags of the version; its other tags are removed."
+    )

@@ -1,4 +1,4 @@
-"""What numbers may be: finite, of a size that fits, and as float32. For every format and door."""
+"""Check numbers: finite, not too many, and as float32. For every format and route."""
 
 from typing import Any
 
@@ -56,9 +56,9 @@ def not_finite(
     first_row: int = 0,
     rows: NDArray[np.intp] | None = None,
 ) -> Places:
-    """The places where `stored` is not finite; `given` tells whether it was so before.
+    """The places where `stored` is not finite; `given` tells whether it was finite before.
 
-    rows: (b,) what the rows are called, if not by counting from `first_row`.
+    rows: (b,) the numbers of the rows, if they do not count from `first_row`.
     """
     # A sum is finite only if all its terms are: one cheap pass for the common case.
     dtype = np.float64 if stored.itemsize == 8 else np.float32
@@ -89,7 +89,7 @@ def refuse(places: Places) -> None:
         raise BadInput(
             "not_finite",
             f"{first.message[:-1]} (counting from 0): remove the rows with NaN or infinity, or "
-            "fill in numbers.",
+            "replace them with numbers.",
             field=first.field,
             row=first.row,
             column=first.column,

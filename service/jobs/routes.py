@@ -1,4 +1,4 @@
-"""The routes of jobs: submit, list, look at, cancel, read the report."""
+"""Routes of jobs: submit, list, show, cancel, read the report."""
 
 import asyncio
 import hashlib
@@ -43,7 +43,7 @@ Prefer = Annotated[
     str | None,
     Header(
         alias="Prefer",
-        description="wait=N: answer when the job has ended, or after N seconds (at most 60).",
+        description="wait=N: answer once the job has ended, or after N seconds (at most 60).",
         examples=["wait=30"],
         max_length=200,
     ),
@@ -68,7 +68,7 @@ router = APIRouter(tags=["jobs"], route_class=JsonRoute)
     responses={
         200: {
             "model": Job | Plan,
-            "description": "With Prefer: wait, the job has ended. With plan=true, the plan.",
+            "description": "With Prefer: wait, the ended job. With plan=true, the plan.",
         },
         202: QUEUED,
         **problems(404, 409, *BODY_STATUSES),
@@ -86,12 +86,12 @@ async def create_job(
     plan: Annotated[
         bool,
         Query(
-            description="Only say what the job would do: nothing is stored, nothing trained.",
+            description="Only say what the job would do: nothing is stored or trained.",
             examples=[True],
         ),
     ] = False,
 ) -> Response:
-    """Train a head, on a stored dataset or on embeddings and labels sent along.
+    """Train a head, on a stored dataset or on embeddings and labels in the request.
 
     A repeated Idempotency-Key gets the first answer at once, without waiting.
     """
@@ -125,7 +125,7 @@ async def when_ended(
         return response
     try:
         job = await _ended(answer.id, seconds, request=request, tenant_id=tenant_id)
-    except DatabaseUnavailable as error:  # an error here would have the client send it again
+    except DatabaseUnavailable as error:  # an error here would make the client send the job again
         logger.warning("job.wait_failed job_id=%s reason=%s", answer.id, error)
         return response
     return Response(
@@ -140,7 +140,7 @@ async def when_ended(
 def list_jobs(
     query: Annotated[JobQuery, Query()], store: StoreDep, tenant_id: TenantDep
 ) -> JobPage:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     with store.database.read() as tx:
         page = jobs.page(tx, tenant_id, cursor=query.cursor, limit=query.limit, status=query.status)
     return JobPage(items=[Job.of(job) for job in page.items], next_cursor=page.next_cursor)
@@ -148,16 +148,16 @@ def list_jobs(
 
 @router.get("/jobs/{job_id}", responses=problems(404))
 def get_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
-    """One job: its status, how far it is, what it made or why it failed."""
+    """Show a job: its status and progress, what it made or why it failed."""
     return Job.of(_get(store, tenant_id, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", responses=problems(404))
 def cancel_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
-    """Ask for a job to be stopped; doing so again, or too late, changes nothing.
+    """Cancel a job; doing so again, or too late, changes nothing.
 
-    A queued job is cancelled at once. A running one has cancel_requested_at set and becomes
-    cancelled when its worker has stopped, usually within seconds.
+    A queued job is cancelled at once. A running one gets cancel_requested_at, and is cancelled once
+    its worker has stopped, usually within seconds.
     """
     with store.database.begin() as tx:
         return Job.of(jobs.request_cancel(tx, tenant_id, job_id))
@@ -168,22 +168,22 @@ def cancel_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
     response_class=Response,
     responses={
         200: {
-            "description": "The report, as the worker wrote it, and what became of the alias.",
+            "description": "The report as the worker wrote it, and what happened to the alias.",
             "content": {"application/json": {"schema": REPORT}},
         },
         **problems(404, 409),
     },
 )
 def get_report(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Response:
-    """What a succeeded job found: verdict, metrics per split, comparison, findings, spectra."""
+    """Show what a succeeded job found: verdict, metrics, comparison, findings, spectra."""
     job = _get(store, tenant_id, job_id)
     if job.report_sha256 is None:
         if job.kind is JobKind.PREDICTION:
-            detail = (
-                "The job is a prediction and has no report: GET /jobs/{id}/output has its file."
-            )
+            detail = "A prediction has no report: GET /jobs/{id}/output has its file."
         elif job.status.is_final:
-            detail = f"The job is {job.status.value} and has no report. Submit it again for one."
+            detail = (
+                f"The job is {job.status.value} and has no report. To get one, submit it again."
+            )
         else:
             detail = f"The job is {job.status.value}: wait until it has succeeded."
         raise Problem(409, "report_not_ready", detail)
@@ -200,7 +200,7 @@ def _get(store: Store, tenant_id: str, job_id: str) -> JobRecord:
 
 
 async def key_of(request: Request, idempotency_key: str | None) -> Key | None:
-    """The request's Idempotency-Key with the hash of all that makes it this request."""
+    """The request's Idempotency-Key, with the hash of the request."""
     if idempotency_key is None:
         return None
     body = await request.body()

@@ -1,7 +1,7 @@
-"""The routes of the Open Inference Protocol: what its clients, such as tritonclient, ask for.
+"""Routes of the Open Inference Protocol, for clients such as tritonclient.
 
-A model is a head, its versions are the head's; wherever a version may stand, an alias may too
-(`versions/prod`), and `pets@prod` is a model's name of its own for clients that send no version.
+A model is a head, and its versions are the head's. Wherever a version is expected, an alias works
+too (`versions/prod`), and `pets@prod` is a model name for clients that send no version.
 """
 
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ ModelVersion = Annotated[
     str,
     Path(
         max_length=MAX_REFERENCE_CHARACTERS,
-        description="The version's number, or an alias.",
+        description="The version number, or an alias.",
         examples=["3", "prod"],
     ),
 ]
@@ -60,7 +60,9 @@ async def _head_alone(name: ModelName) -> str:
 
 async def _head_and_version(name: ModelName, version: ModelVersion) -> str:
     if "@" in name:
-        raise invalid(f"Name a version once: {name.partition('@')[0]} with versions/{version}.")
+        raise invalid(
+            f"Name the version only once: {name.partition('@')[0]} with versions/{version}."
+        )
     return f"{name}@{version}"
 
 
@@ -70,19 +72,19 @@ HeadVersion = Annotated[str, Depends(_head_and_version)]
 
 @router.get("", name="oip_server")
 async def server_metadata() -> ServerMetadata:
-    """Which server this is, and what it knows beyond the protocol."""
+    """Show which server this is, and its extensions of the protocol."""
     return ServerMetadata(version=__version__)
 
 
 @router.get("/health/live", name="oip_live")
 async def live() -> ServerLive:
-    """Whether the process answers; it looks at nothing else."""
+    """Say whether the process answers; nothing else is checked."""
     return ServerLive()
 
 
 @router.get("/health/ready", name="oip_ready", responses=oip_errors(503))
 async def ready(request: Request) -> ServerReady:
-    """Whether the service is fit for work, as `/readyz` says with its reasons."""
+    """Say whether the service is ready for work; `/readyz` gives reasons."""
     await health.readyz(request)
     return ServerReady()
 
@@ -114,7 +116,7 @@ def _metadata(reference: str, store: StoreDep, tenant_id: TenantDep) -> ModelMet
     response_model_exclude_none=True,
 )
 def model_metadata(reference: HeadAlone, store: StoreDep, tenant_id: TenantDep) -> ModelMetadata:
-    """The inputs, outputs and versions of a head."""
+    """Show the inputs, outputs and versions of a head."""
     return _metadata(reference, store, tenant_id)
 
 
@@ -127,13 +129,13 @@ def model_metadata(reference: HeadAlone, store: StoreDep, tenant_id: TenantDep) 
 def model_version_metadata(
     reference: HeadVersion, store: StoreDep, tenant_id: TenantDep
 ) -> ModelMetadata:
-    """The inputs and outputs of one version of a head, and the versions there are."""
+    """Show the inputs and outputs of one version of a head, and all its versions."""
     return _metadata(reference, store, tenant_id)
 
 
 @router.get("/models/{name}/ready", name="oip_model_ready", responses=oip_errors(404, 503))
 def model_ready(reference: HeadAlone, predictor: PredictorDep, tenant_id: TenantDep) -> ModelReady:
-    """Whether a head can be asked; it is loaded if it was not yet."""
+    """Say whether a head can answer; loads it if necessary."""
     return ModelReady(name=predictor.find(tenant_id, reference).version.name)
 
 
@@ -145,16 +147,14 @@ def model_ready(reference: HeadAlone, predictor: PredictorDep, tenant_id: Tenant
 def model_version_ready(
     reference: HeadVersion, predictor: PredictorDep, tenant_id: TenantDep
 ) -> ModelReady:
-    """Whether one version of a head can be asked; it is loaded if it was not yet."""
+    """Say whether one version of a head can answer; loads it if necessary."""
     return ModelReady(name=predictor.find(tenant_id, reference).version.name)
 
 
 async def _body(request: Request, budget: BodyBudgetDep) -> AsyncIterator[bytes]:
-    """The body, which is held against the budget of all bodies until the answer is out."""
+    """The body, counted in the budget of all bodies until the answer is out."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Problem(
-            415, "unsupported_media_type", "Send the body without compression: it is not read."
-        )
+        raise Problem(415, "unsupported_media_type", "Send the body without compression.")
     announced = request.headers.get("content-length", "")
     with budget.held() as held:
         budget.check(int(announced[:20]) if announced.isdecimal() else 0)
@@ -170,7 +170,7 @@ HeaderLength = Annotated[
     str | None,
     Header(
         alias=LENGTH_HEADER,
-        description="The number of bytes of JSON, where a tensor's bytes follow it.",
+        description="The number of bytes of JSON, if the bytes of a tensor follow it.",
         examples=["152"],
     ),
 ]
@@ -211,7 +211,7 @@ def infer(
     tenant_id: TenantDep,
     header_length: HeaderLength = None,
 ) -> Response:
-    """Classify embeddings with a head, sent as JSON, or as bytes behind the JSON."""
+    """Classify embeddings with a head, sent as JSON, or as bytes after the JSON."""
     return _infer(reference, body, header_length, predictor, tenant_id)
 
 

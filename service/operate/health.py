@@ -1,4 +1,4 @@
-"""The routes for whoever operates the service: is it alive, can it do its work, what did it do?"""
+"""Routes for operators: is it alive, can it do its work, what has it done?"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -61,16 +61,16 @@ class Ready(BaseModel):
 
 @router.get("/livez")
 async def livez() -> Alive:
-    """Whether the process answers; it looks at nothing else."""
+    """Say whether the process answers; nothing else is checked."""
     return Alive()
 
 
 @router.get("/readyz", responses=problems(503))
 async def readyz(request: Request) -> Ready:
-    """Whether the database, its schema and the artifact storage are fit for work.
+    """Say whether the database, its schema and the artifact storage are ready for work.
 
-    A broker, where one is configured, is looked at too, but only warned of: without it jobs begin
-    a little later. Answers within about two seconds; what was found holds for one.
+    A broker, if one is configured, is checked too, but only causes a warning: without it jobs start
+    a little later. Answers within about two seconds; a result is reused for one second.
     """
     checks = dict(await _services(request).readiness.checks())
     failed = {name: check for name, check in checks.items() if check.status == "failed"}
@@ -91,5 +91,5 @@ async def readyz(request: Request) -> Ready:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def metrics(request: Request) -> Response:
-    """Counts, times and the backlog, in the text format of Prometheus."""
+    """Show counts, times and the backlog, in the text format of Prometheus."""
     return Response(_services(request).scrape.text(), headers={"Content-Type": scrape.CONTENT_TYPE})

@@ -1,8 +1,8 @@
-"""The home of batching: one forward pass at a time, of what arrived while the last one ran.
+"""Batch predictions: one forward pass at a time, of what arrived while the last one ran.
 
-No timer: a request that finds nothing running is answered at once, alone. Under load the requests
-that came meanwhile share the next pass, whose cost per row falls sixfold. At most `max_requests`
-wait, with `max_rows` rows between them; the next one is refused, so that no queue grows.
+There is no timer: a request that finds nothing running is answered at once. Under load the requests
+that arrived during a pass share the next one, whose cost per row falls sixfold. At most
+`max_requests` wait, with `max_rows` rows in all; further ones are refused, so no queue grows.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from nmtune.serving.session import Engine
 
 BATCH_ROWS: Final = 1024
-"""Rows of one pass; a larger request takes several, and lets others in between."""
+"""Rows of one pass; a larger request takes several passes and lets others in between."""
 
 INLINE_PRODUCTS: Final = 1 << 25
-"""Multiplications of a pass, about a millisecond's, up to which it is made on the event loop: a
-thread would have to be woken, and to get the interpreter's lock."""
+"""Passes of up to so many multiplications, about a millisecond, run on the event loop: a thread
+would have to be woken and to get the interpreter's lock."""
 
 RETRY_AFTER_SECONDS: Final = 1
 
@@ -54,14 +54,14 @@ class Batcher:
         self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
 
     def check_room(self, n_rows: int = 0) -> None:
-        """Problem 429 if so many rows more cannot wait. Cheap: to be asked before parsing, too."""
+        """Raise Problem 429 if so many more rows cannot wait; cheap enough to ask twice."""
         line = self._line()
         is_full = line.n_waiting >= self.max_requests
         if is_full or (line.n_waiting and line.n_rows + n_rows > self.max_rows):
             raise too_busy()
 
     async def run(self, engine: "Engine", x: "Matrix") -> Answers:
-        """The engine's answers for x (n, d), which it can take; Problem 429 if too many wait."""
+        """The engine's answers for checked x (n, d); raises Problem 429 if too many wait."""
         self.check_room(len(x))
         line = self._line()
         line.n_waiting += 1
@@ -80,12 +80,12 @@ class Batcher:
         return line
 
     def close(self) -> None:
-        """End the thread; what runs is finished first."""
+        """End the thread once the running pass is finished."""
         self._threads.shutdown()
 
 
 class _Line:
-    """Who waits on one event loop, by engine, each engine's turn coming round."""
+    """The requests that wait on one event loop, by engine; the engines take turns."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor) -> None:
         self.n_waiting = 0
@@ -113,7 +113,7 @@ class _Line:
                     continue
                 try:
                     _deliver(batch, await self._pass(engine, _joined(batch)))
-                except Exception as error:  # noqa: BLE001 - it goes to those whom it concerns
+                except Exception as error:  # noqa: BLE001 - it goes to the requests of this batch
                     _fail(batch, error)
                 await asyncio.sleep(0)  # the answers go out and new requests come in
         finally:
@@ -125,7 +125,7 @@ class _Line:
         return await self._loop.run_in_executor(self._threads, engine.run, x)
 
     def _take(self) -> "tuple[Engine, list[tuple[_WaitingRows, int, int]]]":
-        """The next engine's rows, at most BATCH_ROWS: of whom, from which and to which row."""
+        """The next engine's rows, at most BATCH_ROWS: whose, from which row and to which."""
         engine = next(iter(self._waiting))
         line = self._waiting.pop(engine)
         batch: list[tuple[_WaitingRows, int, int]] = []
@@ -175,11 +175,11 @@ def _fail(batch: list[tuple[_WaitingRows, int, int]], error: Exception) -> None:
 
 
 def too_busy(headers: Mapping[str, str] | None = None) -> Problem:
-    """The refusal of a prediction that would have to wait for too long."""
+    """The refusal of a prediction that would have to wait too long."""
     return Problem(
         HTTPStatus.TOO_MANY_REQUESTS,
         "too_busy",
-        "More predictions are waiting than can be answered soon. Send this one again after "
-        "Retry-After seconds; fewer and larger requests are served fastest.",
+        "Too many predictions are queued. Send this one again after Retry-After seconds; fewer and "
+        "larger requests are served fastest.",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS), **(headers or {})},
     )

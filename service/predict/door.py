@@ -1,8 +1,8 @@
-"""The home of POST /predict as it is served: in front of the router, for that costs more than it.
+"""Serve POST /predict ahead of the router, whose overhead exceeds a one-row prediction.
 
-On one row a router, its dependencies and its response take as long as all the rest. So this layer
-answers by itself, inside the same guards, metrics and log as every route. `service.predict.routes`
-says to /docs what it takes and gives.
+For one row the router, its dependencies and its response take as long as all the rest. So this
+layer answers by itself, inside the same guards, metrics and log as every route.
+`service.predict.routes` documents it for /docs.
 """
 
 import asyncio
@@ -29,28 +29,28 @@ from service.predict.texts import TextPredictor, check_encoder
 PATH: Final = "/predict"
 
 LARGE_BYTES: Final = 64 * 1024
-"""From this size on a JSON body is parsed in a thread, so that the event loop goes on; the other
-bodies are arrays already."""
+"""Larger JSON bodies are parsed in a thread, so that the event loop goes on; other bodies are
+arrays already."""
 
 _PARSERS: Final = 2
 
 
 class BodyBudget:
-    """How many bytes of bodies may be held at once, by all requests together."""
+    """Bounds the bytes of bodies that all requests together may hold at once."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.n_bytes = 0
 
     def check(self, n_bytes: int) -> None:
-        """Problem 429 if there is no room for so many. One body alone always has room."""
+        """Raise Problem 429 if there is no room for so many. A single body always has room."""
         if self.n_bytes and self.n_bytes + n_bytes > self.max_bytes:
-            # What was not read of the body is still on its way.
+            # The unread part of the body is still on its way.
             raise too_busy(headers={"Connection": "close"})
 
     @contextmanager
     def held(self) -> Iterator["_Held"]:
-        """What one request takes is given back at the end."""
+        """Count what one request takes; at the end it is given back."""
         held = _Held(self)
         try:
             yield held
@@ -64,14 +64,14 @@ class _Held:
         self.n_bytes = 0
 
     def take(self, n_bytes: int) -> None:
-        if self._budget.n_bytes > self.n_bytes:  # not this one alone
+        if self._budget.n_bytes > self.n_bytes:  # not only this one
             self._budget.check(n_bytes)
         self._budget.n_bytes += n_bytes
         self.n_bytes += n_bytes
 
 
 class PredictDoor:
-    """Answers POST /predict, and hands all else on."""
+    """Answers POST /predict, and passes everything else on."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class PredictDoor:
         route: BaseRoute,
         bodies: BodyBudget,
     ) -> None:
-        """route: what the metrics call it. bodies: of all predictions together, also of `/v2`."""
+        """route: its name in the metrics. bodies: of all predictions, also under `/v2`."""
         self.app = app
         self._predictor = predictor
         self._text_predictor = text_predictor
@@ -113,7 +113,9 @@ class PredictDoor:
         content_type, accept, shape, length = _headers(scope)
         query = read_query(scope["query_string"])
         with self._budget.held() as held:
-            self._budget.check(length)  # not taken yet: a slow client would hold what others need
+            self._budget.check(
+                length
+            )  # not taken yet, or a slow client would hold what others need
             body = await _read(receive, held)
             self._predictor.batcher.check_room()
             asked = await self._parsed(body, content_type, shape, query)

@@ -1,4 +1,4 @@
-"""The home of the bodies of POST /predict: JSON, .npy or bare numbers, as one finite array."""
+"""Read the bodies of POST /predict: JSON, .npy or bare numbers, as one finite array."""
 
 import re
 from http import HTTPStatus
@@ -27,15 +27,15 @@ _MAX_SHAPE_CHARACTERS: Final = 40
 
 
 class Request(NamedTuple):
-    """What a request asks: which head, of which rows (n, d), for what."""
+    """What a request asks: which head, about which rows (n, d), and what to answer."""
 
     reference: str
     x: NDArray[np.float32]
     options: PredictionOptions
     texts: list[str] | None = None
-    """In place of the rows, which are then none."""
+    """The texts, if there are no rows."""
     encoder: str | None = None
-    """The fingerprint of what is said to have made the rows."""
+    """The fingerprint of the encoder that made the rows, if the request states it."""
 
 
 def read(
@@ -47,7 +47,7 @@ def read(
     max_rows: int,
     max_texts: int,
 ) -> Request:
-    """The request; raises Problem, BadInput or RequestValidationError that say what is wrong."""
+    """Read the request; raises Problem, BadInput or RequestValidationError."""
     essence = content_type.partition(";")[0].strip().lower()
     if essence == JSON or json_body.is_json(content_type):
         return _json(body, query, max_rows, max_texts)
@@ -61,7 +61,7 @@ def read(
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            f"Send the body as {JSON}, {NPY} or {RAW}, and say which in Content-Type.",
+            f"Send the body as {JSON}, {NPY} or {RAW}, with that Content-Type.",
         )
     return Request(reference, x, merge_options(query, {}))
 
@@ -107,7 +107,7 @@ def _reference(query: PredictionQuery) -> str:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "invalid_request",
-            "head is required: say which head to ask, as in /predict?head=pets@prod.",
+            "head is required: name the head in the query, as in /predict?head=pets@prod.",
             field="head",
         )
     return query.head
@@ -120,8 +120,8 @@ def _raw(body: bytes, shape: str | None, dtype: str, max_rows: int) -> NDArray[n
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "invalid_request",
-            f"An {RAW} body needs the header X-Shape: rows,columns, as in X-Shape: 2,768, or the "
-            "same as ?shape=2,768.",
+            f"An {RAW} body needs its shape, rows,columns: send the header X-Shape: 2,768, for "
+            "example, or the parameter ?shape=2,768.",
             field="X-Shape",
         )
     n_rows, n_columns = int(match[1]), int(match[2])
@@ -132,8 +132,8 @@ def _raw(body: bytes, shape: str | None, dtype: str, max_rows: int) -> NDArray[n
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "wrong_length",
-            f"The shape {n_rows},{n_columns} means {expected} bytes of {dtype}, but the body has "
-            f"{len(body)}.",
+            f"The shape {n_rows},{n_columns} means {expected:,} bytes of {dtype}, but the body has "
+            f"{len(body):,}.",
             field="body",
         )
     return np.frombuffer(body, stored).reshape(n_rows, n_columns).astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""The routes of predictions: one embedding by GET, many by POST in JSON or as raw bytes."""
+"""Routes of predictions: one embedding by GET, many by POST in JSON or as raw bytes."""
 
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -51,7 +51,7 @@ async def predict_one(
     elif query.embedding is not None:
         x = _embedding(query.embedding)
     else:
-        raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,... (or text=)")
+        raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,... (or text=...).")
     try:
         if query.output == "embeddings":
             serving, z = await predictor.transform(tenant_id, reference, x)
@@ -106,15 +106,15 @@ async def predict_many(
         str | None,
         Header(
             alias="X-Shape",
-            description=f"Rows and columns of an {RAW} body; or the parameter shape.",
+            description=f"Rows and columns of an {RAW} body; or send the parameter shape.",
             examples=["2,768"],
         ),
     ] = None,
 ) -> Response:
     """Classify embeddings, sent as JSON, as a .npy file or as bare numbers, or texts, as JSON.
 
-    With `Accept: application/octet-stream` or `application/x-npy` the answer is the array alone;
-    the headers X-Shape, X-NMTune-Head and X-NMTune-Classes say the rest.
+    With `Accept: application/octet-stream` or `application/x-npy` the answer is only the array;
+    the headers X-Shape, X-NMTune-Head and X-NMTune-Classes describe it.
     """
     # Never called: PredictDoor, a layer in front of the router, answers this path. The function is
     # here for /docs, for the Allow header of other methods, and for the name in the metrics.
@@ -122,11 +122,11 @@ async def predict_many(
 
 
 POST_ROUTE: Final = router.routes[-1]
-"""What the metrics call it."""
+"""The route of POST /predict, which the metrics name."""
 
 
 def _embedding(text: str) -> NDArray[np.float32]:
-    """`0.1,0.2` or `[0.1,0.2]` as (1, d). JSON's grammar keeps out nan, inf and 1_000."""
+    """`0.1,0.2` or `[0.1,0.2]` as (1, d). JSON's grammar excludes nan, inf and 1_000."""
     try:
         values = orjson.loads(text if text.lstrip().startswith("[") else f"[{text}]")
     except orjson.JSONDecodeError:
@@ -140,7 +140,7 @@ def _embedding(text: str) -> NDArray[np.float32]:
     if not np.isfinite(x).all():
         column = int(np.isfinite(x[0]).argmin())
         raise _wrong_embedding(
-            f"embedding must be numbers within float32's range; column {column} is not.", column
+            f"embedding has a number beyond the range of float32 in column {column}.", column
         )
     return x
 

@@ -86,7 +86,7 @@ def test_by_default_nothing_is_counted(client: InProcess, store: Store, knowing:
     assert (found["is_recording"], found["n_rows"]) == (False, 0)
     assert (found["state"], found["mean_shift"]) == ("not_enough_rows", None)
     assert found["sentence"].startswith("Not enough rows yet")
-    assert found["sentence"].endswith("NMTUNE_DRIFT=on counts them.")
+    assert found["sentence"].endswith("set NMTUNE_DRIFT=on to count them.")
     assert "drift" not in {thread.name for thread in threading.enumerate()}
 
 

@@ -393,9 +393,9 @@ def test_strings_that_yaml_would_read_otherwise_stay_strings() -> None:
     ("name", "says"),
     [
         ("none.npy", "cannot be read: No such file or directory"),
-        ("rows.npz", "is no .npy file: write the rows with numpy.save"),
-        ("rows.jsonl", "is no .npy file: write the rows with numpy.save"),
-        ("empty.npy", "is no .npy file: write the rows with numpy.save"),
+        ("rows.npz", "is not an .npy file: write the rows with numpy.save"),
+        ("rows.jsonl", "is not an .npy file: write the rows with numpy.save"),
+        ("empty.npy", "is not an .npy file: write the rows with numpy.save"),
     ],
 )
 def test_the_runner_says_what_it_takes(

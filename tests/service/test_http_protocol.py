@@ -176,7 +176,7 @@ def test_clients_of_the_inference_protocol_get_their_form(running: Running) -> N
     assert head.startswith(b"HTTP/1.1 431 ")
     assert b"content-type: application/json" in head
     assert json.loads(body) == {
-        "error": "The headers have more than 64 KiB in all. Send large values in the body."
+        "error": "The headers are larger than 64 KiB in all. Send large values in the body."
     }
 
 

@@ -30,7 +30,7 @@ def body(embeddings: object, **more: object) -> bytes:
 def test_it_reads_what_the_careful_way_reads(values: list[list[float]]) -> None:
     parsed = fast_json.parse(body(values), max_rows=10)
     assert parsed is not None
-    assert (parsed.head, parsed.options) == ("pets", {})
+    assert (parsed.reference, parsed.options) == ("pets", {})
     careful = inline.read_embeddings(orjson.loads(body(values))["embeddings"])
     assert parsed.x.dtype == np.float32
     assert np.array_equal(parsed.x, careful)
