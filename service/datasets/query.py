@@ -102,15 +102,15 @@ class DatasetCreateQuery(BaseModel):
     )
     merge_similar: bool = Field(
         default=False,
-        description="Make one of classes, and of domains, that differ in case, spaces or "
-        "Unicode form alone. Without it a warning names them.",
+        description="Merge classes, and domains, that differ only in case, spaces or Unicode "
+        "form. Otherwise a warning names them.",
         examples=[True],
     )
     split_seed: int = Field(
         default=SPLIT_SEED,
         ge=0,
         le=2**32 - 1,
-        description="The seed that splits are made with.",
+        description="The seed for making splits.",
         examples=[0],
     )
 

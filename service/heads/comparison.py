@@ -42,7 +42,7 @@ class SplitComparison:
 
     @property
     def accuracy(self) -> Difference:
-        """What the verdict goes by."""
+        """The figure that the verdict is based on."""
         return self.metrics["accuracy"]
 
 

@@ -31,7 +31,7 @@ class LoadedHead:
     """One head, ready to answer: an engine for probabilities, and one for tuned embeddings."""
 
     def __init__(self, head: "Head", *, n_threads: int) -> None:
-        """Raises CanaryError if head has a canary and the engine says something else of it."""
+        """Raises CanaryError if the engine does not answer for the canary as the head did."""
         from nmtune.serving.folded import fold
         from nmtune.serving.session import Engine, check_canary
 

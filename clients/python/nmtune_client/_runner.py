@@ -192,8 +192,8 @@ def main(arguments: list[str]) -> int:
     """Print labels and probabilities; 0 if all went well, 2 for wrong input."""
     parser = argparse.ArgumentParser(
         prog="run.py",
-        description="Classify embeddings with the head beside this file, using only numpy. Prints one "
-        "line per row, separated by tabs: the label, then the probability of each class.",
+        description="Classify embeddings with the head beside this file, using only numpy. Prints "
+        "one line per row, separated by tabs: the label, then the probability of each class.",
         epilog="In Python: from run import predict_proba; probabilities, classes = "
         "predict_proba(x). Exit status: 0, or 2 for wrong input.",
     )

@@ -135,7 +135,7 @@ class Listed:
         names = [self._id(value, row) for value, row in zip(distinct, rows, strict=True)]
         found = names if places is None else [names[place] for place in places.tolist()]
         if len(found) != n_rows:
-            raise ValueError("one value a row is needed")
+            raise ValueError("one value per row is needed")
         ends = self._n_bytes + np.cumsum([len(name) for name in found], dtype=np.int64)
         self._n_bytes = int(ends[-1])
         if self._n_bytes > MAX_LABEL_BYTES:
@@ -228,5 +228,5 @@ def _grouped(values: Names) -> Names:
 
 def _write_codes(path: Path, codes: NDArray[np.int64], n_rows: int) -> None:
     if len(codes) != n_rows:
-        raise ValueError("one value a row is needed")
+        raise ValueError("one value per row is needed")
     append(path, codes.astype("<i8").data)
