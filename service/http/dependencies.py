@@ -11,31 +11,35 @@ from store.queue import Queue
 from store.store import Store
 
 
-# Each is `async` so that FastAPI calls it directly instead of in a thread.
-async def _services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
+    """The services of the application that serves the request."""
     services: Services = request.app.state.services
     return services
 
 
-ServicesDep = Annotated[Services, Depends(_services)]
+# Each is `async` so that FastAPI calls it directly instead of in a thread, and takes only the
+# request, because a dependency of a dependency would cost every request some microseconds.
+async def _services(request: Request) -> Services:
+    return services_of(request)
 
 
-async def _store(services: ServicesDep) -> Store:
-    return services.store
+async def _store(request: Request) -> Store:
+    return services_of(request).store
 
 
-async def _queue(services: ServicesDep) -> Queue:
-    return services.queue
+async def _queue(request: Request) -> Queue:
+    return services_of(request).queue
 
 
-async def _settings(services: ServicesDep) -> ServiceSettings:
-    return services.settings
+async def _settings(request: Request) -> ServiceSettings:
+    return services_of(request).settings
 
 
 async def _tenant(request: Request) -> str:
     return tenant_of(request.scope)
 
 
+ServicesDep = Annotated[Services, Depends(_services)]
 StoreDep = Annotated[Store, Depends(_store)]
 QueueDep = Annotated[Queue, Depends(_queue)]
 SettingsDep = Annotated[ServiceSettings, Depends(_settings)]

@@ -12,12 +12,11 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from service.http import idempotency
-from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep
+from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep, services_of
 from service.http.errors import Problem
 from service.http.idempotency import Answer, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
-from service.http.services import Services
 from service.http.validation import ID_PATTERN
 from service.jobs.plan import Plan, make_plan
 from service.jobs.report import REPORT
@@ -220,7 +219,7 @@ def _wait_seconds(prefer: str | None) -> int | None:
 
 async def _ended(job_id: str, seconds: float, *, request: Request, tenant_id: str) -> JobRecord:
     """The job when it has ended, or as it is after `seconds`, or when the service stops."""
-    services: Services = request.app.state.services
+    services = services_of(request)
     poll = services.settings.events_poll_seconds
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds

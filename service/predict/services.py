@@ -21,24 +21,21 @@ class PredictServices(Services):
     """Bounds the bodies of all predictions together, also those under `/v2`."""
 
 
-async def _services(request: Request) -> PredictServices:
+def _services(request: Request) -> PredictServices:
     services: PredictServices = request.app.state.services
     return services
 
 
-_ServicesDep = Annotated[PredictServices, Depends(_services)]
+async def _predictor(request: Request) -> Predictor:
+    return _services(request).predictor
 
 
-async def _predictor(services: _ServicesDep) -> Predictor:
-    return services.predictor
+async def _text_predictor(request: Request) -> TextPredictor:
+    return _services(request).text_predictor
 
 
-async def _text_predictor(services: _ServicesDep) -> TextPredictor:
-    return services.text_predictor
-
-
-async def _bodies(services: _ServicesDep) -> BodyBudget:
-    return services.bodies
+async def _bodies(request: Request) -> BodyBudget:
+    return _services(request).bodies
 
 
 PredictorDep = Annotated[Predictor, Depends(_predictor)]
