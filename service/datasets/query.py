@@ -45,8 +45,7 @@ class DatasetCreateQuery(BaseModel):
     embedding: _Column = Field(
         default=None,
         description="The column of the embeddings; with * at its end the prefix of numbered "
-        "columns, such as pc_*. Default: embedding, or the one family of numbered "
-        "columns.",
+        "columns, such as pc_*. Default: embedding, or the one family of numbered columns.",
         examples=["vector"],
     )
     text: _Column = Field(

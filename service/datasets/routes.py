@@ -33,13 +33,11 @@ _FILE_SCHEMA: Final = {
     "type": "string",
     "format": "binary",
     "description": "Parquet, CSV or JSON, one object per line or a list of them (these two also as "
-    ".gz or .zst), with a column label "
-    "and the embeddings as lists in a column embedding or in numbered columns (dim_0, dim_1, ...), "
-    "or texts in a column text, and optionally split, domain and group; or an .npz or "
-    ".safetensors file with train_x (rows x columns, float) and train_y (integers or strings), the "
-    "same for validation, test and ood_<domain>, and class_names; or an .npy, with the form's part "
-    "labels. "
-    "docs/datasets.md has the details.",
+    ".gz or .zst), with a column label and the embeddings as lists in a column embedding or in "
+    "numbered columns (dim_0, dim_1, ...), or texts in a column text, and optionally split, domain "
+    "and group; or an .npz or .safetensors file with train_x (rows x columns, float) and train_y "
+    "(integers or strings), the same for validation, test and ood_<domain>, and class_names; or an "
+    ".npy, with the form's part labels. docs/datasets.md has the details.",
 }
 _VALUES_SCHEMA: Final = {
     "type": "string",

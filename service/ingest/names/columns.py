@@ -261,8 +261,8 @@ def _embedding(
     raise BadInput(
         "missing_column",
         "There is no column embedding, no numbered columns (dim_0, dim_1, ...) and no column text. "
-        f"The columns are {_list(names)}. "
-        f"{_guess('embedding', names)}Name yours with ?embedding=... or ?text=...",
+        f"The columns are {_list(names)}. {_guess('embedding', names)}Name yours with "
+        f"?embedding=... or ?text=...",
         field="embedding",
     )
 
