@@ -350,7 +350,7 @@ def test_the_card_is_what_the_hub_reads_and_people_need(
         "It is as good.",
         "## Intended use",
         "## Limits",
-        "hold 10 embeddings of the dataset",
+        "hold 10 embeddings from the dataset",
         hashlib.sha256(b"dataset").hexdigest(),
     ):
         assert words in prose

@@ -202,5 +202,5 @@ def _of_small(read: Any) -> Any:
 
 def test_labels_of_another_number_are_refused_by_their_header(tmp_path: Path) -> None:
     labels = npy(np.arange(1_000_000))[:200]  # cut off, which nobody sees
-    with pytest.raises(BadInput, match="1,000,000 values and the embeddings 2 rows"):
+    with pytest.raises(BadInput, match="1,000,000 values, but there are 2 rows"):
         decoded(tmp_path, "x.npy", npy(np.ones((2, 1), "f4")), parts={"label": labels})

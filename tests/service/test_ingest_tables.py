@@ -132,7 +132,7 @@ def test_npy_with_labels(tmp_path: Path, dtype: str, values: bytes) -> None:
 
 
 def test_npy_with_too_few_labels_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="59 values and the embeddings 60 rows"):
+    with pytest.raises(BadInput, match="59 values, but there are 60 rows"):
         decoded(tmp_path, "a.npy", npy(X), parts={"label": b"a\n" * 59})
 
 
