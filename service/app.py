@@ -1,20 +1,26 @@
-"""The home of `create_app`, which puts the HTTP door together; importing it does nothing."""
+"""Build the HTTP API: `create_app` puts its parts together. Importing this does nothing."""
 
 import gc
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 
+import service.datasets.routes
+import service.export.routes
+import service.heads.drift
+import service.heads.routes
+import service.jobs.events
+import service.jobs.routes
+import service.oip.routes
+import service.operate.health
+import service.predict.routes
+import service.predictions.routes
+import service.providers.routes
+import service.uploads.routes
 from nmtune.version import __version__
-from service.datasets import expiry
-from service.datasets import routes as datasets
-from service.export import routes as exports
-from service.heads import drift
-from service.heads import routes as heads
 from service.hosts import Hosts
 from service.http import docs_page, errors
 from service.http.gate import Gate
@@ -22,25 +28,19 @@ from service.http.guards import BodyLimit, RequestLog
 from service.http.head_requests import HeadRequests
 from service.http.metrics import RequestMetrics
 from service.http.openapi import DocumentedAPI, problems
-from service.jobs import events
-from service.jobs import routes as jobs
-from service.oip import routes as oip
+from service.http.unknown_parameters import refuse_unknown_parameters
 from service.oip.errors import ProtocolErrors
 from service.oip.schemas import oip_errors
-from service.operate import health
+from service.operate.health import OperateServices
 from service.operate.readiness import Readiness
 from service.operate.scrape import Scrape
-from service.predict import routes as predict
 from service.predict.aliased_heads import AliasedHeads
 from service.predict.door import BodyBudget, PredictDoor
 from service.predict.drift_recorder import DriftRecorder
 from service.predict.predictor import Predictor
 from service.predict.texts import TextPredictor
 from service.predict.warming import Warming
-from service.predictions import routes as predictions
-from service.providers import routes as provider_keys
 from service.settings import ServiceSettings, available_cores
-from service.uploads import routes as uploads
 from store.queue import Queue
 from store.store import Store
 
@@ -49,7 +49,7 @@ Tunes small heads on the frozen embeddings of a foundation model, compares them 
 domain, and serves predictions.
 
 Send labelled embeddings to `POST /jobs`, follow the job, read its report, then ask `/predict`.
-Every answer that is no success has the one body `Problem`; its `code` is stable.
+Every answer that is not a success has the one body `Problem`; its `code` is stable.
 """
 
 
@@ -64,13 +64,13 @@ def create_app(
     """The API over `store`, ringing `queue` for each new job.
 
     Args:
-        settings: names, limits and paces; listening itself is the server's business.
+        settings: names, limits and intervals; the server does the listening.
         store: rows and bytes; its owner closes it.
         queue: the doorbell for workers.
-        expected_schema: the revision that the database must be at to be ready; None: any.
-        check_broker: raises if the broker does not answer; /readyz then warns. None: no broker.
+        expected_schema: the database revision that readiness needs; None: any.
+        check_broker: raises if the broker does not answer, of which /readyz warns. None: no broker.
 
-    `app.state.stopping` is an Event that ends open event streams and waits when it is set.
+    `app.state.services` holds the `OperateServices`: all that lives as long as the application.
     """
     recorder = (
         DriftRecorder(store, flush_seconds=settings.drift_flush_seconds)
@@ -86,8 +86,21 @@ def create_app(
         fresh_seconds=settings.predict_reference_seconds,
         recorder=recorder,
     )
-    text_predictor = TextPredictor(store, settings)
-    bodies = BodyBudget(settings.predict_body_bytes)
+    services = OperateServices(
+        settings=settings,
+        store=store,
+        queue=queue,
+        predictor=predictor,
+        text_predictor=TextPredictor(store, settings),
+        bodies=BodyBudget(settings.predict_body_bytes),
+        scrape=Scrape(store, predictor.cache),
+        readiness=Readiness(
+            store,
+            expected_schema=expected_schema,
+            check_broker=check_broker,
+            head_trouble=predictor.trouble,
+        ),
+    )
     app = DocumentedAPI(
         title="NMTune",
         version=__version__,
@@ -115,63 +128,56 @@ def create_app(
             Middleware(
                 PredictDoor,
                 predictor=predictor,
-                text_predictor=text_predictor,
-                route=predict.POST_ROUTE,
-                bodies=bodies,
+                text_predictor=services.text_predictor,
+                route=service.predict.routes.POST_ROUTE,
+                bodies=services.bodies,
             ),
             Middleware(HeadRequests),
         ],
     )
-    app.state.settings = settings
-    app.state.store = store
-    app.state.queue = queue
-    app.state.stopping = threading.Event()
-    app.state.predictor = predictor
-    app.state.aliased_heads = AliasedHeads(store, predictor)
-    app.state.prediction_bodies = bodies
-    app.state.scrape = Scrape(store, predictor.cache)
-    app.state.text_predictor = text_predictor
-    app.state.readiness = Readiness(
-        store,
-        expected_schema=expected_schema,
-        check_broker=check_broker,
-        head_trouble=predictor.trouble,
-    )
+    app.state.services = services
     errors.install(app)
     docs_page.install(app)
-    for module in (
-        datasets,
-        expiry,
-        uploads,
-        jobs,
-        predictions,
-        events,
-        heads,
-        exports,
-        drift,
-        predict,
-        provider_keys,
+    refuse_unknown = Depends(refuse_unknown_parameters)
+    for routes in (
+        service.datasets.routes,
+        service.uploads.routes,
+        service.jobs.routes,
+        service.predictions.routes,
+        service.jobs.events,
+        service.heads.routes,
+        service.export.routes,
+        service.heads.drift,
+        service.predict.routes,
+        service.providers.routes,
     ):
-        app.include_router(module.router, responses=problems(422, 500, 503))
-    app.include_router(oip.router, responses=oip_errors(422, 500))
-    app.include_router(health.router, responses=problems(500))
+        app.include_router(
+            routes.router, responses=problems(422, 500, 503), dependencies=[refuse_unknown]
+        )
+    app.include_router(
+        service.oip.routes.router, responses=oip_errors(422, 500), dependencies=[refuse_unknown]
+    )
+    app.include_router(service.operate.health.router, responses=problems(500))
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    settings: ServiceSettings = app.state.settings
-    to_thread.current_default_thread_limiter().total_tokens = settings.threads
-    warming = Warming(app.state.store)
+    services: OperateServices = app.state.services
+    to_thread.current_default_thread_limiter().total_tokens = services.settings.threads
+    warming, aliased_heads = (
+        Warming(services.store),
+        AliasedHeads(services.store, services.predictor),
+    )
     await to_thread.run_sync(warming.start)
-    # What lives as long as the process is not looked through by each garbage collection.
+    # Let garbage collections skip what lives as long as the process.
     gc.collect()
     gc.freeze()
-    app.state.aliased_heads.start()
+    aliased_heads.start()
     yield
     gc.unfreeze()
-    app.state.stopping.set()
+    services.stopping.set()
     warming.close()
-    app.state.aliased_heads.stop()
-    app.state.text_predictor.close()
-    app.state.predictor.close()
+    aliased_heads.stop()
+    services.text_predictor.close()
+    services.predictor.close()

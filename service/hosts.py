@@ -1,9 +1,9 @@
-"""Which names this server answers to, and which pages are its own.
+"""Decide which host names this server answers to, and which pages are its own.
 
-A web page may rename its own host to this machine (DNS rebinding), and then reads all that this
-server says; but its requests still carry the page's name as `Host`. So a name is answered only if
-it is this machine's or the operator's. An address cannot be renamed: a page at an address was
-served from there.
+A web page may rename its own host to this machine (DNS rebinding) and then read everything that
+this server answers; but its requests still carry the page's name as `Host`. So only this machine's
+names and the operator's are answered. An address cannot be renamed: a page at an address was served
+from there.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ from typing import Final
 
 SETTING: Final = "NMTUNE_ALLOWED_HOSTS"
 MOST_REMEMBERED: Final = 256
-"""Values of `Host` that were found to be ours; others are looked at each time."""
+"""How many values of `Host` are remembered as ours; others are checked each time."""
 
 _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
@@ -22,23 +22,23 @@ _USUAL_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
-class Place:
+class HostPort:
     """A host, and its port if one was given."""
 
     name: str
-    """Lower case, without a dot at its end; an address in its shortest form, without brackets."""
+    """Lower case, without a final dot; an address in its shortest form, without brackets."""
     port: int | None
     address: IPv4Address | IPv6Address | None
-    """What the name is, if it is an address."""
+    """The address, if the name is one."""
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it names the machine that asks, wherever that is."""
+        """Whether it names the machine that asks."""
         return self.name == "localhost" or (self.address is not None and self.address.is_loopback)
 
 
-def read(text: str) -> Place | None:
-    """`host`, `host:port`, `[address]` or `[address]:port`; None if it is none of them."""
+def read(text: str) -> HostPort | None:
+    """Read `host`, `host:port`, `[address]` or `[address]:port`; None for anything else."""
     text = text.strip(" \t").lower()
     if not text.isascii():
         return None
@@ -57,7 +57,7 @@ def read(text: str) -> Place | None:
     port = rest.removeprefix(":")
     if port and (port == rest or not _PORT.fullmatch(port) or int(port) > 65535):
         return None
-    return Place(str(address or name), int(port) if port else None, address)
+    return HostPort(str(address or name), int(port) if port else None, address)
 
 
 def _address(name: str) -> IPv4Address | IPv6Address | None:
@@ -108,12 +108,12 @@ class Hosts:
         asked = read(host.decode("latin-1"))
         if asked is not None and (page.name, port) == (asked.name, asked.port or usual):
             return True
-        # A proxy may hand on another `Host` than the page's.
+        # A proxy may pass on another `Host` than the page's.
         return (page.name, port) in self._pages or (
             port == usual and (page.name, None) in self._pages
         )
 
-    def _is_ours(self, place: Place) -> bool:
+    def _is_ours(self, place: HostPort) -> bool:
         if place.is_loopback or (place.name, None) in self._names:
             return True
         if place.address is not None and self._any_address:
@@ -142,8 +142,9 @@ def _read_allowed(
         place = _read_entry(entry.removeprefix("*."))
         if place is None or (entry.startswith("*.") and place.address is not None):
             raise ValueError(
-                f"{entry[:80]!r} is no host. Write names such as nmtune.example.org, 10.0.0.5 or "
-                "*.example.org, with a :port if only that one is meant and commas between them."
+                f"{entry[:80]!r} is not a host. Write names such as nmtune.example.org, 10.0.0.5 "
+                f"or "
+                "*.example.org, separated by commas, with :port where only one port is meant."
             )
         if entry.startswith("*."):
             suffixes.append((f".{place.name}", place.port))
@@ -152,7 +153,7 @@ def _read_allowed(
     return names, suffixes
 
 
-def _read_entry(entry: str) -> Place | None:
+def _read_entry(entry: str) -> HostPort | None:
     if entry.count(":") > 1 and not entry.startswith("["):
         entry = f"[{entry}]"
     try:

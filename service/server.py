@@ -1,4 +1,4 @@
-"""The uvicorn server with the bounds that this service needs, and an end for event streams."""
+"""Run uvicorn with bounds on its connections, and with an end for event streams."""
 
 import socket
 import threading
@@ -11,10 +11,10 @@ from service.listen.protocol import BoundedProtocol, Connections
 
 
 class Server(uvicorn.Server):
-    """Bounds what a connection may cost, and ends event streams when it is told to stop.
+    """Bounds the cost of connections, and ends event streams when it is told to stop.
 
-    uvicorn waits for open connections before it tells the application that it stops. An event
-    stream would keep it waiting until its job ends, so `stopping` is set at the signal.
+    uvicorn waits for open connections before it tells the application to stop. An event stream
+    would keep it waiting until its job ends, so `stopping` is set at the signal.
     """
 
     server_state: Connections
@@ -27,13 +27,13 @@ class Server(uvicorn.Server):
         header_seconds: float = 10.0,
         max_connections: int = 4096,
     ) -> None:
-        """Bounds of its connections.
+        """Set the bounds of its connections.
 
-        header_seconds: how long one may be silent at first, and a request's headers may take.
-        max_connections: how many may be open, and fewer where the system's limit is lower.
+        header_seconds: how long a new one may be silent, and a request's headers may take.
+        max_connections: how many may be open; fewer if the system's limit is lower.
         """
         config.http = type("Protocol", (BoundedProtocol,), {"header_seconds": header_seconds})
-        config.ws = "none"  # nothing here speaks it, and it would be a door without a guard
+        config.ws = "none"  # nothing here uses it, and it would bypass the guards
         super().__init__(config)
         self.server_state = Connections()
         self._stopping = stopping
@@ -41,8 +41,8 @@ class Server(uvicorn.Server):
         self._acceptors: list[Acceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then take the connections of `sockets`."""
-        await super().startup(sockets=[])  # uvicorn would take them without a bound
+        """Start the application, then accept the connections of `sockets`."""
+        await super().startup(sockets=[])  # uvicorn would accept them without a bound
         if not self.started:
             return
         self._acceptors = [
@@ -58,13 +58,13 @@ class Server(uvicorn.Server):
             acceptor.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, and end those there are."""
+        """Accept no more connections, and end the open ones."""
         for acceptor in self._acceptors:
             acceptor.stop()
         await super().shutdown(sockets=sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Note the signal, for uvicorn and for the streams."""
+        """Note the signal, for uvicorn and for the event streams."""
         self._stopping.set()
         super().handle_exit(sig, frame)
 

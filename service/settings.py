@@ -1,4 +1,4 @@
-"""The home of what the HTTP door is configured by, read once from NMTUNE_... variables."""
+"""Settings of the HTTP API, read once from NMTUNE_... variables."""
 
 import os
 from typing import Literal
@@ -11,9 +11,9 @@ from store.settings import StoreSettings
 
 _MIB = 1024 * 1024
 MAX_KEEP_SECONDS = 100 * 365 * 24 * 3600.0
-"""The longest that a dataset may be kept and yet expire: a century, in seconds."""
+"""The longest time after which a dataset can expire: a century, in seconds."""
 _MOST_THREADS = 8
-"""Beyond this a forward pass of a head gains nothing."""
+"""More threads do not speed up a forward pass of a head."""
 
 
 class ServiceSettings(ProviderSettings, StoreSettings):
@@ -24,55 +24,55 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     """The port to listen on; 0 lets the system choose."""
     allowed_hosts: str = ""
-    """`nmtune.example.org,*.corp.example`: names that the server answers to beside its own."""
+    """`nmtune.example.org,*.corp.example`: names that the server answers to besides its own."""
     max_json_bytes: int = Field(default=64 * _MIB, ge=1024)
-    """The largest body of any request but a dataset upload."""
+    """The largest body of any request except a dataset upload."""
     max_upload_bytes: int = Field(default=4096 * _MIB, ge=1024)
     """The largest dataset upload."""
     upload_part_bytes: int = Field(default=16 * _MIB, ge=1024, le=256 * _MIB)
-    """How many bytes of a resumable upload are stored at a time, and held in memory at its end."""
+    """How many bytes of a resumable upload are stored at a time, and held in memory at the end."""
     upload_keep_seconds: float = Field(default=24 * 3600.0, ge=1)
-    """How long a resumable upload waits for its next byte before it goes."""
+    """How long a resumable upload waits for its next byte before it is deleted."""
     dataset_keep_seconds: float | None = Field(default=None, ge=1, le=MAX_KEEP_SECONDS)
-    """How long a dataset is kept that was stored without saying how long; None: for ever."""
+    """How long a dataset is kept if its upload does not say; None: for ever."""
     header_seconds: float = Field(default=10.0, gt=0)
-    """How long a connection may be silent at its beginning, and a request's headers may take."""
+    """How long a new connection may be silent, and the headers of a request may take."""
     max_connections: int = Field(default=4096, ge=8)
     """The most connections; fewer where the system's limit on open files is low."""
     body_seconds: float = Field(default=30.0, gt=0)
-    """How long a client may keep us waiting for its body, beside the time its bytes need."""
+    """How long a client may keep the server waiting for a body, beyond what its bytes need."""
     body_bytes_per_second: float = Field(default=64 * 1024.0, gt=0)
-    """The slowest pace at which the bytes of a body may come."""
+    """The slowest rate at which the bytes of a body may arrive."""
     default_queue: Literal["cpu", "gpu"] = "cpu"
-    """The queue of jobs that name none."""
+    """The queue of jobs that do not name one."""
     threads: int = Field(default=16, ge=1, le=256)
     """How many requests may use the database or a head at once."""
     head_cache_bytes: int = Field(default=512 * _MIB, ge=0)
     """How many bytes of heads stay loaded for predictions; the least recently used go first."""
     max_predict_rows: int = Field(default=10_000, ge=1)
-    """The most rows that one prediction may have."""
+    """The most rows of one prediction."""
     predict_text_seconds: float = Field(default=10.0, gt=0, le=120)
-    """How long a prediction of texts may take, the wait for its turn included."""
+    """How long a prediction of texts may take, including the wait for a slot."""
     predict_text_slots: int = Field(default=8, ge=1, le=256)
-    """How many predictions may have texts embedded at once."""
+    """How many predictions may embed texts at once."""
     max_predict_texts: int = Field(default=256, ge=1)
-    """The most texts that one prediction may have."""
+    """The most texts of one prediction."""
     predict_threads: int = Field(default=0, ge=0, le=64)
     """Threads of one forward pass; 0: the cores this process may use, at most 8."""
     predict_queue: int = Field(default=100, ge=1)
-    """How many predictions may wait for their forward pass; beyond it 429."""
+    """How many predictions may wait for their forward pass; more get 429."""
     predict_body_bytes: int = Field(default=256 * _MIB, ge=1024)
-    """How many bytes of bodies of predictions may be held at once; beyond it 429."""
+    """How many bytes of prediction bodies may be held at once; more get 429."""
     predict_reference_seconds: float = Field(default=1.0, ge=0, le=60)
-    """How long it is taken for granted what a reference names, if another process moves it."""
+    """How long the version that a reference names is cached; other processes may move aliases."""
     drift: Literal["off", "on"] = "off"
-    """Whether predicted rows are added up, to be compared with each head's training rows."""
+    """Whether predicted rows are summed, to compare them with each head's training rows."""
     drift_flush_seconds: float = Field(default=10.0, gt=0, le=3600)
-    """How often what was added up goes into the database."""
+    """How often these sums are written to the database."""
     events_poll_seconds: float = Field(default=0.5, gt=0)
-    """How often an open event stream, or a request that waits for a job, looks for news."""
+    """How often an open event stream, or a request that waits for a job, checks for news."""
     events_heartbeat_seconds: float = Field(default=15.0, gt=0)
-    """How often an idle event stream says that it is alive."""
+    """How often an idle event stream sends a sign of life."""
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -103,9 +103,9 @@ def _serve(
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     ready = f"{title} is ready at {_url(listener)} (docs at /docs). {_state(settings)}"
-    server = _Server(config, settings, stopping=app.state.stopping, ready=ready)
     # uvicorn raises the signal again at its end, which would kill us before our own cleanup.
-    with told_to_stop(app.state.stopping):
+    server = _Server(config, settings, stopping=app.state.services.stopping, ready=ready)
+    with told_to_stop(app.state.services.stopping):
         server.run(sockets=[listener])
     if not server.started:
         raise StartError("The API did not start. The log above has the reason.")

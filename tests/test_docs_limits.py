@@ -36,7 +36,7 @@ from service.ingest.dataset.row_splits import SPLIT_SEED, TEST_FRACTION
 from service.ingest.formats import csv, json_records, parquet
 from service.ingest.isolate import sandbox
 from service.ingest.names import columns
-from service.ingest.names.text_value import MAX_TEXT_CHARACTERS
+from service.ingest.names.value_name import MAX_TEXT_CHARACTERS
 from service.jobs.routes import MAX_WAIT_SECONDS
 from service.listen import protocol
 from service.predict.aliased_heads import LOOK_AGAIN_SECONDS

@@ -30,7 +30,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     settings = ServiceSettings(data_dir=tmp_path_factory.mktemp("operations"))
     store = Store.open(settings)
     try:
-        scrape: Scrape = create_app(settings, store=store, queue=LocalQueue()).state.scrape
+        scrape: Scrape = create_app(settings, store=store, queue=LocalQueue()).state.services.scrape
         of_store = list(scrape.collect())
     finally:
         store.close()

@@ -1,19 +1,25 @@
-"""The routes of datasets: store, list, look at, delete."""
+"""Routes of datasets: store, list, show, keep, delete."""
 
 import logging
 from functools import partial
 from typing import Annotated, Any, Final
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from anyio import to_thread
+from fastapi import APIRouter, Path, Query, Request, Response
 
-from service.datasets.reading import reading_of
-from service.datasets.received_body import FORM, Reading, Upload, receive, receive_uploaded
-from service.datasets.schemas import Dataset, DatasetCreate, DatasetPage, DatasetQuery, KeepSeconds
-from service.http import idempotency as keys
-from service.http.dependencies import SettingsDep, StoreDep, TenantDep
-from service.http.fields import Name
+from service.datasets.query import DatasetCreateQuery
+from service.datasets.received_body import FORM, ReceivedBody, receive, receive_uploaded
+from service.datasets.schemas import (
+    Dataset,
+    DatasetCreate,
+    DatasetPage,
+    DatasetPatch,
+    DatasetQuery,
+)
+from service.http import idempotency
+from service.http.dependencies import ServicesDep, StoreDep, TenantDep
 from service.http.idempotency import Answer, IdempotencyKey, Key
+from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.validation import ID_PATTERN
 from service.http.workspace import workspace
@@ -23,25 +29,20 @@ from store.database.connection import Transaction
 from store.idempotency import StoredResponse
 from store.store import Store
 
-N_AT_ONCE: Final = 2
-"""Uploads that are unpacked at the same time; others wait, so that predictions have threads."""
-
 _FILE_SCHEMA: Final = {
     "type": "string",
     "format": "binary",
-    "description": "Parquet, CSV or JSON, one object a line or a list of them (these two also as "
-    ".gz or .zst), with a column label "
-    "and the embeddings as lists in a column embedding or in numbered columns (dim_0, dim_1, ...), "
-    "or texts in a column text, and, as you have them, split, domain and group; or an .npz or "
-    ".safetensors file with train_x (rows x columns, float) and train_y (integers or strings), the "
-    "same for validation, test and ood_<domain>, and class_names; or an .npy, with the form's part "
-    "labels. "
-    "docs/datasets.md has all of it.",
+    "description": "Parquet, CSV or JSON, one object per line or a list of them (these two also as "
+    ".gz or .zst), with a column label and the embeddings as lists in a column embedding or in "
+    "numbered columns (dim_0, dim_1, ...), or texts in a column text, and optionally split, domain "
+    "and group; or an .npz or .safetensors file with train_x (rows x columns, float) and train_y "
+    "(integers or strings), the same for validation, test and ood_<domain>, and class_names; or an "
+    ".npy, with the form's part labels. docs/datasets.md has the details.",
 }
 _VALUES_SCHEMA: Final = {
     "type": "string",
     "format": "binary",
-    "description": "Beside an .npy: one value a row as an .npy, a JSON list, or a line each.",
+    "description": "Beside an .npy: one value per row, as an .npy, a JSON list, or one per line.",
 }
 _REQUEST_BODY: Final[dict[str, Any]] = {
     "content": {
@@ -83,16 +84,7 @@ DatasetId = Annotated[
 ]
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["datasets"])
-
-
-async def _limiter(request: Request) -> CapacityLimiter:
-    """The application's own limit of uploads being unpacked, made by the first of them."""
-    state = request.app.state
-    if not hasattr(state, "ingest_limiter"):
-        state.ingest_limiter = CapacityLimiter(N_AT_ONCE)
-    limiter: CapacityLimiter = state.ingest_limiter
-    return limiter
+router = APIRouter(tags=["datasets"], route_class=JsonRoute)
 
 
 @router.post(
@@ -103,65 +95,33 @@ async def _limiter(request: Request) -> CapacityLimiter:
     responses={
         201: {
             "description": "The dataset is stored.",
-            "headers": {
-                "Location": {"description": "The dataset.", "schema": {"type": "string"}},
-                keys.REPLAYED_HEADER: {
-                    "description": "true if this is the first answer to the key, again.",
-                    "schema": {"type": "string"},
-                },
-            },
+            "headers": idempotency.described_headers("The dataset."),
         },
         **problems(404, 409, *BODY_STATUSES),
     },
 )
 async def create_dataset(
     request: Request,
-    store: StoreDep,
-    settings: SettingsDep,
+    query: Annotated[DatasetCreateQuery, Query()],
+    services: ServicesDep,
     tenant_id: TenantDep,
-    limiter: Annotated[CapacityLimiter, Depends(_limiter)],
-    reading: Annotated[Reading, Depends(reading_of)],
-    name: Annotated[
-        Name | None,
-        Query(
-            description="What to call it. Default: the file's name, or dataset.",
-            examples=["pets"],
-        ),
-    ] = None,
-    upload_id: Annotated[
-        str | None,
-        Query(
-            alias="upload",
-            pattern=ID_PATTERN,
-            description="The file is that of a complete upload (POST /uploads), and the body is "
-            "empty. The upload stays until it is deleted or expires.",
-            examples=["up_31k8drzh5p2gk7m4t9x3wvq6ab"],
-        ),
-    ] = None,
-    keep_seconds: Annotated[
-        KeepSeconds | None,
-        Query(
-            description="After how many seconds it expires. Default: what the operator set, mostly "
-            "never.",
-            examples=[604800],
-        ),
-    ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Store labelled embeddings, or texts for jobs to embed: a file of any known format, or JSON.
 
-    The answer has a profile of the rows, and warnings about what may spoil a result.
+    The answer has a profile of the rows, and warnings about what could spoil a result.
     """
+    reading, settings, store = query.reading(), services.settings, services.store
     async with workspace(settings) as workdir:
-        if upload_id is None:
-            upload = await receive(
-                request, name, reading=reading, workdir=workdir, settings=settings
+        if query.upload is None:
+            received = await receive(
+                request, query.name, reading=reading, workdir=workdir, settings=settings
             )
         else:
-            upload = await receive_uploaded(
+            received = await receive_uploaded(
                 request,
-                upload_id,
-                name,
+                query.upload,
+                query.name,
                 reading=reading,
                 workdir=workdir,
                 settings=settings,
@@ -170,34 +130,34 @@ async def create_dataset(
             )
         key = None
         if idempotency_key is not None:
-            request_hash = keys.request_hash(
+            request_hash = idempotency.request_hash(
                 request.url.path,
-                content_type=upload.content_type,
-                body_sha256=upload.body_sha256,
-                extra=upload.name
+                content_type=received.content_type,
+                body_sha256=received.sha256,
+                extra=received.name
                 + reading.as_text()
-                + ("" if keep_seconds is None else f" keep {keep_seconds}"),
+                + ("" if query.keep_seconds is None else f" keep {query.keep_seconds}"),
             )
             key = Key(key=idempotency_key, request_hash=request_hash)
         answer = await to_thread.run_sync(
             partial(
                 _record,
-                upload,
+                received,
                 key=key,
-                keep_seconds=keep_seconds or settings.dataset_keep_seconds,
+                keep_seconds=query.keep_seconds or settings.dataset_keep_seconds,
                 tenant_id=tenant_id,
                 store=store,
             ),
-            limiter=limiter,
+            limiter=services.unpacking,
         )
-    return keys.http_response(answer, collection="datasets")
+    return idempotency.http_response(answer, collection="datasets")
 
 
 @router.get("/datasets", responses=problems(422))
 def list_datasets(
     query: Annotated[DatasetQuery, Query()], store: StoreDep, tenant_id: TenantDep
 ) -> DatasetPage:
-    """Datasets, newest first."""
+    """List datasets, newest first."""
     with store.database.read() as tx:
         page = datasets.page(tx, tenant_id, cursor=query.cursor, limit=query.limit)
     return DatasetPage(
@@ -207,7 +167,7 @@ def list_datasets(
 
 @router.get("/datasets/{dataset_id}", responses=problems(404))
 def get_dataset(dataset_id: DatasetId, store: StoreDep, tenant_id: TenantDep) -> Dataset:
-    """One dataset: its classes and splits, its profile, its warnings."""
+    """Show a dataset: its classes and splits, its profile, its warnings."""
     with store.database.read() as tx:
         return Dataset.of(datasets.get(tx, tenant_id, dataset_id))
 
@@ -222,29 +182,45 @@ def delete_dataset(dataset_id: DatasetId, store: StoreDep, tenant_id: TenantDep)
         sha256 = datasets.delete(tx, tenant_id, dataset_id)
         if sha256 is not None:
             # Inside the transaction: an upload of the same bytes at this moment either has its
-            # row already, which keeps them, or will find them missing when it adds it.
+            # row already, which keeps them, or will find them missing when it adds the row.
             store.artifacts.delete(tenant_id, sha256)
     logger.info("dataset.deleted dataset_id=%s", dataset_id)
 
 
+@router.patch("/datasets/{dataset_id}", responses=problems(404, *BODY_STATUSES))
+def keep_dataset(
+    dataset_id: DatasetId, body: DatasetPatch, store: StoreDep, tenant_id: TenantDep
+) -> Dataset:
+    """Let a dataset expire so many seconds from now, or with null never."""
+    with store.database.begin() as tx:
+        dataset = datasets.keep(tx, tenant_id, dataset_id, keep_seconds=body.keep_seconds)
+    logger.info("dataset.kept dataset_id=%s expires_at=%s", dataset_id, dataset.expires_at)
+    return Dataset.of(dataset)
+
+
 def _record(
-    upload: Upload, *, key: Key | None, keep_seconds: float | None, tenant_id: str, store: Store
+    received: ReceivedBody,
+    *,
+    key: Key | None,
+    keep_seconds: float | None,
+    tenant_id: str,
+    store: Store,
 ) -> Answer:
     """Store the dataset, or find the answer to an earlier request. Blocking; all or nothing."""
-    if (earlier := keys.earlier(store, tenant_id, key)) is not None:
+    if (earlier := idempotency.earlier(store, tenant_id, key)) is not None:
         return earlier
-    ready = upload.prepare()
+    ready = received.read()
     artifact = ready.put(store.artifacts, tenant_id)
 
     def add(tx: Transaction) -> StoredResponse:
         record = ready.add(
-            tx, tenant_id, name=upload.name, artifact=artifact, artifacts=store.artifacts
+            tx, tenant_id, name=received.name, artifact=artifact, artifacts=store.artifacts
         )
         if keep_seconds is not None:
             record = datasets.keep(tx, tenant_id, record.id, keep_seconds=keep_seconds)
         return StoredResponse(status_code=201, body=Dataset.of(record).model_dump_json().encode())
 
-    answer = keys.once(store, tenant_id, key, add)
+    answer = idempotency.once(store, tenant_id, key, add)
     if not answer.is_replay:
         logger.info("dataset.created dataset_id=%s size_bytes=%s", answer.id, artifact.size_bytes)
     return answer

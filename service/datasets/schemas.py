@@ -1,4 +1,4 @@
-"""The home of the JSON shapes of datasets, one example each."""
+"""JSON shapes of datasets, with one example each."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -39,7 +39,9 @@ class DatasetCreate(BaseModel):
         },
     )
 
-    name: Name | None = Field(default=None, description="What to call it; default: dataset.")
+    name: Name | None = Field(
+        default=None, description="The name of the dataset; by default dataset."
+    )
     embeddings: Embeddings = None
     texts: Texts = None
     labels: Labels
@@ -48,14 +50,14 @@ class DatasetCreate(BaseModel):
 
 
 class DatasetPatch(BaseModel):
-    """What of a dataset may change: how long it is kept."""
+    """The one thing about a dataset that can change: how long it is kept."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"keep_seconds": 604800}]}
     )
 
     keep_seconds: KeepSeconds | None = Field(
-        description="After how many seconds from now it expires; null: never."
+        description="After how many seconds from now the dataset expires; null: never."
     )
 
 
@@ -64,11 +66,13 @@ class Split(BaseModel):
 
     name: str = Field(description="train, validation, test or ood/<domain>.")
     n_rows: int
-    class_counts: dict[str, int] = Field(description="Rows of each class, in the class order.")
+    class_counts: dict[str, int] = Field(
+        description="Rows of each class, in the order of the classes."
+    )
 
 
 class DatasetWarning(BaseModel):
-    """Something that may spoil a result, and what to do about it."""
+    """Something that could spoil a result, and what to do about it."""
 
     code: str
     message: str
@@ -114,7 +118,7 @@ class Dataset(BaseModel):
                         {
                             "code": "no_ood_split",
                             "message": "There is no out-of-domain split, so the report cannot say "
-                            "what the tuning does for data from elsewhere. Add labelled rows of "
+                            "what the tuning does on data from elsewhere. Add labelled rows from "
                             "another source as 'ood/<source>'.",
                         }
                     ],
@@ -130,22 +134,23 @@ class Dataset(BaseModel):
     id: str
     name: str
     n_rows: int
-    n_columns: int = Field(description="The width of the embeddings; 0 of texts.")
+    n_columns: int = Field(description="The width of the embeddings; 0 for texts.")
     content: str = Field(description="embeddings, or texts that a job's provider embeds.")
-    classes: list[str] = Field(description="Their order is that of the class indices.")
+    classes: list[str] = Field(description="In the order of the class indices.")
     splits: list[Split]
     profile: dict[str, Any] = Field(
-        description="Per split: rows, missing classes, lengths of the rows, zero rows, rows that "
-        "are in train too. Of train: repeated rows, rows with contradicting labels, constant "
-        "columns, the largest class over the smallest, and the effective rank (the "
-        "exponential of the spectrum's entropy) of at most 1,024 rows, their mean taken off."
+        description="Per split: rows, missing classes, lengths of the rows, zero rows, and rows "
+        "that are also in train. For train: repeated rows, rows with contradicting labels, "
+        "constant columns, the largest class over the smallest, and the effective rank (the "
+        "exponential of the spectrum's entropy) of at most 1,024 rows, their mean subtracted."
     )
     warnings: list[DatasetWarning]
     sha256: str
     size_bytes: int
     created_at: datetime
     expires_at: datetime | None = Field(
-        description="When it goes, rows and bytes; null: it stays. Jobs that need it end first."
+        description="When the dataset is deleted, row and bytes; null: never. Jobs that need it "
+        "end first."
     )
 
     @classmethod

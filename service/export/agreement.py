@@ -1,4 +1,4 @@
-"""The home of the agreement that every export must show: it answers as the served head does."""
+"""Check that an export answers as the served head does."""
 
 import logging
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from nmtune.heads.head import Head
 from service.http.errors import Problem
 
 TOLERANCE: Final = 1e-5
-"""The most that a probability may differ."""
+"""The largest difference of a probability."""
 
 N_RANDOM_ROWS: Final = 16
 
@@ -21,19 +21,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CheckRows:
-    """Rows x (k, d) and what the served head says of them (k, c), both float32."""
+    """Rows x (k, d) and the served head's probabilities for them (k, c), both float32."""
 
     x: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     are_stored: bool
-    """Whether they came with the head from its training, or are random ones of its scale."""
+    """Whether the rows are from the head's training, or random ones of its scale."""
 
 
 def check_rows(head: Head) -> CheckRows:
     """The head's stored rows, or for a head without any, seeded random ones of its scale.
 
-    Raises Problem `export_disagrees` if it no longer says of stored rows what it said when it was
-    published.
+    Raises Problem `export_disagrees` if the head no longer answers for the stored rows as it did
+    when it was published.
     """
     if head.self_test is None:
         x = _random_rows(head)
@@ -85,6 +85,6 @@ def _disagrees(what: str, how: str) -> Problem:
     return Problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "export_disagrees",
-        f"The export is refused, for {what} does not answer as the head did: {how}. Take it as "
-        "format=safetensors, or train it again; and send the operator the request_id.",
+        f"The export is refused because {what} does not answer as the head did: {how}. Export it "
+        "as format=safetensors, or train it again, and send the operator the request_id.",
     )

@@ -1,4 +1,4 @@
-"""The home of the bundle's archive: a zip whose bytes depend on its contents alone."""
+"""Write the bundle's archive: a zip whose bytes depend only on its contents."""
 
 import hashlib
 import io
@@ -14,11 +14,11 @@ FORMAT: Final = "nmtune-bundle"
 VERSION: Final = 1
 MANIFEST: Final = "MANIFEST.json"
 
-_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can tell
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can have
 _READ_BY_ALL: Final = 0o644 << 16
 _UNIX: Final = 3
 _PACKED: Final = (".json", ".md", ".py")
-"""Weights do not get smaller; text does."""
+"""Only text is compressed: weights do not get smaller."""
 
 
 def json_bytes(document: object) -> bytes:
@@ -53,7 +53,7 @@ def zip_bytes(files: Mapping[str, bytes]) -> bytes:
 def bundle_bytes(files: Mapping[str, bytes], *, folder: str, head: Mapping[str, object]) -> bytes:
     """The files and a manifest that names the head, and each file's size and sha256.
 
-    They lie in one folder, or unpacking would write over what has the same names.
+    They lie in one folder, so that unpacking overwrites no other files.
     """
     manifest = {
         "format": FORMAT,

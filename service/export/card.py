@@ -1,4 +1,4 @@
-"""The home of the model card: a head's README in the form of the Hugging Face Hub."""
+"""Write the model card: a head's README in the form of the Hugging Face Hub."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,17 @@ _MOST_CLASSES_SHOWN: Final = 50
 _LICENSE: Final = "# license: state one before you publish, such as apache-2.0\n"
 
 _LIMITS: Final = """\
-- It takes embeddings of the model that made its training embeddings, in the same form (normalised
-  or not), and of no other: it cannot tell them apart and would answer all the same.
-- It knows no other classes than the above; whatever it is shown gets one of them.
-- Confidences are calibrated, unless the temperature above is 1, on rows like those it was trained
-  on. On other data a head is surer than it should be.
-- Figures say how it did on the splits named here, and of other data nothing. `report.json` has
-  intervals.
+- It takes only embeddings from the model that made its training embeddings, in the same form
+  (normalised or not). It cannot tell others apart and would still answer.
+- It knows only the classes above and assigns one of them to everything.
+- Confidences are calibrated, unless the temperature above is 1, on rows like the training rows. On
+  other data a head is more confident than it should be.
+- The figures say how it did on the splits named here, and nothing about other data. `report.json`
+  has intervals.
 """
 
 _HOW_TO: Final = """\
-With numpy alone:
+With only numpy:
 
 ```sh
 python run.py embeddings.npy
@@ -45,8 +45,8 @@ With onnxruntime: `model.onnx`, input `embeddings` (n, {n_columns}) float32, out
 `probabilities` (n, {n_classes}). With NMTune's own package:
 `nmtune.Head.from_bytes(open("head.safetensors", "rb").read())`.
 
-`nmtune verify FILE.zip` checks every file against `MANIFEST.json`, and that runner and ONNX say of
-the rows in `check.npz` what the served head said.
+`nmtune verify FILE.zip` checks every file against `MANIFEST.json`, and that the runner and the ONNX
+model answer for the rows in `check.npz` as the served head did.
 """
 
 
@@ -76,8 +76,8 @@ def model_card(
                 _LIMITS,
                 *_on_stored_rows(stored_rows),
                 "## License",
-                "None is stated: whoever passes this head on states one, here and as `license` "
-                "above. Mind the terms of the embedding model and of the training data.",
+                "No license is stated. Before you pass this head on, state one here and as "
+                "`license` above. Mind the terms of the embedding model and of the training data.",
             )
         )
         + "\n"
@@ -158,8 +158,9 @@ def _summary(version: HeadVersion, report: Mapping[str, Any]) -> str:
 
 def _intended_use(version: HeadVersion) -> str:
     return (
-        f"Classifying embeddings of width {version.n_columns} of the same model, on data like the "
-        "training data, into the classes above. Try it on labelled rows of your own first."
+        f"Classifying embeddings of width {version.n_columns} from the same model, on data like "
+        f"the "
+        "training data, into the classes above. Try it on your own labelled rows first."
     )
 
 
@@ -199,8 +200,9 @@ def _on_stored_rows(n_rows: int) -> list[str]:
         return []
     return [
         "## Rows of the data in these files",
-        f"`check.npz` and `head.safetensors` hold {n_rows} embeddings of the dataset, to check the "
-        "head by. Do not publish them where the dataset may not be.",
+        f"`check.npz` and `head.safetensors` hold {n_rows} embeddings from the dataset, to check "
+        f"the "
+        "head with. Do not publish them where you could not publish the dataset.",
     ]
 
 
@@ -212,7 +214,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Names are the user's and may hold anything; none may begin a line of its own."""
+    """The text on one line: the user's names may hold anything, line breaks included."""
     return " ".join(text.split())
 
 

@@ -1,4 +1,4 @@
-"""The home of the exports of a head version: each one made, then tried on the check rows."""
+"""Make the exports of a head version, and try each on the check rows."""
 
 import logging
 import time
@@ -41,7 +41,7 @@ def export(store: Store, tenant_id: str, reference: str, form: Format) -> Export
     """The head version that `reference` names, as a file.
 
     Raises:
-        NotFound, InvalidReference: there is none.
+        NotFound, InvalidReference: there is no such version.
         ArtifactMissing, ArtifactCorrupt, HeadFormatError: its file is lost or damaged.
         Problem: `export_disagrees`, it does not answer as the served head; `export_too_large`.
     """
@@ -77,7 +77,7 @@ def export(store: Store, tenant_id: str, reference: str, form: Format) -> Export
 
 
 def runner_source() -> bytes:
-    """The runner as it goes into a bundle: the very file that is tried here."""
+    """The runner as it goes into a bundle: the same file that is tried here."""
     return Path(run.__file__).read_bytes()
 
 
@@ -93,7 +93,7 @@ def _tried_onnx(head: Head, check: CheckRows) -> bytes:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "export_too_large",
-            f"{error}. Take it as format=safetensors.",
+            f"{error}. Export it as format=safetensors.",
             field="format",
         ) from error
     require_agreement("the ONNX model", run_onnx(model, check.x), check)

@@ -1,16 +1,16 @@
-"""The route that exports a head version as a file."""
+"""Export a head version as a file."""
 
 import base64
 import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from anyio import to_thread
+from fastapi import APIRouter, Path, Query, Response
 
 from service.export.formats import Format
 from service.heads.routes import HeadName
-from service.http.dependencies import StoreDep, TenantDep
+from service.http.dependencies import ServicesDep, TenantDep
 from service.http.openapi import problems
 from store.names import NAME_PATTERN
 from store.store import Store
@@ -18,14 +18,11 @@ from store.store import Store
 if TYPE_CHECKING:
     from service.export.exports import Export
 
-N_AT_ONCE: Final = 1
-"""Exports made at a time: each takes several times the head's size of memory, and a core."""
-
 VersionLabel = Annotated[
     str,
     Path(
         pattern=NAME_PATTERN,
-        description="The version's number, an alias, or latest.",
+        description="The version number, an alias, or latest.",
         examples=["3"],
     ),
 ]
@@ -33,15 +30,6 @@ VersionLabel = Annotated[
 _FILE: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
 router = APIRouter(tags=["heads"])
-
-
-async def _limiter(request: Request) -> CapacityLimiter:
-    """The application's own limit of exports being made, itself made by the first of them."""
-    state = request.app.state
-    if not hasattr(state, "export_limiter"):
-        state.export_limiter = CapacityLimiter(N_AT_ONCE)
-    limiter: CapacityLimiter = state.export_limiter
-    return limiter
 
 
 def _exported(store: Store, tenant_id: str, reference: str, form: Format) -> "Export":
@@ -55,8 +43,8 @@ def _exported(store: Store, tenant_id: str, reference: str, form: Format) -> "Ex
     response_class=Response,
     responses={
         200: {
-            "description": "The file; Repr-Digest has its sha-256 (RFC 9530), X-NMTune-Head which "
-            "version it is.",
+            "description": "The file; Repr-Digest has its sha-256 (RFC 9530), X-NMTune-Head its "
+            "version.",
             "content": {"application/octet-stream": _FILE, "application/zip": _FILE},
         },
         **problems(404),
@@ -65,26 +53,26 @@ def _exported(store: Store, tenant_id: str, reference: str, form: Format) -> "Ex
 async def export_head_version(
     name: HeadName,
     version: VersionLabel,
-    store: StoreDep,
+    services: ServicesDep,
     tenant_id: TenantDep,
-    limiter: Annotated[CapacityLimiter, Depends(_limiter)],
     form: Annotated[
         Format,
         Query(
             alias="format",
             description="safetensors: the head as it is stored. onnx: for onnxruntime and others. "
-            "bundle: a zip of both with a model card, metrics and a runner that needs numpy alone.",
+            "bundle: a zip of both with a model card, metrics and a runner that needs only numpy.",
             examples=["bundle"],
         ),
     ] = "bundle",
 ) -> Response:
-    """A head version to take away; refused (500 export_disagrees) unless it answers as served.
+    """Download a head version; refused (500 export_disagrees) unless it answers as served.
 
     The file's probabilities are within 1e-5 of the served head's, and its classes the same, on the
     rows that were stored with the head.
     """
     made = await to_thread.run_sync(
-        partial(_exported, store, tenant_id, f"{name}@{version}", form), limiter=limiter
+        partial(_exported, services.store, tenant_id, f"{name}@{version}", form),
+        limiter=services.exporting,
     )
     digest = base64.b64encode(hashlib.sha256(made.content).digest()).decode()
     return Response(

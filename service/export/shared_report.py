@@ -1,4 +1,4 @@
-"""The report as a bundle gives it to others: without the ids and texts of rows."""
+"""Take the ids and texts of rows out of a report before it goes into a bundle."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -9,9 +9,9 @@ _PRIVATE: Final = ("id", "text", "train_id", "train_text")
 
 
 def without_rows(report: bytes) -> bytes:
-    """The same bytes where no row is named by id or text; else with null in their place.
+    """The report without ids and texts, which become null; the same bytes if it has none.
 
-    A bundle is passed on, and what a row is called or says is the owner's alone.
+    A bundle is passed on, but the ids and texts of rows belong to their owner.
     """
     document: Any = orjson.loads(report)
     has_changed = False
@@ -23,7 +23,7 @@ def without_rows(report: bytes) -> bytes:
 
 
 def _named(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows that its findings name."""
+    """The rows that the findings name."""
     findings = report.get("findings") or {}
     yield from (findings.get("label_errors") or {}).get("suspected") or ()
     for split in ((findings.get("near_duplicates") or {}).get("splits") or {}).values():

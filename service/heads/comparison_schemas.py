@@ -1,4 +1,4 @@
-"""The home of the JSON shapes of a comparison of two head versions."""
+"""JSON shapes of a comparison of two head versions."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ class CompareQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     from_: Name = Field(
-        alias="from", description="A version's number, an alias or latest.", examples=["2"]
+        alias="from", description="A version number, an alias or latest.", examples=["2"]
     )
-    to: Name = Field(description="A version's number, an alias or latest.", examples=["prod"])
+    to: Name = Field(description="A version number, an alias or latest.", examples=["prod"])
 
 
 class Compared(BaseModel):
@@ -31,7 +31,7 @@ class Compared(BaseModel):
 
     @classmethod
     def of(cls, record: HeadVersionRecord) -> "Compared":
-        """What tells the version apart."""
+        """What identifies the version."""
         return cls(
             name=record.name,
             version=record.version,
@@ -58,7 +58,7 @@ class Difference(BaseModel):
     to: float | None
     difference: float | None
     interval: tuple[float, float] | None = Field(
-        description="Of an accuracy: the unpaired 95 % interval of the difference."
+        description="For accuracy: the unpaired 95 % interval of the difference."
     )
 
 
@@ -68,7 +68,9 @@ class SplitComparison(BaseModel):
     split: str
     n_rows_from: int | None
     n_rows_to: int | None
-    same_rows: bool = Field(description="Whether both are known to have met the same rows.")
+    same_rows: bool = Field(
+        description="Whether both are known to have been tested on the same rows."
+    )
     metrics: dict[str, Difference]
 
 
@@ -91,9 +93,9 @@ class HeadComparison(BaseModel):
     paired: bool = Field(description="Always false: see note.")
     note: str
     splits: list[SplitComparison]
-    config: dict[str, Change] = Field(description="Settings that differ, by dotted path.")
+    config: dict[str, Change] = Field(description="The settings that differ, by dotted path.")
     classes: ClassChanges
-    lineage: dict[str, Change] = Field(description="What else differs in how they were made.")
+    lineage: dict[str, Change] = Field(description="What else differs in how the two were made.")
 
     @classmethod
     def of(cls, record: ComparisonRecord) -> "HeadComparison":

@@ -1,4 +1,4 @@
-"""The route of drift: how predicted rows differ from those that a head was trained on."""
+"""Route of drift: how predicted rows differ from those that a head was trained on."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -11,7 +11,7 @@ from service.heads.routes import HeadName
 from service.http.dependencies import SettingsDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import problems
-from service.predict.dependencies import PredictorDep
+from service.predict.services import PredictorDep
 from store import drift
 
 router = APIRouter(tags=["heads"])
@@ -28,13 +28,13 @@ def get_head_drift(
 ) -> HeadDrift:
     """Whether the rows predicted lately still look like the rows that the head was trained on.
 
-    Rows are counted while NMTUNE_DRIFT=on; sums alone are kept, for 30 days.
+    Rows are counted while NMTUNE_DRIFT=on; only sums are kept, for 30 days.
     """
     if query.version is not None and query.alias is not None:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "invalid_request",
-            "alias and version both say which version: send one of them.",
+            "alias and version both choose a version: send only one of them.",
             field="alias",
         )
     label = query.version or query.alias or "latest"
@@ -45,7 +45,7 @@ def get_head_drift(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "not_learnt",
             f"The head {version.name}@{version.version} has no summary of its training rows, "
-            "since an earlier version trained it. Retrain it.",
+            "because an earlier release trained it. Train it again.",
             field="name",
         )
     summary = knowledge.row_summary

@@ -1,4 +1,4 @@
-"""The home of the JSON shapes of drift, one example each."""
+"""JSON shapes of drift, with one example each."""
 
 from datetime import datetime
 
@@ -11,21 +11,21 @@ from store.heads import HeadVersion
 
 
 class DriftQuery(BaseModel):
-    """Which version, and how far back; the latest version and a day unless it is said."""
+    """Which version, and how far back; by default the latest version and one day."""
 
     model_config = ConfigDict(extra="forbid")
 
     version: int | None = Field(
-        default=None, ge=1, le=MAX_VERSION, description="The version's number.", examples=[3]
+        default=None, ge=1, le=MAX_VERSION, description="The version number.", examples=[3]
     )
     alias: Alias | None = Field(
-        default=None, description="The version that this alias names.", examples=["prod"]
+        default=None, description="The alias of a version.", examples=["prod"]
     )
     hours: int = Field(
         default=24,
         ge=1,
         le=KEPT_HOURS,
-        description="Rows of the last so many hours.",
+        description="How many hours to look back.",
         examples=[24],
     )
 
@@ -34,8 +34,8 @@ class ColumnShift(BaseModel):
     """How far the mean of one column moved."""
 
     column: int = Field(description="0-based.")
-    shift: float = Field(description="In deviations of the training rows.")
-    z: float = Field(description="In standard errors: beyond 3 or so it is no chance.")
+    shift: float = Field(description="In standard deviations of the training rows.")
+    z: float = Field(description="In standard errors: more than about 3 is not chance.")
 
 
 class HeadDrift(BaseModel):
@@ -69,7 +69,7 @@ class HeadDrift(BaseModel):
     name: str
     version: int
     hours: int
-    is_recording: bool = Field(description="Whether rows are being counted: NMTUNE_DRIFT.")
+    is_recording: bool = Field(description="Whether rows are being counted now (NMTUNE_DRIFT).")
     state: State = Field(
         description="The worst of mean_shift and the two PSI: 0.1 some, 0.25 much."
     )
@@ -77,12 +77,16 @@ class HeadDrift(BaseModel):
     n_rows: int = Field(description="Rows predicted in those hours.")
     n_training_rows: int
     mean_shift: float | None = Field(
-        description="Root mean square over columns, in training deviations, chance taken off."
+        description="Root mean square over columns, in training deviations, chance subtracted."
     )
-    spread_ratio: float | None = Field(description="Mean variance over the training's.")
+    spread_ratio: float | None = Field(
+        description="Mean variance, divided by that of the training rows."
+    )
     norm_psi: float | None = Field(description="Population stability index of the norms.")
-    class_psi: float | None = Field(description="That of the predicted classes.")
-    columns: list[ColumnShift] = Field(description="Those whose means moved most.")
+    class_psi: float | None = Field(
+        description="Population stability index of the predicted classes."
+    )
+    columns: list[ColumnShift] = Field(description="The columns whose means moved most.")
     first_at: datetime | None = Field(description="When the first hour with rows began.")
     last_at: datetime | None = Field(description="When the last hour with rows began.")
 
@@ -93,7 +97,9 @@ class HeadDrift(BaseModel):
         """The comparison as the API shows it."""
         shown = drift.to_dict()
         if not is_recording:
-            shown["sentence"] += " Rows are not being counted now: NMTUNE_DRIFT=on counts them."
+            shown["sentence"] += (
+                " Rows are not being counted now: set NMTUNE_DRIFT=on to count them."
+            )
         return cls(
             name=version.name,
             version=version.version,

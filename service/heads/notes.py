@@ -1,24 +1,24 @@
-"""What people note of a head version for each other: a description and tags."""
+"""What people note about a head version: a description and tags."""
 
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.http.validation import NO_NUL_PATTERN
 from store.names import NAME_PATTERN
 
 MAX_DESCRIPTION_CHARACTERS: Final = 2000
 MAX_TAGS: Final = 20
 MAX_TAG_CHARACTERS: Final = 200
-_NO_NUL: Final = r"^[^\x00]*$"  # which PostgreSQL cannot keep
 
-Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS, pattern=_NO_NUL)]
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS, pattern=NO_NUL_PATTERN)]
 TagName = Annotated[str, Field(pattern=NAME_PATTERN)]
-TagValue = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS, pattern=_NO_NUL)]
+TagValue = Annotated[str, Field(max_length=MAX_TAG_CHARACTERS, pattern=NO_NUL_PATTERN)]
 Tags = Annotated[dict[TagName, TagValue], Field(max_length=MAX_TAGS)]
 
 
 class HeadVersionPatch(BaseModel):
-    """What shall be noted of a version from now on; what is left out stays."""
+    """What to note about a version; what is left out stays as it is."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -28,4 +28,6 @@ class HeadVersionPatch(BaseModel):
     )
 
     description: Description | None = Field(default=None, description="null removes it.")
-    tags: Tags = Field(default_factory=dict, description="All tags: others that it has go.")
+    tags: Tags = Field(
+        default_factory=dict, description="All tags of the version; its other tags are removed."
+    )

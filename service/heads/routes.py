@@ -1,4 +1,4 @@
-"""The routes of heads: what was trained under each name, where the aliases point, what goes."""
+"""Routes of heads: list and show, describe, move aliases, compare, delete."""
 
 import hashlib
 import logging
@@ -16,7 +16,7 @@ from service.http.fields import MAX_VERSION, Alias
 from service.http.idempotency import REPLAYED_HEADER, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
-from service.predict.dependencies import PredictorDep
+from service.predict.services import PredictorDep
 from store import head_deletion, heads
 from store.bytes.port import Artifacts
 from store.database.connection import Transaction
@@ -28,17 +28,17 @@ HeadName = Annotated[
     str, Path(pattern=NAME_PATTERN, description="The head's name.", examples=["pets"])
 ]
 VersionNumber = Annotated[
-    int, Path(ge=1, le=MAX_VERSION, description="The version's number.", examples=[3])
+    int, Path(ge=1, le=MAX_VERSION, description="The version number.", examples=[3])
 ]
 AliasName = Annotated[
     Alias,
-    Path(description="Not digits alone, and not latest.", examples=["prod"]),
+    Path(description="A name that is not a number and not latest.", examples=["prod"]),
 ]
 
 Force = Annotated[
     bool,
     Query(
-        description="Delete also what aliases point at, and those aliases with it.",
+        description="Also delete versions that aliases point at, and these aliases.",
         examples=[True],
     ),
 ]
@@ -53,7 +53,7 @@ router = APIRouter(tags=["heads"], route_class=JsonRoute)
 def list_heads(
     query: Annotated[HeadQuery, Query()], store: StoreDep, tenant_id: TenantDep
 ) -> HeadPage:
-    """Heads with their versions, newest name first."""
+    """List heads with their versions, newest name first."""
     with store.database.read() as tx:
         page = heads.page(tx, tenant_id, cursor=query.cursor, limit=query.limit)
     return HeadPage(items=[Head.of(head) for head in page.items], next_cursor=page.next_cursor)
@@ -61,7 +61,7 @@ def list_heads(
 
 @router.get("/heads/{name}", responses=problems(404))
 def get_head(name: HeadName, store: StoreDep, tenant_id: TenantDep) -> Head:
-    """One head: its versions, newest first, and its aliases."""
+    """Show a head: its versions, newest first, and its aliases."""
     with store.database.read() as tx:
         return Head.of(heads.get(tx, tenant_id, name))
 
@@ -70,7 +70,7 @@ def get_head(name: HeadName, store: StoreDep, tenant_id: TenantDep) -> Head:
 def get_head_version(
     name: HeadName, version: VersionNumber, store: StoreDep, tenant_id: TenantDep
 ) -> HeadVersion:
-    """One version: where it came from, its config, classes and metrics."""
+    """Show a version: where it came from, its config, classes and metrics."""
     with store.database.read() as tx:
         return HeadVersion.of(heads.version(tx, tenant_id, name, version))
 
@@ -83,7 +83,7 @@ def annotate_head_version(
     store: StoreDep,
     tenant_id: TenantDep,
 ) -> HeadVersion:
-    """Note a description and tags of a version; all else of it never changes."""
+    """Set the description and the tags of a version; nothing else about it ever changes."""
     notes = body.model_dump(include=body.model_fields_set)
     with store.database.begin() as tx:
         return HeadVersion.of(heads.annotate(tx, tenant_id, name, version, notes=notes))
@@ -100,7 +100,7 @@ def set_head_alias(
 ) -> HeadVersion:
     """Point an alias at a version, moving it if it exists.
 
-    Predictions of this process follow at once, those of others within a second.
+    Predictions in this process follow at once, those in other processes within a second.
     """
     with store.database.begin() as tx:
         moved = HeadVersion.of(heads.set_alias(tx, tenant_id, name, alias, body.version))
@@ -116,7 +116,7 @@ def delete_head_alias(
     predictor: PredictorDep,
     tenant_id: TenantDep,
 ) -> None:
-    """Remove an alias; the version that it named stays."""
+    """Remove an alias; the version that it pointed at stays."""
     with store.database.begin() as tx:
         heads.delete_alias(tx, tenant_id, name, alias)
     predictor.known.forget()
@@ -140,16 +140,16 @@ def roll_back_head_alias(
             alias="from",
             ge=1,
             le=MAX_VERSION,
-            description="Only if the alias points at this version now; else 409.",
+            description="Roll back only if the alias points at this version now; otherwise 409.",
             examples=[3],
         ),
     ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Point an alias at the version that it named before; again goes one step further back.
+    """Point an alias back at the version that it named before; a second call goes further back.
 
-    Versions deleted meanwhile are passed over; 409 if none is left. Send an Idempotency-Key, and a
-    request that is repeated because its answer was lost does not go back twice.
+    Versions deleted since are skipped; 409 if no other is left. With an Idempotency-Key, a request
+    that is repeated because its answer was lost does not go back twice.
     """
     key = None
     if idempotency_key is not None:
@@ -178,7 +178,7 @@ def compare_head_versions(
     store: StoreDep,
     tenant_id: TenantDep,
 ) -> HeadComparison:
-    """Two versions side by side: metrics, config, classes, lineage, and a cautious verdict."""
+    """Compare two versions: metrics, config, classes, lineage, and a cautious verdict."""
     with store.database.read() as tx:
         before = heads.resolve(tx, tenant_id, f"{name}@{query.from_}")
         after = heads.resolve(tx, tenant_id, f"{name}@{query.to}")
@@ -196,8 +196,8 @@ def delete_head_version(
 ) -> None:
     """Delete a version, its row and its bytes; 409 while an alias points at it.
 
-    Predictions with it end at once in this process, in others within a second. Its number is never
-    given again. The job that made it, and its report, stay.
+    Predictions with it end at once in this process, within a second in others. Its number is never
+    used again. The job that made it, and the report, stay.
     """
     with store.database.begin() as tx:
         deleted = head_deletion.delete_version(tx, tenant_id, name, version, force=force)
@@ -216,7 +216,7 @@ def delete_head(
 ) -> None:
     """Delete all versions of a head, rows and bytes; 409 while it has aliases.
 
-    Versions published under the name later go on counting.
+    Versions published under this name later go on with the numbering.
     """
     with store.database.begin() as tx:
         deleted = head_deletion.delete_head(tx, tenant_id, name, force=force)

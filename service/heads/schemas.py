@@ -1,4 +1,4 @@
-"""The home of the JSON shapes of heads, one example each."""
+"""JSON shapes of heads, with one example each."""
 
 from datetime import datetime
 from typing import Any
@@ -25,16 +25,16 @@ class Machine(BaseModel):
 
 
 class Lineage(BaseModel):
-    """What a head version was made from and with; null is not known, as of older versions."""
+    """What a head version was made from and with; null where an older version did not record it."""
 
     job_id: str
     dataset_id: str
     dataset_sha256: str | None = Field(
-        description="Of the data as stored; it outlives the dataset."
+        description="The sha256 of the data as stored; it outlives the dataset."
     )
     encoder: str | None = Field(description="The fingerprint of the model behind the embeddings.")
     seed: int | None
-    nmtune_version: str | None = Field(description="Of the code that trained it.")
+    nmtune_version: str | None = Field(description="The version of the code that trained it.")
     machine: Machine
 
     @classmethod
@@ -102,17 +102,17 @@ class HeadVersion(BaseModel):
     name: str
     version: int
     method: str
-    n_columns: int = Field(description="The width of the embeddings it takes.")
+    n_columns: int = Field(description="The width of the embeddings that it takes.")
     classes: list[str] = Field(description="In the order of the probabilities.")
     n_parameters: int
     config: dict[str, Any]
     metrics: dict[str, Any]
     encoder: dict[str, Any] | None = Field(
-        description="What embedded the texts that it learnt from, with its fingerprint; null "
-        "where it learnt from embeddings."
+        description="What embedded its training texts, with a fingerprint; null if it was trained "
+        "on embeddings."
     )
     aliases: list[str]
-    description: str | None = Field(description="What people note of it, as tags.")
+    description: str | None = Field(description="A note for people, as tags are.")
     tags: dict[str, str]
     job_id: str
     dataset_id: str
@@ -158,7 +158,7 @@ class Head(BaseModel):
 
     name: str
     latest_version: int
-    aliases: dict[str, int] = Field(description="The version that each alias names.")
+    aliases: dict[str, int] = Field(description="The version that each alias points at.")
     versions: list[HeadVersion] = Field(description="Newest first.")
     created_at: datetime
 
@@ -191,7 +191,7 @@ class HeadQuery(BaseModel):
 
 
 class AliasUpdate(BaseModel):
-    """Where an alias shall point."""
+    """Where an alias points from now on."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 3}]})
 

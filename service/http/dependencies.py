@@ -1,35 +1,45 @@
-"""The home of what routes ask for by type: the store, the queue, the settings, the tenant."""
+"""What routes ask for by type: the services, the store, the queue, the settings, the tenant."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.http.services import Services
 from service.http.tenant import tenant_of
 from service.settings import ServiceSettings
 from store.queue import Queue
 from store.store import Store
 
 
-# Each is `async` so that FastAPI calls it at once instead of through a thread.
+def services_of(request: Request) -> Services:
+    """The services of the application that serves the request."""
+    services: Services = request.app.state.services
+    return services
+
+
+# Each is `async` so that FastAPI calls it directly instead of in a thread, and takes only the
+# request, because a dependency of a dependency would cost every request some microseconds.
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
 async def _store(request: Request) -> Store:
-    store: Store = request.app.state.store
-    return store
+    return services_of(request).store
 
 
 async def _queue(request: Request) -> Queue:
-    queue: Queue = request.app.state.queue
-    return queue
+    return services_of(request).queue
 
 
 async def _settings(request: Request) -> ServiceSettings:
-    settings: ServiceSettings = request.app.state.settings
-    return settings
+    return services_of(request).settings
 
 
 async def _tenant(request: Request) -> str:
     return tenant_of(request.scope)
 
 
+ServicesDep = Annotated[Services, Depends(_services)]
 StoreDep = Annotated[Store, Depends(_store)]
 QueueDep = Annotated[Queue, Depends(_queue)]
 SettingsDep = Annotated[ServiceSettings, Depends(_settings)]

@@ -1,4 +1,4 @@
-"""The home of /docs, served whole from here: a machine without internet shows it too."""
+"""Serve /docs entirely from here, so that a machine without internet shows it too."""
 
 import base64
 import hashlib

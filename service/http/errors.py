@@ -1,4 +1,4 @@
-"""The home of the one error body, and of the one table that gives each error class its status."""
+"""The one error body, and the one table that gives each error class its status."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -44,13 +44,13 @@ STATUSES: Final[Mapping[type[Exception], HTTPStatus]] = {
     store_errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     store_errors.SchemaMismatch: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""What each error of the stones means over HTTP; a class that is not here is a bug: 500."""
+"""The HTTP status of each error of the stones; a class that is not listed is a bug: 500."""
 
 _INPUT_STATUSES: Final[Mapping[str, HTTPStatus]] = {
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "too_many_rows": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
-"""The codes of BadInput that are about size alone."""
+"""The codes of BadInput that are only about size."""
 
 _FIELDS: Final[Mapping[type[Exception], str]] = {
     store_errors.InvalidName: "name",
@@ -58,30 +58,30 @@ _FIELDS: Final[Mapping[type[Exception], str]] = {
     store_errors.InvalidReference: "head",
     store_errors.IdempotencyKeyReused: "Idempotency-Key",
 }
-"""The request's field that an error without one of its own is about."""
+"""The request field of each error that names none itself."""
 
 _BROKEN_ARTIFACT: Final = (
-    "The stored file behind this answer is missing or damaged, so no answer is given. Ask the "
-    "operator to restore it from a backup, or train it again."
+    "The stored file that this answer needs is missing or damaged. Ask the operator to restore it "
+    "from a backup, or train the head again."
 )
-_UNAVAILABLE: Final = "The service cannot reach its storage at the moment. Try again shortly."
+_UNAVAILABLE: Final = "The service cannot reach its storage right now. Try again shortly."
 _DETAILS_5XX: Final[Mapping[type[Exception], str]] = {
     HeadFormatError: _BROKEN_ARTIFACT,
     store_errors.InvalidDatasetFile: _BROKEN_ARTIFACT,
     store_errors.ArtifactMissing: _BROKEN_ARTIFACT,
     store_errors.ArtifactCorrupt: _BROKEN_ARTIFACT,
-    store_errors.SchemaMismatch: "The database and this version of the service do not belong "
-    "together. Ask the operator to run the migrations.",
+    store_errors.SchemaMismatch: "The database does not fit this version of the service. "
+    "Ask the operator to run the migrations.",
 }
-"""What a user is told where the error's own message, which the log has, may hold paths or SQL."""
+"""What a user reads where the error's own message may hold paths or SQL; the log has that one."""
 
 _TRANSIENT = (store_errors.StorageUnavailable, store_errors.DatabaseUnavailable)
 
 _HTTP_DETAILS: Final[Mapping[int, str]] = {
-    400: "The request could not be read. Check that its body is complete and has the form that "
-    "its Content-Type says.",
+    400: "The request could not be read. Check that its body is complete and matches its "
+    "Content-Type.",
     404: "There is nothing at this path. /docs lists the paths.",
-    405: "This path does not know that method; the Allow header lists those it knows.",
+    405: "This path does not support that method; the Allow header lists those it does.",
 }
 
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -90,10 +90,10 @@ logger = logging.getLogger(__name__)
 
 
 class Problem(HTTPException):
-    """A refusal made by the HTTP door itself, with all that its body says.
+    """A refusal by the HTTP API itself, with everything that its body says.
 
-    It is an HTTPException so that it may be raised while a body is being read: FastAPI lets only
-    those pass and turns any other error there into a 400.
+    It is an HTTPException because it may be raised while a body is being read: there FastAPI lets
+    only those pass, and turns any other error into a 400.
     """
 
     def __init__(
@@ -144,17 +144,17 @@ class Problem(HTTPException):
 
 INTERNAL: Final = (
     "Something went wrong in the service; it is not your request's fault. If it happens again, "
-    "send the operator the request_id: the log tells more."
+    "send the operator the request_id, which finds the cause in the log."
 )
 
 
 def internal_problem() -> Problem:
-    """What a user is told of a bug: nothing but the request id."""
+    """What a user reads about a bug: only the request id."""
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", INTERNAL)
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """The problem that `error` is over HTTP, by the table above; None if it is a bug."""
+    """The problem to answer for `error`, by the table above; None if it is a bug."""
     match error:
         case Problem():
             return error
@@ -181,7 +181,7 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def install(app: FastAPI) -> None:
-    """Give `app` its handlers: whatever is raised, the one body comes out."""
+    """Give `app` its handlers, so that every error is answered with the one body."""
 
     async def on_error(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
@@ -263,7 +263,7 @@ def _problem_of_http(error: HTTPException) -> Problem:
 
 
 def _allowed_methods(app: FastAPI, request: Request) -> list[str]:
-    """All methods that the path knows: the router names only those of the first route it met."""
+    """All methods that the path supports; the router names only those of the first route it met."""
     scope = {"type": "http", "path": request.scope["path"], "headers": []}
     scope["root_path"] = request.scope.get("root_path", "")
 

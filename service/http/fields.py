@@ -20,20 +20,20 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 Alias = Annotated[Name, AfterValidator(_alias)]
-"""A movable name of a head version; digits alone and `latest` have meanings of their own."""
+"""A movable name of a head version; numbers and `latest` are taken."""
 
 
 Cursor = Annotated[
     str | None,
     Field(
         max_length=200,
-        description="next_cursor of the page before; leave it out for the first page.",
+        description="next_cursor of the previous page; leave it out for the first page.",
         examples=["2Zk0bXJpMTc2Mzk1NTcwNi4uLg"],
     ),
 ]
 
 
-Limit = Annotated[int, Field(ge=1, le=200, description="How many at most.", examples=[20])]
+Limit = Annotated[int, Field(ge=1, le=200, description="How many to list, at most.", examples=[20])]
 
 
 MAX_VERSION = 2**31 - 1

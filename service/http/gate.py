@@ -1,8 +1,8 @@
-"""The layer that refuses requests that a web page of another site made a browser send.
+"""Refuse requests that a web page of another site made a browser send.
 
-Without it every page that a user of this machine visits could ask this server: it would read by
-renaming its own host (see `service.hosts`), and write by a form or a `fetch` that needs no leave.
-A program that is no browser sends none of the headers looked at here, but for `Host`.
+Without this layer every page that a user of this machine visits could ask this server: it would
+read by renaming its own host (see `service.hosts`), and write by a form or a `fetch` that needs no
+permission. Programs other than browsers send only `Host` of the headers examined here.
 """
 
 from http import HTTPStatus
@@ -15,12 +15,12 @@ from service.hosts import Hosts
 from service.http.errors import Problem
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-"""They change nothing, so that any page may have them sent; it cannot read the answer."""
+"""They change nothing, so any page may send them; it cannot read the answer."""
 PROBES: Final = frozenset({"/livez", "/readyz"})
 """What a load balancer may ask by address, or without a `Host`."""
 
 _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
-"""`none`: the user's own doing, not a page's."""
+"""`none`: the user acted, not a page."""
 
 
 class Gate:
@@ -75,9 +75,9 @@ def _unknown_host() -> Problem:
     return Problem(
         HTTPStatus.MISDIRECTED_REQUEST,
         "unknown_host",
-        "The host that this request names is not one of this server's. On its own machine ask it "
-        "as http://localhost or http://127.0.0.1, with its port. For any other name its operator "
-        f"adds that name to the setting {hosts.SETTING}.",
+        "The host of this request is not a name of this server. On its own machine, use "
+        "http://localhost or http://127.0.0.1, with the port. To use any other name, add it to "
+        f"the setting {hosts.SETTING}.",
         field="Host",
     )
 
@@ -86,8 +86,8 @@ def _invalid_host() -> Problem:
     return Problem(
         HTTPStatus.BAD_REQUEST,
         "invalid_host",
-        "A request names its host once, in the header Host (and, where its first line holds a "
-        "whole URL, by the same name there).",
+        "A request must name its host exactly once, in the header Host (and by the same name in "
+        "its first line, if that holds a whole URL).",
         field="Host",
     )
 
@@ -97,6 +97,6 @@ def _cross_site() -> Problem:
         HTTPStatus.FORBIDDEN,
         "cross_site",
         "A page of another site sent this, and only this server's own pages and programs may "
-        "change things. If the page is this server's, behind a proxy, let the proxy hand on Host "
-        f"as it came, or add the page's host to the setting {hosts.SETTING}.",
+        "change things. If the page is this server's, behind a proxy, have the proxy pass Host on "
+        f"unchanged, or add the page's host to the setting {hosts.SETTING}.",
     )

@@ -1,4 +1,4 @@
-"""The home of the guards around every request: its id and log line, its size and its slowness."""
+"""Guard every request: give it an id and a log line, bound its size and its slowness."""
 
 import asyncio
 import logging
@@ -17,12 +17,12 @@ from service.http.errors import Problem, internal_problem
 from service.http.json_body import is_json
 
 CLIENT_CLOSED_REQUEST: Final = 499
-"""What the log says of a client that left before its answer; nobody receives this status."""
+"""The status in the log of a client that left before its answer; nobody receives it."""
 
 _ID_HEADER: Final = request_id.HEADER.lower().encode()
 _JSON_ADVICE: Final = (
-    "Send embeddings as base64 float32 rather than as lists; to train on them, upload them as an "
-    "npz file to POST /datasets; to predict, send them in several requests."
+    "Send embeddings as base64 float32 rather than as lists; to train on them, upload an .npz file "
+    "to POST /datasets; to predict, send them in several requests."
 )
 _UPLOAD_ADVICE: Final = "Save the embeddings as float16, which halves them, or send fewer rows."
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class RequestLog:
-    """Gives each request its id and one log line, and each answer the headers that all have.
+    """Gives each request an id and one log line, and each answer the headers that all have.
 
     A bug becomes a 500 problem.
     """
@@ -78,12 +78,12 @@ class RequestLog:
 
 
 class BodyLimit:
-    """Refuses bodies that are too large (413) or come too slowly (408), whatever reads them.
+    """Refuses bodies that are too large (413) or arrive too slowly (408), whatever reads them.
 
-    Bytes are counted as they come, so a chunked body without a Content-Length is limited too. The
+    Bytes are counted as they arrive, so a chunked body without a Content-Length is limited too. The
     time spent waiting for the client is bounded by `seconds` plus what the bytes received so far
     may take at `bytes_per_second`; time in which nobody reads does not count. `upload_paths` are
-    paths, or with a slash at the end all below.
+    paths, or, with a slash at the end, everything below.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class BodyLimit:
         self.bytes_per_second = bytes_per_second
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, handing its body on through the limits."""
+        """Serve one request, passing its body on through the limits."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -151,7 +151,7 @@ def _too_large(limit: int, advice: str) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "body_too_large",
-        f"The body is larger than {limit} bytes, the limit for this request. {advice}",
+        f"The body is larger than the {limit:,} bytes that this request may have. {advice}",
         headers={"Connection": "close"},
     )
 
@@ -160,6 +160,6 @@ def _too_slow() -> Problem:
     return Problem(
         HTTPStatus.REQUEST_TIMEOUT,
         "body_too_slow",
-        "The body came too slowly and was not read to its end. Send it again.",
+        "The body arrived too slowly and was not read to its end. Send it again.",
         headers={"Connection": "close"},
     )

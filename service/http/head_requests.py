@@ -1,4 +1,4 @@
-"""The layer that answers HEAD as GET, without the body."""
+"""Answer HEAD as GET, without the body."""
 
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 class HeadRequests:
     """Lets the routes answer a HEAD as if it were a GET, and sends the head of their answer.
 
-    A route that takes HEAD itself is left alone: tus asks so for an upload's offset.
+    A route that takes HEAD itself is left alone: tus asks for an upload's offset that way.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,9 +1,9 @@
-"""The home of Idempotency-Key: one request is done once, and its first answer is sent again."""
+"""Idempotency-Key: do a request once, and send its first answer again."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import Header, Response
@@ -24,7 +24,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=KEY_PATTERN,
-        description="Any string that is new for each thing to create. The same request with the "
+        description="Any string that is new for each thing you create. The same request with the "
         "same key gets the first answer again and creates nothing.",
         examples=["pets-2026-11-24-1"],
     ),
@@ -41,26 +41,37 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What to answer, and whether it is the answer to an earlier request."""
+    """What to answer, and whether an earlier request was answered so."""
 
     response: StoredResponse
     is_replay: bool
 
     @property
     def id(self) -> str:
-        """The id of what was made."""
+        """The id of what was created."""
         made_id: str = orjson.loads(self.response.body)["id"]
         return made_id
 
 
+def described_headers(what: str) -> dict[str, Any]:
+    """The headers of an answer that created `what`, as OpenAPI describes them."""
+    return {
+        "Location": {"description": what, "schema": {"type": "string"}},
+        REPLAYED_HEADER: {
+            "description": "true if this is the first answer to the key, again.",
+            "schema": {"type": "string"},
+        },
+    }
+
+
 def request_hash(path: str, *, content_type: str, body_sha256: str, extra: str = "") -> str:
-    """What two requests must have in common to be one: path, content type, body; and `extra`."""
+    """A hash that is the same for two requests if path, content type, body and `extra` are."""
     parts = (path, content_type, body_sha256, extra)
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def earlier(store: Store, tenant_id: str, key: Key | None) -> Answer | None:
-    """The answer to an earlier request with this key, before any work is done for this one."""
+    """The answer to an earlier request with this key. Call it before doing any work."""
     if key is None:
         return None
     with store.database.read() as tx:
@@ -95,7 +106,7 @@ def once(
 
 
 def http_response(answer: Answer, *, collection: str) -> Response:
-    """The answer over HTTP: its Location is under `/{collection}/`, and a replay says so."""
+    """The answer over HTTP, its Location under `/{collection}/`; a header marks a replay."""
     headers = {"Location": f"/{collection}/{answer.id}"}
     if answer.is_replay:
         headers[REPLAYED_HEADER] = "true"

@@ -1,4 +1,4 @@
-"""The home of JSON bodies: parsed by orjson, off the event loop when large, or refused."""
+"""Parse JSON bodies with orjson, off the event loop when they are large, or refuse them."""
 
 import codecs
 from collections.abc import Callable, Coroutine
@@ -16,10 +16,10 @@ from service.http.errors import Problem
 Model = TypeVar("Model", bound=BaseModel)
 
 LARGE_BYTES: Final = 64 * 1024
-"""From this size on a body is parsed in a thread: at about 300 MB/s this is 0.2 ms of the loop."""
+"""Larger bodies are parsed in a thread; at about 300 MB/s this size takes 0.2 ms of the loop."""
 
 MAX_FIELDS: Final = 64
-"""Of a body. Each unknown one is an error of its own to pydantic, and millions of them would hold
+"""The most fields of a body. pydantic makes an error of each unknown one, and millions would block
 the event loop for minutes."""
 
 _WIDE_MARKS: Final = (
@@ -30,11 +30,11 @@ _WIDE_MARKS: Final = (
 )
 
 _PACKED_MARKS: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
-"""Of gzip and zstd."""
+"""The first bytes of gzip and zstd."""
 
 
 def is_json(content_type: str | None) -> bool:
-    """Whether a Content-Type says JSON: application/json, or application/...+json."""
+    """Whether a Content-Type means JSON: application/json, or application/...+json."""
     essence = (content_type or "").partition(";")[0].strip().lower()
     return essence == "application/json" or (
         essence.startswith("application/") and essence.endswith("+json")
@@ -42,24 +42,26 @@ def is_json(content_type: str | None) -> bool:
 
 
 def parse(body: bytes) -> Any:
-    """The value that `body` is, or a Problem (400 `invalid_json`) that says where it is not JSON.
+    """Parse `body`. Raises Problem (400 `invalid_json`), which says where it is not JSON.
 
-    Refused beyond the grammar: NaN and the infinities, numbers beyond float64, lone surrogates,
-    more than 1024 levels, other encodings than UTF-8, a byte order mark. And, with 422, an object
-    of more fields than any body has.
+    Also refused: NaN and the infinities, numbers beyond float64, lone surrogates, more than 1024
+    levels, other encodings than UTF-8, a byte order mark; and, with 422, an object with more fields
+    than any body has.
     """
     if body.startswith(codecs.BOM_UTF8):
-        raise _invalid("The body begins with a byte order mark: send UTF-8 without one.")
+        raise _invalid("The body begins with a byte order mark: send UTF-8 without it.")
     if body.startswith(_WIDE_MARKS) or 0 in body[:2]:
         raise _invalid("The body is not UTF-8 (it looks like UTF-16 or UTF-32): send UTF-8.")
     if body.startswith(_PACKED_MARKS):
-        raise _invalid("The body is packed, as only files may be: send the JSON as it is.")
+        raise _invalid("The body is compressed, which only dataset files may be: send plain JSON.")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise _explained(body, error) from None
     if isinstance(value, dict) and len(value) > MAX_FIELDS:
-        message = f"The body has over {MAX_FIELDS} fields; /docs shows those that this path knows."
+        message = (
+            f"The body has more than {MAX_FIELDS} fields; /docs shows those that this path knows."
+        )
         raise Problem(422, "invalid_request", message, field="body")
     return value
 
@@ -75,7 +77,7 @@ async def read_json(request: Request) -> Any:
 
 
 def validate(model: type[Model], value: object) -> Model:
-    """`value` as a `model`, or the same problem that FastAPI's own validation ends in (422)."""
+    """`value` as a `model`. Raises the same error as FastAPI's own validation (422)."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -85,7 +87,7 @@ def validate(model: type[Model], value: object) -> Model:
 
 
 class JsonRequest(Request):
-    """A request whose `json` is ours: FastAPI reads the body of a route through it."""
+    """A request with our `json`, through which FastAPI reads the body of a route."""
 
     async def json(self) -> Any:
         """The parsed body; see `read_json`."""

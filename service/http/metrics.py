@@ -1,7 +1,7 @@
-"""The home of what the HTTP door counts and times, as Prometheus metrics of this process.
+"""Count and time what the HTTP API does, as Prometheus metrics of this process.
 
 No label holds an id, a name or a text: routes are templates, and each label has a fixed set of
-values. What is only looked up when somebody asks is in `service.operate.scrape`.
+values. `service.operate.scrape` has what is only looked up when Prometheus asks.
 """
 
 import functools
@@ -45,7 +45,7 @@ PREDICTED_ROWS = Counter("nmtune_predicted_rows_total", "Embeddings that were cl
 
 
 class RequestMetrics:
-    """The layer that counts and times every request, whatever becomes of it."""
+    """The layer that counts and times every request, whatever its outcome."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -77,7 +77,7 @@ class RequestMetrics:
                 _request_seconds(route, method).observe(seconds)
 
 
-# The sets of labels are small and fixed; finding one anew costs as much as counting it.
+# The sets of labels are small and fixed; looking one up costs as much as counting.
 @functools.cache
 def _requests(route: str, method: str, status: int) -> Counter:
     return REQUESTS.labels(route, method, status)
@@ -89,6 +89,6 @@ def _request_seconds(route: str, method: str) -> Histogram:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the route that was met: whatever else a path holds is the client's choice."""
+    """The template of the matched route; everything else in a path is the client's choice."""
     path = getattr(scope.get("route"), "path", None)
     return path if isinstance(path, str) and path else NO_ROUTE

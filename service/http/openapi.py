@@ -1,4 +1,4 @@
-"""The home of what /docs shows of problems: the schema of the body, and who may answer with it."""
+"""What /docs shows of problems: the schema of the body, and which routes answer with it."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -16,13 +16,13 @@ class ProblemError(BaseModel):
     """One wrong thing in the request."""
 
     field: str = Field(description="Dotted path or parameter name, such as config.w_covariance.")
-    row: int | None = Field(description="0-based, where one row is to blame.")
-    column: int | None = Field(description="0-based, where one value is to blame.")
+    row: int | None = Field(description="0-based, if one row is wrong.")
+    column: int | None = Field(description="0-based, if one value is wrong.")
     message: str
 
 
 class ProblemBody(BaseModel):
-    """What every answer that is no success says (RFC 9457)."""
+    """The body of every answer that is not a success (RFC 9457)."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -54,32 +54,33 @@ class ProblemBody(BaseModel):
     detail: str = Field(description="What is wrong and what to do.")
     code: str = Field(description="Stable: programs may rely on it.")
     request_id: str | None
-    errors: list[ProblemError] = Field(description="The first 20 wrong things, if it is a list.")
-    count: int = Field(description="How many wrong things there are in all.")
+    errors: list[ProblemError] = Field(description="The first 20 wrong things.")
+    count: int = Field(description="How many things are wrong in all.")
 
 
 _MEANINGS: Final[Mapping[int, str]] = {
     400: "The body is not what its Content-Type says, such as broken JSON.",
-    404: "There is no such thing.",
-    406: "Nothing that the Accept header asks for can be sent.",
-    408: "The body came too slowly.",
-    409: "It contradicts the present state.",
+    404: "It does not exist.",
+    406: "The answer has none of the forms that the Accept header asks for.",
+    408: "The body arrived too slowly.",
+    409: "The present state does not allow it.",
     412: "The header Tus-Resumable is missing or names another version than 1.0.0.",
     413: "The body, or the number of rows, is too large.",
-    415: "The Content-Type is not one that this path takes.",
+    415: "This path does not take that Content-Type.",
     422: "Something in the request is wrong; errors names the field.",
-    429: "Too many predictions are waiting; Retry-After says when to try again.",
+    429: "Too many predictions are queued; Retry-After says when to try again.",
     500: "A bug in the service, or an export that does not answer as the head; request_id finds it "
     "in the log.",
-    503: "Not now: storage or database cannot be reached, or a stored file is damaged.",
+    503: "Temporarily unavailable: the storage or the database cannot be reached, or a stored file "
+    "is damaged.",
 }
 
 BODY_STATUSES: Final = (400, 408, 413, 415)
-"""What any request with a body may meet."""
+"""The statuses that any request with a body may get."""
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route or router for these statuses, all with the one body."""
+    """The `responses=` of a route or router for these statuses."""
     return {
         status: {
             "description": _MEANINGS.get(status, HTTPStatus(status).phrase),
@@ -90,7 +91,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 class DocumentedAPI(FastAPI):
-    """FastAPI whose OpenAPI holds the schema that `problems` refers to."""
+    """FastAPI whose OpenAPI document holds the schema that `problems` refers to."""
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once."""

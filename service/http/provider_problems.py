@@ -1,4 +1,4 @@
-"""The home of what the providers' errors mean over HTTP."""
+"""The HTTP status, field, row and headers of each provider error."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -19,7 +19,7 @@ STATUSES: Final[Mapping[type[ProviderError], HTTPStatus]] = {
     errors.EncoderChanged: HTTPStatus.CONFLICT,
     errors.ProviderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""A class that is not here has the status of the one above it; at the end stands 502."""
+"""A class that is not listed has the status of its base class, in the end 502."""
 
 MOST_RETRY_AFTER_SECONDS: Final = 600
 
@@ -31,7 +31,7 @@ def status_of(error: ProviderError) -> HTTPStatus:
 
 
 def field_of(error: ProviderError) -> str | None:
-    """The request's field that it is about."""
+    """The request field that the error is about."""
     if "row" in error.where:
         return "texts"
     if isinstance(error, InvalidProvider):
@@ -42,13 +42,13 @@ def field_of(error: ProviderError) -> str | None:
 
 
 def row_of(error: ProviderError) -> int | None:
-    """The row of the text that it is about."""
+    """The row of the text that the error is about."""
     row = error.where.get("row")
     return row if isinstance(row, int) else None
 
 
 def headers_of(error: ProviderError) -> dict[str, str]:
-    """Retry-After, where waiting helps: the provider's word, within reason."""
+    """Retry-After, where waiting helps: what the provider said, at most ten minutes."""
     if not isinstance(error, ProviderUnavailable):
         return {}
     seconds = min(MOST_RETRY_AFTER_SECONDS, max(1, ceil(error.retry_after or 2)))

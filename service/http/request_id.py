@@ -1,4 +1,4 @@
-"""The home of the request id: what it may look like, and which one is being served."""
+"""The request id: which ones are accepted, and which one is being served."""
 
 import re
 import secrets

@@ -1,7 +1,7 @@
-"""The home of how embeddings, labels and splits look in a JSON body.
+"""How embeddings, labels and splits look in a JSON body.
 
-They are typed as plain values: `service.ingest` checks them with numpy and names the row, where
-pydantic would take seconds on the event loop. What is here is for the documentation.
+Their type is `Any` because `service.ingest` checks them with numpy and names the row, where
+pydantic would take seconds on the event loop. The schemas here are for the documentation.
 """
 
 from typing import Annotated, Any
@@ -48,8 +48,8 @@ Labels = Annotated[
     WithJsonSchema(
         {
             "title": "Labels",
-            "description": "One class name a row: a string, a whole number or a Boolean, which "
-            "are written out (1.0 as 1). null is a missing label, which is refused.",
+            "description": "One class name per row: a string, or a whole number or Boolean, "
+            "which becomes its text (1.0 becomes 1). null is a missing label and refused.",
             "type": "array",
             "items": {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]},
         }
@@ -60,9 +60,9 @@ Splits = Annotated[
     WithJsonSchema(
         {
             "title": "Splits",
-            "description": "One split name a row: train, validation (val, valid, dev), test or "
-            "ood/<domain>, the domain in any script. Without it, a seeded stratified fifth of "
-            "the rows becomes test and the rest train.",
+            "description": "One split name per row: train, validation (val, valid, dev), test or "
+            "ood/<domain>, the domain in any script. Without splits, a seeded stratified fifth "
+            "of the rows becomes test and the rest train.",
             "type": "array",
             "items": {"type": "string", "examples": ["train", "test", "ood/sketch"]},
         }
@@ -71,7 +71,7 @@ Splits = Annotated[
 MergeSimilar = Annotated[
     bool,
     Field(
-        description="Make one of classes, and of domains, that differ in case, spaces or Unicode "
-        "form alone. Without it a warning names them."
+        description="Merge classes, and domains, that differ only in case, spaces or Unicode form. "
+        "Otherwise a warning names them."
     ),
 ]

@@ -1,4 +1,4 @@
-"""The headers that tell browsers what not to do with an answer."""
+"""Headers that tell browsers what not to do with an answer."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -15,13 +15,13 @@ NOT_A_PAGE: Final = (
     CONTENT_SECURITY_POLICY,
     b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 )
-"""An answer that is data shows nothing, runs nothing and is framed by nobody."""
+"""Data must not be shown as a page, run, or framed."""
 
 _OF_DATA: Final = (*ALWAYS, NOT_A_PAGE)
 
 
 def added_to(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer and these; a page brings a content policy of its own."""
+    """The headers of an answer with these added; a page has its own content policy."""
     own = list(headers)
     has_policy = any(name == CONTENT_SECURITY_POLICY for name, _ in own)
     return [*own, *(ALWAYS if has_policy else _OF_DATA)]

@@ -1,7 +1,7 @@
-"""The answer that is a stored file, whole or one part of it, each byte checked before it is sent.
+"""Answer with a stored file, whole or in part, each byte checked before it is sent.
 
-The bytes to be sent are checked before the answer begins, and each block again as it goes out: what
-was changed in place in that moment ends as a connection that breaks, never as wrong bytes.
+The bytes are checked before the answer begins, and each block again as it goes out: if the file
+changes in that moment, the connection breaks, and no wrong bytes are sent.
 """
 
 import base64
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """Bytes that a row names, as they are offered to clients."""
+    """A stored file that a row names, as clients download it."""
 
     tenant_id: str
     sha256: str
@@ -39,9 +39,9 @@ class StoredFile:
 
 
 def answer(file: StoredFile, request: Request, artifacts: Artifacts) -> Response:
-    """What the request asks of the file: all of it, a part, 304, or its headers alone. Blocking.
+    """What the request asks for: the whole file, a part, 304, or only the headers. Blocking.
 
-    Raises ArtifactMissing, ArtifactCorrupt, and Problem 416 for a part that is not there.
+    Raises ArtifactMissing, ArtifactCorrupt, and Problem 416 for a part outside the file.
     """
     tag = f'"{file.sha256}"'
     digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
@@ -85,7 +85,7 @@ class _Sending(StreamingResponse):
         self._blocks: Iterator[bytes] = file.chunks(start, stop)
 
     async def stream_response(self, send: Send) -> None:
-        """Send what is sound; without the last bytes the server ends the connection."""
+        """Send the blocks that pass their check; if one fails, the connection breaks off."""
         try:
             begun = False
             async for block in iterate_in_threadpool(self._blocks):
@@ -112,7 +112,7 @@ class _Sending(StreamingResponse):
 
 
 def _part(request: Request, tag: str, size: int) -> tuple[int, int] | None:
-    """From where to where the Range asks; None for the whole file. Raises Problem 416."""
+    """The start and stop that Range asks for; None for the whole file. Raises Problem 416."""
     asked, only_if = request.headers.get("range"), request.headers.get("if-range")
     if asked is None or only_if not in (None, tag):
         return None
@@ -126,7 +126,7 @@ def _part(request: Request, tag: str, size: int) -> tuple[int, int] | None:
         raise Problem(
             HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
             "range_not_satisfiable",
-            f"The file has {size:,} bytes: ask for one part of them, such as bytes=0-999.",
+            f"The file has {size:,} bytes: ask for one range within them, such as bytes=0-999.",
             field="Range",
             headers={"Content-Range": f"bytes */{size}"},
         )

@@ -1,4 +1,4 @@
-"""The home of what a user reads when a value does not fit its schema."""
+"""Say in plain words what is wrong with a value that does not fit its schema."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,20 @@ _MAX_MESSAGE_CHARACTERS: Final = 300
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}$"
 KEY_PATTERN: Final = r"^[\x21-\x7e]+$"
 EVENT_ID_PATTERN: Final = r"^evt_[0-9]{6,9}$"
+SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
+NO_NUL_PATTERN: Final = r"^[^\x00]*$"
+"""PostgreSQL cannot store a NUL character."""
 
 _PATTERN_MESSAGES: Final[Mapping[str, str]] = {
-    NAME_PATTERN: "must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or "
+    NAME_PATTERN: "must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a letter or "
     "digit.",
-    ID_PATTERN: "must be an id, exactly as it was given out.",
-    KEY_PATTERN: "must be 1 to 255 visible ASCII characters, without a space.",
+    ID_PATTERN: "must be an id exactly as the service gave it.",
+    KEY_PATTERN: "must be 1 to 255 visible ASCII characters without spaces.",
     EVENT_ID_PATTERN: "must be the id of an event, such as evt_000012.",
+    SHA256_PATTERN: "must be a sha256: 64 digits and letters a to f, in lower case.",
+    NO_NUL_PATTERN: "must not hold a NUL character.",
 }
-"""What the patterns of the schemas mean, in words."""
+"""What each pattern in the schemas means, in words."""
 
 _MESSAGES: Final[Mapping[str, str]] = {
     "missing": "is required.",
@@ -34,14 +39,14 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "int_type": "must be an integer.",
     "int_parsing": "must be an integer.",
     "int_from_float": "must be an integer.",
-    "int_parsing_size": "is too large an integer.",
+    "int_parsing_size": "is an integer that is too large.",
     "float_type": "must be a number.",
     "float_parsing": "must be a number.",
     "finite_number": "must be a finite number.",
     "bool_type": "must be true or false.",
     "string_unicode": "must be valid Unicode.",
 }
-"""Our words for the kinds of error a user meets most; the others keep pydantic's."""
+"""Our words for the most frequent kinds of error; the others keep pydantic's."""
 
 
 _SUBJECT = re.compile(r"^(Input|String|List|Dictionary|Value|Data) should ")
@@ -58,7 +63,7 @@ class FieldError:
 
 
 def field_errors(errors: Sequence[Mapping[str, Any]]) -> tuple[FieldError, ...]:
-    """pydantic's errors in our words, without the input they carry: it may be huge or secret."""
+    """pydantic's errors in our words, without the input, which may be huge or secret."""
     return tuple(_field_error(error) for error in errors)
 
 
@@ -68,7 +73,7 @@ def sentence(error: FieldError) -> str:
 
 
 def printable(name: str) -> str:
-    """`name`, which a user may have made up, cut short and without control characters."""
+    """`name`, which a user may have made up, shortened and without control characters."""
     text = name if len(name) <= _MAX_FIELD_CHARACTERS else name[:_MAX_FIELD_CHARACTERS] + "..."
     return "".join(c if c.isprintable() else "?" for c in text)
 

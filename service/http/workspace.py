@@ -1,4 +1,4 @@
-"""The home of a request's folder: made and removed off the event loop, whatever comes between."""
+"""Make and remove a request's folder off the event loop, whatever happens in between."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -15,7 +15,7 @@ from service.settings import ServiceSettings
 async def workspace(settings: ServiceSettings) -> AsyncIterator[Path]:
     """`prepared.workspace`, made and removed in a thread: unlinking gigabytes takes a while.
 
-    It is removed also if the client leaves or the server stops in between.
+    It is removed even if the client leaves or the server stops in between.
     """
     with ExitStack() as stack:
         enter = partial(stack.enter_context, prepared.workspace(settings.data_dir))

@@ -1,4 +1,4 @@
-"""The full disk, and its kin: no fault of the sender's and none of ours, over when it is mended."""
+"""Turn "disk full" into a temporary StorageUnavailable."""
 
 from contextlib import AbstractContextManager
 
@@ -6,5 +6,5 @@ from store.trouble import told_apart
 
 
 def room_needed() -> AbstractContextManager[None]:
-    """Raise the StorageUnavailable that it is where the block cannot write to the disk."""
+    """Raise StorageUnavailable if the block cannot write because the disk is full or away."""
     return told_apart("There is no room for the upload")

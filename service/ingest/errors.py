@@ -1,14 +1,14 @@
-"""The one error of reading embeddings and labels that somebody sent."""
+"""The one error of reading embeddings and labels from a sender."""
 
 from dataclasses import dataclass, field
 from typing import Final, NotRequired, TypedDict
 
 FIELD: Final = "file"
-"""What errors call the file as a whole."""
+"""The field of errors about the file as a whole."""
 
 
 class DatasetWarning(TypedDict):
-    """What the owner of a dataset should know of it; `split` where it concerns one."""
+    """What the owner of a dataset should know; `split` if it concerns one."""
 
     code: str
     message: str
@@ -17,7 +17,7 @@ class DatasetWarning(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """One spot in the input and what is wrong there; rows and columns count from 0."""
+    """One place in the input and what is wrong there; rows and columns count from 0."""
 
     message: str
     field: str | None = None
@@ -27,13 +27,13 @@ class Place:
 
 @dataclass
 class Places:
-    """The first places of one fault, and how many were found."""
+    """The first places of one fault, and how many were found in all."""
 
     listed: list[Place] = field(default_factory=list)
     count: int = 0
 
     def add(self, other: "Places") -> None:
-        """Take those found later too."""
+        """Add places found later."""
         self.listed += other.listed
         self.count += other.count
 
@@ -43,9 +43,9 @@ class BadInput(Exception):  # noqa: N818 - the name says whose fault it is, whic
 
     `code` is stable and machine-readable; `message` says what is wrong and what to do; `field` is
     the array, the zip member or the JSON key; `row` and `column` count from 0 within that field.
-    `malformed` tells bytes that cannot be read at all (answered with 400) from arrays that can be
-    read and break a rule (422). `more` holds further places with the same fault, so that a file
-    with several bad rows is mended in one go; `count` is how many were found, listed or not.
+    `malformed` marks bytes that cannot be read at all (400), as opposed to arrays that can be read
+    but break a rule (422). `more` holds further places of the same fault, so that a file with
+    several bad rows can be corrected at once; `count` is how many were found, listed or not.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ ROWS: Final = "rows"
 
 
 TEXTS: Final = "texts"
-"""A JSON string a line."""
+"""One JSON string per line."""
 
 
 ID_ENDS: Final = "id-ends"

@@ -1,4 +1,4 @@
-"""What numbers may be: finite, of a size that fits, and as float32. For every format and door."""
+"""Check numbers: finite, not too many, and as float32. For every format and route."""
 
 from typing import Any
 
@@ -20,6 +20,26 @@ def check_size(n_rows: int, n_columns: int, *, field: str) -> None:
         )
 
 
+def check_n_rows(n_rows: int, max_rows: int, *, field: str, what: str = "rows") -> None:
+    """Raise BadInput (413) if one prediction may not have so many rows, or texts."""
+    if n_rows > max_rows:
+        raise BadInput(
+            "too_many_rows",
+            f"{field} has {n_rows:,} {what}, but one prediction takes at most {max_rows:,}. Send "
+            "them in several requests.",
+            field=field,
+        )
+
+
+def is_finite(x: NDArray[np.float32]) -> bool:
+    """Whether the sum of the squares of x (n, d) is finite in float32.
+
+    Then no value is NaN or infinite, and none is so large that sane weights could take it out of
+    float32's range. A dot product would be faster, but warns where it overflows, and wakes threads.
+    """
+    return bool(np.einsum("ij,ij->", x, x) < np.inf)
+
+
 def as_float32(values: NDArray[Any], *, field: str) -> NDArray[np.float32]:
     """`values` (n, d) as finite float32 in C order; raises BadInput naming the first bad places."""
     with np.errstate(over="ignore"):
@@ -36,9 +56,9 @@ def not_finite(
     first_row: int = 0,
     rows: NDArray[np.intp] | None = None,
 ) -> Places:
-    """The places where `stored` is not finite; `given` tells whether it was so before.
+    """The places where `stored` is not finite; `given` tells whether it was finite before.
 
-    rows: (b,) what the rows are called, if not by counting from `first_row`.
+    rows: (b,) the numbers of the rows, if they do not count from `first_row`.
     """
     # A sum is finite only if all its terms are: one cheap pass for the common case.
     dtype = np.float64 if stored.itemsize == 8 else np.float32
@@ -69,7 +89,7 @@ def refuse(places: Places) -> None:
         raise BadInput(
             "not_finite",
             f"{first.message[:-1]} (counting from 0): remove the rows with NaN or infinity, or "
-            "fill in numbers.",
+            "replace them with numbers.",
             field=first.field,
             row=first.row,
             column=first.column,

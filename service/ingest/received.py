@@ -1,4 +1,4 @@
-"""Home of taking a large body in: written to a file as it comes, off the event loop, and hashed."""
+"""Take a large body in: write it to a file as it comes, off the event loop, and hash it."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -28,14 +28,14 @@ _PARTS: Final = ("file", "name", *_VALUE_PARTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """A file taken from a request; `name` and `file_name` are what a form said, if it did."""
+    """A file from a request; `name` and `file_name` come from a form, if there was one."""
 
     path: Path
     sha256: str
     name: str | None = None
     file_name: str | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
-    """Files of values a row that came beside it, by what they mean: label, split, ..., id."""
+    """Files with one value per row that came with it, by meaning: label, split, ..., id."""
 
 
 async def receive_raw(chunks: AsyncIterator[bytes], path: Path) -> Received:
@@ -54,8 +54,8 @@ async def receive_raw(chunks: AsyncIterator[bytes], path: Path) -> Received:
 async def receive_form(chunks: AsyncIterator[bytes], path: Path, *, content_type: str) -> Received:
     """Write the part `file` of a multipart/form-data body to `path`; raises BadInput.
 
-    Parts of values a row (`labels`, `splits`, ...) go beside it. The hash is that of the file (and
-    those): the body's boundary is another one with each attempt.
+    Parts with one value per row (`labels`, `splits`, ...) are written beside it. The hash is that
+    of the file (and of these): the boundary in the body differs with each attempt.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
@@ -72,7 +72,7 @@ async def receive_form(chunks: AsyncIterator[bytes], path: Path, *, content_type
 
 
 class _Form:
-    """What the parser calls: each part at most once, in any order."""
+    """The parser's callbacks: each part at most once, in any order."""
 
     def __init__(self, path: Path, files: ExitStack) -> None:
         self._path = path
@@ -120,7 +120,7 @@ class _Form:
         self._part = _text(options.get(b"name", b""))
         if self._part not in _PARTS:
             known = ", ".join(_PARTS)
-            raise _bad_form(f"has a part {self._part[:80]!r}, but may have only {known}")
+            raise _bad_form(f"has an unknown part {self._part[:80]!r}; it may have only {known}")
         if self._part in self._parts:
             raise _bad_form(f"has the part {self._part!r} twice")
         self._parts[self._part] = bytearray()
@@ -140,16 +140,16 @@ class _Form:
         value = self._parts[self._part]
         value.extend(content)
         if len(value) > _MAX_NAME_BYTES:
-            raise _bad_form("has a name that is too long")
+            raise _bad_form(f"has a name of more than {_MAX_NAME_BYTES:,} bytes")
 
     def on_end(self) -> None:
         self._is_complete = True
 
     def received(self) -> Received:
         if not self._is_complete:
-            raise _bad_form("ends before its last part does: was the upload cut off?")
+            raise _bad_form("ends inside a part: was the upload cut off?")
         if "file" not in self._parts:
-            raise _bad_form("has no part file: send the dataset as file")
+            raise _bad_form("has no part file: send the dataset as the part file")
         name = self._parts.get("name")
         return Received(
             path=self._path,
@@ -167,7 +167,7 @@ class _Form:
         return self._path if part == "file" else self._path.with_name(f"part-{part}")
 
     def _digest(self) -> str:
-        """Of the file alone, or of it and the other parts, whatever their order."""
+        """The hash of the file, or of the file and the other parts, whatever their order."""
         if len(self._digests) == 1:
             return self._digests["file"].hexdigest()
         lines = [f"{part} {self._digests[part].hexdigest()}" for part in sorted(self._digests)]
@@ -175,7 +175,7 @@ class _Form:
 
 
 async def _pump(chunks: AsyncIterator[bytes], write: Callable[[bytes], object]) -> None:
-    """Hand the chunks on in batches, each in a thread: a disk may stall for seconds."""
+    """Pass the chunks on in batches, each in a thread: a disk may stall for seconds."""
     batch = bytearray()
     async for chunk in chunks:
         batch += chunk

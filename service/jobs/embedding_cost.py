@@ -1,22 +1,36 @@
-"""The home of what embedding the texts of a planned job would take: requests, tokens, money."""
+"""Estimate what embedding the texts of a planned job takes: requests, tokens, money."""
 
 import hashlib
 from collections.abc import Iterable
 
+from pydantic import BaseModel, Field
+
 from providers import batches, catalogue, local
 from providers.encoder import Encoder
 from providers.provider import Limits, estimated_tokens
-from service.jobs.plan_schemas import PlannedEmbedding
 from store import encoders, text_vectors
 from store.store import Store
+
+
+class PlannedEmbedding(BaseModel):
+    """What embedding the texts would take, estimated; each different text is embedded once."""
+
+    n_texts: int
+    n_different: int
+    n_known: int = Field(description="How many of these this encoder has embedded before.")
+    n_requests: int = Field(description="With the provider's documented limits.")
+    n_tokens: int = Field(description="Estimated at three bytes per token, rather too many.")
+    cost: float | None = Field(
+        description="In the currency of provider.price_per_million_tokens; null without it."
+    )
 
 
 def of_texts(
     texts: Iterable[str], encoder: Encoder, *, price: float | None, tenant_id: str, store: Store
 ) -> PlannedEmbedding:
-    """price: of a million tokens, if it is known. Blocking; asks no provider.
+    """The cost of `texts`. price: of a million tokens, if known. Blocking; asks no provider.
 
-    Which texts are known is a matter of the encoder's newest fingerprint.
+    A text counts as known if it was embedded under the encoder's newest fingerprint.
     """
     n_texts = 0
     by_hash: dict[str, str] = {}

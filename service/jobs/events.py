@@ -1,4 +1,4 @@
-"""The route of a job's events: a list, or a stream that goes on until the job has ended."""
+"""Route of a job's events: a list, or a stream that goes on until the job has ended."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from service.http.dependencies import SettingsDep, StoreDep, TenantDep
+from service.http.dependencies import ServicesDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import problems
 from service.http.validation import EVENT_ID_PATTERN
@@ -32,7 +32,8 @@ LastEventId = Annotated[
     Header(
         alias="Last-Event-ID",
         pattern=EVENT_ID_PATTERN,
-        description="Where a broken stream goes on; browsers send it by themselves.",
+        description="The last event received, after which a broken stream goes on; browsers send "
+        "it.",
         examples=["evt_000012"],
     ),
 ]
@@ -53,7 +54,7 @@ router = APIRouter(tags=["jobs"])
     responses={
         200: {
             "description": "A page of events; or, for Accept: text/event-stream, the same objects "
-            "as they happen, one a message, until the job has ended.",
+            "as they happen, one per message, until the job has ended.",
             "content": {
                 STREAM: {
                     "schema": {"type": "string"},
@@ -68,24 +69,24 @@ async def list_job_events(
     job_id: JobId,
     query: Annotated[EventQuery, Query()],
     request: Request,
-    store: StoreDep,
-    settings: SettingsDep,
+    services: ServicesDep,
     tenant_id: TenantDep,
     last_event_id: LastEventId = None,
 ) -> Response:
-    """What happened to a job, as a list or as it happens."""
+    """List the events of a job, or stream them as they happen."""
     wants_stream = _wants_stream(request.headers.get("accept", "*/*"))
-    follower = _Follower(store, tenant_id, job_id, after=_sequence(last_event_id or query.after))
+    follower = _Follower(
+        services.store, tenant_id, job_id, after=_sequence(last_event_id or query.after)
+    )
     if wants_stream:
         first, is_last = await to_thread.run_sync(follower.look)  # a 404 must come before the 200
-        stopping: threading.Event = request.app.state.stopping
         return EventSourceResponse(
             follower.stream(
                 first,
                 is_last,
-                stopping=stopping,
-                poll_seconds=settings.events_poll_seconds,
-                heartbeat_seconds=settings.events_heartbeat_seconds,
+                stopping=services.stopping,
+                poll_seconds=services.settings.events_poll_seconds,
+                heartbeat_seconds=services.settings.events_heartbeat_seconds,
             ),
             # no-transform and X-Accel-Buffering keep proxies from holding events back.
             headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"},
@@ -99,7 +100,7 @@ async def list_job_events(
 
 
 class _Follower:
-    """Reads the events of one job, from the one after `after` on."""
+    """Reads the events of one job that follow `after`."""
 
     def __init__(self, store: Store, tenant_id: str, job_id: str, *, after: int) -> None:
         self._store = store
@@ -108,7 +109,7 @@ class _Follower:
         self._after = after
 
     def look(self, limit: int = BATCH) -> tuple[list[EventRecord], bool]:
-        """The next events, and whether no other will follow them. Blocking; raises NotFound."""
+        """The next events, and whether they are the last. Blocking; raises NotFound."""
         with self._store.database.read() as tx:
             # The job first: if it has ended here, its last event is there for the next statement.
             job = jobs.get(tx, self._tenant_id, self._job_id)
@@ -126,7 +127,7 @@ class _Follower:
         poll_seconds: float,
         heartbeat_seconds: float,
     ) -> AsyncIterator[bytes]:
-        """Events in the text/event-stream format, comments while nothing happens."""
+        """Events in the text/event-stream format, with comments while nothing happens."""
         clock = asyncio.get_running_loop().time
         said_something_at = clock()
         while True:

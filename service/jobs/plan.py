@@ -1,10 +1,12 @@
-"""The home of what POST /jobs?plan=true does: say what the job would do, and store nothing."""
+"""POST /jobs?plan=true: say what the job would do, and store nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import median
 from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from nmtune.config import TuneConfig
 from nmtune.errors import NMTuneError
@@ -15,7 +17,7 @@ from providers.encoder import Encoder
 from service.datasets.schemas import DatasetWarning, Split
 from service.ingest.dataset import inline, prepared, texts
 from service.jobs import embedding_cost
-from service.jobs.plan_schemas import Plan, PlannedCandidate, PlannedEmbedding
+from service.jobs.embedding_cost import PlannedEmbedding
 from service.jobs.schemas import JobCreate
 from service.jobs.submission import check_content, check_trainable, examine
 from service.settings import ServiceSettings
@@ -28,10 +30,74 @@ from store.states import JobKind, JobStatus
 from store.store import Store
 
 N_JOBS: Final = 50
-"""Earlier jobs that are looked at for the pace of this deployment."""
+"""How many earlier jobs are read to find the pace of this deployment."""
 
 _SOLVER_STEPS: Final = 200
-"""Passes over the rows of a fit that is solved: penalties times iterations, as an order of size."""
+"""Passes over the rows of a solved fit: penalties times iterations, in order of magnitude."""
+
+
+class PlannedCandidate(BaseModel):
+    """One head that would be trained."""
+
+    name: str
+    n_steps: int | None = Field(
+        description="The most gradient steps; null if the head is solved without steps."
+    )
+
+
+class Plan(BaseModel):
+    """What a job would do if it were submitted."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "dataset_id": None,
+                    "method": "linear_probe",
+                    "n_rows": 6,
+                    "n_columns": 3,
+                    "classes": ["cat", "dog"],
+                    "splits": [
+                        {"name": "train", "n_rows": 4, "class_counts": {"cat": 2, "dog": 2}},
+                        {"name": "test", "n_rows": 2, "class_counts": {"cat": 1, "dog": 1}},
+                    ],
+                    "candidates": [{"name": "linear_probe", "n_steps": None}],
+                    "embedding": None,
+                    "memory_bytes": 503316480,
+                    "seconds": 4.5,
+                    "n_jobs_measured": 3,
+                    "warnings": [],
+                }
+            ]
+        }
+    )
+
+    dataset_id: str | None = Field(
+        description="The stored dataset; null for rows sent with the request."
+    )
+    method: str
+    n_rows: int
+    n_columns: int | None = Field(
+        description="The width of the embeddings; null for texts if the provider does not state it."
+    )
+    classes: list[str]
+    splits: list[Split]
+    candidates: list[PlannedCandidate] = Field(
+        description="In the order of training; robust_probe only if many labels look wrong."
+    )
+    embedding: PlannedEmbedding | None = Field(description="Null unless the rows are texts.")
+    memory_bytes: int | None = Field(
+        description="The peak memory of the training, roughly; null without n_columns."
+    )
+    seconds: float | None = Field(
+        description="How long the training would take, at the pace of earlier jobs of this method; "
+        "null without such jobs, and without n_columns. Waiting for a worker, and for a provider's "
+        "embeddings, is not included."
+    )
+    n_jobs_measured: int = Field(
+        description="How many earlier jobs the estimate of seconds is based on."
+    )
+    warnings: list[DatasetWarning]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,12 +230,12 @@ def _embedding(
 
 
 def _width(encoder: Encoder) -> int | None:
-    """The width of an encoder's vectors, if it can be known before the first one."""
+    """The width of an encoder's vectors, if it is known before the first one."""
     return local.N_COLUMNS if encoder.provider == local.NAME else encoder.dimensions
 
 
 def _paces(store: Store, tenant_id: str, method: str) -> list[float]:
-    """Work a second of earlier jobs of the method that succeeded at the first attempt."""
+    """Work per second of earlier jobs of the method that succeeded at the first attempt."""
     with store.database.read() as tx:
         page = jobs.page(tx, tenant_id, limit=N_JOBS, status=JobStatus.SUCCEEDED)
         paces = []
@@ -180,9 +246,9 @@ def _paces(store: Store, tenant_id: str, method: str) -> list[float]:
                 dataset = datasets.get(tx, tenant_id, job.dataset_id)
                 candidates = Candidates.from_dict(job.config)
             except (NotFound, NMTuneError):
-                continue  # deleted since, or of a version that had other candidates
+                continue  # deleted since, or from a version with other candidates
             if dataset.content == datasets.TEXTS:
-                continue  # most of its time may have been the provider's
+                continue  # most of the time may have been spent waiting for the provider
             n_rows = sum(
                 split["n_rows"]
                 for split in dataset.splits

@@ -20,14 +20,17 @@ def _object(description: str, properties: dict[str, Any], *required: str) -> dic
 
 
 _ROW_NAMES: Final[dict[str, Any]] = {
-    "row": {"type": "integer", "description": "Its place in the split as stored, from 0."},
+    "row": {"type": "integer", "description": "Its row in the stored split, from 0."},
     "file_row": {
         "type": ["integer", "null"],
-        "description": "Its row in what was sent, from 0, the header not counted. Null in data "
-        "sets that were stored before this was kept.",
+        "description": "Its row in the file as sent, from 0, without the header. Null in datasets "
+        "that were stored before this was recorded.",
     },
-    "id": {**_NULLABLE_STRING, "description": "What the column id calls it."},
-    "text": {**_NULLABLE_STRING, "description": "Of a data set of texts: its beginning."},
+    "id": {**_NULLABLE_STRING, "description": "Its value in the column id."},
+    "text": {
+        **_NULLABLE_STRING,
+        "description": "The beginning of its text, in a dataset of texts.",
+    },
 }
 
 _SUSPECTED: Final[dict[str, Any]] = {
@@ -40,13 +43,13 @@ _SUSPECTED: Final[dict[str, Any]] = {
         "suggested_probability": {"type": "number"},
         "score": {
             "type": "number",
-            "description": "suggested_probability minus given_probability: the more, the worse.",
+            "description": "suggested_probability minus given_probability; larger is worse.",
         },
     },
 }
 
 _LABEL_ERRORS: Final = _object(
-    "Training rows that out-of-fold predictions speak against, the worst first.",
+    "Training rows whose label out-of-fold predictions contradict, the worst first.",
     {
         "labels_look_noisy": {"type": "boolean"},
         "expected_wrong": _object(
@@ -68,19 +71,22 @@ _ANSWERED: Final[dict[str, Any]] = {
     "properties": {
         "n_rows": {"type": "integer"},
         "n_answered": {"type": "integer"},
-        "coverage": {"type": "number", "description": "The share that is answered."},
+        "coverage": {"type": "number", "description": "The share of rows that are answered."},
         "coverage_interval": {"type": "array", "items": {"type": "number"}},
-        "accuracy": {**_NULLABLE_NUMBER, "description": "Of the answered rows; null without any."},
+        "accuracy": {
+            **_NULLABLE_NUMBER,
+            "description": "Accuracy of the answered rows; null without any.",
+        },
         "accuracy_interval": {"type": ["array", "null"], "items": {"type": "number"}},
         "accuracy_of_all": {"type": "number"},
     },
 }
 
 _ABSTENTION: Final = _object(
-    "The value to give as abstain_below when predicting, and what it does on rows that it was not "
-    "chosen by.",
+    "The value to send as abstain_below when predicting, and its effect on rows that were not used "
+    "to choose it.",
     {
-        "threshold": {**_NULLABLE_NUMBER, "description": "Null where no value is advised."},
+        "threshold": {**_NULLABLE_NUMBER, "description": "Null if no value is advised."},
         "reason": {"type": "string"},
         "n_held_out_rows": {"type": "integer"},
         "splits": {"type": "object", "additionalProperties": _ANSWERED},
@@ -95,16 +101,16 @@ _VERDICT: Final[dict[str, Any]] = {
         "sentences": {"type": "array", "items": {"type": "string"}},
         "recommended": {
             **_NULLABLE_STRING,
-            "description": "The candidate to use; null where the choice is yours.",
+            "description": "The candidate to use; null if the choice is yours.",
         },
         "advises_against": {
             "type": "boolean",
-            "description": "Whether another head than the published one should be used: then the "
+            "description": "Whether another head than the published one should be used. If so, the "
             "job's alias does not move.",
         },
         "rival": {
             **_NULLABLE_STRING,
-            "description": "The most accurate candidate beside the published one.",
+            "description": "The most accurate candidate other than the published one.",
         },
         "best_id": _NULLABLE_STRING,
         "best_ood": _NULLABLE_STRING,
@@ -121,7 +127,7 @@ REPORT: Final[dict[str, Any]] = {
         "method": {"type": "string"},
         "alias": {
             "anyOf": [AliasOutcome.model_json_schema(), {"type": "null"}],
-            "description": "What became of the job's alias; absent without one.",
+            "description": "What happened to the job's alias; absent without one.",
         },
         "verdict": _VERDICT,
         "dataset": _OBJECT,
@@ -140,4 +146,4 @@ REPORT: Final[dict[str, Any]] = {
     },
     "required": ["version", "job_id", "name", "method", "candidates", "verdict"],
 }
-"""Of reports that an earlier version wrote, what came later is absent."""
+"""Reports from earlier versions lack what was added later."""

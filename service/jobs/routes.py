@@ -1,4 +1,4 @@
-"""The routes of jobs: submit, list, look at, cancel, read the report."""
+"""Routes of jobs: submit, list, show, cancel, read the report."""
 
 import asyncio
 import hashlib
@@ -12,14 +12,13 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from service.http import idempotency
-from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep
+from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep, services_of
 from service.http.errors import Problem
 from service.http.idempotency import Answer, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.validation import ID_PATTERN
-from service.jobs.plan import make_plan
-from service.jobs.plan_schemas import Plan
+from service.jobs.plan import Plan, make_plan
 from service.jobs.report import REPORT
 from service.jobs.schemas import Job, JobCreate, JobPage, JobQuery
 from service.jobs.submission import submit
@@ -43,13 +42,19 @@ Prefer = Annotated[
     str | None,
     Header(
         alias="Prefer",
-        description="wait=N: answer when the job has ended, or after N seconds (at most 60).",
+        description="wait=N: answer once the job has ended, or after N seconds (at most 60).",
         examples=["wait=30"],
         max_length=200,
     ),
 ]
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})\"?(?=$|[,;\s])", re.IGNORECASE)
+
+QUEUED: Final = {
+    "description": "The job is queued.",
+    "headers": idempotency.described_headers("The job."),
+}
+"""The OpenAPI answer of a submission."""
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["jobs"], route_class=JsonRoute)
@@ -62,18 +67,9 @@ router = APIRouter(tags=["jobs"], route_class=JsonRoute)
     responses={
         200: {
             "model": Job | Plan,
-            "description": "With Prefer: wait, the job has ended. With plan=true, the plan.",
+            "description": "With Prefer: wait, the ended job. With plan=true, the plan.",
         },
-        202: {
-            "description": "The job is queued.",
-            "headers": {
-                "Location": {"description": "The job.", "schema": {"type": "string"}},
-                idempotency.REPLAYED_HEADER: {
-                    "description": "true if this is the first answer to the key, again.",
-                    "schema": {"type": "string"},
-                },
-            },
-        },
+        202: QUEUED,
         **problems(404, 409, *BODY_STATUSES),
     },
 )
@@ -89,12 +85,12 @@ async def create_job(
     plan: Annotated[
         bool,
         Query(
-            description="Only say what the job would do: nothing is stored, nothing trained.",
+            description="Only say what the job would do: nothing is stored or trained.",
             examples=[True],
         ),
     ] = False,
 ) -> Response:
-    """Train a head, on a stored dataset or on embeddings and labels sent along.
+    """Train a head, on a stored dataset or on embeddings and labels in the request.
 
     A repeated Idempotency-Key gets the first answer at once, without waiting.
     """
@@ -128,7 +124,7 @@ async def when_ended(
         return response
     try:
         job = await _ended(answer.id, seconds, request=request, tenant_id=tenant_id)
-    except DatabaseUnavailable as error:  # an error here would have the client send it again
+    except DatabaseUnavailable as error:  # an error here would make the client send the job again
         logger.warning("job.wait_failed job_id=%s reason=%s", answer.id, error)
         return response
     return Response(
@@ -143,7 +139,7 @@ async def when_ended(
 def list_jobs(
     query: Annotated[JobQuery, Query()], store: StoreDep, tenant_id: TenantDep
 ) -> JobPage:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     with store.database.read() as tx:
         page = jobs.page(tx, tenant_id, cursor=query.cursor, limit=query.limit, status=query.status)
     return JobPage(items=[Job.of(job) for job in page.items], next_cursor=page.next_cursor)
@@ -151,16 +147,16 @@ def list_jobs(
 
 @router.get("/jobs/{job_id}", responses=problems(404))
 def get_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
-    """One job: its status, how far it is, what it made or why it failed."""
+    """Show a job: its status and progress, what it made or why it failed."""
     return Job.of(_get(store, tenant_id, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", responses=problems(404))
 def cancel_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
-    """Ask for a job to be stopped; doing so again, or too late, changes nothing.
+    """Cancel a job; doing so again, or too late, changes nothing.
 
-    A queued job is cancelled at once. A running one has cancel_requested_at set and becomes
-    cancelled when its worker has stopped, usually within seconds.
+    A queued job is cancelled at once. A running one gets cancel_requested_at, and is cancelled once
+    its worker has stopped, usually within seconds.
     """
     with store.database.begin() as tx:
         return Job.of(jobs.request_cancel(tx, tenant_id, job_id))
@@ -171,22 +167,22 @@ def cancel_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
     response_class=Response,
     responses={
         200: {
-            "description": "The report, as the worker wrote it, and what became of the alias.",
+            "description": "The report as the worker wrote it, and what happened to the alias.",
             "content": {"application/json": {"schema": REPORT}},
         },
         **problems(404, 409),
     },
 )
 def get_report(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Response:
-    """What a succeeded job found: verdict, metrics per split, comparison, findings, spectra."""
+    """Show what a succeeded job found: verdict, metrics, comparison, findings, spectra."""
     job = _get(store, tenant_id, job_id)
     if job.report_sha256 is None:
         if job.kind is JobKind.PREDICTION:
-            detail = (
-                "The job is a prediction and has no report: GET /jobs/{id}/output has its file."
-            )
+            detail = "A prediction has no report: GET /jobs/{id}/output has its file."
         elif job.status.is_final:
-            detail = f"The job is {job.status.value} and has no report. Submit it again for one."
+            detail = (
+                f"The job is {job.status.value} and has no report. To get one, submit it again."
+            )
         else:
             detail = f"The job is {job.status.value}: wait until it has succeeded."
         raise Problem(409, "report_not_ready", detail)
@@ -203,7 +199,7 @@ def _get(store: Store, tenant_id: str, job_id: str) -> JobRecord:
 
 
 async def key_of(request: Request, idempotency_key: str | None) -> Key | None:
-    """The request's Idempotency-Key with the hash of all that makes it this request."""
+    """The request's Idempotency-Key, with the hash of the request."""
     if idempotency_key is None:
         return None
     body = await request.body()
@@ -223,13 +219,13 @@ def _wait_seconds(prefer: str | None) -> int | None:
 
 async def _ended(job_id: str, seconds: float, *, request: Request, tenant_id: str) -> JobRecord:
     """The job when it has ended, or as it is after `seconds`, or when the service stops."""
-    state = request.app.state
-    poll = state.settings.events_poll_seconds
+    services = services_of(request)
+    poll = services.settings.events_poll_seconds
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
     while True:
-        job = await to_thread.run_sync(_get, state.store, tenant_id, job_id)
+        job = await to_thread.run_sync(_get, services.store, tenant_id, job_id)
         left = deadline - clock()
-        if job.status.is_final or left <= 0 or state.stopping.is_set():
+        if job.status.is_final or left <= 0 or services.stopping.is_set():
             return job
         await asyncio.sleep(min(poll, left))

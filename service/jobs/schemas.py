@@ -1,8 +1,4 @@
-"""The home of the JSON shapes of jobs and events, one example each.
-
-Datasets are in `schemas.datasets`, heads in `schemas.heads`, predictions in
-`schemas.predictions`.
-"""
+"""JSON shapes of jobs and events, with one example each."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -13,7 +9,6 @@ from service.heads.notes import Description, Tags
 from service.http.fields import Alias, Cursor, Limit, Name
 from service.http.rows import Embeddings, Labels, MergeSimilar, Splits
 from service.http.validation import EVENT_ID_PATTERN, ID_PATTERN
-from service.jobs.output import JobOutput
 from service.providers.schemas import ProviderChoice, Texts
 from store.events import Event as EventRecord
 from store.jobs import Job as JobRecord
@@ -21,7 +16,7 @@ from store.states import JobKind, JobStatus
 
 
 class JobCreate(BaseModel):
-    """A head to train, on a stored dataset, or on embeddings or texts sent along."""
+    """A head to train, on a stored dataset, or on embeddings or texts in the request."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -47,11 +42,11 @@ class JobCreate(BaseModel):
         },
     )
 
-    name: Name = Field(description="What the trained head is called; each job adds a version.")
+    name: Name = Field(description="The name of the head; each job adds a version.")
     dataset_id: str | None = Field(
         default=None,
         pattern=ID_PATTERN,
-        description="A stored dataset. Leave it out when sending rows along.",
+        description="A stored dataset. Leave it out if the request has the rows.",
     )
     embeddings: Embeddings = None
     labels: Labels = None
@@ -59,24 +54,24 @@ class JobCreate(BaseModel):
     merge_similar: MergeSimilar = False
     texts: Texts = None
     provider: ProviderChoice | None = Field(
-        default=None, description="What embeds the texts, those sent along or of the dataset."
+        default=None, description="What embeds the texts of the request or of the dataset."
     )
     method: Literal["linear_probe", "mlp", "nmtune", "auto"] = Field(
         default="auto",
-        description="What is published; simpler methods are trained beside it for comparison. "
+        description="What is published; simpler methods are trained as well, for comparison. "
         "`auto` chooses by cross-validation on the training rows.",
     )
     config: dict[str, Any] = Field(
         default_factory=dict,
         max_length=64,
-        description="A preset (paper or reference) and settings over it, such as epochs or "
-        "w_covariance; whatever is left out keeps the preset's value.",
+        description="A preset (paper or reference) and settings that override it, such as epochs "
+        "or w_covariance; the others keep the preset's value.",
     )
     analyses: list[Literal["ablation", "learning_curve"]] = Field(
         default_factory=list,
         max_length=2,
-        description="What else to look into: `ablation` trains NMTune without each of its terms "
-        "too, `learning_curve` tells whether more labels would help. Both take longer.",
+        description="Further analyses: `ablation` also trains NMTune without each of its terms, "
+        "`learning_curve` tells whether more labels would help. Both take longer.",
     )
     alias: Alias | None = Field(
         default=None,
@@ -84,17 +79,17 @@ class JobCreate(BaseModel):
         "report's verdict advises against the head.",
     )
     alias_always: bool = Field(
-        default=False, description="Move the alias whatever the verdict says."
+        default=False, description="Move the alias even if the verdict advises against it."
     )
     description: Description | None = Field(
-        default=None, description="Noted of the version that it publishes, for people."
+        default=None, description="A note for people about the version that the job publishes."
     )
     tags: Tags = Field(
-        default_factory=dict, description="Likewise: words and their values, up to 20."
+        default_factory=dict, description="Tags of that version: up to 20 names with values."
     )
     queue: Literal["cpu", "gpu"] | None = Field(
         default=None,
-        description="Which workers train it; the service's default if left out. With `gpu` it "
+        description="Which workers train it; by default the service's choice. With `gpu` the job "
         "waits for a worker that serves that queue.",
     )
     priority: int = Field(
@@ -106,13 +101,13 @@ class JobWaiting(BaseModel):
     """What a job waits for, and how long."""
 
     code: str
-    message: str = Field(description="The reason, in the provider's words where it is one.")
+    message: str = Field(description="The reason, in the provider's words if it comes from one.")
     since: datetime | None
-    until: datetime = Field(description="When it goes on, or tries again.")
+    until: datetime = Field(description="When the job goes on, or tries again.")
 
     @classmethod
     def of(cls, record: JobRecord) -> "JobWaiting | None":
-        """Why a queued job is held back, or a running one pauses; None if it is neither."""
+        """Why a queued job is held back, or a running one pauses; None if neither."""
         told: dict[str, Any] | None = None
         if record.status is JobStatus.QUEUED and record.waiting and record.not_before_at:
             told = record.waiting | {"until": record.not_before_at}
@@ -125,29 +120,47 @@ class JobWaiting(BaseModel):
 
 
 class JobHead(BaseModel):
-    """The head version that a job published, or that a prediction asks."""
+    """The head version that a job published, or that a prediction uses."""
 
     name: str
     version: int
 
 
 class AliasOutcome(BaseModel):
-    """What became of the alias that a job was to move to the version it published."""
+    """What happened to the alias that a job was to move to its new version."""
 
     name: str
     moved: bool
     version: int | None = Field(
-        description="The version that the alias named when the job had ended; null: none."
+        description="The version that the alias named when the job had ended; null if none."
     )
-    previous_version: int | None = Field(description="The one that it named before; null: none.")
-    reason: str = Field(description="What happened and why, in a sentence.")
+    previous_version: int | None = Field(
+        description="The version that it named before; null if none."
+    )
+    reason: str = Field(description="What happened and why, in one sentence.")
     command: str | None = Field(
-        description="Where it did not move: what moves it. Over HTTP, PUT the alias."
+        description="If the alias did not move: the command that moves it. Over HTTP, PUT the "
+        "alias."
+    )
+
+
+class JobOutput(BaseModel):
+    """The file that a prediction wrote; GET /jobs/{id}/output downloads it."""
+
+    format: str = Field(description="parquet, csv or jsonl.")
+    n_rows: int
+    size_bytes: int
+    sha256: str
+    conformal_level: float | None = Field(
+        default=None, description="The level of the sets in the file."
+    )
+    ood_threshold: float | None = Field(
+        default=None, description="The threshold that is_ood was decided by."
     )
 
 
 class Job(BaseModel):
-    """One durable request to train a head, or to predict a dataset."""
+    """A durable request to train a head or to predict a dataset."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -202,44 +215,49 @@ class Job(BaseModel):
     dataset_id: str
     method: str
     alias: str | None
-    alias_always: bool = Field(description="Whether the alias moves whatever the verdict says.")
+    alias_always: bool = Field(
+        description="Whether the alias moves even if the verdict advises against it."
+    )
     alias_outcome: AliasOutcome | None = Field(
         description="Whether the alias moved, and why, once the job has succeeded. Null without an "
-        "alias, and of jobs that ended before this was kept: theirs moved."
+        "alias, and for jobs that ended before this was recorded: their aliases moved."
     )
-    description: str | None = Field(description="For the version that it publishes.")
+    description: str | None = Field(
+        description="The description of the version that the job publishes."
+    )
     tags: dict[str, str]
     queue: str
     priority: int
     status: JobStatus
     stage: str | None = Field(
-        description="embedding (of texts), loading, training or predicting, evaluating, spectra or "
-        "publishing, while it runs."
+        description="While the job runs: embedding (of texts), loading, training or predicting, "
+        "evaluating, spectra or publishing."
     )
     progress: dict[str, Any] | None = Field(
-        description="Where training is: fraction (0 to 1, of the whole job) and eta_seconds, the "
-        "candidate being trained with its epoch, losses and validation figures."
+        description="How far training is: fraction (0 to 1, of the whole job), eta_seconds, and "
+        "the candidate being trained with its epoch, losses and validation figures."
     )
     config: dict[str, Any] = Field(
-        description="Every setting, resolved, per candidate; of a prediction its options."
+        description="Every resolved setting, per candidate; for a prediction its options."
     )
     encoder: dict[str, Any] | None = Field(
-        description="What embeds the texts of its dataset, if it has texts; once it has, its "
+        description="What embeds the texts of the dataset, if it has texts; afterwards with its "
         "fingerprint, and in usage how many texts and tokens it took."
     )
     attempt: int
     max_attempts: int
     waiting: JobWaiting | None = Field(
-        description="Why it does not go on at the moment, such as a provider that is away or asks "
-        "to come back later; null while it works, waits for a worker, or has ended."
+        description="Why the job pauses at the moment, such as a provider that is away or asks for "
+        "a later retry; null while it works or waits for a worker, and once it has ended."
     )
-    error: dict[str, Any] | None = Field(description="Why it failed: code and message.")
+    error: dict[str, Any] | None = Field(description="Why the job failed: code and message.")
     cancel_requested_at: datetime | None
     head: JobHead | None = Field(
-        description="What it published, once it has succeeded; of a prediction who answers."
+        description="The version that the job published, once it has succeeded; for a prediction "
+        "the version that answers."
     )
     output: JobOutput | None = Field(
-        description="Of a prediction that has succeeded, until its output is deleted."
+        description="The file of a prediction that has succeeded, until it is deleted."
     )
     created_at: datetime
     started_at: datetime | None
@@ -288,7 +306,7 @@ class Job(BaseModel):
 
 
 def _progress(progress: dict[str, Any] | None) -> dict[str, Any] | None:
-    """As it is shown; what it waits for has a place of its own."""
+    """The progress without what the job waits for, which is shown separately."""
     if progress is None:
         return None
     return {name: value for name, value in progress.items() if name != "waiting"} or None
@@ -336,7 +354,7 @@ class JobQuery(BaseModel):
     cursor: Cursor = None
     limit: Limit = 50
     status: JobStatus | None = Field(
-        default=None, description="Only jobs of this status.", examples=["running"]
+        default=None, description="List only jobs with this status.", examples=["running"]
     )
 
 
@@ -348,7 +366,7 @@ class EventQuery(BaseModel):
     after: str | None = Field(
         default=None,
         pattern=EVENT_ID_PATTERN,
-        description="Only events after this one.",
+        description="List only events after this one.",
         examples=["evt_000012"],
     )
     limit: Limit = 100

@@ -1,7 +1,9 @@
-"""The home of what POST /jobs does: check that the job can work, and record it exactly once."""
+"""POST /jobs: check that the job can work, and record it exactly once."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from nmtune.errors import ConfigError
@@ -40,58 +42,78 @@ def submit(
 ) -> Answer:
     """Record the job that `body` asks for and ring the doorbell, or find the earlier answer.
 
-    Blocking: it may write a dataset file. Nothing is kept of a job that is refused.
+    Blocking: it may write a dataset file. A job that is refused leaves nothing behind.
     """
     if (found := earlier(store, tenant_id, key)) is not None:
         return found
     candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
     to = body.queue or settings.default_queue
+    with _dataset_of(body, tenant_id=tenant_id, store=store, settings=settings) as dataset_in:
 
-    def record(tx: Transaction, dataset: Dataset, field: str) -> StoredResponse:
-        check_content(dataset.content, encoder)
-        return _record(tx, body, candidates, dataset, encoder, field=field, to=to)
+        def record(tx: Transaction) -> StoredResponse:
+            dataset = dataset_in(tx)
+            check_content(dataset.content, encoder)
+            return _record(tx, body, candidates, dataset, encoder, to=to)
 
-    if body.dataset_id is not None:
-        dataset_id = body.dataset_id
+        return record_once(store, tenant_id, key, record, queue=queue, to=to)
 
-        def stored(tx: Transaction) -> StoredResponse:
-            dataset = datasets.get(tx, tenant_id, dataset_id)
-            return record(tx, dataset, "dataset_id")
 
-        answer = once(store, tenant_id, key, stored)
-    else:
-        with prepared.workspace(settings.data_dir) as workdir:
-            ready: PreparedDataset | PreparedTexts
-            if body.texts is not None:
-                ready = texts.prepare(
-                    body.texts, body.labels, body.splits, merge_similar=body.merge_similar
-                )
-            else:
-                ready = inline.prepare(
-                    body.embeddings,
-                    body.labels,
-                    body.splits,
-                    workdir=workdir,
-                    merge_similar=body.merge_similar,
-                )
-            artifact = ready.put(store.artifacts, tenant_id)
-
-            def sent_along(tx: Transaction) -> StoredResponse:
-                dataset = ready.add(
-                    tx, tenant_id, name=body.name, artifact=artifact, artifacts=store.artifacts
-                )
-                if settings.dataset_keep_seconds is not None:
-                    dataset = datasets.keep(
-                        tx, tenant_id, dataset.id, keep_seconds=settings.dataset_keep_seconds
-                    )
-                return record(tx, dataset, "splits")
-
-            answer = once(store, tenant_id, key, sent_along)
-
+def record_once(
+    store: Store,
+    tenant_id: str,
+    key: Key | None,
+    record: Callable[[Transaction], StoredResponse],
+    *,
+    queue: Queue,
+    to: str,
+) -> Answer:
+    """Record a job in one transaction, then ring the doorbell `to`; a replay rings nothing."""
+    answer = once(store, tenant_id, key, record)
     failpoints.reach("submit.committed")
     if not answer.is_replay:
-        ring(queue, answer.id, to)
+        _ring(queue, answer.id, to)
     return answer
+
+
+@contextmanager
+def _dataset_of(
+    body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings
+) -> Iterator[Callable[[Transaction], Dataset]]:
+    """What finds the dataset of the job, or adds the rows sent along, in a transaction.
+
+    The bytes of these rows are stored before it begins.
+    """
+    if body.dataset_id is not None:
+        dataset_id = body.dataset_id
+        yield lambda tx: datasets.get(tx, tenant_id, dataset_id)
+        return
+    with prepared.workspace(settings.data_dir) as workdir:
+        ready = _prepared(body, workdir)
+        artifact = ready.put(store.artifacts, tenant_id)
+
+        def add(tx: Transaction) -> Dataset:
+            dataset = ready.add(
+                tx, tenant_id, name=body.name, artifact=artifact, artifacts=store.artifacts
+            )
+            if settings.dataset_keep_seconds is None:
+                return dataset
+            return datasets.keep(
+                tx, tenant_id, dataset.id, keep_seconds=settings.dataset_keep_seconds
+            )
+
+        yield add
+
+
+def _prepared(body: JobCreate, workdir: Path) -> PreparedDataset | PreparedTexts:
+    if body.texts is not None:
+        return texts.prepare(body.texts, body.labels, body.splits, merge_similar=body.merge_similar)
+    return inline.prepare(
+        body.embeddings,
+        body.labels,
+        body.splits,
+        workdir=workdir,
+        merge_similar=body.merge_similar,
+    )
 
 
 def _record(
@@ -101,10 +123,9 @@ def _record(
     dataset: Dataset,
     encoder: Encoder | None,
     *,
-    field: str,
     to: str,
 ) -> StoredResponse:
-    check_trainable(dataset.splits, field=field)
+    check_trainable(dataset.splits, field="splits" if body.dataset_id is None else "dataset_id")
     failpoints.reach("submit.begun")
     job = jobs.submit(
         tx,
@@ -125,7 +146,7 @@ def _record(
 
 
 def _asked(encoder: Encoder, body: JobCreate) -> dict[str, Any]:
-    """What the job's row says of its encoder; the price is no part of what an encoder is."""
+    """The encoder as stored in the job row, plus the price, which is not part of its identity."""
     price = None if body.provider is None else body.provider.price_per_million_tokens
     return encoder.to_dict() | ({} if price is None else {PRICE: price})
 
@@ -135,15 +156,16 @@ def examine(
 ) -> tuple[Candidates, Encoder | None]:
     """What the job would train, and what would embed its texts.
 
-    Raises what can be told without its rows: ConfigError, Problem and what `providers` raises.
+    Raises everything that can be found without the rows: ConfigError, Problem, and the errors of
+    `providers`.
     """
     candidates = _candidates(body)
     if body.alias_always and body.alias is None:
         raise Problem(
             422,
             "invalid_request",
-            "alias_always says that an alias moves whatever the verdict is: name the alias, or "
-            "leave alias_always out.",
+            "alias_always moves an alias even if the verdict advises against it: name the alias, "
+            "or leave out alias_always.",
             field="alias_always",
         )
     encoder = _encoder(body, settings)
@@ -156,8 +178,8 @@ def examine(
 def _candidates(body: JobCreate) -> Candidates:
     """What the job would train; raises ConfigError."""
     for name, value in body.config.items():
-        if len(name) > MAX_SETTING_CHARACTERS:  # or the refusal would send it all back
-            raise ConfigError("no setting has so long a name", field=name)
+        if len(name) > MAX_SETTING_CHARACTERS:  # or the refusal would repeat it all
+            raise ConfigError("no setting has such a long name", field=name)
         if isinstance(value, list | dict):
             message = f"{name} must be one value, not a list or an object"
             raise ConfigError(message, field=name)
@@ -191,13 +213,14 @@ def _check_source(body: JobCreate) -> None:
                 raise Problem(
                     422,
                     "invalid_request",
-                    f"{name} is required: a job needs dataset_id, or embeddings and labels.",
+                    f"{name} is required: a job needs dataset_id, or embeddings (or texts) and "
+                    f"labels.",
                     field=name,
                 )
 
 
 def _encoder(body: JobCreate, settings: ServiceSettings) -> Encoder | None:
-    """What the body's provider means. Raises InvalidProvider."""
+    """The encoder that the body's provider means. Raises InvalidProvider."""
     if body.provider is None:
         return None
     choice = body.provider
@@ -211,13 +234,13 @@ def _encoder(body: JobCreate, settings: ServiceSettings) -> Encoder | None:
 
 
 def check_content(content: str, encoder: Encoder | None) -> None:
-    """Raise Problem unless texts have a provider; embeddings have no use for one."""
+    """Raise Problem unless texts have a provider and embeddings have none."""
     if content == datasets.TEXTS and encoder is None:
         raise Problem(
             422,
             "provider_required",
-            "The rows are texts: say what embeds them, as in provider={name: openai, model: "
-            "text-embedding-3-small}.",
+            "The rows are texts: name the provider that embeds them, as in provider={name: openai, "
+            "model: text-embedding-3-small}.",
             field="provider",
         )
     if content != datasets.TEXTS and encoder is not None:
@@ -228,13 +251,13 @@ def _provider_for_nothing() -> Problem:
     return Problem(
         422,
         "invalid_request",
-        "A provider embeds texts, and these rows are embeddings already: leave provider out.",
+        "A provider embeds texts, but these rows are already embeddings: leave out provider.",
         field="provider",
     )
 
 
 def check_trainable(splits: Sequence[Mapping[str, Any]], *, field: str) -> None:
-    """Refuse at once what a worker could only fail."""
+    """Refuse at once a job that a worker could only fail."""
     if any(split["n_rows"] and not split["class_counts"] for split in splits):
         raise Problem(
             422,
@@ -248,23 +271,22 @@ def check_trainable(splits: Sequence[Mapping[str, Any]], *, field: str) -> None:
         raise Problem(
             422,
             "no_train_rows",
-            "There is no row in the split train, which the head is trained on. Name some rows "
-            "train.",
+            "The train split is empty. Put some rows in the split 'train'.",
             field=field,
         )
     if sum(count > 0 for count in train["class_counts"]) < 2:
         raise Problem(
             422,
             "too_few_classes",
-            "The split train has rows of one class only; a head tells at least two apart. Add "
-            "train rows of another class.",
+            "The train split has rows of only one class, but a head needs at least two. Add train "
+            "rows of another class.",
             field=field,
         )
 
 
-def ring(queue: Queue, job_id: str, to: str) -> None:
-    """Ring the doorbell for a job whose row is committed; a failure is logged alone."""
+def _ring(queue: Queue, job_id: str, to: str) -> None:
+    """Ring the doorbell for a job whose row is committed; a failure is only logged."""
     try:
         queue.send(job_id, to)
-    except Exception:  # the row is the queue: whatever the doorbell's trouble, the job is safe
+    except Exception:  # the row is the queue: the job is safe without the doorbell
         logger.warning("queue.send_failed job_id=%s", job_id, exc_info=True)

@@ -1,1 +1,1 @@
-"""Connections and the HTTP/1.1 that comes over them, before any route is known."""
+"""Connections and the HTTP/1.1 that arrives over them, before any route is known."""

@@ -1,8 +1,8 @@
-"""Takes connections in, and keeps file descriptors free for work.
+"""Accept connections, and keep file descriptors free for work.
 
-Left to itself a server takes connections until no descriptor is left; then its loop cuts new ones
-off without a word, and requests fail that need a file. Here a new connection beyond the bound
-closes the one that has been idle for longest; where all are at work it gets a 503.
+Left to itself a server accepts connections until no descriptor is left; then its loop cuts off new
+ones silently, and requests that need a file fail. Here a new connection beyond the bound closes the
+one that has been idle longest; if all are busy, it gets a 503.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from service.listen.protocol import BoundedProtocol, Connections
 logger = logging.getLogger(__name__)
 
 FEWEST_KEPT_FREE: Final = 48
-"""Descriptors for files, database, workers and pipes; a quarter of all where that is more."""
+"""Descriptors kept for files, database, workers and pipes; a quarter of all if that is more."""
 FEWEST_CONNECTIONS: Final = 8
 CLOSED_AT_ONCE: Final = 8
 """Idle connections closed when the system has no descriptor left."""
 PAUSE_SECONDS: Final = 0.2
-"""Until the next try then; clients wait in the system's queue meanwhile."""
+"""The pause before the next try then; clients meanwhile wait in the system's queue."""
 LOG_SECONDS: Final = 10.0
-"""A crowd is one line in the log for each such span."""
+"""A crowd writes one line to the log in each span of this length."""
 
 _TAKEN_AT_ONCE: Final = 32
 _NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -46,7 +46,7 @@ def most_connections(bound: int) -> int:
 
 
 class Acceptor:
-    """Takes the connections of one listening socket."""
+    """Accepts the connections of one listening socket."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Acceptor:
             self._loop.add_reader(self._listener, self._take)
 
     def stop(self) -> None:
-        """Take no more."""
+        """Accept no more."""
         self._is_stopped = True
         if self._pause is not None:
             self._pause.cancel()
@@ -84,7 +84,7 @@ class Acceptor:
         for _ in range(_TAKEN_AT_ONCE):
             is_crowded = self._n_open() >= most_connections(self._max_connections)
             if is_crowded and self._begun:
-                return  # those taken just now are idle at the next turn of the loop
+                return  # those just accepted are idle at the next turn of the loop
             try:
                 taken, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -116,7 +116,7 @@ class Acceptor:
             taken.close()
 
     def _refuse(self, taken: socket.socket) -> None:
-        """Say that all connections are at work, if that can be said without waiting."""
+        """Answer that all connections are busy, if that needs no waiting."""
         problem = refusals.too_many_connections()
         own_id = request_id.accept_or_make(None)
         refusals.note(problem, own_id)
@@ -133,7 +133,7 @@ class Acceptor:
                 return
 
     def _on_error(self, error: OSError) -> None:
-        """Try again a little later; what accept says may also be of the client's network."""
+        """Try again a little later; the error may also be about the client's network."""
         if error.errno in _NOTHING_LEFT:
             metrics.ACCEPT_ERRORS.inc()
             n_closed = self._connections.close_idle(CLOSED_AT_ONCE, "no_descriptor")

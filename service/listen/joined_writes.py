@@ -1,7 +1,7 @@
-"""The home of the protocol that writes an answer's head and body in one call to the system.
+"""Write an answer's head and body in one system call.
 
-uvicorn hands each part to the transport by itself. On a small answer the second call costs as much
-as finding the answer's numbers, and wakes its reader twice.
+uvicorn hands each part to the transport separately. For a small answer the second call costs as
+much as computing the answer, and wakes the reader twice.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_BYTES: Final = 1 << 16
-"""What may wait: from here on nothing is gained, and the transport must tell its writer to stop."""
+"""How much may wait. More gains nothing, and the transport must be able to pause its writer."""
 
 
 class JoinedWritesProtocol(HttpToolsProtocol):
-    """HTTP by httptools, over a transport that joins what is written in one turn of the loop."""
+    """HTTP by httptools, over a transport that joins the writes of one turn of the loop."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a connection."""
@@ -48,7 +48,7 @@ class JoinedWrites:
         self._transport.close()
 
     def write_eof(self) -> None:
-        """Send what waits, then say that nothing follows."""
+        """Send what waits, then end the stream."""
         self._flush()
         self._transport.write_eof()
 

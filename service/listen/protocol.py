@@ -1,8 +1,8 @@
-"""HTTP/1.1 as this server hears it: a request's head is bounded in size and in time.
+"""Read HTTP/1.1 with bounds on the size and the time of a request's head.
 
-uvicorn's protocol stores a head of any size and waits for its end for ever, and refuses in plain
-text what it cannot read. Here a head that is too large, too slow or unreadable gets the one problem
-body with a request id, and no memory. What is bounded elsewhere: bodies, by `BodyLimit`.
+uvicorn's protocol stores a head of any size, waits for its end for ever, and refuses in plain text
+what it cannot read. Here a head that is too large, too slow or unreadable gets the one problem body
+with a request id, and takes no memory. `BodyLimit` bounds bodies.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ from service.listen import refusals
 from service.listen.joined_writes import JoinedWritesProtocol
 
 MOST_HEADER_BYTES: Final = 64 * 1024
-"""Of all headers of a request together; also of what a chunked body says beside its bytes."""
+"""The most bytes of all headers of a request, and of the framing of a chunked body."""
 MOST_TARGET_BYTES: Final = 65_535
-"""Of a request's target; the parser of URLs takes no more."""
+"""The longest target of a request; the parser of URLs takes no more."""
 MOST_PIPELINED: Final = 16
 """Requests that may wait on one connection for the answers of earlier ones."""
 LINGER_SECONDS: Final = 2.0
-"""How long what still comes is thrown away before the connection closes: closing it at once would
-take back the answer that says why."""
+"""How long input is discarded before the connection closes: closing it at once would take back the
+answer that says why."""
 
 _SLICE: Final = 64 * 1024
-"""The parser gets no more at once, so that it holds no more than two of these of one head."""
+"""The parser gets no more at once, so that it holds at most two of these for one head."""
 
 
-class Refused(Exception):  # noqa: N818  it is no error of ours
+class Refused(Exception):  # noqa: N818  it is not our error
     """Raised for the parser to stop; the problem says why."""
 
     def __init__(self, problem: Problem) -> None:
@@ -41,7 +41,7 @@ class Refused(Exception):  # noqa: N818  it is no error of ours
 
 
 class Connections(ServerState):
-    """The connections of one server, and which of them ask for nothing."""
+    """The connections of one server, and which of them are idle."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,15 +52,15 @@ class Connections(ServerState):
         return len(self.connections)
 
     def rests(self, connection: "BoundedProtocol") -> None:
-        """Its last request is answered, or it has sent none yet."""
+        """The connection's last request is answered, or it has sent none yet."""
         self._idle[connection] = None
 
     def works(self, connection: "BoundedProtocol") -> None:
-        """It has a request, or is closed."""
+        """The connection has a request, or is closed."""
         self._idle.pop(connection, None)
 
     def close_idle(self, n: int, reason: str) -> int:
-        """Close the `n` connections that have been idle for longest; how many there were."""
+        """Close up to `n` of the longest idle connections; returns how many."""
         found = list(itertools.islice(self._idle, n))
         for connection in found:
             del self._idle[connection]
@@ -76,7 +76,7 @@ class BoundedProtocol(JoinedWritesProtocol):
     server_state: Connections
 
     header_seconds = 10.0
-    """How long a connection may be silent at its beginning, and how long a head may take."""
+    """How long a new connection may be silent, and how long a head may take."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -126,7 +126,7 @@ class BoundedProtocol(JoinedWritesProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # It is answered as any other request; the parser reads nothing behind it.
+            # It is answered like any other request; the parser reads nothing after it.
             self.cycle.keep_alive = False
         except httptools.HttpParserError as error:
             cause = error.__context__
@@ -152,7 +152,7 @@ class BoundedProtocol(JoinedWritesProtocol):
         """A head begins."""
         super().on_message_begin()
         self._in_head = True
-        # Counted are the bytes that surely are the head's: not what the same piece held before it.
+        # Only bytes that surely belong to the head count: not what the same piece held before it.
         self._n_framing = 0 if self._is_fresh else -self._n_slice
         self._is_fresh = False
 
@@ -165,7 +165,7 @@ class BoundedProtocol(JoinedWritesProtocol):
         super().on_headers_complete()
         self._in_body = True
         self._n_framing = -self._n_slice
-        self.headers = []  # trailers go here: they come too late to be a request's headers
+        self.headers = []  # trailers go here, too late to be headers of a request
 
     def _check_head(self) -> None:
         if self._spans_slices:
@@ -176,11 +176,14 @@ class BoundedProtocol(JoinedWritesProtocol):
             raise Refused(refusals.target_too_long())
         if len(self.pipeline) >= MOST_PIPELINED:
             raise Refused(refusals.too_many_pipelined())
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+            raise Refused(refusals.unknown_coding())
         if not self.url.startswith(b"/"):
             self._take_host_of_target()
 
     def _take_host_of_target(self) -> None:
-        """Let `GET http://host/path` count as a second `Host`, unless it is the same one."""
+        """Count the host of `GET http://host/path` as a second `Host`, unless it is the same."""
         scheme, separator, rest = self.url.partition(b"://")
         if separator and scheme.lower() in {b"http", b"https"}:
             host = rest.partition(b"/")[0].partition(b"?")[0].partition(b"#")[0]
@@ -239,7 +242,7 @@ class BoundedProtocol(JoinedWritesProtocol):
             self._set_deadline()
         elif self._in_head:
             self._refuse(refusals.headers_too_slow())
-        elif self._has_answered():  # silent from its beginning, or in a body that nobody reads
+        elif self._has_answered():  # silent from the beginning, or in a body that nobody reads
             metrics.CLOSED_CONNECTIONS.labels("silent").inc()
             self.transport.close()
 
@@ -265,9 +268,9 @@ class BoundedProtocol(JoinedWritesProtocol):
             self._give_up_body()
 
     def _give_up_body(self) -> None:
-        """The request whose body cannot be read on is not served any further."""
+        """Stop serving the request whose body cannot be read on."""
         if self.pipeline and self.pipeline[0][0] is self.cycle:
-            self.pipeline.popleft()  # not begun: those before it are answered first
+            self.pipeline.popleft()  # not begun: earlier ones are answered first
         elif self.cycle.response_started:
             self.transport.abort()  # half an answer is out: only this tells the client
         else:

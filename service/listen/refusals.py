@@ -1,4 +1,4 @@
-"""The refusals of requests that no route ever sees, for their heads could not be read."""
+"""Refuse requests that no route ever sees, because their heads could not be read."""
 
 import contextvars
 import logging
@@ -13,12 +13,23 @@ logger = logging.getLogger(__name__)
 
 
 def unreadable() -> Problem:
-    """Not HTTP/1.1, or of two minds about where the body ends."""
+    """The request is not HTTP/1.1, or contradicts itself about where the body ends."""
     return Problem(
         HTTPStatus.BAD_REQUEST,
         "bad_request",
-        "The request could not be read: its request line, its headers or the frame of its body are "
-        "malformed, or contradict each other.",
+        "The request could not be read: its request line, its headers or the framing of its body "
+        "are malformed, or contradict each other.",
+    )
+
+
+def unknown_coding() -> Problem:
+    """The body has a transfer coding beside `chunked`, which nobody here would undo."""
+    return Problem(
+        HTTPStatus.NOT_IMPLEMENTED,
+        "unsupported_transfer_encoding",
+        "The body may be chunked, but not compressed in transfer. Send it with Transfer-Encoding: "
+        "chunked or with a Content-Length; a compressed CSV or JSON file is sent as a file.",
+        field="Transfer-Encoding",
     )
 
 
@@ -36,7 +47,7 @@ def headers_too_large() -> Problem:
     return Problem(
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         "headers_too_large",
-        "The headers have more than 64 KiB in all. Send large values in the body.",
+        "The headers are larger than 64 KiB in all. Send large values in the body.",
     )
 
 
@@ -45,26 +56,27 @@ def headers_too_slow() -> Problem:
     return Problem(
         HTTPStatus.REQUEST_TIMEOUT,
         "headers_too_slow",
-        "The headers came too slowly and were not read to their end. Send the request again.",
+        "The headers arrived too slowly and were not read to their end. Send the request again.",
     )
 
 
 def too_many_pipelined() -> Problem:
-    """More requests than may wait on one connection."""
+    """Too many requests wait on one connection."""
     return Problem(
         HTTPStatus.TOO_MANY_REQUESTS,
         "too_many_pipelined",
-        "Too many requests wait on this connection. Wait for answers, or open more connections.",
+        "Too many requests are waiting on this connection. Wait for answers, or open more "
+        "connections.",
         headers={"Retry-After": "1"},
     )
 
 
 def too_many_connections() -> Problem:
-    """All connections that may be open are at work."""
+    """All connections that may be open are busy."""
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "too_many_connections",
-        "All connections of this server are at work. Try again shortly.",
+        "All connections of this server are busy. Try again shortly.",
         headers={"Retry-After": "1"},
     )
 
@@ -85,7 +97,7 @@ def as_bytes(
     more_headers: Iterable[tuple[bytes, bytes]] = (),
     target: bytes = b"",
 ) -> bytes:
-    """The whole answer, which says that the connection closes. target: of the request, if known."""
+    """The whole answer, which also closes the connection. target: of the request, if known."""
     context = contextvars.copy_context()
     context.run(request_id.bind, own_id)
     response = context.run(problem.response)

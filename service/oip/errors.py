@@ -1,4 +1,4 @@
-"""The home of errors under `/v2`: the Open Inference Protocol has a shape of its own for them."""
+"""Give errors under `/v2` the shape that the Open Inference Protocol wants."""
 
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ PREFIX: Final = "/v2"
 class ProtocolErrors:
     """The layer that turns each problem of a path under `/v2` into `{"error": "..."}`.
 
-    It lies around all others, so that whatever refuses a request, a guard or a bug included, its
-    clients can read why. The status, the request id and the other headers stay.
+    It lies around all other layers, so that the protocol's clients can read why a request is
+    refused, whether by a route, a guard or a bug. The status, the request id and the other headers
+    stay.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -56,7 +57,7 @@ class ProtocolErrors:
 
 
 def is_protocol(path: str) -> bool:
-    """Whether the protocol's clients ask at this path."""
+    """Whether the path belongs to the protocol."""
     return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 
@@ -65,6 +66,6 @@ def _is_ours(scope: Scope) -> bool:
 
 
 def translated(problem: bytes) -> bytes:
-    """The body of a problem as the protocol says it."""
+    """The body of a problem in the protocol's shape."""
     found: dict[str, Any] = orjson.loads(problem)
     return orjson.dumps(OipError(error=found["detail"]).model_dump())

@@ -1,7 +1,7 @@
-"""The routes of the Open Inference Protocol: what its clients, such as tritonclient, ask for.
+"""Routes of the Open Inference Protocol, for clients such as tritonclient.
 
-A model is a head, its versions are the head's; wherever a version may stand, an alias may too
-(`versions/prod`), and `pets@prod` is a model's name of its own for clients that send no version.
+A model is a head, and its versions are the head's. Wherever a version is expected, an alias works
+too (`versions/prod`), and `pets@prod` is a model name for clients that send no version.
 """
 
 from collections.abc import AsyncIterator
@@ -14,8 +14,8 @@ from service.http.dependencies import StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.fields import MAX_REFERENCE_CHARACTERS
 from service.http.openapi import BODY_STATUSES
-from service.oip import answer as oip_answer
-from service.oip import request as oip
+from service.oip import inference_answer, inference_request
+from service.oip.inference_request import INPUT, LABELS, LENGTH_HEADER, PROBABILITIES, invalid
 from service.oip.schemas import (
     EMBEDDED_BODY,
     InferAnswer,
@@ -28,9 +28,8 @@ from service.oip.schemas import (
     oip_errors,
 )
 from service.operate import health
-from service.predict import answer as prediction_answer
-from service.predict.dependencies import PredictorDep
-from service.predict.door import BodyBudget
+from service.predict import rendering
+from service.predict.services import BodyBudgetDep, PredictorDep
 from store import heads
 
 BINARY: Final = "application/octet-stream"
@@ -47,7 +46,7 @@ ModelVersion = Annotated[
     str,
     Path(
         max_length=MAX_REFERENCE_CHARACTERS,
-        description="The version's number, or an alias.",
+        description="The version number, or an alias.",
         examples=["3", "prod"],
     ),
 ]
@@ -61,7 +60,9 @@ async def _head_alone(name: ModelName) -> str:
 
 async def _head_and_version(name: ModelName, version: ModelVersion) -> str:
     if "@" in name:
-        raise oip.invalid(f"Name a version once: {name.partition('@')[0]} with versions/{version}.")
+        raise invalid(
+            f"Name the version only once: {name.partition('@')[0]} with versions/{version}."
+        )
     return f"{name}@{version}"
 
 
@@ -71,19 +72,19 @@ HeadVersion = Annotated[str, Depends(_head_and_version)]
 
 @router.get("", name="oip_server")
 async def server_metadata() -> ServerMetadata:
-    """Which server this is, and what it knows beyond the protocol."""
+    """Show which server this is, and its extensions of the protocol."""
     return ServerMetadata(version=__version__)
 
 
 @router.get("/health/live", name="oip_live")
 async def live() -> ServerLive:
-    """Whether the process answers; it looks at nothing else."""
+    """Say whether the process answers; nothing else is checked."""
     return ServerLive()
 
 
 @router.get("/health/ready", name="oip_ready", responses=oip_errors(503))
 async def ready(request: Request) -> ServerReady:
-    """Whether the service is fit for work, as `/readyz` says with its reasons."""
+    """Say whether the service is ready for work; `/readyz` gives reasons."""
     await health.readyz(request)
     return ServerReady()
 
@@ -95,15 +96,15 @@ def _metadata(reference: str, store: StoreDep, tenant_id: TenantDep) -> ModelMet
     return ModelMetadata(
         name=version.name,
         versions=[str(one.version) for one in reversed(head.versions)],
-        inputs=[TensorMetadata(name=oip.INPUT, datatype="FP32", shape=[-1, version.n_columns])],
+        inputs=[TensorMetadata(name=INPUT, datatype="FP32", shape=[-1, version.n_columns])],
         outputs=[
             TensorMetadata(
-                name=oip.PROBABILITIES,
+                name=PROBABILITIES,
                 datatype="FP32",
                 shape=[-1, len(version.classes)],
                 parameters={"classes": version.classes},
             ),
-            TensorMetadata(name=oip.LABELS, datatype="BYTES", shape=[-1]),
+            TensorMetadata(name=LABELS, datatype="BYTES", shape=[-1]),
         ],
     )
 
@@ -115,7 +116,7 @@ def _metadata(reference: str, store: StoreDep, tenant_id: TenantDep) -> ModelMet
     response_model_exclude_none=True,
 )
 def model_metadata(reference: HeadAlone, store: StoreDep, tenant_id: TenantDep) -> ModelMetadata:
-    """The inputs, outputs and versions of a head."""
+    """Show the inputs, outputs and versions of a head."""
     return _metadata(reference, store, tenant_id)
 
 
@@ -128,13 +129,13 @@ def model_metadata(reference: HeadAlone, store: StoreDep, tenant_id: TenantDep) 
 def model_version_metadata(
     reference: HeadVersion, store: StoreDep, tenant_id: TenantDep
 ) -> ModelMetadata:
-    """The inputs and outputs of one version of a head, and the versions there are."""
+    """Show the inputs and outputs of one version of a head, and all its versions."""
     return _metadata(reference, store, tenant_id)
 
 
 @router.get("/models/{name}/ready", name="oip_model_ready", responses=oip_errors(404, 503))
 def model_ready(reference: HeadAlone, predictor: PredictorDep, tenant_id: TenantDep) -> ModelReady:
-    """Whether a head can be asked; it is loaded if it was not yet."""
+    """Say whether a head can answer; loads it if necessary."""
     return ModelReady(name=predictor.find(tenant_id, reference).version.name)
 
 
@@ -146,17 +147,14 @@ def model_ready(reference: HeadAlone, predictor: PredictorDep, tenant_id: Tenant
 def model_version_ready(
     reference: HeadVersion, predictor: PredictorDep, tenant_id: TenantDep
 ) -> ModelReady:
-    """Whether one version of a head can be asked; it is loaded if it was not yet."""
+    """Say whether one version of a head can answer; loads it if necessary."""
     return ModelReady(name=predictor.find(tenant_id, reference).version.name)
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
-    """The body, which is held against the budget of all bodies until the answer is out."""
+async def _body(request: Request, budget: BodyBudgetDep) -> AsyncIterator[bytes]:
+    """The body, counted in the budget of all bodies until the answer is out."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Problem(
-            415, "unsupported_media_type", "Send the body without compression: it is not read."
-        )
-    budget: BodyBudget = request.app.state.prediction_bodies
+        raise Problem(415, "unsupported_media_type", "Send the body without compression.")
     announced = request.headers.get("content-length", "")
     with budget.held() as held:
         budget.check(int(announced[:20]) if announced.isdecimal() else 0)
@@ -171,8 +169,8 @@ Body = Annotated[bytes, Depends(_body)]
 HeaderLength = Annotated[
     str | None,
     Header(
-        alias=oip.LENGTH_HEADER,
-        description="The number of bytes of JSON, where a tensor's bytes follow it.",
+        alias=LENGTH_HEADER,
+        description="The number of bytes of JSON, if the bytes of a tensor follow it.",
         examples=["152"],
     ),
 ]
@@ -195,13 +193,13 @@ _INFER: Final[dict[str, Any]] = {
 def _infer(
     reference: str, body: bytes, header_length: str | None, predictor: PredictorDep, tenant_id: str
 ) -> Response:
-    asked = oip.read(body, header_length, check_n_rows=predictor.check_n_rows)
+    asked = inference_request.read(body, header_length, check_n_rows=predictor.check_n_rows)
     found = predictor.predict(tenant_id, reference, asked.x)
-    answer = oip_answer.write(asked, found)
-    headers = prediction_answer.headers_of(found.serving)
+    answer = inference_answer.write(asked, found)
+    headers = rendering.headers_of(found.serving)
     if answer.n_json is None:
         return Response(answer.body, media_type="application/json", headers=headers)
-    headers[oip.LENGTH_HEADER] = str(answer.n_json)
+    headers[LENGTH_HEADER] = str(answer.n_json)
     return Response(answer.body, media_type=BINARY, headers=headers)
 
 
@@ -213,7 +211,7 @@ def infer(
     tenant_id: TenantDep,
     header_length: HeaderLength = None,
 ) -> Response:
-    """Classify embeddings with a head, sent as JSON, or as bytes behind the JSON."""
+    """Classify embeddings with a head, sent as JSON, or as bytes after the JSON."""
     return _infer(reference, body, header_length, predictor, tenant_id)
 
 

@@ -1,4 +1,4 @@
-"""The home of the JSON shapes of the Open Inference Protocol, one example each."""
+"""JSON shapes of the Open Inference Protocol, with one example each."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -9,7 +9,7 @@ from service.http.openapi import problems
 
 
 class OipError(BaseModel):
-    """What every answer under /v2 that is no success says."""
+    """The body of every answer under /v2 that is not a success."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"error": "There is no head 'cats'."}]}
@@ -19,7 +19,7 @@ class OipError(BaseModel):
 
 
 class ServerMetadata(BaseModel):
-    """Who serves, and what beyond the protocol."""
+    """The server, and its extensions of the protocol."""
 
     name: Literal["nmtune"] = "nmtune"
     version: str
@@ -39,7 +39,7 @@ class ServerReady(BaseModel):
 
 
 class ModelReady(BaseModel):
-    """The head is loaded and can be asked."""
+    """The head is loaded and can answer."""
 
     name: str
     ready: Literal[True] = True
@@ -52,12 +52,12 @@ class TensorMetadata(BaseModel):
     datatype: Literal["FP32", "BYTES"]
     shape: list[int]
     parameters: dict[str, Any] | None = Field(
-        default=None, description="Of probabilities: classes, the names of its columns."
+        default=None, description="For probabilities: classes, the names of the columns."
     )
 
 
 class ModelMetadata(BaseModel):
-    """What a head takes and gives."""
+    """The inputs and outputs of a head."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -112,18 +112,18 @@ class InferBody(BaseModel):
 
     id: str | None = None
     inputs: list[dict[str, Any]] = Field(
-        description="One: name embeddings; shape [rows, columns]; datatype FP32, FP16 or FP64; "
-        "data, the numbers in one list or in rows, or in parameters binary_data_size, if the bytes "
-        "follow the JSON."
+        description="One tensor, with name embeddings; shape [rows, columns]; datatype FP32, FP16 "
+        "or FP64; and data, the numbers in one list or in rows, or binary_data_size in parameters, "
+        "if bytes follow the JSON."
     )
     outputs: list[dict[str, Any]] | None = Field(
         default=None,
-        description="By name: probabilities, labels; all, if none is named. In parameters "
-        "binary_data: as bytes behind the JSON; classification: how many of the most probable "
+        description="By name: probabilities, labels; without names, all. In parameters, "
+        "binary_data: as bytes after the JSON; classification: how many of the most probable "
         "classes to name instead of probabilities, each as probability:index:class.",
     )
     parameters: dict[str, Any] | None = Field(
-        default=None, description="binary_data_output: all outputs as bytes behind the JSON."
+        default=None, description="binary_data_output: all outputs as bytes after the JSON."
     )
 
 

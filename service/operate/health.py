@@ -1,5 +1,6 @@
-"""The routes for whoever operates the service: is it alive, can it do its work, what did it do?"""
+"""Routes for operators: is it alive, can it do its work, what has it done?"""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -11,8 +12,22 @@ from service.http.validation import FieldError
 from service.operate import scrape
 from service.operate.readiness import Check, Readiness
 from service.operate.scrape import Scrape
+from service.predict.services import PredictServices
 
 router = APIRouter(tags=["operations"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperateServices(PredictServices):
+    """The services, and those that tell an operator how the others are: all that there are."""
+
+    readiness: Readiness
+    scrape: Scrape
+
+
+def _services(request: Request) -> OperateServices:
+    services: OperateServices = request.app.state.services
+    return services
 
 
 class Alive(BaseModel):
@@ -46,19 +61,18 @@ class Ready(BaseModel):
 
 @router.get("/livez")
 async def livez() -> Alive:
-    """Whether the process answers; it looks at nothing else."""
+    """Say whether the process answers; nothing else is checked."""
     return Alive()
 
 
 @router.get("/readyz", responses=problems(503))
 async def readyz(request: Request) -> Ready:
-    """Whether the database, its schema and the artifact storage are fit for work.
+    """Say whether the database, its schema and the artifact storage are ready for work.
 
-    A broker, where one is configured, is looked at too, but only warned of: without it jobs begin
-    a little later. Answers within about two seconds; what was found holds for one.
+    A broker, if one is configured, is checked too, but only causes a warning: without it jobs start
+    a little later. Answers within about two seconds; a result is reused for one second.
     """
-    readiness: Readiness = request.app.state.readiness
-    checks = dict(await readiness.checks())
+    checks = dict(await _services(request).readiness.checks())
     failed = {name: check for name, check in checks.items() if check.status == "failed"}
     if failed:
         raise Problem(
@@ -77,6 +91,5 @@ async def readyz(request: Request) -> Ready:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def metrics(request: Request) -> Response:
-    """Counts, times and the backlog, in the text format of Prometheus."""
-    found: Scrape = request.app.state.scrape
-    return Response(found.text(), headers={"Content-Type": scrape.CONTENT_TYPE})
+    """Show counts, times and the backlog, in the text format of Prometheus."""
+    return Response(_services(request).scrape.text(), headers={"Content-Type": scrape.CONTENT_TYPE})

@@ -1,7 +1,7 @@
-"""Whether the service can take requests: each thing it needs, looked at.
+"""Check whether the service can take requests: each thing that it needs.
 
-Each look has a thread of its own and `TIMEOUT_SECONDS`, so a database that hangs neither delays the
-answer nor takes the threads that requests need. What was found holds for `MAX_AGE_SECONDS`.
+Each check has its own thread and `TIMEOUT_SECONDS`, so a database that hangs neither delays the
+answer nor takes threads from requests. A result is reused for `MAX_AGE_SECONDS`.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ TIMEOUT_SECONDS: Final = 2.0
 MAX_AGE_SECONDS: Final = 1.0
 BROKER: Final = "broker"
 MOST_TOLD: Final = 5
-"""Heads that are named; a number says how many more there are."""
+"""How many heads are named; a number says how many more there are."""
 
 _NO_WRITES: Final = (StorageFull, QuotaExceeded, StorageReadOnly, StorageForbidden)
 
@@ -39,7 +39,7 @@ Look: TypeAlias = Callable[[], object]
 
 
 class Check(BaseModel):
-    """One thing the service needs; without what only has a warning it can take requests."""
+    """One thing that the service needs; with only a warning it still takes requests."""
 
     status: Literal["ok", "warning", "failed"]
     message: str | None = None
@@ -49,8 +49,8 @@ class Readiness:
     """Looks at database, migrations and artifacts, and at the broker if there is one.
 
     A broker that is down is a warning: the database row is the queue, and workers find it. So is a
-    head that cannot be loaded: the others answer. And so is a storage that can be read and not
-    written, for it is full, read-only or forbidden: predictions go on, and each write says so.
+    head that cannot be loaded: the others answer. And so is a storage that can be read but not
+    written because it is full, read-only or forbidden: predictions go on, and each write says so.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Readiness:
         check_broker: Look | None = None,
         head_trouble: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """head_trouble: a sentence for each head that could not be loaded; they are warned of."""
+        """head_trouble: a sentence for each head that could not be loaded, for a warning."""
         self._head_trouble = head_trouble
         self._probes = {
             "database": _Probe(store.database.ping, "The database"),
@@ -74,13 +74,13 @@ class Readiness:
         self._found_at = float("-inf")
 
     async def checks(self) -> Mapping[str, Check]:
-        """What each look found, within `TIMEOUT_SECONDS`."""
+        """The result of each check, within `TIMEOUT_SECONDS`."""
         if time.monotonic() - self._found_at > MAX_AGE_SECONDS:
             started = {name: probe.start() for name, probe in self._probes.items()}
             waited_for = [asyncio.wrap_future(future) for future in started.values()]
             _, late = await asyncio.wait(waited_for, timeout=TIMEOUT_SECONDS)
             for future in late:
-                future.cancel()  # our waiting alone: the look itself goes on
+                future.cancel()  # only our waiting: the check itself goes on
             self._found = {name: self._result(name, future) for name, future in started.items()}
             self._found_at = time.monotonic()
         return self._found | {"heads": self._heads()}
@@ -100,7 +100,7 @@ class Readiness:
 
 
 class _Probe:
-    """One look in a thread of its own; there is never more than one at a time."""
+    """One check in its own thread, never more than one at a time."""
 
     def __init__(self, look: Look, what: str) -> None:
         self._look = look
@@ -108,7 +108,7 @@ class _Probe:
         self._future: Future[Check] | None = None
 
     def start(self) -> Future[Check]:
-        """Begin to look, unless an earlier look still hangs; what it will find."""
+        """Start the check, unless an earlier one still hangs; returns its future result."""
         if self._future is None or self._future.done():
             self._future = Future()
             self._future.set_running_or_notify_cancel()
@@ -118,7 +118,7 @@ class _Probe:
         return self._future
 
     def late(self) -> Check:
-        """The finding when there was no answer in time."""
+        """The result if there was no answer in time."""
         message = f"{self._what} did not answer within {TIMEOUT_SECONDS:g} seconds."
         return Check(status="failed", message=message)
 
@@ -126,13 +126,15 @@ class _Probe:
         try:
             self._look()
         except _NO_WRITES as error:
-            message = f"{error} Predictions go on; uploads, trainings and outputs are not stored."
+            message = (
+                f"{error} Predictions go on, but uploads, trainings and outputs cannot be stored."
+            )
             future.set_result(Check(status="warning", message=message))
         except StoreError as error:
             future.set_result(Check(status="failed", message=str(error)))
         except Exception:
             logger.exception("readiness.error")
-            message = f"{self._what} could not be looked at: the server's log has the cause."
+            message = f"{self._what} could not be checked: the server's log has the cause."
             future.set_result(Check(status="failed", message=message))
         else:
             future.set_result(Check(status="ok"))
@@ -144,8 +146,8 @@ def _check_schema(store: Store, expected: str | None) -> None:
         raise SchemaMismatch("The database has no schema yet: run nmtune-server migrate.")
     if expected is not None and found != expected:
         raise SchemaMismatch(
-            f"The database is at revision {found}, this service needs {expected}: run "
-            "nmtune-server migrate, or the version of the service that fits the database."
+            f"The database is at revision {found}, but this service needs {expected}: run "
+            "nmtune-server migrate, or use the version of the service that fits the database."
         )
 
 
@@ -154,8 +156,8 @@ def _check_broker(look: Look) -> None:
         look()
     except Exception as error:
         logger.warning("broker.unavailable error=%s", type(error).__name__)
-        # How it said so may hold the broker's address and password.
+        # Its message may hold the broker's address and password.
         raise StoreError(
             "The broker does not answer. Jobs are safe in the database; workers find them a little "
-            "later, when they look by themselves."
+            "later, when they next look."
         ) from error

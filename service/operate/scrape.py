@@ -1,7 +1,7 @@
-"""The home of a scrape: what the store and the head cache say when Prometheus asks, and the answer.
+"""Answer Prometheus: ask the store and the head cache, and write all metrics as text.
 
-The backlog is one statement, asked at most once in `MAX_AGE_SECONDS` however many ask. A database
-that is away does not fail a scrape: `nmtune_database_up` says so.
+The backlog is one statement, run at most once in `MAX_AGE_SECONDS` however often Prometheus asks. A
+scrape does not fail while the database is away: `nmtune_database_up` says so.
 """
 
 import platform
@@ -27,7 +27,7 @@ MAX_AGE_SECONDS: Final = 5.0
 
 
 class Scrape(Collector):
-    """What one application's store and head cache say; it is read anew at each scrape."""
+    """Metrics of one application's store and head cache, read anew at each scrape."""
 
     def __init__(self, store: Store, cache: HeadCache) -> None:
         self._store = store
@@ -39,7 +39,7 @@ class Scrape(Collector):
         self._registry.register(self)
 
     def text(self) -> bytes:
-        """All metrics of this process and of this application, in Prometheus' text format."""
+        """All metrics of this process and this application, in Prometheus' text format."""
         return generate_latest(REGISTRY) + generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:

@@ -1,1 +1,1 @@
-"""Predictions: from a request's bytes to its answer, heads loaded once, rows batched."""
+"""Predictions: from a request's bytes to its answer, with heads loaded once and rows batched."""

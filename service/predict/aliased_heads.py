@@ -1,6 +1,6 @@
-"""The look at heads that aliases name, in the background of a start: /readyz tells of broken ones.
+"""Check the heads that aliases name, in the background of a start: /readyz tells of broken ones.
 
-Otherwise the first to know of a damaged file would be who asks for a prediction, days later.
+Otherwise a damaged file would first show when somebody asks for a prediction, days later.
 """
 
 import logging
@@ -18,7 +18,7 @@ from store.store import Store
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS: Final = 30.0
-"""Between two looks at heads that were broken, which somebody may mend; what is sound is left."""
+"""The pause between two checks of broken heads, which somebody may repair; sound ones are left."""
 
 
 class AliasedHeads:
@@ -32,13 +32,13 @@ class AliasedHeads:
         self._sound: set[tuple[str, str]] = set()
 
     def start(self) -> None:
-        """Begin to look; returns at once."""
+        """Start checking; returns at once."""
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="aliased-heads", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; waits for the head it is at."""
+        """End the thread; waits for the head that it is checking."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -55,7 +55,7 @@ class AliasedHeads:
             self._stopping.wait(LOOK_AGAIN_SECONDS)
 
     def _look(self) -> bool:
-        """Look at the heads that are not known to be sound; whether all are."""
+        """Check the heads not yet known to be sound; returns whether all are."""
         with self._store.database.read() as tx:
             found = heads.aliased(tx)
         n_broken = 0

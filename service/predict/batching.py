@@ -1,8 +1,8 @@
-"""The home of batching: one forward pass at a time, of what arrived while the last one ran.
+"""Batch predictions: one forward pass at a time, of what arrived while the last one ran.
 
-No timer: a request that finds nothing running is answered at once, alone. Under load the requests
-that came meanwhile share the next pass, whose cost per row falls sixfold. At most `max_requests`
-wait, with `max_rows` rows between them; the next one is refused, so that no queue grows.
+There is no timer: a request that finds nothing running is answered at once. Under load the requests
+that arrived during a pass share the next one, whose cost per row falls sixfold. At most
+`max_requests` wait, with `max_rows` rows in all; further ones are refused, so no queue grows.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from nmtune.serving.session import Session
 
 BATCH_ROWS: Final = 1024
-"""Rows of one pass; a larger request takes several, and lets others in between."""
+"""Rows of one pass; a larger request takes several passes and lets others in between."""
 
 INLINE_PRODUCTS: Final = 1 << 25
-"""Multiplications of a pass, about a millisecond's, up to which it is made on the event loop: a
-thread would have to be woken, and to get the interpreter's lock."""
+"""Passes of up to so many multiplications, about a millisecond, run on the event loop: a thread
+would have to be woken and to get the interpreter's lock."""
 
 RETRY_AFTER_SECONDS: Final = 1
 
 
-class _Asked:
+class _WaitingRows:
     """One request's rows, answered pass by pass."""
 
     __slots__ = ("answers", "future", "n_taken", "x")
@@ -45,7 +45,7 @@ class _Asked:
 
 
 class Batcher:
-    """Runs engines for the requests of an event loop, together where they are for one head."""
+    """Runs sessions for the requests of an event loop, together where they are for one head."""
 
     def __init__(self, *, max_requests: int, max_rows: int) -> None:
         self.max_requests = max_requests
@@ -54,20 +54,20 @@ class Batcher:
         self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
 
     def check_room(self, n_rows: int = 0) -> None:
-        """Problem 429 if so many rows more cannot wait. Cheap: to be asked before parsing, too."""
+        """Raise Problem 429 if so many more rows cannot wait; cheap enough to ask twice."""
         line = self._line()
         is_full = line.n_waiting >= self.max_requests
         if is_full or (line.n_waiting and line.n_rows + n_rows > self.max_rows):
             raise too_busy()
 
-    async def run(self, engine: "Session", x: "Matrix") -> Answers:
-        """The engine's answers for x (n, d), which it can take; Problem 429 if too many wait."""
+    async def run(self, session: "Session", x: "Matrix") -> Answers:
+        """The session's answers for checked x (n, d); raises Problem 429 if too many wait."""
         self.check_room(len(x))
         line = self._line()
         line.n_waiting += 1
         line.n_rows += len(x)
         try:
-            return await line.add(engine, x)
+            return await line.add(session, x)
         finally:
             line.n_waiting -= 1
             line.n_rows -= len(x)
@@ -80,12 +80,12 @@ class Batcher:
         return line
 
     def close(self) -> None:
-        """End the thread; what runs is finished first."""
+        """End the thread once the running pass is finished."""
         self._threads.shutdown()
 
 
 class _Line:
-    """Who waits on one event loop, by engine, each engine's turn coming round."""
+    """The requests that wait on one event loop, by session; the sessions take turns."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor) -> None:
         self.n_waiting = 0
@@ -94,12 +94,12 @@ class _Line:
         """Their rows."""
         self._loop = loop
         self._threads = threads
-        self._waiting: dict[Session, deque[_Asked]] = {}
+        self._waiting: dict[Session, deque[_WaitingRows]] = {}
         self._pump: asyncio.Task[None] | None = None
 
-    def add(self, engine: "Session", x: "Matrix") -> "asyncio.Future[Answers]":
-        asked = _Asked(x, self._loop.create_future())
-        self._waiting.setdefault(engine, deque()).append(asked)
+    def add(self, session: "Session", x: "Matrix") -> "asyncio.Future[Answers]":
+        asked = _WaitingRows(x, self._loop.create_future())
+        self._waiting.setdefault(session, deque()).append(asked)
         if self._pump is None:
             self._pump = self._loop.create_task(self._run())
         return asked.future
@@ -108,27 +108,27 @@ class _Line:
         """Pass after pass until nobody waits."""
         try:
             while self._waiting:
-                engine, batch = self._take()
+                session, batch = self._take()
                 if not batch:
                     continue
                 try:
-                    _deliver(batch, await self._pass(engine, _joined(batch)))
-                except Exception as error:  # noqa: BLE001 - it goes to those whom it concerns
+                    _deliver(batch, await self._pass(session, _joined(batch)))
+                except Exception as error:  # noqa: BLE001 - it goes to the requests of this batch
                     _fail(batch, error)
                 await asyncio.sleep(0)  # the answers go out and new requests come in
         finally:
             self._pump = None
 
-    async def _pass(self, engine: "Session", x: "Matrix") -> Answers:
-        if len(x) * engine.n_products <= INLINE_PRODUCTS:
-            return engine.run(x)
-        return await self._loop.run_in_executor(self._threads, engine.run, x)
+    async def _pass(self, session: "Session", x: "Matrix") -> Answers:
+        if len(x) * session.n_products <= INLINE_PRODUCTS:
+            return session.run(x)
+        return await self._loop.run_in_executor(self._threads, session.run, x)
 
-    def _take(self) -> "tuple[Session, list[tuple[_Asked, int, int]]]":
-        """The next engine's rows, at most BATCH_ROWS: of whom, from which and to which row."""
-        engine = next(iter(self._waiting))
-        line = self._waiting.pop(engine)
-        batch: list[tuple[_Asked, int, int]] = []
+    def _take(self) -> "tuple[Session, list[tuple[_WaitingRows, int, int]]]":
+        """The next session's rows, at most BATCH_ROWS: whose, from which row and to which."""
+        session = next(iter(self._waiting))
+        line = self._waiting.pop(session)
+        batch: list[tuple[_WaitingRows, int, int]] = []
         room, unfinished = BATCH_ROWS, []
         while line and room:
             asked = line.popleft()
@@ -142,18 +142,18 @@ class _Line:
                 unfinished.append(asked)
         line.extend(unfinished)
         if line:
-            self._waiting[engine] = line  # at the end: the other engines go first
-        return engine, batch
+            self._waiting[session] = line  # at the end: the other sessions go first
+        return session, batch
 
 
-def _joined(batch: list[tuple[_Asked, int, int]]) -> "Matrix":
+def _joined(batch: list[tuple[_WaitingRows, int, int]]) -> "Matrix":
     if len(batch) == 1:
         asked, start, stop = batch[0]
         return asked.x[start:stop]
     return np.concatenate([asked.x[start:stop] for asked, start, stop in batch])
 
 
-def _deliver(batch: list[tuple[_Asked, int, int]], answers: Answers) -> None:
+def _deliver(batch: list[tuple[_WaitingRows, int, int]], answers: Answers) -> None:
     at = 0
     for asked, start, stop in batch:
         asked.answers.append(answers.rows(at, at + stop - start))
@@ -168,18 +168,18 @@ def _deliver(batch: list[tuple[_Asked, int, int]], answers: Answers) -> None:
             asked.future.set_result(whole)
 
 
-def _fail(batch: list[tuple[_Asked, int, int]], error: Exception) -> None:
+def _fail(batch: list[tuple[_WaitingRows, int, int]], error: Exception) -> None:
     for asked, _, _ in batch:
         if not asked.future.done():
             asked.future.set_exception(error)
 
 
 def too_busy(headers: Mapping[str, str] | None = None) -> Problem:
-    """The refusal of a prediction that would have to wait for too long."""
+    """The refusal of a prediction that would have to wait too long."""
     return Problem(
         HTTPStatus.TOO_MANY_REQUESTS,
         "too_busy",
-        "More predictions are waiting than can be answered soon. Send this one again after "
-        "Retry-After seconds; fewer and larger requests are served fastest.",
+        "Too many predictions are queued. Send this one again after Retry-After seconds; fewer and "
+        "larger requests are served fastest.",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS), **(headers or {})},
     )

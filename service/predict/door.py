@@ -1,8 +1,8 @@
-"""The home of POST /predict as it is served: in front of the router, for that costs more than it.
+"""Serve POST /predict ahead of the router, whose overhead exceeds a one-row prediction.
 
-On one row a router, its dependencies and its response take as long as all the rest. So this layer
-answers by itself, inside the same guards, metrics and log as every route. `service.predict.routes`
-says to /docs what it takes and gives.
+For one row the router, its dependencies and its response take as long as all the rest. So this
+layer answers by itself, inside the same guards, metrics and log as every route.
+`service.predict.routes` documents it for /docs.
 """
 
 import asyncio
@@ -18,42 +18,39 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.http import json_body
 from service.http.errors import problem_of
 from service.http.tenant import tenant_of
-from service.predict import answer as prediction_answer
-from service.predict import body as prediction_body
-from service.predict import options as prediction_options
-from service.predict import trust
-from service.predict.answer import Answer
+from service.predict import rendering, request_body, trust
 from service.predict.batching import too_busy
-from service.predict.body import Asked
-from service.predict.options import PredictionQuery
+from service.predict.options import PredictionQuery, read_query
 from service.predict.predictor import Predictor
+from service.predict.rendering import Answer
+from service.predict.request_body import JSON, Request
 from service.predict.texts import TextPredictor, check_encoder
 
 PATH: Final = "/predict"
 
 LARGE_BYTES: Final = 64 * 1024
-"""From this size on a JSON body is parsed in a thread, so that the event loop goes on; the other
-bodies are arrays already."""
+"""Larger JSON bodies are parsed in a thread, so that the event loop goes on; other bodies are
+arrays already."""
 
 _PARSERS: Final = 2
 
 
 class BodyBudget:
-    """How many bytes of bodies may be held at once, by all requests together."""
+    """Bounds the bytes of bodies that all requests together may hold at once."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.n_bytes = 0
 
     def check(self, n_bytes: int) -> None:
-        """Problem 429 if there is no room for so many. One body alone always has room."""
+        """Raise Problem 429 if there is no room for so many. A single body always has room."""
         if self.n_bytes and self.n_bytes + n_bytes > self.max_bytes:
-            # What was not read of the body is still on its way.
+            # The unread part of the body is still on its way.
             raise too_busy(headers={"Connection": "close"})
 
     @contextmanager
     def held(self) -> Iterator["_Held"]:
-        """What one request takes is given back at the end."""
+        """Count what one request takes; at the end it is given back."""
         held = _Held(self)
         try:
             yield held
@@ -67,14 +64,14 @@ class _Held:
         self.n_bytes = 0
 
     def take(self, n_bytes: int) -> None:
-        if self._budget.n_bytes > self.n_bytes:  # not this one alone
+        if self._budget.n_bytes > self.n_bytes:  # not only this one
             self._budget.check(n_bytes)
         self._budget.n_bytes += n_bytes
         self.n_bytes += n_bytes
 
 
 class PredictDoor:
-    """Answers POST /predict, and hands all else on."""
+    """Answers POST /predict, and passes everything else on."""
 
     def __init__(
         self,
@@ -85,7 +82,7 @@ class PredictDoor:
         route: BaseRoute,
         bodies: BodyBudget,
     ) -> None:
-        """route: what the metrics call it. bodies: of all predictions together, also of `/v2`."""
+        """route: its name in the metrics. bodies: of all predictions, also under `/v2`."""
         self.app = app
         self._predictor = predictor
         self._text_predictor = text_predictor
@@ -114,21 +111,23 @@ class PredictDoor:
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         self._predictor.batcher.check_room()  # before anything is read: refusing must be cheap
         content_type, accept, shape, length = _headers(scope)
-        query = prediction_options.of_query(scope["query_string"])
+        query = read_query(scope["query_string"])
         with self._budget.held() as held:
-            self._budget.check(length)  # not taken yet: a slow client would hold what others need
+            self._budget.check(
+                length
+            )  # not taken yet, or a slow client would hold what others need
             body = await _read(receive, held)
             self._predictor.batcher.check_room()
-            asked = await self._asked(body, content_type, shape, query)
+            asked = await self._parsed(body, content_type, shape, query)
             del body
-            form = prediction_answer.media_type(accept)
+            form = rendering.media_type(accept)
             return await self._answered(tenant_of(scope), asked, form)
 
-    async def _asked(
+    async def _parsed(
         self, body: bytes, content_type: str, shape: str | None, query: PredictionQuery
-    ) -> Asked:
-        def read() -> Asked:
-            return prediction_body.read(
+    ) -> Request:
+        def read() -> Request:
+            return request_body.read(
                 body,
                 content_type=content_type,
                 shape_header=shape,
@@ -141,22 +140,22 @@ class PredictDoor:
             return read()
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
-    async def _answered(self, tenant: str, asked: Asked, form: str) -> Answer:
-        predictor, texts_of = self._predictor, self._text_predictor
+    async def _answered(self, tenant: str, asked: Request, form: str) -> Answer:
+        predictor = self._predictor
         reference, x, options, texts, encoder = asked
-        head = reference
+        pinned = reference
         if texts is not None:
-            head, x = await texts_of.embed(predictor, tenant, reference, texts)
+            pinned, x = await self._text_predictor.embed(predictor, tenant, reference, texts)
         if encoder is not None:
             check_encoder((await predictor.serving(tenant, reference)).version, encoder)
         if options.output == "embeddings":
-            serving, z = await predictor.transform(tenant, head, x)
-            return prediction_answer.of_embeddings(z, serving, reference, options, form)
-        found = await predictor.answer(tenant, head, x)
-        if form == prediction_body.JSON:
+            serving, z = await predictor.transform(tenant, pinned, x)
+            return rendering.of_embeddings(z, serving, reference, options, form)
+        found = await predictor.answer(tenant, pinned, x)
+        if form == JSON:
             said = await trust.of_rows(found, x, options)
-            return prediction_answer.of_prediction(found, reference, options, form, said)
-        return prediction_answer.of_prediction(found, reference, options, form)
+            return rendering.of_prediction(found, reference, options, form, said)
+        return rendering.of_prediction(found, reference, options, form)
 
 
 def _is_ours(scope: Scope) -> bool:

@@ -1,7 +1,7 @@
-"""The home of DriftRecorder: what was predicted, added up beside the predictions and stored.
+"""Sum up predicted rows beside the predictions, and store the sums.
 
-A prediction leaves its rows on a list and goes on. A thread adds them up every second, which leaves
-sums and no row, and every few seconds adds the sums to the database's window.
+A prediction leaves its rows in a list and goes on. Every second a thread sums them up and forgets
+the rows, and every few seconds it adds the sums to the database's window.
 """
 
 import logging
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOLD_SECONDS: Final = 1.0
-"""How long rows may wait to be added up."""
+"""How long rows may wait to be summed."""
 
 MOST_BYTES: Final = 32 * 1024 * 1024
 """Rows that may wait; further rows are not counted, which hardly changes shares and means."""
 
 MOST_HEADS: Final = 1000
-"""Heads whose sums are held while the database is away; further ones are not counted."""
+"""How many heads' sums are kept while the database is away; further ones are not counted."""
 
 CLOSE_SECONDS: Final = 5.0
 
@@ -43,7 +43,7 @@ class _Rows(NamedTuple):
 
 
 class DriftRecorder:
-    """Counts the rows of predictions for drift; never waits, and never raises into a prediction."""
+    """Counts predicted rows for drift, without ever delaying or failing a prediction."""
 
     def __init__(self, store: Store, *, flush_seconds: float) -> None:
         self._store = store
@@ -64,24 +64,24 @@ class DriftRecorder:
         x: NDArray[np.float32],
         probabilities: NDArray[np.float32],
     ) -> None:
-        """Note rows x (n, d) and their probabilities (n, c), which nobody may change any more."""
+        """Note rows x (n, d) and their probabilities (n, c); neither may be changed afterwards."""
         if self._n_bytes > MOST_BYTES:
             self._n_dropped += len(x)
             return
-        # Not exact when threads race, and near enough for a bound.
+        # Not exact when threads race, but near enough for a bound.
         self._n_bytes += x.nbytes
         self._waiting.append(_Rows(tenant_id, sha256, summary, x, probabilities))
         if self._thread is None:
             self._start()
 
     def close(self) -> None:
-        """Store what there is, and end the thread."""
+        """Store what was counted, and end the thread."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
 
     def fold(self) -> None:
-        """Add up the rows that wait."""
+        """Sum up the waiting rows."""
         by_head: dict[tuple[str, str], list[_Rows]] = {}
         for _ in range(len(self._waiting)):
             rows = self._waiting.popleft()
@@ -98,7 +98,7 @@ class DriftRecorder:
             self._sums[key] = (n_rows + len(x), before + sums)
 
     def flush(self) -> None:
-        """Add the sums to the database's windows; they stay for the next time if it is away."""
+        """Add the sums to the database's windows; if it is away, they wait for the next time."""
         if self._n_dropped:
             logger.warning("drift.dropped n_rows=%s", self._n_dropped)
             self._n_dropped = 0

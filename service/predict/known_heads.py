@@ -1,4 +1,4 @@
-"""The home of KnownHeads: which version a reference names, also while the database is away."""
+"""Remember which version a reference names, also while the database is away."""
 
 import logging
 import threading
@@ -14,10 +14,10 @@ from store.store import Store
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 2.0
-"""How long a database that was away is not asked again."""
+"""How long to wait before asking again a database that was away."""
 
 MOST: Final = 10_000
-"""References remembered; those asked for longest ago go first."""
+"""How many references are remembered; the least recently used go first."""
 
 
 class Known(NamedTuple):
@@ -28,10 +28,10 @@ class Known(NamedTuple):
 
 
 class KnownHeads:
-    """Asks the database what a reference names, and remembers it for when that cannot answer.
+    """Asks the database what a reference names, and remembers it for when the database is away.
 
-    While it is away one request at a time tries it again; the others go by what is remembered.
-    What was found holds for `fresh_seconds`, or until this process moves an alias.
+    Then one request at a time tries it again, and the others use what is remembered. An answer is
+    fresh for `fresh_seconds`, or until this process moves an alias.
     """
 
     def __init__(self, store: Store, *, fresh_seconds: float = 0.0) -> None:
@@ -45,9 +45,9 @@ class KnownHeads:
         self._away_until = 0.0
 
     def recent(self, tenant_id: str, reference: str) -> tuple[Known, bool] | None:
-        """What was found within `fresh_seconds`, and whether it is time to ask again; no waiting.
+        """A fresh answer, and whether it is time to ask again; never waits.
 
-        That time is half of them, so that under load nobody has to wait for the database.
+        It is time after half of `fresh_seconds`, so that no request waits for the database.
         """
         found = self._recent.get((tenant_id, reference))
         if found is None:
@@ -57,13 +57,13 @@ class KnownHeads:
         return (known, age > self._fresh_seconds / 2) if age < self._fresh_seconds else None
 
     def forget(self) -> None:
-        """An alias was moved or a version published: ask the database before the next answer."""
+        """Forget all answers: an alias was moved or a version published."""
         with self._lock:
             self._n_forgotten += 1
             self._recent.clear()
 
     def resolve(self, tenant_id: str, reference: str) -> Known:
-        """Ask the database, or go by what is remembered.
+        """Ask the database, or use what is remembered.
 
         Raises NotFound, InvalidReference, and DatabaseUnavailable if nothing is remembered.
         """
@@ -104,7 +104,7 @@ class KnownHeads:
                 raise
             logger.warning("heads.remembered reference=%s", key[1])
             return Known(known, is_remembered=True)
-        except NotFound:  # deleted: nor must it come back while the database is away
+        except NotFound:  # deleted, so it must not come back while the database is away
             with self._lock:
                 self._known.pop(key, None)
             raise

@@ -1,6 +1,7 @@
-"""Loaded heads: read, folded, checked by their self-test, and kept while there is room.
+"""Loaded heads: read, folded, checked on their self-test, and kept while there is room.
 
-torch, which reads a head, and onnxruntime, which serves it, come with the first one: see `warming`.
+torch, which reads a head, and onnxruntime, which serves it, are imported with the first: see
+`warming`.
 """
 
 import logging
@@ -15,8 +16,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from nmtune.errors import DataError
 from nmtune.rows.checks import as_rows
-from service.predict.finite import is_finite, too_large
+from service.ingest.numbers import is_finite
 
 if TYPE_CHECKING:
     from nmtune.heads.head import Head
@@ -26,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class LoadedHead:
-    """One head, ready to answer: an engine for probabilities, and one for tuned embeddings."""
+    """One head, ready to answer: one session for probabilities, one for tuned embeddings."""
 
     def __init__(self, head: "Head", *, n_threads: int) -> None:
         """Raises SelfTestError if the head has self-test rows and the session fails them."""
@@ -40,15 +42,15 @@ class LoadedHead:
         self.classes_json = orjson.Fragment(orjson.dumps(head.classes))
         self._folded = fold(head)
         self._n_threads = n_threads
-        self.engine = Session(self._folded, n_threads=n_threads)
+        self.session = Session(self._folded, n_threads=n_threads)
         self.n_bytes = 2 * self._folded.n_bytes
-        """The arrays, and the engine's own copy of them."""
+        """The size of the arrays and of the session's copy."""
         if head.self_test is not None:
-            check_self_test(self.engine, head.self_test)
+            check_self_test(self.session, head.self_test)
 
     @cached_property
     def tuned(self) -> "TunedSession":
-        """What makes tuned embeddings; built when they are first asked for."""
+        """The session for tuned embeddings, built when they are first asked for."""
         from nmtune.serving.session import TunedSession
 
         return TunedSession(self._folded, n_threads=self._n_threads)
@@ -58,7 +60,7 @@ class LoadedHead:
         return self.tuned.run(x)
 
     def check(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """x (n, d) in C order if the head can take it; DataError says where it cannot."""
+        """x (n, d) in C order, if the head can take it; DataError says where it cannot."""
         if x.ndim == 2 and x.shape[1] == self.n_columns and len(x) and is_finite(x):
             return np.ascontiguousarray(x, np.float32)
         rows = as_rows(x, n_columns=self.n_columns)
@@ -69,10 +71,20 @@ class LoadedHead:
         return np.ascontiguousarray(rows)
 
 
+def too_large(row: int) -> DataError:
+    """The error of a row that leaves float32's range on its way through a head."""
+    return DataError(
+        f"embeddings in row {row} are too large for the head: "
+        "are they from the model it was trained on?",
+        field="embeddings",
+        row=row,
+    )
+
+
 class HeadCache:
     """Loaded heads by the sha256 of their bytes; the least recently used go beyond `max_bytes`.
 
-    The newest always stays: loading a large head anew for each prediction would take seconds.
+    The newest always stays: reloading a large head for each prediction would take seconds.
 
     The key is the content, so a new version or a moved alias needs no invalidation. However many
     threads ask for a head that is not loaded, one of them loads it and the others wait for it.
@@ -86,7 +98,7 @@ class HeadCache:
         self._loading: dict[str, Future[LoadedHead]] = {}
         self._n_bytes = 0
         self.n_hits = 0
-        """How often a head was there, or on its way."""
+        """How often a head was loaded or being loaded."""
         self.n_misses = 0
         """How often a head had to be loaded."""
 
@@ -107,8 +119,8 @@ class HeadCache:
     def get(self, sha256: str, load: Callable[[], bytes]) -> LoadedHead:
         """The head whose bytes have this hash; `load` is called at most once, to get them.
 
-        Whatever `load` or the reading of the bytes raises goes to everyone who waits, and nothing
-        is kept, so that the next caller tries again.
+        An error of `load` or of reading the bytes goes to every waiting caller. Nothing is kept, so
+        the next caller tries again.
         """
         loaded = self.peek(sha256)
         if loaded is not None:

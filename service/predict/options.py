@@ -1,4 +1,4 @@
-"""The home of what may be asked of a prediction, in the query and in a JSON body alike."""
+"""Options of a prediction, the same in the query and in a JSON body."""
 
 import functools
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.http.fields import MAX_REFERENCE_CHARACTERS
+from service.http.unknown_parameters import unknown_parameter
 
 Output = Literal["labels", "probabilities", "logits", "embeddings"]
 
@@ -16,20 +17,20 @@ _MAX_FIELDS: Final = 32
 
 
 class PredictionOptions(BaseModel):
-    """What the answer shall hold."""
+    """What the answer holds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     output: Output = Field(
         default="probabilities",
-        description="labels: nothing but them; probabilities or logits of every class, beside the "
-        "labels; embeddings: the tuned ones.",
+        description="labels: only the labels; probabilities or logits: of every class, with the "
+        "labels; embeddings: the tuned embeddings.",
         examples=["labels"],
     )
     top_k: int | None = Field(
         default=None,
         ge=1,
-        description="Only the so many most probable classes of each row, the best first.",
+        description="Only this many most probable classes of each row, the best first.",
         examples=[3],
     )
     abstain_below: float | None = Field(
@@ -43,14 +44,14 @@ class PredictionOptions(BaseModel):
         default=None,
         ge=0.5,
         le=0.995,
-        description="Of each row a set of classes that holds the true one with this probability, "
-        "for rows that are like the training's.",
+        description="For each row a set of classes that holds the true one with this probability, "
+        "if the rows are like the training rows.",
         examples=[0.9],
     )
     ood: bool = Field(
         default=False,
-        description="Of each row how far it lies from the training rows, and whether that is "
-        "farther than 95 % of rows like them.",
+        description="For each row how far it is from the training rows, and whether that is "
+        "farther than for 95 % of rows like them.",
         examples=[True],
     )
 
@@ -60,7 +61,7 @@ OPTIONS: Final = frozenset(PredictionOptions.model_fields)
 
 
 class PredictionQuery(PredictionOptions):
-    """The query of POST /predict: what a body without fields cannot say itself, and the options."""
+    """The query of POST /predict: the options, and what a body without fields cannot state."""
 
     head: str | None = Field(
         default=None,
@@ -71,19 +72,23 @@ class PredictionQuery(PredictionOptions):
     shape: str | None = Field(
         default=None,
         max_length=40,
-        description="Rows and columns of an application/octet-stream body; or the header X-Shape.",
+        description="Rows and columns of an application/octet-stream body; or send the header "
+        "X-Shape.",
         examples=["2,768"],
     )
     dtype: Literal["float32", "float16"] = Field(
         default="float32",
-        description="The little-endian numbers of an application/octet-stream body.",
+        description="The type of the little-endian numbers in an application/octet-stream body.",
         examples=["float16"],
     )
 
 
+QUERY_NAMES: Final = frozenset(PredictionQuery.model_fields)
+
+
 @functools.lru_cache(maxsize=1024)
-def of_query(query: bytes) -> PredictionQuery:
-    """The query string, read; RequestValidationError (422) names the parameter."""
+def read_query(query: bytes) -> PredictionQuery:
+    """Read the query string; raises RequestValidationError or Problem, which name the parameter."""
     try:
         pairs = parse_qsl(
             query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MAX_FIELDS
@@ -91,17 +96,27 @@ def of_query(query: bytes) -> PredictionQuery:
         return PredictionQuery.model_validate(dict(pairs))
     except ValidationError as error:
         entries = error.errors(include_url=False, include_input=False)
+        for entry in entries:
+            if entry["type"] == "extra_forbidden":
+                raise unknown_parameter(str(entry["loc"][0]), QUERY_NAMES) from None
         raise RequestValidationError(
             [{**entry, "loc": ("query", *entry["loc"])} for entry in entries]
         ) from None
     except ValueError:
         raise RequestValidationError(
-            [{"type": "value_error", "loc": ("query",), "msg": "The query cannot be read."}]
+            [
+                {
+                    "type": "value_error",
+                    "loc": ("query",),
+                    "msg": f"The query cannot be read: it must be parameters such as head=pets, "
+                    f"at most {_MAX_FIELDS}.",
+                }
+            ]
         ) from None
 
 
-def merged(query: PredictionQuery, body: Mapping[str, Any]) -> PredictionOptions:
-    """The options of both; the body's go first. ValidationError if one is not as it should be."""
+def merge_options(query: PredictionQuery, body: Mapping[str, Any]) -> PredictionOptions:
+    """The options of both; those of the body win. Raises ValidationError if one is wrong."""
     if not body and not OPTIONS & query.model_fields_set:
         return NO_OPTIONS
     said = {name: getattr(query, name) for name in OPTIONS & query.model_fields_set}

@@ -1,4 +1,4 @@
-"""The home of predictions: which head answers, also when the newest cannot, and what it says."""
+"""Predict: find the head that answers, also when the newest cannot be loaded, and ask it."""
 
 import asyncio
 import logging
@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from http import HTTPStatus
 from typing import Final
 
 import numpy as np
@@ -17,12 +16,11 @@ from numpy.typing import NDArray
 from nmtune.errors import HeadFormatError
 from nmtune.serving.answers import Answers
 from service.http import metrics
-from service.http.errors import Problem
+from service.ingest.numbers import check_n_rows
 from service.predict.batching import Batcher
 from service.predict.drift_recorder import DriftRecorder
-from service.predict.finite import too_large
 from service.predict.known_heads import MOST, Known, KnownHeads
-from service.predict.loaded_heads import HeadCache, LoadedHead
+from service.predict.loaded_heads import HeadCache, LoadedHead, too_large
 from store.errors import StoreError
 from store.heads import HeadVersion
 from store.store import Store
@@ -30,13 +28,13 @@ from store.store import Store
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 5.0
-"""How long a version that could not be loaded is not tried again while another one answers."""
+"""How long to wait before trying a broken version again, while another one answers."""
 
 TROUBLE_SECONDS: Final = 60.0
-"""How long readiness tells of a version that could not be loaded and was not asked for again."""
+"""How long readiness reports a version that could not be loaded, if nobody asks for it again."""
 
 LARGE_VALUES: Final = 1 << 20
-"""Values from which on rows are checked in a thread: up to there it takes half a millisecond."""
+"""Rows with more values are checked in a thread; this many take half a millisecond."""
 
 Key = tuple[str, str]
 """A tenant and a reference."""
@@ -44,19 +42,19 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """The head that answers a reference, and why it is that one."""
+    """The head that answers a reference, and why."""
 
     version: HeadVersion
     loaded: LoadedHead
     is_remembered: bool = False
-    """Whether the database was away: the version is what the reference named before."""
+    """Whether the database was away, so that the version is the one named before."""
     instead_of: HeadVersion | None = None
-    """The version that the reference names but that cannot be loaded."""
+    """The version that the reference names, if it cannot be loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What one head version says of n embeddings."""
+    """The answers of one head version for n embeddings."""
 
     serving: Serving
     answers: Answers
@@ -68,7 +66,7 @@ class Prediction:
 
     @property
     def is_remembered(self) -> bool:
-        """Whether the database was away: the version is what the reference named before."""
+        """Whether the database was away, so that the version is the one named before."""
         return self.serving.is_remembered
 
     @property
@@ -112,8 +110,8 @@ class _Failure:
 class Predictor:
     """Answers with the head that a reference such as `pets@prod` names at that moment.
 
-    While the database is away, loaded heads go on by what references named before. A version that
-    cannot be loaded does not go live: what the reference served before goes on.
+    While the database is away, references keep their last meaning. A version that cannot be loaded
+    does not go live: the one that the reference served before goes on.
     """
 
     def __init__(
@@ -128,7 +126,7 @@ class Predictor:
         fresh_seconds: float = 0.0,
         recorder: DriftRecorder | None = None,
     ) -> None:
-        """recorder: what counts the predicted rows for drift, if anything does."""
+        """recorder: counts the predicted rows for drift; None: they are not counted."""
         self.max_rows = max_rows
         self.known = KnownHeads(store, fresh_seconds=fresh_seconds)
         self.cache = HeadCache(max_bytes=max_cache_bytes, n_threads=n_threads)
@@ -141,26 +139,20 @@ class Predictor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check_n_rows(self, n_rows: int) -> None:
-        """Problem 413 if that many rows are too many for one request."""
-        if n_rows > self.max_rows:
-            raise Problem(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "too_many_rows",
-                f"got {n_rows} rows; one prediction takes at most {self.max_rows}. Send them in "
-                "several requests.",
-                field="embeddings",
-            )
+        """BadInput (413) if that many rows are too many for one request."""
+        check_n_rows(n_rows, self.max_rows, field="embeddings")
 
     def predict(self, tenant_id: str, reference: str, x: NDArray[np.float32]) -> Prediction:
-        """As `answer`, for a route that runs in a thread of its own."""
+        """Like `answer`, for a route that runs in its own thread."""
         return from_thread.run(self.answer, tenant_id, reference, x)
 
     async def answer(self, tenant_id: str, reference: str, x: NDArray[np.float32]) -> Prediction:
         """The prediction of the head `reference` for embeddings x (n, d).
 
         Raises:
-            Problem: too many rows, or 429: too many predictions are waiting.
-            NotFound, InvalidReference: there is no such head, or the reference has no such form.
+            BadInput: too many rows.
+            Problem: 429, too many predictions are waiting.
+            NotFound, InvalidReference: there is no such head, or the reference is malformed.
             DataError: x has another width than the head, or values it cannot take.
             ArtifactMissing, ArtifactCorrupt, HeadFormatError: the head's file is lost or damaged,
                 and the reference has served no other version before.
@@ -169,7 +161,7 @@ class Predictor:
         self.check_n_rows(len(x))
         serving = await self.serving(tenant_id, reference)
         x = await _checked(serving.loaded, x)
-        answers = await self.batcher.run(serving.loaded.engine, x)
+        answers = await self.batcher.run(serving.loaded.session, x)
         if not np.isfinite(answers.scores).all():
             raise too_large(int(np.isfinite(answers.scores).all(axis=1).argmin()))
         metrics.PREDICTION_SECONDS.observe(time.perf_counter() - began)
@@ -189,7 +181,7 @@ class Predictor:
     async def transform(
         self, tenant_id: str, reference: str, x: NDArray[np.float32]
     ) -> tuple[Serving, NDArray[np.float32]]:
-        """Who answered, and the tuned embeddings (n, m) of x (n, d); raises as `answer`."""
+        """Who answered, and the tuned embeddings (n, m) of x (n, d); raises like `answer`."""
         self.check_n_rows(len(x))
         self.batcher.check_room(len(x))
         serving = await self.serving(tenant_id, reference)
@@ -201,7 +193,7 @@ class Predictor:
         return serving, z
 
     async def serving(self, tenant_id: str, reference: str) -> Serving:
-        """Who answers this reference now: at once if that is known and loaded, else by asking."""
+        """Who answers this reference now: at once if known and loaded, else after asking."""
         key = (tenant_id, reference)
         recent = self.known.recent(tenant_id, reference)
         if recent is not None:
@@ -214,7 +206,7 @@ class Predictor:
         return await to_thread.run_sync(self.find, tenant_id, reference)
 
     def find(self, tenant_id: str, reference: str) -> Serving:
-        """Who answers this reference now; asks the database, and loads the head if need be."""
+        """Who answers this reference now; asks the database, and loads the head if necessary."""
         key = (tenant_id, reference)
         known = self.known.resolve(tenant_id, reference)
         return self._loaded(key, known) or self._load(key, known)
@@ -230,19 +222,19 @@ class Predictor:
         ]
 
     def note_broken(self, reference: str, version: HeadVersion, error: Exception) -> None:
-        """The version that a reference names was found broken before anybody asked for it."""
+        """Note that a version was found broken before anybody asked for it."""
         code = getattr(error, "code", "internal")
         failure = _Failure(wanted=version, previous=None, code=code, at=time.monotonic())
         self._note_failure((version.tenant_id, reference), failure, error)
 
     def close(self) -> None:
-        """End the thread of predictions, and store what was counted of them."""
+        """End the thread of predictions, and store their counted rows."""
         self.batcher.close()
         if self._recorder is not None:
             self._recorder.close()
 
     def _loaded(self, key: Key, known: Known) -> Serving | None:
-        """Who answers, if no file has to be read for it."""
+        """Who answers, if no file has to be read."""
         wanted = known.version
         failure = self._failures.get(key)
         if failure is None or failure.wanted.sha256 != wanted.sha256:
@@ -319,7 +311,7 @@ class Predictor:
         )
 
     def _ask_again(self, key: Key) -> None:
-        """Ask the database beside the answers, before what it said is too old to be used."""
+        """Ask the database in the background, before its last answer is too old to use."""
 
         async def ask() -> None:
             try:

@@ -1,4 +1,4 @@
-"""The routes of predictions: one embedding by GET, many by POST in JSON or as raw bytes."""
+"""Routes of predictions: one embedding by GET, many by POST in JSON or as raw bytes."""
 
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -13,13 +13,11 @@ from service.http.dependencies import TenantDep
 from service.http.errors import Problem
 from service.http.openapi import BODY_STATUSES, problems
 from service.ingest.dataset import texts
-from service.predict import answer as prediction_answer
-from service.predict import door as predict_door
-from service.predict import trust
-from service.predict.body import JSON, NPY, RAW
-from service.predict.dependencies import PredictorDep, TextPredictorDep
+from service.predict import rendering, trust
+from service.predict.door import PATH
 from service.predict.options import PredictionQuery
 from service.predict.predictor import Prediction as Found
+from service.predict.request_body import JSON, NPY, RAW
 from service.predict.schemas import (
     PredictHead,
     Prediction,
@@ -27,6 +25,7 @@ from service.predict.schemas import (
     PredictQuery,
     PredictRequest,
 )
+from service.predict.services import PredictorDep, TextPredictorDep
 
 router = APIRouter(tags=["predictions"])
 
@@ -52,7 +51,7 @@ async def predict_one(
     elif query.embedding is not None:
         x = _embedding(query.embedding)
     else:
-        raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,... (or text=)")
+        raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,... (or text=...).")
     try:
         if query.output == "embeddings":
             serving, z = await predictor.transform(tenant_id, reference, x)
@@ -64,27 +63,27 @@ async def predict_one(
     except DataError as error:
         message = error.message.replace("embeddings", "embedding")
         raise DataError(message, field="embedding", column=error.column) from error
-    response.headers.update(prediction_answer.headers_of(serving))
+    response.headers.update(rendering.headers_of(serving))
     version = serving.version
     head = PredictHead(name=version.name, version=version.version, reference=query.head)
     return Prediction(head=head, **fields)
 
 
 def _fields(found: Found, query: PredictQuery) -> dict[str, Any]:
-    (label,) = prediction_answer.labels(found, query)
+    (label,) = rendering.labels(found, query)
     fields: dict[str, Any] = {"label": label, "probability": float(found.probabilities.max())}
     if query.output == "labels":
         return fields
     values = found.logits if query.output == "logits" else found.probabilities
     columns = range(len(found.classes))
     if query.top_k is not None:
-        columns = prediction_answer.best(found.probabilities, query.top_k)[0].tolist()
+        columns = rendering.best(found.probabilities, query.top_k)[0].tolist()
     numbers = values[0].tolist()
     return fields | {query.output: {found.classes[at]: numbers[at] for at in columns}}
 
 
 @router.post(
-    predict_door.PATH,
+    PATH,
     response_model=Predictions,
     responses={
         200: {"content": {NPY: _BINARY, RAW: _BINARY}},
@@ -107,25 +106,27 @@ async def predict_many(
         str | None,
         Header(
             alias="X-Shape",
-            description=f"Rows and columns of an {RAW} body; or the parameter shape.",
+            description=f"Rows and columns of an {RAW} body; or send the parameter shape.",
             examples=["2,768"],
         ),
     ] = None,
 ) -> Response:
     """Classify embeddings, sent as JSON, as a .npy file or as bare numbers, or texts, as JSON.
 
-    With `Accept: application/octet-stream` or `application/x-npy` the answer is the array alone;
-    the headers X-Shape, X-NMTune-Head and X-NMTune-Classes say the rest.
+    With `Accept: application/octet-stream` or `application/x-npy` the answer is only the array;
+    the headers X-Shape, X-NMTune-Head and X-NMTune-Classes describe it.
     """
+    # Never called: PredictDoor, a layer in front of the router, answers this path. The function is
+    # here for /docs, for the Allow header of other methods, and for the name in the metrics.
     raise AssertionError("PredictDoor answers before the router")
 
 
 POST_ROUTE: Final = router.routes[-1]
-"""What the metrics call it."""
+"""The route of POST /predict, which the metrics name."""
 
 
 def _embedding(text: str) -> NDArray[np.float32]:
-    """`0.1,0.2` or `[0.1,0.2]` as (1, d). JSON's grammar keeps out nan, inf and 1_000."""
+    """`0.1,0.2` or `[0.1,0.2]` as (1, d). JSON's grammar excludes nan, inf and 1_000."""
     try:
         values = orjson.loads(text if text.lstrip().startswith("[") else f"[{text}]")
     except orjson.JSONDecodeError:
@@ -139,7 +140,7 @@ def _embedding(text: str) -> NDArray[np.float32]:
     if not np.isfinite(x).all():
         column = int(np.isfinite(x[0]).argmin())
         raise _wrong_embedding(
-            f"embedding must be numbers within float32's range; column {column} is not.", column
+            f"embedding has a number beyond the range of float32 in column {column}.", column
         )
     return x
 

@@ -1,16 +1,16 @@
-"""The home of the JSON shapes of predictions, one example each."""
+"""JSON shapes of predictions, with one example each."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.http.fields import MAX_REFERENCE_CHARACTERS, REFERENCE
 from service.http.rows import Embeddings
-from service.ingest.names.text_value import MAX_TEXT_CHARACTERS
+from service.ingest.names.value_name import MAX_TEXT_CHARACTERS
 from service.predict.options import PredictionOptions
 from service.providers.schemas import Texts
 
 
 class PredictQuery(PredictionOptions):
-    """One embedding, the head to ask and what to answer."""
+    """One embedding or text, the head to ask, and what to answer."""
 
     head: str = Field(
         max_length=MAX_REFERENCE_CHARACTERS,
@@ -31,7 +31,7 @@ class PredictQuery(PredictionOptions):
 
 
 class PredictRequest(PredictionOptions):
-    """Embeddings, or texts for a head trained on texts, the head to ask and what to answer."""
+    """Embeddings, or texts for a head trained on texts, the head to ask, and what to answer."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -47,7 +47,7 @@ class PredictRequest(PredictionOptions):
         default=None,
         max_length=64,
         description="The fingerprint of the encoder that made the embeddings; a head that was "
-        "trained on those of another refuses them.",
+        "trained with another encoder refuses them.",
     )
 
 
@@ -56,27 +56,27 @@ class PredictHead(BaseModel):
 
     name: str
     version: int
-    reference: str = Field(description="What was asked for.")
+    reference: str = Field(description="The reference as sent.")
 
 
 class OodScore(BaseModel):
-    """How far the row lies from the training rows: about 1 for rows like them."""
+    """How far the row is from the training rows: about 1 for rows like them."""
 
     score: float
-    threshold: float = Field(description="Of rows like the training's 95 % score at most this.")
+    threshold: float = Field(description="95 % of rows like the training rows score at most this.")
     is_ood: bool = Field(description="Whether the score is above the threshold.")
 
 
 class OodScores(BaseModel):
-    """How far each row lies from the training rows: about 1 for rows like them."""
+    """How far each row is from the training rows: about 1 for rows like them."""
 
     scores: list[float]
-    threshold: float = Field(description="Of rows like the training's 95 % score at most this.")
+    threshold: float = Field(description="95 % of rows like the training rows score at most this.")
     is_ood: list[bool] = Field(description="Whether each score is above the threshold.")
 
 
 class Prediction(BaseModel):
-    """The answer for one embedding; what was not asked for is left out."""
+    """The answer for one embedding, with only what was asked for."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -93,15 +93,18 @@ class Prediction(BaseModel):
 
     head: PredictHead
     label: str | None = Field(default=None, description="null below abstain_below.")
-    probability: float | None = Field(default=None, description="Of the most probable class.")
+    probability: float | None = Field(default=None, description="That of the most probable class.")
     probabilities: dict[str, float] | None = Field(
         default=None,
-        description="Of every class, in the head's order; of the best ones, best first, by top_k.",
+        description="Of every class, in the head's order; with top_k of the best, best first.",
     )
-    logits: dict[str, float] | None = Field(default=None, description="As probabilities.")
-    embedding: list[float] | None = Field(default=None, description="The tuned one.")
+    logits: dict[str, float] | None = Field(
+        default=None, description="In the same order as probabilities."
+    )
+    embedding: list[float] | None = Field(default=None, description="The tuned embedding.")
     conformal_level: float | None = Field(
-        default=None, description="Of the set: the level asked for, or the next that is kept."
+        default=None,
+        description="The level of the set: the one asked for, or the next that the head has.",
     )
     set: list[str] | None = Field(
         default=None, description="With conformal_level: the classes, the most probable first."
@@ -110,7 +113,7 @@ class Prediction(BaseModel):
 
 
 class Predictions(BaseModel):
-    """The answers for several embeddings; what was not asked for is left out."""
+    """The answers for several embeddings, with only what was asked for."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -134,16 +137,21 @@ class Predictions(BaseModel):
     )
     probabilities: list[list[float]] | None = None
     logits: list[list[float]] | None = Field(
-        default=None, description="Not yet divided by the head's temperature."
+        default=None, description="Before division by the head's temperature."
     )
-    embeddings: list[list[float]] | None = Field(default=None, description="The tuned ones.")
+    embeddings: list[list[float]] | None = Field(default=None, description="The tuned embeddings.")
     top_labels: list[list[str]] | None = Field(
-        default=None, description="With top_k: of each row the most probable classes, best first."
+        default=None, description="With top_k: the most probable classes of each row, best first."
     )
-    top_probabilities: list[list[float]] | None = Field(default=None, description="Theirs.")
-    top_logits: list[list[float]] | None = Field(default=None, description="Theirs.")
+    top_probabilities: list[list[float]] | None = Field(
+        default=None, description="The probabilities of top_labels."
+    )
+    top_logits: list[list[float]] | None = Field(
+        default=None, description="The logits of top_labels."
+    )
     conformal_level: float | None = Field(
-        default=None, description="Of the sets: the level asked for, or the next that is kept."
+        default=None,
+        description="The level of the sets: the one asked for, or the next that the head has.",
     )
     sets: list[list[str]] | None = Field(
         default=None, description="With conformal_level: each row's classes, most probable first."

@@ -1,4 +1,4 @@
-"""The home of predictions from texts: embedded by the head's own provider, within a time limit."""
+"""Predict from texts: embed them with the head's own provider, within a time limit."""
 
 import time
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ from store.heads import HeadVersion
 from store.store import Store
 
 RECOGNISED_SECONDS: Final = 3600.0
-"""How long an encoder that was recognised is taken for the same."""
+"""How long a recognised encoder is assumed to be unchanged."""
 
 _FIRST_PAUSE_SECONDS: Final = 0.2
 
 
 class TextPredictor:
-    """Embeds texts for heads that were trained on texts; safe among threads.
+    """Embeds texts for heads that were trained on texts; thread-safe.
 
-    At most `predict_text_slots` requests do so at once, in threads of their own: a slow provider
-    must not take the threads from requests that need none.
+    At most `predict_text_slots` requests do so at once, in separate threads: a slow provider must
+    not take threads from requests that need no provider.
     """
 
     def __init__(self, store: Store, settings: ServiceSettings) -> None:
@@ -57,13 +57,13 @@ class TextPredictor:
     ) -> tuple[str, NDArray[np.float32]]:
         """The texts' embeddings (n, d) for the head `reference`, and its version's own reference.
 
-        By that it is to be asked: an alias that moves meanwhile must not send these vectors to a
+        Use that reference to predict: if an alias moves meanwhile, these vectors must not go to a
         head of another encoder.
 
         Raises:
-            Problem: the head reads no texts.
-            ProviderError: the provider refuses, is away, too slow, or embeds otherwise than before.
-            What `Predictor.serving` raises.
+            Problem: the head does not read texts.
+            ProviderError: the provider refuses, is away, too slow, or embeds differently than
+            before. And what `Predictor.serving` raises.
         """
         seconds = self._settings.predict_text_seconds
         deadline = time.monotonic() + seconds
@@ -78,7 +78,7 @@ class TextPredictor:
             )
         if self._limiter is None:
             self._limiter = CapacityLimiter(self._settings.predict_text_slots)
-        # Only the wait for a turn can be cancelled; the thread keeps the deadline by itself.
+        # Only the wait for a slot can be cancelled; the thread keeps the deadline itself.
         with move_on_after(seconds):
             x = await to_thread.run_sync(
                 self._embed, tenant_id, version.encoder, texts, deadline, limiter=self._limiter
@@ -89,7 +89,7 @@ class TextPredictor:
     def _embed(
         self, tenant_id: str, known: dict[str, Any], texts: Sequence[str], deadline: float
     ) -> NDArray[np.float32]:
-        """The texts' embeddings (n, d), by the encoder that the head knows."""
+        """The texts' embeddings (n, d), by the encoder of the head."""
         encoder = Encoder.from_dict(known)
         provider = self._providers.open(
             encoder,
@@ -120,8 +120,8 @@ class TextPredictor:
             n_probes = len(probe_texts.TEXTS)
             if not probe_texts.are_alike(known["sketch"], probe_texts.signature(x[:n_probes])):
                 raise EncoderChanged(
-                    f"{encoder.model} of {encoder.provider} gives other vectors than when this "
-                    "head was trained, so that it cannot judge them. Train it again: submit the "
+                    f"{encoder.model} of {encoder.provider} returns other vectors than when this "
+                    "head was trained, so the head cannot judge them. Train it again: submit the "
                     "same job."
                 )
             self._recognised[known["fingerprint"]] = time.monotonic() + RECOGNISED_SECONDS
@@ -130,26 +130,26 @@ class TextPredictor:
 
 
 def check_encoder(version: HeadVersion, stated: str | None) -> None:
-    """Refuse vectors that are said to come from another encoder than the head's. Problem 409."""
+    """Raise Problem 409 if the vectors are stated to come from another encoder than the head's."""
     known = (version.encoder or {}).get("fingerprint")
     if stated is not None and known is not None and stated != known:
         raise Problem(
             409,
             "wrong_encoder",
-            f"The embeddings are said to come from the encoder {stated[:64]}, but this head was "
-            f"trained on those of {known}.",
+            f"The embeddings come from the encoder {stated[:64]}, as the request says, but this "
+            f"head was trained on embeddings from {known}. Embed the rows with that encoder.",
             field="encoder",
         )
 
 
 def _name_row(error: ProviderError, n_probes: int) -> None:
-    """Say which of the request's texts it is about, if it is about one of them."""
+    """Name the text of the request that the error is about, if it is about one."""
     if isinstance(error, ProviderUnavailable):
-        return  # it is so to all texts
+        return  # it is about all texts
     row = -1 if error.place is None else error.place - n_probes
     if row >= 0:
         error.found_at(f"This is about texts[{row}].", row=row)
 
 
 def _too_slow() -> ProviderUnavailable:
-    return ProviderUnavailable("The provider did not embed the text in time.")
+    return ProviderUnavailable("The provider did not embed the text in time. Try again later.")

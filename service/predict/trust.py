@@ -1,4 +1,4 @@
-"""The home of what an answer says of how far to trust it: conformal sets and OOD scores."""
+"""Say in an answer how far to trust it: conformal sets and OOD scores."""
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,10 @@ Fields = dict[str, Any]
 
 
 async def of_rows(found: Prediction, x: NDArray[np.floating], options: PredictionOptions) -> Fields:
-    """The fields that `options` asked for, of embeddings x (n, d), one entry a row.
+    """The fields that `options` asked for, for embeddings x (n, d), one entry per row.
 
     Raises:
-        Problem: 422, the head has not learnt what is asked of it.
+        Problem: 422, the head has not learnt what the options need.
         DataError: its held-out rows were too few for the level.
     """
     if options.conformal_level is None and not options.ood:
@@ -33,7 +33,7 @@ async def of_rows(found: Prediction, x: NDArray[np.floating], options: Predictio
 
 
 async def of_row(found: Prediction, x: NDArray[np.floating], options: PredictionOptions) -> Fields:
-    """The same of one row (1, d), without the lists."""
+    """The same for one row (1, d), without the lists."""
     fields = await of_rows(found, x, options)
     if "sets" in fields:
         fields["set"] = fields.pop("sets")[0]
@@ -79,7 +79,7 @@ def _conformal(knowledge: "Knowledge | None", version: HeadVersion) -> "Conforma
         raise _not_learnt(
             version,
             "conformal_level",
-            "conformal sets: that takes held-out rows. Train it again with method auto, or with a "
+            "conformal sets, which need held-out rows. Train it again with method auto, or with a "
             "validation split.",
         )
     return knowledge.conformal
@@ -88,7 +88,9 @@ def _conformal(knowledge: "Knowledge | None", version: HeadVersion) -> "Conforma
 def _ood(knowledge: "Knowledge | None", version: HeadVersion) -> "OodScore":
     if knowledge is None or knowledge.ood is None:
         raise _not_learnt(
-            version, "ood", "an OOD score: that takes 100 training rows. Train it again."
+            version,
+            "ood",
+            "an OOD score, which needs 100 training rows. Train it again with enough rows.",
         )
     return knowledge.ood
 

@@ -1,4 +1,4 @@
-"""The routes of predictions of a whole dataset: ask for one, take its output, delete that."""
+"""Routes of predictions of a whole dataset: submit, download the output, delete it."""
 
 from functools import partial
 from typing import Annotated, Any, Final
@@ -6,13 +6,13 @@ from typing import Annotated, Any, Final
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 
-from service.http import idempotency, stored_file
+from service.http import stored_file
 from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep
 from service.http.idempotency import IdempotencyKey
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.stored_file import StoredFile
-from service.jobs.routes import JobId, Prefer, key_of, when_ended
+from service.jobs.routes import QUEUED, JobId, Prefer, key_of, when_ended
 from service.jobs.schemas import Job
 from service.predictions.schemas import PredictionCreate
 from service.predictions.submission import submit
@@ -34,17 +34,8 @@ router = APIRouter(tags=["predictions"], route_class=JsonRoute)
     status_code=202,
     response_model=Job,
     responses={
-        200: {"model": Job, "description": "With Prefer: wait, the job has ended."},
-        202: {
-            "description": "The job is queued.",
-            "headers": {
-                "Location": {"description": "The job.", "schema": {"type": "string"}},
-                idempotency.REPLAYED_HEADER: {
-                    "description": "true if this is the first answer to the key, again.",
-                    "schema": {"type": "string"},
-                },
-            },
-        },
+        200: {"model": Job, "description": "With Prefer: wait, the ended job."},
+        202: QUEUED,
         **problems(404, 409, 502, *BODY_STATUSES),
     },
 )
@@ -89,8 +80,8 @@ async def create_prediction(
                 "application/x-ndjson": _FILE,
             },
         },
-        206: {"description": "The part that Range asks for."},
-        304: {"description": "If-None-Match names the file."},
+        206: {"description": "The range that Range asks for."},
+        304: {"description": "If-None-Match names this file."},
         **problems(404, 409, 416),
     },
 )
@@ -99,11 +90,11 @@ def get_output(
     request: Request,
     store: StoreDep,
     tenant_id: TenantDep,
-    if_none_match: Annotated[  # noqa: ARG001  read with the range; named here for the docs
+    if_none_match: Annotated[  # noqa: ARG001  read with the range; named here for /docs
         str | None,
         Header(
             max_length=1000,
-            description="The ETag of a file that is there already.",
+            description="The ETag of a file that you already have.",
             examples=[f'"{"0" * 64}"'],
         ),
     ] = None,
@@ -112,14 +103,14 @@ def get_output(
         Header(
             alias="Range",
             max_length=100,
-            description="One part of the file, such as bytes=1000-1999 or bytes=1000-.",
+            description="One range of the file, such as bytes=1000-1999 or bytes=1000-.",
             examples=["bytes=0-999"],
         ),
     ] = None,
 ) -> Response:
-    """The file that a prediction wrote; 409 output_not_ready if there is none to give.
+    """Download the file that a prediction wrote; 409 output_not_ready if there is none.
 
-    What is sent was checked against the file's hash: 503 artifact_corrupt if it is damaged.
+    Its bytes are checked against their hash first: 503 artifact_corrupt if they are damaged.
     """
     with store.database.read() as tx:
         job = jobs.get(tx, tenant_id, job_id)
@@ -136,7 +127,7 @@ def get_output(
 
 @router.delete("/jobs/{job_id}/output", status_code=204, responses=problems(404, 409))
 def delete_output(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> None:
-    """Delete the file that a prediction wrote, really; its job stays."""
+    """Delete the file that a prediction wrote for good; the job stays."""
     with store.database.begin() as tx:
         unnamed = outputs.delete(tx, tenant_id, job_id)
         if unnamed is not None:

@@ -1,4 +1,4 @@
-"""The home of the JSON shapes of predictions of a whole dataset."""
+"""JSON shapes of predictions of a whole dataset."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ OutputFormat = Literal["parquet", "csv", "jsonl"]
 
 
 class PredictionCreate(PredictionOptions):
-    """A stored dataset to predict as a job, and what the one file it writes shall hold."""
+    """A stored dataset to predict as a job, and what its output file holds."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -30,19 +30,19 @@ class PredictionCreate(PredictionOptions):
 
     head: str = Field(
         max_length=MAX_REFERENCE_CHARACTERS,
-        description="Which head. The version that it names now answers all rows, wherever an alias "
-        "points later.",
+        description="Which head. The version that it names now answers all rows, even if an alias "
+        "moves later.",
         examples=["pets@prod"],
     )
     dataset_id: str = Field(
         pattern=ID_PATTERN,
         description="The rows: a dataset stored with unlabelled=true, or one with labels, which "
-        "then are not used but stand beside the predictions as true_label.",
+        "are not used but stand beside the predictions as true_label.",
         examples=["ds_31k8drzh5p2gk7m4t9x3wvq6ab"],
     )
-    format: OutputFormat = Field(default="parquet", description="Of the file that is written.")
+    format: OutputFormat = Field(default="parquet", description="The format of the output file.")
     queue: Literal["cpu", "gpu"] | None = Field(
-        default=None, description="Which workers do it; the service's default if left out."
+        default=None, description="Which workers do it; by default the service's choice."
     )
     priority: int = Field(
         default=0, ge=-100, le=100, description="Jobs of a higher priority are taken first."

@@ -1,15 +1,15 @@
-"""The home of what POST /predictions does: check it, pin the head's version, record the job."""
+"""POST /predictions: check it, pin the head's version, record the job."""
 
 from providers.encoder import Encoder
 from service.http.errors import Problem
-from service.http.idempotency import Answer, Key, earlier, once
+from service.http.idempotency import Answer, Key, earlier
 from service.jobs.schemas import Job
-from service.jobs.submission import ring
+from service.jobs.submission import record_once
 from service.predict.options import OPTIONS
 from service.predictions.schemas import PredictionCreate
 from service.providers import access
 from service.settings import ServiceSettings
-from store import datasets, failpoints, heads, jobs
+from store import datasets, heads, jobs
 from store.database.connection import Transaction
 from store.datasets import Dataset
 from store.heads import HeadVersion
@@ -29,8 +29,8 @@ def submit(
 ) -> Answer:
     """Record the prediction that `body` asks for and ring the doorbell, or find the first answer.
 
-    Blocking. Raises NotFound, InvalidReference, KeyMissing, and Problem where head, rows and
-    options do not go together.
+    Blocking. Raises NotFound, InvalidReference, KeyMissing, and Problem if head, rows and options
+    do not go together.
     """
     if (found := earlier(store, tenant_id, key)) is not None:
         return found
@@ -49,17 +49,13 @@ def submit(
         job = _record(tx, body, version, dataset, to)
         return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
 
-    answer = once(store, tenant_id, key, record)
-    failpoints.reach("submit.committed")
-    if not answer.is_replay:
-        ring(queue, answer.id, to)
-    return answer
+    return record_once(store, tenant_id, key, record, queue=queue, to=to)
 
 
 def _record(
     tx: Transaction, body: PredictionCreate, version: HeadVersion, dataset: Dataset, to: str
 ) -> jobs.Job:
-    # Once more, in this transaction: what was deleted since is not asked for in vain.
+    # Once more in this transaction: the version may have been deleted since.
     heads.version(tx, version.tenant_id, version.name, version.version)
     encoder = None
     if dataset.content == datasets.TEXTS and version.encoder is not None:
@@ -82,7 +78,7 @@ def _record(
 
 
 def _check_options(body: PredictionCreate) -> None:
-    """As POST /predict refuses them."""
+    """Refuse options as POST /predict does."""
     if body.output != "embeddings":
         return
     for name in ("top_k", "abstain_below", "conformal_level", "ood"):
@@ -113,6 +109,6 @@ def _check_rows(version: HeadVersion, dataset: Dataset) -> None:
             422,
             "width_mismatch",
             f"The rows have {dataset.n_columns:,} columns, but the head {reference} takes "
-            f"{version.n_columns:,}: are the embeddings of the model that it was trained on?",
+            f"{version.n_columns:,}: do the embeddings come from the model that it was trained on?",
             field="dataset_id",
         )

@@ -1,4 +1,4 @@
-"""The home of what the HTTP door asks before a provider is used: is there a key, and a library."""
+"""Check, before a provider is used, that its key and its library are there."""
 
 from providers import catalogue, keys, local
 from providers.addresses import parse_base_url
@@ -17,7 +17,7 @@ def find_key(origin: str, *, tenant_id: str, store: Store, settings: ServiceSett
 
 
 def local_provider_lacks() -> str | None:
-    """What `local-minilm` needs and does not have here, with what to do; None if it is whole."""
+    """What `local-minilm` lacks here, with what to do; None if it lacks nothing."""
     try:
         local.check_installed()
     except NotInstalled as error:
@@ -26,7 +26,7 @@ def local_provider_lacks() -> str | None:
 
 
 def check(encoder: Encoder, *, tenant_id: str, store: Store, settings: ServiceSettings) -> None:
-    """Refuse at once what a worker could only fail for want of a library or a key.
+    """Refuse at once what a worker could only fail because a library or a key is missing.
 
     Raises NotInstalled, KeyMissing.
     """

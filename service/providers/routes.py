@@ -1,4 +1,4 @@
-"""The routes of provider keys: store one, list the origins that have one, forget one."""
+"""Routes of provider keys: store one, list the origins that have one, delete one."""
 
 import logging
 from typing import Annotated
@@ -31,7 +31,7 @@ Origin = Annotated[
 def put_provider_key(
     body: ProviderKey, store: StoreDep, settings: SettingsDep, tenant_id: TenantDep
 ) -> None:
-    """Store a key for an origin, in place of the one before. It goes before the operator's."""
+    """Store a key for an origin, replacing an earlier one; it overrides the operator's."""
     origin = _origin(body.origin, settings)
     if settings.secret is None:
         raise Problem(
@@ -51,7 +51,7 @@ def put_provider_key(
 
 @router.get("/provider-keys")
 def list_provider_keys(store: StoreDep, tenant_id: TenantDep) -> KnownKeys:
-    """The origins for which keys are stored; the keys themselves are never shown."""
+    """List the origins for which keys are stored; the keys themselves are never shown."""
     with store.database.read() as tx:
         found = provider_keys.origins(tx, tenant_id)
     return KnownKeys(items=[KnownKey(origin=origin, created_at=at) for origin, at in found])
@@ -61,7 +61,7 @@ def list_provider_keys(store: StoreDep, tenant_id: TenantDep) -> KnownKeys:
 def delete_provider_key(
     origin: Origin, store: StoreDep, settings: SettingsDep, tenant_id: TenantDep
 ) -> None:
-    """Forget the key of an origin."""
+    """Delete the key of an origin."""
     with store.database.begin() as tx:
         provider_keys.delete(tx, tenant_id, _origin(origin, settings))
 

@@ -1,4 +1,4 @@
-"""The home of the JSON shapes of providers and their keys, one example each."""
+"""JSON shapes of providers and their keys, with one example each."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ Texts = Annotated[
     WithJsonSchema(
         {
             "title": "Texts",
-            "description": "n texts in place of embeddings; `provider` says what embeds them.",
+            "description": "n texts instead of embeddings; `provider` embeds them.",
             "type": "array",
             "items": {"type": "string"},
         }
@@ -34,24 +34,24 @@ class ProviderChoice(BaseModel):
     model: str | None = Field(
         default=None,
         max_length=200,
-        description="The embedding model, as the provider names it; of azure the deployment.",
+        description="The embedding model, as the provider names it; for azure the deployment.",
         examples=["text-embedding-3-small"],
     )
     base_url: str | None = Field(
         default=None,
         max_length=500,
-        description="Where the service is; by default the provider's own address. Other than "
-        "https on port 443 the operator must have allowed it.",
+        description="The address of the service; by default the provider's own. The operator must "
+        "have allowed any address that is not https on port 443.",
         examples=["https://gateway.example/v1"],
     )
     dimensions: int | None = Field(
-        default=None, description="The width to ask for, where the model has a choice."
+        default=None, description="The width to ask for, if the model offers a choice."
     )
     price_per_million_tokens: float | None = Field(
         default=None,
         ge=0,
         le=1e6,
-        description="What you pay, in whatever currency; the job then counts what it cost.",
+        description="What you pay, in any currency; the job then reports its cost.",
         examples=[0.02],
     )
 
@@ -67,13 +67,13 @@ class ProviderKey(BaseModel):
     origin: str = Field(
         max_length=300,
         description="The only origin that the key is sent to, https://host; the name of a provider "
-        "means its own.",
+        "stands for its origin.",
     )
     key: str = Field(max_length=512, description="Printable ASCII without spaces.")
 
 
 class KnownKey(BaseModel):
-    """That there is a key for an origin."""
+    """An origin that has a key."""
 
     origin: str
     created_at: datetime

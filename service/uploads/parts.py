@@ -1,7 +1,7 @@
-"""The home of a resumable upload's bytes: taken in part by part, and put together at the end.
+"""Take in a resumable upload part by part, and put the parts together at the end.
 
-Each part is an artifact before a row names it (law 3), so that a process may die at any line: what
-a row names is there, and another replica takes the next part.
+Each part is an artifact before a row names it (law 3), so a process may die at any line: what a row
+names is there, and another replica takes the next part.
 """
 
 import hashlib
@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where parts go, and how large one may be."""
+class PartStore:
+    """Where parts are stored, and how large one may be."""
 
     store: Store
     workdir: Path
@@ -43,8 +43,8 @@ class Place:
     keep_seconds: float
 
     @classmethod
-    def of(cls, store: Store, workdir: Path, settings: ServiceSettings) -> "Place":
-        """By the settings."""
+    def of(cls, store: Store, workdir: Path, settings: ServiceSettings) -> "PartStore":
+        """The part store that the settings describe."""
         return cls(
             store=store,
             workdir=workdir,
@@ -54,15 +54,19 @@ class Place:
 
 
 async def receive(
-    chunks: AsyncIterator[bytes], upload: Upload, place: Place, *, checksum: Checksum | None
+    chunks: AsyncIterator[bytes],
+    upload: Upload,
+    part_store: PartStore,
+    *,
+    checksum: Checksum | None,
 ) -> Upload:
-    """Take in what follows on the upload's end; the upload as it is then.
+    """Take in the next bytes of the upload; returns the upload afterwards.
 
-    Whatever its length, it is stored in parts of `part_bytes`, each as soon as it is whole, and
-    what came of the last one also if the sender leaves or is too slow. With a `checksum` it is one
-    part, whole or not at all. Raises Problem, and what `uploads.add_part` raises.
+    They are stored in parts of `part_bytes`, each as soon as it is whole, and the beginning of the
+    last one even if the sender leaves or is too slow. With a `checksum` they are one part, stored
+    whole or not at all. Raises Problem, and what `uploads.add_part` raises.
     """
-    taking = _Taking(upload, place, checksum)
+    taking = _Taking(upload, part_store, checksum)
     try:
         async for chunk in chunks:
             await taking.take(chunk)
@@ -76,13 +80,13 @@ async def receive(
 class _Taking:
     """The bytes of one request on their way into parts."""
 
-    def __init__(self, upload: Upload, place: Place, checksum: Checksum | None) -> None:
+    def __init__(self, upload: Upload, part_store: PartStore, checksum: Checksum | None) -> None:
         self._upload = upload
-        self._place = place
+        self._part_store = part_store
         self._checksum = checksum
         self._digest = None if checksum is None else checksum.new()
         self._batch = bytearray()
-        self._path = place.workdir / "part"
+        self._path = part_store.workdir / "part"
         self._n_bytes = 0  # of the part in the file
 
     async def take(self, chunk: bytes) -> None:
@@ -92,34 +96,34 @@ class _Taking:
             raise Problem(
                 413,
                 "upload_too_long",
-                f"The upload was announced with {self._upload.size_bytes:,} bytes, and more came. "
-                "Announce another upload if the file has grown.",
+                f"The upload was announced with {self._upload.size_bytes:,} bytes, but more came. "
+                "If the file has grown, begin another upload.",
                 headers={"Connection": "close"},
             )
-        if self._checksum is not None and n_waiting + len(chunk) > self._place.part_bytes:
+        if self._checksum is not None and n_waiting + len(chunk) > self._part_store.part_bytes:
             raise Problem(
                 413,
                 "part_too_large",
-                f"A part with a checksum may have {self._place.part_bytes:,} bytes: send smaller "
-                "ones, or leave Upload-Checksum out.",
+                f"A part with a checksum may have at most {self._part_store.part_bytes:,} bytes: "
+                "send smaller parts, or leave out Upload-Checksum.",
                 headers={"Connection": "close"},
             )
         self._batch += chunk
-        if len(self._batch) >= min(_BATCH_BYTES, self._place.part_bytes - self._n_bytes):
+        if len(self._batch) >= min(_BATCH_BYTES, self._part_store.part_bytes - self._n_bytes):
             await to_thread.run_sync(self._write)
 
     async def finish(self) -> Upload:
-        """Store the rest; the upload as it is then."""
+        """Store the rest; returns the upload afterwards."""
         await to_thread.run_sync(self._finish)
         return self._upload
 
     async def save_rest(self) -> None:
-        """Store the rest of what can no longer be finished, if that is worth anything."""
+        """Store the beginning of a part that cannot be finished, unless it has a checksum."""
         if self._checksum is not None:
             return
         try:
             await to_thread.run_sync(self._finish)
-        except StoreError as error:  # the request ends in another error
+        except StoreError as error:  # the request ends with another error
             logger.info("upload.rest_lost upload_id=%s reason=%s", self._upload.id, error)
 
     def _finish(self) -> None:
@@ -129,19 +133,18 @@ class _Taking:
             raise Problem(
                 tus.CHECKSUM_MISMATCH,
                 "checksum_mismatch",
-                "The part has not the checksum that it came with, and was thrown away. Send it "
-                "again.",
+                "The part does not match its checksum and was discarded. Send it again.",
                 field="Upload-Checksum",
             )
         if self._n_bytes:
             self._store()
 
     def _write(self) -> None:
-        """Empty the batch into the file, storing each part that becomes whole."""
+        """Write the batch into the file, storing each part that becomes whole."""
         rest = memoryview(bytes(self._batch))
         self._batch.clear()
         while rest:
-            room = self._place.part_bytes - self._n_bytes
+            room = self._part_store.part_bytes - self._n_bytes
             piece, rest = rest[:room], rest[room:]
             with room_needed(), self._path.open("ab", buffering=0) as file:
                 if not self._n_bytes:
@@ -150,12 +153,12 @@ class _Taking:
             if self._digest is not None:
                 self._digest.update(piece)
             self._n_bytes += len(piece)
-            if self._n_bytes == self._place.part_bytes and self._checksum is None:
+            if self._n_bytes == self._part_store.part_bytes and self._checksum is None:
                 self._store()
 
     def _store(self) -> None:
-        """The part's bytes, then the row that names them."""
-        store, upload = self._place.store, self._upload
+        """Store the bytes of the part, then the row that names them."""
+        store, upload = self._part_store.store, self._upload
         ref = store.artifacts.put_file(upload.tenant_id, self._path)
         failpoints.reach("upload.part_stored")
         try:
@@ -165,10 +168,10 @@ class _Taking:
                     upload,
                     sha256=ref.sha256,
                     size_bytes=self._n_bytes,
-                    keep_seconds=self._place.keep_seconds,
+                    keep_seconds=self._part_store.keep_seconds,
                 )
         except StoreError:
-            store.artifacts.delete(upload.tenant_id, ref.sha256)  # its name is its own
+            store.artifacts.delete(upload.tenant_id, ref.sha256)  # no other row can name it
             raise
         failpoints.reach("upload.part_recorded")
         self._n_bytes = 0
@@ -177,9 +180,9 @@ class _Taking:
 async def assembled(
     store: Store, tenant_id: str, upload_id: str, *, workdir: Path, settings: ServiceSettings
 ) -> tuple[Received, tus.Metadata]:
-    """The whole file of a complete upload, in `workdir`, and what its sender said of it.
+    """The whole file of a complete upload, in `workdir`, and its sender's metadata.
 
-    Raises NotFound, and Problem for an upload that is not complete or is not what was announced.
+    Raises NotFound, and Problem if the upload is incomplete or differs from its announcement.
     """
     upload = await to_thread.run_sync(
         partial(_renewed, store, tenant_id, upload_id, settings.upload_keep_seconds)
@@ -199,15 +202,15 @@ async def assembled(
         raise Problem(
             422,
             "checksum_mismatch",
-            "The file that came is not the one that was announced: its sha256 is another. Did it "
-            "change meanwhile? Delete this upload and send the file again.",
+            "The received file does not match the announced sha256. Did it change meanwhile? "
+            "Delete this upload and send the file again.",
             field="upload",
         )
     return Received(path=path, sha256=sha256, file_name=metadata.file_name), metadata
 
 
 def _renewed(store: Store, tenant_id: str, upload_id: str, keep_seconds: float) -> Upload:
-    """The upload, which does not expire while it is read."""
+    """The upload, its expiry put off while it is read."""
     with store.database.begin() as tx:
         return uploads.keep(tx, tenant_id, upload_id, keep_seconds=keep_seconds)
 
@@ -229,7 +232,7 @@ def _assemble(store: Store, upload: Upload, path: Path) -> str:
 
 
 def _parts(store: Store, upload: Upload) -> Iterator[bytes]:
-    """The artifacts of the parts; the next one is read and checked while one is used."""
+    """The artifacts of the parts; each is read and checked while the one before is used."""
     with store.database.read() as tx:
         parts = uploads.parts(tx, upload.tenant_id, upload.id)
     read = partial(store.artifacts.get_bytes, upload.tenant_id)

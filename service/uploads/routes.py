@@ -1,4 +1,4 @@
-"""The routes of resumable uploads: tus 1.0, and a list to find an interrupted one in."""
+"""Routes of resumable uploads: tus 1.0, and a list to find an interrupted one in."""
 
 import logging
 from typing import Annotated, Final
@@ -13,7 +13,7 @@ from service.http.validation import ID_PATTERN
 from service.http.workspace import workspace
 from service.settings import ServiceSettings
 from service.uploads import tus
-from service.uploads.parts import Place, receive
+from service.uploads.parts import PartStore, receive
 from service.uploads.schemas import Upload, UploadPage, UploadQuery
 from service.uploads.tus import TusRoute, read_checksum, read_metadata, read_number
 from store import expiry, uploads
@@ -39,7 +39,7 @@ Described = Annotated[
     Header(
         alias="Upload-Metadata",
         description="filename, filetype (its Content-Type) and sha256 (of the whole file, as hex), "
-        "each with its value in base64, separated by commas; all may be left out.",
+        "each with its value in base64, separated by commas; all are optional.",
         examples=["filename cGV0cy5wYXJxdWV0"],
     ),
 ]
@@ -47,7 +47,7 @@ Offset = Annotated[
     str | None,
     Header(
         alias="Upload-Offset",
-        description="Where the part begins: the bytes that are stored already.",
+        description="Where the part begins: the number of bytes stored so far.",
         examples=["335544320"],
     ),
 ]
@@ -55,8 +55,8 @@ CheckedBy = Annotated[
     str | None,
     Header(
         alias="Upload-Checksum",
-        description="sha256 or sha1, a space, and that of the part in base64. The part is then "
-        "stored whole or not at all.",
+        description="sha256 or sha1, a space, and the checksum of the part in base64. The part is "
+        "then stored whole or not at all.",
         examples=["sha256 n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="],
     ),
 ]
@@ -70,7 +70,7 @@ _PRECONDITION: Final = problems(412)
 
 @router.options("/uploads", status_code=204)
 async def describe_uploads(settings: SettingsDep) -> Response:
-    """What is spoken here: tus 1.0 with these extensions, up to this size."""
+    """Describe the protocol: tus 1.0 with these extensions, up to this size."""
     return Response(
         status_code=204,
         headers={
@@ -88,7 +88,7 @@ async def describe_uploads(settings: SettingsDep) -> Response:
     response_model=Upload,
     responses={
         201: {
-            "description": "The upload is begun; send its bytes to Location.",
+            "description": "The upload has begun; send its bytes to Location.",
             "headers": {"Location": {"description": "The upload.", "schema": {"type": "string"}}},
         },
         **problems(400, 413),
@@ -102,17 +102,17 @@ def create_upload(
     length: Length = None,
     described: Described = "",
 ) -> Response:
-    """Begin an upload whose bytes come in parts, which survive whatever breaks in between.
+    """Begin an upload in parts; stored parts survive whatever breaks in between.
 
-    Once all are there, POST /datasets?upload=ID makes the dataset.
+    Once all bytes are there, POST /datasets?upload=ID makes the dataset.
     """
     size_bytes = read_number(length, field="Upload-Length")
     if size_bytes > settings.max_upload_bytes:
         raise Problem(
             413,
             "body_too_large",
-            f"An upload may have {settings.max_upload_bytes:,} bytes. Save the embeddings as "
-            "float16, which halves them, or send fewer rows.",
+            f"An upload may have at most {settings.max_upload_bytes:,} bytes. Save the embeddings "
+            "as float16, which halves them, or send fewer rows.",
             field="Upload-Length",
         )
     metadata = read_metadata(described)
@@ -141,7 +141,7 @@ def list_uploads(
     settings: SettingsDep,
     tenant_id: TenantDep,
 ) -> UploadPage:
-    """Uploads that have not expired, newest first."""
+    """List uploads that have not expired, newest first."""
     with store.database.read() as tx:
         page = uploads.page(
             tx, tenant_id, sha256=query.sha256, cursor=query.cursor, limit=query.limit
@@ -155,14 +155,14 @@ def list_uploads(
 def get_upload(
     upload_id: UploadId, store: StoreDep, settings: SettingsDep, tenant_id: TenantDep
 ) -> Upload:
-    """How far an upload has come."""
+    """Show how far an upload has come."""
     with store.database.read() as tx:
         return _shown(uploads.get(tx, tenant_id, upload_id), settings)
 
 
 @router.head("/uploads/{upload_id}", responses={**problems(404), **_PRECONDITION})
 def head_upload(upload_id: UploadId, store: StoreDep, tenant_id: TenantDep) -> Response:
-    """How far an upload has come, in the headers Upload-Offset and Upload-Length."""
+    """Show how far an upload has come, in the headers Upload-Offset and Upload-Length."""
     with store.database.read() as tx:
         upload = uploads.get(tx, tenant_id, upload_id)
     headers = {**tus.headers_of(upload), "Upload-Length": str(upload.size_bytes)}
@@ -186,10 +186,10 @@ async def append_to_upload(
     offset: Offset = None,
     checked_by: CheckedBy = None,
 ) -> Response:
-    """Add the bytes that follow; 409 unless Upload-Offset is where the upload ends.
+    """Add the next bytes; 409 unless Upload-Offset is where the upload ends.
 
-    What came stays, also if the connection breaks; a part with Upload-Checksum comes whole or not
-    at all, and 460 says that it has another checksum.
+    Received bytes stay even if the connection breaks. A part with Upload-Checksum is stored whole
+    or not at all; 460 says that it does not match its checksum.
     """
     begin = read_number(offset, field="Upload-Offset")
     checksum = read_checksum(checked_by)
@@ -206,8 +206,8 @@ async def append_to_upload(
     if upload.received_bytes != begin:
         raise uploads.offset_mismatch(upload, begin=begin)
     async with workspace(settings) as workdir:
-        place = Place.of(store, workdir, settings)
-        upload = await receive(request.stream(), upload, place, checksum=checksum)
+        part_store = PartStore.of(store, workdir, settings)
+        upload = await receive(request.stream(), upload, part_store, checksum=checksum)
     return Response(status_code=204, headers=tus.headers_of(upload))
 
 
@@ -215,7 +215,7 @@ async def append_to_upload(
     "/uploads/{upload_id}", status_code=204, responses={**problems(404), **_PRECONDITION}
 )
 def delete_upload(upload_id: UploadId, store: StoreDep, tenant_id: TenantDep) -> None:
-    """Forget an upload and its bytes; a dataset that was made of it stays."""
+    """Delete an upload and its bytes; a dataset made from it stays."""
     expiry.remove_upload(store, tenant_id, upload_id)
     logger.info("upload.deleted upload_id=%s", upload_id)
 

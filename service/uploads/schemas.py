@@ -1,4 +1,4 @@
-"""The home of the JSON shapes of resumable uploads, one example each."""
+"""JSON shapes of resumable uploads, with one example each."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,14 +6,15 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.http.fields import Cursor, Limit
+from service.http.validation import SHA256_PATTERN
 from service.uploads import tus
 from store.uploads import Upload as UploadRecord
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 
 class Upload(BaseModel):
-    """A file on its way in."""
+    """A file that is being uploaded."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -34,15 +35,16 @@ class Upload(BaseModel):
 
     id: str
     file_name: str | None
-    sha256: str | None = Field(description="Of the whole file, if its sender said it.")
+    sha256: str | None = Field(
+        description="The sha256 of the whole file, if its sender announced it."
+    )
     size_bytes: int
-    received_bytes: int = Field(description="How many are stored: go on from here.")
+    received_bytes: int = Field(description="How many bytes are stored: go on from here.")
     part_bytes: int = Field(
-        description="How many bytes are stored at a time, and the most a part with a checksum may "
-        "have."
+        description="How many bytes are stored at a time; a part with a checksum may have no more."
     )
     created_at: datetime
-    expires_at: datetime = Field(description="When it goes, if nothing comes before.")
+    expires_at: datetime = Field(description="When the upload is deleted, if no bytes come before.")
 
     @classmethod
     def of(cls, record: UploadRecord, *, part_bytes: int) -> "Upload":
@@ -73,7 +75,7 @@ class UploadQuery(BaseModel):
 
     sha256: Sha256 | None = Field(
         default=None,
-        description="Only those of the file with this sha256: how an interrupted one is found.",
+        description="List only uploads of the file with this sha256, to find an interrupted one.",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
     cursor: Cursor = None

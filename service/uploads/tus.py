@@ -1,4 +1,4 @@
-"""The home of what tus 1.0 writes into headers: version, metadata, offsets and checksums.
+"""Read and write the headers of tus 1.0: version, metadata, offsets and checksums.
 
 https://tus.io/protocols/resumable-upload, with the extensions creation, checksum, expiration and
 termination.
@@ -26,7 +26,7 @@ EXTENSIONS: Final = "creation,checksum,expiration,termination"
 ALGORITHMS: Final = ("sha256", "sha1")
 PART_TYPE: Final = "application/offset+octet-stream"
 CHECKSUM_MISMATCH: Final = 460
-"""The status that tus gives to a part that has not the checksum it came with."""
+"""The status that tus gives to a part that does not match its checksum."""
 MAX_METADATA_CHARACTERS: Final = 2048
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -36,7 +36,7 @@ _FREE_METHODS: Final = frozenset({"GET", "OPTIONS"})
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What a sender says of a file; None where it does not."""
+    """What a sender says about a file; None where it says nothing."""
 
     file_name: str | None = None
     media_type: str | None = None
@@ -45,7 +45,7 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True)
 class Checksum:
-    """What the bytes of one part must have."""
+    """The checksum that the bytes of one part must match."""
 
     algorithm: str
     digest: bytes
@@ -55,15 +55,15 @@ class Checksum:
 
 
 class TusRoute(APIRoute):
-    """A route that speaks tus: asks for the version, and names it on every answer."""
+    """A route of tus: it requires the version, and names it on every answer."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, between the two."""
+        """FastAPI's handler, wrapped in these two."""
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
             try:
-                # GET is ours, not tus': curl may ask without the header.
+                # GET is not part of tus: curl may ask without the header.
                 version = request.headers.get(VERSION_HEADER)
                 if request.method not in _FREE_METHODS and version != VERSION:
                     raise _wrong_version()
@@ -83,9 +83,9 @@ class TusRoute(APIRoute):
 
 
 def read_metadata(header: str) -> Metadata:
-    """What `Upload-Metadata` says, of that what we know. Raises Problem."""
+    """The known keys of `Upload-Metadata`. Raises Problem."""
     if len(header) > MAX_METADATA_CHARACTERS:
-        raise _bad(f"has over {MAX_METADATA_CHARACTERS} characters", field="Upload-Metadata")
+        raise _bad(f"has more than {MAX_METADATA_CHARACTERS} characters", field="Upload-Metadata")
     if not (header.isascii() and header.isprintable()):
         raise _bad("may have only printable ASCII characters", field="Upload-Metadata")
     values: dict[str, str] = {}
@@ -112,7 +112,7 @@ def read_metadata(header: str) -> Metadata:
 
 
 def read_checksum(header: str | None) -> Checksum | None:
-    """What `Upload-Checksum` says, None without one. Raises Problem."""
+    """The checksum in `Upload-Checksum`, None without one. Raises Problem."""
     if header is None:
         return None
     algorithm, _, value = header.strip().partition(" ")
@@ -124,19 +124,19 @@ def read_checksum(header: str | None) -> Checksum | None:
     except binascii.Error:
         digest = b""
     if len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
-        raise _bad(f"holds no {algorithm} in base64", "Upload-Checksum")
+        raise _bad(f"must hold a {algorithm} in base64", "Upload-Checksum")
     return Checksum(algorithm=algorithm, digest=digest)
 
 
 def read_number(value: str | None, *, field: str) -> int:
     """A count of bytes in a header. Raises Problem."""
     if value is None or not _NUMBER.fullmatch(value):
-        raise _bad("is required, as a number of bytes", field)
+        raise _bad("is required and must be a number of bytes", field)
     return int(value)
 
 
 def headers_of(upload: Upload) -> dict[str, str]:
-    """What each answer about an upload says of it."""
+    """The headers of each answer about an upload."""
     return {
         "Upload-Offset": str(upload.received_bytes),
         "Upload-Expires": format_datetime(upload.expires_at, usegmt=True),
@@ -148,7 +148,8 @@ def _wrong_version() -> Problem:
     return Problem(
         412,
         "unsupported_tus_version",
-        f"Send the header {VERSION_HEADER}: {VERSION}, the version of tus that is spoken here.",
+        f"Send the header {VERSION_HEADER}: {VERSION}, the version of tus that this server "
+        f"supports.",
         headers={"Tus-Version": VERSION},
     )
 

@@ -201,4 +201,4 @@ def test_sound_heads_are_looked_at_once_and_kept_nowhere(
     with TestClient(app, base_url="http://localhost") as client:
         wait_until(lambda: "heads.checked n_references=1 n_broken=0" in caplog.text)
         assert heads_check(client)["status"] == "ok"
-    assert app.state.predictor.cache.n_bytes == 0
+    assert app.state.services.predictor.cache.n_bytes == 0

@@ -165,5 +165,5 @@ def test_a_probe_asks_by_address() -> None:
     "wrong", ["*", "https://nmtune.corp", "a/b", "*.10.0.0.1", "a:b", "a:70000", "*.*.a", "a..b"]
 )
 def test_a_setting_that_names_no_host_is_refused_at_the_start(wrong: str) -> None:
-    with pytest.raises(ValidationError, match=r"is no host\. Write names such as"):
+    with pytest.raises(ValidationError, match=r"is not a host\. Write names such as"):
         ServiceSettings(allowed_hosts=f"fine.example,{wrong}")

@@ -32,7 +32,7 @@ def serve(app: FastAPI, **bounds: Any) -> Iterator[Running]:
     """The app, served until the block ends; bounds: of `Server`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, log_config=None, access_log=False)
-        server = Server(config, stopping=app.state.stopping, **bounds)
+        server = Server(config, stopping=app.state.services.stopping, **bounds)
         thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
         thread.start()
         found = Running(server, thread, f"http://127.0.0.1:{listener.getsockname()[1]}")

@@ -1,8 +1,8 @@
-"""Home of the runner: classifies embeddings with the head beside this file, by numpy alone.
+"""Classify embeddings with the head beside this file, using only numpy.
 
     python run.py embeddings.npy [head.safetensors]
 
-prints a line for each row, with tabs between: the label, then the probability of each class. Or
+prints one line per row, separated by tabs: the label, then the probability of each class. Or
 
     from run import predict_proba
     probabilities, classes = predict_proba(x)
@@ -51,9 +51,9 @@ def predict_proba(
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], list[str]]:
     """Probabilities (n, c) of embeddings x (n, d), and the classes: the names of the columns.
 
-    x must be from the model that made the training embeddings, of any number type. head: the path
-    of a head, by default the one beside this file; it is read once. ValueError says what is wrong
-    with x or with the file.
+    x must come from the model that made the training embeddings, in any number type. head: the path
+    of a head, by default the one beside this file; it is read once. Raises ValueError, which says
+    what is wrong with x or with the file.
     """
     head = Path(__file__).with_name(HEAD) if head is None else Path(head)
     key = str(head.resolve())
@@ -70,7 +70,7 @@ class Head:
     """
 
     def __init__(self, data: bytes) -> None:
-        """Raises ValueError for bytes that are no head, or are damaged."""
+        """Raises ValueError for bytes that are not a head, or are damaged."""
         try:
             document, tensors = _read(data)
             self.classes: list[str] = [str(name) for name in document["classes"]]
@@ -100,13 +100,13 @@ class Head:
             raise ValueError(f"expected rows of {self.n_columns} numbers, got shape {rows.shape}")
         finite = np.isfinite(rows).all(axis=1)
         if not finite.all():
-            raise ValueError(f"row {int(finite.argmin())} holds a value that is not finite")
+            raise ValueError(f"row {int(finite.argmin())} has a value that is not finite")
         starts = range(0, len(rows), ROWS_AT_A_TIME)
         parts = [self._logits(rows[start : start + ROWS_AT_A_TIME]) for start in starts]
         with np.errstate(all="ignore"):  # what is not finite is found below
             scores = np.concatenate(parts) / np.float32(self.temperature)
         if not np.isfinite(scores).all():
-            raise ValueError("the embeddings are too large for the head: are they of its model?")
+            raise ValueError("the embeddings are too large for the head: are they from its model?")
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities: np.ndarray[Any, np.dtype[np.float32]] = powers / powers.sum(
             axis=1, keepdims=True
@@ -184,18 +184,18 @@ def _rows(path: str) -> Any:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     if not is_npy:
-        raise ValueError(f"{path} is no .npy file: write the rows with numpy.save")
+        raise ValueError(f"{path} is not an .npy file: write the rows with numpy.save")
     return np.load(path, allow_pickle=False)
 
 
 def main(arguments: list[str]) -> int:
-    """Print labels and probabilities; 0 if all went well, 2 for what cannot be right."""
+    """Print labels and probabilities; 0 if all went well, 2 for wrong input."""
     parser = argparse.ArgumentParser(
         prog="run.py",
-        description="Classify embeddings with the head beside this file, by numpy alone. Prints a "
-        "line for each row, with tabs between: the label, then the probability of each class.",
+        description="Classify embeddings with the head beside this file, using only numpy. Prints "
+        "one line per row, separated by tabs: the label, then the probability of each class.",
         epilog="In Python: from run import predict_proba; probabilities, classes = "
-        "predict_proba(x). Exit status: 0, or 2 for what cannot be right.",
+        "predict_proba(x). Exit status: 0, or 2 for wrong input.",
     )
     parser.add_argument("embeddings", help="an .npy file of rows (n, d), of any number type")
     parser.add_argument("head", nargs="?", help=f"another head ({HEAD} beside this file)")

@@ -1,4 +1,4 @@
-"""Home of turning decoded rows into a prepared dataset: classes, splits, one file."""
+"""Turn decoded rows into a prepared dataset: classes, splits, one file."""
 
 from pathlib import Path
 

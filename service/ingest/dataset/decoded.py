@@ -1,4 +1,4 @@
-"""Home of rows that the decoding process wrote down: plain numbers, their size checked again."""
+"""Read the rows that the decoding process wrote, and check their size again."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ _GIVEN: Final = {name: name for name in ("<f2", "<f4", "<f8", ">f2", ">f4", ">f8
 
 @dataclass(frozen=True, kw_only=True)
 class NamedColumn:
-    """One value a row: codes (n,), which count in `names`; without names only equality counts."""
+    """One value per row: codes (n,) that index `names`; without names only equality counts."""
 
     field: str
     codes: NDArray[np.int64]
@@ -34,9 +34,9 @@ class NamedColumn:
 class Decoded:
     """The rows of a file in their order: embeddings (n, d) at `path` from `offset` on, and columns.
 
-    They are there as `given`, and are to be stored as `dtype`, float16 or float32. `columns` are by
-    what they mean: label (of labelled rows), split, domain, group. Where the rows are texts,
-    `texts` has them, `n_columns` is 0 and there are no embeddings.
+    The file holds them as `given`; they are stored as `dtype`, float16 or float32. `columns` are by
+    meaning: label (of labelled rows), split, domain, group. If the rows are texts, `texts` has
+    them, `n_columns` is 0 and there are no embeddings.
     """
 
     path: Path
@@ -50,9 +50,9 @@ class Decoded:
     warnings: list[DatasetWarning]
     texts: list[str] | None = None
     ids: Ids | None = None
-    """What the sender calls the rows; an empty one stands for none."""
+    """The sender's ids of the rows; an empty one means no id."""
     is_by_split: bool = False
-    """Whether the sender has the rows of each split in an array of their own."""
+    """Whether the sender has the rows of each split in a separate array."""
 
     @classmethod
     def read(cls, folder: Path) -> "Decoded":
@@ -94,7 +94,7 @@ class Decoded:
     def blocks(self, rows: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
         """The embeddings of `rows`, which ascend, as they are stored; raises BadInput."""
         for piece in self.pieces({"": rows}):
-            with np.errstate(over="ignore"):  # what overflows is refused just below
+            with np.errstate(over="ignore"):  # overflow is refused just below
                 stored = np.ascontiguousarray(piece.x, dtype=self.dtype)
             refuse(not_finite(piece.x, stored, field=self.x_field, rows=piece.rows))
             yield stored
@@ -102,7 +102,7 @@ class Decoded:
     def pieces(self, rows_by_split: Mapping[str, NDArray[np.intp]]) -> Iterator[Piece]:
         """The rows of each split, which ascend, as they are in the file, read in one sweep.
 
-        Who takes them checks that they are finite.
+        The caller checks that they are finite.
         """
         row_bytes = self.n_columns * self.given.itemsize
         step = max(1, BLOCK_BYTES // row_bytes)

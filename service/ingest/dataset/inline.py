@@ -1,7 +1,7 @@
-"""Home of embeddings and labels that come inside a JSON body: lists of lists, or base64.
+"""Read embeddings and labels from a JSON body: lists of lists, or base64.
 
-Values are taken as orjson parsed them and checked here, not by a schema: numpy converts a million
-numbers in the time that a validator needs for a few thousand.
+The values come as orjson parsed them and are checked here, not by a schema: numpy converts a
+million numbers in the time that a validator takes for a few thousand.
 """
 
 import binascii
@@ -23,7 +23,7 @@ from service.ingest.dataset.similar_names import classes_of
 from service.ingest.errors import BadInput, DatasetWarning
 from service.ingest.formats.exact import check_lists
 from service.ingest.names.value_columns import NameCoder
-from service.ingest.numbers import as_float32, check_size, not_finite, refuse
+from service.ingest.numbers import as_float32, check_n_rows, check_size, not_finite, refuse
 from store.files.row_names import RowNames
 
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
@@ -33,8 +33,8 @@ _NUMBERS: Final = {int, float}
 SPLIT_MADE: Final[DatasetWarning] = {
     "code": "split_made",
     "message": "No splits were given, so a fifth of the rows of each class, chosen at random with "
-    "a fixed seed, became test. Send splits to decide yourself, above all if rows belong together "
-    "(the same person, document or day).",
+    "a fixed seed, became test. Send splits to decide yourself, especially if rows belong "
+    "together (the same person, document or day).",
 }
 
 
@@ -50,8 +50,8 @@ def prepare(
 
     `embeddings` is a list of n lists of d numbers, or {"base64", "shape": [n, d], "dtype":
     "float32" | "float16"} in little-endian C order; `labels` n names; `splits` n of `train`,
-    `validation`, `test`, `ood/<domain>`, or None; `merge_similar`: make one of classes, and of
-    domains, that look the same. Raises BadInput.
+    `validation`, `test`, `ood/<domain>`, or None; `merge_similar`: merge classes, and domains, that
+    look the same. Raises BadInput.
     """
     x = _read(embeddings, field="embeddings", max_rows=None)
     if isinstance(embeddings, list):
@@ -103,12 +103,13 @@ def _from_lists(value: object, field: str, max_rows: int | None) -> NDArray[np.f
             "shape and dtype.",
             field=field,
         )
-    _check_rows(len(value), field, max_rows)
+    if max_rows is not None:
+        check_n_rows(len(value), max_rows, field=field)
     first = value[0]
     n_columns = len(first) if isinstance(first, list) else 0
     check_size(len(value), n_columns, field=field)
     for row, values in enumerate(value):
-        # Types are looked at before numpy converts: it would take True, "1.5" and null as numbers.
+        # Check types before numpy converts: it would take True, "1.5" and null as numbers.
         if type(values) is not list or len(values) != n_columns or not values:
             raise _wrong_row(values, row, n_columns, field)
         if not _NUMBERS.issuperset(map(type, values)):
@@ -117,8 +118,10 @@ def _from_lists(value: object, field: str, max_rows: int | None) -> NDArray[np.f
         with np.errstate(over="ignore"):
             x = np.array(value, np.float32)
     except OverflowError as error:  # an integer beyond float64, which orjson never makes
-        raise BadInput("not_finite", f"{field} holds a number too large.", field=field) from error
-    if not np.isfinite(x).all():  # rare, so only now the numbers are looked at as they came
+        raise BadInput(
+            "not_finite", f"{field} has a number that is too large.", field=field
+        ) from error
+    if not np.isfinite(x).all():  # rare, so the given numbers are read only now
         refuse(not_finite(np.array(value, np.float64), x, field=field, first_row=0))
     return x
 
@@ -129,7 +132,7 @@ def _wrong_row(values: object, row: int, n_columns: int, field: str) -> BadInput
     elif not values:
         what = "is empty"
     else:
-        what = f"has {len(values):,} numbers, but row 0 has {n_columns:,}: all need as many"
+        what = f"has {len(values):,} numbers, but row 0 has {n_columns:,}: all need the same number"
     return BadInput("invalid_embeddings", f"{field} row {row} {what}.", field=field, row=row)
 
 
@@ -158,7 +161,8 @@ def _from_base64(value: dict[Any, Any], field: str, max_rows: int | None) -> NDA
     ):
         raise _bad_base64("must have a shape [rows, columns], both at least 1", field)
     n_rows, n_columns = shape
-    _check_rows(n_rows, field, max_rows)
+    if max_rows is not None:
+        check_n_rows(n_rows, max_rows, field=field)
     check_size(n_rows, n_columns, field=field)
     n_bytes = n_rows * n_columns * dtype.itemsize
     if not isinstance(text, str) or len(text) != 4 * ceil(n_bytes / 3):
@@ -172,7 +176,9 @@ def _from_base64(value: dict[Any, Any], field: str, max_rows: int | None) -> NDA
     except ValueError as error:  # binascii.Error is one; so is text beyond ASCII
         raise _bad_base64("is not valid base64 (standard alphabet, padded)", field) from error
     if len(content) != n_bytes:
-        raise _bad_base64(f"holds {len(content):,} bytes where {n_bytes:,} are due", field)
+        raise _bad_base64(
+            f"holds {len(content):,} bytes, but its shape and dtype need {n_bytes:,}", field
+        )
     return np.frombuffer(content, dtype).reshape(n_rows, n_columns)
 
 
@@ -180,18 +186,9 @@ def _bad_base64(what: str, field: str) -> BadInput:
     return BadInput("invalid_embeddings", f"{field} {what}.", field=field)
 
 
-def _check_rows(n_rows: int, field: str, max_rows: int | None) -> None:
-    if max_rows is not None and n_rows > max_rows:
-        raise BadInput(
-            "too_many_rows",
-            f"{field} has more than {max_rows:,} rows: send them in several requests.",
-            field=field,
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """What came beside n rows: the classes, y (n,) class indices, and row numbers by split."""
+    """What came with n rows: the classes, y (n,) class indices, and row numbers by split."""
 
     classes: tuple[str, ...]
     y: NDArray[np.int64]
@@ -200,7 +197,7 @@ class Beside:
 
 
 def read_beside(labels: object, splits: object, *, n_rows: int, merge_similar: bool) -> Beside:
-    """The labels and splits of n rows; a test split is made without splits. Raises BadInput."""
+    """The labels and splits of n rows; without splits, a test split is made. Raises BadInput."""
     classes, y, warnings = classes_of(_named(labels, "label", n_rows), merge_similar=merge_similar)
     if splits is not None:
         named = _named(splits, "split", n_rows)
@@ -223,7 +220,7 @@ def _named(value: object, part: str, n_rows: int) -> NamedColumn:
 def _column(value: object, field: str, n_rows: int) -> list[object]:
     if not isinstance(value, list):
         raise BadInput(
-            f"invalid_{field}", f"{field} must be a list with one entry a row.", field=field
+            f"invalid_{field}", f"{field} must be a list with one entry per row.", field=field
         )
     if len(value) != n_rows:
         raise BadInput(
@@ -235,6 +232,6 @@ def _column(value: object, field: str, n_rows: int) -> list[object]:
 
 
 def _kind(value: object) -> str:
-    """What JSON calls the value's type; never the value, which may be long or secret."""
+    """What JSON calls the type of the value; never the value, which may be long or secret."""
     names = {bool: "a boolean", str: "a string", int: "a number", float: "a number", list: "a list"}
     return "null" if value is None else names.get(type(value), "an object")

@@ -1,18 +1,18 @@
-"""Home of reading an uploaded .npz: arrays by split, streamed member by member.
+"""Read an uploaded .npz: arrays by split, streamed member by member.
 
     train_x, train_y              rows x columns of floats; labels (required)
     validation_x, validation_y    optional; also val, valid, dev
     test_x, test_y                optional: the in-domain test
     ood_<domain>_x, ..._y         optional, any number: labelled rows from elsewhere
-    <split>_ids                   optional: strings or integers, what you call the rows
-    <split>_rows                  optional: integers, where the rows are in data of yours
+    <split>_ids                   optional: strings or integers, your ids of the rows
+    <split>_rows                  optional: integers, where the rows are in your data
     class_names                   strings, index = label; optional if labels are strings
 
-An unknown array is an error and not a warning: a misspelt `validaton_x` would otherwise train on
-other rows than its owner believes.
+An unknown array is an error and not a warning: with a misspelt `validaton_x` the head would train
+on other rows than its owner believes.
 
-Nothing of the zip's directory is trusted but where members begin: sizes come from each array's
-own header and the bytes that arrive. No embedding matrix is ever in memory as a whole.
+Of the zip's directory only the places where members begin are trusted: sizes come from each array's
+own header and the bytes that arrive. No whole embedding matrix is ever in memory.
 """
 
 import difflib
@@ -76,7 +76,7 @@ def read(
 ) -> PreparedDataset:
     """The dataset in the seekable `file`, written to `workdir`.
 
-    `max_bytes` bounds all arrays together, unpacked; `merge_similar`: make one of classes, and of
+    `max_bytes` bounds all arrays together, uncompressed; `merge_similar`: merge classes, and
     domains, that look the same. Raises BadInput for whatever is wrong.
     """
     file_size = file.seek(0, 2)
@@ -150,7 +150,8 @@ def _place(name: str) -> tuple[str | None, str]:
         hint = f"did you mean {close[0]}? " if close else ""
         raise BadInput(
             "unknown_array",
-            f"The file holds an array {name[:80]!r}: {hint}Rename it or leave it out. Known are "
+            f"The file has an unknown array {name[:80]!r}: {hint}Rename it or leave it out. Known "
+            f"are "
             "train_x, train_y, the same for validation, test and ood_<domain>, and class_names.",
             field=name[:80],
         )
@@ -176,38 +177,39 @@ def _check_kind(array: _Array) -> None:
     if len(header.shape) != 1:
         raise BadInput(
             "npy_shape",
-            f"{name} has two dimensions, but must be one row of values: use .ravel(), or "
-            ".argmax(axis=1) if it is one-hot.",
+            f"{name} has two dimensions, but must have one: use .ravel(), or .argmax(axis=1) if it "
+            "is one-hot.",
             field=name,
         )
 
 
 def _check_sizes(arrays: Collection[_Array], *, file_size: int, max_bytes: int) -> None:
-    """Refuse by what the headers claim, before anything is unpacked or written."""
+    """Refuse by what the headers claim, before anything is uncompressed or written."""
     x_bytes = sum(array.header.data_bytes for array in arrays if array.part == "x")
     y_bytes = sum(array.header.data_bytes for array in arrays if array.part != "x")
     n_rows = sum(array.header.shape[0] for array in arrays if array.part == "x")
     if n_rows > MAX_ROWS:
-        raise BadInput("too_large", f"The file has over {MAX_ROWS:,} rows.", field=FIELD)
+        raise BadInput("too_large", f"The file has more than {MAX_ROWS:,} rows.", field=FIELD)
     if y_bytes > MAX_LABEL_BYTES:
         raise BadInput(
             "too_large",
-            f"The labels take over {MAX_LABEL_BYTES >> 20} MiB unpacked: send integers, with "
-            "class_names.",
+            f"The labels take more than {MAX_LABEL_BYTES >> 20} MiB uncompressed: send integers, "
+            "with class_names.",
             field=FIELD,
         )
     if x_bytes + y_bytes > max_bytes:
         raise BadInput(
             "too_large",
-            f"The arrays take {x_bytes + y_bytes:,} bytes unpacked; the limit is {max_bytes:,}. "
-            "float16 halves them.",
+            f"The arrays take {x_bytes + y_bytes:,} bytes uncompressed; the limit is "
+            f"{max_bytes:,}. "
+            "Save them as float16, which halves them, or send fewer rows.",
             field=FIELD,
         )
     if x_bytes > max(LARGE_BYTES, MAX_RATIO * file_size):
         raise BadInput(
             "suspicious_ratio",
-            f"The file claims to unpack to over {MAX_RATIO} times its size, which no embeddings "
-            "do: is it complete? If so, save it with numpy.savez.",
+            f"The file claims to be more than {MAX_RATIO} times its size when uncompressed, which "
+            "embeddings never are: is it complete? If so, save it with numpy.savez.",
             field=FIELD,
             malformed=True,
         )
@@ -223,7 +225,7 @@ def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
         if other is not array:
             raise BadInput(
                 "duplicate_array",
-                f"{other.name[:80]} and {array.name[:80]} are both of the split {array.split}: "
+                f"{other.name[:80]} and {array.name[:80]} both belong to the split {array.split}: "
                 "leave one of them out.",
                 field=array.name[:80],
             )
@@ -231,7 +233,7 @@ def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
     if "train" not in names:
         raise BadInput(
             "missing_array",
-            "The file has no train_x and train_y, the rows to learn from.",
+            "The file has no train_x and train_y: add the rows to train on.",
             field="train_x",
         )
     splits = {}
@@ -241,7 +243,7 @@ def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
             if (name, part) not in parts:
                 raise BadInput(
                     "missing_array",
-                    f"The file has no {prefix}_{part}: each split needs its x and its y.",
+                    f"The file has no {prefix}_{part}: each split needs both an x and a y array.",
                     field=f"{prefix}_{part}",
                 )
         splits[name] = (parts[name, "x"], parts[name, "y"])
@@ -251,15 +253,16 @@ def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
         if n_rows != n_labels:
             raise BadInput(
                 "length_mismatch",
-                f"{x.name} has {n_rows:,} rows and {y.name} {n_labels:,}: each row needs one "
+                f"{x.name} has {n_rows:,} rows and {y.name} {n_labels:,} labels: each row needs "
+                f"one "
                 "label.",
                 field=y.name,
             )
         if width != n_columns:
             raise BadInput(
                 "width_mismatch",
-                f"{x.name} has {width:,} columns and train_x {n_columns:,}: use the same encoder "
-                "for all splits.",
+                f"{x.name} has {width:,} columns, but train_x has {n_columns:,}: use the same "
+                "encoder for all splits.",
                 field=x.name,
             )
     return splits
@@ -268,7 +271,7 @@ def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
 def _read_names(
     archive: zipfile.ZipFile, arrays: Mapping[str, _Array], split: str, x: _Array
 ) -> RowNames:
-    """What the sender calls the rows of a split: by default their places in its array."""
+    """The sender's names of the rows of a split: by default their places in the array."""
     n_rows = x.header.shape[0]
     given = {one.part: one for one in arrays.values() if one.split == split}
     for part in ("rows", "ids"):
@@ -286,7 +289,7 @@ def _read_names(
             row = int(outside[0])
             raise BadInput(
                 "invalid_row",
-                f"{given['rows'].name} row {row} is {rows[row]}: rows are counted from 0.",
+                f"{given['rows'].name} row {row} is {rows[row]}: rows count from 0.",
                 field=given["rows"].name,
                 row=row,
             )
@@ -306,14 +309,14 @@ def _read_labels(
     *,
     merge_similar: bool,
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]], list[DatasetWarning]]:
-    """The classes, by split the class index of each row, and what to know of their names."""
+    """The classes, by split the class index of each row, and warnings about the names."""
     given = None if names is None else _read_classes(archive, names)
     arrays = {split: y for split, (_, y) in splits.items()}
     are_strings = {y.header.dtype.kind in "UM" for y in arrays.values()}
     if len(are_strings) > 1:
         raise BadInput(
             "mixed_labels",
-            "Some splits have integers as labels and others strings: use one of the two.",
+            "Some splits have integers as labels and others strings: use only one of the two.",
             field=next(iter(arrays.values())).name,
         )
     if given is not None and False in are_strings:

@@ -1,4 +1,4 @@
-"""Home of the prepared dataset: checked bytes on disk that only need a name and a row."""
+"""Prepare a dataset: checked bytes on disk that only need a name and a row."""
 
 import logging
 import shutil
@@ -35,7 +35,7 @@ _STALE_SECONDS: Final = 24 * 3600
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedDataset:
-    """A dataset file at `path` with all that its row says; nothing is stored yet.
+    """A dataset file at `path`, and everything for its row; nothing is stored yet.
 
     `splits` lists {"name", "n_rows", "class_counts"} with the counts by class index. The file is
     valid until the workspace it was made in is left.
@@ -64,8 +64,8 @@ class PreparedDataset:
     ) -> datasets.Dataset:
         """Add the row to the caller's transaction, naming the bytes that `put` stored.
 
-        Raises Conflict if a deletion of a dataset with the same bytes came between: it removes
-        them inside its own write transaction, so from here on they stay.
+        Raises Conflict if a dataset with the same bytes was deleted in between: that deletion
+        removes them inside its own write transaction, so from here on they stay.
         """
         dataset = datasets.add(
             tx,
@@ -82,16 +82,16 @@ class PreparedDataset:
         )
         if not artifacts.exists(tenant_id, artifact.sha256):
             raise Conflict(
-                "A dataset with the same content was deleted at this moment: send it again."
+                "A dataset with the same content was deleted at this moment: send this one again."
             )
         return dataset
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSource:
-    """One split on its way in: y (n,) class indices; its rows come in pieces.
+    """One split to be written: y (n,) class indices; its rows come in pieces.
 
-    `x_field` and `y_field` are what the sender calls the two, `names` what it calls the rows.
+    `x_field` and `y_field` are the sender's names of the two, `names` those of the rows.
     """
 
     name: str
@@ -105,8 +105,8 @@ class SplitSource:
 class Piece:
     """The next rows of a split, x (b, d) of any float.
 
-    `rows` (b,) is where the sender has them, None: within the split. `x_field` is what the sender
-    calls the array that they are from, None: as the split's.
+    `rows` (b,) is where the sender has them; None: within the split. `x_field` is the sender's name
+    of the array that they are from; None: that of the split.
     """
 
     split: str
@@ -125,7 +125,7 @@ def build(
     workdir: Path,
     warnings: Sequence[DatasetWarning] = (),
 ) -> PreparedDataset:
-    """Write the dataset file in one pass, checking and profiling each piece on its way.
+    """Write the dataset file in one pass, checking and profiling each piece.
 
     The pieces of a split keep their order; splits are written in that of `sources`; `dtype` is
     float16 or float32. A thread profiles one piece while the next is read and written. Raises
@@ -188,7 +188,7 @@ def _checked(
     places = Places()
     for piece in pieces:
         source, start = by_name[piece.split], starts[piece.split]
-        with np.errstate(over="ignore"):  # what overflows is refused just below
+        with np.errstate(over="ignore"):  # overflow is refused just below
             stored = np.ascontiguousarray(piece.x, dtype=dtype)
         found = not_finite(
             piece.x,
@@ -210,7 +210,7 @@ def _checked(
 def workspace(data_dir: Path) -> Iterator[Path]:
     """A private folder below `data_dir` for one upload, removed with all it holds at the end.
 
-    It is beside the artifacts, so that storing the finished file is a rename and not a copy.
+    It is beside the artifacts, so storing the finished file is a rename and not a copy.
     """
     parent = data_dir / "tmp"
     with room_needed():

@@ -1,7 +1,7 @@
-"""Home of the profile of a dataset: what its rows look like, and what its owner should know.
+"""Profile a dataset: what its rows look like, and what its owner should know.
 
-It is computed in one pass over the rows as they are stored. Kept per row are 8 bytes of hash and
-8 of label, and per column its range, so a large dataset needs little memory.
+The profile takes one pass over the rows as they are stored. It keeps 8 bytes of hash and 8 of label
+per row, and the range of each column, so a large dataset needs little memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from service.ingest.dataset.row_sample import RowSample
 from service.ingest.errors import DatasetWarning
 
 MAX_NAMED: Final = 20
-"""Classes or columns that a profile or warning lists by name."""
+"""How many classes or columns a profile or warning lists by name."""
 
 FEW_ROWS: Final = 5
 IMBALANCE: Final = 10.0
 NORM_FACTOR: Final = 3.0
 
 SAMPLE_ROWS: Final = 1024
-"""Training rows of which the spectrum is taken."""
+"""How many training rows the spectrum is computed from."""
 
 
 class Profiler:
@@ -51,7 +51,7 @@ class Profiler:
         return counts
 
     def finish(self) -> tuple[dict[str, Any], list[DatasetWarning]]:
-        """The profile and, in plain words, what in it may spoil a result."""
+        """The profile and, in plain words, what in it could spoil a result."""
         train = self._splits["train"]
         hashes, y = train.hashes(), train.labels()
         distinct, n_conflicting = _distinct(hashes, y)
@@ -151,7 +151,8 @@ def _warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[Datase
             _warning(
                 "no_ood_split",
                 "There is no out-of-domain split, so the report cannot say what the tuning does "
-                "for data from elsewhere. Add labelled rows of another source as 'ood/<source>'.",
+                "on data from elsewhere. Add labelled rows from another source as "
+                "'ood/<source>'.",
             )
         )
     for name, split in splits.items():
@@ -165,8 +166,8 @@ def _train_warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[
         warnings.append(
             _warning(
                 "few_rows",
-                f"{_classes(rare, len(rare))} under {FEW_ROWS} training rows. Add rows, or "
-                "merge such classes, if they matter.",
+                f"{_classes(rare, len(rare))} fewer than {FEW_ROWS} training rows. Add rows, or "
+                "merge these classes, if they matter.",
                 split="train",
             )
         )
@@ -193,11 +194,11 @@ def _train_warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[
             _warning(
                 "duplicate_rows",
                 (
-                    f"{n_rows:,} training rows repeat an earlier one exactly. Remove the repeats "
-                    "unless their weight is meant."
+                    f"{n_rows:,} training rows repeat an earlier row exactly. Remove the repeats "
+                    "unless they should count more."
                     if n_rows > 1
-                    else "One training row repeats an earlier one exactly. Remove the repeat "
-                    "unless its weight is meant."
+                    else "One training row repeats an earlier row exactly. Remove the repeat "
+                    "unless it should count more."
                 ),
                 split="train",
             )
@@ -206,8 +207,9 @@ def _train_warnings(profile: Mapping[str, Any], *, rare: Sequence[str]) -> list[
         warnings.append(
             _warning(
                 "constant_columns",
-                f"{_constant(profile['constant_columns'], n_columns)} no harm; if you expected "
-                "none, check how the embeddings were made.",
+                f"{_constant(profile['constant_columns'], n_columns)} no harm; if you did not "
+                f"expect "
+                "this, check how the embeddings were made.",
                 split="train",
             )
         )
@@ -247,8 +249,8 @@ def _split_warnings(
         warnings.append(
             _warning(
                 "zero_rows",
-                f"{_rows(n_rows)} of {name} {_verb(n_rows, 'hold')} zeros only. An encoder seldom "
-                "gives that: check for empty inputs or failed calls.",
+                f"{_rows(n_rows)} of {name} {_verb(n_rows, 'hold')} only zeros. An encoder seldom "
+                "returns that: check for empty inputs or failed calls.",
                 split=name,
             )
         )
@@ -257,7 +259,7 @@ def _split_warnings(
             _warning(
                 "rows_also_in_train",
                 f"{_rows(n_rows)} of {name} {'is' if n_rows == 1 else 'are'} also in train, so "
-                "that its scores are too good: no row should be in both.",
+                "its scores are too good: no row should be in both.",
                 split=name,
             )
         )

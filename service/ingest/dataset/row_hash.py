@@ -1,4 +1,4 @@
-"""Home of hashes of rows, by which repeats are found without keeping the rows."""
+"""Hash rows, to find repeats without keeping the rows."""
 
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ _HALF: Final = np.uint64(32)
 
 
 class RowHash:
-    """Hashes rows of one width; equal rows have equal hashes by the same instance.
+    """Hashes rows of one width; one instance gives equal rows equal hashes.
 
     Multilinear hashing (Lemire and Kaser, "Strongly universal string hashing is fast"): the upper
     half of a sum of words times random 64-bit numbers. Two of them make 64 bits, so two different

@@ -1,4 +1,4 @@
-"""Home of a seeded sample of rows, taken while they stream by, and of its effective rank."""
+"""Sample rows with a seed while they stream by, and give the sample's effective rank."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from nmtune.study.spectrum import spectrum
 
 
 class RowSample:
-    """At most `n_rows` of all rows added, each as likely as another; the same rows, the same."""
+    """At most `n_rows` of all rows added, each equally likely; same rows, same sample."""
 
     def __init__(self, n_rows: int, n_columns: int) -> None:
         self._rows = np.empty((n_rows, n_columns), np.float32)
@@ -31,6 +31,6 @@ class RowSample:
             self._rows[places[chosen]] = rest[chosen]
 
     def effective_rank(self) -> float:
-        """Of the sample, the mean of its columns taken off."""
+        """The effective rank of the sample, with the mean of its columns subtracted."""
         rows = self._rows[: self._n_seen]
         return spectrum(rows, centering="columns").effective_rank

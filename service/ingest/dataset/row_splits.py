@@ -1,4 +1,4 @@
-"""Home of which row goes to which split: as the file says, by domain, or made with a seed."""
+"""Decide which row goes to which split: as the file says, by domain, or with a seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,10 +30,10 @@ _SHOWN: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """How splits are made where the file does not say.
+    """How splits are made if the file has none.
 
-    `ood_domains`: the domains to hold out, () for none; None: the one with the fewest rows.
-    `merge_similar`: make one of classes, and of domains, that look the same.
+    `ood_domains`: the domains to hold out, () for no domain; None: the one with the fewest rows.
+    `merge_similar`: merge classes, and domains, that look the same.
     """
 
     ood_domains: tuple[str, ...] | None = None
@@ -64,7 +64,8 @@ def assign(
         if options.ood_domains is not None:
             raise BadInput(
                 "split_given",
-                f"The column {split.field[:80]} says which row is in which split: leave out "
+                f"The column {split.field[:80]} already says which row is in which split: leave "
+                f"out "
                 "ood_domains, or the column.",
                 field="ood_domains",
             )
@@ -87,7 +88,7 @@ def assign(
 def given(
     split: NamedColumn, domain: NamedColumn | None = None, *, merge_similar: bool = False
 ) -> tuple[RowsBySplit, list[DatasetWarning]]:
-    """Rows by split as the column `split` says (`ood` alone: by `domain`); raises BadInput."""
+    """Rows by split as the column `split` says (plain `ood`: by `domain`); raises BadInput."""
     split, warnings = settle(_canonical(split, domain), what="domains", merge=merge_similar)
     rows: dict[str, list[NDArray[np.intp]]] = {}
     for code, name in enumerate(split.names or ()):
@@ -102,14 +103,14 @@ def given(
     if "train" not in rows:
         raise BadInput(
             "no_train_rows",
-            "No row has the split train: nothing to learn from.",
+            "No row has the split train. Put some rows in it: the head is trained on them.",
             field=split.field,
         )
     return {name: np.sort(np.concatenate(rows[name])) for name in in_order(set(rows))}, warnings
 
 
 def _canonical(split: NamedColumn, domain: NamedColumn | None) -> NamedColumn:
-    """The same with each name as the split that it means; raises BadInput for one that is none."""
+    """The same, with each name as the split that it means; raises BadInput if there is none."""
     names: dict[str, int] = {}
     codes = []
     for code, written in enumerate(split.names or ()):
@@ -150,14 +151,14 @@ def _ood(
     if sum(map(len, rows.values())) == n_rows:
         raise BadInput(
             "no_train_rows",
-            "All domains are held out: leave at least one to learn from.",
+            "All domains are held out: leave at least one to train on.",
             field="ood_domains",
         )
     return rows, warnings
 
 
 def _known(wanted: str, names: Sequence[str]) -> str:
-    """The domain that is called so, or the one that looks so; raises BadInput."""
+    """The domain of this name, or the one that looks the same; raises BadInput."""
     if wanted in names:
         return wanted
     alike = [name for name in names if similar((wanted, name))]
@@ -165,7 +166,7 @@ def _known(wanted: str, names: Sequence[str]) -> str:
         return alike[0]
     raise BadInput(
         "unknown_domain",
-        f"There is no row of the domain {wanted[:80]!r}. The domains are "
+        f"No row has the domain {wanted[:80]!r}. The domains are "
         f"{', '.join(repr(known[:40]) for known in names[:_SHOWN])}.",
         field="ood_domains",
     )
@@ -189,7 +190,7 @@ def _made(
         except DataError as error:
             raise BadInput(
                 "invalid_group",
-                "All rows have the same group: at least two are needed to hold one out.",
+                "All rows have the same group: to hold one out, at least two groups are needed.",
                 field=group.field,
             ) from error
     if not len(held_out):

@@ -1,4 +1,4 @@
-"""Classes and domains that look the same: a warning that names them, or, if wished, one of each."""
+"""Find classes and domains that look the same: warn about them, or make each group one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from service.ingest.names.labels import in_class_order, too_few_classes
 
 What = Literal["labels", "domains"]
 
-_ADVICE: Final = " Correct them, or say merge_similar=true to make each group one."
+_ADVICE: Final = " Correct them, or send merge_similar=true to merge each group."
 _NOUNS: Final = {"labels": "classes", "domains": "domains"}
 _SHOWN_GROUPS: Final = 5
 _SHOWN_NAMES: Final = 4
@@ -24,7 +24,7 @@ _SHOWN_CHARACTERS: Final = 60
 def settle(
     column: NamedColumn, *, what: What, merge: bool
 ) -> tuple[NamedColumn, list[DatasetWarning]]:
-    """The column and a warning that names what looks the same in it; with `merge` that is one."""
+    """The column, and a warning about names that look the same; `merge` makes each group one."""
     names = column.names or ()
     sizes = np.bincount(column.codes, minlength=len(names)).tolist()
     kept, warnings = one_of_each(dict(zip(names, sizes, strict=True)), what=what, merge=merge)
@@ -39,10 +39,10 @@ def settle(
 def one_of_each(
     sizes: Mapping[str, int], *, what: What, merge: bool
 ) -> tuple[dict[str, str], list[DatasetWarning]]:
-    """What each name is to be called, and a warning that names those that look the same.
+    """The name to use for each name, and a warning about those that look the same.
 
-    sizes: rows by name. With `merge` each group becomes one name, the spelling of most of its rows
-    (of as many, the first by character); else all stay.
+    sizes: rows by name. With `merge` each group gets one name, the spelling of most of its rows (if
+    several are as frequent, the first by character); otherwise all names stay.
     """
     kept = {name: name for name in sizes}
     groups = similar(sizes)
@@ -52,14 +52,14 @@ def one_of_each(
         return kept, [_warning(f"similar_{what}", groups, what, _ADVICE)]
     for group in groups:
         kept |= dict.fromkeys(group, min(group, key=lambda name: (-sizes[name], name)))
-    how = " Each group is one now, called as most of its rows are."
+    how = " Each group is merged, under the name that most of its rows have."
     return kept, [_warning(f"{what}_merged", groups, what, how)]
 
 
 def classes_of(
     label: NamedColumn, *, merge_similar: bool
 ) -> tuple[tuple[str, ...], NDArray[np.int64], list[DatasetWarning]]:
-    """The classes in their order, the class index of each row, and what to know of their names."""
+    """The classes in order, the class index of each row, and warnings about the names."""
     label, warnings = settle(label, what="labels", merge=merge_similar)
     names = label.names or ()
     classes = in_class_order(names)
@@ -74,10 +74,10 @@ def _warning(
 ) -> DatasetWarning:
     shown = "; ".join(_listed(group) for group in groups[:_SHOWN_GROUPS])
     more = len(groups) - _SHOWN_GROUPS
-    shown += f"; and {more:,} groups more" if more > 0 else ""
+    shown += f"; and {more:,} more groups" if more > 0 else ""
     return {
         "code": code,
-        "message": f"Some {_NOUNS[what]} differ in case, spaces or Unicode form alone: {shown}."
+        "message": f"Some {_NOUNS[what]} differ only in case, spaces or Unicode form: {shown}."
         f"{advice}",
     }
 
@@ -89,6 +89,6 @@ def _listed(group: Sequence[str]) -> str:
 
 
 def _readable(name: str) -> str:
-    """The name as it is, and by code point where it may look like another."""
+    """The name as it is, and by code point if it may look like another."""
     short = name[:_SHOWN_CHARACTERS]
     return repr(short) if short.isascii() else f"{short!r} ({ascii(short)[1:-1]})"

@@ -1,4 +1,4 @@
-"""Home of datasets of texts, to be embedded by a job, and of texts inside a JSON body."""
+"""Prepare datasets of texts, which a job embeds, and read texts from a JSON body."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from service.ingest.dataset import inline
 from service.ingest.errors import BadInput, DatasetWarning
 from service.ingest.names.labels import too_few_classes
-from service.ingest.names.text_value import check_text
+from service.ingest.names.value_name import check_text
+from service.ingest.numbers import check_n_rows
 from store import datasets
 from store.bytes.port import ArtifactRef, Artifacts
 from store.database.connection import Transaction
@@ -21,7 +22,7 @@ from store.files.texts import TextsFile, TextSplit
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedTexts:
-    """A dataset of texts with all that its row says; nothing is stored yet."""
+    """A dataset of texts, and everything for its row; nothing is stored yet."""
 
     file: TextsFile
     splits: list[dict[str, Any]]
@@ -58,7 +59,7 @@ class PreparedTexts:
         )
         if not artifacts.exists(tenant_id, artifact.sha256):
             raise Conflict(
-                "A dataset with the same content was deleted at this moment: send it again."
+                "A dataset with the same content was deleted at this moment: send this one again."
             )
         return dataset
 
@@ -68,7 +69,7 @@ def prepare(
 ) -> PreparedTexts:
     """The dataset that a body's values are. Raises BadInput.
 
-    `texts` is a list of n strings; all else is as it is beside embeddings.
+    `texts` is a list of n strings; labels and splits are as with embeddings.
     """
     values = read_texts(texts, field="texts")
     beside = inline.read_beside(labels, splits, n_rows=len(values), merge_similar=merge_similar)
@@ -94,8 +95,8 @@ def build(
 ) -> PreparedTexts:
     """The dataset of n checked texts with y (n,) class indices, in splits.
 
-    `y_field` is what the sender calls the labels, `names` by split what it calls the rows, by
-    default as they come. Raises BadInput.
+    `y_field` is the sender's name of the labels, `names` by split those of the rows, by default
+    their places. Raises BadInput.
     """
     names = names or {name: RowNames(rows=rows) for name, rows in rows_by_split.items()}
     if (n_present := len(np.unique(y[rows_by_split["train"]]))) < 2:
@@ -128,13 +129,11 @@ def build(
 def read_texts(value: object, *, field: str, max_rows: int | None = None) -> list[str]:
     """A list of strings, each with something in it. Raises BadInput, which never repeats one."""
     if not isinstance(value, list) or not value:
-        raise BadInput("invalid_texts", f"{field} must be a list of strings.", field=field)
-    if max_rows is not None and len(value) > max_rows:
         raise BadInput(
-            "too_many_rows",
-            f"{field} has more than {max_rows:,} texts: send them in several requests.",
-            field=field,
+            "invalid_texts", f"{field} must be a list of at least one string.", field=field
         )
+    if max_rows is not None:
+        check_n_rows(len(value), max_rows, field=field, what="texts")
     return [check_text(text, field=field, row=row) for row, text in enumerate(value)]
 
 
@@ -144,7 +143,7 @@ def _counts(y: NDArray[np.int64], classes: Sequence[str]) -> list[int]:
 
 
 def _profile(file: TextsFile) -> tuple[dict[str, Any], list[DatasetWarning]]:
-    """Lengths, repeated texts, and texts that are in train too."""
+    """Lengths, repeated texts, and texts that are also in train."""
     train = next(split for split in file.splits if split.name == "train")
     known = set(train.texts)
     shown: dict[str, Any] = {}
@@ -167,8 +166,9 @@ def _profile(file: TextsFile) -> tuple[dict[str, Any], list[DatasetWarning]]:
             warnings.append(
                 {
                     "code": "rows_also_in_train",
-                    "message": f"{n_in_train:,} of {len(split.texts):,} texts are in train too, "
-                    "so the metrics of this split flatter. Remove them from one of the two.",
+                    "message": f"{n_in_train:,} of {len(split.texts):,} texts are also in train, "
+                    f"so "
+                    "the metrics of this split are too good. Remove them from one of the two.",
                     "split": split.name,
                 }
             )

@@ -1,4 +1,4 @@
-"""Home of rows without labels, which are to be predicted: one file in their order, or texts."""
+"""Prepare rows without labels, to be predicted: one file in their order, or texts."""
 
 import zipfile
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from store.files.rows import Ids
 from store.files.texts import TextsFile, TextSplit
 
 SPLIT: Final = "rows"
-"""What the one part of such a dataset is called."""
+"""The name of the only split of an unlabelled dataset."""
 
 _NAMES: Final = ("embeddings", "embedding", "x")
 
@@ -55,7 +55,7 @@ def read_npz(file: IO[bytes], *, workdir: Path, max_bytes: int) -> PreparedDatas
             shown = ", ".join(repr(name[:40]) for name in list(members)[:10])
             raise BadInput(
                 "missing_array",
-                f"Rows to be predicted are one array called embeddings; the file has {shown}.",
+                f"Rows to be predicted must be one array named embeddings; the file has {shown}.",
                 field="embeddings",
             )
         info = members[name]
@@ -137,7 +137,7 @@ def _checked(
     """The blocks as they are stored; raises BadInput where a value is not finite."""
     start = 0
     for block in blocks:
-        with np.errstate(over="ignore"):  # what overflows is refused just below
+        with np.errstate(over="ignore"):  # overflow is refused just below
             stored = np.ascontiguousarray(block, dtype=_stored(header))
         refuse(not_finite(block, stored, field=name, first_row=start))
         yield stored
@@ -145,19 +145,20 @@ def _checked(
 
 
 def _check_size(header: NpyHeader, *, file_size: int, max_bytes: int) -> None:
-    """Refuse by what the header claims, before anything is unpacked."""
+    """Refuse by what the header claims, before anything is uncompressed."""
     if header.data_bytes > max_bytes:
         raise BadInput(
             "too_large",
-            f"The array takes {header.data_bytes:,} bytes unpacked; the limit is {max_bytes:,}. "
-            "float16 halves them.",
+            f"The array takes {header.data_bytes:,} bytes uncompressed; the limit is "
+            f"{max_bytes:,}. "
+            "Save it as float16, which halves it, or send fewer rows.",
             field=FIELD,
         )
     if header.data_bytes > max(LARGE_BYTES, MAX_RATIO * file_size):
         raise BadInput(
             "suspicious_ratio",
-            f"The file claims to unpack to over {MAX_RATIO} times its size, which no embeddings "
-            "do: is it complete? If so, save it with numpy.savez.",
+            f"The file claims to be more than {MAX_RATIO} times its size when uncompressed, which "
+            "embeddings never are: is it complete? If so, save it with numpy.savez.",
             field=FIELD,
             malformed=True,
         )

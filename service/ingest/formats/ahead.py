@@ -1,4 +1,4 @@
-"""Home of working ahead: results in the order of their items, made by a few threads."""
+"""Work ahead: results in the order of their items, made by a few threads."""
 
 import os
 from collections import deque
@@ -17,8 +17,8 @@ _Result = TypeVar("_Result")
 def in_order(make: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
     """`make` of each item, as many at once as there are cores, at most MAX_THREADS.
 
-    For what leaves Python's lock, such as pyarrow's readers. What is raised comes in the order of
-    the items too, that of the items themselves (a BadInput) after all results before it.
+    For work that releases Python's lock, such as pyarrow's readers. Errors come in the order of the
+    items too; an error of the items themselves (a BadInput) comes after all results before it.
     """
     n_threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
     waiting: deque[Future[_Result]] = deque()

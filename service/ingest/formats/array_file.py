@@ -1,6 +1,6 @@
-"""Home of rows that come as one matrix, .npy or safetensors, with values a row beside them.
+"""Read rows that come as one matrix, .npy or safetensors, with their values beside it.
 
-.npy          the embeddings; labels (and splits, domains, groups) in parts of their own
+.npy          the embeddings; labels (and splits, domains, groups) in separate parts
 .safetensors  `embeddings` and `labels`; or `train_x`, `train_y`, the same for validation, test
               and ood_<domain>; class names in the metadata as `class_names`, a JSON list
 """
@@ -38,9 +38,9 @@ def read_npy(
     if is_labelled and "label" not in parts:
         raise BadInput(
             "missing_labels",
-            "A .npy holds embeddings alone: send it in a form (multipart/form-data) as file, with "
-            "the labels as the part labels, a .npy, a JSON list, or a text with one a line; or, if "
-            "the rows are to be predicted, say ?unlabelled=true.",
+            "An .npy holds only embeddings: send it in a form (multipart/form-data) as file, with "
+            "the labels in the part labels, as an .npy, a JSON list, or a text with one per line; "
+            "or, if the rows are to be predicted, say ?unlabelled=true.",
             field="labels",
         )
     with path.open("rb") as file:
@@ -114,8 +114,8 @@ def _read_splits(
         if other != name:
             raise BadInput(
                 "duplicate_array",
-                f"{other[:80]} and {name[:80]} are both of the split {split}: leave one of them "
-                "out.",
+                f"{other[:80]} and {name[:80]} both belong to the split {split}: leave one of "
+                "them out.",
                 field=name[:80],
             )
     if "train" not in by_split:
@@ -127,7 +127,7 @@ def _read_splits(
                 wanted = arrays[other][:-1] + part
                 raise BadInput(
                     "missing_array",
-                    f"The file has no {wanted[:80]}: each split needs its x and its y.",
+                    f"The file has no {wanted[:80]}: each split needs both an x and a y array.",
                     field=wanted[:80],
                 )
         x = tensors.embeddings(arrays["x"])
@@ -193,7 +193,7 @@ def _values(parts: Mapping[str, Path], n_rows: int) -> dict[str, Values]:
 
 
 def _labels(file: IO[bytes], tensors: TensorFile, name: str, n_rows: int) -> Values:
-    """Labels of a tensor: class names where the metadata has them, else the integers."""
+    """Labels of a tensor: class names if the metadata has them, else the integers."""
     y = tensors.values(file, name)
     if len(y) != n_rows:
         raise BadInput(
@@ -247,6 +247,6 @@ def _no_rows(tensors: Mapping[str, Tensor]) -> BadInput:
     shown = ", ".join(repr(name[:40]) for name in list(tensors)[:10]) or "none"
     return BadInput(
         "missing_array",
-        f"Rows to be predicted are one tensor called embeddings; the file has {shown}.",
+        f"Rows to be predicted must be one tensor named embeddings; the file has {shown}.",
         field=FIELD,
     )

@@ -1,7 +1,7 @@
-"""Home of reading CSV: numbered columns, one a dimension, lists in one column, or texts.
+"""Read CSV: numbered columns, one per dimension, lists in one column, or texts.
 
-pyarrow's reader converts at several times the speed of Python's, and stops at the first row that
-it cannot read; what it says there is turned into a row and a column.
+pyarrow's reader is several times faster than Python's, and stops at the first row that it cannot
+read; its message is turned into a row and a column.
 """
 
 import csv
@@ -28,7 +28,7 @@ from service.ingest.names.columns import Columns, Wanted
 from service.ingest.names.value_columns import Names
 
 BLOCK_BYTES: Final = 2 << 20
-"""Rows are converted in blocks of about this size, so that no row may be longer."""
+"""Rows are converted in blocks of about this size, so no row may be longer."""
 
 _DELIMITERS: Final = ",;\t"
 _ROW: Final = re.compile(r"Row #(\d+): ")
@@ -71,7 +71,9 @@ def _start(source: Unpacked) -> bytes:
         long = len(start) >= BLOCK_BYTES
         raise BadInput(
             "line_too_long" if long else "no_rows",
-            "The first line has no end." if long else "The file has no rows below its header.",
+            "The first line is too long: is this a CSV file?"
+            if long
+            else "The file has no rows below its header.",
             field=FIELD,
             malformed=long,
         )
@@ -97,7 +99,7 @@ def _header(start: bytes) -> tuple[list[str], str]:
     if names and all(_is_number(name) for name in names):
         raise BadInput(
             "no_header",
-            "The first line holds numbers: put the names of the columns there (such as label, "
+            "The first line has only numbers: put the names of the columns there (such as label, "
             "dim_0, dim_1, ...).",
             field=FIELD,
         )
@@ -107,7 +109,7 @@ def _header(start: bytes) -> tuple[list[str], str]:
 def _batches(
     source: Unpacked, start: bytes, names: list[str], chosen: Columns, delimiter: str, spool: Spool
 ) -> Iterator[pa.RecordBatch]:
-    """The rows in blocks. Not pyarrow's own stream, whose memory grows with the file.
+    """The rows in blocks; not by pyarrow's own stream, whose memory grows with the file.
 
     A block takes one thread, and each core one block: a block's columns are converted in less time
     than it takes to find its cells, which pyarrow does in one thread.
@@ -225,13 +227,13 @@ def _embeddings(
         field = chosen.embedding[0]
         values = [_list(cell, field, row) for row, cell in enumerate(cells, start=first_row)]
         return as_rows(values, field=field, first_row=first_row, n_columns=n_columns)
-    family = batch.columns[: len(chosen.embedding)]  # they are asked for first
+    family = batch.columns[: len(chosen.embedding)]  # they are requested first
     for column, (name, values_of) in enumerate(zip(chosen.embedding, family, strict=True)):
         if values_of.null_count:
             row = first_row + int(np.argmax(values_of.is_null().to_numpy(zero_copy_only=False)))
             raise BadInput(
                 "invalid_embeddings",
-                f"{name[:80]} at row {row} is empty: each row needs all its numbers.",
+                f"{name[:80]} at row {row} is empty: each row needs a number in every column.",
                 field=name[:80],
                 row=row,
                 column=column,
@@ -258,19 +260,19 @@ def _list(cell: str, field: str, row: int) -> object:
         return [float(part) for part in cell.strip().strip("[]()").replace(",", " ").split()]
     except ValueError:
         raise _bad_cell(
-            f"{field} row {row} is no list of numbers such as [0.1, 0.2].", field, row
+            f"{field} row {row} is not a list of numbers such as [0.1, 0.2].", field, row
         ) from None
 
 
 def _distinct(values: pa.Array) -> Names:
-    """The distinct strings and the place of each row's own among them: few, if they are labels."""
+    """The distinct strings, and for each row the index of its own: few, if they are labels."""
     encoded = values.dictionary_encode()
     places = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return encoded.dictionary.to_pylist(), places
 
 
 def _explained(message: str, names: list[str], n_read: int) -> BadInput:
-    """What pyarrow says of the row that it stopped at, in our words."""
+    """pyarrow's message about the row that it stopped at, in our words."""
     row = n_read + int(match[1]) - 1 if (match := _ROW.search(message)) else None
     at = f"Row {row}" if row is not None else f"A row from {n_read} on"
     if match := _WIDTH.search(message):
@@ -294,7 +296,12 @@ def _explained(message: str, names: list[str], n_read: int) -> BadInput:
             row=row,
             column=column,
         )
-    return BadInput("invalid_csv", f"{at} cannot be read as CSV.", field=FIELD, malformed=True)
+    return BadInput(
+        "invalid_csv",
+        f"{at} cannot be read as CSV: is a quote left open?",
+        field=FIELD,
+        malformed=True,
+    )
 
 
 def _not_utf8(row: int | None, field: str = FIELD) -> BadInput:

@@ -1,7 +1,7 @@
-"""Home of the formats a dataset file may have, and of telling them apart before reading them.
+"""Tell the formats of dataset files apart before reading them.
 
-The name of the file decides, else the Content-Type; the first bytes must then agree. What may run
-code or crash its reader (pickles, Arrow IPC) is refused by its first bytes, whatever it is called.
+The file name decides, else the Content-Type; the first bytes must then agree. Formats that can run
+code or crash their reader (pickles, Arrow IPC) are refused by their first bytes, whatever the name.
 """
 
 import re
@@ -33,7 +33,7 @@ MEDIA_TYPES: Final[dict[str, Kind]] = {
     "application/x-safetensors": "safetensors",
 }
 OCTETS: Final = "application/octet-stream"
-"""Says nothing: the first bytes decide, and texts are taken for JSON or CSV."""
+"""Says nothing about the format: the first bytes decide, and text is taken for JSON or CSV."""
 
 _SUFFIXES: Final[dict[str, Kind]] = {
     "npz": "npz",
@@ -60,8 +60,8 @@ _REFUSED: Final[dict[bytes, str]] = {
     b"\xff\xff\xff\xff": "an Arrow IPC stream, which cannot be read safely: write Parquet",
     b"\x89HDF": "HDF5: write Parquet or .npz",
     b"SQLite format 3": "an SQLite database: write Parquet or CSV",
-    b"BZh": "packed by bzip2: use gzip or zstd",
-    b"\xfd7zXZ": "packed by xz: use gzip or zstd",
+    b"BZh": "compressed with bzip2: use gzip or zstd",
+    b"\xfd7zXZ": "compressed with xz: use gzip or zstd",
     b"\xff\xfe": "UTF-16 text: save it as UTF-8",
     b"\xfe\xff": "UTF-16 text: save it as UTF-8",
 }
@@ -73,7 +73,7 @@ _MAX_HEADER_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """What a file is: its kind, and what it is packed by, if it is."""
+    """The kind of a file, and its compression, if any."""
 
     kind: Kind
     compression: Compression | None = None
@@ -96,8 +96,9 @@ def detect(
     if content_encoding not in ("", "identity"):
         raise _bad(
             "content_encoding",
-            f"The body is not packed by {content_encoding[:20]!r}, as Content-Encoding says: use "
-            "gzip or zstd, or leave the header out.",
+            f"The body is not compressed with {content_encoding[:20]!r}, as Content-Encoding says: "
+            f"use "
+            "gzip or zstd, or leave out the header.",
         )
     found = _by_bytes(start, size)
     if said is None:
@@ -107,7 +108,7 @@ def detect(
     if found is not None and found != said:
         raise _bad(
             f"not_{said}",
-            f"The file is called {said}, but its bytes are {_NAMES.get(found, found)}.",
+            f"The file is named or sent as {said}, but its bytes are {_NAMES.get(found, found)}.",
         )
     return Format(kind=said)
 
@@ -138,8 +139,8 @@ def _text_kind(start: bytes) -> Kind:
         return "csv"
     raise _bad(
         "unknown_format",
-        "The file is in no known format: send .npz, .npy with labels, .safetensors, Parquet, CSV, "
-        "JSON Lines or a JSON list of objects.",
+        "The format of the file is unknown: send .npz, .npy with labels, .safetensors, Parquet, "
+        "CSV, JSON Lines or a JSON list of objects.",
     )
 
 
@@ -147,13 +148,15 @@ def _packed_kind(said: Kind | None, compression: Compression) -> Kind:
     if said is None:
         raise _bad(
             "unknown_format",
-            f"The file is packed by {compression}: name it .csv.gz, .jsonl.gz or .json.gz (or "
+            f"The file is compressed with {compression}: name it .csv.gz, .jsonl.gz or .json.gz "
+            f"(or "
             ".zst), or send it with the Content-Type text/csv or application/x-ndjson.",
         )
     if said not in ("csv", "jsonl"):
         raise _bad(
             f"not_{said}",
-            f"The file is packed by {compression}: only CSV and JSON may be. Unpack it.",
+            f"The file is compressed with {compression}, which only CSV and JSON may be: "
+            f"decompress it.",
         )
     return said
 

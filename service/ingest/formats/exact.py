@@ -1,7 +1,7 @@
-"""Integers among embeddings that float32 would silently change: an id, a hash, nanoseconds.
+"""Refuse integers among embeddings that float32 would silently change: ids, hashes, nanoseconds.
 
-Rounding a float is normal. An integer beyond 2**24 that float32 does not hold is another number
-afterwards, so it is refused.
+Rounding a float is normal. An integer beyond 2**24 that float32 cannot hold becomes another number,
+so it is refused.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.ingest.errors import BadInput
 
 SURELY_EXACT: Final = 1 << 24
-"""Up to here float32 holds every integer; the next one becomes this one."""
+"""Up to here float32 holds every integer; the next one would become this one."""
 
 
 def check_integers(
@@ -32,7 +32,7 @@ def check_integers(
 def check_lists(
     rows: Sequence[Sequence[Any]], x: NDArray[Any], *, field: str, first_row: int
 ) -> None:
-    """The same of rows of integers and floats as they were parsed; x (b, d) are they as floats."""
+    """The same for parsed rows of integers and floats; x (b, d) are these rows as floats."""
     for row, column in np.argwhere(np.abs(x) >= SURELY_EXACT).tolist():
         value = rows[row][column]
         if type(value) is int and is_changed(value):
@@ -40,7 +40,7 @@ def check_lists(
 
 
 def is_changed(value: int) -> bool:
-    """Whether float32 makes another integer of it."""
+    """Whether float32 changes the integer."""
     return int(np.float32(value)) != value
 
 
@@ -48,9 +48,9 @@ def not_exact(value: int, *, field: str, row: int, column: int) -> BadInput:
     """The error of an integer that would become another one."""
     return BadInput(
         "not_exact",
-        f"{field} at row {row}, column {column} is the integer {value}, which float32 does not "
-        f"hold (nearest is {int(np.float32(value))}): scale the column, or leave it out if it "
-        "names things.",
+        f"{field} at row {row}, column {column} is the integer {value}, which float32 cannot hold "
+        f"(the nearest is {int(np.float32(value))}): scale the column, or leave it out if it holds "
+        "ids.",
         field=field,
         row=row,
         column=column,
@@ -58,7 +58,7 @@ def not_exact(value: int, *, field: str, row: int, column: int) -> BadInput:
 
 
 def _inexact(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Those of over 24 binary digits from the first one to the last."""
+    """Which integers have more than 24 binary digits from the first 1 to the last."""
     wide = values if values.dtype.kind == "u" else np.abs(values.astype(np.int64))
     size = wide.astype(np.uint64)
     last_one = np.maximum(size & (~size + np.uint64(1)), np.uint64(1))

@@ -1,6 +1,6 @@
 """Class names that Hugging Face's datasets keep in the metadata of a Parquet file's schema.
 
-A column of the feature `ClassLabel` holds indices into its names; -1 stands for no label.
+A column with the feature `ClassLabel` holds indices into its names; -1 means no label.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _NO_LABEL: Final = -1
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[object]]:
-    """The names of each column of class labels; {} for files that others wrote."""
+    """The names of each column of class labels; {} for files from other writers."""
     try:
         features = orjson.loads((schema.metadata or {})[_KEY])["info"]["features"]
         found = {name: _names(feature) for name, feature in features.items()}

@@ -1,8 +1,8 @@
-"""The objects of a JSON file, one after the other: one a line, or as the elements of one list.
+"""Read the objects of a JSON file one after the other: one per line, or the elements of a list.
 
-A file is never parsed as a whole: a list is cut where its elements end, and of each only the bytes
-are kept. Other ways of writing a table as JSON are told by how the file begins, and refused with
-what to write instead.
+A file is never parsed as a whole: a list is cut where its elements end, and only their bytes are
+kept. Other ways of writing a table as JSON are recognised by the start of the file, and refused
+with advice what to write instead.
 """
 
 import re
@@ -13,7 +13,7 @@ from service.ingest.errors import FIELD, BadInput
 from service.ingest.formats.unpacked import Unpacked
 
 MAX_LINE_BYTES: Final = 4 << 20
-"""Of one object: 16,384 numbers of 24 characters are a tenth of this."""
+"""The longest object; 16,384 numbers of 24 characters take a tenth of this."""
 
 _READ_BYTES: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
@@ -24,7 +24,7 @@ _LINES: Final = 'df.to_json("rows.jsonl", orient="records", lines=True)'
 _KEY: Final = rb'\s*\{\s*"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*'
 _TABLE: Final = 'a table with its schema (pandas orient="table")'
 _SPLIT: Final = 'one object of columns, index and data (pandas orient="split")'
-_BODY: Final = "the JSON body of POST /datasets, which goes as application/json"
+_BODY: Final = "the JSON body of POST /datasets, to be sent as application/json"
 _OBJECTS: Final = 'one object of objects (pandas orient="columns" or orient="index")'
 _LISTS: Final = "one object with a list for each column"
 _OVER_LINES: Final = "objects over several lines"
@@ -36,7 +36,7 @@ _BEGINNINGS: Final = (
     (re.compile(_KEY + rb'\[\s*[\[{"]'), _LISTS),
     (re.compile(rb"\s*\{\s*\n"), _OVER_LINES),
 )
-"""How a file begins whose first line is no object."""
+"""How files begin whose first line is not an object."""
 
 
 class Records:
@@ -59,7 +59,7 @@ class Records:
         return self._elements() if self.is_list else self._lines()
 
     def explained(self, error: BadInput) -> BadInput:
-        """The refusal of the first line: what the file seems to be, else `error` itself."""
+        """The error for the first line: what the file seems to be, else `error` itself."""
         found = (what for beginning, what in _BEGINNINGS if beginning.match(self._start))
         what = None if self.is_list else next(found, None)
         return error if what is None else _other_form(what)
@@ -105,7 +105,7 @@ class Records:
     def _more(self, n_found: int) -> bytes:
         content = self._source.read(_READ_BYTES)
         if not content:
-            raise _broken(n_found, "the list ends before it does. Was the file cut off?")
+            raise _broken(n_found, "the file ends inside the list. Was it cut off?")
         return content
 
     def _check_end(self, content: bytes) -> None:
@@ -113,8 +113,8 @@ class Records:
             if content.strip(_SPACE):
                 raise BadInput(
                     "invalid_json",
-                    "There is something behind the end of the list: the file is one list, or one "
-                    "object a line.",
+                    "There is more text after the end of the list: the file must be one list, or "
+                    "one object per line.",
                     field=FIELD,
                     malformed=True,
                 )
@@ -122,7 +122,7 @@ class Records:
 
 
 def check_row(value: Mapping[str, Any]) -> None:
-    """Raise BadInput if an object is no row but a whole table."""
+    """Raise BadInput if an object is a whole table instead of a row."""
     values = list(value.values())
     if {"schema", "data"} <= value.keys():
         what = _TABLE
@@ -149,8 +149,8 @@ def _are_columns(values: Sequence[Any]) -> bool:
 def _other_form(what: str) -> BadInput:
     return BadInput(
         "json_form",
-        f"The file is {what}, not one object a row: write one a line ({_LINES}), or a list of "
-        'them (orient="records").',
+        f"The file is {what}, not one object per row: write one per line ({_LINES}), or a list "
+        'of them (orient="records").',
         field=FIELD,
     )
 
@@ -164,10 +164,10 @@ def _end_of_object(content: bytes, at: int, row: int) -> int | None:
     """Where the object that begins at `at` ends, None if it goes on; raises BadInput."""
     begin = content[at : at + 1]
     if begin != b"{":
-        what = "a list of values" if begin == b"[" else "no object"
+        what = "a list of values" if begin == b"[" else "not an object"
         raise BadInput(
             "invalid_json",
-            f"Row {row} is {what}: the elements of the list are like "
+            f"Row {row} is {what}: the elements of the list must be like "
             '{"embedding": [0.1, 0.2], "label": "cat"} (pandas orient="records").',
             field=FIELD,
             row=row,
@@ -200,8 +200,8 @@ def _broken(row: int, why: str) -> BadInput:
 def _too_long(what: str) -> BadInput:
     return BadInput(
         "line_too_long",
-        f"{what} has over {MAX_LINE_BYTES:,} bytes: write one object a row, and leave out what is "
-        "no embedding.",
+        f"{what} has more than {MAX_LINE_BYTES:,} bytes: write one object per row, and leave out "
+        "what is not the embedding.",
         field=FIELD,
         malformed=True,
     )

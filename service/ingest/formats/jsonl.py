@@ -1,4 +1,4 @@
-"""Home of reading rows as JSON objects, whose embedding is a list of numbers, or a text."""
+"""Read rows that are JSON objects, each with a list of numbers or a text."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +20,8 @@ from service.ingest.names.value_columns import Names
 def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size: int) -> None:
     """Spool the rows of `source`, a file of `size` bytes, to `folder`; raises BadInput.
 
-    The first object decides which fields there are; one that comes later and would have counted is
-    refused, for to drop the splits of a file without a word would mix its rows.
+    The first object decides which fields count. A later field that would have counted is refused:
+    dropping the splits of a file silently would mix its rows.
     """
     spool: Spool | None = None
     chosen: Columns | None = None
@@ -31,6 +31,7 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
     n_columns: int | None = None
     n_bytes = 0
     known: set[str] = set()
+    late: list[str] = []
     for row, (value, size_of_row) in enumerate(_rows(source)):
         if chosen is None or spool is None:
             check_row(value)
@@ -39,11 +40,13 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
             singles = {part: [] for part, _ in single}
             spool = Spool.of(chosen, folder, max_bytes=max_bytes, file_size=size)
             known.update(value)
-        for name in value.keys() - known:
-            if warning := columns.check_late(name, row=row, chosen=chosen, wanted=wanted):
+        for name in sorted(value.keys() - known):
+            warning = columns.check_late(name, row=row, chosen=chosen, wanted=wanted)
+            if warning is not None:
                 spool.warn(warning)
             if len(known) < MAX_COLUMNS:  # what is known only saves looking again
                 known.add(name)
+                late += [name] if warning is None else []
         found.append(_vector(value, chosen))
         for part, name in single:
             singles[part].append(value.get(name))
@@ -53,6 +56,8 @@ def read(source: Unpacked, *, wanted: Wanted, folder: Path, max_bytes: int, size
             found, singles, n_bytes = [], {part: [] for part in singles}, 0
     if chosen is None or spool is None:
         raise BadInput("no_rows", "The file has no rows.", field=FIELD)
+    if late:
+        spool.warn(columns.late_ignored(late))
     if found:
         _add(spool, chosen, found, singles, n_columns)
     spool.finish()
@@ -84,7 +89,7 @@ def _rows(source: Unpacked) -> Iterator[tuple[dict[str, Any], int]]:
             yield _object(content, row), len(content)
             row += 1
     except BadInput as error:
-        is_whole = content.rstrip().endswith(b"}")  # a line that is an object, if a broken one
+        is_whole = content.rstrip().endswith(b"}")  # a line that is an object, though a broken one
         raise error if row or is_whole else records.explained(error) from None
 
 
@@ -111,7 +116,7 @@ def _object(line: bytes, row: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadInput(
             "invalid_json",
-            f"Row {row} is no object: each line is like "
+            f"Row {row} is not an object: each line must be like "
             '{"embedding": [0.1, 0.2], "label": "cat"}.',
             field=FIELD,
             row=row,
@@ -121,7 +126,7 @@ def _object(line: bytes, row: int) -> dict[str, Any]:
 
 def _reason(message: str, found: bytes) -> str:
     if found.lstrip(b"-").lower().startswith((b"nan", b"inf")):
-        return "NaN and Infinity are not JSON; leave such rows out"
+        return "NaN and Infinity are not JSON; leave out these rows"
     if "depth" in message:
         return "lists and objects are nested too deeply"
     if "infinity" in message:

@@ -1,8 +1,8 @@
-"""Home of reading .npy bytes: an own checked header reader, then rows in blocks.
+"""Read .npy bytes: a header reader that checks everything, then rows in blocks.
 
 The format is https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html. numpy's own
 reader is not used: it takes any dtype, any number of dimensions and any claimed size. Here numpy
-sees bytes only after their number was compared with what the header claims.
+sees bytes only after their number was compared with the header's claim.
 """
 
 import ast
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from service.ingest.disk import room_needed
 from service.ingest.errors import BadInput
 from service.ingest.limits import BLOCK_BYTES
-from service.ingest.numbers import as_float32, check_size
+from service.ingest.numbers import as_float32, check_n_rows, check_size
 
 MAGIC: Final = b"\x93NUMPY"
 MAX_HEADER_BYTES: Final = 4096
@@ -40,14 +40,14 @@ _HINTS: Final = {
 
 
 class Readable(Protocol):
-    """The one thing a source of bytes must be able to do."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class NpyHeader:
-    """What a .npy header claims, checked for being possible; `data_bytes` follow the header."""
+    """What an .npy header claims, checked to be possible; `data_bytes` follow the header."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -66,15 +66,19 @@ def read_header(source: Readable, *, field: str) -> NpyHeader:
     """
     start = read_exactly(source, 10, field=field)
     if start[:6] != MAGIC:
-        raise _malformed("not_npy", "is no .npy array; write it with numpy.save or .savez", field)
+        raise _malformed(
+            "not_npy", "is not an .npy array; write it with numpy.save or numpy.savez", field
+        )
     if start[6] == 1:
         length = int.from_bytes(start[8:10], "little")
     elif start[6] in (2, 3):
         length = int.from_bytes(start[8:10] + read_exactly(source, 2, field=field), "little")
     else:
-        raise _malformed("npy_version", "has a .npy version that does not exist", field)
+        raise _malformed("npy_version", "has an .npy version that does not exist", field)
     if length > MAX_HEADER_BYTES:
-        raise _malformed("npy_header", f"has a header of over {MAX_HEADER_BYTES} bytes", field)
+        raise _malformed(
+            "npy_header", f"has a header of more than {MAX_HEADER_BYTES:,} bytes", field
+        )
     descr, fortran_order, shape = _parse(read_exactly(source, length, field=field), field)
     return NpyHeader(
         dtype=_dtype(descr, field), shape=_shape(shape, field), fortran_order=fortran_order
@@ -82,7 +86,7 @@ def read_header(source: Readable, *, field: str) -> NpyHeader:
 
 
 def _parse(text: bytes, field: str) -> tuple[object, bool, object]:
-    """The three values of the header's dictionary, their types not yet known."""
+    """The three values of the header's dictionary, their types not yet checked."""
     try:
         plain = text.decode("ascii")
         if not _HEADER_TEXT.fullmatch(plain):
@@ -110,7 +114,7 @@ def _dtype(descr: object, field: str) -> np.dtype[Any]:
     shown = repr(descr)[:60]
     kind = descr.lstrip("<>|=")[:1] if isinstance(descr, str) else ""
     hint = _HINTS.get(
-        kind, "embeddings are float16, float32 or float64, labels integers, strings or Booleans"
+        kind, "embeddings must be float16, float32 or float64; labels integers, strings or Booleans"
     )
     raise BadInput("npy_dtype", f"{field} has the dtype {shown}: {hint}.", field=field)
 
@@ -121,8 +125,9 @@ def _shape(shape: object, field: str) -> tuple[int, ...]:
     if len(shape) not in (1, 2) or min(shape) < 1:
         raise BadInput(
             "npy_shape",
-            f"{field} has the shape {str(shape)[:60]}: embeddings are (rows, columns), labels "
-            "(rows,), and both need at least one.",
+            f"{field} has the shape {str(shape)[:60]}: embeddings must be (rows, columns) and "
+            f"labels "
+            "(rows,), each at least 1.",
             field=field,
         )
     return shape
@@ -133,21 +138,22 @@ def check_embeddings(header: NpyHeader, *, field: str) -> None:
     if header.dtype.kind != "f":
         raise BadInput(
             "npy_dtype",
-            f"{field} holds {header.dtype.name}, but embeddings are float16, float32 or float64: "
+            f"{field} holds {header.dtype.name}, but embeddings must be float16, float32 or "
+            f"float64: "
             "use .astype('float32').",
             field=field,
         )
     if len(header.shape) != 2:
         raise BadInput(
             "npy_shape",
-            f"{field} has one dimension, but embeddings are (rows, columns).",
+            f"{field} has one dimension, but embeddings must be (rows, columns).",
             field=field,
         )
     check_size(*header.shape, field=field)
 
 
 def read_exactly(source: Readable, size: int, *, field: str) -> bytes:
-    """`size` bytes, or BadInput: the source ended early."""
+    """Read `size` bytes; raises BadInput if the source ends early."""
     parts = []
     while size > 0 and (part := source.read(size)):
         parts.append(part)
@@ -168,8 +174,8 @@ def blocks(
 ) -> Iterator[NDArray[Any]]:
     """The rows of an array after its header, about BLOCK_BYTES at a time, in their own dtype.
 
-    A matrix in Fortran order goes through an unnamed file in `workdir` as large as itself, for
-    its first row is complete only with its last column.
+    A matrix in Fortran order goes through an unnamed file of its size in `workdir`, because its
+    first row is complete only with its last column.
     """
     n_rows, *rest = header.shape
     row_bytes = header.data_bytes // n_rows
@@ -206,7 +212,7 @@ def _copy(source: Readable, target: IO[bytes], size: int, *, field: str) -> None
 def strings(block: NDArray[Any], *, field: str, first_row: int) -> list[str]:
     """A block of a string array as Python strings; raises BadInput naming the row.
 
-    numpy makes "characters" of any 32 bits, and Python strings of those are broken for good.
+    numpy takes any 32 bits for a character, and Python strings of those are broken for good.
     """
     points = block.view(f"{block.dtype.str[0]}u4").reshape(len(block), -1)
     bad = np.flatnonzero((points > sys.maxunicode).any(axis=1))
@@ -229,8 +235,8 @@ def read_npy(
     source = BytesIO(data)
     header = read_header(source, field=field)
     check_embeddings(header, field=field)
-    if max_rows is not None and header.shape[0] > max_rows:
-        raise BadInput("too_many_rows", f"{field} has over {max_rows:,} rows.", field=field)
+    if max_rows is not None:
+        check_n_rows(header.shape[0], max_rows, field=field)
     if header.data_bytes > len(data):
         raise _malformed("truncated", "ends before its last byte: was the upload cut off?", field)
     content = read_exactly(source, header.data_bytes, field=field)

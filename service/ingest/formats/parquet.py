@@ -1,7 +1,7 @@
-"""Home of reading Parquet: embeddings as lists in one column, one column a dimension, or texts.
+"""Read Parquet: embeddings as lists in one column, one column per dimension, or texts.
 
-Pages are read as a stream and decoded a few rows at a time. Nothing that the file says of its own
-sizes is trusted: rows and bytes are counted as they come, and the process has a memory limit.
+Pages are read as a stream and decoded a few rows at a time. The sizes that the file states are not
+trusted: rows and bytes are counted as they come, and the process has a memory limit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,8 +28,8 @@ _FIRST_ROWS: Final = 16
 _TEXTS_AT_ONCE: Final = 1024
 _MAX_FOOTER_BYTES: Final = 64 << 20
 _MAX_LISTED: Final = 4 * MAX_COLUMNS
-"""Of what a footer lists (columns, their parts, row groups): more is refused while it is read; to
-make sense of 100,000 columns takes seconds."""
+"""The most columns, their parts, or row groups in a footer. More are refused while it is read,
+because interpreting 100,000 columns takes seconds."""
 _TOO_MUCH_LISTED: Final = "Exceeded size limit"
 _UNREADABLE: Final = (
     pa.ArrowInvalid,
@@ -39,7 +39,7 @@ _UNREADABLE: Final = (
     UnicodeDecodeError,  # of a column's name
 )
 _LEAST_BYTES: Final = 2
-"""Of a number as it is stored."""
+"""The smallest stored size of a number."""
 
 _FLOATS: Final = (pa.float16(), pa.float32(), pa.float64())
 
@@ -64,14 +64,15 @@ def read(path: Path, *, wanted: Wanted, folder: Path, max_bytes: int) -> None:
         if _TOO_MUCH_LISTED in str(error):
             raise BadInput(
                 "too_large",
-                f"The file's footer lists over {_MAX_LISTED:,} columns or row groups: write fewer "
+                f"The file's footer lists more than {_MAX_LISTED:,} columns or row groups: write "
+                f"fewer "
                 "columns, or larger row groups.",
                 field=FIELD,
             ) from error
         raise BadInput(
             "damaged_file",
-            "The file cannot be read as Parquet: it is damaged, was cut off, or uses a feature "
-            f"that is not supported ({str(error)[:100]}).",
+            "The file cannot be read as Parquet: it is damaged, was cut off, or uses an "
+            f"unsupported feature ({str(error)[:100]}). Write it again, with default settings.",
             field=FIELD,
             malformed=True,
         ) from error
@@ -105,7 +106,7 @@ def _read(
 
 
 def _batches(file: pq.ParquetFile, chosen: Columns) -> Iterator[pa.RecordBatch]:
-    """All rows, so many at a time as make a block."""
+    """All rows, as many at a time as fill a block."""
     names = [*chosen.embedding, *chosen.single.values()]
     if chosen.text is not None:
         yield from file.iter_batches(
@@ -124,11 +125,11 @@ def _batches(file: pq.ParquetFile, chosen: Columns) -> Iterator[pa.RecordBatch]:
 
 
 def _check_claims(n_rows: int, chosen: Columns, *, max_bytes: int) -> None:
-    """Refuse a file that says itself that it is too large; what it says is not trusted else."""
+    """Refuse a file that itself states that it is too large; other statements are not trusted."""
     most = MAX_ROWS if chosen.text is None else MAX_TEXTS
     if n_rows > most:
         what = "rows" if chosen.text is None else "texts"
-        raise BadInput("too_large", f"The file has over {most:,} {what}.", field=FIELD)
+        raise BadInput("too_large", f"The file has more than {most:,} {what}.", field=FIELD)
     if n_rows * len(chosen.embedding) * _LEAST_BYTES > max_bytes:
         raise too_many_bytes(max_bytes)
 
@@ -142,14 +143,14 @@ def _check_types(schema: pa.Schema, chosen: Columns) -> None:
             wanted = "numbers" if chosen.is_family else "lists of float16, float32 or float64"
             raise BadInput(
                 "invalid_embeddings",
-                f"{name[:80]} holds {str(kind)[:80]}, but embeddings are {wanted}.",
+                f"{name[:80]} holds {str(kind)[:80]}, but embeddings must be {wanted}.",
                 field=name[:80],
             )
     if chosen.text is not None and not _is_string(schema.field(chosen.text).type):
         raise BadInput(
             "invalid_texts",
-            f"{chosen.text[:80]} holds {str(schema.field(chosen.text).type)[:80]}, but texts are "
-            "strings.",
+            f"{chosen.text[:80]} holds {str(schema.field(chosen.text).type)[:80]}, but texts must "
+            "be strings.",
             field=chosen.text[:80],
         )
     for part, name in chosen.single.items():
@@ -158,8 +159,8 @@ def _check_types(schema: pa.Schema, chosen: Columns) -> None:
             hint = " Cast it to strings." if pa.types.is_binary(_plain(kind)) else ""
             raise BadInput(
                 f"invalid_{part}",
-                f"{name[:80]} holds {str(kind)[:80]}, but {a(part)} is a string, a whole number, a "
-                f"date or a time.{hint}",
+                f"{name[:80]} holds {str(kind)[:80]}, but {a(part)} must be a string, a whole "
+                f"number, a date or a time.{hint}",
                 field=name[:80],
             )
 
@@ -239,7 +240,7 @@ def _embeddings(batch: pa.RecordBatch, chosen: Columns, *, first_row: int) -> ND
 
 
 def _sizes(lists: pa.Array) -> NDArray[np.int64]:
-    """The number of values of each row (b,); a missing row has none."""
+    """The number of values of each row (b,), 0 for a missing row."""
     if pa.types.is_fixed_size_list(lists.type):
         return np.full(len(lists), lists.type.list_size, np.int64)
     sizes: NDArray[Any] = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
@@ -275,10 +276,10 @@ def _missing(name: str, row: int, column: int | None) -> BadInput:
 def _distinct(
     values: pa.Array, classes: Sequence[object] | None, field: str, first_row: int
 ) -> Names:
-    """The distinct values and the place of each row's own among them; null is None.
+    """The distinct values, and for each row the index of its own; null is None.
 
-    classes: the names that integers stand for. Raises ArrowInvalid where a string is not UTF-8,
-    BadInput where an integer stands for none.
+    classes: the names that integers stand for. Raises ArrowInvalid if a string is not UTF-8,
+    BadInput if an integer stands for no name.
     """
     plain = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
     plain.validate(full=True)
@@ -294,8 +295,8 @@ def _distinct(
         row = first_row + int(np.argmax(np.isin(places, strange)))
         raise BadInput(
             "label_out_of_range",
-            f"{field[:80]} row {row} has no name: the file's ClassLabel has {len(classes):,}, for "
-            f"0 to {len(classes) - 1:,}.",
+            f"{field[:80]} row {row} is not the index of a class: the file's ClassLabel has "
+            f"{len(classes):,} names, for 0 to {len(classes) - 1:,}.",
             field=field[:80],
             row=row,
         )
@@ -303,7 +304,7 @@ def _distinct(
 
 
 def _listed(values: pa.Array) -> list[object]:
-    """The values for Python; times as text, for Python has none of nanoseconds."""
+    """The values as Python's; times as text, because Python's have no nanoseconds."""
     kind = values.type
     if pa.types.is_date64(kind):
         return _listed(values.cast(pa.date32()))

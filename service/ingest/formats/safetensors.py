@@ -1,7 +1,7 @@
-"""Home of reading safetensors that a stranger made: a checked header, then tensors in blocks.
+"""Read safetensors files from strangers: a checked header, then tensors in blocks.
 
-The format is https://github.com/huggingface/safetensors#format. The header's claims are compared
-with the size of the file before anything is read.
+The format is https://github.com/huggingface/safetensors#format. The claims of the header are
+compared with the size of the file before anything is read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +33,7 @@ _VALUES: Final = _INTEGERS | {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BOOL": 
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """What the header says of a tensor; `begin` and `end` count from the file's start."""
+    """A tensor as the header describes it; `begin` and `end` count from the file's start."""
 
     name: str
     dtype: str
@@ -43,7 +43,7 @@ class Tensor:
 
     @property
     def numpy_dtype(self) -> np.dtype[Any] | None:
-        """That of floats which numpy has: not of bfloat16."""
+        """The dtype, if it is a float that numpy has: not bfloat16."""
         name = None if self.dtype == _BFLOAT16 else _FLOATS.get(self.dtype)
         return None if name is None else np.dtype(name)
 
@@ -67,7 +67,7 @@ class TensorFile:
         except orjson.JSONDecodeError as error:
             raise _damaged("its header is not JSON") from error
         if not isinstance(header, dict):
-            raise _damaged("its header is no object")
+            raise _damaged("its header is not an object")
         metadata = header.pop("__metadata__", None) or {}
         tensors = {name: _tensor(name, entry, start, size) for name, entry in header.items()}
         _check_layout(tensors.values(), start, size)
@@ -79,13 +79,13 @@ class TensorFile:
         if tensor.dtype not in _FLOATS:
             raise BadInput(
                 "tensor_dtype",
-                f"{name} holds {tensor.dtype}, but embeddings are F16, BF16, F32 or F64.",
+                f"{name} holds {tensor.dtype}, but embeddings must be F16, BF16, F32 or F64.",
                 field=name,
             )
         if len(tensor.shape) != 2:
             raise BadInput(
                 "tensor_shape",
-                f"{name} has the shape {list(tensor.shape)[:8]}, but embeddings are (rows, "
+                f"{name} has the shape {list(tensor.shape)[:8]}, but embeddings must be (rows, "
                 "columns).",
                 field=name,
             )
@@ -99,12 +99,14 @@ class TensorFile:
         if dtype is None or len(tensor.shape) != 1:
             raise BadInput(
                 "tensor_dtype",
-                f"{name} is {tensor.dtype} of shape {list(tensor.shape)[:8]}, but labels are "
-                "integers, one a row, with class_names in the metadata if they have names.",
+                f"{name} is {tensor.dtype} of shape {list(tensor.shape)[:8]}, but labels must be "
+                "integers, one per row, with class_names in the metadata if they have names.",
                 field=name,
             )
         if tensor.end - tensor.begin > MAX_LABEL_BYTES:
-            raise BadInput("too_large", f"{name} takes too many bytes.", field=name)
+            raise BadInput(
+                "too_large", f"{name} takes more than {MAX_LABEL_BYTES >> 20} MiB.", field=name
+            )
         file.seek(tensor.begin)
         return np.frombuffer(file.read(tensor.end - tensor.begin), dtype)
 
@@ -138,7 +140,7 @@ def _tensor(name: str, entry: object, start: int, size: int) -> Tensor:
             "tensor_shape", f"{name[:80]} is empty or has no dimension.", field=name[:80]
         )
     if start + end > size or end < begin:
-        raise _damaged(f"{name[:40]!r} lies outside of the file: was the upload cut off?")
+        raise _damaged(f"{name[:40]!r} lies outside the file: was the upload cut off?")
     if dtype in known and prod(shape) * np.dtype(known[dtype]).itemsize != end - begin:
         raise _damaged(f"the shape of {name[:40]!r} does not fit its bytes")
     return Tensor(
@@ -147,14 +149,14 @@ def _tensor(name: str, entry: object, start: int, size: int) -> Tensor:
 
 
 def _check_layout(tensors: Iterable[Tensor], start: int, size: int) -> None:
-    """The format has no checksum, but every byte belongs to one tensor: so lost bytes are seen."""
+    """The format has no checksum, but every byte belongs to one tensor, so lost bytes show."""
     end = start
     for tensor in sorted(tensors, key=lambda tensor: (tensor.begin, tensor.end)):
         if tensor.begin != end:
             raise _damaged(f"{tensor.name[:40]!r} does not begin where the tensor before it ends")
         end = tensor.end
     if end != size:
-        raise _damaged(f"it has {size - end:,} bytes behind its last tensor")
+        raise _damaged(f"it has {size - end:,} bytes after its last tensor")
 
 
 def _class_names(metadata: object) -> tuple[str, ...] | None:
@@ -169,7 +171,7 @@ def _class_names(metadata: object) -> tuple[str, ...] | None:
     if not isinstance(names, list) or not all(type(name) is str for name in names):
         raise BadInput(
             "invalid_label",
-            "class_names in the metadata is no JSON list of strings.",
+            "class_names in the metadata must be a JSON list of strings.",
             field="class_names",
         )
     return check_classes(names, field="class_names")

@@ -1,7 +1,7 @@
-"""Home of rows on their way out of a foreign file: checked, then written down block by block.
+"""Check the rows of a foreign file, and write them down block by block.
 
-Used in the decoding process. What it leaves in the folder (`rows`, `label`, ... and `decoded.json`)
-is what `decoded.py` reads in the service's own process.
+It runs in the decoding process. `decoded.py` reads what it leaves in the folder (`rows`, `label`,
+... and `decoded.json`) in the service's own process.
 """
 
 import os
@@ -25,19 +25,19 @@ from service.ingest.limits import (
     MAX_TEXTS,
 )
 from service.ingest.names.columns import Columns
-from service.ingest.names.text_value import check_text
 from service.ingest.names.value_columns import Names, append, column_of
+from service.ingest.names.value_name import check_text
 from service.ingest.numbers import not_finite, refuse
 
 
 class Spool:
-    """Takes the rows of one file in their order; `finish` says what they are.
+    """Takes the rows of one file in their order; `finish` writes what they are.
 
-    They are embeddings, or else texts.
+    They are either embeddings or texts.
 
-    x_field: what errors call them; x_columns: the names of a family's columns. max_bytes: bounds
-    the rows as stored. file_size: of the file they come from. is_id_asked_for: False where what is
-    no id is left out. is_by_split: whether the file has the rows of each split in one array.
+    x_field: their name in errors; x_columns: the names of a family's columns. max_bytes: bounds the
+    rows as stored. file_size: of the file that they come from. is_id_asked_for: False if values
+    that are not ids are left out. is_by_split: whether each split is an array in the file.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Spool:
         )
 
     def warn(self, warning: DatasetWarning) -> None:
-        """Say this once with what was found."""
+        """Add a warning, once."""
         if warning not in self._warnings:
             self._warnings.append(warning)
 
@@ -105,8 +105,8 @@ class Spool:
     ) -> bool:
         """All rows as they are in the file at `path` from `offset` on, uncopied and unchecked.
 
-        shape: (n, d), as `given`. Who reads them checks them; `add_columns` has their columns.
-        False where the file cannot be kept under a second name: then add its rows.
+        shape: (n, d), as `given`. The reader checks them; `add_columns` takes their columns.
+        Returns False if the file cannot be linked under a second name: then add its rows.
         """
         n_columns, dtype = self._check_shape(np.empty((0, shape[1]), given))
         self._check_size(shape[0], n_columns * dtype.itemsize)
@@ -125,14 +125,16 @@ class Spool:
     def add_texts(self, texts: Sequence[object], singles: dict[str, Names]) -> None:
         """The next rows, b texts, and for each single column its b values."""
         if self.n_rows + len(texts) > MAX_TEXTS:
-            raise BadInput("too_large", f"The file has over {MAX_TEXTS:,} texts.", field=FIELD)
+            raise BadInput("too_large", f"The file has more than {MAX_TEXTS:,} texts.", field=FIELD)
         lines = []
         for row, text in enumerate(texts, start=self.n_rows):
             lines.append(orjson.dumps(check_text(text, field=self.x_field, row=row)) + b"\n")
             self._n_bytes += len(lines[-1])
             if self._n_bytes > MAX_TEXT_BYTES:
                 raise BadInput(
-                    "too_large", f"The texts take over {MAX_TEXT_BYTES >> 20} MiB.", field=FIELD
+                    "too_large",
+                    f"The texts take more than {MAX_TEXT_BYTES >> 20} MiB.",
+                    field=FIELD,
                 )
         append(self._folder / TEXTS, b"".join(lines))
         self._add_singles(singles, len(texts))
@@ -143,7 +145,7 @@ class Spool:
         self.n_rows += n_rows
 
     def finish(self) -> None:
-        """Write what was found; raises BadInput where there is no row."""
+        """Write what was found; raises BadInput if there is no row."""
         if not self.n_rows:
             raise BadInput("no_rows", "The file has no rows.", field=FIELD)
         n_columns, dtype = self._shape or (0, np.dtype("<f4"))
@@ -168,7 +170,7 @@ class Spool:
             if not 1 <= n_columns <= MAX_COLUMNS:
                 raise BadInput(
                     "too_large" if n_columns else "invalid_embeddings",
-                    f"{self.x_field} has {n_columns:,} columns; there may be 1 to {MAX_COLUMNS:,}.",
+                    f"{self.x_field} has {n_columns:,} columns; allowed are 1 to {MAX_COLUMNS:,}.",
                     field=self.x_field,
                     row=self.n_rows,
                 )
@@ -181,19 +183,21 @@ class Spool:
     def _check_size(self, n_rows: int, row_bytes: int) -> None:
         self._n_bytes += n_rows * row_bytes
         if self.n_rows + n_rows > MAX_ROWS:
-            raise BadInput("too_large", f"The file has over {MAX_ROWS:,} rows.", field=FIELD)
+            raise BadInput("too_large", f"The file has more than {MAX_ROWS:,} rows.", field=FIELD)
         if self._n_bytes > self._max_bytes:
             raise too_many_bytes(self._max_bytes)
         if self._n_bytes > self._most_by_ratio:
             raise BadInput(
                 "suspicious_ratio",
-                f"The file unpacks to over {MAX_RATIO} times its size, which no embeddings do.",
+                f"The file is more than {MAX_RATIO} times its size when uncompressed, which "
+                f"embeddings "
+                "never are.",
                 field=FIELD,
                 malformed=True,
             )
 
     def _named(self, place: Place) -> Place:
-        """With the name of the column, where each dimension is one."""
+        """The place with the name of its column, if each dimension has a column."""
         if not self._x_columns or place.column is None:
             return place
         name = self._x_columns[place.column]
@@ -205,7 +209,8 @@ def wrong_width(width: int, n_columns: int, *, field: str, row: int) -> BadInput
     """The error of a row that has more or fewer numbers than the first."""
     return BadInput(
         "width_mismatch",
-        f"{field} row {row} has {width:,} numbers, but row 0 has {n_columns:,}: all need as many.",
+        f"{field} row {row} has {width:,} numbers, but row 0 has {n_columns:,}: all rows need the "
+        "same number.",
         field=field,
         row=row,
     )
@@ -215,6 +220,7 @@ def too_many_bytes(max_bytes: int) -> BadInput:
     """The error of embeddings that take more room than they may."""
     return BadInput(
         "too_large",
-        f"The embeddings take over {max_bytes:,} bytes. float16 halves them.",
+        f"The embeddings take more than {max_bytes:,} bytes. Save them as float16, which halves "
+        "them, or send fewer rows.",
         field=FIELD,
     )

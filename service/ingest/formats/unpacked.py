@@ -1,4 +1,4 @@
-"""Home of reading a packed text: gzip or zstd, unpacked as it is read and never beyond a limit."""
+"""Read gzip or zstd text, decompressed as it is read and never beyond a limit."""
 
 import zlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _GZIP_WINDOW: Final = 31
 
 
 class Unpacked:
-    """The plain bytes of a file; `read` raises BadInput at damage and beyond `max_bytes`."""
+    """The plain bytes of a file; `read` raises BadInput for damage and beyond `max_bytes`."""
 
     closed = False
 
@@ -43,7 +43,7 @@ class Unpacked:
         except (zlib.error, EOFError, OSError) as error:
             raise BadInput(
                 DAMAGED,
-                f"The {self._compression} file is damaged, or was cut off on its way.",
+                f"The {self._compression} file is damaged, or was cut off: send it again.",
                 field=FIELD,
                 malformed=True,
             ) from error
@@ -51,7 +51,9 @@ class Unpacked:
         if self._left < 0:
             raise BadInput(
                 "suspicious_ratio" if self._compression else "too_large",
-                f"The file unpacks to over {self._limit:,} bytes, the limit for its size.",
+                f"The file is larger than {self._limit:,} bytes when uncompressed, the limit for "
+                f"its "
+                "size.",
                 field=FIELD,
                 malformed=self._compression is not None,
             )
@@ -68,14 +70,14 @@ class Unpacked:
             except BadInput as error:
                 if error.code == DAMAGED:
                     raise
-                return  # it unpacks to more than it may
+                return  # it is too large when uncompressed
 
     def readable(self) -> bool:
-        """Always; pyarrow asks."""
+        """Always true; pyarrow asks."""
         return True
 
     def close(self) -> None:
-        """Nothing: who opened the file closes it. pyarrow calls it."""
+        """Do nothing: the file's opener closes it. pyarrow calls this."""
 
 
 class _Gzip:
@@ -124,7 +126,7 @@ class _Gzip:
 def open_unpacked(
     path: Path, *, compression: Compression | None, max_bytes: int
 ) -> Iterator[Unpacked]:
-    """The file at `path`, of which at most `max_bytes` will be unpacked."""
+    """The file at `path`, of which at most `max_bytes` are decompressed."""
     with path.open("rb") as file:
         size = path.stat().st_size
         yield Unpacked(file, size=size, compression=compression, max_bytes=max_bytes)

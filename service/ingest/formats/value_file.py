@@ -1,4 +1,4 @@
-"""Home of a file with one value a row (labels, splits, domains, groups): .npy, JSON or lines."""
+"""Read a file with one value per row (labels, splits, ...): .npy, JSON or lines."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from service.ingest.limits import MAX_LABEL_BYTES, MAX_LABEL_CHARACTERS
 from service.ingest.names.value_columns import names_of_array
 
 _MAX_VALUE_BYTES: Final = 12 * MAX_LABEL_CHARACTERS + 64
-"""A character that JSON escapes takes up to 12 bytes; the rest is for quotes and indentation."""
+"""A character escaped by JSON takes up to 12 bytes; the rest is for quotes and indentation."""
 
 _OTHER_BYTES: Final = 1 << 16
 _BOM: Final = b"\xef\xbb\xbf"
@@ -23,13 +23,15 @@ Values = Sequence[object] | NDArray[Any]
 
 
 def read(path: Path, *, field: str, n_rows: int) -> Values:
-    """The values: a .npy of names or numbers (n,), a JSON list, or a text with one a line.
+    """The values: an .npy of names or numbers (n,), a JSON list, or a text with one per line.
 
-    Raises BadInput naming `field`; where it is far too large for `n_rows` values, unread.
+    Raises BadInput naming `field`; a file far too large for `n_rows` values is not read.
     """
     size = path.stat().st_size
     if size > MAX_LABEL_BYTES:
-        raise BadInput("too_large", f"{field} takes over {MAX_LABEL_BYTES >> 20} MiB.", field=field)
+        raise BadInput(
+            "too_large", f"{field} takes more than {MAX_LABEL_BYTES >> 20} MiB.", field=field
+        )
     with path.open("rb") as file:
         if file.read(len(npy.MAGIC)) == npy.MAGIC:
             file.seek(0)
@@ -38,7 +40,7 @@ def read(path: Path, *, field: str, n_rows: int) -> Values:
         raise BadInput(
             "length_mismatch",
             f"{field} takes {size:,} bytes, far more than {n_rows:,} names of at most "
-            f"{MAX_LABEL_CHARACTERS} characters do: each row needs one.",
+            f"{MAX_LABEL_CHARACTERS} characters: each row needs one.",
             field=field,
         )
     content = path.read_bytes().removeprefix(_BOM)
@@ -47,7 +49,7 @@ def read(path: Path, *, field: str, n_rows: int) -> Values:
     if content.lstrip()[:1] == b"{" and _is_json(content):
         raise BadInput(
             "invalid_json",
-            f"{field} is a JSON object: send a list, one value a row.",
+            f"{field} is a JSON object: send a list with one value per row.",
             field=field,
         )
     try:
@@ -55,7 +57,8 @@ def read(path: Path, *, field: str, n_rows: int) -> Values:
     except UnicodeDecodeError as error:
         raise BadInput(
             "not_utf8",
-            f"{field} is no .npy and no UTF-8 text: send a .npy, a JSON list, or one value a line.",
+            f"{field} is neither an .npy nor UTF-8 text: send an .npy, a JSON list, or one value "
+            "per line.",
             field=field,
             malformed=True,
         ) from error
@@ -76,14 +79,16 @@ def _from_npy(file: Any, field: str, n_rows: int) -> Values:
         raise BadInput(
             "npy_dtype",
             f"{field} holds {header.dtype.name} of shape {header.shape}, but must be integers or "
-            "strings, one a row.",
+            "strings, one per row.",
             field=field,
         )
     if header.shape[0] != n_rows:
         raise wrong_length(header.shape[0], n_rows, field=field)
     if header.data_bytes > MAX_LABEL_BYTES:
         raise BadInput(
-            "too_large", f"{field} claims {header.data_bytes:,} bytes, too many.", field=field
+            "too_large",
+            f"{field} claims {header.data_bytes:,} bytes; the limit is {MAX_LABEL_BYTES:,}.",
+            field=field,
         )
     parts: list[Any] = []
     start = 0
@@ -102,12 +107,12 @@ def _from_json(content: bytes, field: str) -> Values:
     except orjson.JSONDecodeError as error:
         raise BadInput(
             "invalid_json",
-            f"{field} is no JSON list: line {error.lineno}, column {error.colno}: {error.msg}.",
+            f"{field} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
             field=field,
             malformed=True,
         ) from error
     if not isinstance(values, list):
-        raise BadInput("invalid_json", f"{field} is no JSON list.", field=field)
+        raise BadInput("invalid_json", f"{field} must be a JSON list.", field=field)
     return values
 
 
@@ -118,9 +123,9 @@ def slice_names(values: Values, start: int, stop: int) -> Any:
 
 
 def wrong_length(n_values: int, n_rows: int, *, field: str) -> BadInput:
-    """The error of a file that has not one value a row."""
+    """The error of a file whose number of values is not that of the rows."""
     return BadInput(
         "length_mismatch",
-        f"{field} has {n_values:,} values and the embeddings {n_rows:,} rows: each row needs one.",
+        f"{field} has {n_values:,} values, but there are {n_rows:,} rows: each row needs one.",
         field=field,
     )

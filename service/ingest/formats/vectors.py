@@ -1,4 +1,4 @@
-"""Home of rows that were parsed as Python lists of numbers, on their way to an array."""
+"""Turn rows that were parsed as Python lists of numbers into an array."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,7 +16,7 @@ _NUMBERS: Final = {int, float}
 def as_rows(
     values: Sequence[Any], *, field: str, first_row: int, n_columns: int | None
 ) -> NDArray[np.float64]:
-    """The lists as float64 (b, d), still to be checked for being finite; raises BadInput.
+    """The lists as float64 (b, d), not yet checked to be finite; raises BadInput.
 
     `n_columns`: the width of the rows before, None if these are the first.
     """
@@ -24,9 +24,9 @@ def as_rows(
         check_lists(values, x, field=field, first_row=first_row)
         return x
     for row, numbers in enumerate(values, start=first_row):
-        # Types are looked at before numpy converts: it would take True, "1.5" and None.
+        # Check types before numpy converts: it would take True, "1.5" and None.
         if type(numbers) is not list or not numbers:
-            what = "is missing or empty" if numbers in (None, []) else "is no list of numbers"
+            what = "is missing or empty" if numbers in (None, []) else "is not a list of numbers"
             raise _invalid(f"{field} row {row} {what}.", field, row)
         if n_columns is None:
             n_columns = len(numbers)
@@ -46,14 +46,14 @@ def as_rows(
         x = np.array(values, np.float64)
     except OverflowError as error:
         raise _invalid(
-            f"{field} holds a number too large, from row {first_row} on.", field, first_row
+            f"{field} has a number that is too large, from row {first_row} on.", field, first_row
         ) from error
     check_lists(values, x, field=field, first_row=first_row)
     return x
 
 
 def _plain(values: Sequence[Any], n_columns: int | None) -> NDArray[np.float64] | None:
-    """The same at once where all is as it should be, else None: then the place is looked for."""
+    """The same in one step if everything is right; None: then the wrong place must be found."""
     try:
         x = np.array(values)
     except (ValueError, OverflowError, MemoryError):  # of different lengths, too large, long texts
@@ -61,7 +61,7 @@ def _plain(values: Sequence[Any], n_columns: int | None) -> NDArray[np.float64] 
     is_plain = x.dtype.kind in "fi" and x.ndim == 2 and x.size > 0
     if not is_plain or (n_columns is not None and x.shape[1] != n_columns):
         return None
-    # True and False become 1 and 0: the types of rows that hold these are looked at.
+    # True and False become 1 and 0, so check the types of rows that hold these.
     for row in np.flatnonzero(((x == 0) | (x == 1)).any(axis=1)).tolist():
         if not _NUMBERS.issuperset(map(type, values[row])):
             return None

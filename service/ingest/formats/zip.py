@@ -1,4 +1,4 @@
-"""Home of opening a zip file that a stranger made: few members, plain names, no trusted sizes."""
+"""Open a zip file from a stranger: few members, plain names, no trusted sizes."""
 
 import errno
 import re
@@ -14,13 +14,13 @@ from service.ingest.formats import npy
 from service.ingest.limits import BLOCK_BYTES, LARGE_BYTES, MAX_DIRECTORY_BYTES, MAX_MEMBERS
 
 FIELD: Final = "file"
-"""What errors call the file as a whole."""
+"""The field of errors about the file as a whole."""
 
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED: Final = 0x1
 _PATH_LIKE: Final = re.compile(r"[/\\:\0]|^\.")
 _OTHER_FORMATS: Final = {
-    npy.MAGIC: "one .npy array, without its labels",
+    npy.MAGIC: "a single .npy array, without its labels",
     b"PAR1": "Parquet",
     b"ARROW1": "Arrow",
     b"\x89HDF": "HDF5",
@@ -30,7 +30,7 @@ _OTHER_FORMATS: Final = {
 
 
 class Member:
-    """The unpacked bytes of one array; damage is a BadInput that names it."""
+    """The uncompressed bytes of one array; damage is a BadInput that names it."""
 
     def __init__(self, stream: IO[bytes], field: str) -> None:
         self._stream = stream
@@ -52,7 +52,7 @@ def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
 
 
 def checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The members by array name (without .npy); raises BadInput for what no .npz has."""
+    """The members by array name (without .npy); raises BadInput for what an .npz never has."""
     infos = archive.infolist()
     if len(infos) > MAX_MEMBERS:
         raise BadInput(
@@ -66,7 +66,7 @@ def checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         if name in members:
             raise BadInput(
                 "duplicate_member",
-                f"{name[:80]} is in the file twice: which one is meant?",
+                f"{name[:80]} is in the file twice: leave one of them out.",
                 field=name[:80],
                 malformed=True,
             )
@@ -76,7 +76,7 @@ def checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 @contextmanager
 def open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, field: str) -> Iterator[Member]:
-    """The unpacked bytes of a member; `field` is what errors call it."""
+    """The uncompressed bytes of a member; `field` is its name in errors."""
     with _zip_errors(field):
         stream = archive.open(info)
     with stream:
@@ -94,7 +94,7 @@ def check_sums(archive: zipfile.ZipFile) -> None:
 
 @contextmanager
 def damage_first(archive: zipfile.ZipFile) -> Iterator[None]:
-    """Turn a BadInput about values into one about damage, where that is what made them wrong."""
+    """Turn a BadInput about values into one about damage, if damage made them wrong."""
     try:
         yield
     except BadInput as error:
@@ -142,8 +142,7 @@ def _zip_errors(field: str) -> Iterator[None]:
 def _damaged(field: str) -> BadInput:
     return BadInput(
         "damaged_zip",
-        f"{field} is damaged, or was cut off on its way: compare its size with the original and "
-        "send it again.",
+        f"{field} is damaged or was cut off: compare its size with the original and send it again.",
         field=field,
         malformed=True,
     )
@@ -167,12 +166,12 @@ def _check_magic(file: IO[bytes]) -> None:
 
 
 def _check_member(info: zipfile.ZipInfo) -> str:
-    """The array's name, if the member is one that a .npz may have."""
+    """The array's name, if an .npz may have the member."""
     shown = info.filename[:80]
     if _PATH_LIKE.search(info.filename) or not info.filename.endswith(".npy"):
         raise BadInput(
             "unexpected_member",
-            f"The file holds {shown!r}, which is no array at its top level: save it with "
+            f"The file holds {shown!r}, which is not an array at its top level: save it with "
             "numpy.savez or numpy.savez_compressed.",
             field=FIELD,
             malformed=True,
@@ -187,7 +186,7 @@ def _check_member(info: zipfile.ZipInfo) -> str:
     if info.compress_type not in _METHODS:
         raise BadInput(
             "zip_method",
-            f"{shown!r} is packed by a method other than deflate: use numpy.savez_compressed.",
+            f"{shown!r} is not compressed with deflate: use numpy.savez_compressed.",
             field=FIELD,
             malformed=True,
         )

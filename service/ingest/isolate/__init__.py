@@ -1,1 +1,1 @@
-"""The decoding process: started, bounded and watched, it alone opens formats of others."""
+"""The decoding process: bounded and watched, and the only one that opens foreign formats."""

@@ -1,4 +1,4 @@
-"""Home of the decoding process: it alone opens what strangers wrote in formats of others.
+"""Decode a file in a process of its own, the only one that opens foreign formats.
 
 The zygote forks it for a request, a JSON file that `sandbox.py` wrote. It ends with status 0 and
 `decoded.json` in the folder, or with status 1 and `refused.json`, a BadInput.
@@ -20,7 +20,7 @@ from service.ingest.errors import FIELD, BadInput
 REFUSED: Final = "refused.json"
 REFUSED_STATUS: Final = 1
 FAILED_STATUS: Final = 70
-"""An error of ours, or one of memory; the process's stderr says which."""
+"""A bug, or a lack of memory; the process's stderr says which."""
 FULL_STATUS: Final = 28
 """The disk is full: the number of ENOSPC."""
 
@@ -29,9 +29,9 @@ _NICENESS: Final = 5
 
 
 def run(path: Path, *, parent: int) -> int:
-    """Decode what the request at `path` says, under its limits; the status to end with.
+    """Decode the file that the request at `path` names, under its limits; returns the exit status.
 
-    parent: the process that has just forked this one, and with which it ends.
+    parent: the process that has just forked this one; this one ends with it.
     """
     request = orjson.loads(path.read_bytes())
     _die_with(parent)
@@ -56,11 +56,11 @@ def run(path: Path, *, parent: int) -> int:
 
 
 def too_much_memory() -> BadInput:
-    """The error of a file that unpacks to more than it may, or of rows far too wide."""
+    """The error of a file that is too large when uncompressed, or whose rows are far too wide."""
     return BadInput(
         "too_large",
-        "Reading the file takes more memory than any honest one needs: write it in smaller row "
-        "groups or pages, or as .npz.",
+        "Reading the file takes more memory than a dataset needs: write it in smaller row groups "
+        "or pages, or as .npz.",
         field=FIELD,
     )
 
@@ -102,7 +102,7 @@ def decode(request: Mapping[str, Any], folder: Path) -> None:
                 source, wanted=wanted, folder=folder, max_bytes=max_bytes, size=path.stat().st_size
             )
         except BadInput:
-            source.check_sum()  # what looks wrong may be damage
+            source.check_sum()  # wrong values may be damage
             raise
 
 
@@ -119,7 +119,7 @@ def _refuse(folder: Path, error: BadInput) -> None:
 def _die_with(parent: int) -> None:
     """Have the kernel kill this process when the one that started it ends."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above, which then waits for ever
+    if os.getppid() != parent:  # it died before the line above
         os._exit(REFUSED_STATUS)
 
 

@@ -1,4 +1,4 @@
-"""Home of the limits around the decoding process: memory, time, environment, and its end."""
+"""Limit the decoding process: its memory, its time, its environment, and how it ends."""
 
 import os
 import signal
@@ -19,11 +19,11 @@ from service.ingest.names.columns import Wanted, as_json
 from store.errors import StorageUnavailable
 
 MEMORY_BYTES: Final = 640 << 20
-"""What a decoding process may allocate, its libraries' buffers included; it holds a few blocks."""
+"""How much a decoding process may allocate, its libraries included; it holds a few blocks."""
 
 SECONDS: Final = 30
 BYTES_PER_SECOND: Final = 2 << 20
-"""A file may take SECONDS and one more for each of so many of its bytes, processor time and as much
+"""A file may take SECONDS of processor time, plus one second for each of so many bytes, and as much
 waiting again."""
 
 TEXT_FACTOR: Final = 6
@@ -47,7 +47,7 @@ def decode(
     """The rows of the file at `path`, read by a process of its own. Blocking; raises BadInput.
 
     `max_bytes` bounds the embeddings as they are stored. `workdir` holds what was decoded.
-    `parts`: files of values a row, by what they mean, beside a .npy or safetensors file.
+    `parts`: files with one value per row, by their meaning, beside an .npy or safetensors file.
     """
     folder = workdir.absolute() / "decoded"
     folder.mkdir()
@@ -87,12 +87,12 @@ def _run(request: Path, folder: Path, *, seconds: float) -> None:
     if status == -signal.SIGXCPU:
         raise _too_slow()
     if status in (-signal.SIGKILL, -signal.SIGABRT):
-        # The kernel's answer to too much memory, and that of C++ where nobody catches bad_alloc.
+        # The kernel's answer to too much memory, and that of C++ if nobody catches bad_alloc.
         raise too_much_memory()
-    if status < 0:  # a crash of the reader: nothing that an honest file does
+    if status < 0:  # a crash of the reader, which an honest file never causes
         raise BadInput(
             "damaged_file",
-            "The file is damaged in a way that its reader does not survive: write it again.",
+            "The file is damaged so badly that its reader crashed: write it again.",
             field=FIELD,
             malformed=True,
         )
@@ -104,7 +104,7 @@ def _run(request: Path, folder: Path, *, seconds: float) -> None:
 
 @cache
 def _zygote() -> Warm:
-    """The one of this server, started when it is first asked."""
+    """The zygote of this server, started by the first request."""
     return Warm(command(), _environment(), folder=_ROOT)
 
 
@@ -113,7 +113,7 @@ def _tail(path: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """No secret of the service's, one thread, and an allocator that gives memory back."""
+    """No secret of the service, one thread, and an allocator that returns memory."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return kept | {
         "PYTHONPATH": str(_ROOT),
@@ -144,8 +144,7 @@ def _refusal(content: bytes) -> BadInput:
 def _too_slow() -> BadInput:
     return BadInput(
         "too_slow",
-        "Reading the file takes far longer than files of its size do: is it what it says it is? "
-        "Write it again, or as .npz.",
+        "Reading the file takes far longer than is usual for its size. Write it again, or as .npz.",
         field=FIELD,
         malformed=True,
     )

@@ -1,6 +1,6 @@
-"""Home of the server's end of the zygote: started with the first file, and again if it has ended.
+"""Keep a zygote: start it with the first file, and again if it has ended.
 
-Starting Python and importing pyarrow takes a second; a fork of a process that has done so, some
+Starting Python and importing pyarrow takes a second; forking a process that has done so takes a few
 milliseconds.
 """
 
@@ -27,7 +27,7 @@ class Gone(Exception):  # noqa: N818 - a state of the zygote, not a fault of the
     """The zygote ended before it took the request; a new one will take it."""
 
 
-class TooSlow(Exception):  # noqa: N818 - the file's fault, which its caller words
+class TooSlow(Exception):  # noqa: N818 - the file's fault, which the caller explains
     """The decoding process did not end in its time, and was killed."""
 
 
@@ -65,7 +65,7 @@ class Warm:
         self._end(self._control)
 
     def _end(self, control: socket.socket | None) -> str:
-        """End that zygote, unless another has its place already; the last of what it said."""
+        """End that zygote, unless another has replaced it; returns the end of its stderr."""
         with self._lock:
             if control is None or control is not self._control or self._process is None:
                 return ""
@@ -123,7 +123,7 @@ class Warm:
             try:
                 status = _heard(ours, STATUS.size, seconds)
             except TimeoutError:
-                ours.shutdown(socket.SHUT_WR)  # has it killed
+                ours.shutdown(socket.SHUT_WR)  # makes the zygote kill it
                 with suppress(TimeoutError):
                     _heard(ours, STATUS.size, _KILL_SECONDS)
                 raise TooSlow from None
@@ -134,7 +134,7 @@ class Warm:
 
 
 def _heard(source: socket.socket, size: int, seconds: float) -> bytes:
-    """The next message, empty where the zygote has ended."""
+    """The next message, empty if the zygote has ended."""
     source.settimeout(seconds)
     try:
         return source.recv(size)
@@ -143,5 +143,5 @@ def _heard(source: socket.socket, size: int, seconds: float) -> bytes:
 
 
 def command() -> list[str]:
-    """What starts a zygote, but for its socket."""
+    """The command that starts a zygote, without its socket."""
     return [sys.executable, "-P", "-m", "service.ingest.isolate.zygote"]

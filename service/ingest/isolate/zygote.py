@@ -1,10 +1,10 @@
-"""Home of the process that has imported the readers and forks one decoding process for each file.
+"""Import the readers once, and fork one decoding process for each file.
 
 Usage: `python -P -m service.ingest.isolate.zygote DESCRIPTOR`, a socket of messages. Each message
-is the path of a request file and carries a socket: that gets `STARTED`, then the status the
-decoding process ended with. Who shuts that socket has the process killed. The zygote reads no
-foreign byte itself and has one thread (a fork has no other). It ends with the server that holds
-the other end, or when long idle; its children end with it.
+is the path of a request file and carries a socket, which gets `STARTED` and then the exit status of
+the decoding process. Shutting that socket kills the process. The zygote itself reads no foreign
+byte and has one thread (a fork copies no other). It ends with the server that holds the other end,
+or when long idle; its children end with it.
 """
 
 import gc
@@ -24,10 +24,10 @@ from service.ingest.isolate import decode
 
 STARTED: Final = b"+"
 STATUS: Final = struct.Struct("=i")
-"""As of `subprocess`: negative is the signal that ended the process."""
+"""As in `subprocess`: a negative status is the signal that ended the process."""
 
 ERRORS: Final = "errors.txt"
-"""Beside the request: what the process wrote to its stderr."""
+"""The file beside the request with the stderr of the process."""
 
 IDLE_SECONDS: Final = 300.0
 _MAX_MESSAGE_BYTES: Final = 4096
@@ -38,12 +38,12 @@ _LAST_DESCRIPTOR: Final = 1024
 class _Child:
     pid: int
     descriptor: int
-    """Readable when the process has ended; no other process can get its place."""
+    """Readable once the process has ended; no other process can reuse it."""
     reply: socket.socket
 
 
 def serve(control: socket.socket, *, idle_seconds: float = IDLE_SECONDS) -> None:
-    """Fork for each message until the other end is closed, or idle for so long."""
+    """Fork for each message, until the other end is closed or has been idle for so long."""
     n_children = 0
     with selectors.DefaultSelector() as waiting:
         waiting.register(control, selectors.EVENT_READ)
@@ -67,7 +67,7 @@ def serve(control: socket.socket, *, idle_seconds: float = IDLE_SECONDS) -> None
                         waiting.unregister(child.reply)
                     _end(child)
                     n_children -= 1
-                elif child.reply in waiting.get_map():  # its end may be among the same events
+                elif child.reply in waiting.get_map():  # it may have ended among the same events
                     waiting.unregister(child.reply)
                     signal.pidfd_send_signal(child.descriptor, signal.SIGKILL)
 
@@ -94,11 +94,11 @@ def _tell(reply: socket.socket, message: bytes) -> None:
     try:
         reply.send(message)
     except OSError:
-        return  # who asked has gone, and the socket's end has the child killed
+        return  # the caller is gone, and the closed socket kills the child
 
 
 def _decode(request: Path, zygote: int) -> None:
-    """The life of a decoding process; it never returns."""
+    """Be a decoding process; never returns."""
     status = decode.FAILED_STATUS
     try:
         os.setsid()
@@ -107,7 +107,7 @@ def _decode(request: Path, zygote: int) -> None:
         os.dup2(errors, sys.stderr.fileno())
         os.closerange(sys.stderr.fileno() + 1, _LAST_DESCRIPTOR)
         status = decode.run(request, parent=zygote)
-    except BaseException:  # noqa: BLE001 - nothing may reach the loop, whose copy this is
+    except BaseException:  # noqa: BLE001 - nothing may reach the loop that this process is a copy of
         traceback.print_exc()
         sys.stderr.flush()
     finally:
@@ -115,10 +115,10 @@ def _decode(request: Path, zygote: int) -> None:
 
 
 class _WithoutPandas(MetaPathFinder):
-    """pyarrow imports pandas, where it is installed, to see whether a value is of it: none is."""
+    """Hides pandas: pyarrow would import it to recognise its values, and there are none here."""
 
     def find_spec(self, name: str, *_: object) -> None:
-        """Nothing of others; raises ModuleNotFoundError for pandas."""
+        """Find nothing; raises ModuleNotFoundError for pandas."""
         if name == "pandas":
             raise ModuleNotFoundError(name)
 
@@ -130,9 +130,9 @@ def main() -> None:
 
     from service.ingest.formats import array_file, csv, jsonl, parquet
 
-    del pyarrow, array_file, csv, jsonl, parquet  # loaded, which is all
+    del pyarrow, array_file, csv, jsonl, parquet  # they only had to be loaded
     control = socket.socket(fileno=int(sys.argv[1]))
-    # What is there now is not looked through in each child, which would copy its pages.
+    # Keep the garbage collection of each child off what is loaded now: it would copy the pages.
     gc.collect()
     gc.freeze()
     serve(control)

@@ -1,1 +1,1 @@
-"""What a row's values are called: columns and their meaning, labels, splits and ids."""
+"""The names of a row's values: columns and their meaning, labels, splits and ids."""

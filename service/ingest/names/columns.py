@@ -1,7 +1,7 @@
-"""Home of which column of a table means what: by convention, or as the request says.
+"""Decide what each column of a table means: by convention, or as the request says.
 
-`embedding` is one column of lists, or a family of numbered columns (`dim_0`, `dim_1`, ...), one a
-dimension; without any, `text` stands in their place. The others hold one value a row.
+`embedding` is one column of lists, or a family of numbered columns (`dim_0`, `dim_1`, ...), one per
+dimension; without embeddings, `text` takes their place. The others hold one value per row.
 """
 
 import difflib
@@ -27,14 +27,14 @@ _OF_UNLABELLED: Final = ("id",)
 _NUMBERED: Final = re.compile(r"(.*?)(0|[1-9][0-9]{0,5})", re.DOTALL)
 _SHOWN: Final = 10
 _MAX_OTHERS: Final = 1000
-"""Columns of a table that are not embeddings."""
+"""The most columns of a table that are not embeddings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """The columns that a request names; None: by convention.
 
-    `embedding` may end with `*`: then it is the family of numbered columns of that prefix.
+    `embedding` may end with `*`: then it means the family of numbered columns with that prefix.
     """
 
     embedding: str | None = None
@@ -45,12 +45,12 @@ class Wanted:
     group: str | None = None
     id: str | None = None
     is_labelled: bool = True
-    """False: the rows are to be predicted. They need no labels, and ids go with them."""
+    """False: the rows are to be predicted. They need no labels, and keep their ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """The columns that a table has: names, `embedding` more than one for a family.
+    """The names of a table's columns by meaning; `embedding` has several for a family.
 
     A table of texts has `text` and no `embedding`; one without labels has no `label`.
     """
@@ -64,29 +64,29 @@ class Columns:
     group: str | None = None
     id: str | None = None
     is_id_asked_for: bool = False
-    """Whether the request names the ids, or needs them: then each must be one."""
+    """Whether the request names the ids, or needs them: then each must be valid."""
     warnings: list[DatasetWarning] = field(default_factory=list)
 
     @property
     def x_field(self) -> str:
-        """What errors call the embeddings or the texts."""
+        """The name of the embeddings or the texts in errors."""
         if self.text is not None:
             return self.text
         return "embedding" if self.is_family else self.embedding[0]
 
     @property
     def single(self) -> dict[str, str]:
-        """The columns of one value a row, by what they mean."""
+        """The columns with one value per row, by meaning."""
         given = {part: getattr(self, part) for part in _OF_LABELLED}
         return {part: name for part, name in given.items() if name is not None}
 
     def without_id(self, why: str) -> "Columns":
-        """The same with its ids left out and a warning that says why."""
+        """The same without ids, and with a warning that says why."""
         return replace(self, id=None, warnings=[*self.warnings, id_left_out(self.id or "", why)])
 
 
 def choose(names: Sequence[str], wanted: Wanted) -> Columns:
-    """What the columns `names` mean; raises BadInput where that cannot be told."""
+    """What the columns `names` mean; raises BadInput if that is unclear."""
     _check_names(names)
     roles: dict[str, str] = {}
     for part in _OF_LABELLED if wanted.is_labelled else _OF_UNLABELLED:
@@ -119,9 +119,9 @@ def choose(names: Sequence[str], wanted: Wanted) -> Columns:
 
 
 def check_late(name: str, *, row: int, chosen: Columns, wanted: Wanted) -> DatasetWarning | None:
-    """Look at a column that no object above `row` has; a warning where its ids are left out.
+    """Check a column that no object above `row` has; returns a warning if its ids are left out.
 
-    Raises BadInput where the rows would mean something else with it: `chosen` are without it.
+    Raises BadInput if the rows would mean something else with it: `chosen` is without it.
     """
     plain = name.strip().lower()
     for part in _OF_LABELLED if wanted.is_labelled else _OF_UNLABELLED:
@@ -138,7 +138,8 @@ def check_late(name: str, *, row: int, chosen: Columns, wanted: Wanted) -> Datas
     if chosen.is_family and _prefix(name) == _prefix(chosen.embedding[0]):
         raise BadInput(
             "invalid_embeddings",
-            f"Row {row} has the number {name[:80]!r}, which row 0 has not: all rows need as many.",
+            f"Row {row} has the number {name[:80]!r}, but row 0 does not: all rows need the same "
+            "number of values.",
             field=name[:80],
             row=row,
         )
@@ -154,16 +155,20 @@ def id_left_out(name: str, why: str) -> DatasetWarning:
     """The warning that rows go without the ids of a column."""
     return {
         "code": "ids_left_out",
-        "message": f"The column {name[:80]} {why}. Ids are strings or integers; a report then "
-        "names rows by their place alone.",
+        "message": f"The column {name[:80]} {why}. Ids are strings or integers; without them a "
+        f"report "
+        "names rows only by their place.",
     }
 
 
 def _untaken(
     names: Sequence[str], part: str, roles: dict[str, str], wanted: Wanted
 ) -> Sequence[str]:
-    """The columns that may be the part. Nobody asked for the ids of labelled rows, so that they
-    are taken where it is plain which column they are, and never stand in another's way."""
+    """The columns that can be the part.
+
+    Nobody asked for the ids of labelled rows, so they are taken only if their column is clear, and
+    never from another part.
+    """
     if part != "id" or wanted.id is not None or not wanted.is_labelled:
         return names
     named = {wanted.embedding, wanted.text, *roles.values()}
@@ -174,13 +179,15 @@ def _untaken(
 
 def _check_names(names: Sequence[str]) -> None:
     if len(names) > MAX_COLUMNS + _MAX_OTHERS:
-        raise BadInput("too_large", f"The table has over {MAX_COLUMNS:,} columns.", field=FIELD)
+        raise BadInput(
+            "too_large", f"The table has more than {MAX_COLUMNS:,} columns.", field=FIELD
+        )
     seen = set()
     for column, name in enumerate(names):
         if name in seen:
             raise BadInput(
                 "duplicate_column",
-                f"Two columns are called {name[:80]!r}: which one is meant?",
+                f"Two columns are named {name[:80]!r}: rename one of them.",
                 field=name[:80],
                 column=column,
             )
@@ -192,7 +199,7 @@ def _single(names: Sequence[str], part: str, wanted: str | None) -> str | None:
         if wanted not in names:
             raise BadInput(
                 "missing_column",
-                f"There is no column {wanted[:80]!r}, as ?{part}= says. The columns are "
+                f"There is no column {wanted[:80]!r}, which ?{part}= names. The columns are "
                 f"{_list(names)}. {_guess(wanted, names)}".strip(),
                 field=part,
             )
@@ -201,19 +208,19 @@ def _single(names: Sequence[str], part: str, wanted: str | None) -> str | None:
     if len(found) > 1:
         raise BadInput(
             "ambiguous_column",
-            f"The columns {_list(found)} could all be the {part}: say which with ?{part}=...",
+            f"The columns {_list(found)} could all be the {part}: choose one with ?{part}=...",
             field=part,
         )
     return found[0] if found else None
 
 
 def _text(names: Sequence[str], wanted: Wanted, *, taken: set[str]) -> str | None:
-    """The column of the texts, if the rows are texts: as it is said, or for want of embeddings."""
+    """The column of the texts, if the rows are texts: named, or because there are no embeddings."""
     if wanted.text is not None:
         if wanted.embedding is not None:
             raise BadInput(
                 "ambiguous_column",
-                "Rows are either texts or embeddings: name one of the columns, not both.",
+                "Rows are either texts or embeddings: name only one of the two columns.",
                 field="text",
             )
         return _single(names, "text", wanted.text)
@@ -247,21 +254,21 @@ def _embedding(
         shown = _list([f"{prefix}*" for prefix in families])
         raise BadInput(
             "ambiguous_column",
-            f"The numbered columns {shown} could all be the embeddings: say which with "
+            f"The numbered columns {shown} could all be the embeddings: choose one family with "
             f"?embedding={next(iter(families))}*",
             field="embedding",
         )
     raise BadInput(
         "missing_column",
-        "There is no column embedding, there are no numbered columns (dim_0, dim_1, ...), and "
-        f"there is no column text. The columns are {_list(names)}. "
-        f"{_guess('embedding', names)}Name yours with ?embedding=... or ?text=...",
+        "There is no column embedding, no numbered columns (dim_0, dim_1, ...) and no column text. "
+        f"The columns are {_list(names)}. {_guess('embedding', names)}Name yours with "
+        f"?embedding=... or ?text=...",
         field="embedding",
     )
 
 
 def _families(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Numbered columns by prefix, in numeric order: two or more, from 0 or 1, without a gap."""
+    """Numbered columns by prefix, in numeric order: at least two, from 0 or 1, without a gap."""
     numbered: dict[str, dict[int, str]] = {}
     for name in names:
         if match := _NUMBERED.fullmatch(name):
@@ -285,6 +292,14 @@ def _ignored(names: Sequence[str]) -> list[DatasetWarning]:
     if "weight" in lower:
         message += " All rows weigh the same; repeat rows that should count more."
     return [{"code": "columns_ignored", "message": message}]
+
+
+def late_ignored(names: Sequence[str]) -> DatasetWarning:
+    """The warning that columns were left out which the first row of a file does not have."""
+    return {
+        "code": "columns_ignored",
+        "message": f"Left out, as only later rows have them: {_list(names)}.",
+    }
 
 
 def _guess(name: str, names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Home of class names: what a name may be, their order, and labels as class indices."""
+"""Class names: which ones are allowed, their order, and labels as class indices."""
 
 import re
 import unicodedata
@@ -18,24 +18,24 @@ _MAX_INTEGER_DIGITS: Final = 19
 
 
 def check_name(name: str, *, field: str, row: int | None, part: str = "label") -> str:
-    """Return `name`, or raise BadInput: 1 to 200 characters that text storage can hold.
+    """Return `name`, or raise BadInput: 1 to 200 characters that can be stored as text.
 
-    part: what it names; domains and splits head tables, where a mark that turns the direction of
-    text would disorder the line.
+    part: what it names. Domains and splits stand in the heads of tables, where a mark that turns
+    the direction of text would disorder the line.
     """
     wrong = None
     if not name.strip():
-        wrong = "is empty"
+        wrong = "is empty: give every row one, or leave the row out"
     elif len(name) > MAX_LABEL_CHARACTERS:
         wrong = f"has {len(name):,} characters; the limit is {MAX_LABEL_CHARACTERS}"
     elif any(unicodedata.category(character) == "Cc" for character in name):
-        wrong = "holds a control character (such as NUL, a tab or a line break); remove it"
+        wrong = "has a control character (such as NUL, a tab or a line break): remove it"
     elif any("\ud800" <= character <= "\udfff" for character in name):
-        wrong = "holds half a character (a lone surrogate); send valid Unicode"
+        wrong = "has half a character (a lone surrogate): send valid Unicode"
     elif part in ("domain", "split") and _TURNING.search(name):
-        wrong = "holds a character that breaks lines or turns the direction of text; remove it"
+        wrong = "has a character that breaks lines or turns the direction of text: remove it"
     elif part in ("domain", "split") and _STEP.search(name):
-        wrong = "holds a step of a path (. or ..); leave it out"
+        wrong = "has a step of a path (. or ..): leave it out"
     if wrong:
         code = f"invalid_{part.replace('class name', 'label')}"
         message = f"{place(part, field, row)} {wrong}."
@@ -46,7 +46,7 @@ def check_name(name: str, *, field: str, row: int | None, part: str = "label") -
 def class_indices(
     values: NDArray[Any], *, n_classes: int, field: str, first_row: int = 0
 ) -> NDArray[np.int64]:
-    """Numbers (b,) that are indices into class_names; raises BadInput naming the row."""
+    """Check that numbers (b,) are indices into class_names; raises BadInput naming the row."""
     if values.dtype.kind == "f":
         is_wrong = ~np.isfinite(values) | (values != np.floor(values))
         for at in np.flatnonzero(is_wrong)[:1].tolist():
@@ -88,8 +88,8 @@ def check_classes(names: Sequence[str], *, field: str) -> tuple[str, ...]:
 def in_class_order(names: Iterable[str]) -> tuple[str, ...]:
     """Integers in numeric order if all names are integers, else by character.
 
-    Whether a label came as 10 or as "10" makes no difference, so the same labels make the same
-    dataset in each format.
+    It makes no difference whether a label came as 10 or as "10", so the same labels make the same
+    dataset in every format.
     """
     distinct = set(names)
     return tuple(sorted(distinct, key=int if all(map(_is_integer, distinct)) else None))
@@ -108,8 +108,8 @@ def _is_integer(name: str) -> bool:
 class LabelCoder:
     """Turns label strings into codes in the order of first sight, and those into class indices.
 
-    One instance serves all splits of a dataset, block after block; what is held is one name per
-    class. With `classes`, a name that is not among them is refused.
+    One instance serves all splits of a dataset, block after block, and holds one name per class.
+    With `classes`, a name that is not among them is refused.
     """
 
     def __init__(self, classes: Sequence[str] | None = None) -> None:
@@ -123,7 +123,7 @@ class LabelCoder:
 
     @property
     def names(self) -> list[str]:
-        """The labels seen so far, in the order of their codes."""
+        """The labels seen so far, by code."""
         return list(self._codes)
 
     def _new_code(self, label: str, *, field: str, row: int) -> int:
@@ -142,18 +142,18 @@ class LabelCoder:
 
 
 def too_few_classes(n_classes: int, *, field: str) -> BadInput:
-    """The error of labels that leave nothing to tell apart."""
+    """The error of labels with fewer than two classes."""
     return BadInput(
         "too_few_classes",
-        f"{field} has {n_classes} class: a head tells at least two classes apart.",
+        f"{field} has {n_classes} class, but a head needs at least two: add rows of another class.",
         field=field,
     )
 
 
 def too_many_classes(*, field: str) -> BadInput:
-    """The error of labels that are probably identifiers or measurements."""
+    """The error of labels that are probably ids or measurements."""
     return BadInput(
         "too_many_classes",
-        f"{field} has over {MAX_CLASSES:,} distinct labels: are these classes, or identifiers?",
+        f"{field} has more than {MAX_CLASSES:,} distinct labels: are these classes, or ids?",
         field=field,
     )

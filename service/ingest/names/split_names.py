@@ -1,4 +1,4 @@
-"""What a split may be called: one rule for columns, arrays, parts of a form and JSON."""
+"""The names that a split may have: one rule for columns, arrays, parts of a form and JSON."""
 
 import re
 from typing import Final
@@ -24,14 +24,14 @@ RULE: Final = "use train, validation (or val, valid, dev), test, or ood/<domain>
 
 
 def plain_split(name: str) -> str | None:
-    """train, validation or test, whatever the case, the spaces around it and the short form."""
+    """train, validation or test, whatever its case, spaces around it, or short form; or None."""
     low = name.strip().casefold()
     low = _OTHER_NAMES.get(low, low)
     return low if low in PLAIN else None
 
 
 def split_of(name: str) -> str | None:
-    """The split that `name` means: a plain one, `ood/<domain>`, `ood` alone, or None."""
+    """The split that `name` means: a plain one, `ood/<domain>`, just `ood`, or None."""
     plain = plain_split(name)
     if plain is not None:
         return plain
@@ -43,9 +43,9 @@ def split_of(name: str) -> str | None:
 
 
 def split_of_array(name: str) -> tuple[str, str] | None:
-    """Split and part (x, y, rows, ids) that an array is called by, such as val_x; or None.
+    """Split and part (x, y, rows, ids) in the name of an array, such as val_x; or None.
 
-    What no name of a file may hold (`/`, `\\`, `:`, `%`) a domain has percent-encoded.
+    Characters that file names cannot have (`/`, `\\`, `:`, `%`) are percent-encoded in a domain.
     """
     match = _ARRAY.fullmatch(name)
     if match is None:
@@ -61,12 +61,12 @@ def split_of_array(name: str) -> tuple[str, str] | None:
 
 
 def split_of_domain(domain: str) -> str:
-    """The split that holds out a domain, whose name is any text and shown as it is."""
+    """The split that holds out a domain; its name can be any text and is shown as it is."""
     return f"{OOD_PREFIX}{domain}"
 
 
 def check_split(split: str, *, field: str, row: int | None = None) -> str:
-    """Return `split`, or raise BadInput: what its domain is called must be fit to be shown."""
+    """Return `split`, or raise BadInput: the name of its domain must be fit to be shown."""
     domain = split.removeprefix(OOD_PREFIX)
     if domain != split:
         check_name(domain, field=field, row=row, part="domain")

@@ -1,4 +1,4 @@
-"""Columns of one value a row on their way out of a foreign file: codes of names, hashes, or ids."""
+"""Read columns with one value per row from a foreign file: names as codes, hashes, or ids."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -18,14 +18,14 @@ from service.ingest.names.value_name import iso_times, name_of, place
 _HASH_BYTES: Final = 8
 
 Names = Sequence[object] | tuple[Sequence[object], NDArray[np.int64]]
-"""Values a row; or the distinct values and for each row the place of its own among them."""
+"""One value per row; or the distinct values, and for each row the index of its own."""
 
 
 class NameCoder:
-    """Turns the values of a column into codes in the order of first sight; holds a name each."""
+    """Turns the values of a column into codes, in the order of first sight."""
 
     def __init__(self, part: str, field: str, *, coder: LabelCoder | None = None) -> None:
-        """`coder`: that of the labels of several columns."""
+        """`coder`: shared by the labels of several columns."""
         self._part = part
         self._field = field
         self._codes: dict[str, int] = {}
@@ -54,7 +54,7 @@ class NameCoder:
             if len(self._codes) == MAX_NAMES:
                 raise BadInput(
                     f"invalid_{self._part}",
-                    f"{self._field} has over {MAX_NAMES:,} distinct values: is it the "
+                    f"{self._field} has more than {MAX_NAMES:,} distinct values: is it really the "
                     f"{self._part}?",
                     field=self._field,
                     row=row,
@@ -76,15 +76,15 @@ class Coded:
         _write_codes(self._path, self._coder.codes(values, first_row=first_row), n_rows)
 
     def finish(self) -> dict[str, Any]:
-        """What the column is called, and its names by code."""
+        """The name of the column, and its names by code."""
         return {"field": self._field, "names": self._coder.names}
 
 
 class Hashed:
-    """A column of many values, of which only is kept which rows have the same: the groups.
+    """A column of many values, of which only equality is kept: the groups.
 
-    The hash is not Python's, which is another one in each process: which groups are held out
-    depends on it, and the same file makes the same dataset.
+    The hash is not Python's, which differs in each process: the choice of the groups to hold out
+    depends on it, and the same file must make the same dataset.
     """
 
     def __init__(self, field: str, folder: Path) -> None:
@@ -111,14 +111,14 @@ class Hashed:
         return blake2b(name.encode(errors="surrogatepass"), digest_size=_HASH_BYTES).digest()
 
     def finish(self) -> dict[str, Any]:
-        """What the column is called."""
+        """The name of the column."""
         return {"field": self._field, "names": None}
 
 
 class Listed:
-    """A column of what the sender calls the rows, each as it is: `id`, and where each one ends.
+    """A column of the sender's ids, each as it is: `id`, and where each one ends.
 
-    Where nobody asked for them, a value that is no id becomes an empty one, and is counted.
+    If nobody asked for them, a value that is not an id becomes an empty one, and is counted.
     """
 
     def __init__(self, field: str, folder: Path, *, is_asked_for: bool) -> None:
@@ -135,12 +135,14 @@ class Listed:
         names = [self._id(value, row) for value, row in zip(distinct, rows, strict=True)]
         found = names if places is None else [names[place] for place in places.tolist()]
         if len(found) != n_rows:
-            raise ValueError("one value a row is needed")
+            raise ValueError("one value per row is needed")
         ends = self._n_bytes + np.cumsum([len(name) for name in found], dtype=np.int64)
         self._n_bytes = int(ends[-1])
         if self._n_bytes > MAX_LABEL_BYTES:
             raise BadInput(
-                "too_large", f"The ids take over {MAX_LABEL_BYTES >> 20} MiB.", field=self._field
+                "too_large",
+                f"The ids take more than {MAX_LABEL_BYTES >> 20} MiB.",
+                field=self._field,
             )
         if not self._is_asked_for:
             self._n_left_out += sum(not one for one in found)
@@ -162,13 +164,13 @@ class Listed:
                 return name.encode()
             wrong = f"has {len(name):,} characters; the limit is {MAX_LABEL_CHARACTERS}"
         except UnicodeEncodeError:
-            wrong = "holds half a character (a lone surrogate); send valid Unicode"
+            wrong = "has half a character (a lone surrogate): send valid Unicode"
         raise BadInput(
             "invalid_id", f"{place('id', self._field, row)} {wrong}.", field=self._field, row=row
         )
 
     def finish(self) -> dict[str, Any]:
-        """What the column is called, and a warning where rows go without an id."""
+        """The name of the column, and a warning if rows have no id."""
         told: dict[str, Any] = {"field": self._field, "names": None}
         if self._n_left_out:
             told["left_out"] = id_left_out(self._field, f"has no id in {self._n_left_out:,} rows")
@@ -185,14 +187,14 @@ def names_of_array(block: NDArray[Any]) -> Names:
 def column_of(
     part: str, field: str, folder: Path, *, is_id_asked_for: bool = True
 ) -> Coded | Hashed | Listed:
-    """What takes the values of the column `field`, which means `part`."""
+    """The object that takes the values of the column `field`, which means `part`."""
     if part == "id":
         return Listed(field, folder, is_asked_for=is_id_asked_for)
     return Hashed(field, folder) if part == "group" else Coded(part, field, folder)
 
 
 def append(path: Path, block: bytes | memoryview) -> None:
-    """Opened for each block of megabytes, so that no error leaves a file open."""
+    """Append to a file, opened for each block of megabytes, so that no error leaves it open."""
     with path.open("ab", buffering=0) as file:
         file.write(block)
 
@@ -200,7 +202,7 @@ def append(path: Path, block: bytes | memoryview) -> None:
 def _in_order(
     values: Names, first_row: int
 ) -> tuple[Sequence[object], Sequence[int], NDArray[np.int64] | None]:
-    """Values in the order of the rows that have them first, these rows, and each row's place.
+    """Values in the order of their first rows, these rows, and for each row the index of its value.
 
     So the row that an error names is the first with that fault.
     """
@@ -216,7 +218,7 @@ def _in_order(
 
 
 def _grouped(values: Names) -> Names:
-    """Strings as the distinct ones and the place of each row's own among them: labels are few."""
+    """Strings as the distinct ones, and for each row the index of its own: labels are few."""
     if isinstance(values, tuple) or not {str}.issuperset(map(type, values)):
         return values
     place_of = {value: place for place, value in enumerate(dict.fromkeys(values))}
@@ -226,5 +228,5 @@ def _grouped(values: Names) -> Names:
 
 def _write_codes(path: Path, codes: NDArray[np.int64], n_rows: int) -> None:
     if len(codes) != n_rows:
-        raise ValueError("one value a row is needed")
+        raise ValueError("one value per row is needed")
     append(path, codes.astype("<i8").data)

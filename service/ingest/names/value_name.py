@@ -1,8 +1,8 @@
-"""What a row's label, split, domain, group or id is called: one rule for every format and door.
+"""Turn a row's label, split, domain, group or id into a name: one rule for every format and route.
 
-A name is a string. Whole numbers are written out, however they came (7, 7.0, Decimal(7)), Booleans
-as True and False, dates and times as ISO 8601. What is missing, and what has no one way of being
-written, is refused with its row.
+A name is a string. Whole numbers become their digits, however they came (7, 7.0, Decimal(7)),
+Booleans True and False, dates and times ISO 8601. Missing values, and those that can be written in
+more than one way, are refused with their row. A text has a rule of its own, `check_text`.
 """
 
 import datetime as dt
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from service.ingest.errors import BadInput
 
 MAX_WHOLE_FLOAT: Final = 1 << 53
-"""Beyond it neighbouring whole numbers are the same float: which one was meant cannot be told."""
+"""Beyond it several whole numbers are the same float, so the meant one is unknown."""
+
+MAX_TEXT_CHARACTERS: Final = 100_000
 
 _MAX_DIGITS: Final = 200
 _TOO_LONG: Final = 10**_MAX_DIGITS
@@ -28,7 +30,7 @@ _KINDS: Final[dict[type[Any], str]] = {list: "a list", tuple: "a list", dict: "a
 def name_of(value: object, *, part: str, field: str, row: int) -> str:
     """The value at `row` as a name; raises BadInput, which never repeats the value.
 
-    part: what it is (label, split, domain, group, id); field: what the sender calls the column.
+    part: its meaning (label, split, domain, group, id); field: the sender's name of the column.
     """
     if type(value) is str:
         return value
@@ -43,10 +45,23 @@ def name_of(value: object, *, part: str, field: str, row: int) -> str:
     return name
 
 
-def place(part: str, field: str, row: int | None) -> str:
-    """How a sentence about one value begins; the column is said where it is called otherwise.
+def check_text(text: object, *, field: str, row: int) -> str:
+    """Return `text`, a string with something in it; raises BadInput, which never repeats it."""
+    if not isinstance(text, str):
+        wrong = "is missing" if text is None else "is not a string"
+    elif not text.strip():
+        wrong = "is empty: leave the row out"
+    elif len(text) > MAX_TEXT_CHARACTERS:
+        wrong = f"has {len(text):,} characters; the limit is {MAX_TEXT_CHARACTERS:,}"
+    else:
+        return text
+    raise BadInput("invalid_texts", f"{place('text', field, row)} {wrong}.", field=field, row=row)
 
-    Without a row it is the name of `field` itself.
+
+def place(part: str, field: str, row: int | None) -> str:
+    """The beginning of a sentence about one value; it names the column if that has another name.
+
+    Without a row it is about the name `field` itself.
     """
     if row is None:
         return f"The {part} in the name {field[:80]!r}"
@@ -55,7 +70,7 @@ def place(part: str, field: str, row: int | None) -> str:
 
 
 def _written(value: object) -> str | None:
-    """The name, None where there is none. What is missing (NaN, NaT) does not equal itself."""
+    """The name, None if there is none. Missing values (NaN, NaT) do not equal themselves."""
     match value:
         case bool() | int():
             return str(value) if abs(value) < _TOO_LONG else None
@@ -75,18 +90,18 @@ def _written(value: object) -> str | None:
 
 
 def iso(text: str) -> str:
-    """A date or time as ISO 8601 without the zeros that end its fraction: units differ in them."""
+    """A date or time as ISO 8601, without trailing zeros in its fraction: units differ in them."""
     return _NEEDLESS_ZEROS.sub(lambda match: match[1].rstrip("."), text)
 
 
 def iso_times(times: NDArray[Any], *, zone: str = "") -> list[str | None]:
-    """numpy's dates and times (n,) as ISO 8601, None for NaT; `zone` stands behind each."""
+    """numpy's dates and times (n,) as ISO 8601, None for NaT; `zone` follows each."""
     texts: list[str] = np.datetime_as_string(times).tolist()
     return [None if text == "NaT" else iso(text) + zone for text in texts]
 
 
 def a(part: str) -> str:
-    """The part with its article, as sentences need it: a label, an id."""
+    """The part with its article: a label, an id."""
     return f"an {part}" if part == "id" else f"a {part}"
 
 
@@ -94,12 +109,12 @@ def _wrong(value: object, part: str) -> str:
     if value is None or value != value:
         return "is missing: give every row one, or leave the row out."
     if isinstance(value, bytes):
-        return "is bytes, whose encoding is not known: decode them to strings."
+        return "is bytes of an unknown encoding: decode them to strings."
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         return "is a whole number too large for a float to hold exactly: send it as a string."
     if isinstance(value, (float, Decimal)):
-        return f"is a number with a fraction, or infinite: {a(part)} is a string or a whole number."
+        return f"is a fraction or infinite: {a(part)} must be a string or a whole number."
     if isinstance(value, int):
-        return f"is a number of over {_MAX_DIGITS} digits."
+        return f"is a number of more than {_MAX_DIGITS} digits."
     kind = _KINDS.get(type(value), f"a {type(value).__name__}")
-    return f"is {kind}: {a(part)} is a string or a whole number."
+    return f"is {kind}: {a(part)} must be a string or a whole number."

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,7 +79,8 @@ def test_bytes_are_deleted_before_the_deletion_of_the_row_is_seen(
             seen.append(len(client.get("/datasets").json()["items"]))
             return super().delete(*place, **arguments)
 
-    app.state.store = Store(database=store.database, artifacts=Watched(settings.artifacts_dir))
+    watched = Store(database=store.database, artifacts=Watched(settings.artifacts_dir))
+    app.state.services = replace(app.state.services, store=watched)
     body = created(client.post("/datasets", json=inline_body()))
     deletion = threading.Thread(target=client, args=("DELETE", f"/datasets/{body['id']}"))
     deletion.start()

@@ -342,7 +342,7 @@ def test_the_card_is_what_the_hub_reads_and_people_need(
         "It is as good.",
         "## Intended use",
         "## Limits",
-        "hold 10 embeddings of the dataset",
+        "hold 10 embeddings from the dataset",
         hashlib.sha256(b"dataset").hexdigest(),
     ):
         assert words in prose
@@ -353,9 +353,9 @@ def test_the_card_is_what_the_hub_reads_and_people_need(
     ("name", "says"),
     [
         ("none.npy", "cannot be read: No such file or directory"),
-        ("rows.npz", "is no .npy file: write the rows with numpy.save"),
-        ("rows.jsonl", "is no .npy file: write the rows with numpy.save"),
-        ("empty.npy", "is no .npy file: write the rows with numpy.save"),
+        ("rows.npz", "is not an .npy file: write the rows with numpy.save"),
+        ("rows.jsonl", "is not an .npy file: write the rows with numpy.save"),
+        ("empty.npy", "is not an .npy file: write the rows with numpy.save"),
     ],
 )
 def test_the_runner_says_what_it_takes(

@@ -68,7 +68,7 @@ def test_predicted_rows_are_compared_with_the_training_rows(
     body = {"head": "pets@prod", "embeddings": (rows[0] + 0.5).tolist()}
     for _ in range(10):
         assert client.post("/predict", json=body).status_code == 200
-    app.state.predictor.close()
+    app.state.services.predictor.close()
     found = client.get("/heads/pets/drift?alias=prod").json()
     assert (found["name"], found["version"], found["hours"]) == ("pets", 1, 24)
     assert (found["is_recording"], found["state"], found["n_rows"]) == (True, "much", 400)
@@ -89,7 +89,7 @@ def test_by_default_nothing_is_counted(client: InProcess, store: Store, knowing:
     assert (found["is_recording"], found["n_rows"]) == (False, 0)
     assert (found["state"], found["mean_shift"]) == ("not_enough_rows", None)
     assert found["sentence"].startswith("Not enough rows yet")
-    assert found["sentence"].endswith("NMTUNE_DRIFT=on counts them.")
+    assert found["sentence"].endswith("set NMTUNE_DRIFT=on to count them.")
     assert "drift" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -179,5 +179,5 @@ def test_a_bug_in_the_counting_touches_no_prediction(
     settings = settings.model_copy(update={"drift": "on", "drift_flush_seconds": 3600.0})
     app = create_app(settings, store=store, queue=LocalQueue())
     assert InProcess(app).get("/predict?head=pets&embedding=0,0,0").status_code == 200
-    app.state.predictor.close()
+    app.state.services.predictor.close()
     assert "drift.lost" in caplog.text

@@ -86,7 +86,7 @@ def test_a_tag_that_cannot_be_so_called_is_named(
     field = f"tags.{shown}"
     problem = assert_problem(answer, 422, "invalid_request", field)
     assert problem["detail"] == (
-        f"The tag '{shown}' must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a "
+        f"The tag '{shown}' must be 1 to 64 letters, digits, '.', '_' or '-', and begin with a "
         "letter or digit."
     )
 

@@ -44,7 +44,7 @@ def test_head_is_get_without_the_body_on_every_route(
                     length = got.headers.get("content-length")
                     assert head.headers.get("content-length") == length, path
                 n_fine += head.status_code == 200
-        assert n_fine > 40
+        assert n_fine > 30  # each path refuses the parameters that it does not know
         # The connection is still in step: nothing of a body was left on it.
         assert http.get("/livez").json() == {"status": "ok"}
     text = client.get("/metrics").text

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from service.heads import schemas as schemas_heads
-from service.http import openapi
+from service.http import openapi, validation
 from service.jobs import schemas
 from service.oip import schemas as schemas_oip
 from service.operate import health
@@ -43,6 +43,27 @@ def _references(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _references(inner)
+
+
+def _patterns(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("pattern"), str):
+            yield value["pattern"]
+        for inner in value.values():
+            yield from _patterns(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _patterns(inner)
+
+
+def test_every_pattern_is_said_in_words_to_who_breaks_it(document: dict[str, Any]) -> None:
+    patterns = set(_patterns(document))
+    assert len(patterns) >= 4
+    for pattern in patterns:
+        error = {"type": "string_pattern_mismatch", "loc": ("query", "x"), "ctx": {}}
+        error |= {"msg": f"String should match pattern '{pattern}'", "ctx": {"pattern": pattern}}
+        (found,) = validation.field_errors([error])
+        assert "pattern" not in found.message
 
 
 def test_the_document_says_who_it_is(document: dict[str, Any]) -> None:

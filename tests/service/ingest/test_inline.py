@@ -214,7 +214,7 @@ def test_embeddings_for_a_prediction_are_float32_and_limited(dtype: str) -> None
         read = read_embeddings(value, field="embeddings", max_rows=5)
         assert (read.dtype, read.flags.c_contiguous, read.flags.writeable) == ("f4", True, True)
         np.testing.assert_array_equal(read, x.astype("f4"))
-        with pytest.raises(BadInput, match="more than 4 rows"):
+        with pytest.raises(BadInput, match="at most 4"):
             read_embeddings(value, max_rows=4)
 
 

@@ -253,10 +253,11 @@ def test_ids_that_begin_late_are_left_out_with_a_warning_and_other_fields_pass(
     rows[2:] = [{**row, "id": 7, "colour": "red", "x1": 1} for row in rows[2:]]
     found = decoded(tmp_path, "a.jsonl", _lines(rows, is_list=False))
     assert found.n_rows == 6
-    assert [warning["code"] for warning in found.warnings] == ["ids_left_out"]
+    assert [warning["code"] for warning in found.warnings] == ["ids_left_out", "columns_ignored"]
+    assert all(name in found.warnings[1]["message"] for name in ("'colour'", "'x1'"))
 
 
 def test_an_id_has_its_article(tmp_path: Path) -> None:
     rows = [{"embedding": [i, 1.0], "label": "ab"[i % 2], "id": 0.5} for i in range(4)]
-    with pytest.raises(BadInput, match="an id is a string or a whole number"):
+    with pytest.raises(BadInput, match="an id must be a string or a whole number"):
         decoded(tmp_path, "a.jsonl", _lines(rows, is_list=False), id="id")

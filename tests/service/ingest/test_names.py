@@ -70,11 +70,11 @@ def test_features_without_names_leave_the_integers(
     [
         ([0, 1, -1], "invalid_label", "is missing"),
         ([0, 1, None], "invalid_label", "is missing"),
-        ([0, 1, 2], "label_out_of_range", "has no name"),
-        ([0, 1, -2], "label_out_of_range", "has no name"),
+        ([0, 1, 2], "label_out_of_range", "is not the index of a class"),
+        ([0, 1, -2], "label_out_of_range", "is not the index of a class"),
         ([0.0, 1.0, float("nan")], "invalid_label", "is missing"),
-        ([0.0, 1.0, 0.5], "label_out_of_range", "has no name"),
-        ([0.0, 1.0, float("inf")], "label_out_of_range", "has no name"),
+        ([0.0, 1.0, 0.5], "label_out_of_range", "is not the index of a class"),
+        ([0.0, 1.0, float("inf")], "label_out_of_range", "is not the index of a class"),
     ],
 )
 def test_a_class_label_that_names_nothing_is_refused(

@@ -132,7 +132,7 @@ def test_npy_with_labels(tmp_path: Path, dtype: str, values: bytes) -> None:
 
 
 def test_npy_with_too_few_labels_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="59 values and the embeddings 60 rows"):
+    with pytest.raises(BadInput, match="59 values, but there are 60 rows"):
         decoded(tmp_path, "a.npy", npy(X), parts={"label": b"a\n" * 59})
 
 
@@ -165,6 +165,15 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert warning["code"] == "columns_ignored"
     assert all(word in warning["message"] for word in ("'weight'", "'text'", "weigh the same"))
     assert "'id'" not in warning["message"]  # reports name rows by it
+
+
+def test_a_column_that_only_later_rows_have_is_said_to_be_left_out(tmp_path: Path) -> None:
+    rows = [{"embedding": [0.5, n], "label": "ab"[n % 2]} for n in range(6)]
+    rows[2]["note"] = rows[5]["note"] = "late"
+    content = "\n".join(json.dumps(row) for row in rows).encode()
+    (warning,) = decoded(tmp_path, "a.jsonl", content).warnings
+    assert warning["code"] == "columns_ignored"
+    assert "'note'" in warning["message"]
 
 
 @pytest.mark.parametrize("name", BAD)

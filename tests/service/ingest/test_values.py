@@ -208,7 +208,7 @@ def test_the_groups_held_out_do_not_depend_on_the_process(tmp_path: Path) -> Non
         (pa.array(["a", "b", None]), "is missing"),
         (pa.array([1, 2, None]), "is missing"),
         (pa.array(["a", "b", " "]), "is empty"),
-        (pa.array([1.0, 2.0, 2.5]), "is a number with a fraction"),
+        (pa.array([1.0, 2.0, 2.5]), "is a fraction"),
     ],
     ids=["null", "null integer", "empty", "fraction"],
 )

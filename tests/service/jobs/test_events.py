@@ -96,7 +96,7 @@ def test_a_stream_resumed_after_the_last_event_ends_at_once(
 def test_a_stream_ends_when_the_service_stops(
     app: FastAPI, client: InProcess, store: Store
 ) -> None:
-    app.state.stopping.set()
+    app.state.services.stopping.set()
     response = client.get(f"/jobs/{add_job(store)}/events", headers=STREAM)
     assert [message["event"] for message in _messages(response.text)] == ["job.queued"]
 

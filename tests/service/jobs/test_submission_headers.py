@@ -119,7 +119,7 @@ def test_a_database_that_goes_away_while_waiting_does_not_hide_the_job(
 
 
 def test_waiting_is_cut_to_a_minute(client: InProcess, app: FastAPI) -> None:
-    app.state.stopping.set()  # a service that stops does not wait
+    app.state.services.stopping.set()  # a service that stops does not wait
     response = client.post("/jobs", json=EXAMPLE, headers={"prefer": "wait=600"})
     assert response.status_code == 202
     assert response.headers["preference-applied"] == "wait=60"

@@ -130,7 +130,7 @@ def test_clients_of_the_inference_protocol_get_their_form(running: Running) -> N
     assert head.startswith(b"HTTP/1.1 431 ")
     assert b"content-type: application/json" in head
     assert json.loads(body) == {
-        "error": "The headers have more than 64 KiB in all. Send large values in the body."
+        "error": "The headers are larger than 64 KiB in all. Send large values in the body."
     }
 
 
@@ -150,6 +150,20 @@ def test_garbage_behind_a_body_does_not_take_its_answer(running: Running) -> Non
     answer = said(running, request % (HOST, len(body)) + body + b"}}}")
     assert answer.startswith(b"HTTP/1.1 422")
     assert answer.rpartition(b"HTTP/1.1 ")[2].startswith(b"400 ")
+
+
+@pytest.mark.parametrize(
+    "coding", [b"gzip, chunked", b"gzip", b"chunked\r\nTransfer-Encoding: gzip"]
+)
+def test_a_body_that_is_compressed_in_transfer_is_refused(running: Running, coding: bytes) -> None:
+    head = (
+        b"POST /jobs HTTP/1.1\r\n%bContent-Type: application/json\r\nTransfer-Encoding: %b\r\n\r\n"
+    )
+    answer = said(running, head % (HOST, coding) + b"2\r\n{}\r\n0\r\n\r\n")
+    if coding.endswith(b"gzip"):  # without an end by chunks, the parser refuses it itself
+        assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 501"))
+    else:
+        problem_in(answer, 501, "unsupported_transfer_encoding")
 
 
 CHUNKED = (

@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.http.errors import Problem
-from service.oip import request as oip
+from service.oip import inference_request as oip
 from service.settings import ServiceSettings
 from store.store import Store
 from tests.service.in_process import InProcess, publish
@@ -64,10 +65,10 @@ ONE = np.ones((1, 3), np.float32)
         ({"inputs": [tensor(ONE, parameters={"binary_data_size": 12})]}, "needs either data"),
         ({"inputs": [tensor(ONE, parameters=[1])]}, "must be an object"),
         ({"inputs": [tensor(ONE, data="AAAA")]}, "must be a list of numbers"),
-        ({"inputs": [tensor(ONE, data=[1, 2, True])]}, "numbers alone"),
-        ({"inputs": [tensor(ONE, data=[1, 2, "3"])]}, "numbers alone"),
-        ({"inputs": [tensor(ONE, data=[1, [2], 3])]}, "numbers alone"),
-        ({"inputs": [tensor(ONE, data=[[1, 2, None]])]}, "numbers alone"),
+        ({"inputs": [tensor(ONE, data=[1, 2, True])]}, "hold only numbers"),
+        ({"inputs": [tensor(ONE, data=[1, 2, "3"])]}, "hold only numbers"),
+        ({"inputs": [tensor(ONE, data=[1, [2], 3])]}, "hold only numbers"),
+        ({"inputs": [tensor(ONE, data=[[1, 2, None]])]}, "hold only numbers"),
         ({"inputs": [tensor(ONE, data=[[1, 2], 3])]}, "must hold 1 x 3 numbers"),
         ({"inputs": [tensor(ONE, data=[[[1, 2, 3]]])]}, "must hold 1 x 3 numbers"),
         ({"inputs": [binary_input(ONE)]}, "needs the header Inference-Header-Content-Length"),
@@ -94,10 +95,10 @@ def test_a_request_that_is_not_as_the_protocol_wants_it_is_told_why(
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("labels", {"classification": 1}, "of the output probabilities alone"),
-        ("probabilities", {"classification": -1}, "whole number of classes"),
-        ("probabilities", {"classification": True}, "whole number of classes"),
-        ("probabilities", {"classification": "all"}, "whole number of classes"),
+        ("labels", {"classification": 1}, "only for the output probabilities"),
+        ("probabilities", {"classification": -1}, "must be a whole number"),
+        ("probabilities", {"classification": True}, "must be a whole number"),
+        ("probabilities", {"classification": "all"}, "must be a whole number"),
         ("probabilities", {"binary_data": 1}, "must be true or false"),
         ("probabilities", {"shared_memory_region": "r"}, "Shared memory"),
     ],
@@ -113,7 +114,7 @@ def test_an_output_that_cannot_be_is_refused(
     ("x", "status", "message"),
     [
         (np.ones((1, 4)), 422, "must have 3 columns"),
-        (np.ones((1001, 3)), 413, "at most 1000"),
+        (np.ones((1001, 3)), 413, "at most 1,000"),
         (np.full((2, 3), 1e39), 422, "row 0"),
     ],
 )
@@ -223,7 +224,7 @@ def test_a_body_for_which_there_is_no_room_is_refused(
     app: FastAPI, client: InProcess, store: Store, trained: bytes
 ) -> None:
     publish(store, trained)
-    budget = app.state.prediction_bodies
+    budget = app.state.services.bodies
     budget.n_bytes = budget.max_bytes
     response = ask(client, ONE)
     assert error(response, 429)
@@ -234,7 +235,7 @@ def test_a_body_for_which_there_is_no_room_is_refused(
 
 
 def test_a_bug_keeps_to_the_protocols_shape(app: FastAPI, client: InProcess) -> None:
-    app.state.predictor = None
+    app.state.services = replace(app.state.services, predictor=None)
     assert "not your request's fault" in error(ask(client, ONE), 500)
 
 

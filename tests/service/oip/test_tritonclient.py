@@ -140,7 +140,7 @@ def test_many_requests_are_answered_at_once(
         ("pets", np.ones((1, 4), np.float32), "422", "must have 3 columns"),
         ("pets", np.ones(3, np.float32), "400", "rows, columns"),
         ("pets", np.full((1, 3), np.nan, np.float32), "422", "row 0, column 0"),
-        ("pets", np.ones((1001, 3), np.float32), "413", "at most 1000"),
+        ("pets", np.ones((1001, 3), np.float32), "413", "at most 1,000"),
     ],
 )
 def test_refusals_reach_the_clients_user(

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from fastapi import FastAPI
@@ -143,7 +144,8 @@ def test_a_look_that_is_broken_fails_without_its_words(
         raise ValueError("canary")
 
     monkeypatch.setattr(store.artifacts, "check", broken)
-    app.state.readiness = readiness.Readiness(store, expected_schema=None)
+    broken_look = readiness.Readiness(store, expected_schema=None)
+    app.state.services = replace(app.state.services, readiness=broken_look)
     response = InProcess(app).get("/readyz")
     assert_problem(response, 503, "not_ready", "artifacts")
     assert "canary" not in response.text
@@ -152,5 +154,5 @@ def test_a_look_that_is_broken_fails_without_its_words(
 @pytest.mark.usefixtures("store")
 def test_making_the_app_touches_nothing(app: FastAPI, settings: ServiceSettings) -> None:
     before = sorted(settings.data_dir.rglob("*"))
-    create_app(settings, store=app.state.store, queue=LocalQueue())
+    create_app(settings, store=app.state.services.store, queue=LocalQueue())
     assert sorted(settings.data_dir.rglob("*")) == before

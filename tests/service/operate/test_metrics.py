@@ -74,7 +74,7 @@ def test_a_prediction_is_timed_and_its_rows_are_counted(
     found = scraped(client)
     assert found["nmtune_head_cache_misses_total", ()] == 1
     assert found["nmtune_head_cache_hits_total", ()] == 1
-    (loaded,) = client.app.state.predictor.cache._loaded.values()
+    (loaded,) = client.app.state.services.predictor.cache._loaded.values()
     assert found["nmtune_head_cache_bytes", ()] == loaded.n_bytes > 0
 
 

@@ -217,7 +217,7 @@ def test_where_too_many_wait_the_next_is_refused_at_once(
 ) -> None:
     publish(store, trained, alias="prod")
     assert ask(client, rows[0]).status_code == 200
-    batcher = client.app.state.predictor.batcher
+    batcher = client.app.state.services.predictor.batcher
     usual, batcher.max_requests = batcher.max_requests, 0
     for form in ("json", "raw"):
         refused = ask(client, rows[0], form=form)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.ingest.dataset import inline
-from service.predict import json_rows as prediction_json
+from service.predict import fast_json
 
 _BOUND = 2.0**50
 FLOATS = st.floats(-_BOUND, _BOUND, width=32)
@@ -28,16 +28,16 @@ def body(embeddings: object, **more: object) -> bytes:
 
 @given(MATRICES)
 def test_it_reads_what_the_careful_way_reads(values: list[list[float]]) -> None:
-    parsed = prediction_json.parse(body(values), max_rows=10)
+    parsed = fast_json.parse(body(values), max_rows=10)
     assert parsed is not None
-    assert (parsed.head, parsed.options) == ("pets", {})
+    assert (parsed.reference, parsed.options) == ("pets", {})
     careful = inline.read_embeddings(orjson.loads(body(values))["embeddings"])
     assert parsed.x.dtype == np.float32
     assert np.array_equal(parsed.x, careful)
 
 
 def test_options_come_as_they_are_written() -> None:
-    parsed = prediction_json.parse(body([[1, 2]], top_k=2, output="logits"), max_rows=10)
+    parsed = fast_json.parse(body([[1, 2]], top_k=2, output="logits"), max_rows=10)
     assert parsed is not None
     assert parsed.options == {"top_k": 2, "output": "logits"}
 
@@ -74,14 +74,14 @@ def test_options_come_as_they_are_written() -> None:
     ],
 )
 def test_all_else_is_left_to_the_careful_way(content: bytes) -> None:
-    assert prediction_json.parse(content, max_rows=10) is None
-    assert prediction_json.parse(body([[1, 2]]), max_rows=10) is not None  # nothing is left behind
+    assert fast_json.parse(content, max_rows=10) is None
+    assert fast_json.parse(body([[1, 2]]), max_rows=10) is not None  # nothing is left behind
 
 
 def test_large_bodies_are_read_too() -> None:
     x = np.random.default_rng(0).normal(size=(50, 100)).astype(np.float32)
     content = body(x.tolist())
     assert len(content) > 64 * 1024
-    parsed = prediction_json.parse(content, max_rows=50)
+    parsed = fast_json.parse(content, max_rows=50)
     assert parsed is not None
     assert np.array_equal(parsed.x, x)

@@ -43,7 +43,7 @@ def text_settings(settings: ServiceSettings) -> ServiceSettings:
 def client(text_settings: ServiceSettings, store: Store) -> Iterator[InProcess]:
     app = create_app(text_settings, store=store, queue=RecordingQueue())
     yield InProcess(app)
-    app.state.text_predictor.close()
+    app.state.services.text_predictor.close()
 
 
 def test_a_job_with_texts_is_recorded_with_its_encoder(client: InProcess, store: Store) -> None:
@@ -269,7 +269,7 @@ def test_a_missing_key_is_told_with_both_ways_to_give_one(
             assert "NMTUNE_PROVIDER_KEYS='mistral=KEY'" in detail
             assert "nmtune keys set mistral" in detail
             assert ("NMTUNE_SECRET_KEY" in detail) == (secret is None), "only where it is the way"
-        app.state.text_predictor.close()
+        app.state.services.text_predictor.close()
         if secret is None:
             stored = client.put("/provider-keys", json={"origin": "mistral", "key": "sk-1"})
             assert_problem(stored, 409, "keys_not_taken")

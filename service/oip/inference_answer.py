@@ -1,4 +1,4 @@
-"""The home of the Open Inference Protocol's answers: tensors as JSON, or as bytes behind it."""
+"""Write answers of the Open Inference Protocol: tensors as JSON, or as bytes after it."""
 
 import struct
 from collections.abc import Sequence
@@ -8,23 +8,23 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.oip.request import LABELS, InferRequest, RequestedOutput, invalid
-from service.predict import answer as prediction_answer
+from service.oip.inference_request import LABELS, InferRequest, RequestedOutput, invalid
+from service.predict import rendering
 from service.predict.predictor import Prediction
 
 MOST_STRINGS: Final = 1_000_000
-"""Of a classification: each is a Python string."""
+"""The most strings of a classification, because each is a Python object."""
 
 
 class Answer(NamedTuple):
-    """The body of an answer; `n_json` is where its JSON ends, None if it is JSON alone."""
+    """The body of an answer; `n_json` is where its JSON ends, None if it is only JSON."""
 
     body: bytes
     n_json: int | None
 
 
 def write(asked: InferRequest, found: Prediction) -> Answer:
-    """The answer to a request. Problem 400 if it wants too many classes named."""
+    """The answer to a request. Raises Problem 400 if it wants too many classes named."""
     described, binary = [], []
     for output in asked.outputs:
         tensor, content = _tensor(output, found)
@@ -78,10 +78,10 @@ def _best(found: Prediction, n_best: int) -> list[str]:
     n_rows = len(found.labels)
     if n_rows * n_best > MOST_STRINGS:
         raise invalid(
-            f"classification names at most {MOST_STRINGS} classes an answer, not {n_best} for each "
-            f"of {n_rows} rows: ask for fewer, or for the probabilities themselves."
+            f"classification names at most {MOST_STRINGS:,} classes per answer, not {n_best:,} for "
+            f"each of {n_rows:,} rows: ask for fewer, or for the probabilities."
         )
-    order = prediction_answer.best(found.probabilities, n_best)
+    order = rendering.best(found.probabilities, n_best)
     values = np.take_along_axis(found.probabilities, order, axis=1)
     return [
         f"{value!s}:{index}:{found.classes[index]}"

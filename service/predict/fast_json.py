@@ -1,8 +1,8 @@
-"""The home of the fast way from a JSON body of a prediction to its array.
+"""Parse the JSON body of a prediction fast, straight into an array.
 
-simdjson writes the numbers into a buffer without a Python object for each: a third of orjson's and
-numpy's time for many rows. It only takes what is plainly right. Whatever else comes, wrong or just
-unusual, is left to the careful way, which says what is wrong, where.
+simdjson writes the numbers into a buffer without a Python object for each, in a third of orjson's
+and numpy's time for many rows. It takes only what is clearly right. Everything else, wrong or just
+unusual, is left to the careful parser, which says what is wrong and where.
 """
 
 import threading
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from service.http.fields import MAX_REFERENCE_CHARACTERS
 from service.ingest.limits import MAX_COLUMNS
-from service.predict.finite import is_finite
+from service.ingest.numbers import is_finite
 from service.predict.options import OPTIONS
 
 _NEEDED: Final = frozenset({"head", "embeddings"})
 _KNOWN: Final = _NEEDED | OPTIONS
 _KEPT_BYTES: Final = 64 * 1024
-"""A parser keeps ten times its largest body in memory, so larger ones get a parser of their own."""
+"""A parser keeps ten times its largest body in memory, so larger bodies get their own parser."""
 
 _parsers = threading.local()
 
@@ -28,13 +28,13 @@ _parsers = threading.local()
 class Parsed(NamedTuple):
     """A body's fields: finite rows, and the options as they came."""
 
-    head: str
+    reference: str
     x: NDArray[np.float32]
     options: dict[str, Any]
 
 
 def parse(body: bytes, *, max_rows: int) -> Parsed | None:
-    """The body, or None: it is wrong, or too large, or has a form that is not for this way."""
+    """The body; None if it is wrong, too large, or in a form for the careful parser."""
     try:
         return _parse(_parser(body), body, max_rows)
     except (ValueError, TypeError, KeyError, RuntimeError, UnicodeError):
@@ -42,17 +42,17 @@ def parse(body: bytes, *, max_rows: int) -> Parsed | None:
 
 
 def _parse(parser: simdjson.Parser, body: bytes, max_rows: int) -> Parsed | None:
-    if not body.startswith(b"{"):  # white space or a mark before it, or no object
+    if not body.startswith(b"{"):  # white space or a mark first, or not an object
         return None
     document: Any = parser.parse(body)
     keys = list(document.keys())
     names = set(keys)
     if len(keys) != len(names) or not _NEEDED <= names <= _KNOWN:
         return None
-    head, rows = document["head"], document["embeddings"]
+    reference, rows = document["head"], document["embeddings"]
     if not isinstance(rows, simdjson.Array):
         return None
-    if type(head) is not str or len(head) > MAX_REFERENCE_CHARACTERS:
+    if type(reference) is not str or len(reference) > MAX_REFERENCE_CHARACTERS:
         return None
     lengths = {len(row) for row in rows}  # type: ignore[arg-type]
     n_rows = len(rows)
@@ -65,11 +65,11 @@ def _parse(parser: simdjson.Parser, body: bytes, max_rows: int) -> Parsed | None
     with np.errstate(over="ignore"):
         x = values.astype(np.float32).reshape(n_rows, n_columns)
     options = {name: document[name] for name in names & OPTIONS} if len(names) > 2 else {}
-    return Parsed(head, x, options) if is_finite(x) else None
+    return Parsed(reference, x, options) if is_finite(x) else None
 
 
 def _has_lists(body: bytes, expected: int) -> bool:
-    """Whether so many lists begin, no more: deeper ones would flatten to the same numbers."""
+    """Whether exactly so many lists begin: deeper ones would flatten to the same numbers."""
     at = -1
     for _ in range(expected):
         at = body.find(b"[", at + 1)

@@ -1,4 +1,4 @@
-"""The home of what a prediction is answered with: JSON, or the numbers alone by `Accept`.
+"""Write the answer to a prediction: JSON, or only the numbers if `Accept` asks for them.
 
 A binary answer holds one little-endian array in C order, whose rows are the request's: float32
 (n, c) of probabilities or logits, float32 (n, m) of embeddings, or int32 (n,) of class numbers for
@@ -16,22 +16,22 @@ import orjson
 from numpy.typing import NDArray
 
 from service.http.errors import Problem
-from service.predict.body import JSON, NPY, RAW
 from service.predict.options import PredictionOptions
 from service.predict.predictor import Prediction, Serving
+from service.predict.request_body import JSON, NPY, RAW
 
 DATABASE_HEADER: Final = "X-NMTune-Database"
-"""`away` if the head is what the reference named before the database went away."""
+"""`away` if the database is, and the head is the one that the reference named before."""
 
 INSTEAD_HEADER: Final = "X-NMTune-Instead-Of"
-"""The version that the reference names, if that cannot be loaded and an earlier one answers."""
+"""The version that the reference names, if it cannot be loaded and an earlier one answers."""
 
 HEAD_HEADER: Final = "X-NMTune-Head"
 CLASSES_HEADER: Final = "X-NMTune-Classes"
 SHAPE_HEADER: Final = "X-Shape"
 
 MAX_CLASSES_BYTES: Final = 4096
-"""A longer list of classes is not sent in a header; GET /heads/{name}/versions/{n} has it."""
+"""Longer lists of classes are not sent in a header; GET /heads/{name}/versions/{n} has them."""
 
 NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -54,7 +54,7 @@ def of_prediction(
     form: str,
     said: Mapping[str, Any] = NOTHING,
 ) -> Answer:
-    """The answer for predictions, which `options` asked for in this form.
+    """The answer for predictions, with what `options` asked for, in this form.
 
     said: further fields of a JSON answer.
     """
@@ -69,16 +69,21 @@ def of_embeddings(
 ) -> Answer:
     """The answer for tuned embeddings z (n, m)."""
     if options.top_k is not None or options.abstain_below is not None:
-        raise _does_not_go("top_k and abstain_below are about classes: leave them out.")
+        raise _does_not_go(
+            "top_k and abstain_below are about classes and do not go with output=embeddings: leave "
+            "them out."
+        )
     if options.conformal_level is not None or options.ood:
-        raise _does_not_go("conformal_level and ood go with labels, probabilities or logits.")
+        raise _does_not_go(
+            "conformal_level and ood do not go with output=embeddings: leave them out."
+        )
     if form != JSON:
         return _binary(z, serving, form)
     return _json({"head": _head(serving, reference), "embeddings": z}, serving)
 
 
 def headers_of(serving: Serving) -> dict[str, str]:
-    """What the answer says of the head beside its body, if anything is unusual."""
+    """Headers about the head, if anything about it is unusual."""
     said = {}
     if serving.is_remembered:
         said[DATABASE_HEADER] = "away"
@@ -130,7 +135,9 @@ def _plain(found: Prediction, options: PredictionOptions) -> NDArray[Any]:
             numbers[found.probabilities.max(axis=1) < np.float32(options.abstain_below)] = -1
         return numbers
     if options.abstain_below is not None:
-        raise _does_not_go("abstain_below needs labels: ask for output=labels, or for JSON.")
+        raise _does_not_go(
+            "abstain_below needs labels: ask for output=labels, or for a JSON answer."
+        )
     return found.logits if options.output == "logits" else found.probabilities
 
 

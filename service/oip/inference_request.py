@@ -1,8 +1,9 @@
-"""The home of the Open Inference Protocol's requests: what `/infer` is sent, as an array.
+"""Read requests of the Open Inference Protocol: what `/infer` is sent, as an array.
 
 A request is JSON. With the binary tensor extension the header `Inference-Header-Content-Length`
-says where the JSON ends, and the tensor's bytes follow it. Nothing is made of a shape before the
-bytes or numbers that came are found to be as many, so a claim costs no memory.
+says where the JSON ends, and the bytes of the tensor follow. A shape is used only once as many
+bytes or numbers are there, so a false claim costs no memory. `service.oip.schemas` has the same
+shapes for the documentation: validating every number with them would be too slow.
 """
 
 import re
@@ -39,20 +40,20 @@ _NUMBERS: Final = {int, float}
 
 @dataclass(frozen=True, kw_only=True)
 class RequestedOutput:
-    """An output that the answer shall hold, and how."""
+    """An output to be answered, and its form."""
 
     name: str
     is_binary: bool = False
     n_best: int = 0
-    """How many classes a row of the classification extension names; 0: the tensor as it is."""
+    """How many classes to name per row (classification extension); 0: the tensor itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferRequest:
-    """What `/infer` was asked."""
+    """A request to `/infer`."""
 
     id: str | None
-    """To be returned with the answer."""
+    """Returned with the answer."""
     x: NDArray[np.float32]
     """(n, d), n and d at least 1, aligned; FP32 may hold values that are not finite."""
     outputs: tuple[RequestedOutput, ...]
@@ -61,12 +62,12 @@ class InferRequest:
 def read(
     body: bytes, header_length: str | None, *, check_n_rows: Callable[[int], None]
 ) -> InferRequest:
-    """The request that `body` is; `header_length` is the header that says where its JSON ends.
+    """Read the request in `body`; `header_length` is the header that says where its JSON ends.
 
     Raises:
-        Problem: 400 `invalid_json` or `invalid_inference`, saying what is wrong; and whatever
-            `check_n_rows` says of too many rows.
-        BadInput: an FP16 or FP64 value is not finite, or too large for float32.
+        Problem: 400 `invalid_json` or `invalid_inference`, saying what is wrong.
+        BadInput: an FP16 or FP64 value is not finite, or too large for float32; or
+            `check_n_rows` refuses the number of rows.
     """
     n_json = len(body) if header_length is None else _json_length(header_length, len(body))
     asked = json_body.parse(body[:n_json])
@@ -82,28 +83,28 @@ def read(
 
 
 def invalid(message: str) -> Problem:
-    """The refusal of a request that is not as the protocol wants it."""
+    """The refusal of a request that breaks the protocol."""
     return Problem(HTTPStatus.BAD_REQUEST, "invalid_inference", message)
 
 
 def _json_length(text: str, n_bytes: int) -> int:
     if not _LENGTH.fullmatch(text) or not 0 < int(text) <= n_bytes:
         raise invalid(
-            f"{LENGTH_HEADER} must be the number of bytes of JSON that the body begins with, 1 to "
-            f"{n_bytes} here."
+            f"{LENGTH_HEADER} must be the number of bytes of JSON at the start of the body, here 1 "
+            f"to {n_bytes}."
         )
     return int(text)
 
 
 def _outputs(asked: Mapping[str, Any]) -> tuple[RequestedOutput, ...]:
-    """The outputs to answer with; all of them if none is named."""
+    """The requested outputs; all of them if the request names none."""
     is_binary = _flag(_parameters(asked, "parameters"), "binary_data_output", default=False)
     named = asked.get("outputs") or [{"name": name} for name in OUTPUTS]
     if not isinstance(named, list) or len(named) > len(OUTPUTS):
         raise invalid(f"outputs must be a list of at most {len(OUTPUTS)}: {_one_of(OUTPUTS)}.")
     found = tuple(_output(one, is_binary) for one in named)
     if len({output.name for output in found}) < len(found):
-        raise invalid("outputs must not name an output twice.")
+        raise invalid("outputs must not name the same output twice.")
     return found
 
 
@@ -115,9 +116,9 @@ def _output(one: object, is_binary: bool) -> RequestedOutput:
     _refuse_shared_memory(parameters)
     n_best = parameters.get("classification", 0)
     if type(n_best) is not int or n_best < 0:
-        raise invalid("classification must be a whole number of classes to name.")
+        raise invalid("classification must be a whole number: how many classes to name.")
     if n_best and name != PROBABILITIES:
-        raise invalid(f"classification can be asked of the output {PROBABILITIES} alone.")
+        raise invalid(f"classification is possible only for the output {PROBABILITIES}.")
     return RequestedOutput(
         name=name,
         is_binary=_flag(parameters, "binary_data", default=is_binary),
@@ -140,7 +141,7 @@ def _array(
     has_binary: bool,
     check_n_rows: Callable[[int], None],
 ) -> NDArray[np.float32]:
-    """The one input as (n, d), out of its numbers or of the `rest` of the body behind the JSON."""
+    """The input as (n, d), from its numbers or from the `rest` of the body after the JSON."""
     datatype = tensor.get("datatype")
     dtype = DATATYPES.get(datatype) if isinstance(datatype, str) else None
     if dtype is None:
@@ -153,7 +154,7 @@ def _array(
         raise invalid(f"{INPUT} needs either data, or binary_data_size in its parameters.")
     if n_bytes is None:
         if len(rest):
-            raise invalid(f"{len(rest)} bytes follow the JSON, but no tensor claims them.")
+            raise invalid(f"{len(rest):,} bytes follow the JSON, but no tensor claims them.")
         values = _of_numbers(tensor["data"], n_rows, n_columns, dtype)
     elif not has_binary:
         raise invalid(f"binary_data_size needs the header {LENGTH_HEADER}, the length of the JSON.")
@@ -161,7 +162,7 @@ def _array(
         values = _of_bytes(rest, n_bytes, n_rows, n_columns, dtype)
     check_n_rows(n_rows)
     if dtype.itemsize == np.dtype(np.float32).itemsize:
-        # Behind JSON of any length the numbers lie anywhere; what computes wants them aligned.
+        # After JSON of any length the numbers may be unaligned, which computing needs them to be.
         return np.require(values, np.float32, "A")
     return as_float32(values, field=INPUT)
 
@@ -186,14 +187,14 @@ def _of_bytes(
     if type(n_bytes) is not int or n_bytes != due or len(rest) != due:
         raise invalid(
             f"The shape and datatype of {INPUT} mean {due} bytes, but binary_data_size is "
-            f"{n_bytes if type(n_bytes) is int else 'no whole number'}, and {len(rest)} bytes "
+            f"{n_bytes if type(n_bytes) is int else 'not a whole number'}, and {len(rest)} bytes "
             "follow the JSON: all three must agree."
         )
     return np.frombuffer(rest, dtype).reshape(n_rows, n_columns)
 
 
 def _of_numbers(data: object, n_rows: int, n_columns: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Numbers in a flat list, or in one list a row."""
+    """Numbers in one flat list, or in one list per row."""
     if not isinstance(data, list):
         raise invalid(f"data of {INPUT} must be a list of numbers, or a list of rows.")
     if data and isinstance(data[0], list):
@@ -206,22 +207,22 @@ def _of_numbers(data: object, n_rows: int, n_columns: int, dtype: np.dtype[Any])
         if len(data) != n_rows * n_columns:
             raise _wrong_data(n_rows, n_columns)
         kinds = set(map(type, data))
-    # Looked at before numpy converts: it would take true, "1.5" and null as numbers.
+    # Check types before numpy converts: it would take true, "1.5" and null as numbers.
     if not kinds <= _NUMBERS:
-        raise invalid(f"data of {INPUT} must hold numbers alone.")
+        raise invalid(f"data of {INPUT} must hold only numbers.")
     with np.errstate(over="ignore"):
         return np.array(data, dtype).reshape(n_rows, n_columns)
 
 
 def _wrong_data(n_rows: int, n_columns: int) -> Problem:
     return invalid(
-        f"data of {INPUT} must hold {n_rows} x {n_columns} numbers, as its shape says: in one flat "
-        "list, or in a list of that many rows."
+        f"data of {INPUT} must hold {n_rows} x {n_columns} numbers, as its shape says, in one flat "
+        "list or in a list of rows."
     )
 
 
 def _parameters(owner: Mapping[str, Any], what: str) -> Mapping[str, Any]:
-    """Parameters; what none of ours knows is for others, and passes."""
+    """The parameters of `owner`; unknown ones pass, because they may be meant for other servers."""
     parameters = owner.get("parameters")
     if parameters is None:
         return {}
