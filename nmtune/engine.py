@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import onnxruntime
 
 from nmtune.answers import Answers
 from nmtune.errors import CanaryError
+from nmtune.extras import needs
 from nmtune.folded import FoldedHead, Matrix
 from nmtune.onnx_graph import INPUT, Output, onnx_model
+
+with needs("onnx"):
+    import onnxruntime
 
 if TYPE_CHECKING:
     from nmtune.canary import Canary

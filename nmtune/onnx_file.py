@@ -4,12 +4,15 @@ import json
 from typing import Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from nmtune.extras import needs
 from nmtune.folded import fold
 from nmtune.head import Head
 from nmtune.onnx_graph import INPUT, onnx_model
+
+with needs("onnx"):
+    import onnxruntime
 
 OUTPUTS: Final = ("probabilities", "logits")
 MOST_BYTES: Final = 2_000_000_000
