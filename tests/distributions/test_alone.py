@@ -37,7 +37,11 @@ assert spectrum(head.transform(x)).effective_rank > 1
 """
 WITHOUT_EXTRAS = """
 absent("onnx", "onnxruntime", "matplotlib")
-for module, extra in (("nmtune.onnx_file", "onnx"), ("nmtune.engine", "onnx")):
+for module, extra in (
+    ("nmtune.onnx_file", "onnx"),
+    ("nmtune.engine", "onnx"),
+    ("nmtune.plot", "plot"),
+):
     try:
         importlib.import_module(module)
     except ImportError as missing:
@@ -48,6 +52,10 @@ for module, extra in (("nmtune.onnx_file", "onnx"), ("nmtune.engine", "onnx")):
 WITH_EXTRAS = """
 from nmtune.onnx_file import onnx_bytes, run_onnx
 np.testing.assert_allclose(run_onnx(onnx_bytes(head), x), head.predict_proba(x), atol=1e-5)
+import matplotlib
+matplotlib.use("Agg")
+from nmtune import plot
+assert len(plot.spectrum(spectrum(x), spectrum(head.transform(x))).lines) == 2
 """
 
 
