@@ -3,7 +3,7 @@
 #   docker build -t nmtune-server --build-arg TORCH=cuda .   NVIDIA GPU
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-# What we depend on: built again only when pyproject.toml or constraints.txt change.
+# What we depend on: built again only when a pyproject.toml or constraints.txt change.
 FROM ${PYTHON_IMAGE} AS dependencies
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/nmtune
@@ -21,11 +21,12 @@ RUN torch="$(grep '^torch==' constraints.txt)" \
       *) echo "TORCH is cpu or cuda, not '$TORCH'" >&2; exit 1 ;; \
     esac
 COPY pyproject.toml ./
+COPY nmtune/pyproject.toml nmtune/
 COPY clients/python/pyproject.toml clients/python/
 COPY deploy/requirements.py deploy/
 ARG EXTRAS=s3
-RUN python deploy/requirements.py "$EXTRAS" pyproject.toml clients/python/pyproject.toml \
-      >requirements.txt \
+RUN python deploy/requirements.py "$EXTRAS" \
+      pyproject.toml nmtune/pyproject.toml clients/python/pyproject.toml >requirements.txt \
  && pip install -c constraints.txt -r requirements.txt
 
 # What we are.
@@ -33,7 +34,7 @@ FROM ${PYTHON_IMAGE} AS wheels
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY . .
-RUN pip wheel --no-deps --wheel-dir /wheels . ./clients/python
+RUN pip wheel --no-deps --wheel-dir /wheels ./nmtune . ./clients/python
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="nmtune-server" \

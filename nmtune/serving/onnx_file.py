@@ -4,12 +4,15 @@ import json
 from typing import Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from nmtune.extras import needs
 from nmtune.heads.head import Head
 from nmtune.serving.folded import fold
 from nmtune.serving.onnx_graph import INPUT, onnx_model
+
+with needs("onnx"):
+    import onnxruntime
 
 OUTPUTS: Final = ("probabilities", "logits")
 MOST_BYTES: Final = 2_000_000_000

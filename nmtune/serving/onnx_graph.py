@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Final, Literal
 
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-
+from nmtune.extras import needs
 from nmtune.serving.folded import FoldedHead, Matrix, TunedPart
+
+with needs("onnx"):
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
 
 Output = Literal["scores", "logits", "probabilities", "tuned"]
 

@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import onnxruntime
 
 from nmtune.errors import SelfTestError
+from nmtune.extras import needs
 from nmtune.serving.answers import Answers
 from nmtune.serving.folded import FoldedHead, Matrix
 from nmtune.serving.onnx_graph import INPUT, Output, onnx_model
+
+with needs("onnx"):
+    import onnxruntime
 
 if TYPE_CHECKING:
     from nmtune.trust.self_test import SelfTest
