@@ -55,31 +55,31 @@ compose-test: $(VENV)/.installed-test ## Start docker-compose.yml under a name o
 	$(BIN)/python -m pytest tests/compose -m compose
 
 bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-learn on FILES="a.npz b.npz" (default: the bundled set)
-	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/benchmarks.md
+	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/inside/benchmarks.md
 
 bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
-	$(BIN)/python benchmarks/train.py $(FILES) --write docs/benchmarks.md
+	$(BIN)/python benchmarks/train.py $(FILES) --write docs/inside/benchmarks.md
 
 bench-ood: $(VENV)/.installed-test ## Compare ways of telling OOD rows, and measure conformal coverage, on FILES
-	$(BIN)/python benchmarks/ood_score.py $(FILES) --write docs/benchmarks.md
+	$(BIN)/python benchmarks/ood_score.py $(FILES) --write docs/inside/benchmarks.md
 
 bench-job: $(VENV)/.installed-test ## Time whole jobs of method auto, and their memory
-	$(BIN)/python benchmarks/job.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/job.py --write docs/inside/benchmarks.md
 
 bench-serve: $(VENV)/.installed-test ## Predictions under load beside other servers (needs wrk; PEERS=DIR with their environments)
-	$(BIN)/python benchmarks/serve.py $(if $(PEERS),--peers $(PEERS)) --write docs/benchmarks.md
+	$(BIN)/python benchmarks/serve.py $(if $(PEERS),--peers $(PEERS)) --write docs/inside/benchmarks.md
 
 bench-stack: $(VENV)/.installed-test ## Time jobs through API, PostgreSQL, Redis and worker, and requests beside them
-	PYTHONPATH=. $(BIN)/python benchmarks/stack.py --write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python benchmarks/stack.py --write docs/inside/benchmarks.md
 
 bench-ingest: $(VENV)/.installed-test ## Time how datasets of each format are taken in, beside the plain library call
-	PYTHONPATH=. $(BIN)/python benchmarks/ingest.py --write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python benchmarks/ingest.py --write docs/inside/benchmarks.md
 
 bench-idle: $(VENV)/.installed-test ## Memory of processes at rest, and CPU of short commands
-	$(BIN)/python benchmarks/idle.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/idle.py --write docs/inside/benchmarks.md
 
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
-	$(BIN)/python benchmarks/gpu.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/gpu.py --write docs/inside/benchmarks.md
 
 lint: $(VENV)/.installed-test ## Check style and formatting
 	$(BIN)/ruff check .

@@ -4,8 +4,8 @@ A Mahalanobis distance to the nearest class: Lee et al., "A Simple Unified Frame
 Out-of-Distribution Samples and Adversarial Attacks" (arXiv 1807.03888), with one covariance for
 all classes, of which the leading directions are kept and the rest counts as even (Tipping &
 Bishop 1999). It is taken of the embeddings as they come: that is level with the tuned ones or near
-(docs/benchmarks.md), is several times smaller for an ensemble, needs no second pass through the
-head, and means the same for every version that was trained on the same rows.
+(docs/inside/benchmarks.md), is several times smaller for an ensemble, needs no second pass through
+the head, and means the same for every version that was trained on the same rows.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The home of the providers that are known by name: where they are, what they take, what they say.
 
 To add one, add an entry; where it speaks a dialect of its own, a file in `dialects` too. Limits are
-those that the providers' documents state (docs/providers.md); others are learnt from answers.
+those that the providers' documents state (docs/use/providers.md); others are learnt from answers.
 """
 
 from collections.abc import Iterable

@@ -15,8 +15,8 @@ from store.store import Store
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
-CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
-API = (ROOT / "docs" / "api.md").read_text()
+CONFIGURATION = (ROOT / "docs/run/configuration.md").read_text()
+API = (ROOT / "docs/reference/api.md").read_text()
 
 
 def test_every_setting_is_documented() -> None:
@@ -50,11 +50,13 @@ def test_every_route_is_documented(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "docs").glob("*.md")))
+@pytest.mark.parametrize(
+    "page", sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))
+)
 def test_links_between_pages_lead_somewhere(page: str) -> None:
-    text = (ROOT / "docs" / page).read_text()
+    text = (ROOT / page).read_text()
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
-        assert (ROOT / "docs" / target).exists(), f"{page} links to {target}"
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:

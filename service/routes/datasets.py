@@ -36,7 +36,7 @@ _FILE_SCHEMA: Final = {
     ".safetensors file with train_x (rows x columns, float) and train_y (integers or strings), the "
     "same for validation, test and ood_<domain>, and class_names; or an .npy, with the form's part "
     "labels. "
-    "docs/datasets.md has all of it.",
+    "docs/use/datasets.md has all of it.",
 }
 _VALUES_SCHEMA: Final = {
     "type": "string",
