@@ -25,7 +25,7 @@ $(VENV)/.installed: pyproject.toml clients/python/pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) install -c constraints.txt --group test --group lint
+	$(PIP) install -c constraints.txt --group test --group lint --group docs
 	@touch $@
 
 install: $(VENV)/.installed ## Make the virtual environment and install server and client
@@ -81,9 +81,17 @@ bench-idle: $(VENV)/.installed-test ## Memory of processes at rest, and CPU of s
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
 	$(BIN)/python benchmarks/gpu.py --write docs/inside/benchmarks.md
 
-lint: $(VENV)/.installed-test ## Check style and formatting
+docs: $(VENV)/.installed-test ## Build the documentation site into build/docs (offline; warnings are errors)
+	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs
+	@echo "Open build/docs/index.html"
+
+docs-reference: $(VENV)/.installed-test ## Write the reference pages that are made from the code
+	$(BIN)/python -m docs.generate
+
+lint: $(VENV)/.installed-test ## Check style, formatting and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 format: $(VENV)/.installed-test ## Repair style and formatting
 	$(BIN)/ruff check --fix .
@@ -100,4 +108,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-idle bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-idle bench-gpu docs docs-reference lint format types clean help

@@ -1,10 +1,11 @@
-"""The pages that list settings and routes list all of them, and no others."""
+"""The pages that list settings, routes and codes list all of them, and no others."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from docs.generate.__main__ import FOLDER, PAGES
 from nmtune import TuneConfig
 from service.app import create_app
 from service.settings import ServiceSettings
@@ -15,12 +16,18 @@ from store.store import Store
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
-CONFIGURATION = (ROOT / "docs/run/configuration.md").read_text()
+JOB_CONFIG = (ROOT / "docs/reference/job-config.md").read_text()
 API = (ROOT / "docs/reference/api.md").read_text()
 
 
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_generated_page_is_what_the_code_says(name: str) -> None:
+    assert (FOLDER / name).read_text() == PAGES[name](), "run `make docs-reference`"
+
+
 def test_every_setting_is_documented() -> None:
-    documented = set(re.findall(r"^\| `NMTUNE_([A-Z0-9_]+)` ", CONFIGURATION, re.MULTILINE))
+    page = (FOLDER / "settings.md").read_text()
+    documented = set(re.findall(r"^\| `NMTUNE_([A-Z0-9_]+)` ", page, re.MULTILINE))
     known = {
         name.upper()
         for settings in (StoreSettings, ServiceSettings, WorkerSettings, LogSettings)
@@ -30,7 +37,7 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_field_of_a_jobs_config_is_documented() -> None:
-    table = CONFIGURATION.partition("| field | `paper` |")[2]
+    table = JOB_CONFIG.partition("| field | `paper` |")[2]
     first_cells = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
     documented = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
     assert documented == set(TuneConfig().to_dict()) - {"preset"}

@@ -47,8 +47,9 @@ from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
-    "reference/api", "reference/job-states", "run/configuration", "run/object-storage",
-    "run/operations", "use/datasets", "use/heads", "use/predicting-files", "use/predicting-rows",
+    "inside/serving", "inside/taking-files-in", "reference/api", "reference/job-states",
+    "reference/settings", "run/configuration", "run/object-storage", "run/operations",
+    "use/datasets", "use/heads", "use/predicting-files", "use/predicting-rows",
     "use/providers", "use/report",
 )  # fmt: skip
 UNITS = (
@@ -89,7 +90,8 @@ STATED: dict[str, list[str]] = {
         f"dropped, up to {http_protocol.MOST_HEADER_BYTES // 1024} KiB at a time",
         f"a broken one again every {LOOK_AGAIN_SECONDS:g} seconds",
     ],
-    "run/configuration": [
+    "run/configuration": [],
+    "reference/settings": [
         f"stored at a time; at most {most('UPLOAD_PART_BYTES') // MIB} MiB",
         f"(and {WAITING_ROWS:,} rows)",
     ],
@@ -120,8 +122,8 @@ STATED: dict[str, list[str]] = {
         f"of {RESUMABLE_BYTES // MIB} MiB and more in parts",
         f"`NMTUNE_UPLOAD_PART_BYTES` ({default('UPLOAD_PART_BYTES') // MIB} MiB)",
         f"There may be {uploads.MAX_PARTS:,} parts",
-        f"begins with {uploads.SALT_BYTES} random bytes",
     ],
+    "inside/taking-files-in": [f"begins with {uploads.SALT_BYTES} random bytes"],
     "use/heads": [
         f"the last {aliases.MAX_HISTORY} versions",
         f"the up to {canary.MOST_ROWS} rows",
@@ -151,8 +153,8 @@ STATED: dict[str, list[str]] = {
     ],
     "use/predicting-rows": [
         f"requests and {WAITING_ROWS:,} rows wait",
-        f"(up to {BATCH_ROWS:,} rows)",
     ],
+    "inside/serving": [f"(up to {BATCH_ROWS:,} rows)"],
     "use/predicting-files": [
         f"up to {limits.MAX_LABEL_CHARACTERS} characters",
         f"It is there for {garbage.OUTPUTS_KEPT_SECONDS / DAY:g} days",
@@ -184,20 +186,23 @@ STATED: dict[str, list[str]] = {
 MEASURED: dict[str, str] = {
     "reference/api": "",
     # The defaults among them are compared below.
-    "run/configuration": "10 GiB; 64 MiB; 4 GiB; 16 MiB; 512 MiB; 256 MiB; 300 MB",
-    "use/datasets": "160 MiB; 5,000,000 rows; 75 MB; 4.0 GB; 1,024 columns; 116 MB; 150 MB; "
-    "444 MB; 94 MB; 65 MB; 440 MB; 12 GB; 65 rows; 384 columns",
+    "run/configuration": "",
+    "reference/settings": "10 GiB; 64 MiB; 4 GiB; 16 MiB; 512 MiB; 256 MiB; 300 MB",
+    "use/datasets": "160 MiB; 5,000,000 rows",
+    "inside/taking-files-in": "75 MB; 4.0 GB; 1,024 columns; 116 MB; 150 MB; 444 MB; 94 MB; 65 MB; "
+    "440 MB; 12 GB; 65 rows; 384 columns",
     "use/heads": "2 s",
     "reference/job-states": "",
     "run/object-storage": "4 seconds",
     "run/operations": "15 seconds; 10 classes; 0.1 GiB; 0.3 GiB; 0.4 GiB; 40 seconds; 5 minutes; "
     "25 seconds; 460 ms; 4 bytes; 19 MB; 15 minutes; 3 s; 0.7 GB; 0.2 s; 50,000 rows; 150 MB",
-    "use/predicting-rows": "768 columns; 1,024 rows; 16 kB; 64 rows; 43 ms; 3 MB; 16 MB; 4 kB; "
-    "5 ms",
+    "use/predicting-rows": "768 columns; 1,024 rows; 4 kB",
+    "inside/serving": "1,024 rows; 16 kB; 64 rows; 43 ms; 3 MB; 16 MB; 5 ms",
     "use/predicting-files": "2,000,000 rows; 40 MB; 0.3 GiB",
     # Limits of the providers' own: tests/providers compare those that we keep.
     "use/providers": "2,048 texts; 300,000 tokens; 8,192 tokens; 256 texts; 16,000 tokens; "
-    "512 texts; 100,000 tokens; 128 texts; 96 texts; 1,000 texts; 120,000 tokens; 100 texts; 2,048 tokens; "
+    "512 texts; 100,000 tokens; 128 texts; 96 texts; 1,000 texts; 120,000 tokens; 100 texts; "
+    "2,048 tokens; "
     "32 texts; 2 MB; 64 texts; 256 tokens; 3 bytes",
     "use/report": "",
 }
@@ -249,7 +254,7 @@ def test_each_default_of_a_setting_is_the_services() -> None:
     """But for those in words: what another setting or the machine decides."""
     rows = re.findall(
         r"^\| `(NMTUNE_[A-Z0-9_]+)` \| ([^|]+) \|",
-        (ROOT / "docs/run/configuration.md").read_text(),
+        (ROOT / "docs/reference/settings.md").read_text(),
         re.M,
     )
     assert len(rows) == len(SETTINGS)
