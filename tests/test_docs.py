@@ -66,6 +66,25 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
         assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / "README.md").read_text()):
+@pytest.mark.parametrize("page", sorted(path.name for path in ROOT.glob("*.md")))
+def test_links_of_the_pages_at_the_top_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / page).read_text()):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [
+        ("CONTRIBUTING.md", "## Where does my change go"),
+        ("docs/inside/architecture.md", "## Where is what"),
+    ],
+)
+def test_every_path_of_a_table_of_places_is_there(page: str, heading: str) -> None:
+    section = (ROOT / page).read_text().partition(heading)[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    paths = [one for row in rows for one in re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", row)]
+    named = [path for path in paths if "/" in path or path.endswith((".py", ".yml"))]
+    assert len(rows) > 15
+    assert len(named) >= len(rows)
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert not missing, f"{page} sends readers to {missing}"
