@@ -22,7 +22,7 @@ nitpicky = True
 # Without internet there is no inventory of Python, numpy and torch to look their names up in.
 nitpick_ignore_regex = [(r"py:.*", r".*")]
 # The pages' own links are checked; code blocks may be pseudo-code.
-suppress_warnings = ["misc.highlighting_failure"]
+suppress_warnings = ["misc.highlighting_failure", "ref.python"]
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
@@ -30,6 +30,7 @@ myst_enable_extensions = ["colon_fence"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_google_docstring = False
+napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = f"NMTune {release}"

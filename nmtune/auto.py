@@ -45,8 +45,18 @@ class Evidence:
 class Choice:
     """Which candidates make the head, each with the weight of its calibrated logits.
 
-    reason: one full sentence. n_rows: held-out rows it rests on; 0 where there were none.
-    labels_look_noisy: whether many labels seem wrong, so that the robust probe was trained.
+    Attributes
+    ----------
+    weights
+        By candidate, how much its logits count; they sum to 1.
+    reason
+        Why, in one full sentence.
+    n_rows
+        Held-out rows that the choice rests on; 0 where there were none.
+    labels_look_noisy
+        Whether many labels seem wrong, so that the robust probe was trained.
+    evidence
+        What the held-out rows say of each candidate.
     """
 
     weights: Mapping[str, float]

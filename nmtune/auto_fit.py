@@ -16,7 +16,19 @@ from nmtune.trainer import Fit, Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class AutoFit:
-    """The chosen head, why it was chosen, how it was calibrated, and every training behind it."""
+    """The chosen head, why it was chosen, how it was calibrated, and every training behind it.
+
+    Attributes
+    ----------
+    head
+        The published head, calibrated.
+    choice
+        Which candidates make it, and why.
+    note
+        How it was calibrated, in a full sentence.
+    fits
+        Every training, by candidate.
+    """
 
     head: Head
     choice: Choice
@@ -37,10 +49,51 @@ def fit_auto(
     sample_weight: ArrayLike | None = None,
     device: str = "cpu",
 ) -> AutoFit:
-    """The head that a job of method `auto` would publish, without what it is compared with.
+    """Train the head that a job of method `auto` would publish.
 
-    x (n, d), y (n,) class indices, and the rest are as for Trainer, which also raises what may be
-    wrong with them. configs: by candidate, as `resolve` gives them; those of `seed` if None.
+    Parameters
+    ----------
+    x
+        Embeddings (n, d) of any float or integer type.
+    y
+        Class indices (n,).
+    classes
+        The name of each index.
+    configs
+        By candidate, as `resolve` gives them; None for those of `seed`.
+    seed
+        Seeds initial weights, the order of rows and the folds, where `configs` is None.
+    validation
+        Rows (x, y) to judge by beside the held-out folds, never trained on.
+    groups
+        (n,) which domain each row is from: cross-validation then holds out whole groups.
+    sample_weight
+        (n,) how much each row counts, not negative; only ratios matter.
+    device
+        Where to train, as torch names it.
+
+    Returns
+    -------
+    AutoFit
+        The head, why it was chosen, and every training behind it.
+
+    Raises
+    ------
+    DataError
+        Rows, labels or classes cannot be used; it names row and column.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(90) % 2
+    >>> x = rng.normal(size=(90, 8)) + y[:, None]
+    >>> configs = resolve(config={"max_steps": 20}).configs
+    >>> found = fit_auto(x, y, classes=["no", "yes"], configs=configs)
+    >>> found.head.classes
+    ('no', 'yes')
+    >>> round(sum(found.choice.weights.values()), 6)
+    1.0
     """
     if configs is None:
         configs = resolve(method="auto", config={"seed": seed}).configs

@@ -40,12 +40,16 @@ STEPS_IN_AUTO = 6000
 class Candidates:
     """What a job trains: a method, and one config for it and for what it is compared with.
 
-    Attributes:
-        method: the one the user asked for. Its head is the one that is published; that of `auto`
-            is made of other candidates' heads.
-        configs: by candidate, in the order of training; all of one seed, so that the plain MLP
-            starts from the same weights and sees the same batches as the regularised head.
-        analyses: what else to look into, of ANALYSES.
+    Attributes
+    ----------
+    method
+        The one the user asked for. Its head is the one that is published; that of `auto`
+        is made of other candidates' heads.
+    configs
+        By candidate, in the order of training; all of one seed, so that the plain MLP
+        starts from the same weights and sees the same batches as the regularised head.
+    analyses
+        What else to look into, of ANALYSES.
     """
 
     method: str
@@ -85,20 +89,34 @@ def resolve(
 ) -> Candidates:
     """The candidates of one job, from a method and the user's flat settings.
 
-    Args:
-        method: `auto` chooses from probes and ensembles by cross-validation and trains the
-            following beside them; `nmtune`, `mlp`, `linear_probe`: each with every simpler one.
-        config: an optional `preset` (`paper` unless given, or `reference`) and any fields of
-            TuneConfig over it. They shape the nmtune candidate; `mlp` is the same config with
-            the three weights zero; the linear probe keeps its own preset and takes l2, n_folds
-            and seed (with method `linear_probe` scaling too, and no other field). With `auto`,
-            seed, n_folds and max_steps hold for every candidate.
-        analyses: `ablation` trains nmtune without each of its terms too; `learning_curve` trains
-            the head on growing parts of the rows.
+    Parameters
+    ----------
+    method
+        `auto` chooses from probes and ensembles by cross-validation and trains the
+        following beside them; `nmtune`, `mlp`, `linear_probe`: each with every simpler one.
+    config
+        An optional `preset` (`paper` unless given, or `reference`) and any fields of
+        TuneConfig over it. They shape the nmtune candidate; `mlp` is the same config with
+        the three weights zero; the linear probe keeps its own preset and takes l2, n_folds
+        and seed (with method `linear_probe` scaling too, and no other field). With `auto`,
+        seed, n_folds and max_steps hold for every candidate.
+    analyses
+        `ablation` trains nmtune without each of its terms too; `learning_curve` trains
+        the head on growing parts of the rows.
 
-    Raises:
-        ConfigError: an unknown name, a value out of bounds, or a setting without effect on
-            the method.
+    Raises
+    ------
+    ConfigError
+        An unknown name, a value out of bounds, or a setting without effect on
+        the method.
+
+    Examples
+    --------
+    >>> candidates = resolve(method="nmtune", config={"epochs": 10, "w_covariance": 0.04})
+    >>> list(candidates.configs)
+    ['linear_probe', 'mlp', 'nmtune']
+    >>> candidates.configs["nmtune"].epochs, candidates.configs["mlp"].w_covariance
+    (10, 0.0)
     """
     _check_method(method)
     wanted = _checked_analyses(analyses, method)

@@ -19,11 +19,21 @@ MAX_ROWS: Final = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSpectrum:
-    """One class: `n_rows` of its rows were looked at, of the `support` it has.
+    """The spectrum of one class.
 
-    entropy (SVE), largest_ratio (LSVR) and effective_rank are those of `Spectrum`, in nats and
-    directions. n_rows rows span at most n_rows directions, so compare a class with itself before
-    and after tuning, not with a class of another size.
+    n_rows rows span at most n_rows directions, so compare a class with itself before and after
+    tuning, not with a class of another size.
+
+    Attributes
+    ----------
+    index
+        The class.
+    support
+        Its rows.
+    n_rows
+        How many of them were looked at.
+    entropy, largest_ratio, effective_rank
+        SVE and LSVR in nats, and the number of directions: see `Spectrum`.
     """
 
     index: int
@@ -38,8 +48,18 @@ class ClassSpectrum:
 class ClassSpectra:
     """The spectra of the largest classes, the largest first (of equals the lower index).
 
-    n_classes: of all class indices. n_left_out: classes with rows enough beyond the bound.
-    n_too_small: classes with fewer than two rows, which have no spectrum to speak of.
+    Attributes
+    ----------
+    n_classes
+        Number of all class indices.
+    centering
+        As given to `class_spectra`.
+    per_class
+        The spectra.
+    n_left_out
+        Classes with rows enough beyond the bound.
+    n_too_small
+        Classes with fewer than two rows, which have no spectrum to speak of.
     """
 
     n_classes: int
@@ -86,15 +106,45 @@ def class_spectra(
     max_rows: int = MAX_ROWS,
     seed: int = 0,
 ) -> ClassSpectra:
-    """The spectrum of the rows of x (n, d) of each class, y (n,) being class indices.
+    """Compute the spectrum of the rows of each class.
 
-    Of a class with more than `max_rows` rows that many are drawn with `seed`: the same y draws the
-    same rows, so embeddings and tuned embeddings can be compared. x may be memory-mapped: the rows
-    of one class are held at a time.
+    Parameters
+    ----------
+    x
+        Embeddings (n, d); may be memory-mapped: the rows of one class are held at a time.
+    y
+        Class indices (n,).
+    n_classes
+        Number of classes.
+    centering
+        As for `spectrum`.
+    max_classes
+        How many classes at most, the largest first.
+    max_rows
+        How many rows of a class at most. Of a larger class that many are drawn with `seed`: the
+        same
+        y draws the same rows, so embeddings and tuned embeddings can be compared.
+    seed
+        0 or more.
 
-    Raises DataError, with the row of x, where x is not finite real numbers or y not an index of a
-    class for each row; ConfigError where max_classes is below 1, max_rows below 2, seed negative
-    or the centering unknown.
+    Returns
+    -------
+    ClassSpectra
+
+    Raises
+    ------
+    DataError
+        x is not finite real numbers (it names the row), or y not an index of a class for each row.
+    ConfigError
+        max_classes is below 1, max_rows below 2, seed negative or the centering unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(60, 8))
+    >>> found = class_spectra(x, np.arange(60) % 3, n_classes=3)
+    >>> [(one.index, one.support) for one in found.per_class]
+    [(0, 20), (1, 20), (2, 20)]
     """
     for field, value, least in (
         ("max_classes", max_classes, 1),

@@ -63,44 +63,73 @@ class TuneConfig:
     Every field is checked on construction: ConfigError names the field, its bounds and what
     was got. Numbers are kept as plain int and float, so `to_dict` is ready for JSON.
 
-    Attributes:
-        preset: the preset the values started from; a label that changes nothing.
-        transform: the map from embeddings F (n, d) to tuned embeddings Z (n, d). `mlp` is
-            Linear(d, m d) - ReLU - Linear(m d, d); `residual_mlp` is
-            F + scale * [Linear - BatchNorm - ReLU - Linear] with a learnt scale (d,);
-            `none` is Z = F; `whiten` is the linear map under which the training rows' covariance
-            within a class becomes the identity (see whitening); `hidden` is ReLU(Linear(d, m)),
-            the hidden layers of an ensemble of small MLPs side by side (see ensemble_fit).
-        hidden_multiplier: m, the hidden width over d.
-        scaling: what embeddings pass before the transform: `none`; `rms`, divided by one
-            factor that brings their root-mean-square entry to 1; `standardise`, each column to
-            mean 0 and deviation 1. Measured on the training rows, kept in the head.
-        w_consistency, w_covariance, w_dominant: weights of the regularisers (see losses).
-        k: how many leading singular values the dominant term rewards.
-        consistency_mean_over_dimensions: divide the consistency term by d too.
-        loss: `cross_entropy`, or `gce`: the generalised cross-entropy (1 - p_y^q) / q with
-            q = 0.7 (Zhang & Sabuncu 2018, arXiv 1805.07836), which a wrong label pulls on less.
-            For optimiser `lbfgs`.
-        optimiser: `adamw` trains by mini-batches; `lbfgs` solves the linear probe's convex
-            objective on all rows at once, needs a scaling, and reads of the fields below only
-            l2 and seed.
-        learning_rate, weight_decay: AdamW's.
-        batch_size: rows in a mini-batch. The regularisers depend on it: part of the objective.
-        epochs: passes over the training rows, of an ensemble at most so many.
-        max_steps: the most gradient steps: fewer epochs are made where they would take more. None:
-            no bound.
-        schedule: the learning rate's way from its full value to 0, step by step.
-        l2: the linear probe's penalty: sum of cross-entropies + l2 / 2 * ||W||^2, so that
-            l2 = 1 / C of scikit-learn's LogisticRegression (for two classes 2 / C, as it then
-            keeps one weight vector, not two). None: chosen by cross-validation.
-        shrinkage: of `whiten`: how much is added to the covariance's diagonal, in units of the
-            diagonal's mean.
-        n_folds: folds of the cross-validation that chooses l2, and stops an ensemble's members.
-        n_bags, hidden_width, input_dropout, hidden_dropout, patience: of transform `hidden`:
-            divisions into folds (members are n_bags * n_folds), hidden units of each member,
-            shares of inputs and hidden units left out at random while training, and epochs
-            without a better loss on its held-out fold after which a member stops.
-        seed: of the initial weights, the order of rows and the held-out rows.
+    Attributes
+    ----------
+    preset
+        The preset the values started from; a label that changes nothing.
+    transform
+        The map from embeddings F (n, d) to tuned embeddings Z (n, d). `mlp` is
+        Linear(d, m d) - ReLU - Linear(m d, d); `residual_mlp` is
+        F + scale * [Linear - BatchNorm - ReLU - Linear] with a learnt scale (d,);
+        `none` is Z = F; `whiten` is the linear map under which the training rows' covariance
+        within a class becomes the identity (see whitening); `hidden` is ReLU(Linear(d, m)),
+        the hidden layers of an ensemble of small MLPs side by side (see ensemble_fit).
+    hidden_multiplier
+        M, the hidden width over d.
+    scaling
+        What embeddings pass before the transform: `none`; `rms`, divided by one
+        factor that brings their root-mean-square entry to 1; `standardise`, each column to
+        mean 0 and deviation 1. Measured on the training rows, kept in the head.
+    w_consistency, w_covariance, w_dominant
+        Weights of the regularisers (see losses).
+    k
+        How many leading singular values the dominant term rewards.
+    consistency_mean_over_dimensions
+        Divide the consistency term by d too.
+    loss
+        `cross_entropy`, or `gce`: the generalised cross-entropy (1 - p_y^q) / q with
+        q = 0.7 (Zhang & Sabuncu 2018, arXiv 1805.07836), which a wrong label pulls on less.
+        For optimiser `lbfgs`.
+    optimiser
+        `adamw` trains by mini-batches; `lbfgs` solves the linear probe's convex
+        objective on all rows at once, needs a scaling, and reads of the fields below only
+        l2 and seed.
+    learning_rate, weight_decay
+        AdamW's.
+    batch_size
+        Rows in a mini-batch. The regularisers depend on it: part of the objective.
+    epochs
+        Passes over the training rows, of an ensemble at most so many.
+    max_steps
+        The most gradient steps: fewer epochs are made where they would take more. None:
+        no bound.
+    schedule
+        The learning rate's way from its full value to 0, step by step.
+    l2
+        The linear probe's penalty: sum of cross-entropies + l2 / 2 * ||W||^2, so that
+        l2 = 1 / C of scikit-learn's LogisticRegression (for two classes 2 / C, as it then
+        keeps one weight vector, not two). None: chosen by cross-validation.
+    shrinkage
+        Of `whiten`: how much is added to the covariance's diagonal, in units of the
+        diagonal's mean.
+    n_folds
+        Folds of the cross-validation that chooses l2, and stops an ensemble's members.
+    n_bags, hidden_width, input_dropout, hidden_dropout, patience
+        Of transform `hidden`:
+        divisions into folds (members are n_bags * n_folds), hidden units of each member,
+        shares of inputs and hidden units left out at random while training, and epochs
+        without a better loss on its held-out fold after which a member stops.
+    seed
+        Of the initial weights, the order of rows and the held-out rows.
+
+    Examples
+    --------
+    >>> config = TuneConfig.from_preset("paper", epochs=10)
+    >>> config.replace(w_covariance=0.04).w_covariance
+    0.04
+    >>> TuneConfig(w_covariance=-1)
+    Traceback (most recent call last):
+    nmtune.errors.ConfigError: w_covariance must be a number from 0 to 1e+06, got -1
     """
 
     preset: str = "paper"

@@ -84,6 +84,19 @@ class NMTuneClassifier(
         Width of the embeddings.
     n_iter_ : int
         Epochs that were made, of all trainings together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import cross_val_score
+    >>> y = np.array(["no", "yes"])[np.arange(60) % 2]
+    >>> X = np.random.default_rng(0).normal(size=(60, 8)) + 3 * (y == "yes")[:, None]
+    >>> model = NMTuneClassifier("linear_probe", random_state=0).fit(X, y)
+    >>> model.predict_proba(X).shape
+    (60, 2)
+    >>> scores = cross_val_score(model, X, y, cv=3)
+    >>> bool(scores.mean() > 0.9)
+    True
     """
 
     def __init__(

@@ -25,7 +25,17 @@ _ROW_SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMetrics:
-    """One class: `support` is its number of true rows; what has nothing to count reads 0."""
+    """The figures of one class; a share with nothing to count reads 0.
+
+    Attributes
+    ----------
+    name
+        The class.
+    support
+        Number of its true rows.
+    precision, recall, f1
+        Shares between 0 and 1.
+    """
 
     name: str
     support: int
@@ -61,13 +71,33 @@ class ReliabilityBin:
 class Evaluation:
     """How good probabilities are on one split; all but the losses are shares between 0 and 1.
 
-    macro_f1: mean F1 over the classes present in y. log_loss: mean -log of the true class's
-    probability, in nats, clipped at float32's rounding step (1.2e-7). ece: expected calibration
-    error of the predicted class, the mean over rows of |accuracy - mean confidence| of the row's
-    bin (Guo et al. 2017, arXiv 1706.04599). reliability: its 15 bins of equal width.
-    per_class: one entry per class, in order. confusion_matrix: (c, c) counts, rows are the true
-    classes, columns the predicted ones; None with more than 100 classes, where `confusions` holds
-    the 100 most frequent mistakes (of equals the first by true, then predicted class).
+    Attributes
+    ----------
+    n_rows
+        Rows of the split.
+    accuracy
+        Share of rows whose most probable class is the true one.
+    macro_f1
+        Mean F1 over the classes present in y.
+    n_classes_present
+        How many those are.
+    log_loss
+        Mean -log of the true class's probability, in nats, clipped at float32's rounding step
+        (1.2e-7).
+    ece
+        Expected calibration error of the predicted class: the mean over rows of the difference
+        between
+        accuracy and mean confidence of the row's bin (Guo et al. 2017, arXiv 1706.04599).
+    reliability
+        Its 15 bins of equal width.
+    per_class
+        One entry per class, in order.
+    confusion_matrix
+        (c, c) counts, rows are the true classes, columns the predicted ones; None with more than
+        100
+        classes.
+    confusions
+        The 100 most frequent mistakes (of equals the first by true, then predicted class).
     """
 
     n_rows: int
@@ -102,12 +132,38 @@ class Evaluation:
 def evaluate(
     probabilities: NDArray[np.floating], y: NDArray[Any], classes: Sequence[str]
 ) -> Evaluation:
-    """Measure probabilities (n, c) against the true class indices y (n,); classes are the c names.
+    """Measure probabilities against the true classes.
 
-    The predicted class is the one with the largest probability, the first of equals. Takes memory
-    in proportion to n and c, never to c x c of many classes. Raises DataError, with the row, where
-    there is no row, a shape does not fit, y is not an index of `classes`, or a row of probabilities
-    is not one (NaN, negative, not adding up to 1).
+    It takes memory in proportion to n and c, never to c x c of many classes.
+
+    Parameters
+    ----------
+    probabilities
+        (n, c). The predicted class is the one with the largest probability, the first of equals.
+    y
+        True class indices (n,).
+    classes
+        The c names.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    DataError
+        There is no row, a shape does not fit, y is not an index of `classes`, or a row of
+        probabilities
+        is not one (NaN, negative, not adding up to 1); it names the row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = evaluate(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]), ["cat", "dog"])
+    >>> found.accuracy
+    0.5
+    >>> found.confusion_matrix.tolist()
+    [[1, 1], [0, 0]]
     """
     probabilities = as_numbers(probabilities, field="probabilities")
     y = as_numbers(y, field="y") if hasattr(y, "detach") else np.asarray(y)

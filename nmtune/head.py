@@ -50,6 +50,22 @@ class Head:
     A head has one member, or several that were blended: its logits are then the weighted sum of
     theirs (so its probabilities are a weighted geometric mean), its tuned embeddings theirs side
     by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import Trainer, TuneConfig
+    >>> y = np.arange(60) % 2
+    >>> x = np.random.default_rng(0).normal(size=(60, 8)) + 3 * y[:, None]
+    >>> trainer = Trainer(x, y, classes=["no", "yes"], config=TuneConfig(epochs=2))
+    >>> for _ in trainer:
+    ...     pass
+    >>> head = trainer.result().head
+    >>> head.predict_proba(x).shape, head.transform(x).shape
+    ((60, 2), (60, 8))
+    >>> same = Head.from_bytes(head.to_bytes())
+    >>> bool(np.array_equal(same.predict_proba(x), head.predict_proba(x)))
+    True
     """
 
     @own_state()
@@ -187,9 +203,11 @@ class Head:
     def predict_proba(self, x: ArrayLike) -> NDArray[np.float32]:
         """Probabilities (n, c) of embeddings x (n, d) of any float or integer type.
 
-        Raises:
-            DataError: x is not two-dimensional, is empty, has another width, or holds a value
-                that is not finite or too large for the head (with its row and column).
+        Raises
+        ------
+        DataError
+            X is not two-dimensional, is empty, has another width, or holds a value
+            that is not finite or too large for the head (with its row and column).
         """
         _, logits = self._forward(x)
         with torch.inference_mode():
@@ -265,9 +283,11 @@ class Head:
     def from_bytes(cls, data: bytes) -> Self:
         """The head that `to_bytes` wrote; its predictions are bit for bit the same.
 
-        Raises:
-            HeadFormatError: damaged bytes, another format version, or contents that do not
-                fit together. Nothing in the bytes is run.
+        Raises
+        ------
+        HeadFormatError
+            Damaged bytes, another format version, or contents that do not
+            fit together. Nothing in the bytes is run.
         """
         try:
             document, tensors = unpack(

@@ -17,12 +17,16 @@ _VERSION = 1
 class HeldOut:
     """Logits on held-out rows: all that a choice, or a calibration, may rest on.
 
-    Attributes:
-        logits: (m, c) float32. The training rows come first, in their order, each judged by a
-            model that was fitted on other folds; then the validation rows, if any, judged by the
-            mean of those models.
-        y: (m,) int64, the labels as they were given.
-        n_train_rows: how many are training rows: all of them, or 0.
+    Attributes
+    ----------
+    logits
+        (m, c) float32. The training rows come first, in their order, each judged by a
+        model that was fitted on other folds; then the validation rows, if any, judged by the
+        mean of those models.
+    y
+        (m,) int64, the labels as they were given.
+    n_train_rows
+        How many are training rows: all of them, or 0.
     """
 
     logits: NDArray[np.float32]

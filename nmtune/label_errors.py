@@ -29,21 +29,39 @@ _ROW_SUM_TOLERANCE = 1e-3
 class LabelErrors:
     """What out-of-fold probabilities (n, c) say of the given labels; all rates between 0 and 1.
 
-    noise_rate: share of rows whose label is wrong as the paper estimates it, from the confident
-        joint scaled to the class sizes. It also counts rows that are merely hard to tell.
-    confident_disagreement: share of other labels among the surest fifth of the rows predicted as
-        each class. Wrong labels are found among sure predictions too, hard rows are not: this
-        tells a noisy set from a hard one. disagreement_error: its standard error.
-    n_confident_rows: how many rows that fifth is.
-    expected_wrong: how many labels are expected to be wrong, with an interval: hard rows are told
-        from them by how sure the predictions are (`nmtune.label_noise`).
-    thresholds: (c,) mean probability of a class over the rows labelled so; 1 where none is.
-    n_rows_of_class: (c,) rows labelled so.
-    joint_given, joint_suggested, joint_counts: (m,) the confident joint off its diagonal, without
-        zeros, most frequent first: rows labelled `given` and confidently counted as `suggested`.
-    rows, given, suggested, given_probability, suggested_probability: (k,) the suspected rows,
-        those least sure of their label (lowest margin, given minus suggested) first. Suspected is
-        a row counted off the diagonal whose suggested class is more probable than its label.
+    Attributes
+    ----------
+    n_rows
+        Rows that were judged.
+    noise_rate
+        Share of rows whose label is wrong as the paper estimates it, from the confident joint
+        scaled
+        to the class sizes. It also counts rows that are merely hard to tell.
+    confident_disagreement
+        Share of other labels among the surest fifth of the rows predicted as each class. Wrong
+        labels
+        are found among sure predictions too, hard rows are not: this tells a noisy set from a hard
+        one.
+    disagreement_error
+        Its standard error.
+    n_confident_rows
+        How many rows that fifth is.
+    expected_wrong
+        How many labels are expected to be wrong, with an interval: hard rows are told from them by
+        how
+        sure the predictions are.
+    thresholds
+        (c,) mean probability of a class over the rows labelled so; 1 where none is.
+    n_rows_of_class
+        (c,) rows labelled so.
+    joint_given, joint_suggested, joint_counts
+        (m,) the confident joint off its diagonal, without zeros, most frequent first: rows labelled
+        `given` and confidently counted as `suggested`.
+    rows, given, suggested, given_probability, suggested_probability
+        (k,) the suspected rows, those least sure of their label (lowest margin, given minus
+        suggested)
+        first. A row is suspected if it is counted off the diagonal and its suggested class is more
+        probable than its label.
     """
 
     n_rows: int
@@ -124,14 +142,41 @@ class LabelErrors:
 
 @numpy_state()
 def find_label_errors(probabilities: ArrayLike, y: ArrayLike) -> LabelErrors:
-    """Suspect the labels y (n,) that out-of-fold probabilities (n, c), c >= 2, speak against.
+    """Find the labels that out-of-fold probabilities speak against.
 
-    Out-of-fold: each row's probabilities come from a classifier that has not seen the row, or it
-    would only repeat the label. A class without a row is never suggested. Beyond `probabilities`
-    little memory is needed, and none that grows with c x c.
+    A class without a row is never suggested. Beyond `probabilities` it takes little memory, and
+    none
+    that grows with c x c.
 
-    Raises DataError, with the row, where a shape does not fit, y is not an index of a column, or a
-    row of probabilities is not one (NaN, negative, not adding up to 1).
+    Parameters
+    ----------
+    probabilities
+        (n, c), c >= 2, out of fold: each row's come from a classifier that has not seen the row,
+        which
+        would only repeat the label.
+    y
+        The labels as class indices (n,).
+
+    Returns
+    -------
+    LabelErrors
+
+    Raises
+    ------
+    DataError
+        A shape does not fit, y is not an index of a column, or a row of probabilities is not one
+        (NaN,
+        negative, not adding up to 1); it names the row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.arange(100) % 2
+    >>> sure = np.where(y[:, None] == [0, 1], 0.95, 0.05)
+    >>> given = y.copy()
+    >>> given[7] = 1 - given[7]
+    >>> find_label_errors(sure, given).rows.tolist()
+    [7]
     """
     values = _checked(probabilities)
     n_rows, n_classes = values.shape

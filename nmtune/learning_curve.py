@@ -33,10 +33,18 @@ Fitter: TypeAlias = Callable[[NDArray[Any], NDArray[np.int64], int], Predictor]
 
 @dataclass(frozen=True, kw_only=True)
 class LearningPoint:
-    """One size: `n_rows` training rows, about `fraction` of all, and the accuracy by split.
+    """One size of the training rows, and the accuracy by split.
 
-    accuracies: of each split one accuracy (0..1) a seed, each seed with its own nested subsets. All
-    rows can be drawn in one way only: with fraction 1 seeds differ by what the fit does with them.
+    Attributes
+    ----------
+    fraction
+        About which share of all training rows.
+    n_rows
+        How many.
+    accuracies
+        Of each split one accuracy (0..1) a seed, each seed with its own nested subsets. All rows
+        can be
+        drawn in one way only: with fraction 1 seeds differ by what the fit does with them.
     """
 
     fraction: float
@@ -81,20 +89,63 @@ def learning_curve(
     max_rows: int = MAX_ROWS,
     max_evaluated: int = MAX_EVALUATED,
 ) -> Iterator[LearningPoint]:
-    """An iterator of points, the smallest size first; leaving the loop stops the work.
+    """Measure a method on growing parts of the training rows.
 
-    x (n, d) and y (n,) are training rows and class indices, `splits` the (x, y) to evaluate, by
-    name. Each seed has stratified subsets of its own, a smaller one within a larger one; sizes too
-    small for two rows of each class are skipped (see `rows_per_class`).
+    It costs `n_seeds` fits a size. Each seed has stratified subsets of its own, a smaller one
+    within a
+    larger one; sizes too small for two rows of each class are skipped. Values of x are checked by
+    `fit`
+    and by what it gives.
 
-    It costs `n_seeds` fits a size, none on more than `max_rows` rows: larger sizes are cut down to
-    that, and equal ones left out. Of a split at most `max_evaluated` rows, drawn with `seed`, are
-    evaluated. Values of x are checked by `fit` and by what it gives.
+    Parameters
+    ----------
+    x, y
+        Training rows (n, d) and class indices (n,).
+    n_classes
+        Number of classes.
+    fit
+        `fit(x, y, seed)` trains on these rows only, and gives a head, or any classifier with
+        `predict_proba`.
+    splits
+        By name, the (x, y) to evaluate.
+    fractions
+        Shares of the rows, above 0 and at most 1.
+    n_seeds
+        Fits of each size.
+    seed
+        0 or more.
+    max_rows
+        The most rows of a fit: larger sizes are cut down to that, and equal ones left out.
+    max_evaluated
+        The most rows of a split to evaluate, drawn with `seed`.
 
-    Raises, when called, DataError where a shape does not fit, a label is not an index of a class or
-    there is no split, and ConfigError where a fraction is not above 0 and at most 1, another
-    number is out of range, or there would be more than 200 fits. Iterating raises what `fit`
-    raises, and DataError where its probabilities are not (m, n_classes).
+    Returns
+    -------
+    Iterator[LearningPoint]
+        The smallest size first; leaving the loop stops the work.
+
+    Raises
+    ------
+    DataError
+        When called: a shape does not fit, a label is not an index of a class, or there is no split.
+        While iterating: probabilities are not (m, n_classes), or `fit` raises it.
+    ConfigError
+        A number is out of range, or there would be more than 200 fits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> y = np.arange(200) % 2
+    >>> x = np.random.default_rng(0).normal(size=(200, 8)) + y[:, None]
+    >>> def fit(x, y, seed):
+    ...     return LogisticRegression().fit(x, y)
+    >>> splits = {"test": (x, y)}
+    >>> points = learning_curve(
+    ...     x, y, n_classes=2, fit=fit, splits=splits, fractions=(0.1, 0.5, 1.0), n_seeds=2
+    ... )
+    >>> [point.n_rows for point in points]
+    [20, 100, 200]
     """
     _check_settings(fractions, n_seeds, seed, max_rows, max_evaluated)
     train_x, labels = _checked(x, y, n_classes, "")

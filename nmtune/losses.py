@@ -24,9 +24,14 @@ from nmtune.regularisers import Batch, Term
 class NMTuneLoss(NamedTuple):
     """The objective of one batch and its parts, all scalar tensors.
 
-    total: what to differentiate, `cross_entropy` plus the weighted terms.
-    cross_entropy, consistency, covariance, dominant: the parts before weighting, detached. A term
-    whose weight is zero is not part of the objective, is not computed and reads 0.
+    A term whose weight is zero is not part of the objective, is not computed and reads 0.
+
+    Attributes
+    ----------
+    total
+        What to differentiate: `cross_entropy` plus the weighted terms.
+    cross_entropy, consistency, covariance, dominant
+        The parts before weighting, detached.
     """
 
     total: Tensor
@@ -39,12 +44,36 @@ class NMTuneLoss(NamedTuple):
 def consistency_loss(z: Tensor, f: Tensor, *, mean_over_dimensions: bool = False) -> Tensor:
     """L_MSE: how far the directions of the tuned embeddings Z are from those of the frozen F.
 
-    Mean over rows of || f_i/||f_i|| - z_i/||z_i|| ||^2, between 0 and 4. With
-    `mean_over_dimensions` it is divided by d too, as the authors' code does.
+    The mean over rows of || f_i/||f_i|| - z_i/||z_i|| ||^2, between 0 and 4. A zero row (no entry
+    as
+    large as the smallest normal number of its precision) normalises to zero and, in Z, has zero
+    gradient.
 
-    z, f: (b, d). F is a constant: no gradient flows to it. A zero row (no entry as large as the
-    smallest normal number of its precision) normalises to zero and, in Z, has zero gradient.
-    Raises DataError where the shapes do not fit.
+    Parameters
+    ----------
+    z
+        Tuned embeddings (b, d).
+    f
+        Frozen embeddings (b, d): a constant, no gradient flows to it.
+    mean_over_dimensions
+        Divide by d too, as the authors' code does.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    Raises
+    ------
+    DataError
+        The shapes do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> f = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> consistency_loss(3 * f, f).item(), consistency_loss(-f, f).item()
+    (0.0, 4.0)
     """
     _check(z)
     _check_same_shape(z, f)
@@ -54,10 +83,32 @@ def consistency_loss(z: Tensor, f: Tensor, *, mean_over_dimensions: bool = False
 def covariance_loss(z: Tensor) -> Tensor:
     """L_COV: how correlated the dimensions of Z are, (1/d) * sum over i != j of C(Z)_ij^2.
 
-    C = Zc^T Zc / (b - 1), Zc the column-centred Z. Not negative; 0 for a single row (its
-    covariance is taken as 0) and for a single column.
+    C = Zc^T Zc / (b - 1), Zc the column-centred Z. Not negative; 0 for a single row (its covariance
+    is
+    taken as 0) and for a single column.
 
-    z: (b, d). Raises DataError where it is not 2-D or is empty.
+    Parameters
+    ----------
+    z
+        Tuned embeddings (b, d).
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    Raises
+    ------
+    DataError
+        z is not 2-D or is empty.
+
+    Examples
+    --------
+    >>> import torch
+    >>> covariance_loss(torch.tensor([[1.0, 1.0], [-1.0, -1.0]])).item()
+    4.0
+    >>> covariance_loss(torch.tensor([[1.0, 1.0], [1.0, -1.0]])).item()
+    0.0
     """
     _check(z)
     return differentiable(z, *regularisers.covariance(Batch(z)))
@@ -66,14 +117,38 @@ def covariance_loss(z: Tensor) -> Tensor:
 def dominant_singular_value_loss(z: Tensor, k: int = 1) -> Tensor:
     """L_SVD: minus the share of the k largest singular values of Z, in [-1/k, 0].
 
-    -(1/k) * sum_{i<=k} s_i / sum_j s_j, Z neither centred nor normalised. Where Z has fewer than
-    k singular values the missing ones are zero: the loss is then the constant -1/k. It is 0 for
-    an all-zero Z (no entry as large as the smallest normal number of its precision).
+    -(1/k) * sum_{i<=k} s_i / sum_j s_j, Z neither centred nor normalised. Where Z has fewer than k
+    singular values the missing ones are zero: the loss is then the constant -1/k. It is 0 for an
+    all-zero Z (no entry as large as the smallest normal number of its precision).
 
     Where the derivative is not unique, the gradient is a valid choice: singular values that are
-    zero to float64 rounding contribute nothing, a tie across the k-th place is cut.
+    zero to
+    float64 rounding contribute nothing, a tie across the k-th place is cut.
 
-    z: (b, d); k: at least 1. Raises DataError where z is not 2-D or is empty, ConfigError for k.
+    Parameters
+    ----------
+    z
+        Tuned embeddings (b, d).
+    k
+        At least 1.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    Raises
+    ------
+    DataError
+        z is not 2-D or is empty.
+    ConfigError
+        k is out of its bounds.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(dominant_singular_value_loss(torch.diag(torch.tensor([3.0, 1.0]))).item(), 6)
+    -0.75
     """
     _check(z)
     _check_k(k)
@@ -95,10 +170,46 @@ def nmtune_loss(
 ) -> NMTuneLoss:
     """The NMTune objective: CE + w_consistency * L_MSE + w_covariance * L_COV + w_dominant * L_SVD.
 
-    logits: (b, c); y: (b,) class indices; z: (b, d) tuned and f: (b, d) frozen embeddings.
-    weight: (b,) how much each row's cross-entropy counts, None where all count 1.
-    A weight of 0 leaves its term out (see NMTuneLoss). Raises DataError where z or f has the
-    wrong shape, ConfigError for k.
+    A weight of 0 leaves its term out.
+
+    Parameters
+    ----------
+    logits
+        (b, c).
+    y
+        Class indices (b,).
+    z, f
+        Tuned and frozen embeddings (b, d).
+    w_consistency, w_covariance, w_dominant
+        The weights.
+    k
+        How many leading singular values L_SVD rewards.
+    mean_over_dimensions
+        Divide L_MSE by d too.
+    weight
+        (b,) how much each row's cross-entropy counts; None where all count 1.
+
+    Returns
+    -------
+    NMTuneLoss
+
+    Raises
+    ------
+    DataError
+        z or f has the wrong shape.
+    ConfigError
+        k is out of its bounds.
+
+    Examples
+    --------
+    >>> import torch
+    >>> f = torch.eye(2)
+    >>> loss = nmtune_loss(
+    ...     torch.zeros(2, 2), torch.tensor([0, 1]), f, f, w_consistency=1.0, w_covariance=0.0,
+    ...     w_dominant=0.0,
+    ... )
+    >>> round(loss.total.item(), 4), loss.consistency.item()
+    (0.6931, 0.0)
     """
     _check(z)
     _check_k(k)

@@ -31,12 +31,26 @@ _STANDARD_ERRORS = 2.5
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOutlook:
-    """What doubling the largest size measured, n_rows training rows, would do on one split.
+    """What twice as many training rows would do on one split.
 
-    accuracy: the mean there. gain: expected change of it (both of 0..1, so 0.01 is a point), with
-    the interval low to high, 2.5 standard errors wide each way: about 95 %. verdict: "flat" where
-    the interval is within a point of 0, else "rising" or "falling" where it leaves out 0, else
-    "unclear"; "unknown", and no figures, with fewer than three sizes.
+    Attributes
+    ----------
+    split
+        The split.
+    n_rows
+        The largest size that was measured.
+    accuracy
+        The mean there, 0..1.
+    gain
+        Expected change of it, so 0.01 is a point; None with fewer than three sizes.
+    low, high
+        The interval of the gain, 2.5 standard errors wide each way: about 95 %.
+    verdict
+        "flat" where the interval is within a point of 0, else "rising" or "falling" where it leaves
+        out
+        0, else "unclear"; "unknown" with fewer than three sizes.
+    sentence
+        The same in words.
     """
 
     split: str
@@ -55,11 +69,37 @@ class LabelOutlook:
 
 @numpy_state()
 def would_more_labels_help(points: Sequence[LearningPoint], *, split: str) -> LabelOutlook:
-    """Extrapolate the curve of `split` to twice its largest size.
+    """Extrapolate a learning curve to twice its largest size.
 
     The interval is of scatter about the curve and between seeds. It cannot know of rows from
-    elsewhere: more labels means more like these. Raises DataError where there is no point or one
-    that lacks the split.
+    elsewhere:
+    more labels means more like these.
+
+    Parameters
+    ----------
+    points
+        What `learning_curve` gave.
+    split
+        The split to speak of.
+
+    Returns
+    -------
+    LabelOutlook
+
+    Raises
+    ------
+    DataError
+        There is no point, or one that lacks the split.
+
+    Examples
+    --------
+    >>> sizes = {100: 0.70, 200: 0.78, 400: 0.83, 800: 0.86}
+    >>> points = [
+    ...     LearningPoint(fraction=n / 800, n_rows=n, accuracies={"test": (accuracy,)})
+    ...     for n, accuracy in sizes.items()
+    ... ]
+    >>> would_more_labels_help(points, split="test").verdict
+    'rising'
     """
     if not points or not all(split in point.accuracies for point in points):
         raise DataError(f"there is no learning curve of split {split!r}", field="split")

@@ -26,11 +26,22 @@ _ROUNDING = 1e-6
 class NearDuplicates:
     """The rows of a split whose most similar training row has a cosine of at least `threshold`.
 
-    n_rows: rows of the split; n_compared: those compared with every training row, all of them or a
-    random sample. share_of_pairs: of all pairs compared, the share that is at least as similar.
-    rows, train_rows, similarities, labels, train_labels: (k,) the near-duplicates, the most similar
-    first: the row in the split, its most similar training row (the first of equals), their cosine,
-    and the class indices of both.
+    Attributes
+    ----------
+    threshold
+        The cosine from which on a row counts.
+    n_rows
+        Rows of the split.
+    n_compared
+        Rows compared with every training row: all of them or a random sample.
+    n_classes
+        Number of classes.
+    share_of_pairs
+        Of all pairs compared, the share that is at least as similar.
+    rows, train_rows, similarities, labels, train_labels
+        (k,) the near-duplicates, the most similar first: the row in the split, its most similar
+        training
+        row (the first of equals), their cosine, and the class indices of both.
     """
 
     threshold: float
@@ -116,16 +127,52 @@ def find_near_duplicates(
     max_products: int = MAX_PRODUCTS,
     seed: int = 0,
 ) -> NearDuplicates:
-    """Which rows of x (n, d) nearly repeat a row of train_x (m, d), by the cosine of the two.
+    """Find the rows that nearly repeat a training row, by the cosine of the two.
 
-    y (n,) and train_y (m,) are class indices. The arrays may be memory-mapped: blocks of rows are
-    held, whatever n and m. All n * m * d products are made if they are at most `max_products`; else
-    as many rows of x as that allows, at least one, are drawn with `seed`, and the result says so.
-    A row of zeros has no direction: it is similar to none.
+    The arrays may be memory-mapped: blocks of rows are held, whatever n and m. A row of zeros has
+    no
+    direction: it is similar to none.
 
-    Raises DataError, with the row, where rows are not finite real numbers of one width or a label
-    is not an index of a class; ConfigError where threshold is not above 0 and at most 1,
-    max_products below 1 or seed negative.
+    Parameters
+    ----------
+    x, y
+        Rows (n, d) of a split and their class indices (n,).
+    train_x, train_y
+        Training rows (m, d) and their class indices (m,).
+    n_classes
+        Number of classes.
+    threshold
+        The least cosine, above 0 and at most 1.
+    max_products
+        All n * m * d products are made if they are at most so many; else as many rows of x as that
+        allows, at least one, are drawn with `seed`, and the result says so.
+    seed
+        0 or more.
+
+    Returns
+    -------
+    NearDuplicates
+
+    Raises
+    ------
+    DataError
+        Rows are not finite real numbers of one width, or a label is not an index of a class; it
+        names
+        the row.
+    ConfigError
+        threshold, max_products or seed is out of its bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> train = np.random.default_rng(0).normal(size=(50, 8))
+    >>> labels = np.arange(50) % 2
+    >>> rows = np.concatenate([2 * train[3:4], -train[3:4]])  # a copy, and its opposite
+    >>> found = find_near_duplicates(
+    ...     rows, np.array([1, 0]), train_x=train, train_y=labels, n_classes=2
+    ... )
+    >>> found.rows.tolist(), found.train_rows.tolist()
+    ([0], [3])
     """
     if not 0 < threshold <= 1:
         raise ConfigError(

@@ -57,20 +57,27 @@ class Progress:
 class EpochReport:
     """What one epoch did.
 
-    Attributes:
-        epoch, n_epochs: its number, from 1, of how many. An epoch of a linear probe is one fold
-            of the cross-validation that chooses l2, the last one the solution on all training
-            rows. An ensemble may stop early: n_epochs is then less at the end than before.
-        losses: means over the epoch's rows. With AdamW `total`, `cross_entropy`,
-            `consistency`, `covariance`, `dominant` (unweighted; 0 where the weight is 0), each
-            batch taken before its step; for a linear probe `total`, `cross_entropy`,
-            `l2_penalty` at the solution; for an ensemble `total` and `cross_entropy`, means over
-            its members.
-        learning_rate: at the epoch's last step; None for a linear probe.
-        l2: the penalty that did best on a linear probe's fold, or that was chosen; else None.
-        validation: `loss` (mean cross-entropy), `loss_standard_error` and `accuracy` on the
-            validation rows, or on the rows that were held out; None where there are none.
-        seconds: how long the epoch took.
+    Attributes
+    ----------
+    epoch, n_epochs
+        Its number, from 1, of how many. An epoch of a linear probe is one fold
+        of the cross-validation that chooses l2, the last one the solution on all training
+        rows. An ensemble may stop early: n_epochs is then less at the end than before.
+    losses
+        Means over the epoch's rows. With AdamW `total`, `cross_entropy`,
+        `consistency`, `covariance`, `dominant` (unweighted; 0 where the weight is 0), each
+        batch taken before its step; for a linear probe `total`, `cross_entropy`,
+        `l2_penalty` at the solution; for an ensemble `total` and `cross_entropy`, means over
+        its members.
+    learning_rate
+        At the epoch's last step; None for a linear probe.
+    l2
+        The penalty that did best on a linear probe's fold, or that was chosen; else None.
+    validation
+        `loss` (mean cross-entropy), `loss_standard_error` and `accuracy` on the
+        validation rows, or on the rows that were held out; None where there are none.
+    seconds
+        How long the epoch took.
     """
 
     epoch: int

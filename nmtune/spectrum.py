@@ -34,14 +34,22 @@ _SAFE_MAGNITUDES = (1e-100, 1e100)
 class Spectrum:
     """The singular values s of an (n, d) matrix and what they say, with p = s / sum(s).
 
-    singular_values: float64, min(n, d) of them, largest first.
-    entropy (SVE): -sum p log p in nats; bigger is a flatter spectrum.
-    largest_ratio (LSVR): -log p_1 in nats; bigger is a weaker dominant direction.
-    effective_rank: exp(entropy), the number of equal singular values with that entropy.
-    centering: "none", "columns" or "reference", as given to `spectrum`.
-    n_rows, n_columns: the shape of the matrix.
-
     A matrix that is zero after centring has no direction: all three numbers are then 0.
+
+    Attributes
+    ----------
+    singular_values
+        float64, min(n, d) of them, largest first.
+    entropy
+        SVE: -sum p log p in nats; bigger is a flatter spectrum.
+    largest_ratio
+        LSVR: -log p_1 in nats; bigger is a weaker dominant direction.
+    effective_rank
+        exp(entropy), the number of equal singular values with that entropy.
+    centering
+        "none", "columns" or "reference", as given to `spectrum`.
+    n_rows, n_columns
+        The shape of the matrix.
     """
 
     singular_values: _Array = field(repr=False)
@@ -57,22 +65,50 @@ class Spectrum:
 def spectrum(
     x: NDArray[Any], *, centering: Centring = "none", chunk_rows: int | None = None
 ) -> Spectrum:
-    """Singular values, entropy and largest ratio of x, read in chunks of rows.
-
-    x: (n, d) array or memory map of real numbers of any precision; never copied whole unless
-    n <= d. centering: "none"; "columns" subtracts each column's mean; "reference" scales each row
-    to length 1 and subtracts the row's own mean, as the paper's authors do. chunk_rows: rows held
-    at a time, by default about 16 MiB of float64 or d rows, whichever is more.
+    """Compute the singular values of x, their entropy and largest ratio, in chunks of rows.
 
     Entropy and largest ratio agree with a full float64 SVD to 1e-6, each singular value to 1e-6 of
-    the largest one. x is read twice (three times for "columns"): a check, then a d x d Gram matrix
-    whose chunks are multiplied in float32 and added in float64. It is read again for a Gram matrix
-    all in float64 where the first cannot be trusted to that precision, and a last time, by QR of
-    one chunk after another, where that cannot be either (see `gram`). Memory does not grow with n:
-    a few d x d float64 matrices and two chunks; the QR holds four, of at least d rows each.
+    the
+    largest one. x is read twice (three times for "columns"): a check, then a d x d Gram matrix
+    whose
+    chunks are multiplied in float32 and added in float64. It is read again for a Gram matrix all in
+    float64 where the first cannot be trusted to that precision, and a last time, by QR of one chunk
+    after another, where that cannot be either. Memory does not grow with n: a few d x d float64
+    matrices and two chunks; the QR holds four, of at least d rows each.
 
-    Raises DataError (field "x", with row and column) where x is not 2-D, is empty, is not of real
-    numbers or holds NaN or inf; ConfigError for an unknown centering or chunk_rows < 1.
+    Parameters
+    ----------
+    x
+        (n, d) array or memory map of real numbers of any precision; never copied whole unless n <=
+        d.
+    centering
+        "none"; "columns" subtracts each column's mean; "reference" scales each row to length 1 and
+        subtracts the row's own mean, as the paper's authors do.
+    chunk_rows
+        Rows held at a time, by default about 16 MiB of float64 or d rows, whichever is more.
+
+    Returns
+    -------
+    Spectrum
+
+    Raises
+    ------
+    DataError
+        x is not 2-D, is empty, is not of real numbers or holds NaN or infinity; it names row and
+        column.
+    ConfigError
+        The centering is unknown or chunk_rows below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = spectrum(np.diag([3.0, 1.0]))
+    >>> found.singular_values.tolist()
+    [3.0, 1.0]
+    >>> round(found.largest_ratio, 4)  # -log(3 / 4)
+    0.2877
+    >>> round(spectrum(np.eye(5)).effective_rank, 4)
+    5.0
     """
     x = _checked(x, centering, chunk_rows)
     n_rows, n_columns = x.shape

@@ -11,17 +11,41 @@ from nmtune.errors import ConfigError, DataError
 def stratified_split(
     y: NDArray[Any], *, fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row indices to keep and row indices to hold out, each sorted; together every row once.
-
-    y: (n,) class indices. fraction: the share to hold out, above 0 and below 1. seed: 0 or more;
-    the same y, fraction and seed always give the same split.
+    """Split rows by class into those to keep and those to hold out.
 
     About fraction * n rows are held out (at least one if any class can spare it). Each class gives
-    up its share rounded down or up, the rows left over going to the classes whose shares were cut
-    the most, and keeps at least one row: a class of one row is always kept.
+    up
+    its share rounded down or up, the rows left over going to the classes whose shares were cut the
+    most,
+    and keeps at least one row: a class of one row is always kept.
 
-    Raises DataError (field "y") where y is not a non-empty vector of integers, ConfigError for
-    fraction and seed.
+    Parameters
+    ----------
+    y
+        Class indices (n,).
+    fraction
+        The share to hold out, above 0 and below 1.
+    seed
+        0 or more; the same y, fraction and seed always give the same split.
+
+    Returns
+    -------
+    tuple of ndarray
+        Row indices to keep and row indices to hold out, each sorted; together every row once.
+
+    Raises
+    ------
+    DataError
+        y is not a non-empty vector of integers.
+    ConfigError
+        fraction or seed is out of its bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> kept, held_out = stratified_split(np.array([0, 0, 0, 0, 1, 1, 1, 1]), fraction=0.25, seed=0)
+    >>> len(kept), len(held_out)
+    (6, 2)
     """
     y = np.asarray(y)
     if y.ndim != 1 or y.size == 0 or y.dtype.kind not in "iu":

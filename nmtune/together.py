@@ -28,11 +28,26 @@ FREE = ("seed", *WEIGHTS)
 
 
 class TogetherTrainer:
-    """An iterator of tuples of EpochReports, one for each head: seeds, ablations, weights to try.
+    """Train heads of one shape at once: seeds, ablations, weights to try.
 
-    A head starts from the weights and sees the batches that Trainer would give it, and comes out
-    the same but for rounding. It pays on a GPU; on a CPU heads one after another are as fast.
-    There are no checkpoints.
+    An iterator of tuples of EpochReports, one for each head. A head starts from the weights and
+    sees the
+    batches that Trainer would give it, and comes out the same but for rounding. It pays on a GPU;
+    on a
+    CPU heads one after another are as fast. There are no checkpoints.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import TuneConfig
+    >>> y = np.arange(60) % 2
+    >>> x = np.random.default_rng(0).normal(size=(60, 8)) + y[:, None]
+    >>> configs = [TuneConfig(epochs=2, seed=seed) for seed in range(3)]
+    >>> trainer = TogetherTrainer(x, y, classes=["no", "yes"], configs=configs)
+    >>> [len(reports) for reports in trainer]
+    [3, 3]
+    >>> len(trainer.result())
+    3
     """
 
     @own_state()
@@ -49,10 +64,12 @@ class TogetherTrainer:
     ) -> None:
         """Check the rows and copy them to the device.
 
-        Args:
-            configs: one for each head, equal but for seed and the weights of the three terms;
-                transform `mlp` or `residual_mlp`. A head of p weights takes 16 p bytes and its
-                share of a step: `bytes_of_a_head`.
+        Parameters
+        ----------
+        configs
+            One for each head, equal but for seed and the weights of the three terms;
+            transform `mlp` or `residual_mlp`. A head of p weights takes 16 p bytes and its
+            share of a step: `bytes_of_a_head`.
 
         For the others, and what is raised, see Trainer.
         """

@@ -37,13 +37,19 @@ _NEVER = -1e4
 class Fit:
     """What a training gave.
 
-    Attributes:
-        head: the trained head, on the CPU.
-        history: every epoch's report, those before a checkpoint too.
-        seconds: of training, all epochs together.
-        notes: what the user should know of how it went, in full sentences.
-        held_out: what was said of rows that were not learnt from, the temperature left out; None
-            where no rows were held out.
+    Attributes
+    ----------
+    head
+        The trained head, on the CPU.
+    history
+        Every epoch's report, those before a checkpoint too.
+    seconds
+        Of training, all epochs together.
+    notes
+        What the user should know of how it went, in full sentences.
+    held_out
+        What was said of rows that were not learnt from, the temperature left out; None
+        where no rows were held out.
     """
 
     head: Head
@@ -54,11 +60,24 @@ class Fit:
 
 
 class Trainer:
-    """An iterator of EpochReports that trains one head.
+    """Train one head, an epoch at a time: an iterator of EpochReports.
 
-    Leaving the loop stops the training; iterating again goes on. On a CPU the same rows,
-    config and number of threads give the same head bit for bit, with or without a checkpoint
-    in between. Torch's global random numbers are neither used nor changed.
+    Leaving the loop stops the training; iterating again goes on. On a CPU the same rows, config and
+    number of threads give the same head bit for bit, with or without a checkpoint in between.
+    Torch's
+    global random numbers are neither used nor changed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import TuneConfig
+    >>> y = np.arange(60) % 2
+    >>> x = np.random.default_rng(0).normal(size=(60, 8)) + y[:, None]
+    >>> trainer = Trainer(x, y, classes=["no", "yes"], config=TuneConfig(epochs=3))
+    >>> [report.epoch for report in trainer]
+    [1, 2, 3]
+    >>> trainer.result().head.classes
+    ('no', 'yes')
     """
 
     @own_state()
@@ -77,21 +96,34 @@ class Trainer:
     ) -> None:
         """Check the rows and copy them to the device.
 
-        Args:
-            x: embeddings (n, d) of any float or integer type; may be memory-mapped.
-            y: class indices (n,); at least two classes must occur.
-            classes: the name of each index.
-            config: how to train.
-            validation: rows (x, y) to score after each epoch, never trained on.
-            groups: (n,) which domain, or other group, each row is from: cross-validation then
-                holds out whole groups.
-            sample_weight: (n,) how much each row counts, not negative; only ratios matter.
-            device: where to train, as torch names it.
-            checkpoint: what `checkpoint()` gave on the same rows, classes and config.
+        Parameters
+        ----------
+        x
+            Embeddings (n, d) of any float or integer type; may be memory-mapped.
+        y
+            Class indices (n,); at least two classes must occur.
+        classes
+            The name of each index.
+        config
+            How to train.
+        validation
+            Rows (x, y) to score after each epoch, never trained on.
+        groups
+            (n,) which domain, or other group, each row is from: cross-validation then
+            holds out whole groups.
+        sample_weight
+            (n,) how much each row counts, not negative; only ratios matter.
+        device
+            Where to train, as torch names it.
+        checkpoint
+            What `checkpoint()` gave on the same rows, classes and config.
 
-        Raises:
-            DataError: rows, labels or classes cannot be used (names row and column).
-            CheckpointError: the checkpoint is damaged or of another training.
+        Raises
+        ------
+        DataError
+            Rows, labels or classes cannot be used (names row and column).
+        CheckpointError
+            The checkpoint is damaged or of another training.
         """
         self._config = config
         self._classes = as_classes(classes)
