@@ -1,4 +1,4 @@
-# The server: `nmtune-server up | api | worker | migrate` (docs/compose.md).
+# The server: `nmtune-server up | api | worker | migrate` (docs/run/compose.md).
 #   docker build -t nmtune-server .                          CPU
 #   docker build -t nmtune-server --build-arg TORCH=cuda .   NVIDIA GPU
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm

@@ -25,7 +25,7 @@ $(VENV)/.installed: pyproject.toml nmtune/pyproject.toml clients/python/pyprojec
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) install -c constraints.txt --group test --group lint
+	$(PIP) install -c constraints.txt --group test --group lint --group docs
 	@touch $@
 
 install: $(VENV)/.installed ## Make the virtual environment and install server and client
@@ -58,35 +58,43 @@ compose-test: $(VENV)/.installed-test ## Start docker-compose.yml under a name o
 	$(BIN)/python -m pytest tests/compose -m compose
 
 bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-learn on FILES="a.npz b.npz" (default: the bundled set)
-	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/benchmarks.md
+	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/inside/benchmarks.md
 
 bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
-	$(BIN)/python benchmarks/train.py $(FILES) --write docs/benchmarks.md
+	$(BIN)/python benchmarks/train.py $(FILES) --write docs/inside/benchmarks.md
 
 bench-ood: $(VENV)/.installed-test ## Compare ways of telling OOD rows, and measure conformal coverage, on FILES
-	$(BIN)/python benchmarks/ood_score.py $(FILES) --write docs/benchmarks.md
+	$(BIN)/python benchmarks/ood_score.py $(FILES) --write docs/inside/benchmarks.md
 
 bench-job: $(VENV)/.installed-test ## Time whole jobs of method auto, and their memory
-	$(BIN)/python benchmarks/job.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/job.py --write docs/inside/benchmarks.md
 
 bench-serve: $(VENV)/.installed-test ## Predictions under load beside other servers (needs wrk; PEERS=DIR with their environments)
-	$(BIN)/python benchmarks/serve.py $(if $(PEERS),--peers $(PEERS)) --write docs/benchmarks.md
+	$(BIN)/python benchmarks/serve.py $(if $(PEERS),--peers $(PEERS)) --write docs/inside/benchmarks.md
 
 bench-stack: $(VENV)/.installed-test ## Time jobs through API, PostgreSQL, Redis and worker, and requests beside them
-	PYTHONPATH=. $(BIN)/python benchmarks/stack.py --write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python benchmarks/stack.py --write docs/inside/benchmarks.md
 
 bench-ingest: $(VENV)/.installed-test ## Time how datasets of each format are taken in, beside the plain library call
-	PYTHONPATH=. $(BIN)/python benchmarks/ingest.py --write docs/benchmarks.md
+	PYTHONPATH=. $(BIN)/python benchmarks/ingest.py --write docs/inside/benchmarks.md
 
 bench-idle: $(VENV)/.installed-test ## Memory of processes at rest, and CPU of short commands
-	$(BIN)/python benchmarks/idle.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/idle.py --write docs/inside/benchmarks.md
 
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
-	$(BIN)/python benchmarks/gpu.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/gpu.py --write docs/inside/benchmarks.md
 
-lint: $(VENV)/.installed-test ## Check style and formatting
+docs: $(VENV)/.installed-test ## Build the documentation site into build/docs (offline; warnings are errors)
+	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs
+	@echo "Open build/docs/index.html"
+
+docs-reference: $(VENV)/.installed-test ## Write the reference pages that are made from the code
+	$(BIN)/python -m docs.generate
+
+lint: $(VENV)/.installed-test ## Check style, formatting and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 format: $(VENV)/.installed-test ## Repair style and formatting
 	$(BIN)/ruff check --fix .
@@ -103,4 +111,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-idle bench-gpu lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-idle bench-gpu docs docs-reference lint format types clean help

@@ -1,6 +1,6 @@
 """Training on a GPU: 1, 8 and 64 heads together beside the published loop, and whole trainings.
 
-python benchmarks/gpu.py [--write docs/benchmarks.md]
+python benchmarks/gpu.py [--write docs/inside/benchmarks.md]
 
 Contestants take turns in one process; a figure is the median of the turns, in milliseconds of a
 step of all its heads: batch 64, C = 10, preset `reference`. The floor is that of arithmetic and

@@ -1,6 +1,6 @@
 """What `nmtune-server` costs while it does nothing: memory of each process, CPU of short commands.
 
-python benchmarks/idle.py [--seconds 5] [--write docs/benchmarks.md]
+python benchmarks/idle.py [--seconds 5] [--write docs/inside/benchmarks.md]
 
 Memory is the resident set as Linux counts it, files that several processes share included; peak is
 its largest value since the process began. At rest: `--seconds` after the process said it was ready.

@@ -1,6 +1,7 @@
 """How fast datasets of each format are taken in, beside the plain library call, in one run.
 
-    python benchmarks/ingest.py [--rows 10000 100000] [--columns 384] [--write docs/benchmarks.md]
+    python benchmarks/ingest.py [--rows 10000 100000] [--columns 384]
+                                [--write docs/inside/benchmarks.md]
 
 Ours is the whole way from the received file to the stored dataset: the decoding process, every
 check, splits, profile, and the artifact storage (sha256, written, synced). Two references: the
@@ -30,7 +31,7 @@ from safetensors.numpy import load_file, save_file
 
 from service.ingest.dataset import assemble, npz
 from service.ingest.dataset.row_splits import SplitOptions
-from service.ingest.formats import detect
+from service.ingest.formats.detect import detect
 from service.ingest.isolate import sandbox
 from service.ingest.names.columns import Wanted
 from store.bytes.local import LocalArtifacts

@@ -1,6 +1,6 @@
 """Whole jobs of method auto, from a dataset file to the report: time, memory, and a reference.
 
-python benchmarks/job.py [3000x384x20 50000x768x20 ...] [--write docs/benchmarks.md]
+python benchmarks/job.py [3000x384x20 50000x768x20 ...] [--write docs/inside/benchmarks.md]
 
 A size is rows x columns x classes of synthetic training rows; 2,000 test rows come with them. The
 reference is one training by the published loop, 30 epochs, timed by 40 of its steps beside the job.

@@ -1,7 +1,7 @@
 """Predictions under load: this server as users start it, beside others that serve the same head.
 
 python benchmarks/serve.py [--seconds 4] [--overload-seconds 30] [--peers DIR]
-                           [--write docs/benchmarks.md]
+                           [--write docs/inside/benchmarks.md]
 
 One head (NMTune, 768 columns, 3072 hidden units, 10 classes), one machine, wrk as the load on the
 same cores, one run. --peers names a folder with one virtual environment a peer (litserve, bentoml,

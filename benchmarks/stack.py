@@ -1,6 +1,6 @@
 """Jobs through the whole stack: jobs per minute, what a job costs beside its training, and load.
 
-python benchmarks/stack.py [--jobs 12] [--write docs/benchmarks.md]
+python benchmarks/stack.py [--jobs 12] [--write docs/inside/benchmarks.md]
 
 One API process and one Celery worker over a real PostgreSQL and a real Redis, all on this machine.
 A job is NMTune with few epochs on the bundled data set, one thread each.

@@ -1,6 +1,6 @@
 """Training speed: a step, the time to the published loop's accuracy, a spectrum.
 
-python benchmarks/train.py [FILE.npz ...] [--quick] [--write docs/benchmarks.md]
+python benchmarks/train.py [FILE.npz ...] [--quick] [--write docs/inside/benchmarks.md]
 
 Contestants take turns in the same run; a figure is the median of its repeats. --quick has fewer
 repeats, the narrow heads and the files alone.

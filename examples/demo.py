@@ -4,47 +4,20 @@
 the same head.
 """
 
-import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from nmtune_client import Client
+from own_server import own_server
 
 HERE = Path(__file__).parent
 DATA = HERE / "data" / "intents.npz"
 DATA_DIR = Path("nmtune-data")
-READY = re.compile(r"http://\S+")
-
-
-@contextmanager
-def server() -> Iterator[str]:
-    """A real server on a free port, stopped at the end; yields its URL."""
-    DATA_DIR.mkdir(exist_ok=True)
-    log_path = DATA_DIR / "demo.log"
-    command = [sys.executable, "-m", "standalone", "up", "--port", "0", "--data-dir", str(DATA_DIR)]
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert process.stdout is not None
-    try:
-        url = None
-        for line in process.stdout:
-            if found := READY.search(line):
-                url = found.group()
-                break
-        if url is None:
-            sys.exit(f"The server did not start; its log:\n{log_path.read_text()[-3000:]}")
-        yield url.rstrip("/")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
 
 
 def heading(text: str) -> None:
@@ -58,7 +31,7 @@ def main() -> None:
         "to a minute.\nThen it trains for about a minute and shows how far it has come.",
         flush=True,
     )
-    with server() as url, Client(url) as client:
+    with own_server(DATA_DIR) as url, Client(url) as client:
         heading(f"1. Server ready at {url}, data in {DATA_DIR}/")
 
         heading(f"2. Upload {DATA.name} and tune: probes, ensemble, MLP and NMTune side by side")

@@ -1,10 +1,12 @@
 """The public door of the science: tune a head on frozen embeddings, evaluate it, look at spectra.
 
-trainer = Trainer(x, y, classes=classes, config=TuneConfig.from_preset("paper"))
-for report in trainer:
-    ...                          # leave the loop to stop
-head = trainer.result().head
-evaluation = evaluate(head.predict_proba(test_x), test_y, classes)
+::
+
+    trainer = Trainer(x, y, classes=classes, config=TuneConfig.from_preset("paper"))
+    for report in trainer:
+        ...                          # leave the loop to stop
+    head = trainer.result().head
+    evaluation = evaluate(head.predict_proba(test_x), test_y, classes)
 
 Each name is imported when it is first asked for (PEP 562). torch takes seconds and 200 MB, and who
 asks only for a version, a config or an error does without it.

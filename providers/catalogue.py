@@ -1,7 +1,7 @@
 """The providers that are known by name: their address, limits and dialect.
 
 To add a provider, add an entry, and a file in `dialects` if it speaks a dialect of its own. Limits
-are those of the providers' documents (docs/providers.md); answers may teach lower ones.
+are those of the providers' documents (docs/use/providers.md); answers may teach lower ones.
 """
 
 from collections.abc import Iterable

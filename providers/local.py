@@ -123,7 +123,7 @@ def _folder() -> Path:
 def _missing(name: str) -> NotInstalled:
     return NotInstalled(
         f"{NAME} needs {name}, which is not installed here. The operator can add it to the "
-        "environment of API and workers: pip install 'nmtune-server[local]' (docs/providers.md "
+        "environment of API and workers: pip install 'nmtune-server[local]' (docs/use/providers.md "
         "has a smaller way).",
         field="name",
     )

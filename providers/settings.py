@@ -17,11 +17,13 @@ class ProviderSettings(BaseSettings):
     )
 
     provider_keys: SecretStr | None = None
-    """`openai=sk-… https://gateway.example=abc`: keys by provider name or origin."""
+    """`openai=sk-… https://gateway.example=KEY`: keys of embedding providers, by the provider's
+    name or by origin."""
     provider_allow_hosts: str = ""
-    """`ollama:11434,10.0.0.5:8080`: hosts and ports beyond https on the public internet."""
+    """`ollama:11434,10.0.0.5:8080`: where providers may be, beyond https on the public internet."""
     secret_key: SecretStr | None = None
-    """32 bytes in base64 that keys stored by users are sealed with; without it none are taken."""
+    """32 random bytes in base64 (`openssl rand -base64 32`) that encrypt the keys stored through
+    the API; without it the server stores no keys."""
 
     @field_validator("provider_allow_hosts")
     @classmethod

@@ -24,51 +24,56 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     """The port to listen on; 0 lets the system choose."""
     allowed_hosts: str = ""
-    """`nmtune.example.org,*.corp.example`: names that the server answers to besides its own."""
+    """`nmtune.example.org,*.lab.example`: names that the server answers to beside its own."""
     max_json_bytes: int = Field(default=64 * _MIB, ge=1024)
     """The largest body of any request except a dataset upload."""
     max_upload_bytes: int = Field(default=4096 * _MIB, ge=1024)
     """The largest dataset upload."""
     upload_part_bytes: int = Field(default=16 * _MIB, ge=1024, le=256 * _MIB)
-    """How many bytes of a resumable upload are stored at a time, and held in memory at the end."""
+    """How much of an upload in parts is stored at a time; at most 256 MiB."""
     upload_keep_seconds: float = Field(default=24 * 3600.0, ge=1)
-    """How long a resumable upload waits for its next byte before it is deleted."""
+    """How long an upload in parts waits for its next byte before it is deleted."""
     dataset_keep_seconds: float | None = Field(default=None, ge=1, le=MAX_KEEP_SECONDS)
-    """How long a dataset is kept if its upload does not say; None: for ever."""
+    """How long to keep a dataset that was stored without saying how long; unless set, for ever."""
     header_seconds: float = Field(default=10.0, gt=0)
-    """How long a new connection may be silent, and the headers of a request may take."""
+    """How long a new connection may be silent, and a request's headers may take."""
     max_connections: int = Field(default=4096, ge=8)
-    """The most connections; fewer where the system's limit on open files is low."""
+    """The most connections; fewer where the limit on open files is low."""
     body_seconds: float = Field(default=30.0, gt=0)
-    """How long a client may keep the server waiting for a body, beyond what its bytes need."""
+    """How long a client may keep the server waiting for its body, beside the time its bytes
+    need."""
     body_bytes_per_second: float = Field(default=64 * 1024.0, gt=0)
-    """The slowest rate at which the bytes of a body may arrive."""
+    """The slowest pace at which a body may come."""
     default_queue: Literal["cpu", "gpu"] = "cpu"
     """The queue of jobs that do not name one."""
     threads: int = Field(default=16, ge=1, le=256)
     """How many requests may use the database or a head at once."""
     head_cache_bytes: int = Field(default=512 * _MIB, ge=0)
-    """How many bytes of heads stay loaded for predictions; the least recently used go first."""
+    """Heads kept loaded for predictions, at twice their arrays each; the least recently used go
+    first, and the newest always stays."""
     max_predict_rows: int = Field(default=10_000, ge=1)
     """The most rows of one prediction."""
     predict_text_seconds: float = Field(default=10.0, gt=0, le=120)
-    """How long a prediction of texts may take, including the wait for a slot."""
+    """How long a prediction of texts may take, with the wait for its turn; then it is refused with
+    503."""
     predict_text_slots: int = Field(default=8, ge=1, le=256)
     """How many predictions may embed texts at once."""
     max_predict_texts: int = Field(default=256, ge=1)
     """The most texts of one prediction."""
     predict_threads: int = Field(default=0, ge=0, le=64)
-    """Threads of one forward pass; 0: the cores this process may use, at most 8."""
+    """Threads of one forward pass."""
     predict_queue: int = Field(default=100, ge=1)
-    """How many predictions may wait for their forward pass; more get 429."""
+    """Predictions that may wait for their forward pass (and 16,384 rows); the next one is refused
+    with 429."""
     predict_body_bytes: int = Field(default=256 * _MIB, ge=1024)
-    """How many bytes of prediction bodies may be held at once; more get 429."""
+    """Bytes of predictions' bodies held at once; beyond it a prediction is refused with 429."""
     predict_reference_seconds: float = Field(default=1.0, ge=0, le=60)
-    """How long the version that a reference names is cached; other processes may move aliases."""
+    """How long a process trusts what a reference such as `pets@prod` named. The process that moves
+    an alias follows at once; 0 asks the database each time."""
     drift: Literal["off", "on"] = "off"
-    """Whether predicted rows are summed, to compare them with each head's training rows."""
+    """`on`: add up what is predicted (sums by the hour, no rows) for `GET /heads/{name}/drift`."""
     drift_flush_seconds: float = Field(default=10.0, gt=0, le=3600)
-    """How often these sums are written to the database."""
+    """How often a process stores what it added up; a process that dies loses that much at most."""
     events_poll_seconds: float = Field(default=0.5, gt=0)
     """How often an open event stream, or a request that waits for a job, checks for news."""
     events_heartbeat_seconds: float = Field(default=15.0, gt=0)

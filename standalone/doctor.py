@@ -84,7 +84,7 @@ def _memory() -> Finding:
         name="memory",
         status="warn",
         detail=detail,
-        advice="A training needs 1 GiB and three times its embeddings: see docs/operations.md.",
+        advice="A training needs 1 GiB and three times its embeddings: see docs/run/operations.md.",
     )
 
 

@@ -42,9 +42,9 @@ class LogSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NMTUNE_", frozen=True)
 
     log_level: LogLevel = "info"
-    """What to log, from this level on."""
+    """The least severe records to log."""
     log_format: LogFormat = "text"
-    """`text` for people, `json` for programs."""
+    """`text` for people; `json`, one object a line, for programs."""
 
 
 def configure(settings: LogSettings) -> None:

@@ -32,25 +32,28 @@ class StoreSettings(BaseSettings):
     )
 
     data_dir: Path = Path("nmtune-data")
-    """The folder of the SQLite database and of the artifacts; made absolute."""
+    """The folder of the SQLite database and of the artifacts."""
     database_url: str = Field(default_factory=_default_database_url)
-    """SQLAlchemy URL; the default is the SQLite file `nmtune.db` in `data_dir`."""
+    """An SQLAlchemy URL of PostgreSQL or SQLite. An SQLite file must not lie on a network file
+    system."""
     database_pool_size: int = Field(default=16, ge=1, le=500)
-    """The most connections of one process to PostgreSQL; those of all fit its max_connections."""
+    """The most connections of one process to PostgreSQL; the sum over all processes must fit its
+    `max_connections`."""
     artifacts_dir: Path = Field(default_factory=_default_artifacts_dir)
-    """The folder of the artifacts; the default is `artifacts` in `data_dir`."""
+    """The folder of the artifacts (datasets, heads, reports, checkpoints): files named by their
+    sha256."""
     artifacts_url: str | None = None
-    """`s3://bucket` or `s3://bucket/prefix`: keep the artifacts there and not in a folder."""
+    """`s3://bucket/prefix`: keep the artifacts in object storage and not in a folder."""
     s3_endpoint_url: str | None = None
-    """`https://host[:port]` of an S3-compatible storage; the default is Amazon's."""
+    """`https://host[:port]` of another S3-compatible storage."""
     s3_region: str | None = None
-    """The bucket's region; the default is what the AWS variables and profile say, or us-east-1."""
+    """The bucket's region."""
     s3_access_key_id: str | None = None
-    """The access key; the default is what the AWS variables, profile or instance role give."""
+    """The access key; set both the key and its secret, or neither."""
     s3_secret_access_key: SecretStr | None = None
     """The secret of the access key."""
     artifacts_cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(10 * _GIB)
-    """How much of the object storage is kept as files on this machine's disk."""
+    """How much of the object storage a machine keeps as files in its data folder."""
 
     @field_validator("data_dir", "artifacts_dir")
     @classmethod

@@ -10,7 +10,7 @@ FIXED = {"HOST", "PORT", "DATA_DIR", "ARTIFACTS_DIR"}
 
 
 def test_every_setting_can_be_set_in_the_env_file() -> None:
-    text = (ROOT / "docs" / "configuration.md").read_text()
+    text = (ROOT / "docs/reference/settings.md").read_text()
     documented = set(re.findall(r"^\| `NMTUNE_([A-Z0-9_]+)` ", text, re.MULTILINE))
     handed_on = set(
         re.findall(r"^\s+NMTUNE_([A-Z0-9_]+):", (ROOT / "docker-compose.yml").read_text(), re.M)

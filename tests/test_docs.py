@@ -1,10 +1,11 @@
-"""The pages that list settings and routes list all of them, and no others."""
+"""The pages that list settings, routes and codes list all of them, and no others."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from docs.generate.__main__ import FOLDER, PAGES
 from nmtune import TuneConfig
 from service.app import create_app
 from service.settings import ServiceSettings
@@ -15,12 +16,18 @@ from store.store import Store
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
-CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
-API = (ROOT / "docs" / "api.md").read_text()
+JOB_CONFIG = (ROOT / "docs/reference/job-config.md").read_text()
+API = (ROOT / "docs/reference/api.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_generated_page_is_what_the_code_says(name: str) -> None:
+    assert (FOLDER / name).read_text() == PAGES[name](), "run `make docs-reference`"
 
 
 def test_every_setting_is_documented() -> None:
-    documented = set(re.findall(r"^\| `NMTUNE_([A-Z0-9_]+)` ", CONFIGURATION, re.MULTILINE))
+    page = (FOLDER / "settings.md").read_text()
+    documented = set(re.findall(r"^\| `NMTUNE_([A-Z0-9_]+)` ", page, re.MULTILINE))
     known = {
         name.upper()
         for settings in (StoreSettings, ServiceSettings, WorkerSettings, LogSettings)
@@ -30,7 +37,7 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_field_of_a_jobs_config_is_documented() -> None:
-    table = CONFIGURATION.partition("| field | `paper` |")[2]
+    table = JOB_CONFIG.partition("| field | `paper` |")[2]
     first_cells = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
     documented = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
     assert documented == set(TuneConfig().to_dict()) - {"preset"}
@@ -50,13 +57,34 @@ def test_every_route_is_documented(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "docs").glob("*.md")))
+@pytest.mark.parametrize(
+    "page", sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))
+)
 def test_links_between_pages_lead_somewhere(page: str) -> None:
-    text = (ROOT / "docs" / page).read_text()
+    text = (ROOT / page).read_text()
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
-        assert (ROOT / "docs" / target).exists(), f"{page} links to {target}"
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / "README.md").read_text()):
+@pytest.mark.parametrize("page", sorted(path.name for path in ROOT.glob("*.md")))
+def test_links_of_the_pages_at_the_top_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / page).read_text()):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [
+        ("CONTRIBUTING.md", "## Where does my change go"),
+        ("docs/inside/architecture.md", "## Where is what"),
+    ],
+)
+def test_every_path_of_a_table_of_places_is_there(page: str, heading: str) -> None:
+    section = (ROOT / page).read_text().partition(heading)[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    paths = [one for row in rows for one in re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", row)]
+    named = [path for path in paths if "/" in path or path.endswith((".py", ".yml"))]
+    assert len(rows) > 15
+    assert len(named) >= len(rows)
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert not missing, f"{page} sends readers to {missing}"

@@ -58,8 +58,10 @@ from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
-    "api", "configuration", "datasets", "heads", "job-states", "object-storage", "operations",
-    "prediction", "predictions", "providers", "report",
+    "inside/serving", "inside/taking-files-in", "reference/api", "reference/job-states",
+    "reference/settings", "run/configuration", "run/object-storage", "run/operations",
+    "use/datasets", "use/heads", "use/predicting-files", "use/predicting-rows",
+    "use/providers", "use/report",
 )  # fmt: skip
 UNITS = (
     "GiB|MiB|KiB|GB|MB|kB|bytes|rows|columns|classes|characters|texts|tokens|places|parts|versions"
@@ -86,7 +88,7 @@ def most(name: str) -> Any:
 WAITING_ROWS = inspect.signature(Predictor).parameters["max_waiting_rows"].default
 BLOCK = f"block of about {limits.BLOCK_BYTES // MIB} MiB"
 STATED: dict[str, list[str]] = {
-    "api": [
+    "reference/api": [
         f"({MAX_ERRORS} at most; {limits.MAX_PLACES} of numbers that are not finite)",
         BLOCK,
         f"by the hour, for {drift.KEPT_HOURS // 24} days",
@@ -99,11 +101,12 @@ STATED: dict[str, list[str]] = {
         f"dropped, up to {protocol.MOST_HEADER_BYTES // 1024} KiB at a time",
         f"a broken one again every {LOOK_AGAIN_SECONDS:g} seconds",
     ],
-    "configuration": [
+    "run/configuration": [],
+    "reference/settings": [
         f"stored at a time; at most {most('UPLOAD_PART_BYTES') // MIB} MiB",
         f"(and {WAITING_ROWS:,} rows)",
     ],
-    "datasets": [
+    "use/datasets": [
         f"if the sum is within {limits.LARGE_BYTES // MIB} MiB",
         f"Names have 1 to {limits.MAX_LABEL_CHARACTERS} characters",
         f"effective rank of at most {profile.SAMPLE_ROWS:,} rows",
@@ -130,27 +133,27 @@ STATED: dict[str, list[str]] = {
         f"of {RESUMABLE_BYTES // MIB} MiB and more in parts",
         f"`NMTUNE_UPLOAD_PART_BYTES` ({default('UPLOAD_PART_BYTES') // MIB} MiB)",
         f"There may be {uploads.MAX_PARTS:,} parts",
-        f"begins with {uploads.SALT_BYTES} random bytes",
     ],
-    "heads": [
+    "inside/taking-files-in": [f"begins with {uploads.SALT_BYTES} random bytes"],
+    "use/heads": [
         f"the last {aliases.MAX_HISTORY} versions",
         f"the up to {self_test.MOST_ROWS} rows",
         f"`description` ({notes.MAX_DESCRIPTION_CHARACTERS:,} characters) and `tags` "
         f"({notes.MAX_TAGS} words with values of up to {notes.MAX_TAG_CHARACTERS} characters",
         f"younger than {head_deletion._ROW_FOLLOWS_WITHIN.total_seconds() / 60:g} minutes",
     ],
-    "job-states": [
+    "reference/job-states": [
         f"for more than {Patience().give_up_seconds:g} seconds",
         f"`NMTUNE_PROVIDER_PATIENCE_SECONDS` ({default('PROVIDER_PATIENCE_SECONDS') / 3600:g} "
         "hours)",
     ],
-    "object-storage": [
+    "run/object-storage": [
         f"anything over {bucket.PART_BYTES // MIB} MiB",
         f"with {S3Patience().connect_seconds:g} seconds to connect and "
         f"{S3Patience().answer_seconds:g} seconds of silence",
         f"slower than {bucket._SLOWEST_BYTES_PER_SECOND // 1024} KiB a second",
     ],
-    "operations": [
+    "run/operations": [
         f"({GRACE_SECONDS} seconds at most)",
         f"each block of {checked_file.BLOCK_BYTES // MIB} MiB",
         f"said nothing for {default('HEADER_SECONDS'):g} seconds after it was opened",
@@ -159,18 +162,18 @@ STATED: dict[str, list[str]] = {
         f"goes {default('STANDBY_IDLE_SECONDS') // 60:g} minutes after its last",
         f"at most `NMTUNE_MAX_CONNECTIONS` ({default('MAX_CONNECTIONS'):,}) connections",
     ],
-    "prediction": [
+    "use/predicting-rows": [
         f"requests and {WAITING_ROWS:,} rows wait",
-        f"(up to {BATCH_ROWS:,} rows)",
     ],
-    "predictions": [
+    "inside/serving": [f"(up to {BATCH_ROWS:,} rows)"],
+    "use/predicting-files": [
         f"up to {limits.MAX_LABEL_CHARACTERS} characters",
         f"It is there for {garbage.OUTPUTS_KEPT_SECONDS / DAY:g} days",
         f"At most {limits.MAX_TEXTS:,} texts of {limits.MAX_TEXT_BYTES // MIB} MiB",
         f"in the same passes of {predict.ROWS_AT_A_TIME:,} rows",
         f"blocks of about {4 * predict.BLOCK_VALUES // MIB} MiB",
     ],
-    "providers": [
+    "use/providers": [
         f"at most {exchange.MOST_ANSWER_BYTES // MIB} MiB within "
         f"{Patience().request_seconds:g} seconds",
         f"forgotten {text_vectors.KEPT_SECONDS / DAY:g} days after",
@@ -181,7 +184,7 @@ STATED: dict[str, list[str]] = {
         f"After {default('PROVIDER_PATIENCE_SECONDS') / 3600:g} hours",
         f"no answer in {Patience().request_seconds:g} seconds",
     ],
-    "report": [
+    "use/report": [
         f"left out above {evaluation.LARGEST_MATRIX} classes",
         f"fewer than {temperature.FEWEST_ROWS} rows were held out",
         f"fewer than {abstention.FEWEST_ROWS} held-out rows or {abstention.FEWEST_WRONG} wrong",
@@ -192,23 +195,27 @@ STATED: dict[str, list[str]] = {
     ],
 }
 MEASURED: dict[str, str] = {
-    "api": "",
+    "reference/api": "",
     # The defaults among them are compared below.
-    "configuration": "10 GiB; 64 MiB; 4 GiB; 16 MiB; 512 MiB; 256 MiB; 300 MB",
-    "datasets": "160 MiB; 5,000,000 rows; 75 MB; 4.0 GB; 1,024 columns; 116 MB; 150 MB; 444 MB; "
-    "94 MB; 65 MB; 440 MB; 12 GB; 65 rows; 384 columns",
-    "heads": "2 s",
-    "job-states": "",
-    "object-storage": "4 seconds",
-    "operations": "15 seconds; 10 classes; 0.1 GiB; 0.3 GiB; 0.4 GiB; 40 seconds; 5 minutes; "
+    "run/configuration": "",
+    "reference/settings": "10 GiB; 64 MiB; 4 GiB; 16 MiB; 512 MiB; 256 MiB; 300 MB",
+    "use/datasets": "160 MiB; 5,000,000 rows",
+    "inside/taking-files-in": "75 MB; 4.0 GB; 1,024 columns; 116 MB; 150 MB; 444 MB; 94 MB; 65 MB; "
+    "440 MB; 12 GB; 65 rows; 384 columns",
+    "use/heads": "2 s",
+    "reference/job-states": "",
+    "run/object-storage": "4 seconds",
+    "run/operations": "15 seconds; 10 classes; 0.1 GiB; 0.3 GiB; 0.4 GiB; 40 seconds; 5 minutes; "
     "25 seconds; 460 ms; 4 bytes; 19 MB; 15 minutes; 3 s; 0.7 GB; 0.2 s; 50,000 rows; 150 MB",
-    "prediction": "768 columns; 1,024 rows; 16 kB; 64 rows; 43 ms; 3 MB; 16 MB; 4 kB; 5 ms",
-    "predictions": "2,000,000 rows; 40 MB; 0.3 GiB",
+    "use/predicting-rows": "768 columns; 1,024 rows; 4 kB",
+    "inside/serving": "1,024 rows; 16 kB; 64 rows; 43 ms; 3 MB; 16 MB; 5 ms",
+    "use/predicting-files": "2,000,000 rows; 40 MB; 0.3 GiB",
     # Limits of the providers' own: tests/providers compare those that we keep.
-    "providers": "2,048 texts; 300,000 tokens; 8,192 tokens; 256 texts; 16,000 tokens; 512 texts; "
-    "100,000 tokens; 128 texts; 96 texts; 1,000 texts; 120,000 tokens; 100 texts; 2,048 tokens; "
+    "use/providers": "2,048 texts; 300,000 tokens; 8,192 tokens; 256 texts; 16,000 tokens; "
+    "512 texts; 100,000 tokens; 128 texts; 96 texts; 1,000 texts; 120,000 tokens; 100 texts; "
+    "2,048 tokens; "
     "32 texts; 2 MB; 64 texts; 256 tokens; 3 bytes",
-    "report": "",
+    "use/report": "",
 }
 """What was measured, is an example, or is somebody else's limit."""
 
@@ -258,7 +265,7 @@ def test_each_default_of_a_setting_is_the_services() -> None:
     """But for those in words: what another setting or the machine decides."""
     rows = re.findall(
         r"^\| `(NMTUNE_[A-Z0-9_]+)` \| ([^|]+) \|",
-        (ROOT / "docs/configuration.md").read_text(),
+        (ROOT / "docs/reference/settings.md").read_text(),
         re.M,
     )
     assert len(rows) == len(SETTINGS)
@@ -336,7 +343,10 @@ def test_each_code_is_named_with_its_status() -> None:
 
 def test_each_status_of_a_problem_is_in_the_table() -> None:
     table = (
-        (ROOT / "docs/api.md").read_text().partition("| status | when |")[2].partition("\n\n")[0]
+        (ROOT / "docs/reference/api.md")
+        .read_text()
+        .partition("| status | when |")[2]
+        .partition("\n\n")[0]
     )
     documented = {
         int(status)
@@ -351,7 +361,7 @@ def test_each_status_of_a_problem_is_in_the_table() -> None:
 
 
 def test_the_example_of_a_problem_is_one(tmp_path: Path) -> None:
-    page = (ROOT / "docs/api.md").read_text()
+    page = (ROOT / "docs/reference/api.md").read_text()
     example = re.search(r"```json\n(\{\n  \"type\".*?)```", page, re.DOTALL)
     assert example is not None
     said = json.loads(example[1])

@@ -17,7 +17,7 @@ from store.store import Store
 from workers import metrics as worker_metrics
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "operations.md").read_text()
+PAGE = (ROOT / "docs/run/operations.md").read_text()
 BOARD = (ROOT / "deploy" / "grafana" / "nmtune.json").read_text()
 ALERTS = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()
 OF_ANY_PROCESS = {"process_resident_memory_bytes", "process_cpu_seconds_total"}

@@ -23,35 +23,44 @@ class WorkerSettings(ProviderSettings, StoreSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where heads are trained; `auto` takes the GPU where torch finds one."""
     slots: int = Field(default=1, ge=1, le=64)
-    """Jobs trained side by side; with `gpus` one for each, whatever this says."""
+    """Jobs trained side by side; keep 1 on a GPU. `NMTUNE_GPUS` sets one for each GPU."""
     prediction_slots: int = Field(default=1, ge=0, le=64)
-    """Files predicted side by side beside the trainings, which they never wait behind."""
+    """Files predicted side by side beside the trainings, which they never wait behind; with 0 they
+    take turns with trainings."""
     gpus: _Names = ()
-    """GPUs to use, as CUDA_VISIBLE_DEVICES names them, such as `0,1`: one slot for each."""
+    """GPUs to use, as `CUDA_VISIBLE_DEVICES` names them, such as `0,1`: one slot for each."""
     queues: _Names = QUEUES
-    """The queues to serve, such as `gpu,cpu`; an earlier one goes first."""
+    """The queues that the worker serves; an earlier one goes first."""
     broker_url: SecretStr | None = None
-    """Celery's broker, such as `redis://:password@host:6379/0`; without it workers poll."""
+    """Celery's broker, such as `redis://:password@host:6379/0`, for `api` and `worker`. Without it
+    workers poll the database."""
     deaf_seconds: float = Field(default=60.0, ge=1.0)
-    """How long an idle worker may leave due jobs waiting before it ends itself, to be restarted."""
+    """How long an idle Celery worker may leave due jobs waiting before it ends itself, to be
+    restarted."""
     n_threads: int | None = Field(default=None, ge=1, le=1024)
-    """CPU threads of one training; the default shares the cores among the slots."""
+    """CPU threads of one job. Unless set, a training shares the cores with the other trainings, and
+    a prediction of a file with all slots. The last bits of a result depend on it."""
     memory_limit: ByteSize | None = None
-    """What one training may allocate on the host, such as `4GiB`; no limit unless set."""
+    """What one training may allocate on the host, such as `4GiB`."""
     standby: Literal["after_job", "always", "never"] = "after_job"
-    """When a process is kept ready in each slot that has imported torch: jobs start sooner."""
+    """When each slot keeps a process ready that has imported torch: the next job starts seconds
+    sooner, for about 300 MB. `after_job`: from the slot's first job on; `always`: from the start
+    (with a broker, from the first message on). `true` and `false` of earlier releases mean `always`
+    and `never`."""
     standby_idle_seconds: float = Field(default=900.0, ge=1.0)
-    """How long a process is kept ready after the last job, where `standby` is `after_job`."""
+    """How long that process is kept after the last job; with `always` it stays."""
     lease_seconds: float = Field(default=20.0, ge=1.0, le=LONGEST_LEASE_SECONDS)
-    """How long a job stays ours without a heartbeat; a dead worker's job waits about this long."""
+    """How long a job stays with a silent worker; a killed worker's job waits about this long, and
+    two seconds more. Set it alike for API and workers."""
     checkpoint_seconds: float = Field(default=15.0, ge=0.0)
-    """The least time between two checkpoints of a training, taken at an epoch's end."""
+    """The least time between two checkpoints of a training."""
     poll_seconds: float = Field(default=1.0, gt=0.0, le=60.0)
     """How often to look for jobs nobody rang for, and for leases that ran out."""
     provider_patience_seconds: float = Field(default=86_400.0, ge=0.0)
-    """How long a job waits in all for a provider that gives it nothing, before it fails."""
+    """How long a job of texts waits in all for a provider from which not one batch comes, before it
+    fails."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """The port of a worker's own /metrics, 0 lets the system choose; none unless set."""
+    """The port of a `worker`'s own `/metrics`; 0 lets the system choose."""
     metrics_host: str = "127.0.0.1"
     """The address of that port; the default is reachable from this machine only."""
 

@@ -4,8 +4,8 @@ The score is a Mahalanobis distance to the nearest class: Lee et al., "A Simple 
 for Detecting Out-of-Distribution Samples and Adversarial Attacks" (arXiv 1807.03888), with one
 covariance for all classes, of which the leading directions are kept and the rest is treated as
 isotropic (Tipping & Bishop 1999). It uses the raw embeddings: they do about as well as tuned ones
-(docs/benchmarks.md), take several times less space for an ensemble, need no second pass through
-the head, and mean the same for every version that was trained on the same rows.
+(docs/inside/benchmarks.md), take several times less space for an ensemble, need no second pass
+through the head, and mean the same for every version that was trained on the same rows.
 """
 
 from collections.abc import Mapping

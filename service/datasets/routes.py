@@ -37,7 +37,7 @@ _FILE_SCHEMA: Final = {
     "numbered columns (dim_0, dim_1, ...), or texts in a column text, and optionally split, domain "
     "and group; or an .npz or .safetensors file with train_x (rows x columns, float) and train_y "
     "(integers or strings), the same for validation, test and ood_<domain>, and class_names; or an "
-    ".npy, with the form's part labels. docs/datasets.md has the details.",
+    ".npy, with the form's part labels. docs/use/datasets.md has the details.",
 }
 _VALUES_SCHEMA: Final = {
     "type": "string",

@@ -1,4 +1,4 @@
-"""The JSON shape of a job's report, as far as readers may rely on it: see docs/report.md."""
+"""The JSON shape of a job's report, as far as readers may rely on it: see docs/use/report.md."""
 
 from typing import Any, Final
 

@@ -70,7 +70,7 @@ class Database:
             parsed = make_url(url)
         except ArgumentError as error:
             raise StoreError(
-                "NMTUNE_DATABASE_URL is not a database URL: see docs/configuration.md"
+                "NMTUNE_DATABASE_URL is not a database URL: see docs/run/configuration.md"
             ) from error
         if parsed.get_backend_name() == "sqlite":
             return cls(parsed, *_sqlite_engines(parsed))

@@ -1,4 +1,4 @@
-"""The server as an application in an environment of its own: pipx, uv tool (docs/install.md)."""
+"""The server as an application in an environment of its own: pipx, uv tool."""
 
 import subprocess
 import sys

@@ -141,7 +141,7 @@ class Ground:
 class Deployment(Accepting):
     """The processes over PostgreSQL and Redis.
 
-    Closing it checks the invariants I1 to I6 of docs/job-states.md.
+    Closing it checks the invariants I1 to I6 of docs/reference/job-states.md.
     """
 
     def __init__(self, ground: Ground) -> None:

@@ -236,4 +236,4 @@ def test_bucket_that_cannot_be_reached_fails(tmp_path: Path) -> None:
     }
     found = findings_in(tmp_path, **bucket)["artifacts"]
     assert found.status == "fail"
-    assert "docs/object-storage.md" in found.advice
+    assert "docs/run/object-storage.md" in found.advice

@@ -232,7 +232,7 @@ class S3Artifacts:
                 log.error("artifact.unconditional key=%s", self._probe)
                 raise StorageUnavailable(
                     "The artifact storage does not support conditional writes (If-None-Match), "
-                    "which NMTune needs: see docs/object-storage.md."
+                    "which NMTune needs: see docs/run/object-storage.md."
                 )
             self._is_conditional = True
 
