@@ -176,7 +176,7 @@ def test_the_runner_of_an_earlier_version_is_known(
     path = write(files | {"run.py": earlier}, folder="")
     assert "run.py is not the runner" in str(verify_bundle(path).problems)
     known = frozenset({hashlib.sha256(earlier).hexdigest()})
-    monkeypatch.setattr("nmtune_client._bundle._EARLIER_RUNNERS", known)
+    monkeypatch.setattr("nmtune_client._heads.bundle._EARLIER_RUNNERS", known)
     report = verify_bundle(path)
     assert report.problems == []
     assert "run.py is the runner of an earlier version, byte for byte" in report.checks

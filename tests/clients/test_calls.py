@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from nmtune_client import BadResponseError, NotFoundError, ServerError, _calls
-from nmtune_client._files import Reading
-from nmtune_client._prediction_call import Options, labels_of
-from nmtune_client._wire import Answer, Call, result
+from nmtune_client._datasets.files import Reading
+from nmtune_client._http.wire import Answer, Call, result
+from nmtune_client._predict.answers import Options, labels_of
 
 ROWS = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], dtype=np.float32)
 PREDICTIONS = {

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nmtune_client import _client, _following
+from nmtune_client._jobs import following as _following
+from nmtune_client._sync import client as _client
 
 JOB = "/jobs/job_1"
 DATASET = {

@@ -16,9 +16,9 @@ from nmtune_client import (
     RetryPolicy,
     ServerError,
     ValidationError,
-    _client,
-    _submission,
 )
+from nmtune_client._jobs import submission as _submission
+from nmtune_client._sync import client as _client
 
 DATASET = {"id": "ds_1", "name": "clinc", "n_rows": 4, "n_columns": 2, "classes": ["a", "b"]}
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], dtype=np.float32)

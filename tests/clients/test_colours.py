@@ -6,12 +6,12 @@ from typing import Any, get_origin, get_type_hints
 
 import pytest
 from nmtune_client import AsyncClient, AsyncJob, Client, Job
-from nmtune_client._async_heads import AsyncHeads
-from nmtune_client._async_resources import AsyncDatasets, AsyncJobs
-from nmtune_client._heads import Heads
+from nmtune_client._async.heads import AsyncHeads
+from nmtune_client._async.resources import AsyncDatasets, AsyncJobs
+from nmtune_client._http.wire import AsyncSender, Sender
 from nmtune_client._provider_keys import AsyncProviderKeys, ProviderKeys
-from nmtune_client._resources import Datasets, Jobs
-from nmtune_client._wire import AsyncSender, Sender
+from nmtune_client._sync.heads import Heads
+from nmtune_client._sync.resources import Datasets, Jobs
 
 TWINS = [
     (Client, AsyncClient),

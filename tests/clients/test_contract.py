@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from nmtune_client import _calls, _head_calls, _upload_calls
+from nmtune_client import _calls
+from nmtune_client._datasets import upload_calls as _upload_calls
+from nmtune_client._heads import calls as _head_calls
 
 from service.app import create_app
 from service.settings import ServiceSettings

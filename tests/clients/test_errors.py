@@ -2,7 +2,7 @@
 
 import nmtune_client
 import pytest
-from nmtune_client import _errors
+from nmtune_client._http import errors as _errors
 from nmtune_client._types import JobData
 
 JOB = JobData(id="job_1", name="pets", status="running", stage="training")

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from nmtune_client import Client
-from nmtune_client._files import Reading, is_frame, media_type, names_in, write_frame
+from nmtune_client._datasets.files import Reading, is_frame, media_type, names_in, write_frame
 
 X = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
 COLUMNS = {f"dim_{column}": X[:, column] for column in range(3)} | {"label": ["a", "b"] * 2}

@@ -16,9 +16,9 @@ from nmtune_client import (
     JobFailed,
     RetryPolicy,
     WaitTimeout,
-    _following,
-    _progress,
 )
+from nmtune_client._jobs import following as _following
+from nmtune_client._jobs import progress as _progress
 
 JOB = "/jobs/job_1"
 EVENTS = "/jobs/job_1/events"

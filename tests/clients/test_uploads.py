@@ -15,9 +15,9 @@ from nmtune_client import (
     Dataset,
     RetryPolicy,
     ValidationError,
-    _upload,
 )
-from nmtune_client._upload_bar import UploadBar, upload_line
+from nmtune_client._datasets import upload as _upload
+from nmtune_client._datasets.upload_bar import UploadBar, upload_line
 
 import migrations
 from service.app import create_app

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nmtune_client import APIConnectionError, Client, NotFoundError, RetryPolicy, _upload
+from nmtune_client import APIConnectionError, Client, NotFoundError, RetryPolicy
+from nmtune_client._datasets import upload as _upload
 
 from tests.journeys.processes import Process, Site, wait_until
 

@@ -1,12 +1,11 @@
 """Python client of an NMTune server: upload embeddings, tune heads on them, predict."""
 
-from nmtune_client._async_client import AsyncClient
-from nmtune_client._async_jobs import AsyncJob
-from nmtune_client._bundle import BundleError, BundleReport, verify_bundle
-from nmtune_client._client import Client
-from nmtune_client._comparison import HeadComparison
-from nmtune_client._drift import Drift
-from nmtune_client._errors import (
+from nmtune_client._async.client import AsyncClient
+from nmtune_client._async.job import AsyncJob
+from nmtune_client._heads.bundle import BundleError, BundleReport, verify_bundle
+from nmtune_client._heads.comparison import HeadComparison
+from nmtune_client._heads.drift import Drift
+from nmtune_client._http.errors import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
@@ -26,10 +25,11 @@ from nmtune_client._errors import (
     ValidationError,
     WaitTimeout,
 )
-from nmtune_client._jobs import Job
-from nmtune_client._prediction import Prediction
-from nmtune_client._report import Report, ReportRow, Verdict
-from nmtune_client._retry import RetryPolicy
+from nmtune_client._http.retry import RetryPolicy
+from nmtune_client._predict.result import Prediction
+from nmtune_client._report.report import Report, ReportRow, Verdict
+from nmtune_client._sync.client import Client
+from nmtune_client._sync.job import Job
 from nmtune_client._types import (
     Dataset,
     Event,

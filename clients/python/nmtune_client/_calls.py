@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from nmtune_client._arrays import Embeddings
-from nmtune_client._files import Reading, media_type
-from nmtune_client._plan import Plan
-from nmtune_client._prediction_call import BINARY, Options, Part, read_part
-from nmtune_client._report import Report
+from nmtune_client._datasets.arrays import Embeddings
+from nmtune_client._datasets.files import Reading, media_type
+from nmtune_client._http.wire import Answer, Call, Route
+from nmtune_client._jobs.plan import Plan
+from nmtune_client._predict.answers import BINARY, Options, Part, read_part
+from nmtune_client._report.report import Report
 from nmtune_client._types import Dataset, Event, Head, HeadVersion, JobData, Page
-from nmtune_client._wire import Answer, Call, Route
 
 T = TypeVar("T")
 

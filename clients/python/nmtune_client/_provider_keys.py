@@ -1,8 +1,8 @@
 """Home of `client.provider_keys`, of either client."""
 
 from nmtune_client import _calls
-from nmtune_client._shown import OfClient
-from nmtune_client._wire import AsyncSender, Sender
+from nmtune_client._http.wire import AsyncSender, Sender
+from nmtune_client._show.reprs import OfClient
 
 
 class ProviderKeys(OfClient):

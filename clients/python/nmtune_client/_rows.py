@@ -1,7 +1,7 @@
 """Datasets and jobs as lines of a table: in the command's listings and where a listing is shown."""
 
-from nmtune_client import _text
-from nmtune_client._job_view import JobView
+from nmtune_client._jobs.view import JobView
+from nmtune_client._show import plain as _text
 from nmtune_client._types import Dataset
 
 DATASET_HEADER = ("dataset", "name", "rows", "columns", "classes", "size", "created")

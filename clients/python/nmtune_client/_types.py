@@ -6,7 +6,7 @@ from datetime import datetime
 from statistics import fmean
 from typing import Any, Generic, Self, TypeVar
 
-from nmtune_client._shown import Shown
+from nmtune_client._show.reprs import Shown
 
 Json = Mapping[str, Any]
 T = TypeVar("T")

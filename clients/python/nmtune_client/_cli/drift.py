@@ -2,10 +2,10 @@
 
 from argparse import Namespace
 
-from nmtune_client import _text
 from nmtune_client._cli.exports import name_and_version
 from nmtune_client._cli.output import print_json, say
-from nmtune_client._client import Client
+from nmtune_client._show import plain as _text
+from nmtune_client._sync.client import Client
 
 
 def show_drift(client: Client, arguments: Namespace) -> None:

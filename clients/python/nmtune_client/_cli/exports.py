@@ -3,11 +3,11 @@
 from argparse import Namespace
 from pathlib import Path
 
-from nmtune_client import _text
-from nmtune_client._bundle import BundleError, verify_bundle
 from nmtune_client._cli import inputs
 from nmtune_client._cli.output import print_json, say
-from nmtune_client._client import Client
+from nmtune_client._heads.bundle import BundleError, verify_bundle
+from nmtune_client._show import plain as _text
+from nmtune_client._sync.client import Client
 
 
 def export(client: Client, arguments: Namespace) -> None:

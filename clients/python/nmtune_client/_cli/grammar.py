@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from nmtune_client import _text
 from nmtune_client._cli import drift, exports, keys, predictions, registry, report, tuning
-from nmtune_client._client import Client
-from nmtune_client._server import DEFAULT_URL, URL_VARIABLE
+from nmtune_client._http.server import DEFAULT_URL, URL_VARIABLE
+from nmtune_client._show import plain as _text
+from nmtune_client._sync.client import Client
 from nmtune_client._version import __version__
 
 _EPILOG = f"""\

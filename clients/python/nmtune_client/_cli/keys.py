@@ -6,7 +6,7 @@ from argparse import Namespace
 from getpass import getpass
 
 from nmtune_client._cli.output import print_json, print_list, say
-from nmtune_client._client import Client
+from nmtune_client._sync.client import Client
 
 
 def set_key(client: Client, arguments: Namespace) -> None:

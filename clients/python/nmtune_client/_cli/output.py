@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from nmtune_client import _text
+from nmtune_client._show import plain as _text
 
 T = TypeVar("T")
 

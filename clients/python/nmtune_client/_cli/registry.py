@@ -4,14 +4,14 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
-from nmtune_client import _text
 from nmtune_client._cli import exports, inputs, predictions
 from nmtune_client._cli.output import print_json, print_list, say
 from nmtune_client._cli.words import for_command_line
-from nmtune_client._client import Client
-from nmtune_client._files import names_in
-from nmtune_client._heads import HEAD_HEADER, encoder_of, figure, head_row, notes_of
+from nmtune_client._datasets.files import names_in
 from nmtune_client._rows import DATASET_HEADER, dataset_row
+from nmtune_client._show import plain as _text
+from nmtune_client._sync.client import Client
+from nmtune_client._sync.heads import HEAD_HEADER, encoder_of, figure, head_row, notes_of
 from nmtune_client._types import Dataset
 
 

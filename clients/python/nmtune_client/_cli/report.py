@@ -4,9 +4,9 @@ import sys
 from argparse import Namespace
 
 from nmtune_client._cli.output import print_json, say
-from nmtune_client._client import Client
-from nmtune_client._report import Report
-from nmtune_client._suspects import write_csv
+from nmtune_client._report.report import Report
+from nmtune_client._report.suspects import write_csv
+from nmtune_client._sync.client import Client
 
 
 def show_report(client: Client, arguments: Namespace) -> None:

@@ -7,17 +7,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nmtune_client import _calls, _text
+from nmtune_client import _calls
 from nmtune_client._cli import inputs
 from nmtune_client._cli.output import print_json, print_list, say
 from nmtune_client._cli.predictions import output_command
 from nmtune_client._cli.registry import upload
-from nmtune_client._client import Client
-from nmtune_client._errors import APIStatusError, NotFoundError
-from nmtune_client._jobs import Job
+from nmtune_client._datasets.sources import name_of
+from nmtune_client._http.errors import APIStatusError, NotFoundError
+from nmtune_client._jobs.submission import submission
 from nmtune_client._rows import JOB_HEADER, job_row
-from nmtune_client._sources import name_of
-from nmtune_client._submission import submission
+from nmtune_client._show import plain as _text
+from nmtune_client._sync.client import Client
+from nmtune_client._sync.job import Job
 
 _READING = (
     "embedding",

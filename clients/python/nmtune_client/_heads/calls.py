@@ -1,0 +1,102 @@
+"""The requests about versions of heads and about aliases, beyond listing and showing; no I/O."""
+
+from collections.abc import Mapping
+
+from nmtune_client._calls import _body, _nothing, _params, _parser, _post_headers
+from nmtune_client._heads.comparison import HeadComparison
+from nmtune_client._heads.drift import Drift
+from nmtune_client._http.wire import Call, Route
+from nmtune_client._types import HeadVersion
+
+_COMPARE_VERSIONS = Route("GET", "/heads/{name}/compare")
+_DELETE_HEAD = Route("DELETE", "/heads/{name}")
+_DELETE_HEAD_VERSION = Route("DELETE", "/heads/{name}/versions/{version}")
+_EXPORT_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}/export")
+_DELETE_ALIAS = Route("DELETE", "/heads/{name}/aliases/{alias}")
+_ROLL_BACK_ALIAS = Route("POST", "/heads/{name}/aliases/{alias}/rollback")
+_GET_DRIFT = Route("GET", "/heads/{name}/drift")
+_ANNOTATE_HEAD_VERSION = Route("PATCH", "/heads/{name}/versions/{version}")
+
+# For the test that compares this client with the server's OpenAPI description.
+ROUTES = tuple(value for value in list(globals().values()) if isinstance(value, Route))
+
+# It makes an export and tries it before the first byte comes.
+_EXPORT_READ_SECONDS = 600.0
+
+
+def annotate_head_version(
+    name: str, version: int, notes: Mapping[str, object]
+) -> Call[HeadVersion]:
+    """Note a description or tags of a version."""
+    return Call(
+        route=_ANNOTATE_HEAD_VERSION,
+        ids={"name": name, "version": version},
+        parse=_parser(HeadVersion.from_json),
+        headers={"Content-Type": "application/json"},
+        content=_body(notes),
+    )
+
+
+def compare_versions(name: str, before: str, after: str) -> Call[HeadComparison]:
+    """Two versions of a head side by side."""
+    return Call(
+        route=_COMPARE_VERSIONS,
+        ids={"name": name},
+        parse=_parser(HeadComparison.from_json),
+        params={"from": before, "to": after},
+    )
+
+
+def delete_head(name: str, *, force: bool = False) -> Call[None]:
+    """Delete all versions of a head."""
+    return Call(route=_DELETE_HEAD, ids={"name": name}, parse=_nothing, params=_forced(force))
+
+
+def delete_head_version(name: str, version: int, *, force: bool = False) -> Call[None]:
+    """Delete one version of a head."""
+    ids: dict[str, str | int] = {"name": name, "version": version}
+    return Call(route=_DELETE_HEAD_VERSION, ids=ids, parse=_nothing, params=_forced(force))
+
+
+def export_head_version(name: str, version: str, *, form: str) -> Call[None]:
+    """A version as a file, to be downloaded, not sent."""
+    return Call(
+        route=_EXPORT_HEAD_VERSION,
+        ids={"name": name, "version": version},
+        parse=_nothing,
+        params={"format": form},
+        headers={"Accept": "*/*"},
+        extra_read_seconds=_EXPORT_READ_SECONDS,
+    )
+
+
+def delete_alias(name: str, alias: str) -> Call[None]:
+    """Remove an alias."""
+    return Call(route=_DELETE_ALIAS, ids={"name": name, "alias": alias}, parse=_nothing)
+
+
+def roll_back_alias(name: str, alias: str, *, expected: int | None = None) -> Call[HeadVersion]:
+    """Point an alias at what it named before."""
+    return Call(
+        route=_ROLL_BACK_ALIAS,
+        ids={"name": name, "alias": alias},
+        parse=_parser(HeadVersion.from_json),
+        params={} if expected is None else {"from": str(expected)},
+        headers=_post_headers(None),
+    )
+
+
+def _forced(force: bool) -> dict[str, str]:
+    return {"force": "true"} if force else {}
+
+
+def get_drift(
+    name: str, *, version: int | None = None, alias: str | None = None, hours: int | None = None
+) -> Call[Drift]:
+    """How rows predicted lately differ from a head's training rows."""
+    return Call(
+        route=_GET_DRIFT,
+        ids={"name": name},
+        parse=_parser(Drift.from_json),
+        params=_params(version=version, alias=alias, hours=hours),
+    )
