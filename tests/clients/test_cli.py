@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nmtune_client
 import pytest
 from nmtune_client._jobs import following as _following
 from nmtune_client._sync import client as _client
@@ -37,7 +38,7 @@ HEAD = {
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_following, "_FIRST_POLL_SECONDS", 0.005)
-    monkeypatch.setattr(_client.time, "sleep", lambda _: None)
+    monkeypatch.setattr(_client, "sleep", lambda _: None)  # between tries
 
 
 @pytest.fixture
@@ -508,7 +509,7 @@ def test_help_of_every_command_fits_and_version_is_told(nmtune: Any) -> None:
 def test_reader_that_leaves_early_is_no_error(server: Any, job_json: Callable[..., Any]) -> None:
     items = [job_json(id=f"job_{number}") for number in range(2000)]
     server.on("GET", "/jobs", server.ok({"items": items, "next_cursor": None}))
-    client_folder = Path(_client.__file__).parent.parent
+    client_folder = Path(nmtune_client.__file__).parent.parent
     process = subprocess.Popen(
         [sys.executable, "-m", "nmtune_client._cli.main", "jobs", "--json", "--limit", "2000"],
         env=os.environ | {"NMTUNE_URL": server.url, "PYTHONPATH": str(client_folder)},

@@ -54,7 +54,7 @@ def test_retry_after_is_waited_for(
     server: Any, job_json: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(_client.time, "sleep", pauses.append)
+    monkeypatch.setattr(_client, "sleep", pauses.append)
     slow_down = server.problem(429, "rate_limited", "Slow down.", headers={"Retry-After": "7"})
     server.on("GET", "/jobs/job_1", slow_down, server.ok(job_json()))
     with Client(server.url) as client:

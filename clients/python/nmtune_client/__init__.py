@@ -2,9 +2,11 @@
 
 from nmtune_client._async.client import AsyncClient
 from nmtune_client._async.job import AsyncJob
+from nmtune_client._datasets.values import Dataset, Split
 from nmtune_client._heads.bundle import BundleError, BundleReport, verify_bundle
 from nmtune_client._heads.comparison import HeadComparison
 from nmtune_client._heads.drift import Drift
+from nmtune_client._heads.values import Head, HeadRef, HeadVersion
 from nmtune_client._http.errors import (
     APIConnectionError,
     APIStatusError,
@@ -14,8 +16,6 @@ from nmtune_client._http.errors import (
     ConflictError,
     ConnectionSetupError,
     FieldError,
-    JobCancelled,
-    JobFailed,
     NMTuneError,
     NotFoundError,
     PayloadTooLargeError,
@@ -23,23 +23,14 @@ from nmtune_client._http.errors import (
     ServerError,
     UnsupportedMediaTypeError,
     ValidationError,
-    WaitTimeout,
 )
 from nmtune_client._http.retry import RetryPolicy
+from nmtune_client._jobs.errors import JobCancelled, JobFailed, WaitTimeout
+from nmtune_client._jobs.values import Event, JobData, Progress
 from nmtune_client._predict.result import Prediction
 from nmtune_client._report.report import Report, ReportRow, Verdict
 from nmtune_client._sync.client import Client
 from nmtune_client._sync.job import Job
-from nmtune_client._types import (
-    Dataset,
-    Event,
-    Head,
-    HeadRef,
-    HeadVersion,
-    JobData,
-    Progress,
-    Split,
-)
 from nmtune_client._version import __version__
 
 __all__ = [

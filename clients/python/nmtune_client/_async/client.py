@@ -1,7 +1,6 @@
-"""Home of `AsyncClient`, the asynchronous sender of calls, for asyncio."""
+"""The client itself: it sends calls, and predicts."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from os import PathLike
@@ -11,20 +10,23 @@ from typing import IO, Self, TypeVar
 
 import httpx
 
+from nmtune_client._async.concurrency import Turns, in_thread, sleep
+from nmtune_client._async.datasets import AsyncDatasets
 from nmtune_client._async.heads import AsyncHeads
-from nmtune_client._async.resources import AsyncDatasets, AsyncJobs
+from nmtune_client._async.jobs import AsyncJobs
+from nmtune_client._async.provider_keys import AsyncProviderKeys
+from nmtune_client._heads.values import HeadVersion
 from nmtune_client._http.download import Sink, check_place, downloading
 from nmtune_client._http.errors import APIConnectionError, ConflictError, PayloadTooLargeError
 from nmtune_client._http.proxy import shown
 from nmtune_client._http.retry import RetryPolicy
 from nmtune_client._http.server import Server, answer_of, check_stream, value_of
 from nmtune_client._http.wire import Answer, Call, result
-from nmtune_client._predict.answers import HeadLike, Options, Output
+from nmtune_client._jobs.values import JobData
 from nmtune_client._predict.batches import AT_ONCE, Batches
+from nmtune_client._predict.options import HeadLike, Options, Output
 from nmtune_client._predict.result import Prediction
 from nmtune_client._predict.whole_file import ROWS_KEPT_SECONDS, format_of
-from nmtune_client._provider_keys import AsyncProviderKeys
-from nmtune_client._types import HeadVersion, JobData
 
 T = TypeVar("T")
 
@@ -36,11 +38,13 @@ _MOST_PREDICTIONS_AT_ONCE = 32
 
 
 class AsyncClient:
-    """Talks to one NMTune server as `Client` does, in asyncio; used with `async with`.
+    """Talks to one NMTune server, in asyncio; used with `async with`.
 
-    Its methods are those of `Client`, to be awaited; listings and events are for `async for`. One
-    client serves any number of tasks. A task that is cancelled closes the connection it was using,
-    and no other.
+    base_url: the server's address; if None, the environment's NMTUNE_URL as it is now, or else
+    http://127.0.0.1:8000. timeout: seconds to wait for an answer (connecting has 5 s of its own,
+    and an upload may take as long as it likes to send). retry: how failures are repeated.
+
+    Any number of tasks may share a client; a cancelled one closes only its own connection.
     """
 
     def __init__(
@@ -53,7 +57,7 @@ class AsyncClient:
         self._server = Server.at(base_url, timeout=timeout, retry=retry)
         self.base_url = self._server.base_url
         self._http = httpx.AsyncClient(**self._server.client_arguments())
-        self._turns = asyncio.Semaphore(_MOST_PREDICTIONS_AT_ONCE)
+        self._turns = Turns(_MOST_PREDICTIONS_AT_ONCE)
         self.datasets = AsyncDatasets(self)
         self.jobs = AsyncJobs(self, self.datasets)
         self.heads = AsyncHeads(self)
@@ -89,7 +93,20 @@ class AsyncClient:
         conformal_level: float | None = None,
         ood: bool | None = None,
     ) -> Prediction:
-        """Classify embeddings (n, d) or texts with a head; the arguments of `Client.predict`."""
+        """Classify embeddings (n, d) with a head: `pets` (its latest), `pets@3` or `pets@prod`.
+
+        embeddings: numpy, pandas, polars, a torch CPU tensor, or lists; ValueError names the row
+        of what is not finite in float32. texts: strings in their place, for a head that was
+        trained on texts: its own provider embeds them. More rows than the server takes at once go
+        in several requests, a few at a time; all are answered by the version that answered the
+        first, even if the alias moves meanwhile, and come back in order.
+
+        output: `probabilities` (the server's default), `logits`, `embeddings` (the tuned ones) or
+        `labels` alone. top_k: only the k most probable classes of each row. abstain_below: no
+        label (None) where the probability is less. conformal_level: for each row the set of
+        classes that holds the true one with that probability. ood: whether each row looks unlike
+        the training rows.
+        """
         options = Options(
             output=output,
             top_k=top_k,
@@ -100,7 +117,7 @@ class AsyncClient:
         batches = Batches(head, embeddings, options, texts=texts)
         while True:
             try:
-                first = await self._send_in_turn(batches.first())
+                first = await self._turns.one(self.send, batches.first())
                 break
             except PayloadTooLargeError:
                 if not batches.shrink():
@@ -108,7 +125,7 @@ class AsyncClient:
         version: HeadVersion | None = None
         if (ask_classes := batches.class_names(first)) is not None:
             version = await self.send(ask_classes)
-        rest = await self._send_all(batches.rest(first))
+        rest = await self._turns.all(self.send, batches.rest(first), at_once=AT_ONCE)
         return batches.joined([first, *rest], version)
 
     async def predict_file(
@@ -131,7 +148,18 @@ class AsyncClient:
         timeout: float | None = None,
         progress: bool | Callable[[JobData], None] = False,
     ) -> Path:
-        """Predict all rows of a file with a head, as a job; as `Client.predict_file`."""
+        """Predict all rows of a file with a head, as a job at the server; the path of the output.
+
+        source: what `datasets.upload` takes, .npy, or rows as `predict` does; they need no labels,
+        and embedding, text and id name its columns where they are not called so. to: the file to
+        write; its ending, or format, says Parquet, CSV or JSON Lines. It has a line for each row in
+        their order: `id` (the column id, or else the row's number), `label` and the rest, by the
+        options of `predict`. timeout and progress are those of `Job.wait`.
+
+        The rows are deleted at the server once the job has ended, or expire after a day; the output
+        stays until it is deleted or expires. Raises JobFailed, JobCancelled, WaitTimeout (the job
+        goes on).
+        """
         form = format_of(to, format)
         check_place(Path(to))  # before anything is sent
         dataset = await self.datasets.upload(
@@ -177,7 +205,11 @@ class AsyncClient:
     async def open_stream(
         self, call: Call[None], *, read_seconds: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send a call once, and give the bytes of its event stream; as `Client.open_stream`."""
+        """Send a call once, and give the bytes of its event stream as they come.
+
+        `read_seconds` is the longest silence allowed. Errors of opening and of reading are those
+        of `send`; an answer that is no event stream is a BadResponseError.
+        """
         arguments = self._server.stream_arguments(call, read_seconds=read_seconds)
         with self._server.translated(call):
             async with self._http.stream(**arguments) as response:
@@ -197,7 +229,7 @@ class AsyncClient:
             delay = self._server.delay(call, outcome, tries=tries)
             if delay is None:
                 return value_of(call, outcome, tries=tries)
-            await asyncio.sleep(delay)
+            await sleep(delay)
 
     async def _try(self, call: Call[T]) -> Answer | APIConnectionError:
         content = call.content if call.file is None else _chunks(call)
@@ -220,41 +252,16 @@ class AsyncClient:
                     with part.open("wb") as file:
                         sink = Sink(file)
                         async for chunk in response.aiter_bytes(_DOWNLOAD_CHUNK_BYTES):
-                            await asyncio.to_thread(sink.write, chunk)
-                        await asyncio.to_thread(sink.finish, response.headers)
+                            await in_thread(sink.write, chunk)
+                        await in_thread(sink.finish, response.headers)
                     return Answer(response.status_code, {}, b"")
         except APIConnectionError as error:
             return error
-
-    async def _send_in_turn(self, call: Call[T]) -> T:
-        async with self._turns:
-            return await self.send(call)
-
-    async def _send_all(self, calls: Sequence[Callable[[], Call[T]]]) -> list[T]:
-        """The values of all calls, in their order, a few under way at a time.
-
-        The first error, or a cancellation, ends them all.
-        """
-        values: dict[int, T] = {}
-        waiting = iter(enumerate(calls))
-
-        async def work() -> None:
-            for place, make in waiting:
-                values[place] = await self._send_in_turn(make())
-
-        workers = [asyncio.create_task(work()) for _ in range(min(AT_ONCE, len(calls)))]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-        return [values[place] for place in range(len(calls))]
 
 
 async def _chunks(call: Call[T]) -> AsyncIterator[bytes]:
     if call.file is not None:
         file: IO[bytes]
         with call.file.open("rb") as file:
-            while chunk := await asyncio.to_thread(file.read, _UPLOAD_CHUNK_BYTES):
+            while chunk := await in_thread(file.read, _UPLOAD_CHUNK_BYTES):
                 yield chunk

@@ -1,13 +1,13 @@
-"""Home of `AsyncJob`, the twin of `Job` for an `AsyncClient`."""
+"""A job bound to its client: watch it, wait for it, cancel it, fetch its report or output."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from os import PathLike
 from pathlib import Path
 
-from nmtune_client import _calls
+from nmtune_client._async.concurrency import sleep
+from nmtune_client._async.sender import AsyncSender
 from nmtune_client._http.errors import (
     APIConnectionError,
     APIStatusError,
@@ -15,14 +15,21 @@ from nmtune_client._http.errors import (
     ServerError,
 )
 from nmtune_client._http.sse import Parser
-from nmtune_client._http.wire import AsyncSender, Call
-from nmtune_client._jobs import following as _following
-from nmtune_client._jobs.following import Following, deadline_in
+from nmtune_client._http.wire import Call
+from nmtune_client._jobs.calls import (
+    cancel_job,
+    get_job,
+    get_output,
+    get_report,
+    list_events,
+    stream_events,
+)
+from nmtune_client._jobs.following import EVENTS_A_PAGE, Following, after_event, deadline_in
 from nmtune_client._jobs.progress import Observer, observer_of
+from nmtune_client._jobs.values import Event, JobData
 from nmtune_client._jobs.view import JobView
 from nmtune_client._predict.whole_file import target
 from nmtune_client._report.report import Report
-from nmtune_client._types import Event, JobData
 
 logger = logging.getLogger(__name__)
 
@@ -36,22 +43,26 @@ class AsyncJob(JobView):
 
     async def refresh(self) -> "AsyncJob":
         """Ask the server how the job is now; returns itself."""
-        self.data = await self._sender.send(_calls.get_job(self.id))
+        self.data = await self._sender.send(get_job(self.id))
         return self
 
     async def cancel(self) -> "AsyncJob":
         """Ask that it be cancelled; a running job stops within seconds. Returns itself."""
-        self.data = await self._sender.send(_calls.cancel_job(self.id))
+        self.data = await self._sender.send(cancel_job(self.id))
         return self
 
     async def report(self) -> Report:
         """What it found; ConflictError before it has succeeded."""
-        return await self._sender.send(_calls.get_report(self.id))
+        return await self._sender.send(get_report(self.id))
 
     async def output(self, path: str | PathLike[str] | None = None) -> Path:
-        """Write the file that a prediction made to `path`, whole or not at all; as `Job.output`."""
+        """Write the file that a prediction made to `path`, whole or not at all; its path.
+
+        path: by default NAME-ID with the format's ending, in this folder. ConflictError before the
+        job has succeeded, and once its output is deleted.
+        """
         to = target(self.data, path)
-        await self._sender.download(_calls.get_output(self.id), to)
+        await self._sender.download(get_output(self.id), to)
         return to
 
     async def events(
@@ -76,9 +87,14 @@ class AsyncJob(JobView):
         *,
         progress: bool | Callable[[JobData], None] = False,
     ) -> "AsyncJob":
-        """Wait until the job has ended, and return it if it succeeded; as `Job.wait`.
+        """Wait until the job has ended, and return it if it succeeded.
 
-        Cancelling the wait leaves the job as it is; `cancel()` is what ends it.
+        Listens to the server's event stream, and asks now and then where that does not work; a
+        short absence of the server is sat out. `timeout`: seconds, None for ever. `progress`: True
+        for a bar on stderr, or a function that is called with each new state.
+
+        Raises JobFailed, JobCancelled, WaitTimeout (the job goes on), or an APIConnectionError.
+        Ending the wait early leaves the job as it is; `cancel()` is what ends it.
         """
         if not self.is_final:
             await self._watch(observer_of(progress), deadline_in(timeout))
@@ -98,7 +114,7 @@ class AsyncJob(JobView):
                 async with aclosing(self._follow(after=last, deadline=deadline)) as events:
                     async for event in events:
                         if event is not None and not self.is_final:
-                            self.data = _following.after(self.data, event)
+                            self.data = after_event(self.data, event)
                         observer.update(self.data)
             observer.update(self.data)
         finally:
@@ -106,7 +122,7 @@ class AsyncJob(JobView):
 
     async def _listed(self, after: str | None) -> AsyncIterator[Event]:
         while True:
-            call = _calls.list_events(self.id, after=after, limit=_following.EVENTS_A_PAGE)
+            call = list_events(self.id, after=after, limit=EVENTS_A_PAGE)
             page = await self._sender.send(call)
             for event in page.items:
                 yield event
@@ -144,15 +160,15 @@ class AsyncJob(JobView):
                     return
             if following.is_overdue:
                 return
-            await asyncio.sleep(following.pause())
+            await sleep(following.pause())
 
     async def _streamed(self, following: Following) -> AsyncGenerator[Event | None, None]:
         """One stream, to its end: the last event, a cut, or the approach of the deadline."""
-        call: Call[None] = _calls.stream_events(self.id, after=following.after)
+        call: Call[None] = stream_events(self.id, after=following.after)
         parser = Parser()
         try:
-            read_seconds = _following.STREAM_READ_SECONDS
-            async with self._sender.open_stream(call, read_seconds=read_seconds) as chunks:
+            opened = self._sender.open_stream(call, read_seconds=following.read_seconds)
+            async with opened as chunks:
                 async for chunk in chunks:
                     for event in following.read(parser, chunk):
                         yield event

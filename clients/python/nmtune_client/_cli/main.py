@@ -8,12 +8,8 @@ from contextlib import suppress
 from nmtune_client._cli.grammar import make_parser
 from nmtune_client._cli.output import say
 from nmtune_client._cli.words import for_command_line
-from nmtune_client._http.errors import (
-    APIConnectionError,
-    ConnectionSetupError,
-    NMTuneError,
-    WaitTimeout,
-)
+from nmtune_client._http.errors import APIConnectionError, ConnectionSetupError, NMTuneError
+from nmtune_client._jobs.errors import WaitTimeout
 from nmtune_client._sync.client import Client
 
 OK = 0

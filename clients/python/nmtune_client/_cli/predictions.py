@@ -8,11 +8,11 @@ from pathlib import Path
 from nmtune_client._cli import inputs
 from nmtune_client._cli.output import print_json, say
 from nmtune_client._http.download import check_place
-from nmtune_client._http.errors import WaitTimeout
+from nmtune_client._jobs.errors import WaitTimeout
+from nmtune_client._jobs.values import JobData
 from nmtune_client._predict.whole_file import FORMATS, format_of, target
 from nmtune_client._show import plain as _text
 from nmtune_client._sync.client import Client
-from nmtune_client._types import JobData
 
 _FILES = (".npy", ".npz", ".parquet", ".csv", ".tsv", ".jsonl", ".json", ".txt", ".gz", ".zst")
 

@@ -8,11 +8,11 @@ from nmtune_client._cli import exports, inputs, predictions
 from nmtune_client._cli.output import print_json, print_list, say
 from nmtune_client._cli.words import for_command_line
 from nmtune_client._datasets.files import names_in
-from nmtune_client._rows import DATASET_HEADER, dataset_row
+from nmtune_client._datasets.rows import DATASET_HEADER, dataset_row
+from nmtune_client._datasets.values import Dataset
+from nmtune_client._heads.rows import HEAD_HEADER, encoder_of, figure, head_row, notes_of
 from nmtune_client._show import plain as _text
 from nmtune_client._sync.client import Client
-from nmtune_client._sync.heads import HEAD_HEADER, encoder_of, figure, head_row, notes_of
-from nmtune_client._types import Dataset
 
 
 def predict(client: Client, arguments: Namespace) -> None:

@@ -7,15 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nmtune_client import _calls
 from nmtune_client._cli import inputs
 from nmtune_client._cli.output import print_json, print_list, say
 from nmtune_client._cli.predictions import output_command
 from nmtune_client._cli.registry import upload
 from nmtune_client._datasets.sources import name_of
 from nmtune_client._http.errors import APIStatusError, NotFoundError
+from nmtune_client._jobs.calls import plan_job
+from nmtune_client._jobs.rows import JOB_HEADER, job_row
 from nmtune_client._jobs.submission import submission
-from nmtune_client._rows import JOB_HEADER, job_row
 from nmtune_client._show import plain as _text
 from nmtune_client._sync.client import Client
 from nmtune_client._sync.job import Job
@@ -105,7 +105,7 @@ def _check_before_upload(client: Client, fields: Mapping[str, Any]) -> None:
         **fields,
     )
     with suppress(NotFoundError):
-        client.send(_calls.plan_job(asked.data))
+        client.send(plan_job(asked.data))
 
 
 def _refuse_reading(arguments: Namespace) -> None:

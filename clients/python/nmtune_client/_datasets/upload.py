@@ -4,9 +4,7 @@ What a file is known by is its sha256, and the server's list says how far it has
 keeps nothing, and another one may go on.
 """
 
-import asyncio
 import hashlib
-import time
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +15,7 @@ from nmtune_client._datasets import upload_calls as calls
 from nmtune_client._datasets.files import Reading
 from nmtune_client._datasets.upload_bar import Observer
 from nmtune_client._datasets.upload_calls import UploadState
+from nmtune_client._datasets.values import Dataset
 from nmtune_client._http.errors import (
     APIConnectionError,
     APIStatusError,
@@ -24,8 +23,7 @@ from nmtune_client._http.errors import (
     NotFoundError,
     ServerError,
 )
-from nmtune_client._http.wire import AsyncSender, Call, Sender
-from nmtune_client._types import Dataset
+from nmtune_client._http.wire import Call
 
 RESUMABLE_BYTES = 32 << 20
 """From this size on a file goes up in parts."""
@@ -102,41 +100,7 @@ def _send(
     observer.complete()
 
 
-def run(sender: Sender, upload: Steps) -> Dataset:
-    """Send the calls, one after the other; what they come to."""
-    outcome: Any = None
-    while True:
-        step = _advance(upload, outcome)
-        if isinstance(step, Dataset):
-            return step
-        try:
-            if isinstance(step, float):
-                time.sleep(step)
-                outcome = None
-            else:
-                outcome = sender.send(step)
-        except NMTuneError as error:
-            outcome = error
-
-
-async def run_async(sender: AsyncSender, upload: Steps) -> Dataset:
-    """As `run`; the file is read in threads."""
-    outcome: Any = None
-    while True:
-        step = await asyncio.to_thread(_advance, upload, outcome)
-        if isinstance(step, Dataset):
-            return step
-        try:
-            if isinstance(step, float):
-                await asyncio.sleep(step)
-                outcome = None
-            else:
-                outcome = await sender.send(step)
-        except NMTuneError as error:
-            outcome = error
-
-
-def _advance(upload: Steps, outcome: Any) -> Call[Any] | float | Dataset:
+def advance(upload: Steps, outcome: Any) -> Call[Any] | float | Dataset:
     """Tell the steps what came of the last one; the next one, or the dataset at the end."""
     try:
         if isinstance(outcome, NMTuneError):

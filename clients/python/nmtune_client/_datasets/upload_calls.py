@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from nmtune_client._datasets.files import Reading, media_type
+from nmtune_client._datasets.values import Dataset
 from nmtune_client._http.wire import Answer, Call, Route
-from nmtune_client._types import Dataset
 
 _BEGIN = Route("POST", "/uploads")
 _LIST = Route("GET", "/uploads")
@@ -18,9 +18,6 @@ _GET = Route("GET", "/uploads/{upload_id}")
 _APPEND = Route("PATCH", "/uploads/{upload_id}")
 _DELETE = Route("DELETE", "/uploads/{upload_id}")
 _CREATE_DATASET = Route("POST", "/datasets")
-
-# For the test that compares this client with the server's OpenAPI description.
-ROUTES = tuple(value for value in list(globals().values()) if isinstance(value, Route))
 
 _TUS = {"Tus-Resumable": "1.0.0"}
 # The server answers once it has read and checked each row.

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from nmtune_client._heads.values import HeadRef
+from nmtune_client._http.values import Json
 from nmtune_client._show import plain as _text
 from nmtune_client._show.reprs import Shown, Table
-from nmtune_client._types import HeadRef, Json
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

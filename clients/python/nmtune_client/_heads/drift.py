@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
+from nmtune_client._http.values import Json, build, known_in, time_of
 from nmtune_client._show.reprs import Shown
-from nmtune_client._types import Json, _build, _known, _time
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -37,8 +37,10 @@ class Drift(Shown):
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        known = _known(cls, data, first_at=_time(data, "first_at"), last_at=_time(data, "last_at"))
-        return _build(cls, known | {"columns": tuple(known.get("columns") or ())})
+        known = known_in(
+            cls, data, first_at=time_of(data, "first_at"), last_at=time_of(data, "last_at")
+        )
+        return build(cls, known | {"columns": tuple(known.get("columns") or ())})
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}: {self.sentence}"

@@ -1,11 +1,10 @@
 """Home of what a request and an answer are to any client, sync or async; no I/O."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from nmtune_client._http.errors import BadResponseError, status_error
@@ -68,36 +67,6 @@ class Call(Generic[T]):
     def method(self) -> str:
         """The HTTP method."""
         return self.route.method
-
-
-class Sender(Protocol):
-    """What a resource needs of a client: send a call, or open one as a stream of bytes."""
-
-    def send(self, call: Call[T]) -> T:
-        """Send the call, again if need be, and return its value."""
-
-    def download(self, call: Call[None], path: Path) -> None:
-        """Send the call, again if need be, and write its answer's bytes to a file."""
-
-    def open_stream(
-        self, call: Call[None], *, read_seconds: float
-    ) -> AbstractContextManager[Iterator[bytes]]:
-        """Send the call once and give its answer's bytes as they come."""
-
-
-class AsyncSender(Protocol):
-    """What a resource needs of an asynchronous client: as `Sender`, to be awaited."""
-
-    async def send(self, call: Call[T]) -> T:
-        """Send the call, again if need be, and return its value."""
-
-    async def download(self, call: Call[None], path: Path) -> None:
-        """Send the call, again if need be, and write its answer's bytes to a file."""
-
-    def open_stream(
-        self, call: Call[None], *, read_seconds: float
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Send the call once and give its answer's bytes as they come."""
 
 
 def result(call: Call[T], answer: Answer, *, tries: int = 1) -> T:

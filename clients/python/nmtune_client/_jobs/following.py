@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from nmtune_client._http.errors import BadResponseError
 from nmtune_client._http.sse import Parser, ServerSentEvent
-from nmtune_client._types import Event, JobData, Progress
+from nmtune_client._jobs.values import Event, JobData, Progress
 
 EVENTS_A_PAGE = 200
 
@@ -57,6 +57,11 @@ class Following:
         """Whether the server has not answered for so long that it must be gone."""
         return time.monotonic() - self._answered_at > _LONGEST_OUTAGE_SECONDS
 
+    @property
+    def read_seconds(self) -> float:
+        """The longest silence of a stream."""
+        return STREAM_READ_SECONDS
+
     def begin_round(self) -> None:
         """Listen, then ask."""
         self._came_anything = False
@@ -92,7 +97,7 @@ def deadline_in(seconds: float | None) -> float | None:
     return None if seconds is None else time.monotonic() + seconds
 
 
-def after(job: JobData, event: Event) -> JobData:
+def after_event(job: JobData, event: Event) -> JobData:
     """The job as the event says it became; what it does not say, a later answer will."""
     if event.type == "job.started":
         attempt = event.data.get("attempt", job.attempt)

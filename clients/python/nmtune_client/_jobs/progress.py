@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol, TextIO
 
+from nmtune_client._jobs.values import JobData, Progress
 from nmtune_client._show.live import LogLines, live
 from nmtune_client._show.plain import duration, fitted
-from nmtune_client._types import JobData, Progress
 
 _BAR_WIDTH = 24
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from nmtune_client._datasets import arrays as _arrays
 from nmtune_client._datasets.labels import label_list, split_list
+from nmtune_client._datasets.values import Dataset
 from nmtune_client._http.errors import APIStatusError
-from nmtune_client._types import Dataset
 
 # As float32 bytes. Base64 makes a third more of it; the server takes 64 MiB of JSON.
 MOST_INLINE_BYTES = 32 * 1024 * 1024

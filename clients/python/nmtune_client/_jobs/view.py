@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from nmtune_client._http.errors import JobCancelled, JobFailed, WaitTimeout
-from nmtune_client._types import HeadRef, JobData, Json, Progress
+from nmtune_client._heads.values import HeadRef
+from nmtune_client._http.values import Json
+from nmtune_client._jobs.errors import JobCancelled, JobFailed, WaitTimeout
+from nmtune_client._jobs.values import JobData, Progress
 
 
 class JobView:

@@ -7,56 +7,18 @@ what bytes cannot say.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmtune_client._http.wire import Answer
-from nmtune_client._types import Head, HeadRef, HeadVersion
-
-HeadLike: TypeAlias = str | Head | HeadRef | HeadVersion
-Output: TypeAlias = Literal["probabilities", "logits", "embeddings", "labels"]
-
-BINARY = "application/octet-stream"
+from nmtune_client._predict.options import BINARY, Options
 
 _VALUES = ("probabilities", "logits", "embeddings")
 _KNOWN = {"head", "classes", "labels", "ood", *_VALUES}
 _ABSTAINS = -1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What else is asked with a prediction; what is None is left to the server."""
-
-    output: Output | None = None
-    top_k: int | None = None
-    abstain_below: float | None = None
-    conformal_level: float | None = None
-    ood: bool | None = None
-
-    @property
-    def params(self) -> dict[str, str]:
-        """The options as query parameters."""
-        values = {spec.name: getattr(self, spec.name) for spec in fields(self)}
-        return {name: _text(value) for name, value in values.items() if value is not None}
-
-    @property
-    def accept(self) -> str:
-        """The Accept header: bytes where they can say all that is asked for, else JSON."""
-        abstains = self.abstain_below is not None and self.output != "labels"
-        needs_json = abstains or self.conformal_level is not None or self.ood is not None
-        if needs_json or self.top_k is not None:
-            return "application/json"
-        return f"{BINARY}, application/json;q=0.5"
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """The members that JSON must have, for it to be an answer to this question."""
-        main = "top_labels" if self.top_k is not None else self.output or "probabilities"
-        sets = ("sets",) if self.conformal_level is not None else ()
-        return (main, *sets, *(("ood",) if self.ood else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +133,3 @@ def _check_shape(
     is_right = array.ndim == n_dimensions and len(array) == n_rows
     if not is_right or (width is not None and array.shape[1] != width):
         raise ValueError(f"{n_rows} rows were sent, {name} of shape {array.shape} came back")
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from nmtune_client import _calls
 from nmtune_client._datasets import arrays as _arrays
+from nmtune_client._heads.calls import get_head_version
+from nmtune_client._heads.values import HeadVersion
 from nmtune_client._http.wire import Call
-from nmtune_client._predict.answers import HeadLike, Options, Part, labels_of
+from nmtune_client._predict.answers import Part, labels_of
+from nmtune_client._predict.calls import predict, predict_texts
+from nmtune_client._predict.options import HeadLike, Options
 from nmtune_client._predict.result import Prediction
-from nmtune_client._types import HeadVersion
 
 AT_ONCE = 4
 """Requests of one prediction that are under way together."""
@@ -71,7 +73,7 @@ class Batches:
         """The request for the classes, where they are too many for an answer's headers."""
         if first.classes is not None or first.numbers is None:
             return None
-        return _calls.get_head_version(first.head_name, first.head_version)
+        return get_head_version(first.head_name, first.head_version)
 
     def joined(self, parts: Sequence[Part], version: HeadVersion | None) -> Prediction:
         """The answers to all requests, in order, as one; `version` is what `class_names` got."""
@@ -98,8 +100,8 @@ class Batches:
     def _batch(self, head: str, start: int) -> Call[Part]:
         rows = self._rows[start : start + self._size]
         if isinstance(rows, list):
-            return _calls.predict_texts(head, rows, options=self._options)
-        return _calls.predict(head, rows, options=self._options)
+            return predict_texts(head, rows, options=self._options)
+        return predict(head, rows, options=self._options)
 
 
 def _most_rows(rows: _arrays.Embeddings | list[str]) -> int:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmtune_client._heads.values import HeadRef
 from nmtune_client._show.reprs import short
-from nmtune_client._types import HeadRef
 
 if TYPE_CHECKING:
     import pandas as pd

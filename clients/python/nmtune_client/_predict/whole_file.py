@@ -6,8 +6,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from nmtune_client._predict.answers import HeadLike, Options
-from nmtune_client._types import JobData
+from nmtune_client._jobs.values import JobData
+from nmtune_client._predict.options import HeadLike, Options
 
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
 """By the ending of a file's name."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nmtune_client._report.text import OOD_PREFIX, accuracies, heading, wrap
+from nmtune_client._names import OOD_PREFIX
+from nmtune_client._report.text import accuracies, heading, wrap
 from nmtune_client._show import plain as _text
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from nmtune_client._http.download import check_place
+from nmtune_client._names import OOD_PREFIX, TITLES, split_title
 from nmtune_client._report import brief as _report_brief
 from nmtune_client._report import text as _report_text
 from nmtune_client._report.suspects import Suspect, write_csv
-from nmtune_client._report.text import OOD_PREFIX, TITLES, split_title
 from nmtune_client._show.reprs import Table, short
 
 _NOT_TESTED_ON = frozenset({"train", "validation"})

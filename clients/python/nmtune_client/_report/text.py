@@ -5,26 +5,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nmtune_client._names import split_title, title
 from nmtune_client._show import plain as _text
 
 if TYPE_CHECKING:
     from nmtune_client._report.report import Report, ReportRow
 
-TITLES = {
-    "linear_probe": "linear probe",
-    "whitened_probe": "whitened probe",
-    "robust_probe": "robust probe",
-    "mlp": "MLP",
-    "nmtune_without_consistency": "NMTune, no consistency",
-    "nmtune_without_covariance": "NMTune, no covariance",
-    "nmtune_without_dominant": "NMTune, no dominant",
-    "nmtune": "NMTune",
-    "mlp_ensemble": "MLP ensemble",
-    "auto": "auto",
-}
-"""Candidates as people read them; one that a newer server adds appears under its own name."""
-
-OOD_PREFIX = "ood/"
 
 # With more candidates than this the main table shows the published head and these baselines.
 _MOST_COLUMNS = 4
@@ -32,13 +18,6 @@ _BASELINES = ("linear_probe", "mlp", "nmtune")
 _N_CONFUSIONS = 3
 _NAME_WIDTH = 24
 _TIED = re.compile(r"(?<=\d) (%|± ?|rows?\b|points\b)|(?<=\bp) (?=[<=])|(?<=p [<=]) (?=\d)")
-
-
-def split_title(split: str) -> str:
-    """A split's name for people: `ID test`, `OOD sketch`."""
-    if split.startswith(OOD_PREFIX):
-        return f"OOD {split.removeprefix(OOD_PREFIX)}"
-    return f"ID {split}"
 
 
 def report(of: "Report", *, with_warnings: bool) -> str:
@@ -85,10 +64,6 @@ def heading(of: "Report") -> str:
         facts.append(f"{len(dataset.get('classes') or ())} classes")
         facts.append(f"{dataset.get('n_columns')} columns")
     return wrap(f"{of.name} ({of.job_id}): {', '.join(facts)}")
-
-
-def title(candidate: str) -> str:
-    return TITLES.get(candidate, candidate)
 
 
 def _scores(of: "Report", rows: Sequence["ReportRow"]) -> str:

@@ -1,43 +1,51 @@
-"""Home of `Client`, the synchronous sender of calls."""
+# Written by generate_sync.py out of _async/client.py: edit that file, then run the script.
+"""The client itself: it sends calls, and predicts."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import IO, Self, TypeVar
 
 import httpx
 
+from nmtune_client._heads.values import HeadVersion
 from nmtune_client._http.download import Sink, check_place, downloading
 from nmtune_client._http.errors import APIConnectionError, ConflictError, PayloadTooLargeError
 from nmtune_client._http.proxy import shown
 from nmtune_client._http.retry import RetryPolicy
 from nmtune_client._http.server import Server, answer_of, check_stream, value_of
 from nmtune_client._http.wire import Answer, Call, result
-from nmtune_client._predict.answers import HeadLike, Options, Output
+from nmtune_client._jobs.values import JobData
 from nmtune_client._predict.batches import AT_ONCE, Batches
+from nmtune_client._predict.options import HeadLike, Options, Output
 from nmtune_client._predict.result import Prediction
 from nmtune_client._predict.whole_file import ROWS_KEPT_SECONDS, format_of
-from nmtune_client._provider_keys import ProviderKeys
+from nmtune_client._sync.concurrency import Turns, in_thread, sleep
+from nmtune_client._sync.datasets import Datasets
 from nmtune_client._sync.heads import Heads
-from nmtune_client._sync.resources import Datasets, Jobs
-from nmtune_client._types import HeadVersion, JobData
+from nmtune_client._sync.jobs import Jobs
+from nmtune_client._sync.provider_keys import ProviderKeys
 
 T = TypeVar("T")
 
 _UPLOAD_CHUNK_BYTES = 1 << 18
+_DOWNLOAD_CHUNK_BYTES = 1 << 18
+# Of all tasks together. A server answers 429 where too many wait, and httpx's pool slows down with
+# the number of requests that wait for a connection.
+_MOST_PREDICTIONS_AT_ONCE = 32
 
 
 class Client:
-    """Talks to one NMTune server; usable from several threads, and as a context manager.
+    """Talks to one NMTune server, and is used with `with`.
 
     base_url: the server's address; if None, the environment's NMTUNE_URL as it is now, or else
     http://127.0.0.1:8000. timeout: seconds to wait for an answer (connecting has 5 s of its own,
     and an upload may take as long as it likes to send). retry: how failures are repeated.
+
+    Any number of threads may share a client.
     """
 
     def __init__(
@@ -50,6 +58,7 @@ class Client:
         self._server = Server.at(base_url, timeout=timeout, retry=retry)
         self.base_url = self._server.base_url
         self._http = httpx.Client(**self._server.client_arguments())
+        self._turns = Turns(_MOST_PREDICTIONS_AT_ONCE)
         self.datasets = Datasets(self)
         self.jobs = Jobs(self, self.datasets)
         self.heads = Heads(self)
@@ -109,7 +118,7 @@ class Client:
         batches = Batches(head, embeddings, options, texts=texts)
         while True:
             try:
-                first = self.send(batches.first())
+                first = self._turns.one(self.send, batches.first())
                 break
             except PayloadTooLargeError:
                 if not batches.shrink():
@@ -117,7 +126,7 @@ class Client:
         version: HeadVersion | None = None
         if (ask_classes := batches.class_names(first)) is not None:
             version = self.send(ask_classes)
-        rest = self._send_all(batches.rest(first))
+        rest = self._turns.all(self.send, batches.rest(first), at_once=AT_ONCE)
         return batches.joined([first, *rest], version)
 
     def predict_file(
@@ -218,7 +227,7 @@ class Client:
             delay = self._server.delay(call, outcome, tries=tries)
             if delay is None:
                 return value_of(call, outcome, tries=tries)
-            time.sleep(delay)
+            sleep(delay)
 
     def _try(self, call: Call[T]) -> Answer | APIConnectionError:
         content = call.content if call.file is None else _chunks(call)
@@ -240,26 +249,17 @@ class Client:
                         return answer_of(response)
                     with part.open("wb") as file:
                         sink = Sink(file)
-                        for chunk in response.iter_bytes():
-                            sink.write(chunk)
-                        sink.finish(response.headers)
+                        for chunk in response.iter_bytes(_DOWNLOAD_CHUNK_BYTES):
+                            in_thread(sink.write, chunk)
+                        in_thread(sink.finish, response.headers)
                     return Answer(response.status_code, {}, b"")
         except APIConnectionError as error:
             return error
 
-    def _send_all(self, calls: Sequence[Callable[[], Call[T]]]) -> list[T]:
-        """The values of all calls, in their order, a few under way at a time.
-
-        The first error ends them: those under way are waited for, the others are not sent.
-        """
-        if not calls:
-            return []
-        with ThreadPoolExecutor(min(AT_ONCE, len(calls)), "nmtune-predict") as threads:
-            return list(threads.map(lambda make: self.send(make()), calls))
-
 
 def _chunks(call: Call[T]) -> Iterator[bytes]:
     if call.file is not None:
+        file: IO[bytes]
         with call.file.open("rb") as file:
-            while chunk := file.read(_UPLOAD_CHUNK_BYTES):
+            while chunk := in_thread(file.read, _UPLOAD_CHUNK_BYTES):
                 yield chunk

@@ -1,81 +1,32 @@
-"""Home of `client.heads`."""
+# Written by generate_sync.py out of _async/heads.py: edit that file, then run the script.
+"""`client.heads`: the registry of tuned heads."""
 
 from collections.abc import Iterator, Mapping
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 
-from nmtune_client import _calls
-from nmtune_client._heads import calls as _head_calls
+from nmtune_client._heads.arguments import compared, export, notes
+from nmtune_client._heads.calls import (
+    annotate_head_version,
+    compare_versions,
+    delete_alias,
+    delete_head,
+    delete_head_version,
+    get_drift,
+    get_head,
+    get_head_version,
+    list_heads,
+    roll_back_alias,
+    set_alias,
+)
 from nmtune_client._heads.comparison import HeadComparison
 from nmtune_client._heads.drift import Drift
-from nmtune_client._http.wire import Call, Sender
-from nmtune_client._show import plain as _text
-from nmtune_client._show.reprs import Listing, OfClient
-from nmtune_client._sync.resources import page_size, paged
-from nmtune_client._types import Head, HeadVersion
-
-HEAD_HEADER = ("head", "ID accuracy", "mean OOD", "encoder", "aliases", "notes", "created")
-EXPORT_SUFFIXES = {"bundle": ".zip", "onnx": ".onnx", "safetensors": ".safetensors"}
-
-
-def export(
-    name: str, version: int | str, *, form: str, path: str | PathLike[str] | None
-) -> tuple[Call[None], Path]:
-    """The download of a version, and the file it goes to; ValueError for another format."""
-    if form not in EXPORT_SUFFIXES:
-        raise ValueError(f"format must be one of {', '.join(EXPORT_SUFFIXES)}, got {form!r}")
-    target = Path(fspath(path or f"{name}-{version}{EXPORT_SUFFIXES[form]}"))
-    return _head_calls.export_head_version(name, str(version), form=form), target
-
-
-def head_row(head: Head) -> tuple[str, ...]:
-    """A head and its latest version as a line under `HEAD_HEADER`."""
-    aliases = ", ".join(f"{alias} -> {version}" for alias, version in head.aliases.items())
-    latest = head.latest
-    if latest is None:
-        return (str(head), "", "", "", aliases or "-", "", _text.moment(head.created_at))
-    return (
-        str(latest),
-        figure(latest.accuracy),
-        figure(latest.mean_ood_accuracy),
-        encoder_of(latest),
-        aliases or "-",
-        notes_of(latest),
-        _text.moment(latest.created_at),
-    )
-
-
-def figure(accuracy: float | None) -> str:
-    """An accuracy for people; `-` for none."""
-    return "-" if accuracy is None else f"{accuracy:.3f}"
-
-
-def encoder_of(version: HeadVersion) -> str:
-    """What embedded the texts, `openai text-embedding-3-small`; `-` for embeddings sent."""
-    encoder = version.encoder or {}
-    words = [str(encoder[name]) for name in ("provider", "model") if encoder.get(name)]
-    return _text.shorten(" ".join(dict.fromkeys(words)) or "-", 40)
-
-
-def notes_of(version: HeadVersion) -> str:
-    """Tags and description in one line."""
-    tags = [f"{name}={value}" for name, value in version.tags.items()]
-    return _text.shorten(" ".join([*tags, *(version.description or "").split()]), 40)
-
-
-def notes(description: str | None, tags: Mapping[str, str] | None) -> dict[str, object]:
-    """What is to be noted: None leaves a note as it is, an empty description removes it."""
-    found: dict[str, object] = {} if description is None else {"description": description or None}
-    return found if tags is None else found | {"tags": dict(tags)}
-
-
-def compared(*given: int | str | None) -> tuple[str, str]:
-    """The two versions of a comparison out of before, after and the API's from and to."""
-    before, after, from_, to = given
-    found = [before if from_ is None else from_, after if to is None else to]
-    if None in found or (None not in (before, from_)) or (None not in (after, to)):
-        raise ValueError("pass two versions, as in compare('pets', 2, 'prod')")
-    return str(found[0]), str(found[1])
+from nmtune_client._heads.rows import HEAD_HEADER, head_row
+from nmtune_client._heads.values import Head, HeadVersion
+from nmtune_client._show.reprs import OfClient
+from nmtune_client._sync.concurrency import listing
+from nmtune_client._sync.paging import paged
+from nmtune_client._sync.sender import Sender
 
 
 class Heads(OfClient):
@@ -86,19 +37,18 @@ class Heads(OfClient):
 
     def list(self, *, limit: int | None = None) -> Iterator[Head]:
         """All heads; pages are fetched as the iterator reaches them."""
-        size = page_size(limit)
         heads = paged(
-            self._sender, lambda cursor: _calls.list_heads(cursor=cursor, limit=size), limit
+            self._sender, lambda cursor, size: list_heads(cursor=cursor, limit=size), limit=limit
         )
-        return Listing(heads, header=HEAD_HEADER, row=head_row)
+        return listing(heads, header=HEAD_HEADER, row=head_row)
 
     def get(self, name: str) -> Head:
         """One head with its versions and aliases."""
-        return self._sender.send(_calls.get_head(name))
+        return self._sender.send(get_head(name))
 
     def version(self, name: str, version: int) -> HeadVersion:
         """One version of a head."""
-        return self._sender.send(_calls.get_head_version(name, version))
+        return self._sender.send(get_head_version(name, version))
 
     def update(
         self,
@@ -112,7 +62,7 @@ class Heads(OfClient):
 
         None leaves what is noted, an empty description and no tags remove it.
         """
-        call = _head_calls.annotate_head_version(name, version, notes(description, tags))
+        call = annotate_head_version(name, version, notes(description, tags))
         return self._sender.send(call)
 
     def drift(
@@ -128,17 +78,15 @@ class Heads(OfClient):
         Of the latest version, or of `version` or of the one that `alias` names. The server counts
         rows only if its operator lets it: `Drift.is_recording`.
         """
-        return self._sender.send(
-            _head_calls.get_drift(name, version=version, alias=alias, hours=hours)
-        )
+        return self._sender.send(get_drift(name, version=version, alias=alias, hours=hours))
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean `version` from now on."""
-        self._sender.send(_calls.set_alias(name, alias, version))
+        self._sender.send(set_alias(name, alias, version))
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Remove an alias; the version that it named stays."""
-        self._sender.send(_head_calls.delete_alias(name, alias))
+        self._sender.send(delete_alias(name, alias))
 
     def rollback(
         self, name: str, alias: str, *, expected: int | None = None, from_: int | None = None
@@ -149,9 +97,7 @@ class Heads(OfClient):
         ConflictError if it does not, or if there is nothing to go back to.
         """
         return self._sender.send(
-            _head_calls.roll_back_alias(
-                name, alias, expected=from_ if expected is None else expected
-            )
+            roll_back_alias(name, alias, expected=from_ if expected is None else expected)
         )
 
     def compare(
@@ -167,9 +113,7 @@ class Heads(OfClient):
 
         `from_` and `to` are the API's words for before and after.
         """
-        return self._sender.send(
-            _head_calls.compare_versions(name, *compared(before, after, from_, to))
-        )
+        return self._sender.send(compare_versions(name, *compared(before, after, from_, to)))
 
     def delete(self, name: str, version: int | None = None, *, force: bool = False) -> None:
         """Delete one version, or all of them with None: rows and bytes; numbers are not reused.
@@ -177,9 +121,9 @@ class Heads(OfClient):
         ConflictError while an alias points at it, unless `force`: the alias then goes too.
         """
         if version is None:
-            self._sender.send(_head_calls.delete_head(name, force=force))
+            self._sender.send(delete_head(name, force=force))
         else:
-            self._sender.send(_head_calls.delete_head_version(name, version, force=force))
+            self._sender.send(delete_head_version(name, version, force=force))
 
     def export(
         self,

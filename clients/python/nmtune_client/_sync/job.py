@@ -1,12 +1,12 @@
-"""Home of `Job`: a job bound to its client, that can be watched, waited for and cancelled."""
+# Written by generate_sync.py out of _async/job.py: edit that file, then run the script.
+"""A job bound to its client: watch it, wait for it, cancel it, fetch its report or output."""
 
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 
-from nmtune_client import _calls
 from nmtune_client._http.errors import (
     APIConnectionError,
     APIStatusError,
@@ -14,14 +14,23 @@ from nmtune_client._http.errors import (
     ServerError,
 )
 from nmtune_client._http.sse import Parser
-from nmtune_client._http.wire import Call, Sender
-from nmtune_client._jobs import following as _following
-from nmtune_client._jobs.following import Following, deadline_in
+from nmtune_client._http.wire import Call
+from nmtune_client._jobs.calls import (
+    cancel_job,
+    get_job,
+    get_output,
+    get_report,
+    list_events,
+    stream_events,
+)
+from nmtune_client._jobs.following import EVENTS_A_PAGE, Following, after_event, deadline_in
 from nmtune_client._jobs.progress import Observer, observer_of
+from nmtune_client._jobs.values import Event, JobData
 from nmtune_client._jobs.view import JobView
 from nmtune_client._predict.whole_file import target
 from nmtune_client._report.report import Report
-from nmtune_client._types import Event, JobData
+from nmtune_client._sync.concurrency import sleep
+from nmtune_client._sync.sender import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -35,17 +44,17 @@ class Job(JobView):
 
     def refresh(self) -> "Job":
         """Ask the server how the job is now; returns itself."""
-        self.data = self._sender.send(_calls.get_job(self.id))
+        self.data = self._sender.send(get_job(self.id))
         return self
 
     def cancel(self) -> "Job":
         """Ask that it be cancelled; a running job stops within seconds. Returns itself."""
-        self.data = self._sender.send(_calls.cancel_job(self.id))
+        self.data = self._sender.send(cancel_job(self.id))
         return self
 
     def report(self) -> Report:
         """What it found; ConflictError before it has succeeded."""
-        return self._sender.send(_calls.get_report(self.id))
+        return self._sender.send(get_report(self.id))
 
     def output(self, path: str | PathLike[str] | None = None) -> Path:
         """Write the file that a prediction made to `path`, whole or not at all; its path.
@@ -54,7 +63,7 @@ class Job(JobView):
         job has succeeded, and once its output is deleted.
         """
         to = target(self.data, path)
-        self._sender.download(_calls.get_output(self.id), to)
+        self._sender.download(get_output(self.id), to)
         return to
 
     def events(self, *, after: str | None = None, follow: bool = False) -> Iterator[Event]:
@@ -65,9 +74,10 @@ class Job(JobView):
         if not follow:
             yield from self._listed(after)
             return
-        for event in self._follow(after=after, deadline=None):
-            if event is not None:
-                yield event
+        with closing(self._follow(after=after, deadline=None)) as followed:
+            for sign in followed:
+                if sign is not None:
+                    yield sign
 
     def wait(
         self,
@@ -82,6 +92,7 @@ class Job(JobView):
         for a bar on stderr, or a function that is called with each new state.
 
         Raises JobFailed, JobCancelled, WaitTimeout (the job goes on), or an APIConnectionError.
+        Ending the wait early leaves the job as it is; `cancel()` is what ends it.
         """
         if not self.is_final:
             self._watch(observer_of(progress), deadline_in(timeout))
@@ -97,25 +108,28 @@ class Job(JobView):
         self.refresh()
         try:
             observer.update(self.data)
-            events = iter(()) if self.is_final else self._follow(after=last, deadline=deadline)
-            for event in events:
-                if event is not None and not self.is_final:
-                    self.data = _following.after(self.data, event)
-                observer.update(self.data)
+            if not self.is_final:
+                with closing(self._follow(after=last, deadline=deadline)) as events:
+                    for event in events:
+                        if event is not None and not self.is_final:
+                            self.data = after_event(self.data, event)
+                        observer.update(self.data)
             observer.update(self.data)
         finally:
             observer.close()
 
     def _listed(self, after: str | None) -> Iterator[Event]:
         while True:
-            call = _calls.list_events(self.id, after=after, limit=_following.EVENTS_A_PAGE)
+            call = list_events(self.id, after=after, limit=EVENTS_A_PAGE)
             page = self._sender.send(call)
             yield from page.items
             if page.next_cursor is None or not page.items:
                 return
             after = page.next_cursor
 
-    def _follow(self, *, after: str | None, deadline: float | None) -> Iterator[Event | None]:
+    def _follow(
+        self, *, after: str | None, deadline: float | None
+    ) -> Generator[Event | None, None, None]:
         """Events as they come, None for a sign of life, to the job's end or the deadline.
 
         Stops with `self.data` final unless the deadline came.
@@ -124,7 +138,8 @@ class Job(JobView):
         while True:
             following.begin_round()
             if following.may_stream:
-                yield from self._streamed(following)
+                with closing(self._streamed(following)) as streamed:
+                    yield from streamed
             try:
                 self.refresh()
                 events = list(self._listed(following.after))
@@ -140,15 +155,15 @@ class Job(JobView):
                     return
             if following.is_overdue:
                 return
-            time.sleep(following.pause())
+            sleep(following.pause())
 
-    def _streamed(self, following: Following) -> Iterator[Event | None]:
+    def _streamed(self, following: Following) -> Generator[Event | None, None, None]:
         """One stream, to its end: the last event, a cut, or the approach of the deadline."""
-        call: Call[None] = _calls.stream_events(self.id, after=following.after)
+        call: Call[None] = stream_events(self.id, after=following.after)
         parser = Parser()
         try:
-            read_seconds = _following.STREAM_READ_SECONDS
-            with self._sender.open_stream(call, read_seconds=read_seconds) as chunks:
+            opened = self._sender.open_stream(call, read_seconds=following.read_seconds)
+            with opened as chunks:
                 for chunk in chunks:
                     for event in following.read(parser, chunk):
                         yield event

@@ -1,24 +1,9 @@
-"""Datasets and jobs as lines of a table: in the command's listings and where a listing is shown."""
+"""A job as a line of a table."""
 
 from nmtune_client._jobs.view import JobView
 from nmtune_client._show import plain as _text
-from nmtune_client._types import Dataset
 
-DATASET_HEADER = ("dataset", "name", "rows", "columns", "classes", "size", "created")
 JOB_HEADER = ("job", "name", "status", "method", "head", "created")
-
-
-def dataset_row(dataset: Dataset) -> tuple[str, ...]:
-    """A dataset as a line under `DATASET_HEADER`."""
-    return (
-        dataset.id,
-        _text.shorten(dataset.name, 30),
-        str(dataset.n_rows),
-        str(dataset.n_columns),
-        str(len(dataset.classes)),
-        _text.size(dataset.size_bytes),
-        _text.moment(dataset.created_at),
-    )
 
 
 def job_row(job: JobView) -> tuple[str, ...]:
