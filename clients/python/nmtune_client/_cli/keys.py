@@ -1,12 +1,31 @@
-"""Home of `nmtune keys`: keys of embedding providers, which the server keeps and never shows."""
+"""`nmtune keys`: keys of embedding providers, which the server keeps and never shows."""
 
+import argparse
 import os
 import sys
 from argparse import Namespace
 from getpass import getpass
 
+from nmtune_client._cli.options import Subparsers, add_actions, declare
 from nmtune_client._cli.output import print_json, print_list, say
 from nmtune_client._sync.client import Client
+
+
+def add_keys(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    parser = declare(commands, shared, "keys", list_keys, "keys for providers that embed texts")
+    actions = add_actions(parser)
+    declare(actions, shared, "list", list_keys, "list whom keys are stored for (default)")
+    for name, command, text in (
+        ("set", set_key, "store a key, which is asked for or read from standard input"),
+        ("delete", delete_key, "forget a key"),
+    ):
+        action = declare(actions, shared, name, command, text)
+        action.add_argument(
+            "origin", metavar="PROVIDER", help="its name, such as openai, or https://host"
+        )
+        if name == "set":
+            action.add_argument("key", nargs="*", help=argparse.SUPPRESS)  # to say why not
+            action.add_argument("--env", metavar="VAR", help="the variable that holds the key")
 
 
 def set_key(client: Client, arguments: Namespace) -> None:

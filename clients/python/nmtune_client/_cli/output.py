@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from nmtune_client._show import plain as _text
+from nmtune_client._show import plain
 
 T = TypeVar("T")
 
@@ -32,6 +32,6 @@ def print_list(
     if as_json is not None:
         print_json([as_json(item) for item in items])
     elif rows := [row(item) for item in items]:
-        print(_text.columns([header, *rows]))
+        print(plain.columns([header, *rows]))
     else:
         say(none)

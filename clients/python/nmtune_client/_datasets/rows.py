@@ -1,7 +1,7 @@
 """A dataset as a line of a table."""
 
 from nmtune_client._datasets.values import Dataset
-from nmtune_client._show import plain as _text
+from nmtune_client._show import plain
 
 DATASET_HEADER = ("dataset", "name", "rows", "columns", "classes", "size", "created")
 
@@ -10,10 +10,10 @@ def dataset_row(dataset: Dataset) -> tuple[str, ...]:
     """A dataset as a line under `DATASET_HEADER`."""
     return (
         dataset.id,
-        _text.shorten(dataset.name, 30),
+        plain.shorten(dataset.name, 30),
         str(dataset.n_rows),
         str(dataset.n_columns),
         str(len(dataset.classes)),
-        _text.size(dataset.size_bytes),
-        _text.moment(dataset.created_at),
+        plain.size(dataset.size_bytes),
+        plain.moment(dataset.created_at),
     )

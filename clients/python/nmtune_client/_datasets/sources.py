@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nmtune_client._datasets import arrays as _arrays
+from nmtune_client._datasets import arrays
 from nmtune_client._datasets.files import Reading
 
 
@@ -19,7 +19,7 @@ def npz_arrays(source: object, reading: Reading) -> Mapping[str, NDArray[Any]] |
         return None
     if replace(reading, merge_similar=None).params():
         raise ValueError("columns and splits are those of a table, not of arrays")
-    return _arrays.check_npz_arrays(source)
+    return arrays.check_npz_arrays(source)
 
 
 def file_of(source: object) -> Path:

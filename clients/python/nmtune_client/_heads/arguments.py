@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 
-from nmtune_client._heads import calls as _head_calls
+from nmtune_client._heads import calls
 from nmtune_client._http.wire import Call
 
 EXPORT_SUFFIXES = {"bundle": ".zip", "onnx": ".onnx", "safetensors": ".safetensors"}
@@ -17,7 +17,7 @@ def export(
     if form not in EXPORT_SUFFIXES:
         raise ValueError(f"format must be one of {', '.join(EXPORT_SUFFIXES)}, got {form!r}")
     target = Path(fspath(path or f"{name}-{version}{EXPORT_SUFFIXES[form]}"))
-    return _head_calls.export_head_version(name, str(version), form=form), target
+    return calls.export_head_version(name, str(version), form=form), target
 
 
 def notes(description: str | None, tags: Mapping[str, str] | None) -> dict[str, object]:

@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nmtune_client._heads import runner as _runner
+from nmtune_client._heads import runner
 from nmtune_client._http.errors import NMTuneError
 
 MANIFEST: Final = "MANIFEST.json"
@@ -207,7 +207,7 @@ def _check_runner(source: bytes, report: BundleReport) -> None:
 
 def runner_source() -> bytes:
     """The runner that this client knows."""
-    return Path(_runner.__file__).read_bytes()
+    return Path(runner.__file__).read_bytes()
 
 
 def _check_rows(data: bytes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -225,7 +225,7 @@ def _check_rows(data: bytes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def _check_numpy(
     head: bytes, x: NDArray[np.float32], expected: NDArray[np.float32], report: BundleReport
 ) -> None:
-    _compare("the numpy runner", _runner.Head(head).predict_proba(x), expected, report)
+    _compare("the numpy runner", runner.Head(head).predict_proba(x), expected, report)
 
 
 def _check_onnx(

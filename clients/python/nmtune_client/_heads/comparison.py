@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from nmtune_client._heads.values import HeadRef
 from nmtune_client._http.values import Json
-from nmtune_client._show import plain as _text
+from nmtune_client._show import plain
 from nmtune_client._show.reprs import Shown, Table
 
 
@@ -87,13 +87,13 @@ def comparison_text(found: HeadComparison) -> str:
                     "same" if split["same_rows"] else "different",
                 ]
             )
-    parts = [found.verdict, _text.columns(rows, right=(2, 3, 4)), found.note]
+    parts = [found.verdict, plain.columns(rows, right=(2, 3, 4)), found.note]
     for title, changes in (("config", found.config), ("lineage", found.lineage)):
         if changes:
             lines = [
                 [name, str(one["from"]), "->", str(one["to"])] for name, one in changes.items()
             ]
-            parts.append(f"{title}:\n{_text.columns(lines)}")
+            parts.append(f"{title}:\n{plain.columns(lines)}")
     for word, names in (("added", found.classes_added), ("removed", found.classes_removed)):
         if names:
             parts.append(f"classes {word}: {', '.join(names)}")

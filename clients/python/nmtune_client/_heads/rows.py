@@ -1,7 +1,7 @@
 """A head as a line of a table."""
 
 from nmtune_client._heads.values import Head, HeadVersion
-from nmtune_client._show import plain as _text
+from nmtune_client._show import plain
 
 HEAD_HEADER = ("head", "ID accuracy", "mean OOD", "encoder", "aliases", "notes", "created")
 
@@ -11,7 +11,7 @@ def head_row(head: Head) -> tuple[str, ...]:
     aliases = ", ".join(f"{alias} -> {version}" for alias, version in head.aliases.items())
     latest = head.latest
     if latest is None:
-        return (str(head), "", "", "", aliases or "-", "", _text.moment(head.created_at))
+        return (str(head), "", "", "", aliases or "-", "", plain.moment(head.created_at))
     return (
         str(latest),
         figure(latest.accuracy),
@@ -19,7 +19,7 @@ def head_row(head: Head) -> tuple[str, ...]:
         encoder_of(latest),
         aliases or "-",
         notes_of(latest),
-        _text.moment(latest.created_at),
+        plain.moment(latest.created_at),
     )
 
 
@@ -32,10 +32,10 @@ def encoder_of(version: HeadVersion) -> str:
     """What embedded the texts, `openai text-embedding-3-small`; `-` for embeddings sent."""
     encoder = version.encoder or {}
     words = [str(encoder[name]) for name in ("provider", "model") if encoder.get(name)]
-    return _text.shorten(" ".join(dict.fromkeys(words)) or "-", 40)
+    return plain.shorten(" ".join(dict.fromkeys(words)) or "-", 40)
 
 
 def notes_of(version: HeadVersion) -> str:
     """Tags and description in one line."""
     tags = [f"{name}={value}" for name, value in version.tags.items()]
-    return _text.shorten(" ".join([*tags, *(version.description or "").split()]), 40)
+    return plain.shorten(" ".join([*tags, *(version.description or "").split()]), 40)

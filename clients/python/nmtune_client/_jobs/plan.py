@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nmtune_client._show import plain as _text
+from nmtune_client._show import plain
 from nmtune_client._show.reprs import Table
 
 
@@ -21,7 +21,7 @@ class Plan(Table, dict[str, Any]):
         return f"Plan({facts})"
 
     def __str__(self) -> str:
-        return _text.columns([[name, value] for name, value in self._facts().items() if value])
+        return plain.columns([[name, value] for name, value in self._facts().items() if value])
 
     def _facts(self) -> dict[str, str]:
         seconds, memory = self.get("seconds"), self.get("memory_bytes")
@@ -30,10 +30,10 @@ class Plan(Table, dict[str, Any]):
             "splits": _listed(f"{one['name']} {one['n_rows']}" for one in self.get("splits") or ()),
             "candidates": _listed(one["name"] for one in self.get("candidates") or ()),
             "texts": _embedding(self.get("embedding")),
-            "memory": "unknown before texts are embedded" if memory is None else _text.size(memory),
+            "memory": "unknown before texts are embedded" if memory is None else plain.size(memory),
             "training": "unknown before a first job"
             if seconds is None
-            else _text.duration(seconds),
+            else plain.duration(seconds),
         }
 
 

@@ -1,7 +1,7 @@
 """A job as a line of a table."""
 
 from nmtune_client._jobs.view import JobView
-from nmtune_client._show import plain as _text
+from nmtune_client._show import plain
 
 JOB_HEADER = ("job", "name", "status", "method", "head", "created")
 
@@ -14,6 +14,6 @@ def job_row(job: JobView) -> tuple[str, ...]:
     if job.waiting:
         status += ", waits"
     head = str(job.head) if job.head else "-"
-    created = _text.moment(job.created_at)
+    created = plain.moment(job.created_at)
     method = "prediction" if job.kind == "prediction" else job.data.method or "-"
-    return (job.id, _text.shorten(job.name, 30), status, method, head, created)
+    return (job.id, plain.shorten(job.name, 30), status, method, head, created)

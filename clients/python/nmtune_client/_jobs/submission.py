@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nmtune_client._datasets import arrays as _arrays
+from nmtune_client._datasets import arrays
 from nmtune_client._datasets.labels import label_list, split_list
 from nmtune_client._datasets.values import Dataset
 from nmtune_client._http.errors import APIStatusError
@@ -87,17 +87,17 @@ def submission(
         )
     if labels is None:
         raise ValueError("embeddings need labels, one a row")
-    x = _arrays.embeddings_array(embeddings)
+    x = arrays.embeddings_array(embeddings)
     y = label_list(labels, n_rows=len(x))
     of_row = None if splits is None else split_list(splits, n_rows=len(x))
     if x.nbytes > MOST_INLINE_BYTES:
         data.pop("merge_similar", None)  # it is said with the arrays
         return Submission(
             data=data,
-            arrays=_arrays.npz_arrays(x, y, of_row, with_rows=True),
+            arrays=arrays.npz_arrays(x, y, of_row, with_rows=True),
             merge_similar=merge_similar,
         )
-    data |= {"embeddings": _arrays.inline(x), "labels": y}
+    data |= {"embeddings": arrays.inline(x), "labels": y}
     return Submission(data=data if of_row is None else data | {"splits": of_row})
 
 
@@ -149,7 +149,7 @@ def _text_rows(texts: object, labels: object, splits: object) -> dict[str, Any]:
     """Texts as the fields of a job."""
     if labels is None:
         raise ValueError("texts need labels, one a row")
-    values = _arrays.text_list(texts)
+    values = arrays.text_list(texts)
     rows: dict[str, Any] = {
         "texts": values,
         "labels": label_list(labels, n_rows=len(values)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nmtune_client._datasets import arrays as _arrays
+from nmtune_client._datasets import arrays
 from nmtune_client._heads.calls import get_head_version
 from nmtune_client._heads.values import HeadVersion
 from nmtune_client._http.wire import Call
@@ -46,8 +46,8 @@ class Batches:
                 "texts pass texts=[...]"
             )
         self._head = str(head)
-        self._rows: _arrays.Embeddings | list[str] = (
-            _arrays.embeddings_array(embeddings) if texts is None else _arrays.text_list(texts)
+        self._rows: arrays.Embeddings | list[str] = (
+            arrays.embeddings_array(embeddings) if texts is None else arrays.text_list(texts)
         )
         self._index = _index_of(embeddings if texts is None else texts)
         self._options = options
@@ -104,7 +104,7 @@ class Batches:
         return predict(head, rows, options=self._options)
 
 
-def _most_rows(rows: _arrays.Embeddings | list[str]) -> int:
+def _most_rows(rows: arrays.Embeddings | list[str]) -> int:
     """How many of these go in one request."""
     if isinstance(rows, list):
         return _MOST_TEXTS_A_REQUEST

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from nmtune_client._names import OOD_PREFIX
 from nmtune_client._report.text import accuracies, heading, wrap
-from nmtune_client._show import plain as _text
+from nmtune_client._show import plain
 
 if TYPE_CHECKING:
     from nmtune_client._report.report import Report, ReportRow
@@ -58,7 +58,7 @@ def _table(of: "Report") -> str:
         kept = first | set(others[: _MOST_CANDIDATES - len(first & set(shown))])
         shown = [name for name in shown if name in kept]
     table = accuracies(shown, rows, published=of.method)
-    if max(map(len, table.splitlines())) > _text.WIDTH:
+    if max(map(len, table.splitlines())) > plain.WIDTH:
         table = accuracies(shown, _decisive(rows), published=of.method)
     return f"{table}\n* best of the column, > published" if len(shown) > 1 else table
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nmtune_client._names import split_title, title
-from nmtune_client._show import plain as _text
+from nmtune_client._show import plain
 
 if TYPE_CHECKING:
     from nmtune_client._report.report import Report, ReportRow
@@ -52,8 +52,8 @@ def per_class(of: "Report", candidate: str, split: str) -> str:
     ]
     for one in of.per_class(candidate, split):
         shares = [f"{100 * one[name]:.1f}" for name in ("precision", "recall", "f1")]
-        lines.append([_text.shorten(one["name"], 40), str(one["support"]), *shares])
-    return _text.columns(lines, right=range(1, 5))
+        lines.append([plain.shorten(one["name"], 40), str(one["support"]), *shares])
+    return plain.columns(lines, right=range(1, 5))
 
 
 def heading(of: "Report") -> str:
@@ -79,8 +79,8 @@ def _scores(of: "Report", rows: Sequence["ReportRow"]) -> str:
         best = max(compared) if len(compared) > 1 else None
         scores = [_score(row.accuracy.get(name), row.macro_f1.get(name), best) for name in shown]
         n_rows = "" if row.n_rows is None else str(row.n_rows)
-        lines.append([_text.shorten(row.title, _NAME_WIDTH), n_rows, *scores])
-    table = _text.columns(lines, right=range(1, len(lines[0])))
+        lines.append([plain.shorten(row.title, _NAME_WIDTH), n_rows, *scores])
+    table = plain.columns(lines, right=range(1, len(lines[0])))
     return f"{table}\n* best accuracy of the row" if len(shown) > 1 else table
 
 
@@ -89,7 +89,7 @@ def _all_candidates(of: "Report", rows: Sequence["ReportRow"]) -> str:
     if len(of.candidates) <= _MOST_COLUMNS or not rows:
         return ""
     table = _accuracies(of, rows)
-    if max(map(len, table.splitlines())) > _text.WIDTH:
+    if max(map(len, table.splitlines())) > plain.WIDTH:
         table = _accuracies(of, [row for row in rows if row.kind != "ood"])
     return f"{table}\n* best accuracy of the column"
 
@@ -106,14 +106,14 @@ def accuracies(
     published: str | None = None,
 ) -> str:
     """One line a candidate, one column a row of the result table; `published` is pointed at."""
-    lines = [[first, *(_text.shorten(row.title, _NAME_WIDTH) for row in rows)]]
+    lines = [[first, *(plain.shorten(row.title, _NAME_WIDTH) for row in rows)]]
     for name in candidates:
         cells = [
             _share(row.accuracy.get(name), max(row.accuracy.values(), default=None)) for row in rows
         ]
         mark = "" if published is None else "> " if name == published else "  "
-        lines.append([f"{mark}{_text.shorten(title(name), _NAME_WIDTH)}", *cells])
-    return _text.columns(lines, right=range(1, len(rows) + 1))
+        lines.append([f"{mark}{plain.shorten(title(name), _NAME_WIDTH)}", *cells])
+    return plain.columns(lines, right=range(1, len(rows) + 1))
 
 
 def _share(accuracy: float | None, best: float | None) -> str:
@@ -134,8 +134,8 @@ def _spectra(rows: Sequence["ReportRow"]) -> str:
         sve = _change(row.sve_before, row.sve_after)
         lsvr = _change(row.lsvr_before, row.lsvr_after)
         if sve and lsvr:
-            lines.append([_text.shorten(row.title, _NAME_WIDTH), *sve, *lsvr])
-    return _text.columns(lines, right=(1, 2, 3, 4)) if len(lines) > 1 else ""
+            lines.append([plain.shorten(row.title, _NAME_WIDTH), *sve, *lsvr])
+    return plain.columns(lines, right=(1, 2, 3, 4)) if len(lines) > 1 else ""
 
 
 def _change(before: float | None, after: float | None) -> list[str] | None:
@@ -151,11 +151,11 @@ def _correlation(of: "Report") -> str:
     for split, one in (told.get("splits") or {}).items():
         if one.get("entropy") or one.get("largest_ratio"):
             rhos = [_rho(one.get("entropy")), _rho(one.get("largest_ratio"))]
-            name = _text.shorten(split_title(split), _NAME_WIDTH)
+            name = plain.shorten(split_title(split), _NAME_WIDTH)
             lines.append([name, str(one.get("n_candidates", "")), *rhos])
     if len(lines) == 1:
         return ""
-    return f"{_text.columns(lines, right=(1, 2, 3))}\n{wrap(str(told.get('sentence', '')))}"
+    return f"{plain.columns(lines, right=(1, 2, 3))}\n{wrap(str(told.get('sentence', '')))}"
 
 
 def _rho(one: Mapping[str, Any] | None) -> str:
@@ -216,7 +216,7 @@ def wrap(text: str, indent: str = "") -> str:
     wrapped = textwrap.fill(
         # what belongs to a number stays on its line
         _TIED.sub(lambda match: match[0].replace(" ", "\xa0"), text),
-        _text.WIDTH,
+        plain.WIDTH,
         initial_indent=indent,
         subsequent_indent=" " * len(indent),
         break_long_words=False,

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from nmtune_client._show import plain as _text
+from nmtune_client._show import plain
 
 T = TypeVar("T")
 
@@ -82,5 +82,5 @@ class Listing(Generic[T], Iterator[T]):
         self._items = itertools.chain(coming, self._items)
         if not coming:
             return "(none)"
-        text = _text.columns([self._header, *map(self._row, coming[:_ROWS_SHOWN])])
+        text = plain.columns([self._header, *map(self._row, coming[:_ROWS_SHOWN])])
         return text if len(coming) <= _ROWS_SHOWN else f"{text}\n..."

@@ -1,20 +1,19 @@
-"""The commands about whole files: `predict FILE --head HEAD --output OUT` and `jobs output`."""
+"""`nmtune predict HEAD FILE --output OUT`, and `nmtune jobs output`: whole files."""
 
 import argparse
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 
+from nmtune_client import Client, JobData, WaitTimeout
 from nmtune_client._cli import inputs
+from nmtune_client._cli.options import positive
 from nmtune_client._cli.output import print_json, say
 from nmtune_client._http.download import check_place
-from nmtune_client._jobs.errors import WaitTimeout
-from nmtune_client._jobs.values import JobData
 from nmtune_client._predict.whole_file import FORMATS, format_of, target
-from nmtune_client._show import plain as _text
-from nmtune_client._sync.client import Client
+from nmtune_client._show import plain
 
 _FILES = (".npy", ".npz", ".parquet", ".csv", ".tsv", ".jsonl", ".json", ".txt", ".gz", ".zst")
+
 
 _OF_FILES = (
     *("values", "abstain_below", "conformal_level", "ood"),
@@ -23,9 +22,7 @@ _OF_FILES = (
 """Options that only the job for a whole file heeds."""
 
 
-def add_options(
-    parser: argparse.ArgumentParser, *, positive: Callable[[type[float]], Callable[[str], float]]
-) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `nmtune predict` that are of whole files."""
     of = parser.add_argument_group(
         "a whole file", "nmtune predict HEAD FILE --output OUT predicts it as a job"
@@ -99,7 +96,7 @@ def predict_file(client: Client, arguments: Namespace) -> None:
     format_of(arguments.output, None)  # before anything is sent
     check_place(Path(arguments.output))
     inputs.check_file(path)
-    say(f"Uploading {path}, {_text.size(path.stat().st_size)} ...")
+    say(f"Uploading {path}, {plain.size(path.stat().st_size)} ...")
     try:
         to = client.predict_file(
             path,
@@ -151,7 +148,7 @@ def _check_ending(usual: Path, file: str | None) -> None:
 
 
 def _show_written(to: Path, arguments: Namespace) -> None:
-    say(f"Wrote {_text.size(to.stat().st_size)}.")
+    say(f"Wrote {plain.size(to.stat().st_size)}.")
     if arguments.json:
         print_json({"path": str(to), "size_bytes": to.stat().st_size})
     else:
