@@ -28,7 +28,9 @@ from nmtune_client._http.retry import RetryPolicy
 from nmtune_client._jobs.errors import JobCancelled, JobFailed, WaitTimeout
 from nmtune_client._jobs.values import Event, JobData, Progress
 from nmtune_client._predict.result import Prediction
-from nmtune_client._report.report import Report, ReportRow, Verdict
+from nmtune_client._report.parts import Verdict
+from nmtune_client._report.report import Report
+from nmtune_client._report.rows import ReportRow
 from nmtune_client._sync.client import Client
 from nmtune_client._sync.job import Job
 from nmtune_client._version import __version__

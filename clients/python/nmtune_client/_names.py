@@ -15,6 +15,7 @@ TITLES = {
 """Candidates as people read them; one that a newer server adds appears under its own name."""
 
 
+ID_SPLIT = "test"
 OOD_PREFIX = "ood/"
 
 
@@ -26,4 +27,5 @@ def split_title(split: str) -> str:
 
 
 def title(candidate: str) -> str:
+    """A candidate's name for people."""
     return TITLES.get(candidate, candidate)

@@ -1,14 +1,13 @@
 """The report as it is printed: the verdict, the table, what to do next; 25 lines and no more."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nmtune_client._names import OOD_PREFIX
+from nmtune_client._names import ID_SPLIT, OOD_PREFIX
+from nmtune_client._report.data import ReportData
+from nmtune_client._report.rows import ReportRow
 from nmtune_client._report.text import accuracies, heading, wrap
 from nmtune_client._show import plain
-
-if TYPE_CHECKING:
-    from nmtune_client._report.report import Report, ReportRow
 
 MOST_LINES = 25
 _MOST_CANDIDATES = 6
@@ -21,7 +20,7 @@ _FOR_INFORMATION = frozenset(
 """Warnings that tell what was done, and ask for nothing; `--full` shows them too."""
 
 
-def report(of: "Report", *, with_warnings: bool) -> str:
+def report(of: ReportData, *, with_warnings: bool) -> str:
     """At most 25 lines, at most 100 characters wide."""
     more = wrap(f"The rest: nmtune report {of.job_id} --full") if of.job_id else ""
     parts = [heading(of), _verdict(of), _table(of), more]
@@ -37,17 +36,17 @@ def report(of: "Report", *, with_warnings: bool) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _verdict(of: "Report") -> str:
+def _verdict(of: ReportData) -> str:
     lines = wrap(of.verdict.summary).splitlines()
     if len(lines) > _MOST_VERDICT_LINES:
         lines = [*lines[: _MOST_VERDICT_LINES - 1], f"{lines[_MOST_VERDICT_LINES - 1][:96]} ..."]
     alias = of.alias
     if alias is not None:
-        lines += wrap(str(alias.get("reason", ""))).splitlines()[:2]
+        lines += wrap(alias.reason).splitlines()[:2]
     return "\n".join(lines)
 
 
-def _table(of: "Report") -> str:
+def _table(of: ReportData) -> str:
     rows = of.table()
     if not rows:  # no split was held out
         return ""
@@ -63,34 +62,33 @@ def _table(of: "Report") -> str:
     return f"{table}\n* best of the column, > published" if len(shown) > 1 else table
 
 
-def _decisive(rows: Sequence["ReportRow"]) -> list["ReportRow"]:
+def _decisive(rows: Sequence[ReportRow]) -> list[ReportRow]:
     return [row for row in rows if not row.split.startswith(OOD_PREFIX)]
 
 
-def _next(of: "Report") -> list[str]:
+def _next(of: ReportData) -> list[str]:
     """What the reader may do now, one sentence each, at most two lines."""
     steps = []
-    alias = of.alias or {}
-    if alias.get("command"):
-        steps.append(f"To move the alias all the same: {_whole(alias['command'])}")
+    if of.alias is not None and of.alias.command:
+        steps.append(f"To move the alias all the same: {_whole(of.alias.command)}")
     steps += filter(None, (_abstaining(of), _labels(of)))
     return steps
 
 
-def _abstaining(of: "Report") -> str:
-    told = of.abstention or {}
-    test = (told.get("splits") or {}).get("test")
-    if told.get("threshold") is None or not test or test.get("accuracy") is None:
+def _abstaining(of: ReportData) -> str:
+    advice = of.abstention
+    test = advice.splits.get(ID_SPLIT) if advice is not None else None
+    if advice is None or advice.threshold is None or test is None or test.accuracy is None:
         return ""
-    low, high = test["accuracy_interval"]
+    low, high = test.accuracy_interval
     return (
-        f"Above {told['threshold']:g} (abstain_below) it answers {_share(test['coverage'])} of the "
-        f"test rows and is right in {_share(test['accuracy'])} of them ({_share(low)} to "
+        f"Above {advice.threshold:g} (abstain_below) it answers {_share(test.coverage or 0.0)} of "
+        f"the test rows and is right in {_share(test.accuracy)} of them ({_share(low)} to "
         f"{_share(high)})."
     )
 
 
-def _labels(of: "Report") -> str:
+def _labels(of: ReportData) -> str:
     found: Mapping[str, Any] = of.findings.get("label_errors") or {}
     n_suspected, n_rows = found.get("n_suspected"), found.get("n_rows")
     if not n_suspected or not n_rows:
@@ -105,7 +103,7 @@ def _labels(of: "Report") -> str:
     )
 
 
-def _needed_warnings(of: "Report") -> list[str]:
+def _needed_warnings(of: ReportData) -> list[str]:
     return [text for code, text in of.coded_warnings if code not in _FOR_INFORMATION]
 
 

@@ -3,14 +3,13 @@
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nmtune_client._names import split_title, title
+from nmtune_client._report.data import ReportData
+from nmtune_client._report.parts import Abstention, AliasOutcome, Choice
+from nmtune_client._report.rows import ReportRow
 from nmtune_client._show import plain
-
-if TYPE_CHECKING:
-    from nmtune_client._report.report import Report, ReportRow
-
 
 # With more candidates than this the main table shows the published head and these baselines.
 _MOST_COLUMNS = 4
@@ -20,21 +19,21 @@ _NAME_WIDTH = 24
 _TIED = re.compile(r"(?<=\d) (%|± ?|rows?\b|points\b)|(?<=\bp) (?=[<=])|(?<=p [<=]) (?=\d)")
 
 
-def report(of: "Report", *, with_warnings: bool) -> str:
+def report(of: ReportData, *, with_warnings: bool) -> str:
     """All of it, at most 100 characters wide; what a report does not hold is left out."""
     rows = of.table()
-    alias = of.alias or {}
+    alias = of.alias or AliasOutcome()
     parts = [
         heading(of),
         wrap(of.verdict.summary),
-        wrap(str(alias.get("reason") or "")),
-        wrap(str(alias.get("command") or ""), indent="  "),
+        wrap(alias.reason),
+        wrap(alias.command or "", indent="  "),
         _scores(of, rows),
         _all_candidates(of, rows),
         _spectra(rows),
         _correlation(of),
         _calibration(of),
-        wrap(str((of.abstention or {}).get("sentence") or "")),
+        wrap((of.abstention or Abstention()).sentence),
         _most_confused(of, rows),
         *_findings(of),
         _chosen(of),
@@ -45,7 +44,7 @@ def report(of: "Report", *, with_warnings: bool) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def per_class(of: "Report", candidate: str, split: str) -> str:
+def per_class(of: ReportData, candidate: str, split: str) -> str:
     """One line a class: its true rows, precision, recall and F1 in percent."""
     lines = [
         [f"{title(candidate)} on {split_title(split)}, %", "rows", "precision", "recall", "F1"]
@@ -56,7 +55,7 @@ def per_class(of: "Report", candidate: str, split: str) -> str:
     return plain.columns(lines, right=range(1, 5))
 
 
-def heading(of: "Report") -> str:
+def heading(of: ReportData) -> str:
     dataset = of.raw.get("dataset") or {}
     facts = [f"method {of.method}"]
     if dataset:
@@ -66,7 +65,7 @@ def heading(of: "Report") -> str:
     return wrap(f"{of.name} ({of.job_id}): {', '.join(facts)}")
 
 
-def _scores(of: "Report", rows: Sequence["ReportRow"]) -> str:
+def _scores(of: ReportData, rows: Sequence[ReportRow]) -> str:
     if not rows:
         return ""
     shown = of.candidates
@@ -84,7 +83,7 @@ def _scores(of: "Report", rows: Sequence["ReportRow"]) -> str:
     return f"{table}\n* best accuracy of the row" if len(shown) > 1 else table
 
 
-def _all_candidates(of: "Report", rows: Sequence["ReportRow"]) -> str:
+def _all_candidates(of: ReportData, rows: Sequence[ReportRow]) -> str:
     """The accuracy of each candidate, where the main table has no room for all of them."""
     if len(of.candidates) <= _MOST_COLUMNS or not rows:
         return ""
@@ -94,13 +93,13 @@ def _all_candidates(of: "Report", rows: Sequence["ReportRow"]) -> str:
     return f"{table}\n* best accuracy of the column"
 
 
-def _accuracies(of: "Report", rows: Sequence["ReportRow"]) -> str:
+def _accuracies(of: ReportData, rows: Sequence[ReportRow]) -> str:
     return accuracies(of.candidates, rows, first="all candidates, %")
 
 
 def accuracies(
     candidates: Sequence[str],
-    rows: Sequence["ReportRow"],
+    rows: Sequence[ReportRow],
     *,
     first: str = "accuracy, %",
     published: str | None = None,
@@ -128,7 +127,7 @@ def _score(accuracy: float | None, macro_f1: float | None, best: float | None) -
     return f"{_share(accuracy, best)} ({100 * macro_f1:.1f})"
 
 
-def _spectra(rows: Sequence["ReportRow"]) -> str:
+def _spectra(rows: Sequence[ReportRow]) -> str:
     lines = [["spectrum, raw -> tuned", "SVE", "", "LSVR", ""]]
     for row in rows:
         sve = _change(row.sve_before, row.sve_after)
@@ -144,7 +143,7 @@ def _change(before: float | None, after: float | None) -> list[str] | None:
     return [f"{before:.3f} -> {after:.3f}", f"{after - before:+.3f}"]
 
 
-def _correlation(of: "Report") -> str:
+def _correlation(of: ReportData) -> str:
     """How SVE and LSVR rank the candidates beside accuracy; nothing where they cannot."""
     told = (of.raw.get("spectra") or {}).get("correlation") or {}
     lines = [["rank correlation with accuracy", "candidates", "SVE", "LSVR"]]
@@ -162,7 +161,7 @@ def _rho(one: Mapping[str, Any] | None) -> str:
     return f"{one['rho']:+.2f}" if one else "-"
 
 
-def _calibration(of: "Report") -> str:
+def _calibration(of: ReportData) -> str:
     told = of.calibration
     if not told or not told.get("splits"):
         return ""
@@ -178,7 +177,7 @@ def _calibration(of: "Report") -> str:
     )
 
 
-def _most_confused(of: "Report", rows: Sequence["ReportRow"]) -> str:
+def _most_confused(of: ReportData, rows: Sequence[ReportRow]) -> str:
     if not rows or of.method not in rows[0].accuracy:
         return ""
     pairs = [
@@ -197,7 +196,7 @@ def _counted(n_rows: int) -> str:
     return f"{n_rows} row" if n_rows == 1 else f"{n_rows} rows"
 
 
-def _findings(of: "Report") -> list[str]:
+def _findings(of: ReportData) -> list[str]:
     """The sentences of those findings that have one."""
     return [
         wrap(str(one["sentence"]))
@@ -206,9 +205,9 @@ def _findings(of: "Report") -> list[str]:
     ]
 
 
-def _chosen(of: "Report") -> str:
+def _chosen(of: ReportData) -> str:
     """The reason of auto's choice, unless the verdict gives it."""
-    reason = str((of.choice or {}).get("reason") or "")
+    reason = (of.choice or Choice()).reason
     return "" if reason in of.verdict.sentences else wrap(reason)
 
 
