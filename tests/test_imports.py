@@ -25,7 +25,7 @@ ONLY_HOME: dict[str, set[str]] = {
     "torch": {"nmtune"},
     "onnx": {"nmtune"},
     "onnxruntime": {"nmtune"},
-    "sklearn": {"nmtune"},
+    "sklearn": {"nmtune", "clients/python/nmtune_client"},
     "sqlalchemy": {"store", "migrations"},
     "boto3": {"store"},
     "botocore": {"store"},
@@ -45,7 +45,7 @@ ONLY_HOME: dict[str, set[str]] = {
     "cryptography": {"providers"},
 }
 SDK_MAY_USE = {"httpx", "numpy"}
-SDK_MAY_USE_IF_THERE = {"pandas"}  # Prediction.to_pandas, in the function
+SDK_MAY_USE_IF_THERE = {"pandas", "sklearn"}  # to_pandas, in the function; nmtune_client.sklearn
 CHILD = {
     *("train", "recipe", "training", "prediction", "output_file", "progress", "publication"),
     *("findings", "trust", "report", "comparison", "correlation", "verdict", "wording"),

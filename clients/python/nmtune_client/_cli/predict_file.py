@@ -15,10 +15,7 @@ from nmtune_client._show import plain
 _FILES = (".npy", ".npz", ".parquet", ".csv", ".tsv", ".jsonl", ".json", ".txt", ".gz", ".zst")
 
 
-_OF_FILES = (
-    *("values", "abstain_below", "conformal_level", "ood"),
-    *("embedding_column", "text_column", "id_column", "queue", "priority", "timeout"),
-)
+_OF_FILES = (*("embedding_column", "text_column", "id_column", "queue", "priority", "timeout"),)
 """Options that only the job for a whole file heeds."""
 
 
@@ -29,14 +26,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     of.add_argument("--head", dest="of_head", metavar="HEAD", help="the head, if FILE comes alone")
     of.add_argument("--output", "-o", metavar="OUT", help="OUT.parquet, OUT.csv or OUT.jsonl")
-    of.add_argument(
-        "--values",
-        choices=("probabilities", "logits", "labels", "embeddings"),
-        help="what to write of each row beside its label (probabilities)",
-    )
-    of.add_argument("--abstain-below", metavar="P", type=float, help="no label below this")
-    of.add_argument("--conformal-level", metavar="L", type=float, help="sets of classes, e.g. 0.9")
-    of.add_argument("--ood", action="store_true", default=None, help="is a row unlike training's?")
     for name in ("embedding", "text", "id"):
         of.add_argument(f"--{name}-column", metavar="COLUMN", help=f"column of the {name} ({name})")
     of.add_argument("--queue", metavar="Q", help="cpu or gpu: which workers do it")

@@ -3,11 +3,10 @@
 import argparse
 from argparse import Namespace
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nmtune_client import APIStatusError, Client, NotFoundError
+from nmtune_client import APIStatusError, Client
 from nmtune_client._cli import inputs
 from nmtune_client._cli.datasets import upload
 from nmtune_client._cli.jobs import watch
@@ -40,7 +39,7 @@ _READING = (
     "merge_similar",
 )
 
-_NO_DATASET = "ds_not_sent_yet"
+_N_EXAMPLES = 40
 
 
 def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
@@ -116,7 +115,7 @@ def tune_file(client: Client, arguments: Namespace) -> None:
     # an id is no file name, but a file may be called like an id
     if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
         inputs.check_file(Path(arguments.source))
-        _check_before_upload(client, fields)
+        _check_settings(client, fields)
         dataset = upload(client, arguments)
     else:
         _refuse_reading(arguments)
@@ -139,22 +138,22 @@ def tune_file(client: Client, arguments: Namespace) -> None:
         print(job.id)
 
 
-def _check_before_upload(client: Client, fields: Mapping[str, Any]) -> None:
-    """Let the server refuse what it can tell without rows, before they are sent.
+def _check_settings(client: Client, fields: Mapping[str, Any]) -> None:
+    """Let the server refuse settings that cannot be before the file is sent.
 
-    It is asked what a job on a dataset that is not there would do: it looks for that one last.
+    It plans the job on a few example rows that go along, and keeps nothing of them.
     """
+    of_texts = fields["provider"] is not None
     asked = submission(
-        dataset=_NO_DATASET,
-        embeddings=None,
-        labels=None,
+        dataset=None,
+        embeddings=None if of_texts else [[float(row), 1.0] for row in range(_N_EXAMPLES)],
+        texts=[f"example {row}" for row in range(_N_EXAMPLES)] if of_texts else None,
+        labels=[("a", "b")[row % 2] for row in range(_N_EXAMPLES)],
         splits=None,
         merge_similar=False,
-        texts=None,
         **fields,
     )
-    with suppress(NotFoundError):
-        client.send(plan_job(asked.data))
+    client.send(plan_job(asked.data))
 
 
 def _refuse_reading(arguments: Namespace) -> None:
