@@ -1,4 +1,4 @@
-"""Home of the runner: classifies embeddings with the head beside this file, by numpy alone.
+"""Classify embeddings with the head beside this file; needs only numpy.
 
     python run.py embeddings.npy [head.safetensors]
 
@@ -192,7 +192,7 @@ def main(arguments: list[str]) -> int:
     """Print labels and probabilities; 0 if all went well, 2 for what cannot be right."""
     parser = argparse.ArgumentParser(
         prog="run.py",
-        description="Classify embeddings with the head beside this file, by numpy alone. Prints a "
+        description="Classify embeddings with the head beside this file, with numpy only. Prints a "
         "line for each row, with tabs between: the label, then the probability of each class.",
         epilog="In Python: from run import predict_proba; probabilities, classes = "
         "predict_proba(x). Exit status: 0, or 2 for what cannot be right.",

@@ -27,5 +27,5 @@ def list_provider_keys() -> Call[list[str]]:
 
 
 def delete_provider_key(origin: str) -> Call[None]:
-    """Forget a key."""
+    """Delete a key."""
     return Call(route=_DELETE_PROVIDER_KEY, parse=nothing, params=params_of(origin=origin))

@@ -1,7 +1,6 @@
 """A scikit-learn classifier whose heads are trained and served by an NMTune server.
 
-Needs scikit-learn: `pip install 'nmtune-client[sklearn]'`. `import nmtune_client` alone does not
-import it.
+Needs scikit-learn: `pip install 'nmtune-client[sklearn]'`. Only this module imports it.
 """
 
 import time

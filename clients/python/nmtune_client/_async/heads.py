@@ -57,9 +57,9 @@ class AsyncHeads(OfClient):
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> HeadVersion:
-        """Note a description, or tags in place of all those before, of a version; it as it is then.
+        """Set a version's description, or replace all its tags; returns the version.
 
-        None leaves what is noted, an empty description and no tags remove it.
+        None leaves a note as it is; an empty description, or empty tags, remove it.
         """
         call = annotate_head_version(name, version, notes(description, tags))
         return await self._sender.send(call)
@@ -134,7 +134,7 @@ class AsyncHeads(OfClient):
     ) -> Path:
         """Write a version, by number or alias, to a file; its path.
 
-        format: bundle (a zip with all of it, a model card and a numpy runner), onnx or safetensors.
+        format: bundle (a zip of all forms, a model card and a numpy runner), onnx or safetensors.
         path: by default NAME-VERSION with the format's ending, in this folder. The file is there
         whole or not at all. ServerError with code `export_disagrees`: the server refuses an export
         that would not answer as the head does.

@@ -20,5 +20,5 @@ class AsyncProviderKeys(OfClient):
         return await self._sender.send(list_provider_keys())
 
     async def delete(self, origin: str) -> None:
-        """Forget a key."""
+        """Delete a key."""
         await self._sender.send(delete_provider_key(origin))

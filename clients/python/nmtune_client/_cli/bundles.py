@@ -15,7 +15,7 @@ def add_verify(commands: Subparsers, shared: ArgumentParser) -> None:
     verify = declare(commands, shared, "verify", verify_file, "check an exported bundle, offline")
     verify.add_argument("bundle", metavar="BUNDLE.zip", help="what `nmtune heads export` wrote")
     verify.add_argument(
-        "--no-onnx", dest="onnx", action="store_false", help="leave model.onnx alone"
+        "--no-onnx", dest="onnx", action="store_false", help="do not run model.onnx"
     )
 
 

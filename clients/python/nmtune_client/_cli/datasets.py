@@ -46,7 +46,7 @@ def add_datasets(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
     keep.add_argument("time", metavar="TIME", help="from now, such as 12h or 7d; or forever")
     for name, command, text in (
         ("show", show_dataset, "show a dataset and its splits"),
-        ("delete", delete_dataset, "delete a dataset, rows and bytes"),
+        ("delete", delete_dataset, "delete a dataset"),
     ):
         action = declare(actions, shared, name, command, text)
         action.add_argument("dataset", metavar="DATASET", help="id of the dataset")

@@ -1,4 +1,4 @@
-"""Home of `nmtune heads drift`."""
+"""`nmtune heads drift`: have the predicted rows moved away from the training rows?"""
 
 from argparse import Namespace
 
@@ -31,4 +31,4 @@ def show_drift(client: Client, arguments: Namespace) -> None:
         ]
         print(f"\n{plain.columns(rows, right=(0, 1, 2))}")
     if drift.is_recording is False and "NMTUNE_DRIFT" not in drift.sentence:
-        say("Rows are not being counted: start the server with NMTUNE_DRIFT=on.")
+        say("The server does not count rows: start it with NMTUNE_DRIFT=on.")

@@ -7,9 +7,7 @@ def name_alone(text: str, *, usage: str) -> str:
     """The name of a head; ValueError that shows the right call if a version stands with it."""
     name, version = name_and_version(text)
     if version is not None:
-        raise ValueError(
-            f"{text} names a version, and here the name stands alone: nmtune heads {usage}"
-        )
+        raise ValueError(f"{text} names a version; give only the head's name: nmtune heads {usage}")
     return name
 
 

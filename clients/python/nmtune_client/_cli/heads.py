@@ -58,11 +58,11 @@ def add_heads(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
         help="bundle (default): a zip of all, with model card and numpy runner",
     )
     export.add_argument("--output", "-o", metavar="FILE", help="where to (HEAD-VERSION.zip)")
-    delete = declare(actions, shared, "delete", delete_versions, "delete a version, row and bytes")
+    delete = declare(actions, shared, "delete", delete_versions, "delete a version")
     delete.add_argument("head", metavar="HEAD", help="pets@3; or pets, with --all")
     delete.add_argument("--all", action="store_true", help="all versions of the head")
     delete.add_argument(
-        "--force", action="store_true", help="although aliases point at it; they go too"
+        "--force", action="store_true", help="even if aliases point at it; they are deleted too"
     )
     _add_drift(actions, shared)
 

@@ -1,4 +1,4 @@
-"""Home of the `nmtune` command's outcome: runs a command line, and gives the exit code."""
+"""Run a command line of `nmtune`, and return its exit code."""
 
 import os
 import sys

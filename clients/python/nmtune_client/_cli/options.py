@@ -50,14 +50,17 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         ("split", "column of the splits (split)"),
         ("domain", "column of the domains (domain)"),
         ("group", "column of rows that belong together (group)"),
-        ("id", "column of what you call the rows, which reports show (id)"),
+        ("id", "column of your own row ids, which reports show (id)"),
     ):
         parser.add_argument(f"--{name}", metavar="COLUMN", help=text)
     parser.add_argument("--ood-domains", metavar="A,B", help="domains to hold out, or none")
     parser.add_argument(
-        "--test-fraction", metavar="F", type=positive(float), help="share to become test (0.2)"
+        "--test-fraction",
+        metavar="F",
+        type=positive(float),
+        help="share of rows held out as test (0.2)",
     )
-    parser.add_argument("--split-seed", metavar="N", type=int, help="seed of the splits made (0)")
+    parser.add_argument("--split-seed", metavar="N", type=int, help="seed of that split (0)")
     parser.add_argument(
         "--merge-similar",
         action="store_const",
@@ -75,20 +78,29 @@ def add_keep(parser: argparse.ArgumentParser) -> None:
 def add_provider(parser: argparse.ArgumentParser) -> None:
     """The options of what embeds texts."""
     parser.add_argument(
-        "--provider", metavar="P", help="what embeds texts, e.g. local-minilm, openai"
+        "--provider", metavar="P", help="the provider that embeds texts, e.g. local-minilm, openai"
     )
     parser.add_argument("--model", metavar="M", help="the provider's embedding model")
-    parser.add_argument("--base-url", metavar="URL", help="where the provider is, if not as usual")
+    parser.add_argument(
+        "--base-url", metavar="URL", help="the provider's address, if not the usual one"
+    )
     parser.add_argument("--dimensions", metavar="N", type=positive(int), help="width to ask for")
     parser.add_argument(
-        "--price", metavar="X", type=positive(float), help="of a million tokens, to count the cost"
+        "--price",
+        metavar="X",
+        type=positive(float),
+        help="price of a million tokens, to count the cost",
     )
 
 
 def add_notes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--description", metavar="TEXT", help="noted of the version, for people")
+    parser.add_argument("--description", metavar="TEXT", help="a note on the version, for people")
     parser.add_argument(
-        "--tag", metavar="NAME=VALUE", action="append", default=[], help="likewise; may be repeated"
+        "--tag",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a tag of the version; may be repeated",
     )
 
 

@@ -1,4 +1,4 @@
-"""Home of how the command writes: data on stdout, words for the person on stderr."""
+"""Write data on stdout, and messages for people on stderr."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def say(text: str) -> None:
-    """A line for the person, not for the pipe."""
+    """Write a line for people, on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 

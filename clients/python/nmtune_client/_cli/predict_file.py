@@ -24,7 +24,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     of = parser.add_argument_group(
         "a whole file", "nmtune predict HEAD FILE --output OUT predicts it as a job"
     )
-    of.add_argument("--head", dest="of_head", metavar="HEAD", help="the head, if FILE comes alone")
+    of.add_argument(
+        "--head", dest="of_head", metavar="HEAD", help="the head, if FILE is the only argument"
+    )
     of.add_argument("--output", "-o", metavar="OUT", help="OUT.parquet, OUT.csv or OUT.jsonl")
     for name in ("embedding", "text", "id"):
         of.add_argument(f"--{name}-column", metavar="COLUMN", help=f"column of the {name} ({name})")
@@ -77,7 +79,7 @@ def predict_file(client: Client, arguments: Namespace) -> None:
     elif arguments.of_head is not None:
         raise ValueError("name the head once: nmtune predict HEAD FILE --output OUT")
     if arguments.text is not None:
-        raise ValueError("--output is of a whole FILE: leave out --text")
+        raise ValueError("--output predicts a whole FILE: leave out --text")
     check_order(arguments)
     if arguments.output is None:
         raise ValueError("--head goes with --output; else write: nmtune predict HEAD FILE")

@@ -92,7 +92,7 @@ def tune_file(client: Client, arguments: Namespace) -> None:
     if arguments.name is None and not arguments.source.startswith("ds_"):
         arguments.name = name_of(Path(arguments.source))
     if arguments.name is None and not arguments.plan:
-        raise ValueError("--name is required: what the head shall be called")
+        raise ValueError("--name is required: the name of the head")
     if arguments.alias_always and arguments.alias is None:
         raise ValueError("--alias-always needs --alias, which it moves whatever the verdict says")
     provider = _provider(arguments)

@@ -1,4 +1,4 @@
-"""Home of what goes in: arrays checked here, where the row and column can still be named."""
+"""Check arrays before they are sent, where an error can still name row and column."""
 
 import base64
 import math
@@ -97,7 +97,7 @@ def text_list(texts: object) -> list[str]:
         raise ValueError("texts is empty")
     for row, text in enumerate(values):
         if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"texts: row {row} is no string, or an empty one")
+            raise ValueError(f"texts, row {row}: it must be a string with something in it")
     return [str(text) for text in values]
 
 

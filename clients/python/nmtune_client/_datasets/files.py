@@ -1,4 +1,4 @@
-"""Home of what a dataset file is sent as: its media type, and how the server is to read it."""
+"""Dataset files: their media type, and how the server is to read their columns."""
 
 import csv
 import importlib
@@ -74,7 +74,7 @@ def _quoted(domain: str) -> str:
 
 
 def media_type(path: Path, *, unlabelled: bool = False) -> str:
-    """By the suffix; the server looks at the first bytes of what has none."""
+    """The media type by the suffix; without one the server looks at the first bytes."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     if suffixes and suffixes[-1] in _PACKED:
         suffixes.pop()
@@ -118,14 +118,14 @@ def is_frame(source: object) -> bool:
 
 
 def write_frame(frame: Any, folder: Path) -> Path:
-    """The table as a file in `folder`: Parquet, or JSON Lines if pandas has no writer of it."""
+    """The table as a file in `folder`: Parquet, or JSON Lines if pandas cannot write that."""
     path = folder / "dataset.parquet"
     libraries = _libraries(frame)
     if "polars" in libraries:
         frame = frame.collect() if hasattr(frame, "collect") else frame
         frame.write_parquet(path)
     elif "pyarrow" in libraries:
-        # by name: whoever has a table has pyarrow
+        # by name: a table of pyarrow comes with pyarrow
         importlib.import_module("pyarrow.parquet").write_table(_whole_table(frame), path)
     elif "pandas" in libraries:
         frame = _with_plain_vectors(frame)

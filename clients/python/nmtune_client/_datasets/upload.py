@@ -1,7 +1,7 @@
-"""Home of an upload in parts that goes on where an earlier one of the same file broke off.
+"""Upload a file in parts, and resume an earlier upload of the same file; no I/O on the network.
 
-What a file is known by is its sha256, and the server's list says how far it has come: this machine
-keeps nothing, and another one may go on.
+The file is known by its sha256, and the server lists how far it has come: this machine keeps
+nothing, and another one can resume.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Home of what a person sees of an upload in parts, on stderr."""
+"""Show how far an upload in parts has come."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _BAR_WIDTH = 24
 
 
 class Observer(Protocol):
-    """Whoever wants to see an upload move on."""
+    """Receives the progress of an upload."""
 
     def begin(self, n_sent: int, n_bytes: int) -> None:
         """The upload begins, or goes on behind `n_sent` of `n_bytes`."""
@@ -39,7 +39,7 @@ class UploadBar:
         self._n_bytes, self._n_before = n_bytes, n_sent
         self._began = time.monotonic()
         if n_sent:
-            words = f"Going on: {size(n_sent)} of {size(n_bytes)} are at the server already."
+            words = f"Resuming: the server already has {size(n_sent)} of {size(n_bytes)}."
             self._live.show(words, "begin")
             self._live.close()
         self.update(n_sent)
@@ -56,7 +56,7 @@ class UploadBar:
 
     def complete(self) -> None:
         self._live.close()
-        self._live.show("All sent; the server reads and checks the rows.", "complete")
+        self._live.show("All sent; the server is checking the rows.", "complete")
         self._live.close()
 
 

@@ -1,4 +1,4 @@
-"""Home of the requests of an upload in parts (tus 1.0), and how their answers are read; no I/O."""
+"""The requests of an upload in parts (tus 1.0), and how their answers are read; no I/O."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Home of the check of an exported bundle, offline: nothing of it is run, nothing is unpacked.
+"""Check an exported bundle offline: nothing in it is run, and nothing is unpacked.
 
 A bundle may come from anybody. Its files are read in memory under bounds, its runner is compared
 with this client's own copy, and that copy is what runs.
@@ -100,8 +100,8 @@ def _words(error: Exception) -> str:
     if isinstance(error, ValueError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
-    return f"it is no bundle, or is damaged ({type(error).__name__}: {error})"
+        return "checking it needs more memory than this machine has"
+    return f"it is not a bundle, or is damaged ({type(error).__name__}: {error})"
 
 
 def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -116,9 +116,9 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     for entry in entries:
         name = entry.filename.removeprefix(folder)
         if not entry.filename.startswith(folder) or _PLAIN_NAME.fullmatch(name) is None:
-            raise ValueError(f"{entry.filename[:80]!r} is no plain file name: do not unpack it")
+            raise ValueError(f"{entry.filename[:80]!r} is not a plain file name: do not unpack it")
         if name in found:
-            raise ValueError(f"{name} is there more than once: do not unpack it")
+            raise ValueError(f"{name} is in it more than once: do not unpack it")
         if entry.compress_type not in _PACKINGS or entry.flag_bits & 1:
             raise ValueError(f"{name} is encrypted or packed in an unknown way")
         found[name] = entry
@@ -160,7 +160,7 @@ def _files(
     kept = {}
     for name, listed in manifest["files"].items():
         if entries[name].file_size != listed["size_bytes"]:
-            raise ValueError(f"{name} has another size than {MANIFEST} says")
+            raise ValueError(f"{name} does not have the size that {MANIFEST} says")
         digest, parts = hashlib.sha256(), []
         with archive.open(entries[name]) as file:
             while chunk := file.read(_CHUNK_BYTES):
@@ -186,6 +186,7 @@ def _check_head(
 
 _EARLIER_RUNNERS = frozenset(
     {
+        "e58579c70df93ac562a7320477147d813a659e61bc1f3900e7f7dfa04b8ac05b",
         "358e7fe83325b13f403bd37f18e5d24580b1c4c123125235227ea15137572256",
         "edd091ecc0253d19a3f3fb84d1e242f779cc50c2ed84d4d35174847e2e381ce4",
     }

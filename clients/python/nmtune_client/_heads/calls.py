@@ -1,4 +1,4 @@
-"""The requests about versions of heads and about aliases, beyond listing and showing; no I/O."""
+"""The requests about heads, their versions and aliases, and how their answers are read; no I/O."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ _GET_HEAD = Route("GET", "/heads/{name}")
 _GET_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}")
 _SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
 
-# It makes an export and tries it before the first byte comes.
+# The server makes the export and tries it before it sends the first byte.
 _EXPORT_READ_SECONDS = 600.0
 
 

@@ -1,4 +1,4 @@
-"""Home of `HeadComparison`, what two versions of a head differ in."""
+"""Compare two versions of a head."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Home of Drift: how rows predicted lately differ from those that a head was trained on."""
+"""Drift: how recently predicted rows differ from the rows that a head was trained on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -39,9 +39,9 @@ class HeadVersion(Shown):
     classes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     encoder: Json | None = None
-    """What embedded the texts that it learnt from; None where it learnt from embeddings."""
+    """The encoder of the texts it was trained on; None where it was trained on embeddings."""
     description: str | None = None
-    """What people noted of it, as `tags`."""
+    """A note by its users, as are `tags`."""
     tags: Mapping[str, str] = field(default_factory=dict)
     config: Json = field(default_factory=dict, repr=False)
     metrics: Json = field(default_factory=dict, repr=False)

@@ -1,4 +1,4 @@
-"""Home of a download: a file that is there whole or not at all."""
+"""Write a download to a file that is there whole or not at all."""
 
 import hashlib
 import os
@@ -30,17 +30,19 @@ class Sink:
         os.fsync(self._file.fileno())
         promised = headers.get("repr-digest", "")
         if promised and promised != f"sha-256=:{b64encode(self._digest.digest()).decode()}:":
-            raise APIConnectionError("the bytes of the download came damaged")
+            raise APIConnectionError(
+                "the download was damaged on its way: its sha256 is not the one the server sent"
+            )
 
 
 def check_place(path: Path) -> None:
     """OSError, one sentence, unless a file can be written at `path`."""
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name the file to write")
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} into")
     if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"the folder {path.parent} does not let you write {path.name}")
+        raise PermissionError(f"you may not write {path.name} into the folder {path.parent}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Home of the client's error tree.
+"""The client's errors.
 
 NMTuneError
 ├── APIConnectionError            the server was not reached, or the connection broke
@@ -14,10 +14,10 @@ NMTuneError
 │   ├── ValidationError           422
 │   ├── RateLimitedError          429
 │   └── ServerError               5xx
-├── BundleError                   an exported bundle is damaged (in `_bundle`)
-├── JobFailed                     the awaited job ended as `failed`
-├── JobCancelled                  the awaited job ended as `cancelled`
-└── WaitTimeout                   the job goes on, but the caller's patience ended
+├── BundleError                   an exported bundle is damaged (in `_heads.bundle`)
+├── JobFailed                     the awaited job failed (with the next two, in `_jobs.errors`)
+├── JobCancelled                  the awaited job was cancelled
+└── WaitTimeout                   the timeout ran out; the job goes on
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _ERRORS_SHOWN = 3
 
 
 class NMTuneError(Exception):
-    """Any error of this package other than a wrong argument (ValueError, TypeError)."""
+    """Any error of this package except a wrong argument, which is a ValueError or TypeError."""
 
 
 class APIConnectionError(NMTuneError):
@@ -36,15 +36,15 @@ class APIConnectionError(NMTuneError):
 
 
 class APITimeoutError(APIConnectionError):
-    """The server took longer than the timeout."""
+    """The server did not answer within the timeout."""
 
 
 class ConnectionSetupError(APIConnectionError, ValueError):
-    """No connection can be tried: the URL, a proxy of the environment or the certificates."""
+    """The URL, a proxy of the environment or the certificates cannot be used."""
 
 
 class BadResponseError(NMTuneError):
-    """The answer is not one of an NMTune server: a proxy's page, or JSON that lacks a field."""
+    """The answer does not come from an NMTune server: a proxy's page, or JSON without a field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,8 @@ class FieldError:
 class APIStatusError(NMTuneError):
     """The server answered with an error status (its `application/problem+json`, read).
 
-    `status` is the HTTP status, `code` the stable word to branch on, `detail` the sentence for a
-    person, `errors` what is wrong with which field, `request_id` what to look for in its log.
+    `status` is the HTTP status, `code` a stable word to branch on, `detail` a sentence for people,
+    `errors` the fields that are wrong, and `request_id` the key to the server's log.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Home of the decision whether, and after how long, a request is sent again; no I/O."""
+"""Decide whether, and after how long, a request is sent again; no I/O."""
 
 import random
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ _RETRIED_STATUSES = frozenset({408, 429, 502, 503, 504})
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often and how patiently a request is repeated. The defaults: three tries in all.
+    """How often a request is sent again, and after how long. By default there are three tries.
 
-    Repeated are broken connections, timeouts, and the answers 408, 429, 502, 503 and 504; 409 only
-    if the server says when to come back (then it means "your first request is still at work", not
-    "no"). The wait is drawn between half and the whole of first_delay_seconds * 2**(tries - 1), at
-    most longest_delay_seconds; a Retry-After is honoured up to longest_retry_after_seconds.
-    Repeating is safe: each POST carries one Idempotency-Key over all its tries.
+    A request is sent again after a broken connection, a timeout, or an answer 408, 429, 502, 503
+    or 504; after 409 only if the server sends Retry-After, which means that the first request is
+    still running. The delay is random between half and all of first_delay_seconds * 2**(tries - 1),
+    at most longest_delay_seconds; Retry-After is honoured up to longest_retry_after_seconds.
+    Sending again is safe: each POST carries one Idempotency-Key over all its tries.
     """
 
     tries: int = 3

@@ -1,4 +1,4 @@
-"""Home of what both clients say to httpx, and make of its answers and errors; no I/O."""
+"""The arguments that both clients give to httpx, and its answers and errors as ours; no I/O."""
 
 import logging
 import os
@@ -153,11 +153,11 @@ class Server:
 
     def _way_out(self, error: Exception) -> str:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return "if its certificate is of your own authority, name that by SSL_CERT_FILE"
+            return "if your own authority signed its certificate, name its file in SSL_CERT_FILE"
         if self.proxy:
             host = urlsplit(self.base_url).hostname
             return f"correct or unset {self.proxy.variable}, or set NO_PROXY={host}"
-        return f"start a server with `nmtune-server up`, or name another by {URL_VARIABLE}"
+        return f"start a server with `nmtune-server up`, or name another in {URL_VARIABLE}"
 
 
 def answer_of(response: httpx.Response) -> Answer:
@@ -181,7 +181,7 @@ def check_stream(call: Call[None], response: httpx.Response) -> None:
 
 
 def _checked_url(url: str, *, source: str | None) -> str:
-    """The base URL without a closing slash; ConnectionSetupError if it is none."""
+    """The base URL without a closing slash; ConnectionSetupError if it is not a URL."""
     try:
         parts = urlsplit(url)
         # .port raises for one that is no number

@@ -1,4 +1,4 @@
-"""Home of the parser of `text/event-stream`, fed with bytes as they arrive; no I/O."""
+"""Parse `text/event-stream` from bytes as they arrive; no I/O."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Home of what a request and an answer are to any client, sync or async; no I/O."""
+"""Requests and answers, the same for the sync and the async client; no I/O."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class Answer:
     content: bytes
 
     def json(self) -> Any:
-        """The content as JSON; ValueError if it is none."""
+        """The content as JSON; ValueError if it is not JSON."""
         return json.loads(self.content)
 
 

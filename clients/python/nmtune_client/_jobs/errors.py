@@ -1,4 +1,4 @@
-"""How waiting for a job ends, other than well."""
+"""The errors of waiting for a job."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Home of the decisions in following a job: stream or ask, how long to pause, when to stop; no I/O.
+"""Decide how to follow a job: stream or ask, how long to pause, when to stop; no I/O.
 
 A follower goes round after round: it listens to the event stream while that works, then asks for
 the job and for events that it missed, then pauses. `Following` is what it has to remember.

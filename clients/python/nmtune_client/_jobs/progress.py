@@ -1,4 +1,4 @@
-"""Home of the progress bar: what a waiting person sees on stderr."""
+"""Show how far a job has come while someone waits."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _BAR_WIDTH = 24
 
 
 class Observer(Protocol):
-    """Whoever wants to see a job move on."""
+    """Receives the states of a job."""
 
     def update(self, job: JobData) -> None:
         """The job as it is now."""

@@ -1,4 +1,4 @@
-"""Home of what a new job sends: fields, and rows inline or to be stored before; no I/O."""
+"""The fields of a new job, and its rows: inline, or stored first as a dataset; no I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def submission(
         return Submission(data=data | _text_rows(texts, labels, splits))
     if isinstance(embeddings, str | PathLike):
         raise ValueError(
-            f"{fspath(embeddings)!r} is no rows: store the file, and pass "
+            f"{fspath(embeddings)!r} is a path, not rows: store the file, and pass "
             f"dataset=client.datasets.upload({fspath(embeddings)!r})"
         )
     if labels is None:

@@ -1,4 +1,4 @@
-"""Home of what a job is to either client: its state as of the last answer, and how a wait ends."""
+"""A job's properties as of the last answer, and how a wait ends."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -118,7 +118,7 @@ class JobView:
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """What else is noted of it."""
+        """Tags noted on the head version that it publishes."""
         return self.data.tags
 
     @property

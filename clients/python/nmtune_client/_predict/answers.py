@@ -1,8 +1,7 @@
-"""Home of what is asked of a head for one batch of rows, and of reading the answer; no I/O.
+"""Read the answer for one batch of rows, sent as bytes or as JSON; no I/O.
 
-Where it can, a request asks for its answer as bytes: the numbers alone, with the head's version and
-classes in headers. A server that knows no such answers sends JSON, as does one that was asked for
-what bytes cannot say.
+Where it can, a request asks for bytes: only the numbers, with the head's version and its classes in
+headers. A server answers in JSON if it does not know that form, or if the options need more.
 """
 
 import json

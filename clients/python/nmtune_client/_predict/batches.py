@@ -1,4 +1,4 @@
-"""Home of how the rows of a prediction are spread over requests, and joined again; no I/O."""
+"""Split the rows of a prediction into requests, and join the answers; no I/O."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -38,10 +38,10 @@ class Batches:
         if (embeddings is None) == (texts is None):
             raise ValueError("pass either embeddings or texts=")
         if not isinstance(head, HeadLike):
-            raise ValueError("the head comes first: predict('pets@prod', embeddings)")
+            raise ValueError("the head comes first, as in predict('pets@prod', embeddings)")
         if isinstance(embeddings, str | PathLike):
             raise ValueError(
-                f"{fspath(embeddings)!r} is no rows: for a file call "
+                f"{fspath(embeddings)!r} is a path, not rows: for a file call "
                 f"predict_file({fspath(embeddings)!r}, head={str(head)!r}, to='out.parquet'), for "
                 "texts pass texts=[...]"
             )

@@ -1,4 +1,4 @@
-"""Home of predictions: what a head says about n rows, as users have it."""
+"""A prediction: what a head answers for n rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,7 +64,9 @@ class Prediction:
     def labels(self) -> NDArray[Any]:
         """(n,): the most probable class of each row, None where the head abstained."""
         if "labels" not in self.values:
-            raise AttributeError("tuned embeddings come without labels: ask without output=")
+            raise AttributeError(
+                "tuned embeddings come without labels: call predict without output='embeddings'"
+            )
         return self.values["labels"]
 
     @property

@@ -1,4 +1,4 @@
-"""Home of what a prediction of a whole file sends, and of where its output goes; no I/O."""
+"""Predict a whole file: the fields of the job, and where its output goes; no I/O."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,8 +13,8 @@ FORMATS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "js
 """By the ending of a file's name."""
 
 ROWS_KEPT_SECONDS = 86_400
-"""Rows sent along to be predicted expire, should their sender not live to delete them. A job that
-waits or runs keeps them longer."""
+"""Rows that are only predicted expire after this, in case their sender ends before deleting them. A
+job that waits or runs keeps them longer."""
 
 
 def fields(
@@ -44,7 +44,7 @@ def format_of(to: str | PathLike[str], form: str | None) -> str:
     suffix = Path(fspath(to)).suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(
-            f"{fspath(to)} says no format: let it end with .parquet, .csv or .jsonl, or pass format"
+            f"{fspath(to)} shows no format: end it with .parquet, .csv or .jsonl, or pass format="
         )
     return FORMATS[suffix]
 

@@ -1,4 +1,4 @@
-"""Home of plain text for people: aligned columns, sizes and durations."""
+"""Plain text for people: aligned columns, sizes and durations."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -78,7 +78,9 @@ def seconds_of(text: str) -> int:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
     number, unit = text[:-1], text[-1:]
     if unit not in units or not (number.isascii() and number.isdigit()) or not int(number[:12]):
-        raise ValueError(f"{text!r} is no time: write a number and s, m, h, d or w, such as 7d")
+        raise ValueError(
+            f"{text!r} is not a length of time: write a number and s, m, h, d or w, such as 7d"
+        )
     return int(number[:12]) * units[unit]
 
 

@@ -79,7 +79,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; the client cannot be used any more."""
+        """Close the connections; the client cannot be used afterwards."""
         self._http.close()
 
     def predict(
@@ -103,7 +103,7 @@ class Client:
         first, even if the alias moves meanwhile, and come back in order.
 
         output: `probabilities` (the server's default), `logits`, `embeddings` (the tuned ones) or
-        `labels` alone. top_k: only the k most probable classes of each row. abstain_below: no
+        only `labels`. top_k: only the k most probable classes of each row. abstain_below: no
         label (None) where the probability is less. conformal_level: for each row the set of
         classes that holds the true one with that probability. ood: whether each row looks unlike
         the training rows.

@@ -68,7 +68,7 @@ class Datasets(OfClient):
         of embeddings. ood_domains: domains to hold out, [] for none.
         test_fraction, split_seed: of the test split that is made where the table has none.
         merge_similar: make one of classes, and of domains, that differ in case, spaces or Unicode
-        form alone; without it `warnings` of the dataset name them.
+        form; without it `warnings` of the dataset name them.
         id: the column of what you call the rows, so that reports and predictions name them.
         unlabelled: the rows are to be predicted by `jobs.predict`: no labels, and the order stays.
         keep_seconds: after how long it expires. A file of `resumable_bytes` and more goes up in
@@ -147,11 +147,11 @@ class Datasets(OfClient):
         return self._sender.send(get_dataset(dataset_id))
 
     def keep(self, dataset_id: str, keep_seconds: int | None) -> Dataset:
-        """Let it expire that many seconds from now, or never with None; it as it is then."""
+        """Let a dataset expire that many seconds from now, or never with None; returns it."""
         return self._sender.send(keep_dataset(dataset_id, keep_seconds))
 
     def delete(self, dataset_id: str) -> None:
-        """Delete its rows and bytes; ConflictError while a job needs it."""
+        """Delete a dataset; ConflictError while a job needs it."""
         self._sender.send(delete_dataset(dataset_id))
 
 

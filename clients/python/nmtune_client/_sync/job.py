@@ -48,12 +48,12 @@ class Job(JobView):
         return self
 
     def cancel(self) -> "Job":
-        """Ask that it be cancelled; a running job stops within seconds. Returns itself."""
+        """Ask the server to cancel it; a running job stops within seconds. Returns itself."""
         self.data = self._sender.send(cancel_job(self.id))
         return self
 
     def report(self) -> Report:
-        """What it found; ConflictError before it has succeeded."""
+        """Fetch its report; ConflictError before it has succeeded."""
         return self._sender.send(get_report(self.id))
 
     def output(self, path: str | PathLike[str] | None = None) -> Path:
@@ -88,11 +88,11 @@ class Job(JobView):
         """Wait until the job has ended, and return it if it succeeded.
 
         Listens to the server's event stream, and asks now and then where that does not work; a
-        short absence of the server is sat out. `timeout`: seconds, None for ever. `progress`: True
-        for a bar on stderr, or a function that is called with each new state.
+        short absence of the server does not end the wait. `timeout`: seconds, None for ever.
+        `progress`: True for a bar on stderr, or a function that is called with each new state.
 
         Raises JobFailed, JobCancelled, WaitTimeout (the job goes on), or an APIConnectionError.
-        Ending the wait early leaves the job as it is; `cancel()` is what ends it.
+        Ending the wait early leaves the job as it is; `cancel()` ends the job.
         """
         if not self.is_final:
             self._watch(observer_of(progress), deadline_in(timeout))

@@ -78,7 +78,7 @@ class Jobs(OfClient):
         labels: n strings, whole numbers, Booleans or dates. splits: n names (train, validation,
         test, ood/<domain>); without them the server holds out a stratified fifth as `test`.
         merge_similar: make one of classes, and of domains, that differ in case, spaces or Unicode
-        form alone.
+        form.
         texts: n strings in place of embeddings; provider: what embeds them, a name such as
         "local-minilm" or {"name": "openai", "model": "text-embedding-3-small"}, with `base_url`
         and `dimensions` where needed.

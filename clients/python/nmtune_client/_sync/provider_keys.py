@@ -21,5 +21,5 @@ class ProviderKeys(OfClient):
         return self._sender.send(list_provider_keys())
 
     def delete(self, origin: str) -> None:
-        """Forget a key."""
+        """Delete a key."""
         self._sender.send(delete_provider_key(origin))
