@@ -135,7 +135,7 @@ def test_each_wrong_call_names_the_right_one(
         ("pets", "folder", "--output", "o.csv"): "folder is a folder",
         ("pets", "empty.npy"): "empty.npy is empty",
         ("pets", "empty.npy", "--output", "o.csv"): "empty.npy is empty",
-        ("pets", "rows.npy", "--output", "o.txt"): "says no format",
+        ("pets", "rows.npy", "--output", "o.txt"): "shows no format",
         ("pets", "rows.npy", "--head", "pets", "--output", "o.csv"): "name the head once",
         ("rows.npy", "--head", "pets"): "--head goes with --output",
         ("pets", "--text", "x", "--output", "o.csv"): "leave out --text",
@@ -251,7 +251,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(
     folder = tmp_path / "out.csv"
     folder.mkdir()
     err = nmtune("predict", "pets", tmp_path / "x.npy", "--output", folder)[2]
-    assert err == f"nmtune: {folder} is a folder: name the file to write\n"
+    assert err == f"nmtune: {folder} is a folder: name a file in it\n"
     assert not server.requests
 
 

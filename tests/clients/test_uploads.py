@@ -258,5 +258,5 @@ def test_without_a_terminal_there_is_a_line_for_each_tenth() -> None:
         bar.update(n_sent)
     bar.complete()
     lines = stream.getvalue().splitlines()
-    assert lines[0].startswith("Going on: 100 B of 1000 B")
+    assert lines[0].startswith("Resuming: the server already has 100 B of 1000 B")
     assert len(lines) == 1 + 10 + 1

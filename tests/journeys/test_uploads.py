@@ -116,7 +116,7 @@ def test_the_command_goes_on_where_it_was_interrupted(
         [*command, "--keep", "7d"], capture_output=True, text=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "Going on: " in done.stderr
+    assert "Resuming: " in done.stderr
     assert "expires" in done.stdout
     (dataset,) = process.client.datasets.list()
     assert dataset.expires_at is not None

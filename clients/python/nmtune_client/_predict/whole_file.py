@@ -44,7 +44,7 @@ def format_of(to: str | PathLike[str], form: str | None) -> str:
     suffix = Path(fspath(to)).suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(
-            f"{fspath(to)} shows no format: end it with .parquet, .csv or .jsonl, or pass format="
+            f"{fspath(to)} shows no format: end it with .parquet, .csv or .jsonl"
         )
     return FORMATS[suffix]
 
