@@ -226,7 +226,7 @@ def test_a_file_that_became_shorter_is_an_error(failing: Any, tmp_path: Path) ->
         if n_sent:
             path.write_bytes(b"0")
 
-    with Client(failing.url) as client, pytest.raises(ValueError, match="became shorter"):
+    with Client(failing.url) as client, pytest.raises(ValueError, match="was shortened"):
         client.datasets.upload(path, resumable_bytes=0, progress=cut)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nmtune_client._datasets.labels import label_list, split_of
 from nmtune_client._datasets.vectors import as_array
+from nmtune_client._names import ID_SPLIT, OOD_PREFIX
 
 Embeddings = NDArray[np.float32]
 
@@ -139,14 +140,14 @@ def npz_arrays(
 
 def _member(split: str) -> str:
     """What the arrays of a split are called, without `_x` and `_y`."""
-    domain = split.removeprefix("ood/")
+    domain = split.removeprefix(OOD_PREFIX)
     return split if domain == split else f"ood_{domain.translate(_ENCODED)}"
 
 
 def _split_of_x(key: str) -> str | None:
     """The split whose embeddings an array called `key` holds; None for another array."""
     prefix = key.removesuffix("_x")
-    return None if prefix == key else split_of(_OOD.sub("ood/", prefix, count=1))
+    return None if prefix == key else split_of(_OOD.sub(OOD_PREFIX, prefix, count=1))
 
 
 def _in_class_order(labels: Iterable[str]) -> list[str]:
@@ -161,7 +162,7 @@ def _train_and_test(y: NDArray[np.int64]) -> NDArray[np.str_]:
     of_row = np.full(len(y), "train", dtype="<U5")
     for label in np.unique(y):
         rows = generator.permutation(np.flatnonzero(y == label))
-        of_row[rows[: min(round(_TEST_SHARE * len(rows)), len(rows) - 1)]] = "test"
+        of_row[rows[: min(round(_TEST_SHARE * len(rows)), len(rows) - 1)]] = ID_SPLIT
     return of_row
 
 

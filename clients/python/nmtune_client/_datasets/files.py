@@ -64,7 +64,7 @@ def names_in(text: str) -> list[str]:
     try:
         return [name.strip() for row in rows for name in row if name.strip()]
     except csv.Error as error:
-        raise ValueError(f"{text!r} is no list with commas: {error}") from None
+        raise ValueError(f"{text!r} is not a comma-separated list: {error}") from None
 
 
 def _quoted(domain: str) -> str:

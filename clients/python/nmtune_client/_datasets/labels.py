@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from nmtune_client._names import OOD_PREFIX
+
 # Beyond it neighbouring whole numbers are the same float.
 _MAX_WHOLE_FLOAT = 1 << 53
 _MAX_DIGITS = 200
@@ -56,11 +58,11 @@ def split_of(name: str) -> str | None:
     plain = _OTHER_NAMES.get(low, low)
     if plain in _PLAIN:
         return plain
-    domain = stripped[len("ood/") :]
-    if not low.startswith("ood/") or not domain.strip():
+    domain = stripped[len(OOD_PREFIX) :]
+    if not low.startswith(OOD_PREFIX) or not domain.strip():
         return None
     is_text = all(unicodedata.category(one) not in ("Cc", "Cs") for one in domain)
-    return f"ood/{domain}" if is_text else None
+    return f"{OOD_PREFIX}{domain}" if is_text else None
 
 
 def _name_of(value: Any, at: str) -> str:

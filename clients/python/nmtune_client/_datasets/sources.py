@@ -18,7 +18,7 @@ def npz_arrays(source: object, reading: Reading) -> Mapping[str, NDArray[Any]] |
     if not isinstance(source, Mapping):
         return None
     if replace(reading, merge_similar=None).params():
-        raise ValueError("columns and splits are those of a table, not of arrays")
+        raise ValueError("columns and splits can be named for a table, not for arrays")
     return arrays.check_npz_arrays(source)
 
 

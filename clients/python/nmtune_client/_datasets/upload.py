@@ -124,7 +124,7 @@ def _part(path: Path, upload: UploadState) -> bytes:
         file.seek(upload.received_bytes)
         data = file.read(min(upload.part_bytes, upload.size_bytes - upload.received_bytes))
     if not data:
-        raise ValueError(f"{path} became shorter while it was sent")
+        raise ValueError(f"{path} was shortened while it was being sent")
     return data
 
 

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Self
 
 from nmtune_client._http.values import Json, build, known_in, member, time_of
+from nmtune_client._names import ID_SPLIT, OOD_PREFIX
 from nmtune_client._show.reprs import Shown
 
 
@@ -66,12 +67,14 @@ class HeadVersion(Shown):
     @property
     def accuracy(self) -> float | None:
         """On the in-domain test rows; None where there were none."""
-        return _accuracy(self.metrics.get("test"))
+        return _accuracy(self.metrics.get(ID_SPLIT))
 
     @property
     def mean_ood_accuracy(self) -> float | None:
         """The unweighted mean over the OOD splits; None where there were none."""
-        found = [_accuracy(of) for split, of in self.metrics.items() if split.startswith("ood/")]
+        found = [
+            _accuracy(of) for split, of in self.metrics.items() if split.startswith(OOD_PREFIX)
+        ]
         known = [value for value in found if value is not None]
         return fmean(known) if known else None
 

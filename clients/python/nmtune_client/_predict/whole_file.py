@@ -43,9 +43,7 @@ def format_of(to: str | PathLike[str], form: str | None) -> str:
         return form
     suffix = Path(fspath(to)).suffix.lower()
     if suffix not in FORMATS:
-        raise ValueError(
-            f"{fspath(to)} shows no format: end it with .parquet, .csv or .jsonl"
-        )
+        raise ValueError(f"{fspath(to)} shows no format: end it with .parquet, .csv or .jsonl")
     return FORMATS[suffix]
 
 
