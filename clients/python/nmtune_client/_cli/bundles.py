@@ -12,6 +12,7 @@ from nmtune_client._show import plain
 
 
 def add_verify(commands: Subparsers, shared: ArgumentParser) -> None:
+    """Declare `nmtune verify`."""
     verify = declare(commands, shared, "verify", verify_file, "check an exported bundle, offline")
     verify.add_argument("bundle", metavar="BUNDLE.zip", help="what `nmtune heads export` wrote")
     verify.add_argument(

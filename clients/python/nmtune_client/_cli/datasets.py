@@ -24,6 +24,7 @@ from nmtune_client._show import plain
 
 
 def add_datasets(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    """Declare `nmtune datasets` and its actions."""
     datasets = declare(
         commands,
         shared,

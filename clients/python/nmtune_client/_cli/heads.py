@@ -22,6 +22,7 @@ from nmtune_client._show import plain
 
 
 def add_heads(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    """Declare `nmtune heads` and its actions."""
     heads = declare(commands, shared, "heads", list_heads, "list or show heads, set aliases")
     actions = add_actions(heads)
     listing = declare(actions, shared, "list", list_heads, "list heads (default)")

@@ -22,6 +22,7 @@ from nmtune_client._show import plain
 
 
 def add_jobs(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    """Declare `nmtune jobs` and its actions."""
     jobs = declare(commands, shared, "jobs", list_jobs, "list, show, wait for or cancel jobs")
     actions = add_actions(jobs)
     listing = declare(actions, shared, "list", list_jobs, "list jobs, newest first (default)")

@@ -12,6 +12,7 @@ from nmtune_client._sync.client import Client
 
 
 def add_keys(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    """Declare `nmtune keys` and its actions."""
     parser = declare(commands, shared, "keys", list_keys, "keys for providers that embed texts")
     actions = add_actions(parser)
     declare(actions, shared, "list", list_keys, "list the providers that have a key (default)")

@@ -23,6 +23,7 @@ _ABSTAINED = "-"
 
 
 def add_predict(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    """Declare `nmtune predict`."""
     predict = declare(commands, shared, "predict", predict_rows, "classify embeddings with a head")
     predict.add_argument(
         "head", metavar="HEAD", nargs="?", help="pets (latest version), pets@3 or pets@prod"

@@ -11,6 +11,7 @@ from nmtune_client._sync.client import Client
 
 
 def add_report(commands: Subparsers, shared: ArgumentParser) -> None:
+    """Declare `nmtune report`."""
     found = declare(commands, shared, "report", show_report, "show what a job found")
     found.add_argument("job", metavar="JOB", help="id of a job that succeeded")
     found.add_argument("--full", action="store_true", help="the whole report, not 25 lines")

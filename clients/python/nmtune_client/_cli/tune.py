@@ -43,6 +43,7 @@ _N_EXAMPLES = 40
 
 
 def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    """Declare `nmtune tune`."""
     tune = declare(
         commands, shared, "tune", tune_file, "upload a dataset, tune a head, show the result"
     )
