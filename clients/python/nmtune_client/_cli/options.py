@@ -42,7 +42,7 @@ def add_limit(noun: argparse.ArgumentParser, listing: argparse.ArgumentParser) -
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
-    """The options that say what a table's columns mean, and which splits to make."""
+    """Add the options that say what a table's columns mean, and which splits to make."""
     for name, text in (
         ("embedding", "column of lists, or prefix of numbered columns with *, such as 'dim_*'"),
         ("text", "column of texts, which a job's provider embeds (text)"),
@@ -70,13 +70,14 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 
 def add_keep(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says when a dataset expires."""
     parser.add_argument(
         "--keep", metavar="TIME", type=time_of, help="when the dataset expires, such as 12h or 7d"
     )
 
 
 def add_provider(parser: argparse.ArgumentParser) -> None:
-    """The options of what embeds texts."""
+    """Add the options of the provider that embeds texts."""
     parser.add_argument(
         "--provider", metavar="P", help="the provider that embeds texts, e.g. local-minilm, openai"
     )
@@ -94,6 +95,7 @@ def add_provider(parser: argparse.ArgumentParser) -> None:
 
 
 def add_notes(parser: argparse.ArgumentParser) -> None:
+    """Add the options of notes on a version."""
     parser.add_argument("--description", metavar="TEXT", help="a note on the version, for people")
     parser.add_argument(
         "--tag",
@@ -105,12 +107,14 @@ def add_notes(parser: argparse.ArgumentParser) -> None:
 
 
 def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how long to wait."""
     parser.add_argument(
         "--timeout", metavar="S", type=positive(float), help="seconds to wait for the job"
     )
 
 
 def time_of(text: str) -> int:
+    """Read a length of time such as 7d, as argparse's `type`."""
     try:
         return plain.seconds_of(text)
     except ValueError as error:
@@ -118,6 +122,7 @@ def time_of(text: str) -> int:
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """Read a number above 0, as argparse's `type`."""
     words, least = ("whole number", "at least 1") if kind is int else ("number", "above 0")
 
     def read(text: str) -> float:

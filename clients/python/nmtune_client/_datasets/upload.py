@@ -28,7 +28,7 @@ from nmtune_client._http.wire import Call
 RESUMABLE_BYTES = 32 << 20
 """From this size on a file goes up in parts."""
 
-_SENT_AGAIN = {"offset_mismatch", "checksum_mismatch"}
+_RETRIED_CODES = {"offset_mismatch", "checksum_mismatch"}
 _PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 """Before a part is tried again that failed for good: a server may be being restarted."""
 
@@ -130,5 +130,5 @@ def _part(path: Path, upload: UploadState) -> bytes:
 
 def _is_passing(error: NMTuneError) -> bool:
     if isinstance(error, APIStatusError):
-        return error.code in _SENT_AGAIN or error.status in {408, 502, 503, 504}
+        return error.code in _RETRIED_CODES or error.status in {408, 502, 503, 504}
     return True

@@ -60,7 +60,7 @@ class UploadBar:
         self._live.close()
 
 
-class _Told:
+class _Callback:
     """Calls a function with the bytes sent and those of the whole file."""
 
     def __init__(self, function: Callable[[int, int], object]) -> None:
@@ -94,7 +94,7 @@ class _Silent:
 def upload_observer_of(progress: bool | Callable[[int, int], object]) -> Observer:
     """What the `progress` argument of an upload asks for."""
     if callable(progress):
-        return _Told(progress)
+        return _Callback(progress)
     return UploadBar() if progress else _Silent()
 
 

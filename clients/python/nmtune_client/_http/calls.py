@@ -12,14 +12,18 @@ T = TypeVar("T")
 
 
 def nothing(_: Answer) -> None:
+    """Read an answer that has no body."""
     return None
 
 
 def parser(read: Callable[[object], T]) -> Callable[[Answer], T]:
+    """Read an answer's JSON by `read`."""
     return lambda answer: read(answer.json())
 
 
 def page_of(read: Callable[[object], T]) -> Callable[[Answer], Page[T]]:
+    """Read a page of a listing, each item by `read`."""
+
     def parse(answer: Answer) -> Page[T]:
         data = answer.json()
         items = tuple(read(item) for item in data["items"])
@@ -29,6 +33,7 @@ def page_of(read: Callable[[object], T]) -> Callable[[Answer], Page[T]]:
 
 
 def body(data: object) -> bytes:
+    """Write JSON for a request; ValueError for NaN."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -39,4 +44,5 @@ def post_headers(content_type: str | None, key: str | None = None) -> dict[str, 
 
 
 def params_of(**values: str | int | None) -> dict[str, str]:
+    """Write query parameters, without those that are None."""
     return {name: str(value) for name, value in values.items() if value is not None}

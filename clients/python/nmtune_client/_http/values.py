@@ -28,6 +28,7 @@ def known_in(cls: type[Any], data: object, /, **converted: object) -> dict[str, 
 
 
 def build(cls: type[T], arguments: dict[str, Any]) -> T:
+    """Make a value; ValueError if a required argument is missing."""
     try:
         return cls(**arguments)
     except TypeError as error:
@@ -35,11 +36,13 @@ def build(cls: type[T], arguments: dict[str, Any]) -> T:
 
 
 def time_of(data: object, name: str) -> datetime | None:
+    """Read a member that is a time; None if it is missing."""
     value = data.get(name) if isinstance(data, Mapping) else None
     return datetime.fromisoformat(value) if isinstance(value, str) else None
 
 
 def member(data: object, name: str) -> Any:
+    """Read a member of what should be an object; None if it is missing."""
     return data.get(name) if isinstance(data, Mapping) else None
 
 

@@ -56,7 +56,7 @@ class _Silent:
         """Nothing."""
 
 
-class _Told(_Silent):
+class _Callback(_Silent):
     """Calls a function with each state that differs from the last."""
 
     def __init__(self, function: Callable[[JobData], None]) -> None:
@@ -72,7 +72,7 @@ class _Told(_Silent):
 def observer_of(progress: bool | Callable[[JobData], None]) -> Observer:
     """What the `progress` argument of a wait asks for."""
     if callable(progress):
-        return _Told(progress)
+        return _Callback(progress)
     return ProgressBar() if progress else _Silent()
 
 
