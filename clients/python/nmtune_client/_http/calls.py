@@ -12,8 +12,7 @@ T = TypeVar("T")
 
 
 def nothing(_: Answer) -> None:
-    """Read an answer that has no body."""
-    return None
+    """Read an answer that has no body: there is nothing to read."""
 
 
 def parser(read: Callable[[object], T]) -> Callable[[Answer], T]:
