@@ -20,7 +20,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.journeys.processes import Site
+from tests.support.processes import Site
 
 import nmtune
 from nmtune.config import TuneConfig

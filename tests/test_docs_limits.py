@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
-from nmtune_client import _report_brief
-from nmtune_client._upload import RESUMABLE_BYTES
+from nmtune_client._datasets.upload import RESUMABLE_BYTES
+from nmtune_client._report import brief as _report_brief
 
 from nmtune.heads import temperature
 from nmtune.study import evaluation

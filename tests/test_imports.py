@@ -25,7 +25,7 @@ ONLY_HOME: dict[str, set[str]] = {
     "torch": {"nmtune"},
     "onnx": {"nmtune"},
     "onnxruntime": {"nmtune"},
-    "sklearn": {"nmtune"},
+    "sklearn": {"nmtune", "clients/python/nmtune_client"},
     "matplotlib": {"nmtune"},
     "sqlalchemy": {"store", "migrations"},
     "boto3": {"store"},
@@ -46,7 +46,7 @@ ONLY_HOME: dict[str, set[str]] = {
     "cryptography": {"providers"},
 }
 SDK_MAY_USE = {"httpx", "numpy"}
-SDK_MAY_USE_IF_THERE = {"pandas"}  # Prediction.to_pandas, in the function
+SDK_MAY_USE_IF_THERE = {"pandas", "sklearn"}  # to_pandas, in the function; nmtune_client.sklearn
 CHILDS_STORE = {"store.bytes", "store.errors", "store.files", "store.trouble"}
 """What a training process may import of the store: files, and nothing that reaches a database."""
 OF_THE_PARENT = {"nmtune.errors", "nmtune.vocabulary", "nmtune.version"}

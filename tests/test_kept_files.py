@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from nmtune_client._cli.main import main
 from safetensors.numpy import load
-from tests.journeys.processes import Process, Site
+from tests.support.processes import Process, Site
 
 import migrations
 from nmtune import Head

@@ -1,4 +1,4 @@
-"""Home of the fault server: a real HTTP server that answers as it is told, faults included."""
+"""A real HTTP server that answers as it is told, faults included, and a client of it."""
 
 import json
 import threading
@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from nmtune_client import Client, RetryPolicy
 from nmtune_client._cli.main import main
+
+from tests.clients.examples import DATASET, JOB
 
 PATIENCE_SECONDS = 10.0
 EVENT_STREAM = "text/event-stream"
@@ -319,6 +321,16 @@ def nmtune(
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def trained(server: Any, job_json: Callable[..., Any], report_json: dict[str, Any]) -> None:
+    """A server on which the next job succeeds at once."""
+    server.on("POST", "/datasets", server.ok(DATASET, status=201))
+    server.on("POST", "/jobs", server.ok(job_json(alias="prod"), status=202))
+    server.on("GET", JOB, server.ok(job_json(status="succeeded", alias="prod")))
+    server.on("GET", f"{JOB}/events", server.ok({"items": [], "next_cursor": None}))
+    server.on("GET", f"{JOB}/report", server.ok(report_json))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nmtune_client import _arrays
+from nmtune_client._datasets import arrays as _arrays
 
 
 class Frame:

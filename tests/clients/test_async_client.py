@@ -23,10 +23,10 @@ from nmtune_client import (
     ServerError,
     ValidationError,
     WaitTimeout,
-    _async_client,
-    _following,
-    _submission,
 )
+from nmtune_client._async import client as _async_client
+from nmtune_client._jobs import following as _following
+from nmtune_client._jobs import submission as _submission
 
 JOB = "/jobs/job_1"
 EVENTS = "/jobs/job_1/events"

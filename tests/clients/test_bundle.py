@@ -120,14 +120,14 @@ def test_all_files_are_in_the_one_folder(
     path = write(files)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(name, b"import os")
-    assert "no plain file name" in problems(path)
+    assert "not a plain file name" in problems(path)
 
 
 @pytest.mark.parametrize("folder", ["../", "/", "a/b/", "C:/", "..\\/"])
 def test_a_folder_that_leads_elsewhere_is_refused(
     files: Files, write: Callable[..., Path], folder: str
 ) -> None:
-    assert "no plain file name" in problems(write(files, folder=folder))
+    assert "not a plain file name" in problems(write(files, folder=folder))
 
 
 def test_without_onnxruntime_onnx_is_said_to_be_unchecked(
@@ -176,7 +176,7 @@ def test_the_runner_of_an_earlier_version_is_known(
     path = write(files | {"run.py": earlier}, folder="")
     assert "run.py is not the runner" in str(verify_bundle(path).problems)
     known = frozenset({hashlib.sha256(earlier).hexdigest()})
-    monkeypatch.setattr("nmtune_client._bundle._EARLIER_RUNNERS", known)
+    monkeypatch.setattr("nmtune_client._heads.bundle._EARLIER_RUNNERS", known)
     report = verify_bundle(path)
     assert report.problems == []
     assert "run.py is the runner of an earlier version, byte for byte" in report.checks
@@ -202,7 +202,7 @@ def test_another_head_or_other_answers_are_found(files: Files, write: Callable[.
 def test_names_that_lead_elsewhere_are_refused(
     files: Files, write: Callable[..., Path], name: str
 ) -> None:
-    assert "no plain file name" in problems(write(files | {name: b""}))
+    assert "not a plain file name" in problems(write(files | {name: b""}))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -210,7 +210,7 @@ def test_a_name_that_is_there_twice_is_refused(files: Files, write: Callable[...
     path = write(files)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("pets-3/run.py", b"import os")
-    assert "run.py is there more than once" in problems(path)
+    assert "run.py is in it more than once" in problems(path)
 
 
 def test_bombs_are_not_unpacked(files: Files, write: Callable[..., Path]) -> None:
@@ -232,7 +232,7 @@ def test_bombs_are_not_unpacked(files: Files, write: Callable[..., Path]) -> Non
 def test_what_is_no_bundle_is_said_to_be_none(tmp_path: Path) -> None:
     path = tmp_path / "no.zip"
     path.write_bytes(b"PK\x03\x04 but no zip")
-    assert "no bundle" in problems(path)
+    assert "not a bundle" in problems(path)
     for content in (b"[]", b"{}", b'{"format": "nmtune-bundle", "version": 2}', b"\xff"):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("MANIFEST.json", content)

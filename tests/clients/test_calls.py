@@ -6,10 +6,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nmtune_client import BadResponseError, NotFoundError, ServerError, _calls
-from nmtune_client._files import Reading
-from nmtune_client._prediction_call import Options, labels_of
-from nmtune_client._wire import Answer, Call, result
+from nmtune_client import BadResponseError, NotFoundError, ServerError
+from nmtune_client._datasets.calls import delete_dataset, get_dataset, list_datasets, upload_dataset
+from nmtune_client._datasets.files import Reading
+from nmtune_client._heads.calls import get_head, get_head_version, list_heads, set_alias
+from nmtune_client._http.wire import Answer, Call, result
+from nmtune_client._jobs.calls import (
+    cancel_job,
+    create_job,
+    get_job,
+    get_report,
+    list_events,
+    list_jobs,
+    plan_job,
+    stream_events,
+)
+from nmtune_client._predict.answers import labels_of
+from nmtune_client._predict.calls import predict, predict_texts
+from nmtune_client._predict.options import Options
+from nmtune_client._provider_keys import (
+    delete_provider_key,
+    list_provider_keys,
+    set_provider_key,
+)
+
+from tests.clients.routes import routes_of_the_client
 
 ROWS = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], dtype=np.float32)
 PREDICTIONS = {
@@ -27,52 +48,52 @@ def answer(data: object, status: int = 200, **headers: str) -> Answer:
 @pytest.mark.parametrize(
     ("call", "line"),
     [
-        (_calls.list_datasets(cursor="c", limit=5), "GET /datasets cursor=c limit=5"),
-        (_calls.list_datasets(), "GET /datasets"),
-        (_calls.get_dataset("ds_1"), "GET /datasets/ds_1"),
-        (_calls.delete_dataset("ds_1"), "DELETE /datasets/ds_1"),
-        (_calls.upload_dataset(Path("x.npz"), name="a"), "POST /datasets name=a"),
-        (_calls.create_job({"name": "pets"}), "POST /jobs"),
-        (_calls.list_jobs(status="failed"), "GET /jobs status=failed"),
-        (_calls.get_job("job_1"), "GET /jobs/job_1"),
-        (_calls.cancel_job("job_1"), "POST /jobs/job_1/cancel"),
-        (_calls.list_events("job_1", after="evt_1"), "GET /jobs/job_1/events after=evt_1"),
-        (_calls.stream_events("job_1"), "GET /jobs/job_1/events"),
-        (_calls.get_report("job_1"), "GET /jobs/job_1/report"),
-        (_calls.list_heads(limit=1), "GET /heads limit=1"),
-        (_calls.get_head("pets"), "GET /heads/pets"),
-        (_calls.get_head_version("pets", 3), "GET /heads/pets/versions/3"),
-        (_calls.set_alias("pets", "prod", 3), "PUT /heads/pets/aliases/prod"),
-        (_calls.predict("pets@prod", ROWS), "POST /predict head=pets@prod"),
-        (_calls.predict_texts("pets", ["a"], options=Options(top_k=2)), "POST /predict top_k=2"),
-        (_calls.set_provider_key("openai", "sk"), "PUT /provider-keys"),
-        (_calls.list_provider_keys(), "GET /provider-keys"),
-        (_calls.delete_provider_key("openai"), "DELETE /provider-keys origin=openai"),
+        (list_datasets(cursor="c", limit=5), "GET /datasets cursor=c limit=5"),
+        (list_datasets(), "GET /datasets"),
+        (get_dataset("ds_1"), "GET /datasets/ds_1"),
+        (delete_dataset("ds_1"), "DELETE /datasets/ds_1"),
+        (upload_dataset(Path("x.npz"), name="a"), "POST /datasets name=a"),
+        (create_job({"name": "pets"}), "POST /jobs"),
+        (list_jobs(status="failed"), "GET /jobs status=failed"),
+        (get_job("job_1"), "GET /jobs/job_1"),
+        (cancel_job("job_1"), "POST /jobs/job_1/cancel"),
+        (list_events("job_1", after="evt_1"), "GET /jobs/job_1/events after=evt_1"),
+        (stream_events("job_1"), "GET /jobs/job_1/events"),
+        (get_report("job_1"), "GET /jobs/job_1/report"),
+        (list_heads(limit=1), "GET /heads limit=1"),
+        (get_head("pets"), "GET /heads/pets"),
+        (get_head_version("pets", 3), "GET /heads/pets/versions/3"),
+        (set_alias("pets", "prod", 3), "PUT /heads/pets/aliases/prod"),
+        (predict("pets@prod", ROWS), "POST /predict head=pets@prod"),
+        (predict_texts("pets", ["a"], options=Options(top_k=2)), "POST /predict top_k=2"),
+        (set_provider_key("openai", "sk"), "PUT /provider-keys"),
+        (list_provider_keys(), "GET /provider-keys"),
+        (delete_provider_key("openai"), "DELETE /provider-keys origin=openai"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_method_path_and_parameters(call: Call[object], line: str) -> None:
     parameters = [f"{name}={value}" for name, value in call.params.items()]
     assert " ".join([call.method, call.path, *parameters]) == line
-    assert call.route in _calls.ROUTES
+    assert call.route in routes_of_the_client()
 
 
 def test_every_post_carries_a_key_of_its_own() -> None:
     def posts() -> list[Call[object]]:
         return [
-            _calls.upload_dataset(Path("x.npz")),
-            _calls.create_job({}),
-            _calls.cancel_job("job_1"),
-            _calls.predict("pets", ROWS),
+            upload_dataset(Path("x.npz")),
+            create_job({}),
+            cancel_job("job_1"),
+            predict("pets", ROWS),
         ]
 
     keys = [call.headers["Idempotency-Key"] for call in posts() + posts()]
     assert len(set(keys)) == 8
-    assert _calls.create_job({}, idempotency_key="mine").headers["Idempotency-Key"] == "mine"
+    assert create_job({}, idempotency_key="mine").headers["Idempotency-Key"] == "mine"
 
 
 def test_job_leaves_out_what_is_not_given_and_may_ask_the_server_to_wait() -> None:
-    call = _calls.create_job({"name": "pets", "alias": None, "config": {"epochs": 3}}, wait=30)
+    call = create_job({"name": "pets", "alias": None, "config": {"epochs": 3}}, wait=30)
     assert json.loads(call.content or b"") == {"name": "pets", "config": {"epochs": 3}}
     assert call.headers["Prefer"] == "wait=30"
     assert call.extra_read_seconds == 30
@@ -80,24 +101,24 @@ def test_job_leaves_out_what_is_not_given_and_may_ask_the_server_to_wait() -> No
 
 def test_values_that_json_lacks_are_refused_before_they_are_sent() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        _calls.create_job({"config": {"learning_rate": float("nan")}})
+        create_job({"config": {"learning_rate": float("nan")}})
 
 
 def test_ids_stay_one_segment_of_the_path() -> None:
-    assert _calls.get_job("a/../b?c#d é").path == "/jobs/a%2F..%2Fb%3Fc%23d%20%C3%A9"
+    assert get_job("a/../b?c#d é").path == "/jobs/a%2F..%2Fb%3Fc%23d%20%C3%A9"
     for id_ in ("", ".", ".."):
         with pytest.raises(ValueError, match="is not a name or an id"):
-            _calls.get_job(id_)
+            get_job(id_)
 
 
 def test_stream_resumes_behind_an_event() -> None:
-    assert _calls.stream_events("job_1").headers["Accept"] == "text/event-stream"
-    assert "Last-Event-ID" not in _calls.stream_events("job_1").headers
-    assert _calls.stream_events("job_1", after="evt_2").headers["Last-Event-ID"] == "evt_2"
+    assert stream_events("job_1").headers["Accept"] == "text/event-stream"
+    assert "Last-Event-ID" not in stream_events("job_1").headers
+    assert stream_events("job_1", after="evt_2").headers["Last-Event-ID"] == "evt_2"
 
 
 def test_prediction_sends_raw_float32_and_reads_json() -> None:
-    call = _calls.predict("pets@prod", ROWS)
+    call = predict("pets@prod", ROWS)
     assert call.headers["X-Shape"] == "2,3"
     assert call.headers["Accept"] == "application/octet-stream, application/json;q=0.5"
     np.testing.assert_array_equal(np.frombuffer(call.content or b"", "<f4"), ROWS.ravel())
@@ -123,7 +144,7 @@ def of_bytes(array: np.ndarray, **headers: str) -> Answer:
 
 def test_prediction_reads_an_answer_in_bytes() -> None:
     probabilities = np.array([[0.25, 0.75], [0.5, 0.5]], "<f4")
-    part = result(_calls.predict("pets@prod", ROWS), of_bytes(probabilities))
+    part = result(predict("pets@prod", ROWS), of_bytes(probabilities))
     assert part.classes == ("cat", "hündchen")
     assert labels_of(part, part.classes).tolist() == ["hündchen", "cat"]
     assert part.values["probabilities"].tolist() == probabilities.tolist()
@@ -131,7 +152,7 @@ def test_prediction_reads_an_answer_in_bytes() -> None:
 
 
 def test_class_numbers_become_labels_and_less_than_none_is_none() -> None:
-    call = _calls.predict("pets", ROWS, options=Options(output="labels", abstain_below=0.5))
+    call = predict("pets", ROWS, options=Options(output="labels", abstain_below=0.5))
     assert call.headers["Accept"].startswith("application/octet-stream")
     part = result(call, of_bytes(np.array([1, -1], "<i4")))
     assert labels_of(part, ["cat", "dog"]).tolist() == ["dog", None]
@@ -151,7 +172,7 @@ def test_class_numbers_become_labels_and_less_than_none_is_none() -> None:
 def test_what_bytes_cannot_say_is_asked_for_as_json(
     options: Options, parameters: dict[str, str]
 ) -> None:
-    call = _calls.predict("pets", ROWS, options=options)
+    call = predict("pets", ROWS, options=options)
     assert call.params == {"head": "pets"} | parameters
     assert call.headers["Accept"] == "application/json"
 
@@ -168,12 +189,12 @@ def test_what_bytes_cannot_say_is_asked_for_as_json(
 )
 def test_prediction_that_does_not_fit_its_rows_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(BadResponseError, match="POST /predict answered 200"):
-        result(_calls.predict("pets", ROWS), answer(PREDICTIONS | change))
+        result(predict("pets", ROWS), answer(PREDICTIONS | change))
 
 
 @pytest.mark.parametrize("output", ["logits", "embeddings"])
 def test_server_too_old_for_what_was_asked_is_told(output: Any) -> None:
-    call = _calls.predict("pets", ROWS, options=Options(output=output))
+    call = predict("pets", ROWS, options=Options(output=output))
     with pytest.raises(BadResponseError, match=f"'{output}' was asked for and did not come"):
         result(call, answer(PREDICTIONS))
 
@@ -189,11 +210,11 @@ def test_server_too_old_for_what_was_asked_is_told(output: Any) -> None:
 )
 def test_server_too_old_for_an_option_is_told(options: Options, name: str) -> None:
     with pytest.raises(BadResponseError, match=f"'{name}' was asked for"):
-        result(_calls.predict("pets", ROWS, options=options), answer(PREDICTIONS))
+        result(predict("pets", ROWS, options=options), answer(PREDICTIONS))
 
 
 def test_abstentions_are_none() -> None:
-    call = _calls.predict("pets", ROWS, options=Options(abstain_below=0.7))
+    call = predict("pets", ROWS, options=Options(abstain_below=0.7))
     part = result(call, answer(PREDICTIONS | {"labels": ["dog", None]}))
     assert part.labels is not None
     assert part.labels.tolist() == ["dog", None]
@@ -209,7 +230,7 @@ def test_abstentions_are_none() -> None:
     ],
 )
 def test_ood_scores_that_do_not_fit_their_rows_are_refused(change: dict[str, object]) -> None:
-    call = _calls.predict("pets", ROWS, options=Options(ood=True))
+    call = predict("pets", ROWS, options=Options(ood=True))
     with pytest.raises(BadResponseError, match="POST /predict answered 200"):
         result(call, answer(PREDICTIONS | change))
 
@@ -231,34 +252,34 @@ def test_bytes_that_do_not_fit_their_rows_are_refused(
     array: np.ndarray, headers: dict[str, str]
 ) -> None:
     with pytest.raises(BadResponseError, match="POST /predict answered 200"):
-        result(_calls.predict("pets", ROWS), of_bytes(array, **headers))
+        result(predict("pets", ROWS), of_bytes(array, **headers))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"null", b'{"items": 3}', b"\xff"])
 def test_success_with_a_strange_body_is_a_bad_response(content: bytes) -> None:
     with pytest.raises(BadResponseError, match="is this an NMTune server"):
-        result(_calls.list_jobs(), Answer(200, {}, content))
+        result(list_jobs(), Answer(200, {}, content))
 
 
 def test_problem_of_a_proxy_keeps_its_text_but_not_its_page() -> None:
     with pytest.raises(ServerError, match=r"^upstream is down \(502\)") as caught:
-        result(_calls.list_jobs(), Answer(502, {"x-request-id": "req_1"}, b"upstream is down\n"))
+        result(list_jobs(), Answer(502, {"x-request-id": "req_1"}, b"upstream is down\n"))
     assert caught.value.request_id == "req_1"
     with pytest.raises(ServerError, match="gave no reason"):
-        result(_calls.list_jobs(), Answer(502, {}, b"<html><body>Bad Gateway</body></html>"))
+        result(list_jobs(), Answer(502, {}, b"<html><body>Bad Gateway</body></html>"))
 
 
 def test_redirect_says_where_to() -> None:
     redirect = Answer(308, {"location": "https://nmtune.example/jobs"}, b"")
     with pytest.raises(Exception, match=r"redirects to https://nmtune\.example/jobs"):
-        result(_calls.list_jobs(), redirect)
+        result(list_jobs(), redirect)
 
 
 def test_deletion_that_was_tried_twice_may_find_nothing() -> None:
     gone = answer({"detail": "no such dataset"}, status=404)
-    assert result(_calls.delete_dataset("ds_1"), gone, tries=2) is None
+    assert result(delete_dataset("ds_1"), gone, tries=2) is None
     with pytest.raises(NotFoundError):
-        result(_calls.delete_dataset("ds_1"), gone, tries=1)
+        result(delete_dataset("ds_1"), gone, tries=1)
 
 
 @pytest.mark.parametrize(
@@ -274,17 +295,17 @@ def test_deletion_that_was_tried_twice_may_find_nothing() -> None:
     ],
 )
 def test_a_file_is_sent_as_what_its_name_says(name: str, content_type: str) -> None:
-    assert _calls.upload_dataset(Path(name)).headers["Content-Type"] == content_type
+    assert upload_dataset(Path(name)).headers["Content-Type"] == content_type
 
 
 def test_an_npy_alone_is_refused_before_it_is_sent() -> None:
     with pytest.raises(ValueError, match="without labels"):
-        _calls.upload_dataset(Path("a.npy"))
+        upload_dataset(Path("a.npy"))
 
 
 def test_how_to_read_a_file_goes_into_the_query() -> None:
     reading = Reading(label="y", embedding="pc_*", ood_domains=["a", "b"], split_seed=3)
-    call = _calls.upload_dataset(Path("a.csv"), reading=reading)
+    call = upload_dataset(Path("a.csv"), reading=reading)
     assert call.params == {
         "label": "y",
         "embedding": "pc_*",
@@ -295,7 +316,7 @@ def test_how_to_read_a_file_goes_into_the_query() -> None:
 
 
 def test_a_plan_is_asked_for_without_a_key() -> None:
-    call = _calls.plan_job({"name": "plan", "dataset_id": "ds_1", "method": None})
+    call = plan_job({"name": "plan", "dataset_id": "ds_1", "method": None})
     assert (call.method, call.path, call.params) == ("POST", "/jobs", {"plan": "true"})
     assert "Idempotency-Key" not in call.headers
     assert json.loads(call.content or b"") == {"name": "plan", "dataset_id": "ds_1"}

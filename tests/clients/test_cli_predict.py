@@ -135,7 +135,7 @@ def test_each_wrong_call_names_the_right_one(
         ("pets", "folder", "--output", "o.csv"): "folder is a folder",
         ("pets", "empty.npy"): "empty.npy is empty",
         ("pets", "empty.npy", "--output", "o.csv"): "empty.npy is empty",
-        ("pets", "rows.npy", "--output", "o.txt"): "says no format",
+        ("pets", "rows.npy", "--output", "o.txt"): "shows no format",
         ("pets", "rows.npy", "--head", "pets", "--output", "o.csv"): "name the head once",
         ("rows.npy", "--head", "pets"): "--head goes with --output",
         ("pets", "--text", "x", "--output", "o.csv"): "leave out --text",
@@ -164,10 +164,9 @@ def test_rows_one_json_list_a_line_are_read(server: Any, nmtune: Any, tmp_path: 
 @pytest.mark.parametrize(
     "option",
     [
-        ("--abstain-below", "0.9"),
-        ("--values", "logits"),
-        ("--conformal-level", "0.9"),
-        ("--ood",),
+        ("--queue", "cpu"),
+        ("--priority", "5"),
+        ("--text-column", "text"),
         ("--id-column", "id"),
         ("--timeout", "5"),
     ],
@@ -183,6 +182,64 @@ def test_an_option_of_whole_files_is_refused_without_an_output(
     assert "--output OUT.parquet" in err
 
 
+ANSWERED = {
+    "head": {"name": "pets", "version": 3},
+    "classes": ["cat", "dog"],
+    "labels": ["cat", None],
+    "probabilities": [[0.75, 0.25], [0.5, 0.5]],
+    "sets": [["cat"], ["cat", "dog"]],
+    "ood": {"scores": [0.5, 2.25], "is_ood": [False, True], "threshold": 1.5},
+}
+ALL_OPTIONS = ("--abstain-below", "0.7", "--conformal-level", "0.9", "--ood")
+
+
+def test_rows_are_given_all_that_the_api_serves(server: Any, nmtune: Any, tmp_path: Path) -> None:
+    server.on("POST", "/predict", server.ok(ANSWERED))
+    np.save(tmp_path / "x.npy", np.ones((2, 2), np.float32))
+    code, out, _ = nmtune("predict", "pets", tmp_path / "x.npy", *ALL_OPTIONS)
+    assert code == 0
+    assert out.splitlines() == [
+        "0\tcat\t0.7500\tcat\tID\t0.5000",
+        "1\t-\t0.5000\tcat,dog\tOOD\t2.2500",
+    ]
+    (asked,) = server.seen("POST", "/predict")
+    wanted = {"abstain_below": "0.7", "conformal_level": "0.9", "ood": "true"}
+    assert asked.query == {"head": "pets"} | wanted
+
+
+def test_rows_as_json_are_the_answer_of_the_api(server: Any, nmtune: Any, tmp_path: Path) -> None:
+    server.on("POST", "/predict", server.ok(ANSWERED))
+    np.save(tmp_path / "x.npy", np.ones((2, 2), np.float32))
+    code, out, _ = nmtune("predict", "pets", tmp_path / "x.npy", *ALL_OPTIONS, "--json")
+    assert (code, json.loads(out)) == (0, ANSWERED)
+
+
+@pytest.mark.parametrize(
+    ("values", "answer", "lines"),
+    [
+        (
+            "logits",
+            {"labels": ["cat", "dog"], "logits": [[1.5, -1.0], [0.0, 2.0]]},
+            ["0\tcat\t1.5\t-1", "1\tdog\t0\t2"],
+        ),
+        ("labels", {"labels": ["cat", "dog"]}, ["0\tcat", "1\tdog"]),
+        ("embeddings", {"embeddings": [[0.5], [0.25]]}, ["0\t0.5", "1\t0.25"]),
+    ],
+)
+def test_values_of_rows_are_chosen(
+    server: Any, nmtune: Any, tmp_path: Path, values: str, answer: Any, lines: list[str]
+) -> None:
+    known = {"head": ANSWERED["head"], "classes": ANSWERED["classes"]}
+    server.on("POST", "/predict", server.ok(known | answer))
+    np.save(tmp_path / "x.npy", np.ones((2, 2), np.float32))
+    code, out, _ = nmtune("predict", "pets", tmp_path / "x.npy", "--values", values)
+    assert (code, out.splitlines()) == (0, lines)
+    assert server.seen("POST", "/predict")[0].query["output"] == values
+    code, _, err = nmtune("predict", "pets", tmp_path / "x.npy", "--values", values, "--top-k", "2")
+    assert code == 2
+    assert f"leave it out, or --values {values}" in err
+
+
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(
     server: Any, nmtune: Any, tmp_path: Path
 ) -> None:
@@ -194,7 +251,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_sent(
     folder = tmp_path / "out.csv"
     folder.mkdir()
     err = nmtune("predict", "pets", tmp_path / "x.npy", "--output", folder)[2]
-    assert err == f"nmtune: {folder} is a folder: name the file to write\n"
+    assert err == f"nmtune: {folder} is a folder: name a file in it\n"
     assert not server.requests
 
 

@@ -91,6 +91,7 @@ def test_refusals_are_told_in_the_words_of_the_command(
         "/datasets",
         server.problem(422, "missing_column", "Name yours with ?embedding=... or ?text=..."),
     )
+    server.on("POST", "/jobs", server.ok({}))  # the settings can be
     (tmp_path / "a.csv").write_text("x,label\n1,a\n")
     err = nmtune("tune", tmp_path / "a.csv")[2]
     assert "Name yours with --embedding COLUMN or --text COLUMN (422 missing_column)" in err

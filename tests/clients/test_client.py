@@ -17,9 +17,9 @@ from nmtune_client import (
     RetryPolicy,
     ServerError,
     ValidationError,
-    _client,
-    _submission,
 )
+from nmtune_client._jobs import submission as _submission
+from nmtune_client._sync import client as _client
 
 DATASET = {"id": "ds_1", "name": "clinc", "n_rows": 4, "n_columns": 2, "classes": ["a", "b"]}
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], dtype=np.float32)
@@ -55,7 +55,7 @@ def test_retry_after_is_waited_for(
     server: Any, job_json: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(_client, "time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr(_client, "sleep", pauses.append)
     slow_down = server.problem(429, "rate_limited", "Slow down.", headers={"Retry-After": "7"})
     server.on("GET", "/jobs/job_1", slow_down, server.ok(job_json()))
     with Client(server.url) as client:

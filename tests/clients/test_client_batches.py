@@ -6,12 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nmtune_client import (
-    Client,
-    PayloadTooLargeError,
-    ValidationError,
-    _batches,
-)
+from nmtune_client import Client, PayloadTooLargeError, ValidationError
+from nmtune_client._predict import batches as _batches
 
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], dtype=np.float32)
 

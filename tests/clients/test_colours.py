@@ -1,17 +1,25 @@
-"""The two clients have one surface: the same methods, with the same arguments."""
+"""The two clients have one source and one surface: the same methods, with the same arguments."""
 
 import inspect
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
+import nmtune_client
 import pytest
 from nmtune_client import AsyncClient, AsyncJob, Client, Job
-from nmtune_client._async_heads import AsyncHeads
-from nmtune_client._async_resources import AsyncDatasets, AsyncJobs
-from nmtune_client._heads import Heads
-from nmtune_client._provider_keys import AsyncProviderKeys, ProviderKeys
-from nmtune_client._resources import Datasets, Jobs
-from nmtune_client._wire import AsyncSender, Sender
+from nmtune_client._async.datasets import AsyncDatasets
+from nmtune_client._async.heads import AsyncHeads
+from nmtune_client._async.jobs import AsyncJobs
+from nmtune_client._async.provider_keys import AsyncProviderKeys
+from nmtune_client._async.sender import AsyncSender
+from nmtune_client._sync.datasets import Datasets
+from nmtune_client._sync.heads import Heads
+from nmtune_client._sync.jobs import Jobs
+from nmtune_client._sync.provider_keys import ProviderKeys
+from nmtune_client._sync.sender import Sender
 
 TWINS = [
     (Client, AsyncClient),
@@ -22,6 +30,24 @@ TWINS = [
     (Job, AsyncJob),
     (Sender, AsyncSender),
 ]
+
+
+GENERATOR = Path(str(nmtune_client.__file__)).parent.with_name("generate_sync.py")
+
+
+def test_the_sync_client_is_what_the_async_one_makes_of_it() -> None:
+    """A change by hand of `_sync`, or of `_async` without running the script, is shown here."""
+    done = subprocess.run([sys.executable, GENERATOR, "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("module", ["_async", "_sync"])
+def test_a_colour_uses_nothing_of_the_other(module: str) -> None:
+    other = {"_async": "_sync", "_sync": "_async"}[module]
+    files = sorted((GENERATOR.parent / "nmtune_client" / module).glob("*.py"))
+    assert len(files) > 8
+    for path in files:
+        assert f"nmtune_client.{other}" not in path.read_text(), path.name
 
 
 def surface(cls: type) -> dict[str, Any]:

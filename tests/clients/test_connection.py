@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from nmtune_client import AsyncClient, Client, ConnectionSetupError, NMTuneError, RetryPolicy
-from nmtune_client._proxy import proxy_for
+from nmtune_client._http.proxy import proxy_for
 
 REMOTE = "http://nmtune.example:8000"
 ONCE = RetryPolicy(tries=1)

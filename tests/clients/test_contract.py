@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from nmtune_client import _calls, _head_calls, _upload_calls
 
 from service.app import create_app
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store
+from tests.clients.routes import routes_of_the_client
 
 # For people, browsers and orchestrators; a batch of one goes through POST /predict.
 NOT_FOR_THIS_CLIENT = {("GET", path) for path in ("/livez", "/readyz", "/metrics", "/predict")}
@@ -42,8 +42,7 @@ def anonymous(template: str) -> str:
 
 
 def asked() -> set[tuple[str, str]]:
-    routes = [*_calls.ROUTES, *_head_calls.ROUTES, *_upload_calls.ROUTES]
-    return {(route.method, anonymous(route.template)) for route in routes}
+    return {(route.method, anonymous(route.template)) for route in routes_of_the_client()}
 
 
 def test_every_call_has_its_route(offered: set[tuple[str, str]]) -> None:

@@ -2,8 +2,9 @@
 
 import nmtune_client
 import pytest
-from nmtune_client import _errors
-from nmtune_client._types import JobData
+from nmtune_client import JobFailed, WaitTimeout
+from nmtune_client._http import errors as _errors
+from nmtune_client._jobs.values import JobData
 
 JOB = JobData(id="job_1", name="pets", status="running", stage="training")
 
@@ -70,25 +71,25 @@ def test_a_body_that_is_no_problem_falls_back(problem: object) -> None:
 
 def test_job_failed_tells_message_field_and_code() -> None:
     failure = {"code": "invalid_config", "message": "must be at most 1", "field": "learning_rate"}
-    error = _errors.JobFailed(JOB, failure)
+    error = JobFailed(JOB, failure)
     assert "must be at most 1 (field learning_rate) [invalid_config]" in str(error)
     assert (error.job, error.code) == (JOB, "invalid_config")
 
 
 def test_job_failed_without_a_reason_says_so() -> None:
-    assert "gave no reason" in str(_errors.JobFailed(JOB))
+    assert "gave no reason" in str(JobFailed(JOB))
 
 
 def test_wait_timeout_says_that_the_job_goes_on() -> None:
-    assert "still running (training) after 1.5 s; it goes on" in str(_errors.WaitTimeout(JOB, 1.5))
+    assert "still running (training) after 1.5 s; it goes on" in str(WaitTimeout(JOB, 1.5))
+
+
+def subclasses(cls: type) -> set[type]:
+    return {cls} | {one for inner in cls.__subclasses__() for one in subclasses(inner)}
 
 
 def test_door_is_complete_and_sorted() -> None:
     assert nmtune_client.__all__ == sorted(nmtune_client.__all__)
-    errors = {
-        name
-        for name, value in vars(_errors).items()
-        if isinstance(value, type) and issubclass(value, _errors.NMTuneError)
-    }
+    errors = {one.__name__ for one in subclasses(_errors.NMTuneError)}
     assert errors <= set(nmtune_client.__all__)
     assert all(hasattr(nmtune_client, name) for name in nmtune_client.__all__)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from nmtune_client import Client
-from nmtune_client._files import Reading, is_frame, media_type, names_in, write_frame
+from nmtune_client._datasets.files import Reading, is_frame, media_type, names_in, write_frame
 
 X = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
 COLUMNS = {f"dim_{column}": X[:, column] for column in range(3)} | {"label": ["a", "b"] * 2}
@@ -27,7 +27,7 @@ def test_what_is_no_dataset_is_refused() -> None:
         source: Any = 3
         with pytest.raises(ValueError, match="a path, a DataFrame or a mapping"):
             client.datasets.upload(source)
-        with pytest.raises(ValueError, match="those of a table"):
+        with pytest.raises(ValueError, match="can be named for a table"):
             client.datasets.upload({"train_x": X, "train_y": [0, 1, 0, 1]}, label="y")
 
 
@@ -52,7 +52,7 @@ def test_domains_are_listed_so_that_commas_part_none(domains: Any, text: str) ->
 
 
 def test_a_list_with_an_open_quote_is_refused() -> None:
-    with pytest.raises(ValueError, match="is no list with commas"):
+    with pytest.raises(ValueError, match="is not a comma-separated list"):
         names_in('a,"b')
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from nmtune_client import AsyncClient, Client
-from nmtune_client._files import write_rows
+from nmtune_client._datasets.files import write_rows
 
 X = np.array([[1.0, 2.5], [3.0, 4.0], [0.5, 6.0]], np.float32)
 LABELS = ["a", "b", "a"]
@@ -243,8 +243,8 @@ def test_a_notebook_has_one_output_that_moves_and_no_stderr(
     import sys
 
     from nmtune_client import JobData
-    from nmtune_client._progress import ProgressBar
-    from nmtune_client._upload_bar import UploadBar
+    from nmtune_client._datasets.upload_bar import UploadBar
+    from nmtune_client._jobs.progress import ProgressBar
 
     kernel = Kernel()
     monkeypatch.setitem(sys.modules, "IPython", kernel)
@@ -270,7 +270,7 @@ def test_a_notebook_has_one_output_that_moves_and_no_stderr(
 
 def test_a_log_gets_a_line_with_share_and_time_for_each_tenth() -> None:
     from nmtune_client import JobData
-    from nmtune_client._progress import ProgressBar
+    from nmtune_client._jobs.progress import ProgressBar
 
     pipe = io.StringIO()
     bar = ProgressBar(pipe)

@@ -16,9 +16,9 @@ from nmtune_client import (
     JobFailed,
     RetryPolicy,
     WaitTimeout,
-    _following,
-    _progress,
 )
+from nmtune_client._jobs import following as _following
+from nmtune_client._jobs import progress as _progress
 
 JOB = "/jobs/job_1"
 EVENTS = "/jobs/job_1/events"
@@ -332,12 +332,12 @@ def test_a_job_that_waits_says_for_what_and_until_when() -> None:
 def test_events_tell_what_a_job_waits_for() -> None:
     job = running(fraction=0.2)
     paused = Event(id="1", type="job.progress", data={"fraction": 0.2, "waiting": {"message": "a"}})
-    assert _following.after(job, paused).waiting == {"message": "a"}
+    assert _following.after_event(job, paused).waiting == {"message": "a"}
     told = {"reason": "waiting", "message": "b", "until": "2026-11-24T03:30:00+00:00"}
-    waiting = _following.after(job, Event(id="2", type="job.requeued", data=told))
+    waiting = _following.after_event(job, Event(id="2", type="job.requeued", data=told))
     assert (waiting.status, waiting.waiting) == ("queued", told)
     started = Event(id="3", type="job.started", data={"attempt": 1})
-    assert _following.after(waiting, started).waiting is None
+    assert _following.after_event(waiting, started).waiting is None
 
 
 def test_bar_stays_within_its_bounds_whatever_comes() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nmtune_client import Report, _text
+from nmtune_client import Report
+from nmtune_client._show import plain as _text
 
 
 def test_rows_are_id_then_ood_then_their_mean(report_json: dict[str, Any]) -> None:

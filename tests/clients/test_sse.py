@@ -4,7 +4,7 @@ import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
-from nmtune_client._sse import Parser, ServerSentEvent
+from nmtune_client._http.sse import Parser, ServerSentEvent
 
 STREAM = (
     b": heartbeat\n\n"

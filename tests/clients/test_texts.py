@@ -150,7 +150,7 @@ def test_a_plan_names_the_provider(server: Any, ask: Ask) -> None:
 
 
 def test_arrays_have_no_columns_to_name(ask: Ask) -> None:
-    with pytest.raises(ValueError, match="those of a table"):
+    with pytest.raises(ValueError, match="can be named for a table"):
         ask(lambda client: client.datasets.upload({"train_x": [[1.0]]}, label="y"))
 
 

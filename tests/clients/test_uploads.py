@@ -15,9 +15,9 @@ from nmtune_client import (
     Dataset,
     RetryPolicy,
     ValidationError,
-    _upload,
 )
-from nmtune_client._upload_bar import UploadBar, upload_line
+from nmtune_client._datasets import upload as _upload
+from nmtune_client._datasets.upload_bar import UploadBar, upload_line
 
 import migrations
 from service.app import create_app
@@ -226,7 +226,7 @@ def test_a_file_that_became_shorter_is_an_error(failing: Any, tmp_path: Path) ->
         if n_sent:
             path.write_bytes(b"0")
 
-    with Client(failing.url) as client, pytest.raises(ValueError, match="became shorter"):
+    with Client(failing.url) as client, pytest.raises(ValueError, match="was shortened"):
         client.datasets.upload(path, resumable_bytes=0, progress=cut)
 
 
@@ -258,5 +258,5 @@ def test_without_a_terminal_there_is_a_line_for_each_tenth() -> None:
         bar.update(n_sent)
     bar.complete()
     lines = stream.getvalue().splitlines()
-    assert lines[0].startswith("Going on: 100 B of 1000 B")
+    assert lines[0].startswith("Resuming: the server already has 100 B of 1000 B")
     assert len(lines) == 1 + 10 + 1

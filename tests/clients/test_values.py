@@ -10,8 +10,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
-from nmtune_client import _arrays, _text, _values
-from nmtune_client._submission import submission
+from nmtune_client._datasets import arrays as _arrays
+from nmtune_client._datasets import labels as _values
+from nmtune_client._jobs.submission import submission
+from nmtune_client._show import plain as _text
 
 from service.ingest.errors import BadInput
 from service.ingest.names.split_names import split_of
@@ -183,7 +185,7 @@ def test_the_wish_to_merge_goes_with_the_rows(monkeypatch: pytest.MonkeyPatch) -
     ) | {"name": "a", "queue": None, "priority": None, "merge_similar": True}
     rows = {"embeddings": np.zeros((2, 1)), "labels": ["A", "a"]}
     assert submission(**given, **rows).data["merge_similar"] is True
-    monkeypatch.setattr("nmtune_client._submission.MOST_INLINE_BYTES", 0)
+    monkeypatch.setattr("nmtune_client._jobs.submission.MOST_INLINE_BYTES", 0)
     sent = submission(**given, **rows)
     assert sent.merge_similar
     assert "merge_similar" not in sent.data

@@ -21,7 +21,7 @@ from nmtune_client import (
     Progress,
     Report,
 )
-from nmtune_client._plan import Plan
+from nmtune_client._jobs.plan import Plan
 
 from service.app import create_app
 from service.settings import ServiceSettings

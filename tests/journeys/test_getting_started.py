@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.journeys.processes import Site
+from tests.support.processes import Site
 
 PAGE = Path(__file__).parents[2] / "docs/use/getting-started.md"
 NMTUNE = "from nmtune_client._cli.main import main; raise SystemExit(main())"

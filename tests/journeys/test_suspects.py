@@ -93,7 +93,7 @@ def test_suspects_of_arrays_too_large_to_go_inline(
     rows: tuple[np.ndarray, np.ndarray, set[int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("nmtune_client._submission.MOST_INLINE_BYTES", 1000)
+    monkeypatch.setattr("nmtune_client._jobs.submission.MOST_INLINE_BYTES", 1000)
     x, labels, flipped = rows
     job = client.jobs.create(name="suspects", embeddings=x, labels=labels, method="linear_probe")
     check(job.wait(300).report().suspects, labels, flipped, least=18)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nmtune_client import APIConnectionError, Client, NotFoundError, RetryPolicy, _upload
+from nmtune_client import APIConnectionError, Client, NotFoundError, RetryPolicy
+from nmtune_client._datasets import upload as _upload
 
 from tests.support.processes import Process, Site
 from tests.support.waiting import wait_until
@@ -116,7 +117,7 @@ def test_the_command_goes_on_where_it_was_interrupted(
         [*command, "--keep", "7d"], capture_output=True, text=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "Going on: " in done.stderr
+    assert "Resuming: " in done.stderr
     assert "expires" in done.stdout
     (dataset,) = process.client.datasets.list()
     assert dataset.expires_at is not None

@@ -1,12 +1,13 @@
 """Python client of an NMTune server: upload embeddings, tune heads on them, predict."""
 
-from nmtune_client._async_client import AsyncClient
-from nmtune_client._async_jobs import AsyncJob
-from nmtune_client._bundle import BundleError, BundleReport, verify_bundle
-from nmtune_client._client import Client
-from nmtune_client._comparison import HeadComparison
-from nmtune_client._drift import Drift
-from nmtune_client._errors import (
+from nmtune_client._async.client import AsyncClient
+from nmtune_client._async.job import AsyncJob
+from nmtune_client._datasets.values import Dataset, Split
+from nmtune_client._heads.bundle import BundleError, BundleReport, verify_bundle
+from nmtune_client._heads.comparison import HeadComparison
+from nmtune_client._heads.drift import Drift
+from nmtune_client._heads.values import Head, HeadRef, HeadVersion
+from nmtune_client._http.errors import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
@@ -15,8 +16,6 @@ from nmtune_client._errors import (
     ConflictError,
     ConnectionSetupError,
     FieldError,
-    JobCancelled,
-    JobFailed,
     NMTuneError,
     NotFoundError,
     PayloadTooLargeError,
@@ -24,22 +23,16 @@ from nmtune_client._errors import (
     ServerError,
     UnsupportedMediaTypeError,
     ValidationError,
-    WaitTimeout,
 )
-from nmtune_client._jobs import Job
-from nmtune_client._prediction import Prediction
-from nmtune_client._report import Report, ReportRow, Verdict
-from nmtune_client._retry import RetryPolicy
-from nmtune_client._types import (
-    Dataset,
-    Event,
-    Head,
-    HeadRef,
-    HeadVersion,
-    JobData,
-    Progress,
-    Split,
-)
+from nmtune_client._http.retry import RetryPolicy
+from nmtune_client._jobs.errors import JobCancelled, JobFailed, WaitTimeout
+from nmtune_client._jobs.values import Event, JobData, Progress
+from nmtune_client._predict.result import Prediction
+from nmtune_client._report.parts import Verdict
+from nmtune_client._report.report import Report
+from nmtune_client._report.rows import ReportRow
+from nmtune_client._sync.client import Client
+from nmtune_client._sync.job import Job
 from nmtune_client._version import __version__
 
 __all__ = [

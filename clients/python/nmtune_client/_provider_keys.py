@@ -1,43 +1,31 @@
-"""Home of `client.provider_keys`, of either client."""
+"""The requests about keys for embedding providers."""
 
-from nmtune_client import _calls
-from nmtune_client._shown import OfClient
-from nmtune_client._wire import AsyncSender, Sender
+from nmtune_client._http.calls import body, nothing, params_of
+from nmtune_client._http.wire import Call, Route
 
-
-class ProviderKeys(OfClient):
-    """The keys for embedding providers that the server keeps for you; it never shows them."""
-
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
-
-    def set(self, origin: str, key: str) -> None:
-        """Store a key, for a provider by name (`openai`) or an origin (`https://host`)."""
-        self._sender.send(_calls.set_provider_key(origin, key))
-
-    def list(self) -> list[str]:
-        """The origins for which keys are stored."""
-        return self._sender.send(_calls.list_provider_keys())
-
-    def delete(self, origin: str) -> None:
-        """Forget a key."""
-        self._sender.send(_calls.delete_provider_key(origin))
+_SET_PROVIDER_KEY = Route("PUT", "/provider-keys")
+_LIST_PROVIDER_KEYS = Route("GET", "/provider-keys")
+_DELETE_PROVIDER_KEY = Route("DELETE", "/provider-keys")
 
 
-class AsyncProviderKeys(OfClient):
-    """The keys for embedding providers that the server keeps for you; it never shows them."""
+def set_provider_key(origin: str, key: str) -> Call[None]:
+    """Store a key for a provider."""
+    return Call(
+        route=_SET_PROVIDER_KEY,
+        parse=nothing,
+        headers={"Content-Type": "application/json"},
+        content=body({"origin": origin, "key": key}),
+    )
 
-    def __init__(self, sender: AsyncSender) -> None:
-        self._sender = sender
 
-    async def set(self, origin: str, key: str) -> None:
-        """Store a key, for a provider by name (`openai`) or an origin (`https://host`)."""
-        await self._sender.send(_calls.set_provider_key(origin, key))
+def list_provider_keys() -> Call[list[str]]:
+    """The origins for which keys are stored."""
+    return Call(
+        route=_LIST_PROVIDER_KEYS,
+        parse=lambda answer: [item["origin"] for item in answer.json()["items"]],
+    )
 
-    async def list(self) -> list[str]:
-        """The origins for which keys are stored."""
-        return await self._sender.send(_calls.list_provider_keys())
 
-    async def delete(self, origin: str) -> None:
-        """Forget a key."""
-        await self._sender.send(_calls.delete_provider_key(origin))
+def delete_provider_key(origin: str) -> Call[None]:
+    """Delete a key."""
+    return Call(route=_DELETE_PROVIDER_KEY, parse=nothing, params=params_of(origin=origin))

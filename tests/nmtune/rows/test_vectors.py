@@ -215,7 +215,7 @@ def test_measures_take_tensors() -> None:
 
 
 def test_the_client_has_the_very_file() -> None:
-    client = Path(str(nmtune_client.__file__)).with_name("_vectors.py")
+    client = Path(str(nmtune_client.__file__)).with_name("_datasets") / "vectors.py"
     assert client.read_bytes() == Path(vectors.__file__).read_bytes()
 
 
@@ -224,7 +224,7 @@ def test_no_other_library_is_imported_for_it() -> None:
     import sys
 
     code = (
-        "import sys, numpy as np; from nmtune_client import _vectors as v;"
+        "import sys, numpy as np; from nmtune_client._datasets import vectors as v;"
         "v.as_array([np.ones(2), [1, 2]]);"
         "print(*{'torch', 'pandas', 'polars', 'pyarrow', 'ml_dtypes', 'scipy'} & set(sys.modules))"
     )

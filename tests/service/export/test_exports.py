@@ -250,7 +250,7 @@ def test_a_damaged_head_is_a_clear_error_to_the_runner(trained: bytes) -> None:
 
 
 def test_the_client_has_the_very_runner() -> None:
-    clients = Path(str(nmtune_client.__file__)).with_name("_runner.py")
+    clients = Path(str(nmtune_client.__file__)).with_name("_heads") / "runner.py"
     assert clients.read_bytes() == exports.runner_source()
 
 

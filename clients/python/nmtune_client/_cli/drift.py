@@ -1,11 +1,11 @@
-"""Home of `nmtune heads drift`."""
+"""`nmtune heads drift`: have the predicted rows moved away from the training rows?"""
 
 from argparse import Namespace
 
-from nmtune_client import _text
-from nmtune_client._cli.exports import name_and_version
+from nmtune_client._cli.head_names import name_and_version
 from nmtune_client._cli.output import print_json, say
-from nmtune_client._client import Client
+from nmtune_client._show import plain
+from nmtune_client._sync.client import Client
 
 
 def show_drift(client: Client, arguments: Namespace) -> None:
@@ -29,6 +29,6 @@ def show_drift(client: Client, arguments: Namespace) -> None:
             [str(one["column"]), f"{one['shift']:+.3f}", f"{one['z']:+.1f}"]
             for one in drift.columns
         ]
-        print(f"\n{_text.columns(rows, right=(0, 1, 2))}")
+        print(f"\n{plain.columns(rows, right=(0, 1, 2))}")
     if drift.is_recording is False and "NMTUNE_DRIFT" not in drift.sentence:
-        say("Rows are not being counted: start the server with NMTUNE_DRIFT=on.")
+        say("The server does not count rows: start it with NMTUNE_DRIFT=on.")

@@ -1,4 +1,4 @@
-"""Home of what the command reads: files of embeddings, standard input, `key=value` settings."""
+"""Read what the command is given: files of embeddings, standard input, `key=value` settings."""
 
 import io
 import json
@@ -79,7 +79,7 @@ def _rows(file: IO[bytes], source: str, *, member: str | None) -> object:
     if magic.startswith(_ZIP_MAGIC):
         return _from_npz(file, source, member)
     if member is not None:
-        raise ValueError(f"{source} is no npz file, so that it has no member {member!r}")
+        raise ValueError(f"{source} is not an npz file, and has no member {member!r}")
     if magic == _NPY_MAGIC:
         try:
             array: NDArray[Any] = np.load(file, allow_pickle=False)

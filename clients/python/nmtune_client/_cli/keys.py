@@ -1,12 +1,32 @@
-"""Home of `nmtune keys`: keys of embedding providers, which the server keeps and never shows."""
+"""`nmtune keys`: keys of embedding providers, which the server keeps and never shows."""
 
+import argparse
 import os
 import sys
 from argparse import Namespace
 from getpass import getpass
 
+from nmtune_client._cli.options import Subparsers, add_actions, declare
 from nmtune_client._cli.output import print_json, print_list, say
-from nmtune_client._client import Client
+from nmtune_client._sync.client import Client
+
+
+def add_keys(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    """Declare `nmtune keys` and its actions."""
+    parser = declare(commands, shared, "keys", list_keys, "keys for providers that embed texts")
+    actions = add_actions(parser)
+    declare(actions, shared, "list", list_keys, "list the providers that have a key (default)")
+    for name, command, text in (
+        ("set", set_key, "store a key, which is asked for or read from standard input"),
+        ("delete", delete_key, "delete a key"),
+    ):
+        action = declare(actions, shared, name, command, text)
+        action.add_argument(
+            "origin", metavar="PROVIDER", help="its name, such as openai, or https://host"
+        )
+        if name == "set":
+            action.add_argument("key", nargs="*", help=argparse.SUPPRESS)  # to say why not
+            action.add_argument("--env", metavar="VAR", help="the variable that holds the key")
 
 
 def set_key(client: Client, arguments: Namespace) -> None:
@@ -18,7 +38,7 @@ def set_key(client: Client, arguments: Namespace) -> None:
         )
     key = _key(arguments.origin, arguments.env)
     if not key:
-        raise ValueError("there is no key: nothing was entered")
+        raise ValueError("no key was entered")
     client.provider_keys.set(arguments.origin, key)
     if arguments.json:
         print_json({"origin": arguments.origin, "stored": True})
@@ -29,7 +49,7 @@ def set_key(client: Client, arguments: Namespace) -> None:
 def _key(origin: str, variable: str | None) -> str:
     if variable is not None:
         if variable not in os.environ:
-            raise ValueError(f"--env {variable}: there is no such variable in the environment")
+            raise ValueError(f"--env {variable}: the environment has no such variable")
         return os.environ[variable].strip()
     if sys.stdin.isatty():
         return getpass(f"Key for {origin}: ").strip()

@@ -1,4 +1,4 @@
-"""Home of the `nmtune` command's outcome: runs a command line, and gives the exit code."""
+"""Run a command line of `nmtune`, and return its exit code."""
 
 import os
 import sys
@@ -8,13 +8,9 @@ from contextlib import suppress
 from nmtune_client._cli.grammar import make_parser
 from nmtune_client._cli.output import say
 from nmtune_client._cli.words import for_command_line
-from nmtune_client._client import Client
-from nmtune_client._errors import (
-    APIConnectionError,
-    ConnectionSetupError,
-    NMTuneError,
-    WaitTimeout,
-)
+from nmtune_client._http.errors import APIConnectionError, ConnectionSetupError, NMTuneError
+from nmtune_client._jobs.errors import WaitTimeout
+from nmtune_client._sync.client import Client
 
 OK = 0
 FAILED = 1  # the job failed or was cancelled, or the server refused

@@ -1,17 +1,17 @@
-"""Home of how the command writes: data on stdout, words for the person on stderr."""
+"""Write data on stdout, and messages for people on stderr."""
 
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from nmtune_client import _text
+from nmtune_client._show import plain
 
 T = TypeVar("T")
 
 
 def say(text: str) -> None:
-    """A line for the person, not for the pipe."""
+    """Write a line for people, on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -32,6 +32,6 @@ def print_list(
     if as_json is not None:
         print_json([as_json(item) for item in items])
     elif rows := [row(item) for item in items]:
-        print(_text.columns([header, *rows]))
+        print(plain.columns([header, *rows]))
     else:
         say(none)

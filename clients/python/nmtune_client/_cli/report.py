@@ -1,12 +1,26 @@
 """The command `report`: what a job found, and the rows whose label it suspects as a file."""
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
+from nmtune_client._cli.options import Subparsers, declare
 from nmtune_client._cli.output import print_json, say
-from nmtune_client._client import Client
-from nmtune_client._report import Report
-from nmtune_client._suspects import write_csv
+from nmtune_client._report.report import Report
+from nmtune_client._report.suspects import write_csv
+from nmtune_client._sync.client import Client
+
+
+def add_report(commands: Subparsers, shared: ArgumentParser) -> None:
+    """Declare `nmtune report`."""
+    found = declare(commands, shared, "report", show_report, "show what a job found")
+    found.add_argument("job", metavar="JOB", help="id of a job that succeeded")
+    found.add_argument("--full", action="store_true", help="the whole report, not 25 lines")
+    found.add_argument(
+        "--suspects",
+        metavar="FILE.csv",
+        help="write the rows whose label is suspected, or - for standard output: file_row, id, "
+        "text, given, suggested, score",
+    )
 
 
 def show_report(client: Client, arguments: Namespace) -> None:

@@ -1,0 +1,144 @@
+"""`client.heads`: the registry of tuned heads."""
+
+from collections.abc import AsyncIterator, Mapping
+from os import PathLike
+from pathlib import Path
+
+from nmtune_client._async.concurrency import listing
+from nmtune_client._async.paging import paged
+from nmtune_client._async.sender import AsyncSender
+from nmtune_client._heads.arguments import compared, export, notes
+from nmtune_client._heads.calls import (
+    annotate_head_version,
+    compare_versions,
+    delete_alias,
+    delete_head,
+    delete_head_version,
+    get_drift,
+    get_head,
+    get_head_version,
+    list_heads,
+    roll_back_alias,
+    set_alias,
+)
+from nmtune_client._heads.comparison import HeadComparison
+from nmtune_client._heads.drift import Drift
+from nmtune_client._heads.rows import HEAD_HEADER, head_row
+from nmtune_client._heads.values import Head, HeadVersion
+from nmtune_client._show.reprs import OfClient
+
+
+class AsyncHeads(OfClient):
+    """The registry of tuned heads."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    def list(self, *, limit: int | None = None) -> AsyncIterator[Head]:
+        """All heads; pages are fetched as the iterator reaches them."""
+        heads = paged(
+            self._sender, lambda cursor, size: list_heads(cursor=cursor, limit=size), limit=limit
+        )
+        return listing(heads, header=HEAD_HEADER, row=head_row)
+
+    async def get(self, name: str) -> Head:
+        """One head with its versions and aliases."""
+        return await self._sender.send(get_head(name))
+
+    async def version(self, name: str, version: int) -> HeadVersion:
+        """One version of a head."""
+        return await self._sender.send(get_head_version(name, version))
+
+    async def update(
+        self,
+        name: str,
+        version: int,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> HeadVersion:
+        """Set a version's description, or replace all its tags; returns the version.
+
+        None leaves a note as it is; an empty description, or empty tags, remove it.
+        """
+        call = annotate_head_version(name, version, notes(description, tags))
+        return await self._sender.send(call)
+
+    async def drift(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        alias: str | None = None,
+        hours: int | None = None,
+    ) -> Drift:
+        """Whether rows predicted in the last `hours` (24) still look like the training rows.
+
+        Of the latest version, or of `version` or of the one that `alias` names. The server counts
+        rows only if its operator lets it: `Drift.is_recording`.
+        """
+        return await self._sender.send(get_drift(name, version=version, alias=alias, hours=hours))
+
+    async def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Let `name@alias` mean `version` from now on."""
+        await self._sender.send(set_alias(name, alias, version))
+
+    async def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias; the version that it named stays."""
+        await self._sender.send(delete_alias(name, alias))
+
+    async def rollback(
+        self, name: str, alias: str, *, expected: int | None = None, from_: int | None = None
+    ) -> HeadVersion:
+        """Point `name@alias` at the version that it named before; that version.
+
+        expected (`from_` by the API's word): only if the alias points at this version now.
+        ConflictError if it does not, or if there is nothing to go back to.
+        """
+        return await self._sender.send(
+            roll_back_alias(name, alias, expected=from_ if expected is None else expected)
+        )
+
+    async def compare(
+        self,
+        name: str,
+        before: int | str | None = None,
+        after: int | str | None = None,
+        *,
+        from_: int | str | None = None,
+        to: int | str | None = None,
+    ) -> HeadComparison:
+        """Two versions, by number or alias, side by side, with a cautious verdict.
+
+        `from_` and `to` are the API's words for before and after.
+        """
+        return await self._sender.send(compare_versions(name, *compared(before, after, from_, to)))
+
+    async def delete(self, name: str, version: int | None = None, *, force: bool = False) -> None:
+        """Delete one version, or all of them with None: rows and bytes; numbers are not reused.
+
+        ConflictError while an alias points at it, unless `force`: the alias then goes too.
+        """
+        if version is None:
+            await self._sender.send(delete_head(name, force=force))
+        else:
+            await self._sender.send(delete_head_version(name, version, force=force))
+
+    async def export(
+        self,
+        name: str,
+        version: int | str = "latest",
+        *,
+        format: str = "bundle",  # noqa: A002  the API's word
+        path: str | PathLike[str] | None = None,
+    ) -> Path:
+        """Write a version, by number or alias, to a file; its path.
+
+        format: bundle (a zip of all forms, a model card and a numpy runner), onnx or safetensors.
+        path: by default NAME-VERSION with the format's ending, in this folder. The file is there
+        whole or not at all. ServerError with code `export_disagrees`: the server refuses an export
+        that would not answer as the head does.
+        """
+        call, target = export(name, version, form=format, path=path)
+        await self._sender.download(call, target)
+        return target

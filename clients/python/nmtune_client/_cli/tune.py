@@ -1,0 +1,196 @@
+"""`nmtune tune`: upload, submit, watch, show the result."""
+
+import argparse
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nmtune_client import APIStatusError, Client
+from nmtune_client._cli import inputs
+from nmtune_client._cli.datasets import upload
+from nmtune_client._cli.jobs import watch
+from nmtune_client._cli.options import (
+    FILE,
+    Subparsers,
+    add_keep,
+    add_notes,
+    add_provider,
+    add_reading,
+    add_timeout,
+    declare,
+)
+from nmtune_client._cli.output import print_json, say
+from nmtune_client._datasets.sources import name_of
+from nmtune_client._jobs.calls import plan_job
+from nmtune_client._jobs.submission import submission
+
+_READING = (
+    "embedding",
+    "text",
+    "label",
+    "split",
+    "domain",
+    "group",
+    "id",
+    "ood_domains",
+    "test_fraction",
+    "split_seed",
+    "merge_similar",
+)
+
+_N_EXAMPLES = 40
+
+
+def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
+    """Declare `nmtune tune`."""
+    tune = declare(
+        commands, shared, "tune", tune_file, "upload a dataset, tune a head, show the result"
+    )
+    tune.add_argument("source", metavar="FILE", help=f"{FILE}, or the id of a stored one")
+    tune.add_argument("--name", help="name of the head and of the dataset (the file's)")
+    add_keep(tune)
+    add_reading(tune)
+    add_provider(tune)
+    tune.add_argument("--method", metavar="M", help="auto (default), nmtune, mlp or linear_probe")
+    tune.add_argument("--preset", metavar="P", help="paper (default) or reference")
+    tune.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a setting over the preset, e.g. epochs=10; may be repeated",
+    )
+    tune.add_argument(
+        "--analyse",
+        metavar="WHAT",
+        action="append",
+        choices=("ablation", "learning_curve"),
+        help="look into the ablation of NMTune's terms, or the learning_curve; may be repeated",
+    )
+    tune.add_argument("--alias", metavar="A", help="alias to set on the new version, e.g. prod")
+    tune.add_argument(
+        "--alias-always",
+        action="store_true",
+        help="move the alias although the verdict advises against the head",
+    )
+    add_notes(tune)
+    tune.add_argument("--queue", metavar="Q", help="cpu or gpu: which workers train it")
+    tune.add_argument("--priority", metavar="N", type=int, help="-100 to 100, higher goes first")
+    tune.add_argument(
+        "--plan", action="store_true", help="upload, say what the job would do, and train nothing"
+    )
+    tune.add_argument(
+        "--no-wait", dest="wait", action="store_false", help="submit, print the job's id and leave"
+    )
+    add_timeout(tune)
+
+
+def tune_file(client: Client, arguments: Namespace) -> None:
+    """Upload, submit, watch, show the result."""
+    config = inputs.settings(arguments.set, arguments.preset)
+    tags = inputs.tags(arguments.tag)
+    if arguments.name is None and not arguments.source.startswith("ds_"):
+        arguments.name = name_of(Path(arguments.source))
+    if arguments.name is None and not arguments.plan:
+        raise ValueError("--name is required: the name of the head")
+    if arguments.alias_always and arguments.alias is None:
+        raise ValueError("--alias-always needs --alias, which it moves whatever the verdict says")
+    provider = _provider(arguments)
+    if arguments.text is not None and provider is None:
+        raise ValueError("--text needs --provider, which embeds the texts")
+    fields = {
+        "name": arguments.name,
+        "provider": provider,
+        "method": arguments.method,
+        "config": config,
+        "analyses": arguments.analyse,
+        "alias": arguments.alias,
+        "alias_always": arguments.alias_always,
+        "description": arguments.description,
+        "tags": tags,
+        "queue": arguments.queue,
+        "priority": arguments.priority,
+    }
+    dataset = None
+    # an id is no file name, but a file may be called like an id
+    if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
+        inputs.check_file(Path(arguments.source))
+        _check_settings(client, fields)
+        dataset = upload(client, arguments)
+    else:
+        _refuse_reading(arguments)
+    try:
+        if arguments.plan:
+            _show_plan(client, arguments, dataset.id if dataset else arguments.source, fields)
+            return
+        job = client.jobs.create(dataset=dataset or arguments.source, **fields)
+    except APIStatusError:
+        if dataset is not None:
+            say(f"The dataset is stored: {dataset.id} can stand for the file next time.")
+        raise
+    if arguments.wait:
+        say(f"Submitted {job.id}. Ctrl-C stops watching, not the job.")
+        watch(job, arguments, warned=dataset is not None)
+    elif arguments.json:
+        print_json(job.data.raw)
+    else:
+        say(f"Submitted; watch it with: nmtune jobs wait {job.id}")
+        print(job.id)
+
+
+def _check_settings(client: Client, fields: Mapping[str, Any]) -> None:
+    """Let the server refuse settings that cannot be before the file is sent.
+
+    It plans the job on a few example rows that go along, and keeps nothing of them.
+    """
+    of_texts = fields["provider"] is not None
+    asked = submission(
+        dataset=None,
+        embeddings=None if of_texts else [[float(row), 1.0] for row in range(_N_EXAMPLES)],
+        texts=[f"example {row}" for row in range(_N_EXAMPLES)] if of_texts else None,
+        labels=[("a", "b")[row % 2] for row in range(_N_EXAMPLES)],
+        splits=None,
+        merge_similar=False,
+        **fields,
+    )
+    client.send(plan_job(asked.data))
+
+
+def _refuse_reading(arguments: Namespace) -> None:
+    """A stored dataset was read when it was uploaded: say so, rather than leave options out."""
+    given = [name for name in _READING if getattr(arguments, name) is not None]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(
+            f"{arguments.source} is stored, and {options} say how a file is read: leave them out, "
+            "or give the file in place of the id"
+        )
+
+
+def _show_plan(
+    client: Client,
+    arguments: Namespace,
+    dataset_id: str,
+    fields: Mapping[str, Any],
+) -> None:
+    asked = {name: fields[name] for name in ("provider", "method", "config", "analyses")}
+    plan = client.jobs.plan(dataset_id, **asked)
+    if arguments.json:
+        print_json(plan)
+        return
+    print(plan)
+
+
+def _provider(arguments: Namespace) -> dict[str, Any] | None:
+    """What embeds texts, out of --provider and what goes with it."""
+    if arguments.provider is None:
+        return None
+    found = {
+        "name": arguments.provider,
+        "model": arguments.model,
+        "base_url": arguments.base_url,
+        "dimensions": arguments.dimensions,
+        "price_per_million_tokens": arguments.price,
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,1 @@
+"""Datasets: rows and files checked before they are sent, uploads, and the API's calls."""

@@ -1,0 +1,1 @@
+"""Heads: versions, aliases, comparisons, drift, and exported bundles."""

@@ -1,0 +1,123 @@
+"""Heads and their versions, as the server describes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import fmean
+from typing import Self
+
+from nmtune_client._http.values import Json, build, known_in, member, time_of
+from nmtune_client._names import ID_SPLIT, OOD_PREFIX
+from nmtune_client._show.reprs import Shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadRef:
+    """Names one immutable head version; `str()` gives the reference, `pets@3`."""
+
+    name: str
+    version: int
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        return build(cls, known_in(cls, data))
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class HeadVersion(Shown):
+    """One immutable version of a head; `str()` gives the reference, `pets@3`."""
+
+    name: str
+    version: int
+    job_id: str | None = None
+    dataset_id: str | None = None
+    method: str | None = None
+    n_columns: int | None = None
+    n_parameters: int | None = None
+    classes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    encoder: Json | None = None
+    """The encoder of the texts it was trained on; None where it was trained on embeddings."""
+    description: str | None = None
+    """A note by its users, as are `tags`."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    config: Json = field(default_factory=dict, repr=False)
+    metrics: Json = field(default_factory=dict, repr=False)
+    lineage: Json = field(default_factory=dict, repr=False)
+    sha256: str | None = None
+    size_bytes: int | None = None
+    created_at: datetime | None = None
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        known = known_in(
+            cls,
+            data,
+            classes=tuple(member(data, "classes") or ()),
+            aliases=tuple(member(data, "aliases") or ()),
+            tags=member(data, "tags") or {},
+            created_at=time_of(data, "created_at"),
+        )
+        return build(cls, known)
+
+    @property
+    def accuracy(self) -> float | None:
+        """On the in-domain test rows; None where there were none."""
+        return _accuracy(self.metrics.get(ID_SPLIT))
+
+    @property
+    def mean_ood_accuracy(self) -> float | None:
+        """The unweighted mean over the OOD splits; None where there were none."""
+        found = [
+            _accuracy(of) for split, of in self.metrics.items() if split.startswith(OOD_PREFIX)
+        ]
+        known = [value for value in found if value is not None]
+        return fmean(known) if known else None
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Head(Shown):
+    """A named series of head versions, and the aliases that point into it."""
+
+    name: str
+    latest_version: int
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    versions: tuple[HeadVersion, ...] = field(default=(), repr=False)
+    created_at: datetime | None = None
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        known = known_in(
+            cls,
+            data,
+            aliases=member(data, "aliases") or {},
+            versions=tuple(HeadVersion.from_json(item) for item in member(data, "versions") or ()),
+            created_at=time_of(data, "created_at"),
+        )
+        return build(cls, known)
+
+    @property
+    def version(self) -> int:
+        """The number of the latest version."""
+        return self.latest_version
+
+    @property
+    def latest(self) -> HeadVersion | None:
+        """The latest version itself."""
+        return next((one for one in self.versions if one.version == self.latest_version), None)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _accuracy(metrics: object) -> float | None:
+    value = metrics.get("accuracy") if isinstance(metrics, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None

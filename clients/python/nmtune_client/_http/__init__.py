@@ -1,0 +1,1 @@
+"""Requests, answers and errors, below any noun of the API."""

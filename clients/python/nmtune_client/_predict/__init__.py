@@ -1,0 +1,1 @@
+"""Predictions: options, batches of rows, and what comes back."""

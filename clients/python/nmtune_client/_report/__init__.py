@@ -1,0 +1,1 @@
+"""Reports of finished jobs: their values, and their text."""

@@ -1,0 +1,175 @@
+# Written by generate_sync.py out of _async/job.py: edit that file, then run the script.
+"""A job bound to its client: watch it, wait for it, cancel it, fetch its report or output."""
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from os import PathLike
+from pathlib import Path
+
+from nmtune_client._http.errors import (
+    APIConnectionError,
+    APIStatusError,
+    BadResponseError,
+    ServerError,
+)
+from nmtune_client._http.sse import Parser
+from nmtune_client._http.wire import Call
+from nmtune_client._jobs.calls import (
+    cancel_job,
+    get_job,
+    get_output,
+    get_report,
+    list_events,
+    stream_events,
+)
+from nmtune_client._jobs.following import EVENTS_A_PAGE, Following, after_event, deadline_in
+from nmtune_client._jobs.progress import Observer, observer_of
+from nmtune_client._jobs.values import Event, JobData
+from nmtune_client._jobs.view import JobView
+from nmtune_client._predict.whole_file import target
+from nmtune_client._report.report import Report
+from nmtune_client._sync.concurrency import sleep
+from nmtune_client._sync.sender import Sender
+
+logger = logging.getLogger(__name__)
+
+
+class Job(JobView):
+    """A job at the server. Its properties are as of the last answer; `refresh()` asks again."""
+
+    def __init__(self, sender: Sender, data: JobData) -> None:
+        super().__init__(data)
+        self._sender = sender
+
+    def refresh(self) -> "Job":
+        """Ask the server how the job is now; returns itself."""
+        self.data = self._sender.send(get_job(self.id))
+        return self
+
+    def cancel(self) -> "Job":
+        """Ask the server to cancel it; a running job stops within seconds. Returns itself."""
+        self.data = self._sender.send(cancel_job(self.id))
+        return self
+
+    def report(self) -> Report:
+        """Fetch its report; ConflictError before it has succeeded."""
+        return self._sender.send(get_report(self.id))
+
+    def output(self, path: str | PathLike[str] | None = None) -> Path:
+        """Write the file that a prediction made to `path`, whole or not at all; its path.
+
+        path: by default NAME-ID with the format's ending, in this folder. ConflictError before the
+        job has succeeded, and once its output is deleted.
+        """
+        to = target(self.data, path)
+        self._sender.download(get_output(self.id), to)
+        return to
+
+    def events(self, *, after: str | None = None, follow: bool = False) -> Iterator[Event]:
+        """Its events, oldest first, behind the event id `after`.
+
+        With `follow` the iterator goes on with new events as they come, until the job has ended.
+        """
+        if not follow:
+            yield from self._listed(after)
+            return
+        with closing(self._follow(after=after, deadline=None)) as followed:
+            for sign in followed:
+                if sign is not None:
+                    yield sign
+
+    def wait(
+        self,
+        timeout: float | None = None,
+        *,
+        progress: bool | Callable[[JobData], None] = False,
+    ) -> "Job":
+        """Wait until the job has ended, and return it if it succeeded.
+
+        Listens to the server's event stream, and asks now and then where that does not work; a
+        short absence of the server does not end the wait. `timeout`: seconds, None for ever.
+        `progress`: True for a bar on stderr, or a function that is called with each new state.
+
+        Raises JobFailed, JobCancelled, WaitTimeout (the job goes on), or an APIConnectionError.
+        Ending the wait early leaves the job as it is; `cancel()` ends the job.
+        """
+        if not self.is_final:
+            self._watch(observer_of(progress), deadline_in(timeout))
+        self._raise_unless_succeeded(timeout)
+        return self
+
+    def _watch(self, observer: Observer, deadline: float | None) -> None:
+        """Show each state from now on to `observer`, to the job's end or the deadline."""
+        # the events so far are in the job's own state, so that they are not shown again
+        last = None
+        for past in self._listed(None):
+            last = past.id
+        self.refresh()
+        try:
+            observer.update(self.data)
+            if not self.is_final:
+                with closing(self._follow(after=last, deadline=deadline)) as events:
+                    for event in events:
+                        if event is not None and not self.is_final:
+                            self.data = after_event(self.data, event)
+                        observer.update(self.data)
+            observer.update(self.data)
+        finally:
+            observer.close()
+
+    def _listed(self, after: str | None) -> Iterator[Event]:
+        while True:
+            call = list_events(self.id, after=after, limit=EVENTS_A_PAGE)
+            page = self._sender.send(call)
+            yield from page.items
+            if page.next_cursor is None or not page.items:
+                return
+            after = page.next_cursor
+
+    def _follow(
+        self, *, after: str | None, deadline: float | None
+    ) -> Generator[Event | None, None, None]:
+        """Events as they come, None for a sign of life, to the job's end or the deadline.
+
+        Stops with `self.data` final unless the deadline came.
+        """
+        following = Following(after=after, deadline=deadline)
+        while True:
+            following.begin_round()
+            if following.may_stream:
+                with closing(self._streamed(following)) as streamed:
+                    yield from streamed
+            try:
+                self.refresh()
+                events = list(self._listed(following.after))
+            except (APIConnectionError, ServerError):
+                if following.is_outage:
+                    raise
+                yield None
+            else:
+                following.listed(events)
+                yield from events
+                yield None
+                if self.is_final:
+                    return
+            if following.is_overdue:
+                return
+            sleep(following.pause())
+
+    def _streamed(self, following: Following) -> Generator[Event | None, None, None]:
+        """One stream, to its end: the last event, a cut, or the approach of the deadline."""
+        call: Call[None] = stream_events(self.id, after=following.after)
+        parser = Parser()
+        try:
+            opened = self._sender.open_stream(call, read_seconds=following.read_seconds)
+            with opened as chunks:
+                for chunk in chunks:
+                    for event in following.read(parser, chunk):
+                        yield event
+                        if event is not None and event.is_final:
+                            return
+                    if not following.may_stream:
+                        return
+        except (APIConnectionError, APIStatusError, BadResponseError) as error:
+            logger.info("events.cut job_id=%s after=%s reason=%s", self.id, following.after, error)
