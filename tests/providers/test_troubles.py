@@ -4,6 +4,7 @@ import dataclasses
 import json
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -230,12 +231,19 @@ def test_a_lone_text_is_not_blamed_for_an_outage_that_ends(
     ],
 )
 def test_a_wrong_vector_is_that_of_a_text(server: Server, provider: Provider, wrong: Any) -> None:
+    first_answered = threading.Event()
+
     def spoil(request: fault_server.Request, body: dict[str, Any]) -> bool:
         data = [
             {"index": index, "embedding": wrong if text == TEXTS[BAD] else vector(text)}
             for index, text in enumerate(body["input"])
         ]
+        if TEXTS[BAD] in body["input"]:  # a provider that served nothing yet is not searched
+            first_answered.wait(60)
+            time.sleep(0.2)
         request.answer(200, json.dumps({"data": data}).encode())
+        if TEXTS[0] in body["input"]:
+            first_answered.set()
         return True
 
     server.always = spoil
