@@ -20,13 +20,13 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tests.support.processes import Site
 
 import nmtune
 from nmtune.config import TuneConfig
 from nmtune.heads.head import Head
 from nmtune.training.trainer import Trainer
 from nmtune.trust.knowledge import learn
+from tests.support.processes import Site
 
 KEPT = Path(__file__).parent / "data" / "kept"
 SECRET = base64.b64encode(bytes(range(32))).decode()

@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 import pytest
 from nmtune_client._cli.main import main
 from safetensors.numpy import load
-from tests.support.processes import Process, Site
 
 import migrations
 from nmtune import Head
 from tests.keep_files import KEPT, LEVEL, SECRET, TEXTS
+from tests.support.processes import Process, Site
 
 VERSIONS = sorted(path.name for path in KEPT.iterdir() if path.is_dir())
 ATOL = 1e-6

@@ -213,7 +213,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names)) or "none"
 
 
-def _score(field: str, given: Any) -> tuple[NDArray[np.int64], Score]:
+def _score(field: str, given: object) -> tuple[NDArray[np.int64], Score]:
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise DataError(
             f"{field} must be a pair (probabilities, y), got {type(given).__name__}", field=field

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from tests.standalone.servers import Server, job_request
 
 pytestmark = pytest.mark.slow

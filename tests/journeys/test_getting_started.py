@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.support.processes import Site
 
 PAGE = Path(__file__).parents[2] / "docs/use/getting-started.md"

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+
 from tests.service.in_process import InProcess, assert_problem
 
 HEADERS = {"Tus-Resumable": "1.0.0"}
