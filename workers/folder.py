@@ -16,12 +16,12 @@ from store.errors import ArtifactCorrupt, ArtifactMissing
 
 logger = logging.getLogger(__name__)
 
-PLAN = "plan.json"
+INSTRUCTIONS = "plan.json"
 REPORT = "report.json"
 LOG = "training.log"
 LOCK = "lock"
 
-PREDICTION_PLAN = "prediction.json"
+PREDICTION_INSTRUCTIONS = "prediction.json"
 OUTPUT = "output"
 OUTPUT_SUMMARY = "output.json"
 
@@ -49,7 +49,7 @@ def checkpoint_file(candidate: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingInstructions:
     """What the child has to train; `candidates` is the job's resolved config, times in seconds."""
 
     """What the child must train; `candidates` is the job's resolved config, times in seconds."""
@@ -70,15 +70,15 @@ class Plan:
     checkpoint_seconds: float
 
     def save(self, workdir: "Workdir") -> None:
-        workdir.write_json(PLAN, asdict(self))
+        workdir.write_json(INSTRUCTIONS, asdict(self))
 
     @classmethod
     def load(cls, workdir: "Workdir") -> Self:
-        return cls(**workdir.read_json(PLAN))
+        return cls(**workdir.read_json(INSTRUCTIONS))
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictionPlan:
+class PredictionInstructions:
     """What the child has to predict; `options` is the job's config."""
 
     """What the child must predict; `options` is the job's config."""
@@ -95,11 +95,11 @@ class PredictionPlan:
     n_threads: int
 
     def save(self, workdir: "Workdir") -> None:
-        workdir.write_json(PREDICTION_PLAN, asdict(self))
+        workdir.write_json(PREDICTION_INSTRUCTIONS, asdict(self))
 
     @classmethod
     def load(cls, workdir: "Workdir") -> Self:
-        return cls(**workdir.read_json(PREDICTION_PLAN))
+        return cls(**workdir.read_json(PREDICTION_INSTRUCTIONS))
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class Evaluation:
         rounding step (1.2e-7).
     ece : float
         Expected calibration error of the predicted class, 0..1: the mean over rows of
-        |accuracy - mean confidence| of the row's bin (Guo et al. 2017, arXiv 1706.04599).
+        ``|accuracy - mean confidence|`` of the row's bin (Guo et al. 2017, arXiv 1706.04599).
     reliability : tuple of ReliabilityBin
         Its 15 bins of equal width.
     per_class : tuple of ClassMetrics

@@ -11,20 +11,20 @@ from store.store import Store
 from workers.attempt import text_job
 from workers.attempt.failure import Refused
 from workers.attempt.text_job import EMBEDDINGS
-from workers.folder import Plan, PredictionPlan
+from workers.folder import PredictionInstructions, TrainingInstructions
 from workers.settings import WorkerSettings
 
 
 def make(
     job: Job, dataset: Dataset, store: Store, settings: WorkerSettings
-) -> Plan | PredictionPlan:
+) -> TrainingInstructions | PredictionInstructions:
     """The instructions for a job whose texts are embedded. Raises Refused, StoreError."""
     sha256 = job.checkpoint.get(EMBEDDINGS, dataset.sha256)
     dataset_path = str(store.artifacts.open_path(job.tenant_id, sha256))
     if job.kind is JobKind.PREDICTION:
         with store.database.read() as tx:
             version = _version(tx, job)
-        return PredictionPlan(
+        return PredictionInstructions(
             job_id=job.id,
             head=f"{version.name}@{version.version}",
             head_path=str(store.artifacts.open_path(job.tenant_id, version.sha256)),
@@ -35,7 +35,7 @@ def make(
             options=job.config,
             n_threads=settings.threads_per_prediction,
         )
-    return Plan(
+    return TrainingInstructions(
         job_id=job.id,
         job_name=job.name,
         dataset_id=dataset.id,

@@ -13,7 +13,7 @@ from store.files.dataset import DatasetFile
 from workers.child.progress import Workload
 from workers.child.report import CandidateResult
 from workers.folder import (
-    Plan,
+    TrainingInstructions,
     Workdir,
     checkpoint_file,
     head_file,
@@ -42,7 +42,7 @@ class Training:
     """Train candidates one after another, each resumed from the folder's files."""
 
     workdir: Workdir
-    plan: Plan
+    plan: TrainingInstructions
     dataset: DatasetFile
     machine: Runtime
     workload: Workload

@@ -32,7 +32,7 @@ from store.bytes.faults import corrupt
 from store.errors import StoreError
 from workers import memory
 from workers.child import predict, train
-from workers.folder import LOG, PLAN, PREDICTION_PLAN, Workdir
+from workers.folder import INSTRUCTIONS, LOG, PREDICTION_INSTRUCTIONS, Workdir
 
 REFUSED = 2  # exit status: an error message was sent
 
@@ -45,7 +45,7 @@ def main() -> None:
     stage = "starting"
     try:
         workdir = Workdir(_folder())
-        work = predict if workdir.has(PREDICTION_PLAN) else train
+        work = predict if workdir.has(PREDICTION_INSTRUCTIONS) else train
         for message in work.run(workdir):
             stage = message.get("stage", stage)
             _send(channel, message)
@@ -104,7 +104,9 @@ def _folder() -> Path:
 
 def _damage(workdir: Workdir) -> dict[str, Any] | None:
     """The error to report instead if the stored rows changed: then the user is not to blame."""
-    plan = workdir.read_json(PREDICTION_PLAN if workdir.has(PREDICTION_PLAN) else PLAN)
+    plan = workdir.read_json(
+        PREDICTION_INSTRUCTIONS if workdir.has(PREDICTION_INSTRUCTIONS) else INSTRUCTIONS
+    )
     path, sha256 = Path(plan["dataset_path"]), plan["dataset_sha256"]
     try:
         with path.open("rb") as file:

@@ -28,7 +28,7 @@ from store.files.rows import RowsFile
 from workers.child import output_file
 from workers.child.candidate import Message
 from workers.child.output_file import Column
-from workers.folder import OUTPUT, OUTPUT_SUMMARY, PredictionPlan, Workdir
+from workers.folder import OUTPUT, OUTPUT_SUMMARY, PredictionInstructions, Workdir
 
 ROWS_AT_A_TIME: Final = 1024
 """Rows of one pass, as in the service's batches."""
@@ -72,7 +72,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     the head or the rows are not what was stored; then there is no OUTPUT_SUMMARY.
     """
     yield {"type": "stage", "stage": "loading"}
-    plan = PredictionPlan.load(workdir)
+    plan = PredictionInstructions.load(workdir)
     options = Options(**plan.options)
     selection = _Selection(Head.from_bytes(_head_bytes(plan)), options, plan)
     source = _Source(Path(plan.dataset_path), is_labelled=plan.is_labelled)
@@ -103,7 +103,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     )
 
 
-def _head_bytes(plan: PredictionPlan) -> bytes:
+def _head_bytes(plan: PredictionInstructions) -> bytes:
     data = Path(plan.head_path).read_bytes()
     if hashlib.sha256(data).hexdigest() != plan.head_sha256:
         raise corrupt(plan.head_path, plan.head_sha256)
@@ -149,7 +149,7 @@ class _Source:
 class _Selection:
     """One head and what to write about each row: the columns of the output."""
 
-    def __init__(self, head: Head, options: Options, plan: PredictionPlan) -> None:
+    def __init__(self, head: Head, options: Options, plan: PredictionInstructions) -> None:
         """Raises NotLearnt, SelfTestError, or DataError for a level the head does not allow."""
         folded = fold(head)
         self.classes = list(head.classes)

@@ -12,7 +12,7 @@ from nmtune.report.correlation import correlate
 from nmtune.report.verdict import judge_job
 from nmtune.report.wording import SpectrumMove
 from nmtune.vocabulary import ID_SPLIT
-from workers.folder import Plan
+from workers.folder import TrainingInstructions
 
 VERSION = 2
 CENTERING = "none"
@@ -63,7 +63,7 @@ class CandidateResult:
 
 
 def compose(
-    plan: Plan,
+    plan: TrainingInstructions,
     *,
     method: str,
     machine: Runtime,

@@ -22,7 +22,7 @@ from workers.child.candidate import FinishedCandidate, Message, Training
 from workers.child.progress import Workload
 from workers.child.report import CandidateResult, Spectra, compose
 from workers.child.row_names import RowNames
-from workers.folder import REPORT, Plan, Workdir, head_file
+from workers.folder import REPORT, TrainingInstructions, Workdir, head_file
 
 BLOCK_VALUES = 1 << 24  # embeddings passed to a head at a time: 64 MiB of float32
 
@@ -36,7 +36,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     """
     started_at = time.monotonic()
     yield _stage("loading")
-    plan = Plan.load(workdir)
+    plan = TrainingInstructions.load(workdir)
     machine = runtime.prepare(device=plan.device, n_threads=plan.n_threads)
     candidates = Candidates.from_dict(plan.candidates)
     dataset = _load(plan)
@@ -99,7 +99,7 @@ def _stage(name: str) -> Message:
     return {"type": "stage", "stage": name}
 
 
-def _load(plan: Plan) -> DatasetFile:
+def _load(plan: TrainingInstructions) -> DatasetFile:
     dataset = DatasetFile.open(Path(plan.dataset_path))
     if TRAIN not in dataset.splits:
         raise DataError("the data set has no split 'train' to learn from", field="splits")

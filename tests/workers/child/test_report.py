@@ -10,13 +10,13 @@ from nmtune import Evaluation, Head, Trainer, TuneConfig, evaluate, spectrum
 from nmtune.numeric.runtime import Runtime
 from nmtune.report.comparison import Score
 from workers.child.report import CandidateResult, compose
-from workers.folder import Plan
+from workers.folder import TrainingInstructions
 
 CLASSES = ("cat", "dog")
 SPLITS = ("train", "test", "ood/art")
 X = np.array([[2.0, 0.1], [1.5, -0.2], [-1.8, 0.3], [-2.2, 0.0]] * 5, np.float32)
 Y = np.array([0, 0, 1, 1] * 5)
-PLAN = Plan(
+INSTRUCTIONS = TrainingInstructions(
     job_id="job_1",
     job_name="pets",
     dataset_id="ds_1",
@@ -64,7 +64,7 @@ def report_of(candidates: dict[str, CandidateResult], method: str, **given: Any)
         for name in candidates
     }
     report = compose(
-        PLAN,
+        INSTRUCTIONS,
         method=method,
         machine=MACHINE,
         classes=CLASSES,
