@@ -15,7 +15,7 @@ FOLDER = ROOT / "examples"
 HELPERS = {"bundled", "cut_data", "demo", "own_server"}  # tests/journeys does what demo.py does
 SHOWN = {
     "choose_a_head": r"chosen by NMTune +9\d\.\d%",
-    "find_wrong_labels": r"90 of 1806 labels were flipped.*\n.*most suspected rows [789]\d% are flipped",
+    "find_wrong_labels": r"90 of 1806 .*\n.*most suspected rows [789]\d% are flipped",
     "more_labels": r"doubling [\d,]+ training rows",
     "take_a_head_home": r"The server and the bundle agree\.",
     "train_by_hand": r"(?s)epoch 6/6 .*ood_hwu +accuracy [78]\d\.\d%",
