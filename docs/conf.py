@@ -16,7 +16,7 @@ author = "the NMTune authors"
 release = version = __version__
 copyright = author  # noqa: A001  the name that Sphinx reads
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx-mathjax-offline"]
 exclude_patterns = ["conf.py", "generate"]
 nitpicky = True
 # Without internet there is no inventory of Python, numpy and torch to look their names up in.
