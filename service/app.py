@@ -35,6 +35,7 @@ from service.routes import (
     health,
     jobs,
     oip,
+    pages,
     predict,
     predictions,
     provider_keys,
@@ -154,6 +155,7 @@ def create_app(
         provider_keys,
     ):
         app.include_router(module.router, responses=problems(422, 500, 503))
+    app.include_router(pages.router)
     app.include_router(oip.router, responses=oip_errors(422, 500))
     app.include_router(health.router, responses=problems(500))
     return app

@@ -47,7 +47,7 @@ def _places(report: Report, name: str) -> dict[str, tuple[float, float, float]]:
     one = (report.get("candidates") or {}).get(name) or {}
     places = {}
     for split, spectrum in (one.get("spectra") or {}).items():
-        values = (
+        values: tuple[Any, Any, Any] = (
             spectrum.get("entropy"),
             spectrum.get("largest_ratio"),
             ((one.get("metrics") or {}).get(split) or {}).get("accuracy"),
@@ -122,6 +122,6 @@ def _rho(told: Any, title: str) -> str:
     if not isinstance(told, Mapping) or not words.is_number(told.get("rho")):
         return f"{title}: rho not known"
     sign = f"{told['rho']:+.2f}".replace("-", words.MINUS)
-    p = told.get("p_value")
+    p: Any = told.get("p_value")
     likely = f", p = {words.p_value(p)}" if words.is_number(p) else ""
     return f"{title}: rho {sign}{likely}"

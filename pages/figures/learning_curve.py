@@ -53,7 +53,8 @@ def draw(report: Report, _candidate: str) -> Figure:
     return Figure(
         sentence=words.clean(curve.get("sentence") or ""),
         panels=panels,
-        caption=f"{words.capital(words.the(str(curve.get('candidate', ''))))}, trained on parts of the "
+        caption=words.capital(words.the(str(curve.get("candidate", ""))))
+        + ", trained on parts of the "
         "training rows; the band is one standard deviation over seeds.",
     )
 

@@ -27,7 +27,7 @@ def draw(report: Report, _candidate: str) -> Figure:
         for name, of in by_candidate.items()
     }
     for of in accuracies.values():
-        shares = [of.get(split) for split in domains]
+        shares: list[Any] = [of.get(split) for split in domains]
         if domains and all(words.is_number(share) for share in shares):
             of["ood_mean"] = sum(shares) / len(shares)
     clear = {split: _clearly_best(report, accuracies, split) for split in columns}
