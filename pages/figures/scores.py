@@ -85,7 +85,12 @@ def _sentence(
 
 
 def _best(accuracies: Mapping[str, Mapping[str, Any]], split: str) -> str | None:
-    known = {name: of[split] for name, of in accuracies.items() if words.is_number(of.get(split))}
+    """The most accurate candidate; NMTune without a term is there to be compared, not used."""
+    known = {
+        name: of[split]
+        for name, of in accuracies.items()
+        if words.is_number(of.get(split)) and not name.startswith(words.ABLATION)
+    }
     return max(known, key=lambda name: known[name]) if known else None
 
 

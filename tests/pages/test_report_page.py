@@ -179,3 +179,13 @@ def test_many_classes_are_listed_instead_of_drawn() -> None:
     page = Page(report_page(report))
     assert "the most frequent mistakes" in page.text
     assert "c299" in page.text
+
+
+def test_ood_scores_are_drawn_as_histograms_where_the_report_has_them() -> None:
+    report = real_report()
+    assert "the last bin holds all above" not in report_page(report)
+    ood = report["findings"]["trust"]["ood"]
+    ood["edges"] = [0, ood["threshold"], 2 * ood["threshold"]]
+    for one in ood["splits"].values():
+        one["counts"] = [one["n_rows"] - 3, 3]
+    assert "the last bin holds all above" in report_page(report)
