@@ -68,8 +68,8 @@ class Panel:
     sentence: str = ""
     drawn: Markup | None = None
     """What a page shows; None: the table itself is the figure."""
-    svg: Markup | None = None
-    """What can be taken away as a file, where it is another than `drawn`."""
+    draw_svg: Callable[[], Markup] | None = None
+    """Draws what can be taken away as a file, where that is another than `drawn`."""
     table: Table | None = None
     is_aside: bool = False
     """Whether the table waits behind its title until it is asked for."""
@@ -79,7 +79,12 @@ class Panel:
     @property
     def picture(self) -> Markup | None:
         """The SVG to take away."""
-        return self.svg if self.svg is not None else self.drawn
+        return self.draw_svg() if self.draw_svg is not None else self.drawn
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether there is one."""
+        return self.draw_svg is not None or self.drawn is not None
 
 
 @dataclass(frozen=True, kw_only=True)

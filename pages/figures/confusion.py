@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -55,7 +56,7 @@ def _panel(
         title=title,
         key=split,
         drawn=_heat_table(title, names, matrix, seen),
-        svg=_heat_map(title, names, matrix, seen),
+        draw_svg=partial(_heat_map, title, names, matrix, seen),
         table=Table(
             [
                 Column("true class", is_name=True),

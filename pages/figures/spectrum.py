@@ -87,7 +87,8 @@ def _plot(
     x = Log(1, max(longest, 2), _LEFT, _RIGHT)
     positive = [value for _, values in shares for value in values if value > 0]
     # The numerically zero tail would take most of the axis.
-    y = Log.over([value for value in positive if value >= max(positive) * 1e-6], _BOTTOM, _TOP)
+    least = max(positive) * 1e-6
+    y = Log.over([value for value in positive if value >= least], _BOTTOM, _TOP)
     parts = [
         svg.y_axis(y, _LEFT, _RIGHT, "share of the sum", svg.share),
         svg.x_axis(x, _BOTTOM, "rank of the singular value", svg.plain, top=_TOP),

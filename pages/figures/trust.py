@@ -155,7 +155,7 @@ def _histograms(ood: Mapping[str, Any], splits: Mapping[str, Any], names: Sequen
         parts += [
             svg.group(*bars, class_=f"fill {_series(name)} soft"),
             svg.line(56, floor, 664, floor, class_="whisker"),
-            svg.text(664, floor - 60, told, text_anchor="end"),
+            svg.text(56, floor - 60, told),
         ]
     if edges[0] <= threshold <= edges[-1]:
         parts += [

@@ -83,7 +83,7 @@ class Drawn:
 
     def picture_link(self, panel: Panel, candidate: str) -> tuple[str, str] | None:
         """The address of a panel's SVG, and what the file is called; None without a picture."""
-        if self.figure is None or panel.picture is None:
+        if self.figure is None or not panel.has_picture:
             return None
         name = f"{self.key}-{_at(self.figure, panel)}.svg"
         return f"report/figures/{name}{self._query(candidate)}", name
@@ -168,7 +168,7 @@ def figure_svg(report: Report, key: str, number: int, candidate: str | None) -> 
     panels = _figure(report, key, candidate).panels
     picture = panels[number - 1].picture if 0 < number <= len(panels) else None
     if picture is None:
-        drawn = [str(at) for at, panel in enumerate(panels, 1) if panel.picture is not None]
+        drawn = [str(at) for at, panel in enumerate(panels, 1) if panel.has_picture]
         has = f"It has {words.listed(drawn)}." if drawn else "It is a table: take its CSV."
         raise UnknownError(f"The figure has no such picture. {has}")
     return standalone(picture)
