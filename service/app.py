@@ -19,6 +19,7 @@ import service.operate.health
 import service.predict.routes
 import service.predictions.routes
 import service.providers.routes
+import service.ui.routes
 import service.uploads.routes
 from nmtune.version import __version__
 from service.hosts import Hosts
@@ -154,6 +155,7 @@ def create_app(
         app.include_router(
             routes.router, responses=problems(422, 500, 503), dependencies=[refuse_unknown]
         )
+    app.include_router(service.ui.routes.router)
     app.include_router(
         service.oip.routes.router, responses=oip_errors(422, 500), dependencies=[refuse_unknown]
     )

@@ -17,7 +17,7 @@ MANIFEST: Final = "MANIFEST.json"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can have
 _READ_BY_ALL: Final = 0o644 << 16
 _UNIX: Final = 3
-_PACKED: Final = (".json", ".md", ".py")
+_PACKED: Final = (".html", ".json", ".md", ".py")
 """Only text is compressed: weights do not get smaller."""
 
 

@@ -20,6 +20,7 @@ from service.export.formats import MEDIA_TYPES, SUFFIXES, Format
 from service.export.shared_report import without_rows
 from service.heads.schemas import Lineage
 from service.http.errors import Problem
+from service.jobs.report_pages import bundled_report
 from store import heads, jobs
 from store.heads import HeadVersion
 from store.store import Store
@@ -111,11 +112,13 @@ def _bundle(
         temperature=head.temperature,
         stored_rows=len(check.x) if check.are_stored else 0,
     )
+    shared = without_rows(report_bytes)
     files = {
         "README.md": card.encode(),
         "config.json": json_bytes(_config(version, head, check)),
         "metrics.json": json_bytes(version.metrics),
-        "report.json": without_rows(report_bytes),
+        "report.json": shared,
+        "report.html": bundled_report(shared, version),
         "run.py": runner_source(),
         "head.safetensors": _tried_by_runner(data, check),
         "model.onnx": _tried_onnx(head, check),

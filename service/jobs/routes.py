@@ -5,13 +5,14 @@ import hashlib
 import logging
 import re
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import orjson
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from service.http import idempotency
+from service.http.accept import preferred
 from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep, services_of
 from service.http.errors import Problem
 from service.http.idempotency import Answer, IdempotencyKey, Key
@@ -167,15 +168,43 @@ def cancel_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
     response_class=Response,
     responses={
         200: {
-            "description": "The report as the worker wrote it, and what happened to the alias.",
-            "content": {"application/json": {"schema": REPORT}},
+            "description": "The report as the worker wrote it, and what happened to the alias; or, "
+            "for Accept: text/html, one HTML file that needs nothing else.",
+            "content": {
+                "application/json": {"schema": REPORT},
+                "text/html": {"schema": {"type": "string"}},
+            },
         },
         **problems(404, 409),
     },
 )
-def get_report(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Response:
+def get_report(
+    job_id: JobId,
+    request: Request,
+    store: StoreDep,
+    tenant_id: TenantDep,
+    form: Annotated[
+        Literal["json", "html"] | None,
+        Query(alias="format", description="Goes before the Accept header.", examples=["html"]),
+    ] = None,
+) -> Response:
     """Show what a succeeded job found: verdict, metrics, comparison, findings, spectra."""
     job = _get(store, tenant_id, job_id)
+    content = report_of(store, job)
+    accept = request.headers.get("accept", "*/*")
+    wants_html = preferred(accept, "application/json", "text/html") == "text/html"
+    vary = {"Vary": "Accept"}
+    if form == "html" or (form is None and wants_html):
+        from service.jobs.report_pages import report_file  # Jinja2, which only pages need
+
+        name = f"{job.head_name or job.name}-{job.head_version or job.id}-report.html"
+        vary["Content-Disposition"] = f'attachment; filename="{name}"'
+        return Response(report_file(content, job), media_type="text/html", headers=vary)
+    return Response(content, media_type="application/json", headers=vary)
+
+
+def report_of(store: Store, job: JobRecord) -> bytes:
+    """The report of a job as JSON; Problem `report_not_ready` where there is none."""
     if job.report_sha256 is None:
         if job.kind is JobKind.PREDICTION:
             detail = "A prediction has no report: GET /jobs/{id}/output has its file."
@@ -186,11 +215,11 @@ def get_report(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Response
         else:
             detail = f"The job is {job.status.value}: wait until it has succeeded."
         raise Problem(409, "report_not_ready", detail)
-    content = store.artifacts.get_bytes(tenant_id, job.report_sha256)
+    content = store.artifacts.get_bytes(job.tenant_id, job.report_sha256)
     if job.alias_outcome is not None:
         # The worker wrote the report before the version had a number and the alias its place.
         content = orjson.dumps(orjson.loads(content) | {"alias": job.alias_outcome})
-    return Response(content, media_type="application/json")
+    return content
 
 
 def _get(store: Store, tenant_id: str, job_id: str) -> JobRecord:

@@ -104,6 +104,7 @@ def compose(
         "method": method,
         "dataset": {
             "id": plan.dataset_id,
+            "sha256": plan.dataset_sha256,
             "name": plan.dataset_name,
             "n_columns": published.head.n_columns,
             "classes": list(classes),

@@ -17,6 +17,9 @@ LEVEL: Final = 0.9
 MOST_ROWS: Final = 20_000
 """Rows tried per split, evenly spaced."""
 
+N_BINS: Final = 20
+"""Bins of an OOD score's histogram up to the threshold; at most twice as many lie above it."""
+
 
 def of_splits(head: Head, dataset: DatasetFile) -> dict[str, Any]:
     """Coverage of the conformal sets and power of the OOD score by split; empty without either."""
@@ -72,15 +75,22 @@ def _coverage(head: Head, conformal: Conformal, rows: _Rows) -> tuple[dict[str, 
 def _power(ood: OodScore, rows: _Rows) -> tuple[dict[str, Any], str]:
     scores = {name: ood.score(x) for name, (x, _) in rows.items()}
     inside = scores.get(ID_SPLIT)
+    edges = _edges(ood.threshold, scores)
     splits = {
         name: {
             "n_rows": len(of_split),
+            "counts": np.histogram(np.clip(of_split, edges[0], edges[-1]), edges)[0].tolist(),
             "share_above_threshold": float((of_split > ood.threshold).mean()),
             "auroc": None if inside is None or name == ID_SPLIT else auroc(inside, of_split),
         }
         for name, of_split in scores.items()
     }
-    section = {"threshold": ood.threshold, "quantile": QUANTILE, "splits": splits}
+    section = {
+        "threshold": ood.threshold,
+        "quantile": QUANTILE,
+        "edges": edges.tolist(),
+        "splits": splits,
+    }
     found = [one["auroc"] for one in splits.values() if one["auroc"] is not None]
     if not found:
         return section, ""
@@ -90,3 +100,12 @@ def _power(ood: OodScore, rows: _Rows) -> tuple[dict[str, Any], str]:
         f"The OOD score separates other domains from the test rows with an AUROC of {between} (0.5 "
         "is chance)."
     )
+
+
+def _edges(threshold: float, scores: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """The bins of the scores' histograms: one ends at the threshold, the last holds what is far."""
+    far = max(float(np.quantile(of_split, 0.98)) for of_split in scores.values())
+    inner = threshold if threshold > 0 else max(far, 1.0)
+    n_above = min(max(1, int(np.ceil((far / inner - 1) * N_BINS))), 2 * N_BINS)
+    above = np.linspace(inner, max(far, 1.05 * inner), n_above + 1)[1:]
+    return np.concatenate([np.linspace(0, inner, N_BINS + 1), above])

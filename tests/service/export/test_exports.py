@@ -52,6 +52,7 @@ MEMBERS = [
     "config.json",
     "metrics.json",
     "report.json",
+    "report.html",
     "run.py",
     "head.safetensors",
     "model.onnx",

@@ -1,0 +1,66 @@
+"""The style sheet and scripts of the pages, each under the hash of its bytes."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+STYLES: Final = ("page.css", "chart.css")
+SCRIPTS: Final = ("readout.js", "table.js", "copy.js", "live.js")
+FILE_SCRIPTS: Final = ("switch.js", "readout.js", "table.js", "copy.js", "take.js")
+"""What the one-file report carries."""
+
+_MEDIA_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_VARIABLE: Final = re.compile(r"var\((--[a-z0-9-]+)\)")
+_LIGHT: Final = re.compile(r"(--[a-z0-9-]+):\s*light-dark\(([^,()]+),[^()]+\)")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file that pages load; `digest` is part of its address, so that it may be kept for ever."""
+
+    name: str
+    content: bytes
+    digest: str
+    media_type: str
+
+
+@cache
+def asset(name: str) -> Asset:
+    """One of the files named above; KeyError for any other."""
+    if name not in {*STYLES, *SCRIPTS, *FILE_SCRIPTS}:
+        raise KeyError(name)
+    content = (files("pages") / "static" / name).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return Asset(name, content, digest, _MEDIA_TYPES[name.rpartition(".")[2]])
+
+
+@cache
+def inlined(names: Sequence[str]) -> str:
+    """Several files as one text for a page that carries them; each script in a block of its own.
+
+    Without indents and blank lines.
+    """
+    texts = []
+    for name in names:
+        lines = map(str.strip, asset(name).content.decode().splitlines())
+        text = "\n".join(filter(None, lines))
+        texts.append(f"{{\n{text}\n}}" if name.endswith(".js") else text)
+    return "\n".join(texts)
+
+
+@cache
+def chart_style() -> str:
+    """The style of a drawing that stands alone: plain light colours, which every program knows."""
+    light = dict(_LIGHT.findall(asset("page.css").content.decode()))
+    light["--font"] = "system-ui, sans-serif"
+    return _VARIABLE.sub(lambda found: light[found[1]].strip(), asset("chart.css").content.decode())
+
+
+def csp_hash(text: str) -> str:
+    """The source expression that lets a content policy allow this inline text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

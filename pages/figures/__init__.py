@@ -1,0 +1,1 @@
+"""The figures of a report, one question each: report in, `Figure` out."""

@@ -1,0 +1,1 @@
+"""The pages: values as the API gives them in, HTML out."""

@@ -1,0 +1,40 @@
+"""What every page has: its frame, its files, the way to the service's root."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pages import assets
+from pages.environment import render
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page is: `root` leads from it to the service's root, such as `../../../`.
+
+    Links are relative, so that they hold under any path that a proxy serves the pages at.
+    """
+
+    root: str
+
+
+def page(template: str, place: Place, **values: Any) -> str:
+    """A page that loads its style and its scripts from the service."""
+    static = f"{place.root}ui/static"
+    styles, scripts = (
+        [f"{static}/{assets.asset(name).digest}/{name}" for name in names]
+        for names in (assets.STYLES, assets.SCRIPTS)
+    )
+    return render(
+        template, root=place.root, styles=styles, scripts=scripts, is_file=False, **values
+    )
+
+
+def one_file(template: str, **values: Any) -> str:
+    """A page that is a file of its own: style and scripts inside, a policy names their hashes."""
+    style = f"\n{assets.inlined(assets.STYLES)}\n"
+    script = f"\n{assets.inlined(assets.FILE_SCRIPTS)}\n"
+    policy = (
+        f"default-src 'none'; style-src {assets.csp_hash(style)}; "
+        f"script-src {assets.csp_hash(script)}; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    return render(template, style=style, script=script, policy=policy, is_file=True, **values)

@@ -1,0 +1,150 @@
+"""Numbers, times and names as pages write them."""
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
+
+Value: TypeAlias = str | int | float | bool | None
+Kind: TypeAlias = Literal["text", "count", "percent", "points", "number", "seconds", "p"]
+"""What a value is, which decides how it is written: `percent` and `points` are shares of 1."""
+
+NOTHING: Final = "–"
+NBSP: Final = "\N{NO-BREAK SPACE}"
+MINUS: Final = "\N{MINUS SIGN}"
+OOD_PREFIX: Final = "ood/"
+ABLATION: Final = "nmtune_without_"
+
+_CANDIDATES: Final = {
+    "linear_probe": "linear probe",
+    "whitened_probe": "whitened probe",
+    "robust_probe": "robust probe",
+    "mlp": "matched MLP",
+    "mlp_ensemble": "MLP ensemble",
+    "nmtune": "NMTune",
+    "auto": "auto",
+}
+_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def clean(text: object) -> str:
+    """Any value as text that HTML and XML can hold: what neither can, becomes U+FFFD."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
+def shortened(text: str, most: int) -> str:
+    """At most `most` characters, with an ellipsis where something was cut off."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def candidate(name: str) -> str:
+    """A candidate's name for people; one that is not known keeps its own."""
+    if name.startswith(ABLATION):
+        return f"NMTune, no {name.removeprefix(ABLATION)} term"
+    return _CANDIDATES.get(name, clean(name))
+
+
+def the(name: str) -> str:
+    """A candidate in a sentence: the linear probe, auto's head, NMTune."""
+    if name == "auto":
+        return "auto's head"
+    return candidate(name) if name.startswith("nmtune") else f"the {candidate(name)}"
+
+
+def capital(sentence: str) -> str:
+    """A sentence with a capital at its start."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def split(name: str) -> str:
+    """A split's name for people: `ID test`, `OOD sketch`, `OOD mean`."""
+    if name.startswith(OOD_PREFIX):
+        return f"OOD {clean(name.removeprefix(OOD_PREFIX))}"
+    return {"ood_mean": "OOD mean", "ood": "OOD mean"}.get(name, f"ID {clean(name)}")
+
+
+def in_order(splits: list[str]) -> list[str]:
+    """Splits as they are read: in domain first, then the domains, each group as it came."""
+    return sorted(splits, key=lambda name: (name.startswith(OOD_PREFIX), name != "test"))
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def count(value: float) -> str:
+    """A number of things, such as 4,281."""
+    return f"{value:,.0f}".replace("-", MINUS)
+
+
+def percent(share: float) -> str:
+    """A share between 0 and 1, such as 92.3 %."""
+    return f"{100 * share:.1f}{NBSP}%".replace("-", MINUS)
+
+
+def points(difference: float) -> str:
+    """A signed difference of two shares in points, such as +1.2."""
+    value = round(100 * difference, 1)
+    return f"{value:+.1f}".replace("-", MINUS) if value else "0.0"
+
+
+def number(value: float) -> str:
+    """A number with three significant digits or two decimals, whichever is more."""
+    size = abs(value)
+    if size and (size < 0.01 or size >= 1e6):
+        return f"{value:.2e}".replace("-", MINUS)
+    digits = 0 if size >= 1000 else 1 if size >= 100 else 2
+    return f"{value:,.{digits}f}".replace("-", MINUS)
+
+
+def p_value(value: float) -> str:
+    """A p-value, such as 0.032."""
+    return "<" + NBSP + "0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def seconds(value: float) -> str:
+    """A duration, such as 1 min 20 s."""
+    if value < 10:
+        return f"{value:.2g}{NBSP}s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
+    told = [f"{amount}{NBSP}{unit}" for amount, unit in parts if amount]
+    return " ".join(told[:2])
+
+
+def written(value: Value, kind: Kind) -> str:
+    """A value as a table shows it; what is not there, or no number where one is due, is a dash."""
+    if value is None or value == "":
+        return NOTHING
+    if kind == "text" or isinstance(value, str | bool):
+        return clean(value)
+    if not is_number(value):
+        return NOTHING
+    write = {
+        "count": count,
+        "percent": percent,
+        "points": points,
+        "number": number,
+        "seconds": seconds,
+        "p": p_value,
+    }[kind]
+    return write(float(value))
+
+
+def time(value: datetime | str | None) -> str:
+    """A moment in UTC, such as 2026-11-30 23:05 UTC."""
+    if value is None:
+        return NOTHING
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except ValueError:
+        return clean(value)
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def listed(names: list[str]) -> str:
+    """a, b and c."""
+    *first, last = names or [""]
+    return f"{', '.join(first)} and {last}" if first else last
