@@ -73,7 +73,7 @@ def artifacts(settings: StoreSettings) -> Finding:
             status="fail",
             detail=str(error),
             advice="Check that this user may write there; for a bucket NMTUNE_ARTIFACTS_URL, the "
-            "NMTUNE_S3_ settings and the key's rights: docs/object-storage.md has them all.",
+            "NMTUNE_S3_ settings and the key's rights: docs/run/object-storage.md has them all.",
         )
     return Finding(name="artifacts", status="ok", detail="writable")
 

@@ -104,7 +104,7 @@ def keep_head(folder: Path) -> None:
         ood_scores=knowledge.ood.score(asked),
         ood_threshold=knowledge.ood.threshold,
         conformal_sets=knowledge.conformal.sets(probabilities, LEVEL),
-        drift_sums=knowledge.sketch.sums(asked, probabilities.argmax(axis=1)),
+        drift_sums=knowledge.row_summary.sums(asked, probabilities.argmax(axis=1)),
     )
 
 

@@ -70,7 +70,7 @@ def test_a_head_says_what_it_said(version: str) -> None:
     np.testing.assert_allclose(knowledge.ood.score(x), expected["ood_scores"], rtol=1e-4)
     sets = knowledge.conformal.sets(probabilities, LEVEL)
     np.testing.assert_array_equal(sets, expected["conformal_sets"])
-    sums = knowledge.sketch.sums(x, probabilities.argmax(axis=1))
+    sums = knowledge.row_summary.sums(x, probabilities.argmax(axis=1))
     np.testing.assert_allclose(sums, expected["drift_sums"], rtol=1e-9, atol=1e-9)
 
 

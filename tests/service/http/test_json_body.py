@@ -185,4 +185,4 @@ def test_a_packed_body_is_called_packed(client: InProcess, packed: bytes) -> Non
     for path in ("/jobs", "/predict", "/predictions", "/datasets"):
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
         answer = client.post(path, content=packed, headers=headers)
-        assert "packed" in assert_problem(answer, 400, "invalid_json")["detail"]
+        assert "compressed" in assert_problem(answer, 400, "invalid_json")["detail"]

@@ -132,7 +132,7 @@ def test_missing_and_rare_classes_are_named() -> None:
     assert profile["imbalance_ratio"] == 9
     assert profile["splits"]["ood/web"]["classes_missing"] == ["b", "c"]
     by_split = {(w["code"], w.get("split")): w["message"] for w in warnings}
-    assert "'b' has under 5 training rows" in by_split["few_rows", "train"]
+    assert "'b' has fewer than 5 training rows" in by_split["few_rows", "train"]
     assert "'c' has no row in train" in by_split["classes_missing", "train"]
     assert "'b', 'c' have no row in ood/web" in by_split["classes_missing", "ood/web"]
 
