@@ -51,14 +51,16 @@ MUTANTS = (
         "the bell is rung before the commit",
         "service/jobs/submission.py",
         {
-            "return _record(tx, body, ": "return _rung(queue, tx, body, ",
-            "ring(queue, answer.id, to)": "pass",
-            "def ring(queue: Queue": (
-                "def _rung(queue, *args, to, **options):\n"
-                "    response = _record(*args, to=to, **options)\n"
-                "    ring(queue, Answer(response=response, is_replay=False).id, to)\n"
+            "answer = once(store, tenant_id, key, record)": (
+                "answer = once(store, tenant_id, key, lambda tx: _rung(queue, record, tx, to))"
+            ),
+            "_ring(queue, answer.id, to)": "pass",
+            "def _ring(queue: Queue": (
+                "def _rung(queue, record, tx, to):\n"
+                "    response = record(tx)\n"
+                "    _ring(queue, Answer(response=response, is_replay=False).id, to)\n"
                 "    return response\n\n\n"
-                "def ring(queue: Queue"
+                "def _ring(queue: Queue"
             ),
         },
         ("tests/service/jobs/test_doorbell.py",),

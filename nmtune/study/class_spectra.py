@@ -19,11 +19,21 @@ MAX_ROWS: Final = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSpectrum:
-    """The spectrum of one class, from `n_rows` of its `support` rows.
+    """The spectrum of one class.
 
-    entropy (SVE) and largest_ratio (LSVR) are in nats, effective_rank in directions, as in
-    `Spectrum`. n_rows rows span at most n_rows directions, so compare a class with itself before
+    Rows span at most as many directions as there are rows, so compare a class with itself before
     and after tuning, not with a class of another size.
+
+    Attributes
+    ----------
+    index : int
+        The class.
+    support, n_rows : int
+        Its rows, and how many of them the spectrum was computed from.
+    entropy, largest_ratio : float
+        SVE and LSVR in nats, as in `Spectrum`.
+    effective_rank : float
+        In directions, as in `Spectrum`.
     """
 
     index: int

@@ -25,7 +25,17 @@ _ROW_SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMetrics:
-    """One class with `support` true rows; a share of nothing reads 0."""
+    """The metrics of one class; a share of no rows is 0.
+
+    Attributes
+    ----------
+    name : str
+        The class.
+    support : int
+        Its true rows.
+    precision, recall, f1 : float
+        0..1.
+    """
 
     name: str
     support: int

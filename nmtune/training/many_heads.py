@@ -34,6 +34,19 @@ class TogetherTrainer:
     starts from the weights and sees the batches that `Trainer` would give it, so it comes out the
     same except for rounding. It pays on a GPU; on a CPU, one head after another is as fast. There
     are no checkpoints.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nmtune import TuneConfig
+    >>> y = np.arange(60) % 2
+    >>> x = np.random.default_rng(0).normal(size=(60, 8)) + y[:, None]
+    >>> configs = [TuneConfig(epochs=2, seed=seed) for seed in range(3)]
+    >>> trainer = TogetherTrainer(x, y, classes=["no", "yes"], configs=configs)
+    >>> [len(reports) for reports in trainer]
+    [3, 3]
+    >>> len(trainer.result())
+    3
     """
 
     @own_state()

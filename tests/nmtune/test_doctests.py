@@ -10,8 +10,8 @@ import nmtune
 
 RESULTS = {
     "AutoFit", "Candidates", "Choice", "ClassMetrics", "ClassSpectra", "ClassSpectrum",
-    "EpochReport", "Evaluation", "Fit", "HeldOut", "LabelErrors", "LabelOutlook", "LearningPoint",
-    "NMTuneLoss", "NearDuplicates", "Spectrum",
+    "Comparison", "EpochReport", "Evaluation", "Fit", "HeldOut", "LabelErrors", "LabelOutlook",
+    "LearningPoint", "NMTuneLoss", "NearDuplicates", "Spectrum", "Verdict",
 }  # fmt: skip
 """What a function gives back: the example is that function's."""
 PUBLIC = [

@@ -78,7 +78,7 @@ def test_candidates_without_difference_show_nothing() -> None:
 def test_sentence_counts_what_chance_would_rarely_do(n_right: list[int], words: str) -> None:
     sentence = correlate(job(n_right, [0.1, 0.2, 0.3, 0.4, 0.5]))["sentence"]
     assert sentence.startswith(words)
-    assert "do not make SVE or LSVR a forecast of accuracy" in sentence
+    assert "do not make SVE or LSVR a predictor of accuracy" in sentence
 
 
 def test_job_without_held_out_rows_or_spectra_still_reads() -> None:

@@ -64,7 +64,7 @@ def test_bytes_deleted_between_storing_and_naming_them_are_a_conflict(
         artifact = ready.put(store.artifacts, DEFAULT_TENANT)
         assert artifact.sha256 == earlier["sha256"]
         assert client("DELETE", f"/datasets/{earlier['id']}").status_code == 204
-        with pytest.raises(Conflict, match="send it again"), store.database.begin() as tx:
+        with pytest.raises(Conflict, match="send this one again"), store.database.begin() as tx:
             ready.add(tx, DEFAULT_TENANT, name="pets", artifact=artifact, artifacts=store.artifacts)
     assert client.get("/datasets").json()["items"] == []
 

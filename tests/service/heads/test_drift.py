@@ -96,7 +96,7 @@ def test_by_default_nothing_is_counted(client: InProcess, store: Store, knowing:
 def test_what_cannot_be_told_is_refused(client: InProcess, store: Store, trained: bytes) -> None:
     publish(store, trained, alias="prod")
     problem = assert_problem(client.get("/heads/pets/drift"), 422, "not_learnt", "name")
-    assert "Retrain it" in problem["detail"]
+    assert "Train it again" in problem["detail"]
     assert_problem(
         client.get("/heads/pets/drift?version=1&alias=prod"), 422, "invalid_request", "alias"
     )

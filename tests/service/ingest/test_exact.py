@@ -149,7 +149,7 @@ def test_a_parquet_file_of_too_many_rows_is_refused_before_a_row_is_read(
     for name, column in {"embedding": [[1.0]] * 10, "text": ["x"] * 10}.items():
         folder = tmp_path / name
         folder.mkdir()
-        with pytest.raises(BadInput, match="over 9 ") as caught:
+        with pytest.raises(BadInput, match="more than 9 ") as caught:
             decoded(folder, "a.parquet", parquet_of({name: column, "label": ["a", "b"] * 5}))
         assert caught.value.code == "too_large"
 
@@ -159,7 +159,7 @@ def test_a_parquet_file_of_too_many_bytes_is_refused_before_a_row_is_read(
 ) -> None:
     monkeypatch.setattr(parquet, "_batches", _never)
     columns = {"x0": [1.0] * 10, "x1": [1.0] * 10, "label": ["a", "b"] * 5}
-    with pytest.raises(BadInput, match="take over 39 bytes"):
+    with pytest.raises(BadInput, match="take more than 39 bytes"):
         decoded(tmp_path, "a.parquet", parquet_of(columns), max_bytes=39)
 
 

@@ -74,7 +74,7 @@ def test_embeddings_count_beside_texts_unless_texts_are_named(tmp_path: Path) ->
 
 
 def test_rows_are_not_both_texts_and_embeddings(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="not both"):
+    with pytest.raises(BadInput, match="either texts or embeddings"):
         decoded(tmp_path, "a.csv", b"label,text,v\n", text="text", embedding="v")
 
 

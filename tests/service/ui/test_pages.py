@@ -6,10 +6,10 @@ from io import BytesIO
 
 import pytest
 from fastapi import FastAPI
-from tests.service.in_process import InProcess, add_job, assert_problem, claim, publish, succeed
 
 from store.store import Store
 from tests.pages.reports import Page, real_report
+from tests.service.in_process import InProcess, add_job, assert_problem, claim, publish, succeed
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 

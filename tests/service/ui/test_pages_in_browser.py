@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
-from tests.support.http import serve
-from tests.service.in_process import add_job, claim, succeed
 
 from pages.views.report import report_file
 from store.store import Store
 from tests.pages.reports import HOSTILE, real_report, renamed
+from tests.service.in_process import add_job, claim, succeed
+from tests.support.http import serve
 
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None and not os.environ.get("CI"):
