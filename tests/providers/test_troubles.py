@@ -97,7 +97,9 @@ def test_a_text_that_is_too_long_is_cut_and_counted_whatever_the_status(
     parts = list(embedder.embed(provider, texts, patience=QUICK))
     assert sorted(place for part in parts for place in part.places) == list(range(32 * 15))
     assert sum(part.n_truncated for part in parts) == 1
-    assert asked_for(server) <= 15 + 55, "one long text does not make all batches small"
+    n_asked = asked_for(server)
+    # 15 batches, and the ways to find the one text, which differ with the order of answers.
+    assert n_asked <= 120, "one long text does not make all batches small: that were 480"
 
 
 def test_a_text_that_stays_refused_when_cut_is_named(server: Server, provider: Provider) -> None:
