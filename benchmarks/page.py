@@ -1,4 +1,4 @@
-"""The home of what the benchmarks share: the machine in a line, and tables kept in a page."""
+"""Describe the machine in a line, and keep measured tables in a page."""
 
 import datetime
 import platform

@@ -1,4 +1,4 @@
-"""The home of the peer that training speed is measured against: the published loop on embeddings.
+"""The published loop on embeddings.
 
 Rebuilt from its description (arXiv 2403.06869 and the settings of its authors' code): a residual
 MLP with BatchNorm under autograd, `torch.svd` of the batch, the d x d covariance, AdamW with its

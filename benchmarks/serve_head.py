@@ -1,4 +1,4 @@
-"""The home of the head that the serving benchmark serves: NMTune at 768 columns and 10 classes."""
+"""The head that the serving benchmark serves: NMTune at 768 columns and 10 classes."""
 
 from pathlib import Path
 

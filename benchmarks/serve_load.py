@@ -1,4 +1,4 @@
-"""The home of servers under load: started, waited for, asked by wrk, and ended."""
+"""Run servers under load: start them, wait for them, ask them with wrk, end them."""
 
 import http.client
 import json

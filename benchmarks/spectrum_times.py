@@ -1,4 +1,4 @@
-"""The home of the times of a spectrum, beside a full singular value decomposition."""
+"""Time a spectrum beside a full singular value decomposition."""
 
 import statistics
 import time

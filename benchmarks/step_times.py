@@ -1,4 +1,4 @@
-"""The home of the times of one training step: the published loop, ours and the arithmetic's floor.
+"""Time one training step: the published loop, ours, and the arithmetic's floor.
 
 Each contestant is a process of its own, since malloc's settings are a process's. They take turns:
 one epoch of a few steps each, again and again; while one works the others wait for a line.

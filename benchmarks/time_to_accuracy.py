@@ -1,4 +1,4 @@
-"""The home of the time until a head is as accurate as the published loop's at its end.
+"""Time until a head is as accurate as the published loop's head at its end.
 
 Every training is a process of its own, told a file of rows and what to train; it answers with the
 seconds and the validation accuracy after each epoch. Reading rows and importing are not counted.

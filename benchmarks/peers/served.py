@@ -1,4 +1,4 @@
-"""The home of the head that every contestant of the serving benchmark serves, as torch module.
+"""The head that every contestant of the serving benchmark serves, as a torch module.
 
 Its arrays are in the file that SERVED_HEAD names, so that a peer in an environment of its own needs
 torch and numpy alone.
