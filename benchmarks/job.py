@@ -25,7 +25,7 @@ from nmtune import resolve
 from nmtune.training.peak_memory import peak_bytes
 from store.files.dataset import DatasetWriter
 from workers.attempt.run import child_environment
-from workers.folder import REPORT, Plan, Workdir
+from workers.folder import REPORT, TrainingInstructions, Workdir
 from workers.settings import WorkerSettings
 
 HEAD = (
@@ -79,7 +79,7 @@ def _job(dataset: Path, folder: Path) -> tuple[float, int, Workdir]:
     """Seconds and peak memory of the training process that a worker would start."""
     folder.mkdir()
     workdir, settings = Workdir(folder), WorkerSettings()
-    Plan(
+    TrainingInstructions(
         job_id="job_benchmark",
         job_name="benchmark",
         dataset_id="ds_benchmark",
