@@ -15,7 +15,10 @@ PACKAGES = {
     "nmtune": {"nmtune": ROOT / "nmtune"},
     "nmtune_server": {
         name: ROOT / name
-        for name in ("store", "providers", "workers", "service", "standalone", "migrations")
+        for name in (
+            *("store", "providers", "pages"),
+            *("workers", "service", "standalone", "migrations"),
+        )
     },
     "nmtune_client": {"nmtune_client": ROOT / "clients" / "python" / "nmtune_client"},
 }
@@ -26,6 +29,7 @@ VERSIONS = {
 }
 TYPED = {"nmtune/py.typed", "nmtune_client/py.typed"}
 OF_ALEMBIC = {"migrations/script.py.mako"}
+SHIPPED = {".py", ".css", ".jinja", ".js"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("name", PROJECTS)]
 
@@ -38,7 +42,8 @@ def test_a_wheel_holds_its_packages_and_nothing_else(built: Path, name: str) -> 
     expected = {
         f"{package}/{path.relative_to(folder).as_posix()}"
         for package, folder in PACKAGES[name].items()
-        for path in folder.rglob("*.py")
+        for path in folder.rglob("*")
+        if path.suffix in SHIPPED
     }
     with wheel_of(built, name) as wheel:
         found = set(wheel.namelist())

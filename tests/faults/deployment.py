@@ -85,7 +85,7 @@ class Accepting(Site):
         with self.store() as store, store.database.read() as tx:
             return jobs.get(tx, "default", job_id)
 
-    def wait_for(self, *statuses: str, job_id: str, seconds: float = 60) -> Job:
+    def wait_for(self, *statuses: str, job_id: str, seconds: float = 180) -> Job:
         """The job, once its status is one of these."""
         with self.store() as store:
 

@@ -54,7 +54,7 @@ def test_everything_in_one_process_from_job_to_prediction_to_stop(
         assert not follower.is_alive()
     assert not any(training.is_running() for training in trainings)
     assert "Traceback" not in server.errors
-    assert "server.starting The database is brought up to date" in server.errors
+    assert "server.starting Updating the database" in server.errors
     assert "WAL-reset" not in server.errors, "one process writes, which the bug does not concern"
     job = read_job(tmp_path, job_id)
     assert (job.status, job.attempt) == ("queued", 0)
