@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from nmtune_client import (
     AsyncClient,
     BadResponseError,
@@ -76,10 +77,9 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own(client: Client, pages: 
 def test_a_notebook_without_a_page_shows_the_text(
     server: Any, client: Client, pages: list[Any], report_json: dict[str, Any]
 ) -> None:
-    formatters = pytest.importorskip("IPython.core.formatters")
     pages.append(server.DROP)
     for report in (client.jobs.report("job_1"), Report.from_json(report_json)):
-        shown, _ = formatters.DisplayFormatter().format(report)
+        shown, _ = DisplayFormatter().format(report)
         assert shown == {"text/plain": report.text()}
 
 
