@@ -18,6 +18,7 @@ from own_server import own_server
 HERE = Path(__file__).parent
 DATA = HERE / "data" / "intents.npz"
 DATA_DIR = Path("nmtune-data")
+REPORT = DATA_DIR / "intents-report.html"
 
 
 def heading(text: str) -> None:
@@ -42,7 +43,9 @@ def main() -> None:
         job.wait(progress=True)
 
         heading("3. The report")
-        print(job.report())
+        report = job.report()
+        print(report)
+        report.save_html(REPORT)
 
         heading("4. A prediction with the Python client")
         with np.load(DATA, allow_pickle=False) as arrays:
@@ -66,7 +69,10 @@ def main() -> None:
 
     heading(f"Done in {time.monotonic() - started:.0f} s. Where to look next")
     print(
+        f"  {REPORT!s:<31} the report with its figures, for any browser\n"
         "  make serve                      the same server and head, on port 8000\n"
+        f"  http://127.0.0.1:8000/ui/jobs/{job.id}/report\n"
+        "                                  the report as a page, while that server runs\n"
         "  http://127.0.0.1:8000/docs      every route, to try out\n"
         "  .venv/bin/nmtune tune YOUR.npz --name pets\n"
         "  README.md                       your own embeddings, in Python or with curl"

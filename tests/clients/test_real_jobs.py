@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tests.pages.reports import HOSTILE, Page
 from tests.support.processes import Process, Site
 
 pytestmark = pytest.mark.slow
@@ -59,10 +60,11 @@ def job(house: Process) -> Job:
     parts = [(x, y), test, blobs(90, seed=3, shift=0.7), blobs(90, seed=4, shift=-0.7)]
     names = ["train", "test", "ood/paint", "ood/sketch"]
     splits = [name for name, part in zip(names, parts, strict=True) for _ in part[1]]
+    labels = [label for part in parts for label in part[1].tolist()]
     return house.client.jobs.create(
         name="all",
         embeddings=np.concatenate([part[0] for part in parts]),
-        labels=np.concatenate([part[1] for part in parts]),
+        labels=[HOSTILE[1] if label == "owl" else label for label in labels],
         splits=splits,
         config={"epochs": 2},
         analyses=["ablation", "learning_curve"],
@@ -122,6 +124,24 @@ def test_a_report_as_frames_has_the_figures_of_the_report(job: Job) -> None:
     assert (pairs.low <= pairs.accuracy_difference).all()
 
 
+def test_the_page_of_a_report_is_one_safe_file(
+    client: Client, job: Job, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    report = client.jobs.report(job.id)
+    written = report.save_html(tmp_path / "report.html").read_bytes()
+    html = written.decode()
+    page = Page(html)
+    assert html.lower().startswith("<!doctype html>")
+    assert " ".join(report.verdict.summary.split()) in page.text
+    assert HOSTILE[1] in page.text
+    assert HOSTILE[1] not in html
+    assert not page.named("img")
+    assert not [name for name in ("link", "iframe", "object") if page.named(name)]
+    assert all(script.get("src") is None for script in page.named("script"))
+    assert main(["report", job.id, "--html", "-"]) == 0
+    assert capsysbinary.readouterr().out == written
+
+
 def test_the_examples_of_the_documentation_run(client: Client) -> None:
     delete_temporary_heads()
     found = doctest.testmod(nmtune_client.sklearn)
@@ -156,7 +176,9 @@ def test_a_named_remote_classifier_is_the_server_s_head(client: Client) -> None:
         fitted.predict_proba(x), client.predict("named@prod", x).probabilities
     )
     assert fitted.score(x, y) > 0.8
-    assert isinstance(fitted.report(), Report)
+    report = fitted.report()
+    assert isinstance(report, Report)
+    assert report._repr_html_() is not None, "the page is fetched though its client is closed"
     again = clone(fitted).fit(x, y)
     assert again.head_ == "named@2"
     fitted.delete()

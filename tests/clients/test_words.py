@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from nmtune_client import (
     AsyncClient,
     AsyncJob,
@@ -274,6 +275,12 @@ def test_a_comparison_prints_its_table_and_shows_it_in_a_notebook() -> None:
 
     comparison._repr_pretty_(Printer(), cycle=False)
     assert shown == [table]
+
+
+def test_a_plan_is_a_table_in_a_notebook() -> None:
+    plan = Plan(dataset_id="ds", seconds=3.0, candidates=[{"name": "mlp"}])
+    shown, _ = DisplayFormatter().format(plan)
+    assert shown == {"text/plain": str(plan)}
 
 
 def test_a_head_has_the_words_of_its_latest_version() -> None:

@@ -237,7 +237,11 @@ class RemoteClassifier(
         """
         check_is_fitted(self)
         with Client(self.url) as client:
-            return client.jobs.report(self.job_id_)
+            return client.jobs.report(self.job_id_).with_page(self._report_page)
+
+    def _report_page(self) -> str:
+        with Client(self.url) as client:
+            return client.jobs.report(self.job_id_, html=True).html()
 
     def delete(self) -> None:
         """Delete the head version of the last ``fit`` from the server.

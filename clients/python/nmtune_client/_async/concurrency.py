@@ -33,6 +33,11 @@ def listing(
     return items
 
 
+def on_demand(fetch: Callable[[], Awaitable[T]]) -> Callable[[], T] | None:  # noqa: ARG001
+    """None: code that does not await cannot fetch it."""
+    return None
+
+
 class Turns:
     """Lets a few calls be under way at a time, over all tasks that share a client."""
 

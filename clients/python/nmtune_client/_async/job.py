@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from nmtune_client._async.concurrency import sleep
+from nmtune_client._async.reports import fetched
 from nmtune_client._async.sender import AsyncSender
 from nmtune_client._http.errors import (
     APIConnectionError,
@@ -20,7 +21,6 @@ from nmtune_client._jobs.calls import (
     cancel_job,
     get_job,
     get_output,
-    get_report,
     list_events,
     stream_events,
 )
@@ -51,9 +51,14 @@ class AsyncJob(JobView):
         self.data = await self._sender.send(cancel_job(self.id))
         return self
 
-    async def report(self) -> Report:
-        """Fetch its report; ConflictError before it has succeeded."""
-        return await self._sender.send(get_report(self.id))
+    async def report(self, *, html: bool = False) -> Report:
+        """Fetch its report; ConflictError before it has succeeded.
+
+        html: fetch its page too, now, so that `Report.html`, `Report.save_html` and notebooks need
+        no server any more. `Client` fetches the page when one of them asks for it; `AsyncClient`,
+        which could not wait then, only here.
+        """
+        return await fetched(self._sender, self.id, html=html)
 
     async def output(self, path: str | PathLike[str] | None = None) -> Path:
         """Write the file that a prediction made to `path`, whole or not at all; its path.

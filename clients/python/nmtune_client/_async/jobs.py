@@ -9,6 +9,7 @@ from nmtune_client._async.concurrency import listing
 from nmtune_client._async.datasets import AsyncDatasets
 from nmtune_client._async.job import AsyncJob
 from nmtune_client._async.paging import paged
+from nmtune_client._async.reports import fetched
 from nmtune_client._async.sender import AsyncSender
 from nmtune_client._datasets.values import Dataset
 from nmtune_client._http.errors import APIStatusError
@@ -17,7 +18,6 @@ from nmtune_client._jobs.calls import (
     create_job,
     delete_output,
     get_job,
-    get_report,
     list_jobs,
     plan_job,
 )
@@ -231,9 +231,9 @@ class AsyncJobs(OfClient):
         """Ask that a job be cancelled; one that has ended stays as it is."""
         return self._bind(await self._sender.send(cancel_job(job_id)))
 
-    async def report(self, job_id: str) -> Report:
-        """What a job found; ConflictError before it has succeeded."""
-        return await self._sender.send(get_report(job_id))
+    async def report(self, job_id: str, *, html: bool = False) -> Report:
+        """What a job found; as `Job.report`."""
+        return await fetched(self._sender, job_id, html=html)
 
     def _bind(self, data: JobData) -> AsyncJob:
         return AsyncJob(self._sender, data)

@@ -1,4 +1,4 @@
-"""The command `report`: what a job found, and the rows whose label it suspects as a file."""
+"""The command `report`: what a job found, as text and as files."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -16,6 +16,11 @@ def add_report(commands: Subparsers, shared: ArgumentParser) -> None:
     found.add_argument("job", metavar="JOB", help="id of a job that succeeded")
     found.add_argument("--full", action="store_true", help="the whole report, not 25 lines")
     found.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write the report's page, one file that any browser opens, or - for standard output",
+    )
+    found.add_argument(
         "--suspects",
         metavar="FILE.csv",
         help="write the rows whose label is suspected, or - for standard output: file_row, id, "
@@ -25,18 +30,36 @@ def add_report(commands: Subparsers, shared: ArgumentParser) -> None:
 
 def show_report(client: Client, arguments: Namespace) -> None:
     """`nmtune report`"""
-    if arguments.suspects == "-" and (arguments.json or arguments.full):
-        raise ValueError(
-            "--suspects - is all that standard output gets: leave out --json and --full, or name "
-            "a file"
-        )
+    _check_standard_output(arguments)
     report = client.jobs.report(arguments.job)
+    if arguments.html is not None:
+        _write_page(report, arguments.html)
     if arguments.suspects is not None:
         _write_suspects(report, arguments.suspects)
     if arguments.json:
         print_json(report.raw)
-    elif arguments.suspects is None or arguments.full:
+    elif arguments.full or (arguments.html is None and arguments.suspects is None):
         print(report.text(full=arguments.full))
+
+
+def _check_standard_output(arguments: Namespace) -> None:
+    files = (("--html", arguments.html), ("--suspects", arguments.suspects))
+    printed = [f"{option} -" for option, path in files if path == "-"]
+    if len(printed) > 1:
+        raise ValueError("--html - and --suspects - cannot share standard output: name a file")
+    if printed and (arguments.json or arguments.full):
+        raise ValueError(
+            f"{printed[0]} is all that standard output gets: leave out --json and --full, or name "
+            "a file"
+        )
+
+
+def _write_page(report: Report, path: str) -> None:
+    if path == "-":
+        sys.stdout.buffer.write(report.html().encode())  # as the page itself says, UTF-8
+    else:
+        report.save_html(path)
+        say(f"Wrote the report's page to {path}.")
 
 
 def _write_suspects(report: Report, path: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from nmtune_client._http.calls import body, nothing, page_of, params_of, parser, post_headers
 from nmtune_client._http.values import Page
-from nmtune_client._http.wire import Call, Route
+from nmtune_client._http.wire import Answer, Call, Route
 from nmtune_client._jobs.plan import Plan
 from nmtune_client._jobs.values import Event, JobData
 from nmtune_client._report.report import Report
@@ -99,6 +99,19 @@ def stream_events(job_id: str, *, after: str | None = None) -> Call[None]:
 def get_report(job_id: str) -> Call[Report]:
     """The report of a job that has succeeded."""
     return Call(route=_GET_REPORT, ids={"job_id": job_id}, parse=parser(Report.from_json))
+
+
+def get_report_page(job_id: str) -> Call[str]:
+    """The same report as one HTML file."""
+    headers = {"Accept": "text/html"}
+    return Call(route=_GET_REPORT, ids={"job_id": job_id}, headers=headers, parse=_html)
+
+
+def _html(answer: Answer) -> str:
+    kind = answer.headers.get("content-type", "")
+    if not kind.startswith("text/html"):
+        raise ValueError(f"it sent {kind!r}, not a page: it may be older than report pages")
+    return answer.content.decode()
 
 
 def get_output(job_id: str) -> Call[None]:

@@ -20,6 +20,8 @@ class Plan(Table, dict[str, Any]):
         facts = ", ".join(f"{name}={value!r}" for name, value in self._facts().items() if value)
         return f"Plan({facts})"
 
+    _repr_pretty_ = Table._repr_pretty_  # a class's own __repr__ goes before a base's in IPython
+
     def __str__(self) -> str:
         return plain.columns([[name, value] for name, value in self._facts().items() if value])
 

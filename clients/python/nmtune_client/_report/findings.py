@@ -131,14 +131,19 @@ class OodSplit(Record):
     n_rows: int | None = None
     share_above_threshold: float | None = None
     auroc: float | None = None
+    counts: tuple[int, ...] = field(default=(), repr=False)
 
 
 @record
 class OodScore(Record):
-    """The OOD score, tried on rows that the head never learnt from."""
+    """The OOD score, tried on rows that the head never learnt from.
+
+    The `counts` of each split are its rows between two `edges`, the last of them all rows above.
+    """
 
     threshold: float | None = None
     quantile: float | None = None
+    edges: tuple[float, ...] = field(default=(), repr=False)
     splits: Mapping[str, OodSplit] = field(default_factory=dict)
 
 

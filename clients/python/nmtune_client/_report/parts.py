@@ -198,6 +198,7 @@ class ReportedDataset(Record):
 
     id: str = ""
     name: str = ""
+    sha256: str = field(default="", repr=False)
     n_columns: int | None = None
     classes: tuple[str, ...] = ()
     splits: tuple[ReportedSplit, ...] = ()

@@ -1,10 +1,15 @@
-"""The report of a finished job: its values, its text, its tables."""
+"""The report of a finished job: its values, its text, its tables, its page."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from html import escape
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
-from nmtune_client._http.download import check_place
+from nmtune_client._http.download import check_place, downloading
+from nmtune_client._http.errors import NMTuneError
 from nmtune_client._report import brief, frames, text
 from nmtune_client._report.data import ReportData
 from nmtune_client._report.suspects import write_csv
@@ -14,12 +19,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Report(ReportData, Table):
     """What a finished job found; `raw` is all of it, `str()` the verdict and the table.
 
     Its parts have attributes with types (`report.choice.reason`, `report.candidate("nmtune")`);
-    what a report of another version lacks is None, or empty.
+    what a report of another version lacks is None, or empty. A notebook shows its page, or where
+    the server cannot be asked for that, the text. `page` is the page, or what fetches it.
     """
+
+    page: str | Callable[[], str] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         summary = short(str(self.verdict))
@@ -27,6 +36,8 @@ class Report(ReportData, Table):
 
     def __str__(self) -> str:
         return self.text()
+
+    _repr_pretty_ = Table._repr_pretty_  # a class's own __repr__ goes before a base's in IPython
 
     def text(self, *, full: bool = False, with_warnings: bool = True) -> str:
         """Plain text of at most 100 characters a line.
@@ -37,6 +48,54 @@ class Report(ReportData, Table):
         if full:
             return text.report(self, with_warnings=with_warnings)
         return brief.report(self, with_warnings=with_warnings)
+
+    def html(self) -> str:
+        """Its page, one HTML file that needs nothing else; fetched once, then kept.
+
+        Raises the errors of a request, and RuntimeError for a report that has no page: one of
+        `AsyncClient` without `html=True`, one that was read from JSON, or a copy.
+        """
+        return self._page
+
+    def save_html(self, path: str | PathLike[str]) -> Path:
+        """Write its page to a file, whole or not at all, in place of one that is there.
+
+        The file has every figure, for all splits; any browser opens it, without a server. Errors
+        are those of `html`, and OSError where the file cannot be written.
+        """
+        to = Path(path)
+        with downloading(to) as part:
+            part.write_text(self.html(), encoding="utf-8", newline="")
+        return to
+
+    def with_page(self, page: str | Callable[[], str] | None) -> Self:
+        """The same report, with its page or what fetches it."""
+        return replace(self, page=page)
+
+    def _repr_html_(self) -> str | None:
+        """The page in a frame of its own; None, for which notebooks show the text, without one."""
+        try:
+            page = self.html()
+        except (NMTuneError, RuntimeError):
+            return None
+        return (
+            '<iframe sandbox="allow-scripts allow-downloads" '
+            f'srcdoc="{escape(page)}" width="100%" height="900"></iframe>'
+        )
+
+    @cached_property
+    def _page(self) -> str:
+        if self.page is None:
+            raise RuntimeError(
+                "this report has no page, and nothing to fetch it with: "
+                "client.jobs.report(job_id, html=True) gives a report that has it"
+            )
+        return self.page if isinstance(self.page, str) else self.page()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the connection that would fetch the page."""
+        page = vars(self).get("_page", self.page)
+        return {**vars(self), "page": page if isinstance(page, str) else None}
 
     def per_class_text(self, candidate: str, split: str) -> str:
         """The per-class figures of one candidate on one split as a plain text table."""

@@ -29,6 +29,11 @@ def listing(
     return Listing(items, header=header, row=row)
 
 
+def on_demand(fetch: Callable[[], T]) -> Callable[[], T] | None:
+    """What fetches a value when it is asked for."""
+    return fetch
+
+
 class Turns:
     """Lets a few calls of one prediction be under way at a time."""
 

@@ -19,7 +19,6 @@ from nmtune_client._jobs.calls import (
     cancel_job,
     get_job,
     get_output,
-    get_report,
     list_events,
     stream_events,
 )
@@ -30,6 +29,7 @@ from nmtune_client._jobs.view import JobView
 from nmtune_client._predict.whole_file import target
 from nmtune_client._report.report import Report
 from nmtune_client._sync.concurrency import sleep
+from nmtune_client._sync.reports import fetched
 from nmtune_client._sync.sender import Sender
 
 logger = logging.getLogger(__name__)
@@ -52,9 +52,14 @@ class Job(JobView):
         self.data = self._sender.send(cancel_job(self.id))
         return self
 
-    def report(self) -> Report:
-        """Fetch its report; ConflictError before it has succeeded."""
-        return self._sender.send(get_report(self.id))
+    def report(self, *, html: bool = False) -> Report:
+        """Fetch its report; ConflictError before it has succeeded.
+
+        html: fetch its page too, now, so that `Report.html`, `Report.save_html` and notebooks need
+        no server any more. `Client` fetches the page when one of them asks for it; `Client`,
+        which could not wait then, only here.
+        """
+        return fetched(self._sender, self.id, html=html)
 
     def output(self, path: str | PathLike[str] | None = None) -> Path:
         """Write the file that a prediction made to `path`, whole or not at all; its path.

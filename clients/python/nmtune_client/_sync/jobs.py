@@ -13,7 +13,6 @@ from nmtune_client._jobs.calls import (
     create_job,
     delete_output,
     get_job,
-    get_report,
     list_jobs,
     plan_job,
 )
@@ -36,6 +35,7 @@ from nmtune_client._sync.concurrency import listing
 from nmtune_client._sync.datasets import Datasets
 from nmtune_client._sync.job import Job
 from nmtune_client._sync.paging import paged
+from nmtune_client._sync.reports import fetched
 from nmtune_client._sync.sender import Sender
 
 
@@ -230,9 +230,9 @@ class Jobs(OfClient):
         """Ask that a job be cancelled; one that has ended stays as it is."""
         return self._bind(self._sender.send(cancel_job(job_id)))
 
-    def report(self, job_id: str) -> Report:
-        """What a job found; ConflictError before it has succeeded."""
-        return self._sender.send(get_report(job_id))
+    def report(self, job_id: str, *, html: bool = False) -> Report:
+        """What a job found; as `Job.report`."""
+        return fetched(self._sender, job_id, html=html)
 
     def _bind(self, data: JobData) -> Job:
         return Job(self._sender, data)
