@@ -174,9 +174,8 @@ def test_a_provider_that_is_away_is_only_looked_at_the_next_time(
     first = (job.not_before_at - job.updated_at).total_seconds()
     make_due(place, job)
     server.requests.clear()
-    began = time.monotonic()
     again = ran(place, job)
-    assert time.monotonic() - began < Patience().give_up_seconds
+    # Patience would ask again and again: what is counted needs no clock.
     assert len(server.requests) == 2, "once, and once whether it answers anything"
     assert again.not_before_at is not None
     assert (again.not_before_at - again.updated_at).total_seconds() > 1.5 * first
