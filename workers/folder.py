@@ -32,13 +32,11 @@ def head_file(candidate: str) -> str:
 
 
 def result_file(candidate: str) -> str:
-    """The result of its training; written after the head, so it marks the candidate as finished."""
     """The file of a candidate's result, written after its head: it marks the candidate finished."""
     return f"{candidate}.result.json"
 
 
 def held_out_file(candidate: str) -> str:
-    """Its held-out predictions."""
     """The file of a candidate's held-out predictions."""
     return f"{candidate}.held_out.safetensors"
 
@@ -50,8 +48,6 @@ def checkpoint_file(candidate: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingInstructions:
-    """What the child has to train; `candidates` is the job's resolved config, times in seconds."""
-
     """What the child must train; `candidates` is the job's resolved config, times in seconds."""
 
     job_id: str
@@ -61,7 +57,6 @@ class TrainingInstructions:
     dataset_path: str
     dataset_sha256: str
     texts_path: str | None = None
-    """The texts that the embeddings were made from, if any."""
     """The file of the texts that were embedded, if there is one."""
     dataset_warnings: list[Any]
     candidates: dict[str, Any]
@@ -79,8 +74,6 @@ class TrainingInstructions:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionInstructions:
-    """What the child has to predict; `options` is the job's config."""
-
     """What the child must predict; `options` is the job's config."""
 
     job_id: str

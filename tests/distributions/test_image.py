@@ -41,3 +41,11 @@ def test_the_dockerfile_names_every_project() -> None:
         assert f"COPY {folder}pyproject.toml" in text
         assert f" {folder}pyproject.toml" in text.partition('deploy/requirements.py "$EXTRAS"')[2]
     assert "pip wheel --no-deps --wheel-dir /wheels ./nmtune . ./clients/python" in text
+
+
+def test_the_image_is_given_every_package_of_the_server() -> None:
+    """The build sees only what .dockerignore lets through."""
+    server = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = server["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    let_through = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {f"!{one}" for one in [*packages, "nmtune", "clients/python"]} <= set(let_through)
