@@ -9,8 +9,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-STYLES: Final = ("page.css", "chart.css")
-SCRIPTS: Final = ("readout.js", "table.js", "copy.js", "live.js")
+STYLES: Final = ("page.css", "chart.css", "acts.css")
+SCRIPTS: Final = ("table.js", "copy.js", "send.js")
+"""What every page loads; a page names its further scripts."""
+FILE_STYLES: Final = ("page.css", "chart.css")
 FILE_SCRIPTS: Final = ("switch.js", "readout.js", "table.js", "copy.js", "take.js")
 """What the one-file report carries."""
 
@@ -21,22 +23,36 @@ _LIGHT: Final = re.compile(r"(--[a-z0-9-]+):\s*light-dark\(([^,()]+),[^()]+\)")
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that pages load; `digest` is part of its address, so that it may be kept for ever."""
+    """A file that pages load."""
 
-    name: str
     content: bytes
-    digest: str
     media_type: str
 
 
 @cache
+def _assets() -> dict[str, Asset]:
+    folder = files("pages") / "static"
+    return {
+        file.name: Asset(file.read_bytes(), _MEDIA_TYPES[file.name.rpartition(".")[2]])
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+    }
+
+
 def asset(name: str) -> Asset:
-    """One of the files named above; KeyError for any other."""
-    if name not in {*STYLES, *SCRIPTS, *FILE_SCRIPTS}:
-        raise KeyError(name)
-    content = (files("pages") / "static" / name).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    return Asset(name, content, digest, _MEDIA_TYPES[name.rpartition(".")[2]])
+    """One of the files in `static/`; KeyError for any other."""
+    return _assets()[name]
+
+
+@cache
+def digest() -> str:
+    """Of all files together: part of their addresses, so that browsers may keep them for ever.
+
+    One for all, so that a script finds those that it imports right beside it.
+    """
+    together = hashlib.sha256()
+    for name, one in _assets().items():
+        together.update(f"{name}\0{len(one.content)}\0".encode() + one.content)
+    return together.hexdigest()[:16]
 
 
 @cache

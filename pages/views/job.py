@@ -37,6 +37,7 @@ def job_page(job: Mapping[str, Any], place: Place) -> str:
     return page(
         "job.html.jinja",
         place,
+        scripts=["live.js"],
         title=words.clean(job["name"]),
         job_id=job["id"],
         status=status,

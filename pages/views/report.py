@@ -147,7 +147,10 @@ def report_page(
     elif split not in known:
         raise UnknownError(f"The report has no such split. It has {words.listed(known)}.")
     values = _values(report, drawn, candidate=shown, split=split, is_file=False)
-    return Rendered(html=page("report.html.jinja", place, **values), broken=_broken(drawn))
+    return Rendered(
+        html=page("report.html.jinja", place, scripts=["readout.js"], **values),
+        broken=_broken(drawn),
+    )
 
 
 def report_file(report: Report) -> Rendered:

@@ -1,5 +1,6 @@
 """What every page has: its frame, its files, the way to the service's root."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,21 +18,25 @@ class Place:
     root: str
 
 
-def page(template: str, place: Place, **values: Any) -> str:
-    """A page that loads its style and its scripts from the service."""
-    static = f"{place.root}ui/static"
-    styles, scripts = (
-        [f"{static}/{assets.asset(name).digest}/{name}" for name in names]
-        for names in (assets.STYLES, assets.SCRIPTS)
-    )
+def page(template: str, place: Place, *, scripts: Sequence[str] = (), **values: Any) -> str:
+    """A page that loads its style and its scripts from the service.
+
+    scripts: what it needs besides those of every page.
+    """
+    static = f"{place.root}ui/static/{assets.digest()}"
     return render(
-        template, root=place.root, styles=styles, scripts=scripts, is_file=False, **values
+        template,
+        root=place.root,
+        styles=[f"{static}/{name}" for name in assets.STYLES],
+        scripts=[f"{static}/{name}" for name in (*assets.SCRIPTS, *scripts)],
+        is_file=False,
+        **values,
     )
 
 
 def one_file(template: str, **values: Any) -> str:
     """A page that is a file of its own: style and scripts inside, a policy names their hashes."""
-    style = f"\n{assets.inlined(assets.STYLES)}\n"
+    style = f"\n{assets.inlined(assets.FILE_STYLES)}\n"
     script = f"\n{assets.inlined(assets.FILE_SCRIPTS)}\n"
     policy = (
         f"default-src 'none'; style-src {assets.csp_hash(style)}; "

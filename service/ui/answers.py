@@ -1,0 +1,78 @@
+"""How a page is answered: its headers, its place, and problems that are pages too."""
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+
+from service.http.errors import Problem, problem_of
+from service.http.security_headers import CONTENT_SECURITY_POLICY
+
+if TYPE_CHECKING:
+    from pages.views.shell import Place
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; "
+    "frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    CONTENT_SECURITY_POLICY.decode(): POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PageRoute(APIRoute):
+    """A route whose problems are pages too."""
+
+    def get_route_handler(self) -> Handler:
+        """The handler that FastAPI makes, with problems told in HTML."""
+        handle = super().get_route_handler()
+
+        async def as_page(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Exception as error:
+                problem = problem_of(error)
+                if problem is None:
+                    raise
+                return _problem(problem, request)
+
+        return as_page
+
+
+def page_router() -> APIRouter:
+    """A router for pages, which the API's document leaves out."""
+    return APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+def place(request: Request) -> "Place":
+    """Where the requested page is.
+
+    Links lead out of `/ui/...` by `../`, so that they hold under whatever path a proxy serves them
+    at.
+    """
+    from pages.views.shell import Place
+
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    root: str = request.scope.get("root_path", "")
+    inner = raw.partition(b"?")[0].removeprefix(root.encode())
+    return Place(root="../" * (inner.count(b"/") - 1) or "./")
+
+
+def html(content: str, status: int = 200) -> Response:
+    """The page with the headers that every page has."""
+    return Response(content, status, HEADERS, "text/html")
+
+
+def _problem(problem: Problem, request: Request) -> Response:
+    from pages.views.problem import problem_page
+
+    told: dict[str, Any] = orjson.loads(problem.response().body)
+    response = html(problem_page(told, place(request)), problem.status_code)
+    response.headers.update(problem.headers or {})
+    return response
