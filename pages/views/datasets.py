@@ -159,7 +159,7 @@ def _counts(dataset: Mapping[str, Any]) -> list[tuple[str, list[tuple[int, int]]
 def _step(n_rows: int, most: int) -> int:
     if n_rows <= 0:
         return 0
-    return 1 + min(_STEPS - 1, math.floor(_STEPS * math.log(n_rows + 1) / math.log(most + 2)))
+    return 1 + min(_STEPS - 1, math.floor(_STEPS * math.log(n_rows + 1) / math.log(most + 1)))
 
 
 def _flat(lineage: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
