@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 import orjson
 from anyio import to_thread
 from fastapi import Query, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from service.datasets.routes import get_dataset, list_datasets
 from service.datasets.schemas import DatasetQuery
@@ -17,7 +18,6 @@ from service.http.fields import Alias, Cursor, Name
 from service.http.validation import ID_PATTERN
 from service.jobs.plan import make_plan
 from service.jobs.schemas import JobCreate
-from service.providers.schemas import ProviderChoice
 from service.settings import ServiceSettings
 from service.ui.answers import html, page_router, place
 from store.store import Store
@@ -106,23 +106,17 @@ def _plan(
 ) -> tuple[dict[str, Any] | None, str]:
     """What `POST /jobs?plan=true` answers, or why it refuses. Blocking."""
     try:
-        wanted = JobCreate(**{**body, "provider": _provider(body)})
+        wanted = JobCreate(**body)
         plan = make_plan(wanted, tenant_id=tenant_id, store=store, settings=settings)
+    except ValidationError as error:
+        told = error.errors()[0]
+        return None, f"{'.'.join(map(str, told['loc']))}: {told['msg']}."
     except Exception as error:
         problem = problem_of(error)
-        if problem is None or problem.status_code >= 500:
+        if problem is None or problem.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise
         return None, problem.detail
     return plan.model_dump(mode="json"), ""
-
-
-def _provider(body: Mapping[str, Any]) -> ProviderChoice | None:
-    given = body.get("provider")
-    if not given:
-        return None
-    if "name" not in given:
-        raise Problem(422, "invalid_request", "Name the provider.", field="provider.name")
-    return ProviderChoice(**given)
 
 
 def _config(text: str | None) -> dict[str, Any]:

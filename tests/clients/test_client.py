@@ -287,6 +287,12 @@ def test_heads_are_read_and_aliases_set(server: Any, client: Client) -> None:
     assert [str(found) for found in client.heads.list()] == ["pets"]
     assert client.heads.get("pets").aliases == {"prod": 3}
     assert str(client.heads.version("pets", 3)) == "pets@3"
+    at = "2026-11-24T03:21:46Z"
+    alias = {"alias": "prod", "version": 3, "set_at": at, "history": [{"version": 2, "set_at": at}]}
+    server.on("GET", "/heads/pets/aliases", server.ok({"items": [alias]}))
+    (found,) = client.heads.aliases("pets")
+    assert (str(found), found.version, found.history[0]["version"]) == ("prod", 3, 2)
+    assert found.set_at == found.history[0]["set_at"]
     server.on(
         "GET",
         "/heads/pets/drift",

@@ -36,6 +36,8 @@ def test_an_empty_service_says_how_to_begin() -> None:
     page = harmless(home_page(FINE, [], [], NONE, PLACE))
     assert "Nothing is here yet." in page.text
     assert "nmtune tune FILE" in page.text
+    assert page.named("noscript")
+    assert "Without JavaScript" in page.text
 
 
 def test_a_dataset_is_told_in_words_and_counted_by_class_and_split() -> None:

@@ -106,6 +106,14 @@ def test_page_shows_the_split_and_candidate_that_are_asked_for() -> None:
     assert "matched MLP is weakest on" in page.text
 
 
+def test_a_candidate_that_is_not_the_published_one_can_be_published() -> None:
+    report = real_report() | {"job_id": "job_1"}
+    acts = Page(report_page(report, candidate="mlp")).named("form")
+    assert "../../../jobs/job_1/publish" in {one.get("action") for one in acts}
+    for page in (report_page(report), report_file(report).html):
+        assert "jobs/job_1/publish" not in page
+
+
 @pytest.mark.parametrize("arguments", [{"split": "nowhere"}, {"candidate": "nobody"}])
 def test_what_is_not_there_is_answered_with_what_is(arguments: dict[str, str]) -> None:
     with pytest.raises(UnknownError, match=r"It has .*(test|auto).* and "):

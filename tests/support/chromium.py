@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Final
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support import leftovers
 
 CHROMIUM: Final = shutil.which("chromium")
 PATIENCE: Final = 120_000
@@ -28,11 +31,17 @@ def skip_without_chromium() -> None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser, closed when the block ends."""
+    """A browser that tests may share, closed when the block ends."""
+    before = set(psutil.Process().children())
     with sync_playwright() as driver:
         found = driver.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS, timeout=PATIENCE)
+        started = [one.pid for one in psutil.Process().children() if one not in before]
+        for pid in started:  # it starts and ends processes of its own at any time
+            leftovers.share(pid)
         yield found
         found.close()
+    for pid in started:
+        leftovers.unshare(pid)
 
 
 class Watched:

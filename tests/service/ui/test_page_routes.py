@@ -195,6 +195,8 @@ def test_what_the_plan_refuses_is_told_beside_the_form(client: InProcess, store:
     answer = client.get(f"/ui/new?dataset_id={texts['id']}")
     assert answer.status_code == 200
     assert "provider" in Page(answer.text).text
+    named = client.get(f"/ui/new?dataset_id={texts['id']}&provider.model=x")
+    assert "provider.name: Field required." in Page(named.text).text
     query = "config=%7B%22epoch%22%3A3%7D"
     refused = Page(client.get(f"/ui/new?dataset_id={add_dataset(store)}&{query}").text)
     assert "did you mean 'epochs'" in refused.text

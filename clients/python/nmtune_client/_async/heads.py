@@ -17,6 +17,7 @@ from nmtune_client._heads.calls import (
     get_drift,
     get_head,
     get_head_version,
+    list_aliases,
     list_heads,
     roll_back_alias,
     set_alias,
@@ -24,7 +25,7 @@ from nmtune_client._heads.calls import (
 from nmtune_client._heads.comparison import HeadComparison
 from nmtune_client._heads.drift import Drift
 from nmtune_client._heads.rows import HEAD_HEADER, head_row
-from nmtune_client._heads.values import Head, HeadVersion
+from nmtune_client._heads.values import Head, HeadAlias, HeadVersion
 from nmtune_client._show.reprs import OfClient
 
 
@@ -78,6 +79,10 @@ class AsyncHeads(OfClient):
         rows only if its operator lets it: `Drift.is_recording`.
         """
         return await self._sender.send(get_drift(name, version=version, alias=alias, hours=hours))
+
+    async def aliases(self, name: str) -> tuple[HeadAlias, ...]:
+        """The head's aliases: what each names, since when, and what it named before."""
+        return (await self._sender.send(list_aliases(name))).items
 
     async def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean `version` from now on."""

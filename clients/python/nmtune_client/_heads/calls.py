@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from nmtune_client._heads.comparison import HeadComparison
 from nmtune_client._heads.drift import Drift
-from nmtune_client._heads.values import Head, HeadVersion
+from nmtune_client._heads.values import Head, HeadAlias, HeadVersion
 from nmtune_client._http.calls import body, nothing, page_of, params_of, parser, post_headers
 from nmtune_client._http.values import Page
 from nmtune_client._http.wire import Call, Route
@@ -17,6 +17,7 @@ _DELETE_ALIAS = Route("DELETE", "/heads/{name}/aliases/{alias}")
 _ROLL_BACK_ALIAS = Route("POST", "/heads/{name}/aliases/{alias}/rollback")
 _GET_DRIFT = Route("GET", "/heads/{name}/drift")
 _ANNOTATE_HEAD_VERSION = Route("PATCH", "/heads/{name}/versions/{version}")
+_LIST_ALIASES = Route("GET", "/heads/{name}/aliases")
 _LIST_HEADS = Route("GET", "/heads")
 _GET_HEAD = Route("GET", "/heads/{name}")
 _GET_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}")
@@ -111,6 +112,11 @@ def list_heads(*, cursor: str | None = None, limit: int | None = None) -> Call[P
         parse=page_of(Head.from_json),
         params=params_of(cursor=cursor, limit=limit),
     )
+
+
+def list_aliases(name: str) -> Call[Page[HeadAlias]]:
+    """The aliases of a head."""
+    return Call(route=_LIST_ALIASES, ids={"name": name}, parse=page_of(HeadAlias.from_json))
 
 
 def get_head(name: str) -> Call[Head]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import fmean
-from typing import Self
+from typing import Any, Self
 
 from nmtune_client._http.values import Json, build, known_in, member, time_of
 from nmtune_client._names import ID_SPLIT, OOD_PREFIX
@@ -116,6 +116,32 @@ class Head(Shown):
 
     def __str__(self) -> str:
         return self.name
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class HeadAlias(Shown):
+    """The version that an alias names, since when, and those that it named before, latest last.
+
+    Each of `history` has `version` and `set_at`.
+    """
+
+    alias: str
+    version: int
+    set_at: datetime | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        history = tuple(
+            {"version": member(one, "version"), "set_at": time_of(one, "set_at")}
+            for one in member(data, "history") or ()
+        )
+        known = known_in(cls, data, set_at=time_of(data, "set_at"), history=history)
+        return build(cls, known)
+
+    def __str__(self) -> str:
+        return self.alias
 
 
 def _accuracy(metrics: object) -> float | None:
