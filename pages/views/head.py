@@ -1,11 +1,19 @@
 """A head: its versions side by side, what is live, where each version came from."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pages import words
 from pages.views.heads import PROD, accuracy, live, percent
 from pages.views.shell import Place, page
+
+
+_FIGURES: Final[tuple[tuple[str, str, words.Kind], ...]] = (
+    ("accuracy", "accuracy", "percent"),
+    ("macro_f1", "macro F1", "percent"),
+    ("log_loss", "log loss", "number"),
+    ("ece", "calibration error", "percent"),
+)
 
 
 class NoVersionError(LookupError):
@@ -148,14 +156,6 @@ def _metrics(
         figures = version["metrics"].get(split)
         if not figures:
             continue
-        values = [
-            (title, words.written(figures.get(name), kind))
-            for name, title, kind in (
-                ("accuracy", "accuracy", "percent"),
-                ("macro_f1", "macro F1", "percent"),
-                ("log_loss", "log loss", "number"),
-                ("ece", "calibration error", "percent"),
-            )
-        ]
+        values = [(title, words.written(figures.get(name), kind)) for name, title, kind in _FIGURES]
         found.append((words.split(split), words.written(figures.get("n_rows"), "count"), values))
     return found

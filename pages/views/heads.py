@@ -54,7 +54,7 @@ def live(head: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def accuracy(version: Mapping[str, Any], split: str) -> float | None:
     """A version's accuracy on a split, if it was tested there."""
-    found = (version["metrics"].get(split) or {}).get("accuracy")
+    found: Any = (version["metrics"].get(split) or {}).get("accuracy")
     return float(found) if words.is_number(found) else None
 
 
