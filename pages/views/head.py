@@ -7,7 +7,6 @@ from pages import words
 from pages.views.heads import PROD, accuracy, live, percent
 from pages.views.shell import Place, page
 
-
 _FIGURES: Final[tuple[tuple[str, str, words.Kind], ...]] = (
     ("accuracy", "accuracy", "percent"),
     ("macro_f1", "macro F1", "percent"),
@@ -61,7 +60,7 @@ def head_page(
 
 def _shown(head: Mapping[str, Any], version: int | None) -> Mapping[str, Any]:
     if version is None:
-        return live(head) or head["versions"][0]  # type: ignore[no-any-return]
+        return live(head) or head["versions"][0]
     for one in head["versions"]:
         if one["version"] == version:
             return one  # type: ignore[no-any-return]
