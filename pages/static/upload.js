@@ -56,7 +56,7 @@ const guess = (columns) => {
   else if (numbered.length > 1) parts.push(`embeddings in ${numbered.length} numbered columns, ${numbered[0]} to ${numbered[numbered.length - 1]}`);
   else if (has("text")) parts.push(`texts in ${name("text")}, which a provider embeds`);
   else parts.push("neither embeddings nor texts were found");
-  for (const column of ["split", "domain", "group", "id"]) if (has(column)) parts.push(`${column} in ${name(column)}`);
+  for (const column of ["split", "domain", "group", "id"]) if (has(column)) parts.push(`${column} in the column ${name(column)}`);
   if (!has("split")) parts.push("a fifth of the rows will be held out as test");
   return `${parts.join("; ")}.`;
 };
