@@ -234,8 +234,8 @@ def legend(entries: Sequence[tuple[str, str, int]], *, y: float, x: float = 0) -
 def plain(value: float) -> str:
     """A tick's value in as few characters as it takes."""
     if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
-        digits, _, power = f"{value:.0e}".partition("e")
-        return f"{digits}e{int(power)}".replace("-", words.MINUS)
+        digits, _, power = f"{value:.5e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.')}e{int(power)}".replace("-", words.MINUS)
     return f"{value:.6g}".replace("-", words.MINUS)
 
 

@@ -81,11 +81,19 @@ class Drawn:
         """Whether a page shows one of its panels at a time."""
         return bool(self.splits)
 
-    def picture_link(self, panel: Panel, candidate: str) -> tuple[str, str] | None:
-        """The address of a panel's SVG, and what the file is called; None without a picture."""
-        if self.figure is None or not panel.has_picture:
+    def picture_link(
+        self, panel: Panel, *, is_file: bool, candidate: str
+    ) -> tuple[str, str] | None:
+        """The address of a panel's SVG, and what the file is called; None without a picture.
+
+        In a file, a script makes it out of the drawing that is shown; only what is shown in
+        another form is carried.
+        """
+        if self.figure is None or not panel.has_picture or (is_file and panel.draw_svg is None):
             return None
         name = f"{self.key}-{_at(self.figure, panel)}.svg"
+        if is_file and panel.picture is not None:
+            return _data("image/svg+xml", standalone(panel.picture)), name
         return f"report/figures/{name}{self._query(candidate)}", name
 
     def csv_link(self, *, is_file: bool, candidate: str) -> tuple[str, str] | None:
@@ -94,8 +102,7 @@ class Drawn:
             return None
         name = f"{self.key}.csv"
         if is_file:
-            content = base64.b64encode(csv_of(self.figure).encode()).decode()
-            return f"data:text/csv;base64,{content}", name
+            return _data("text/csv", csv_of(self.figure)), name
         return f"report/figures/{name}{self._query(candidate)}", name
 
     def _query(self, candidate: str) -> str:
@@ -193,6 +200,11 @@ def _figure(report: Report, key: str, candidate: str | None) -> Figure:
     return drawn.figure
 
 
+def _data(media_type: str, content: str) -> str:
+    """An address that holds the file itself."""
+    return f"data:{media_type};base64,{base64.b64encode(content.encode()).decode()}"
+
+
 def _at(figure: Figure, panel: Panel) -> int:
     """The panel's number, from 1."""
     return next(at for at, one in enumerate(figure.panels, 1) if one is panel)
@@ -224,7 +236,7 @@ def _values(
         "drawn": drawn,
         "pictures": {
             one.key: [
-                None if is_file else one.picture_link(panel, candidate)
+                one.picture_link(panel, is_file=is_file, candidate=candidate)
                 for panel in (one.figure.panels if one.figure else ())
             ]
             for one in drawn
