@@ -55,7 +55,7 @@ def _panel(
     return Panel(
         title=title,
         key=split,
-        drawn=_heat_table(title, names, matrix, seen),
+        draw=partial(_heat_table, title, names, matrix, seen),
         draw_svg=partial(_heat_map, title, names, matrix, seen),
         table=Table(
             [
