@@ -70,8 +70,8 @@ def _coverages(splits: Mapping[str, Any], names: Sequence[str], level: Any) -> M
     parts = [svg.x_axis(x, height - 40, "rows whose set holds the true class", svg.share, top=20)]
     if words.is_number(level):
         parts += [
-            svg.line(x(level), 14, x(level), height - 40, class_="zero"),  # type: ignore[arg-type]
-            svg.text(x(level), 10, f"level {level:g}", text_anchor="middle"),  # type: ignore[arg-type]
+            svg.line(x(level), 14, x(level), height - 40, class_="zero"),
+            svg.text(x(level), 10, f"level {level:g}", text_anchor="middle"),
         ]
     for at, name in enumerate(names):
         one, y = splits[name], 36.0 + _ROW * at
