@@ -91,6 +91,9 @@ docs: $(VENV)/.installed-test ## Build the documentation site into build/docs (o
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs
 	@echo "Open build/docs/index.html"
 
+pictures: $(VENV)/.installed-test ## Take the README's pictures of real pages (needs chromium)
+	$(BIN)/python docs/pictures/take.py
+
 docs-reference: $(VENV)/.installed-test ## Write the reference pages that are made from the code
 	$(BIN)/python -m docs.generate
 
@@ -114,4 +117,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help
