@@ -78,6 +78,9 @@ bench-stack: $(VENV)/.installed-test ## Time jobs through API, PostgreSQL, Redis
 bench-ingest: $(VENV)/.installed-test ## Time how datasets of each format are taken in, beside the plain library call
 	PYTHONPATH=. $(BIN)/python benchmarks/ingest.py --write docs/inside/benchmarks.md
 
+bench-pages: $(VENV)/.installed-test ## Time the report's page beside the same report as JSON, by the number of classes
+	$(BIN)/python benchmarks/pages.py --write docs/inside/benchmarks.md
+
 bench-idle: $(VENV)/.installed-test ## Memory of processes at rest, and CPU of short commands
 	$(BIN)/python benchmarks/idle.py --write docs/inside/benchmarks.md
 
@@ -87,6 +90,9 @@ bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside th
 docs: $(VENV)/.installed-test ## Build the documentation site into build/docs (offline; warnings are errors)
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs
 	@echo "Open build/docs/index.html"
+
+pictures: $(VENV)/.installed-test ## Take the README's pictures of real pages (needs chromium)
+	$(BIN)/python docs/pictures/take.py
 
 docs-reference: $(VENV)/.installed-test ## Write the reference pages that are made from the code
 	$(BIN)/python -m docs.generate
@@ -111,4 +117,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-idle bench-gpu docs docs-reference lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-train bench-ood bench-job bench-serve bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help

@@ -17,7 +17,7 @@ release = version = __version__
 copyright = author  # noqa: A001  the name that Sphinx reads
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx-mathjax-offline"]
-exclude_patterns = ["conf.py", "generate"]
+exclude_patterns = ["conf.py", "generate", "pictures/take.py"]
 nitpicky = True
 # Without internet there is no inventory of Python, numpy and torch to look their names up in.
 nitpick_ignore_regex = [(r"py:.*", r".*")]

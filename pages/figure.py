@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from markupsafe import Markup
@@ -66,15 +67,25 @@ class Panel:
     key: str = ""
     """The split's own name, which links use."""
     sentence: str = ""
-    drawn: Markup | None = None
-    """What a page shows; None: the table itself is the figure."""
+    draw: Callable[[], Markup] | None = None
+    """Draws what a page shows; None: the table itself is the figure."""
     draw_svg: Callable[[], Markup] | None = None
     """Draws what can be taken away as a file, where that is another than `drawn`."""
     table: Table | None = None
     is_aside: bool = False
     """Whether the table waits behind its title until it is asked for."""
-    readout: Mapping[str, Any] | None = None
-    """Places along the x axis and what to say there, for a crosshair."""
+    read: Callable[[], Mapping[str, Any]] | None = None
+    """Gives the places along the x axis and what to say there, for a crosshair."""
+
+    @cached_property
+    def drawn(self) -> Markup | None:
+        """What a page shows. Drawn when it is asked for: a page shows one split of many."""
+        return None if self.draw is None else self.draw()
+
+    @cached_property
+    def readout(self) -> Mapping[str, Any] | None:
+        """What a crosshair says."""
+        return None if self.read is None else self.read()
 
     @property
     def picture(self) -> Markup | None:
@@ -84,7 +95,7 @@ class Panel:
     @property
     def has_picture(self) -> bool:
         """Whether there is one."""
-        return self.draw_svg is not None or self.drawn is not None
+        return self.draw_svg is not None or self.draw is not None
 
 
 @dataclass(frozen=True, kw_only=True)

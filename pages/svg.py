@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Protocol
 
 from markupsafe import Markup, escape
@@ -22,11 +23,17 @@ def element(name: str, *content: Markup | str, **attributes: object) -> Markup:
     parts = [f"<{name}"]
     for key, value in attributes.items():
         if value is not None:
-            written = _short(value) if isinstance(value, float) else value
-            parts.append(f' {key.rstrip("_").replace("_", "-")}="{escape(written)}"')
-    inside = "".join(str(escape(one)) for one in content)
+            # A page has thousands of numbers, and looking for characters to escape takes time.
+            written = _short(value) if isinstance(value, float) else escape(value)
+            parts.append(f' {_attribute(key)}="{written}"')
+    inside = "".join([one if isinstance(one, Markup) else escape(one) for one in content])
     parts.append(f">{inside}</{name}>" if inside else "/>")
     return Markup("".join(parts))  # noqa: S704  each part is escaped above
+
+
+@cache
+def _attribute(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
 
 
 def joined(parts: Iterable[Markup]) -> Markup:
@@ -234,8 +241,8 @@ def legend(entries: Sequence[tuple[str, str, int]], *, y: float, x: float = 0) -
 def plain(value: float) -> str:
     """A tick's value in as few characters as it takes."""
     if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
-        digits, _, power = f"{value:.0e}".partition("e")
-        return f"{digits}e{int(power)}".replace("-", words.MINUS)
+        digits, _, power = f"{value:.5e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.')}e{int(power)}".replace("-", words.MINUS)
     return f"{value:.6g}".replace("-", words.MINUS)
 
 

@@ -1,5 +1,7 @@
 """What each of NMTune's terms is worth: NMTune against itself without the term."""
 
+from functools import partial
+
 from pages import words
 from pages.figure import Figure, Panel
 from pages.figures.forest import plot, table
@@ -27,7 +29,7 @@ def draw(report: Report, _candidate: str) -> Figure:
         told.append(f"the {term} term {words.points(one['accuracy_difference'])} {where}{how}")
     return Figure(
         sentence=f"In points of accuracy: {'; '.join(told)}." if told else "",
-        panels=[Panel(drawn=plot(rows), table=table(rows))],
+        panels=[Panel(draw=partial(plot, rows), table=table(rows))],
         caption="NMTune against NMTune without the term: right of 0 the term helps. One seed: "
         "another seed can move a difference as well.",
     )

@@ -1,5 +1,7 @@
 """The effective rank of each class before and after tuning, as a dumbbell."""
 
+from functools import partial
+
 from markupsafe import Markup
 
 from pages import svg, words
@@ -37,8 +39,9 @@ def draw(report: Report, _candidate: str) -> Figure:
         panels=[
             Panel(
                 sentence="" if len(shown) == len(rows) else f"The {_MOST} that changed most.",
-                drawn=_plot(
-                    [(name, b["effective_rank"], a["effective_rank"]) for name, b, a in shown]
+                draw=partial(
+                    _plot,
+                    [(name, b["effective_rank"], a["effective_rank"]) for name, b, a in shown],
                 ),
                 table=Table(
                     [

@@ -55,7 +55,7 @@ def _panel(
     return Panel(
         title=title,
         key=split,
-        drawn=_heat_table(title, names, matrix, seen),
+        draw=partial(_heat_table, title, names, matrix, seen),
         draw_svg=partial(_heat_map, title, names, matrix, seen),
         table=Table(
             [
@@ -131,9 +131,11 @@ def _short(name: str) -> str:
 
 
 def _heat_map(title: str, names: Sequence[str], matrix: Any, seen: Sequence[int]) -> Markup:
-    """The same as a picture, to take away."""
-    most, left, top = _most(matrix, seen), 190, 150
-    parts = []
+    """The same as a picture, to take away: one path for all cells of a colour."""
+    most, left, top, size = _most(matrix, seen), 190, 150, _CELL * len(seen)
+    parts = [svg.rect(left, top, size, size, class_="cell")]
+    cells: dict[str, list[tuple[int, int]]] = {}
+    numbers = []
     for row, at in enumerate(seen):
         y = top + _CELL * row
         name = words.shortened(words.clean(names[at]), 26)
@@ -141,19 +143,20 @@ def _heat_map(title: str, names: Sequence[str], matrix: Any, seen: Sequence[int]
         place = f"translate({left + _CELL * row + 15},{top - 8}) rotate(-90)"
         parts.append(svg.text(0, 0, name, transform=place, class_="name"))
         for column, to in enumerate(seen):
-            n_rows = int(matrix[at][to])
-            x = left + _CELL * column
-            step = "d" if at == to else f"h{_step(n_rows, most)}"
-            parts.append(svg.rect(x, y, _CELL, _CELL, class_=f"cell {step}"))
-            if n_rows:
-                middle = (x + _CELL / 2, y + 15)
+            if n_rows := int(matrix[at][to]):
+                x = left + _CELL * column
+                step = "d" if at == to else f"h{_step(n_rows, most)}"
+                cells.setdefault(step, []).append((x, y))
                 style = "on-mark" if step == "h6" else "tiny"
-                parts.append(svg.text(*middle, str(n_rows), text_anchor="middle", class_=style))
-    size = _CELL * len(seen)
+                numbers.append(svg.text(x + _CELL / 2, y + 15, str(n_rows), class_=style))
+    for step, places in sorted(cells.items()):
+        way = "".join(f"M{x} {y}h{_CELL}v{_CELL}h-{_CELL}z" for x, y in places)
+        parts.append(svg.element("path", d=way, class_=f"cell {step}"))
     return svg.drawing(
         top + size + 8,
         f"Confusion matrix on {title}",
         svg.text(0, 14, f"{title}: rows true, columns taken for", class_="axis"),
         *parts,
+        svg.group(*numbers, text_anchor="middle"),
         width=max(svg.WIDTH, left + size + 8),
     )

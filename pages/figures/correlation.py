@@ -1,6 +1,7 @@
 """SVE and LSVR beside accuracy: may this job's spectra be read as a forecast?"""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -61,12 +62,6 @@ def _panel(
     split: str, rows: list[tuple[int, str, tuple[float, float, float]]], told: Mapping[str, Any]
 ) -> Panel:
     rhos = [_rho(told.get(key), title) for key, title in _MEASURES]
-    accuracies = [values[2] for _, _, values in rows]
-    y = Linear.over(accuracies, _BOTTOM, _TOP, n_ticks=4)
-    plots = [
-        _plot(rows, at, title, y, left=56 + 338 * at, rho=rhos[at])
-        for at, (_, title) in enumerate(_MEASURES)
-    ]
     key = "; ".join(f"{number} {words.candidate(name)}" for number, name, _ in rows)
     table = Table(
         [
@@ -78,14 +73,25 @@ def _panel(
         ],
         [[number, words.candidate(name), *values] for number, name, values in rows],
     )
-    label = f"Accuracy against SVE and LSVR on {words.split(split)}. {'; '.join(rhos)}."
     return Panel(
         title=words.split(split),
         key=split,
         sentence=f"{key}.",
-        drawn=svg.drawing(_BOTTOM + 40, label, *plots),
+        draw=partial(_plots, split, rows, rhos),
         table=table,
     )
+
+
+def _plots(
+    split: str, rows: list[tuple[int, str, tuple[float, float, float]]], rhos: list[str]
+) -> Markup:
+    y = Linear.over([values[2] for _, _, values in rows], _BOTTOM, _TOP, n_ticks=4)
+    plots = [
+        _plot(rows, at, title, y, left=56 + 338 * at, rho=rhos[at])
+        for at, (_, title) in enumerate(_MEASURES)
+    ]
+    label = f"Accuracy against SVE and LSVR on {words.split(split)}. {'; '.join(rhos)}."
+    return svg.drawing(_BOTTOM + 40, label, *plots)
 
 
 def _plot(

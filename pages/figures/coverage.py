@@ -1,7 +1,8 @@
 """What `abstain_below` buys: accuracy of the answered rows against how many are answered."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from markupsafe import Markup
 
@@ -53,12 +54,14 @@ def _panel(
     points: Sequence[tuple[float, float, float | None, int]],
     threshold: float | None,
 ) -> Panel:
-    drawn, readout = _plot(split, points, threshold)
+    known = [
+        (low, coverage, accuracy) for low, coverage, accuracy, _ in points if accuracy is not None
+    ]
     return Panel(
         title=words.split(split),
         key=split,
-        drawn=drawn,
-        readout=readout,
+        draw=partial(_plot, split, known, threshold),
+        read=partial(_readout, known),
         table=Table(
             [
                 Column("abstain_below", "number"),
@@ -71,15 +74,29 @@ def _panel(
     )
 
 
+_X: Final = Linear(0, 1, _LEFT, _RIGHT)
+
+
+def _readout(known: Sequence[tuple[float, float, float]]) -> dict[str, Any]:
+    return {
+        "x": [round(_X(low)) for low, _, _ in known],
+        "label": "abstain_below",
+        "at": [round(low, 4) for low, _, _ in known],
+        "series": [
+            {
+                "name": name,
+                "v": [float(f"{100 * one[column]:.4g}") for one in known],
+                "unit": "%",
+            }
+            for column, name in ((1, "answered"), (2, "right in"))
+        ],
+    }
+
+
 def _plot(
-    split: str,
-    points: Sequence[tuple[float, float, float | None, int]],
-    threshold: float | None,
-) -> tuple[Markup, dict[str, Any]]:
-    known = [
-        (low, coverage, accuracy) for low, coverage, accuracy, _ in points if accuracy is not None
-    ]
-    x = Linear(0, 1, _LEFT, _RIGHT)
+    split: str, known: Sequence[tuple[float, float, float]], threshold: float | None
+) -> Markup:
+    x = _X
     y = Linear.over(
         [1.0, *(min(coverage, accuracy) for _, coverage, accuracy in known)], _BOTTOM, _TOP
     )
@@ -101,21 +118,8 @@ def _plot(
         svg.path([(x(low), y(coverage)) for low, coverage, _ in known], class_="line s1 dashed"),
         svg.path([(x(low), y(accuracy)) for low, _, accuracy in known], class_="line s2"),
     ]
-    readout = {
-        "x": [round(x(low)) for low, _, _ in known],
-        "label": "abstain_below",
-        "at": [round(low, 4) for low, _, _ in known],
-        "series": [
-            {
-                "name": name,
-                "v": [float(f"{100 * one[column]:.4g}") for one in known],
-                "unit": "%",
-            }
-            for column, name in ((1, "answered"), (2, "right in"))
-        ],
-    }
     label = f"Share answered and accuracy by abstain_below on {words.split(split)}. " + "; ".join(
         f"{low:.2f}: {words.percent(coverage)} answered, {words.percent(accuracy)} right"
         for low, coverage, accuracy in known[::3]
     )
-    return svg.drawing(_BOTTOM + 40, label, *parts), readout
+    return svg.drawing(_BOTTOM + 40, label, *parts)

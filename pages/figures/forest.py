@@ -1,6 +1,7 @@
 """Differences between two candidates with their intervals, as a forest plot."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -35,7 +36,7 @@ def draw(report: Report, _candidate: str) -> Figure:
         shown = rows
     return Figure(
         sentence=_sentence(shown),
-        panels=[Panel(drawn=plot(shown), table=table(shown))],
+        panels=[Panel(draw=partial(plot, shown), table=table(shown))],
         caption="Difference of accuracy on the same rows, with its 95 % interval from a paired "
         "bootstrap; right of 0 the first of the two is better. A filled mark is clear (the "
         "interval leaves out 0 and McNemar's test says so), a hollow one may be chance. The "

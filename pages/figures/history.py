@@ -1,6 +1,7 @@
 """How the training went: the losses by epoch, a small plot for each term."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -73,11 +74,11 @@ def _panel(name: str, epochs: Epochs) -> Panel:
     names = list({term: 0 for one in found for term in one})
     names.sort(key=lambda term: _TERMS.index(term) if term in _TERMS else len(_TERMS))
     # A term that is switched off is 0 throughout, and the only term is the total again.
-    drawn = [term for term in names if any(one.get(term) for one in found)]
-    if "cross_entropy" in drawn and all(
+    shown = [term for term in names if any(one.get(term) for one in found)]
+    if "cross_entropy" in shown and all(
         one.get("cross_entropy") == one.get("total") for one in found
     ):
-        drawn.remove("total")
+        shown.remove("total")
     is_search = _is_search(epochs)
     first = [Column("tried" if is_search else "epoch", "count")]
     if is_search:
@@ -85,7 +86,7 @@ def _panel(name: str, epochs: Epochs) -> Panel:
     return Panel(
         title=words.candidate(name),
         key=name,
-        drawn=_plots(name, found, drawn, is_search=is_search) if len(epochs) > 1 else None,
+        draw=partial(_plots, name, found, shown, is_search=is_search) if len(epochs) > 1 else None,
         table=Table(
             [*first, *(Column(term.replace("_", " "), "number") for term in names)],
             [

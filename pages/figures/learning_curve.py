@@ -1,6 +1,7 @@
 """Would more labels help? Accuracy by number of training rows, with bands over seeds."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -47,7 +48,7 @@ def draw(report: Report, _candidate: str) -> Figure:
         for split in splits
         if (one := point["splits"].get(split))
     ]
-    panels = [Panel(drawn=_plot(points, splits), table=Table(columns, rows))]
+    panels = [Panel(draw=partial(_plot, points, splits), table=Table(columns, rows))]
     if any(words.is_number(one.get("gain")) for one in outlook.values()):
         panels.append(_outlook(outlook))
     return Figure(

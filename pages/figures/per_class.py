@@ -1,6 +1,7 @@
 """Precision, recall and F1 of each class."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -30,7 +31,7 @@ def draw(report: Report, candidate: str) -> Figure:
                 title=words.split(split),
                 key=split,
                 sentence=f"{words.split(split)}: {len(rows):,} classes with rows, weakest first.",
-                drawn=_plot(split, rows) if len(rows) <= _MOST else None,
+                draw=partial(_plot, split, rows) if len(rows) <= _MOST else None,
                 table=Table(
                     [
                         Column("class", is_name=True),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -58,7 +59,7 @@ def _panel(
         title=words.split(split),
         key=split,
         sentence=_sentence(metrics, one),
-        drawn=_plot(split, after, before),
+        draw=partial(_plot, split, after, before),
         table=Table(
             [
                 *([Column("temperature")] if before else []),

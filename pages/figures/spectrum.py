@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from markupsafe import Markup
 
@@ -10,6 +11,9 @@ from pages import svg, words
 from pages.figure import Column, Figure, Panel, Table
 from pages.reading import Absent, Report, found
 from pages.svg import Log
+
+Shares: TypeAlias = Sequence[tuple[str, Sequence[float]]]
+"""The spectra to compare: a name, and each rank's share of the sum."""
 
 _POINTS = 64
 _TOP, _BOTTOM, _LEFT, _RIGHT = 44, 262, 56, 664
@@ -52,8 +56,13 @@ def _panel(split: str, raw: Mapping[str, Any], tuned: Mapping[str, Any]) -> Pane
             sentence="The singular values themselves are not in this report.",
             table=table,
         )
-    drawn, readout = _plot(split, shares)
-    return Panel(title=words.split(split), key=split, drawn=drawn, table=table, readout=readout)
+    return Panel(
+        title=words.split(split),
+        key=split,
+        draw=partial(_plot, split, shares),
+        table=table,
+        read=partial(_readout, shares),
+    )
 
 
 def _columns() -> list[Column]:
@@ -80,11 +89,36 @@ def _ranks(n: int) -> list[int]:
     return sorted({round(math.exp(math.log(n) * at / (_POINTS - 1))) for at in range(_POINTS)})
 
 
-def _plot(
-    split: str, shares: Sequence[tuple[str, Sequence[float]]]
-) -> tuple[Markup, dict[str, Any]]:
+def _x(longest: int) -> Log:
+    return Log(1, max(longest, 2), _LEFT, _RIGHT)
+
+
+def _readout(shares: Shares) -> dict[str, Any]:
     longest = max(len(values) for _, values in shares)
-    x = Log(1, max(longest, 2), _LEFT, _RIGHT)
+    x, ranks = _x(longest), _ranks(longest)
+    return {
+        "x": [round(x(rank)) for rank in ranks],
+        "label": "rank",
+        "at": ranks,
+        "series": [
+            {
+                "name": name,
+                "v": [float(f"{100 * values[at - 1]:.3g}") for at in _own(ranks, values)],
+                "unit": "%",
+            }
+            for name, values in shares
+        ],
+    }
+
+
+def _own(ranks: Sequence[int], values: Sequence[float]) -> list[int]:
+    """The ranks at which a series has something to show."""
+    return [rank for rank in ranks if rank <= len(values) and values[rank - 1] > 0]
+
+
+def _plot(split: str, shares: Shares) -> Markup:
+    longest = max(len(values) for _, values in shares)
+    x = _x(longest)
     positive = [value for _, values in shares for value in values if value > 0]
     # The numerically zero tail would take most of the axis.
     least = max(positive) * 1e-6
@@ -97,29 +131,17 @@ def _plot(
         ),
     ]
     ranks = _ranks(longest)
-    readout: dict[str, Any] = {
-        "x": [round(x(rank)) for rank in ranks],
-        "label": "rank",
-        "at": ranks,
-        "series": [],
-    }
-    for number, (name, values) in enumerate(shares, 1):
-        own = [rank for rank in ranks if rank <= len(values) and values[rank - 1] > 0]
+    for number, (_, values) in enumerate(shares, 1):
         style = f"line s{number}" + (" dashed" if number == 2 else "")
-        parts.append(svg.path([(x(at), y(values[at - 1])) for at in own], class_=style))
-        readout["series"].append(
-            {
-                "name": name,
-                "v": [float(f"{100 * values[at - 1]:.3g}") for at in own],
-                "unit": "%",
-            }
+        parts.append(
+            svg.path([(x(at), y(values[at - 1])) for at in _own(ranks, values)], class_=style)
         )
     label = f"Spectrum on {words.split(split)}, log-log. " + " ".join(
         f"{name}: the first singular value is {words.percent(values[0])} of the sum, the tenth "
         f"{words.percent(values[min(9, len(values) - 1)])}."
         for name, values in shares
     )
-    return svg.drawing(_BOTTOM + 40, label, *parts), readout
+    return svg.drawing(_BOTTOM + 40, label, *parts)
 
 
 def _sentence(split: str, raw: Mapping[str, Any], tuned: Mapping[str, Any]) -> str:

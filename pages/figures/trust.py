@@ -1,6 +1,7 @@
 """When to trust the head: conformal sets and the OOD score, tried on rows it never learnt from."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
@@ -39,8 +40,29 @@ def draw(report: Report, _candidate: str) -> Figure:
 
 def _coverage(conformal: Mapping[str, Any]) -> Panel:
     splits: Mapping[str, Any] = conformal.get("splits") or {}
-    level = conformal.get("level")
     names = words.in_order(list(splits))
+    return Panel(
+        title="Conformal sets",
+        draw=partial(_coverages, splits, names, conformal.get("level")),
+        table=Table(
+            [
+                Column("split", is_name=True),
+                Column("rows", "count"),
+                Column("coverage", "percent"),
+                Column("classes a row", "number"),
+            ],
+            [
+                [
+                    words.split(name),
+                    *(splits[name].get(key) for key in ("n_rows", "coverage", "mean_size")),
+                ]
+                for name in names
+            ],
+        ),
+    )
+
+
+def _coverages(splits: Mapping[str, Any], names: Sequence[str], level: Any) -> Markup:
     height = 74 + _ROW * len(names)
     x = Linear.over(
         [1.0, *(splits[name]["coverage"] for name in names), level or 1.0], _LEFT, _RIGHT
@@ -48,8 +70,8 @@ def _coverage(conformal: Mapping[str, Any]) -> Panel:
     parts = [svg.x_axis(x, height - 40, "rows whose set holds the true class", svg.share, top=20)]
     if words.is_number(level):
         parts += [
-            svg.line(x(level), 14, x(level), height - 40, class_="zero"),  # type: ignore[arg-type]
-            svg.text(x(level), 10, f"level {level:g}", text_anchor="middle"),  # type: ignore[arg-type]
+            svg.line(x(level), 14, x(level), height - 40, class_="zero"),
+            svg.text(x(level), 10, f"level {level:g}", text_anchor="middle"),
         ]
     for at, name in enumerate(names):
         one, y = splits[name], 36.0 + _ROW * at
@@ -69,25 +91,7 @@ def _coverage(conformal: Mapping[str, Any]) -> Panel:
         f"{splits[name]['mean_size']:.2f} classes a row"
         for name in names
     )
-    return Panel(
-        title="Conformal sets",
-        drawn=svg.drawing(height, label, *parts),
-        table=Table(
-            [
-                Column("split", is_name=True),
-                Column("rows", "count"),
-                Column("coverage", "percent"),
-                Column("classes a row", "number"),
-            ],
-            [
-                [
-                    words.split(name),
-                    *(splits[name].get(key) for key in ("n_rows", "coverage", "mean_size")),
-                ]
-                for name in names
-            ],
-        ),
-    )
+    return svg.drawing(height, label, *parts)
 
 
 def _ood(ood: Mapping[str, Any]) -> Panel:
@@ -95,7 +99,9 @@ def _ood(ood: Mapping[str, Any]) -> Panel:
     names = words.in_order(list(splits))
     edges = ood.get("edges")
     has_counts = edges and all(splits[name].get("counts") for name in names)
-    drawn = _histograms(ood, splits, names) if has_counts else _shares(splits, names)
+    draw = (
+        partial(_histograms, ood, splits, names) if has_counts else partial(_shares, splits, names)
+    )
     columns = [
         Column("split", is_name=True),
         Column("rows", "count"),
@@ -109,7 +115,7 @@ def _ood(ood: Mapping[str, Any]) -> Panel:
         ]
         for name in names
     ]
-    return Panel(title="OOD score", drawn=drawn, table=Table(columns, rows))
+    return Panel(title="OOD score", draw=draw, table=Table(columns, rows))
 
 
 def _shares(splits: Mapping[str, Any], names: Sequence[str]) -> Markup:

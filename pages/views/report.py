@@ -1,8 +1,8 @@
 """The report: as a page, as one file, and each figure as SVG or CSV."""
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -29,7 +29,7 @@ from pages.figures import (
     verdict,
 )
 from pages.reading import Absent, Report, candidates, classes, published, title
-from pages.views.shell import Place, one_file, page
+from pages.views.shell import Place, one_file, page_parts
 
 FIGURES: Final[Mapping[str, tuple[str, Draw]]] = {
     "verdict": ("Verdict", verdict.draw),
@@ -81,11 +81,19 @@ class Drawn:
         """Whether a page shows one of its panels at a time."""
         return bool(self.splits)
 
-    def picture_link(self, panel: Panel, candidate: str) -> tuple[str, str] | None:
-        """The address of a panel's SVG, and what the file is called; None without a picture."""
-        if self.figure is None or not panel.has_picture:
+    def picture_link(
+        self, panel: Panel, *, is_file: bool, candidate: str
+    ) -> tuple[str, str] | None:
+        """The address of a panel's SVG, and what the file is called; None without a picture.
+
+        In a file, a script makes it out of the drawing that is shown; only what is shown in
+        another form is carried.
+        """
+        if self.figure is None or not panel.has_picture or (is_file and panel.draw_svg is None):
             return None
         name = f"{self.key}-{_at(self.figure, panel)}.svg"
+        if is_file and panel.picture is not None:
+            return _data("image/svg+xml", standalone(panel.picture)), name
         return f"report/figures/{name}{self._query(candidate)}", name
 
     def csv_link(self, *, is_file: bool, candidate: str) -> tuple[str, str] | None:
@@ -94,8 +102,7 @@ class Drawn:
             return None
         name = f"{self.key}.csv"
         if is_file:
-            content = base64.b64encode(csv_of(self.figure).encode()).decode()
-            return f"data:text/csv;base64,{content}", name
+            return _data("text/csv", csv_of(self.figure)), name
         return f"report/figures/{name}{self._query(candidate)}", name
 
     def _query(self, candidate: str) -> str:
@@ -104,10 +111,19 @@ class Drawn:
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """A page, and the keys of the figures that could not be drawn although the report has them."""
+    """A page in parts, to be taken once.
 
-    html: str
-    broken: list[str] = field(default_factory=list)
+    broken: the keys of the figures that could not be drawn although the report has them; complete
+    once the last part is taken.
+    """
+
+    parts: Iterator[str]
+    broken: list[str]
+
+    @property
+    def html(self) -> str:
+        """The whole page."""
+        return "".join(self.parts)
 
 
 class UnknownError(LookupError):
@@ -135,6 +151,21 @@ def draw(report: Report, key: str, candidate: str) -> Drawn:
         return Drawn(key=key, title=name, is_broken=True)
 
 
+def _with_drawings(drawn: list[Drawn], split: str | None, broken: list[str]) -> Iterator[Drawn]:
+    """Each figure with what a page shows of it drawn: the panels of `split`, or all for None."""
+    for one in drawn:
+        shown = one
+        try:
+            for panel in one.figure.panels if one.figure else ():
+                if split is None or not one.is_by_split or panel.key == split:
+                    _ = panel.drawn, panel.readout  # they are kept
+        except _UNLIKE:
+            shown = Drawn(key=one.key, title=one.title, is_broken=True)
+        if shown.is_broken:
+            broken.append(one.key)
+        yield shown
+
+
 def report_page(
     report: Report, place: Place, *, candidate: str | None = None, split: str | None = None
 ) -> Rendered:
@@ -146,19 +177,22 @@ def report_page(
         split = known[0] if known else ""
     elif split not in known:
         raise UnknownError(f"The report has no such split. It has {words.listed(known)}.")
+    broken: list[str] = []
     values = _values(report, drawn, candidate=shown, split=split, is_file=False)
-    return Rendered(
-        html=page("report.html.jinja", place, scripts=["readout.js"], **values),
-        broken=_broken(drawn),
-    )
+    values["sections"] = _with_drawings(drawn, split, broken)
+    parts = page_parts("report.html.jinja", place, scripts=["readout.js"], **values)
+    return Rendered(parts=parts, broken=broken)
 
 
 def report_file(report: Report) -> Rendered:
     """The report as one file that needs nothing else, of the published candidate."""
     shown = chosen(report, None)
     drawn = [draw(report, key, shown) for key in FIGURES]
+    broken: list[str] = []
     values = _values(report, drawn, candidate=shown, split="", is_file=True)
-    return Rendered(html=one_file("report.html.jinja", **values), broken=_broken(drawn))
+    values["sections"] = _with_drawings(drawn, None, broken)
+    html = one_file("report.html.jinja", **values)
+    return Rendered(parts=iter([html]), broken=broken)
 
 
 def figure_csv(report: Report, key: str, candidate: str | None) -> str:
@@ -193,13 +227,14 @@ def _figure(report: Report, key: str, candidate: str | None) -> Figure:
     return drawn.figure
 
 
+def _data(media_type: str, content: str) -> str:
+    """An address that holds the file itself."""
+    return f"data:{media_type};base64,{base64.b64encode(content.encode()).decode()}"
+
+
 def _at(figure: Figure, panel: Panel) -> int:
     """The panel's number, from 1."""
     return next(at for at, one in enumerate(figure.panels, 1) if one is panel)
-
-
-def _broken(drawn: list[Drawn]) -> list[str]:
-    return [one.key for one in drawn if one.is_broken]
 
 
 def _values(
@@ -224,7 +259,7 @@ def _values(
         "drawn": drawn,
         "pictures": {
             one.key: [
-                None if is_file else one.picture_link(panel, candidate)
+                one.picture_link(panel, is_file=is_file, candidate=candidate)
                 for panel in (one.figure.panels if one.figure else ())
             ]
             for one in drawn

@@ -1,11 +1,11 @@
 """What every page has: its frame, its files, the way to the service's root."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pages import assets
-from pages.environment import render
+from pages.environment import render, rendered
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,15 @@ def page(
     scripts: what it needs besides those of every page. section: where it is in the navigation, such
     as `jobs`.
     """
+    return "".join(page_parts(template, place, scripts=scripts, **values))
+
+
+def page_parts(
+    template: str, place: Place, *, scripts: Sequence[str] = (), **values: Any
+) -> Iterator[str]:
+    """The same in parts, as they are made."""
     static = f"{place.root}ui/static/{assets.digest()}"
-    return render(
+    return rendered(
         template,
         root=place.root,
         styles=[f"{static}/{name}" for name in assets.STYLES],

@@ -1,6 +1,7 @@
 """Reports for people: the one file, with what its job's row knows beyond the report."""
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -23,21 +24,21 @@ def known(content: bytes, job: JobRecord) -> dict[str, Any]:
 
 def report_file(content: bytes, job: JobRecord) -> str:
     """The report as one file."""
-    return html_of(views.report_file(known(content, job)), job.id)
+    return "".join(parts_of(views.report_file(known(content, job)), job.id))
 
 
 def bundled_report(content: bytes, version: HeadVersion) -> bytes:
     """The same for a bundle, of a report that names no rows."""
     head = f"{version.name}@{version.version}"
     report = _document(content) | {"head": head, "finished_at": version.created_at}
-    return html_of(views.report_file(report), version.job_id).encode()
+    return "".join(parts_of(views.report_file(report), version.job_id)).encode()
 
 
-def html_of(rendered: Rendered, job_id: str) -> str:
-    """The page; figures that could not be drawn are told to the log."""
+def parts_of(rendered: Rendered, job_id: str) -> Iterator[str]:
+    """The page in parts; figures that could not be drawn are told to the log."""
+    yield from rendered.parts
     if rendered.broken:
         logger.warning("report.figures_broken job_id=%s keys=%s", job_id, ",".join(rendered.broken))
-    return rendered.html
 
 
 def _document(content: bytes) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Path, Query, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 
 from service.http.dependencies import StoreDep, TenantDep
 from service.http.errors import Problem
 from service.jobs.routes import JobId, report_of
-from service.ui.answers import HEADERS, html, page_router, place
+from service.ui.answers import HEADERS, page_router, place
 from store import jobs
 from store.jobs import Job as JobRecord
 from store.store import Store
@@ -31,7 +31,7 @@ def report_page(
 ) -> Response:
     """The report of a job; as long as there is none, the job's page."""
     from pages.views import report as view
-    from service.jobs.report_pages import html_of, known
+    from service.jobs.report_pages import known, parts_of
 
     job = _job(store, tenant_id, job_id)
     if job.report_sha256 is None:
@@ -41,7 +41,7 @@ def report_page(
         rendered = view.report_page(report, place(request), candidate=candidate, split=split)
     except view.UnknownError as unknown:
         raise Problem(404, "not_found", str(unknown)) from None
-    return html(html_of(rendered, job_id))
+    return StreamingResponse(parts_of(rendered, job_id), headers=HEADERS, media_type="text/html")
 
 
 @router.get("/ui/jobs/{job_id}/report/figures/{name}")

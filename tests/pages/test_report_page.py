@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pages.figures import spectrum
 from pages.reading import Absent
 from pages.views.report import FIGURES, UnknownError, figure_csv, figure_svg, report_file
 from pages.views.report import report_page as page_of
@@ -19,8 +20,9 @@ PLACE = Place(root="../../../")
 
 def report_page(report: dict[str, Any], **arguments: Any) -> str:
     rendered = page_of(report, PLACE, **arguments)
+    html = rendered.html
     assert not rendered.broken
-    return rendered.html
+    return html
 
 
 def test_every_figure_is_there_sentence_first() -> None:
@@ -34,6 +36,21 @@ def test_every_figure_is_there_sentence_first() -> None:
 def test_page_and_file_are_small() -> None:
     assert len(report_page(real_report()).encode()) < 150_000
     assert len(report_file(real_report()).html.encode()) < 400_000
+
+
+def test_a_browser_can_begin_before_figures_are_drawn_and_one_split_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[str] = []
+    plot = spectrum._plot
+    monkeypatch.setattr(
+        spectrum, "_plot", lambda split, shares: drawn.append(split) or plot(split, shares)
+    )
+    rendered = page_of(real_report(), PLACE, split="ood/hwu")
+    assert "stylesheet" in next(rendered.parts)
+    assert not drawn
+    assert "Provenance" in rendered.html
+    assert drawn == ["ood/hwu"]
 
 
 @pytest.mark.parametrize("form", ["page", "file"])
