@@ -1,6 +1,7 @@
 """Two versions of a head side by side: shall the newer be promoted?"""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pages import words
@@ -28,7 +29,7 @@ def compare_page(compared: Mapping[str, Any], place: Place) -> str:
         verdict=words.clean(compared["verdict"]),
         note=words.clean(compared.get("note") or ""),
         is_paired=is_paired,
-        panel=Panel(drawn=forest.plot(drawn), table=_accuracies(rows)) if drawn else None,
+        panel=Panel(draw=partial(forest.plot, drawn), table=_accuracies(rows)) if drawn else None,
         table=_figures(compared["splits"]),
         classes=compared["classes"],
         changes=[

@@ -145,10 +145,11 @@ def _losses(events: Events, candidate: str | None) -> tuple[list[str], Panel | N
         return [], None
     shown = candidate or list(epochs)[-1]
     try:
-        figure = history.draw({"candidates": {shown: {"history": epochs[shown]}}}, shown)
+        panel = history.draw({"candidates": {shown: {"history": epochs[shown]}}}, shown).panels[0]
+        _ = panel.drawn  # it is drawn when it is asked for: here, where a failure is caught
     except (Absent, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return list(epochs), None  # a figure that cannot be drawn takes no page with it
-    return list(epochs), figure.panels[0]
+    return list(epochs), panel
 
 
 def _attempts(events: Events) -> list[dict[str, str]]:

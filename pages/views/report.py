@@ -180,7 +180,7 @@ def report_page(
     broken: list[str] = []
     values = _values(report, drawn, candidate=shown, split=split, is_file=False)
     values["sections"] = _with_drawings(drawn, split, broken)
-    parts = page_parts("report.html.jinja", place, scripts=["readout.js"], **values)
+    parts = page_parts("report.html.jinja", place, scripts=["readout.js"], section="jobs", **values)
     return Rendered(parts=parts, broken=broken)
 
 

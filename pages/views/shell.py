@@ -26,11 +26,11 @@ def page(
     scripts: what it needs besides those of every page. section: where it is in the navigation, such
     as `jobs`.
     """
-    return "".join(page_parts(template, place, scripts=scripts, **values))
+    return "".join(page_parts(template, place, scripts=scripts, section=section, **values))
 
 
 def page_parts(
-    template: str, place: Place, *, scripts: Sequence[str] = (), **values: Any
+    template: str, place: Place, *, scripts: Sequence[str] = (), section: str = "", **values: Any
 ) -> Iterator[str]:
     """The same in parts, as they are made."""
     static = f"{place.root}ui/static/{assets.digest()}"
