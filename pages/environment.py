@@ -30,8 +30,6 @@ def _environment() -> Environment:
     environment.filters["percent"] = words.percent
     environment.filters["seconds"] = words.seconds
     environment.filters["count"] = words.count
-    environment.filters["size"] = words.size
-    environment.filters["points"] = words.points
     return environment
 
 

@@ -164,12 +164,6 @@ def time(value: datetime | str | None) -> str:
     return clean(value) if found is None else f"{found.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def clock(value: datetime | str | None) -> str:
-    """A moment to the second, such as 23:05:17, where the day is said elsewhere."""
-    found = moment(value)
-    return NOTHING if found is None else f"{found.astimezone(UTC):%H:%M:%S}"
-
-
 def listed(names: list[str]) -> str:
     """a, b and c."""
     *first, last = names or [""]

@@ -88,8 +88,10 @@ def job_page(
 
 def _facts(job: Mapping[str, Any]) -> list[tuple[str, object]]:
     tags = ", ".join(f"{name}={value}" for name, value in (job.get("tags") or {}).items())
+    head = job.get("head") if job["kind"] == "prediction" else None
     facts = [
         ("kind", job["kind"]),
+        ("predicts with", f"{head['name']}@{head['version']}" if head else None),
         ("method", words.candidate(str(job["method"]))),
         ("analyses", ", ".join(job["config"].get("analyses") or ()).replace("_", " ")),
         ("alias", job.get("alias")),
