@@ -77,7 +77,8 @@ def _right_or_wrong(
     if only in ("errors", "correct"):
         return is_right if only == "correct" else ~is_right
     other_is_right = np.asarray(other.predicted == values.label)
-    return is_right & ~other_is_right if only == "gained" else other_is_right & ~is_right
+    gained, lost = is_right & ~other_is_right, other_is_right & ~is_right
+    return np.asarray(gained if only == "gained" else lost)
 
 
 def ordered(

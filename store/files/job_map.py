@@ -43,7 +43,8 @@ def quantised(plane: NDArray[np.floating[Any]]) -> NDArray[np.uint16]:
     extent = float((plane.astype(np.float64) - low).max())
     if extent <= 0:
         return np.zeros(plane.shape, np.uint16)
-    return np.rint((plane.astype(np.float64) - low) / extent * STEPS).astype(np.uint16)
+    steps = np.rint((plane.astype(np.float64) - low) / extent * STEPS)
+    return np.asarray(steps, np.uint16)
 
 
 @dataclass(frozen=True, kw_only=True)

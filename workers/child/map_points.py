@@ -143,7 +143,7 @@ def _columns(rows: JobRows, chosen: dict[str, NDArray[np.int64]]) -> dict[str, N
         said = one.predictions.get(rows.published)
         unknown = np.full(len(at), NOT_PREDICTED[np.dtype(index)], index)
         suspected = np.isin(at, rows.suspects.rows) if name == TRAIN else np.zeros(len(at), bool)
-        values = {
+        values: dict[str, NDArray[Any]] = {
             "split": np.full(len(at), number, np.uint8),
             "row": at.astype(np.uint32),
             "label": one.label[at].astype(index),
