@@ -23,6 +23,7 @@ TEXTS: Final = "texts"
 
 _datasets = tables.datasets.c
 _jobs = tables.jobs.c
+_MOST_REVISIONS: Final = 20
 _UNFINISHED: Final = has_status(JobStatus.QUEUED, JobStatus.RUNNING)
 
 
@@ -138,6 +139,24 @@ def get(tx: Transaction, tenant_id: str, dataset_id: str, *, even_expired: bool 
     if row is None:
         raise NotFound("dataset", dataset_id)
     return _dataset_of(row)
+
+
+def revisions(
+    tx: Transaction, tenant_id: str, dataset_id: str | None, *, since: str | None
+) -> tuple[Dataset, ...]:
+    """The datasets from `since` (left out) to `dataset_id`, each made from the one before it.
+
+    Empty if it was not made from that one, or if one between is gone or they are very many.
+    """
+    found: list[Dataset] = []
+    wanted = dataset_id
+    while wanted != since and wanted is not None and len(found) < _MOST_REVISIONS:
+        try:
+            found.insert(0, get(tx, tenant_id, wanted))
+        except NotFound:
+            return ()
+        wanted = found[0].parent_id
+    return tuple(found) if wanted == since and since is not None else ()
 
 
 def page(
