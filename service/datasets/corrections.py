@@ -115,5 +115,7 @@ def _label_of(item: Item, faults: Faults) -> str:
         return check_name(name, field=item.field, row=item.index)
     except BadInput as error:
         said = error.message.removeprefix(place("label", item.field, item.index)).strip()
-        faults.add(item.fault(error.code, f"the label {said}"))
+        faults.add(
+            BadInput(error.code, f"{item}: the label {said}", field=item.field, row=item.index)
+        )
         return ""

@@ -20,7 +20,7 @@ from service.http import idempotency
 from service.http.dependencies import ServicesDep, StoreDep, TenantDep
 from service.http.idempotency import IdempotencyKey, Key
 from service.http.json_body import JsonRoute, read_json, validate
-from service.http.openapi import BODY_STATUSES, problems
+from service.http.openapi import BODY_STATUSES, REF_TEMPLATE, problems
 from service.http.workspace import workspace
 
 _CREATED: Final = {
@@ -48,7 +48,11 @@ def list_dataset_rows(
     response_model=Dataset,
     openapi_extra={
         "requestBody": {
-            "content": {"application/json": {"schema": CorrectionCreate.model_json_schema()}}
+            "content": {
+                "application/json": {
+                    "schema": CorrectionCreate.model_json_schema(ref_template=REF_TEMPLATE)
+                }
+            }
         }
     },
     responses={201: _CREATED, **problems(404, 409, *BODY_STATUSES)},

@@ -15,7 +15,7 @@ from pydantic import (
 from service.datasets.schemas import KeepSeconds
 from service.heads.notes import Description
 from service.http.fields import Cursor, Limit, Name
-from service.http.validation import NO_NUL_PATTERN
+from service.http.validation import NO_NUL_PATTERN, ROWS_PATTERN
 
 MAX_CORRECTIONS: Final = 100_000
 """Rows that one request may name, of either kind; who changes more sends the file again."""
@@ -145,7 +145,7 @@ class DatasetRowQuery(BaseModel):
     rows: str | None = Field(
         default=None,
         max_length=20 * MAX_ROWS_SHOWN,
-        pattern=r"^ *\d{1,18}( *, *\d{1,18})* *$",
+        pattern=ROWS_PATTERN,
         description=f"Only these rows of the split, at most {MAX_ROWS_SHOWN}, separated by commas.",
         examples=["422,17"],
     )

@@ -119,7 +119,15 @@ class StoredNames:
         content = self.ids if kept.all() else self.ids[np.repeat(kept, sizes)]
         return RowNames(rows=rows, ids=Ids(ends=np.cumsum(sizes[kept]), content=content.tobytes()))
 
-    def places_of(self, ids: Collection[str]) -> Iterator[tuple[str, int]]:
+    def rows_at(self, places: Collection[int]) -> Iterator[tuple[int, int]]:
+        """(place in the data sent, row in the split) of each row that has one of these places."""
+        if self.rows is None:
+            return
+        wanted = np.array(sorted(places), np.int64)
+        for at in np.flatnonzero(np.isin(self.rows, wanted)).tolist():
+            yield int(self.rows[at]), at
+
+    def rows_called(self, ids: Collection[str]) -> Iterator[tuple[str, int]]:
         """(id, row in the split) of each row that has one of these ids."""
         if self.ends is None or self.ids is None:
             return
