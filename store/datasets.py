@@ -69,6 +69,8 @@ class Lineage:
     n_relabelled: int = 0
     n_dropped: int = 0
     n_added: int = 0
+    changed_splits: tuple[str, ...] = ()
+    """The splits that differ from the parent's; all others are the same, row by row."""
     note: str | None = None
 
 
@@ -102,7 +104,9 @@ def add(
         _datasets.tenant_id == tenant_id, _datasets.sha256 == sha256
     )
     tx.execute(same_bytes.order_by(_datasets.id).with_for_update()).all()
-    told = None if lineage is None else asdict(lineage)
+    told = None
+    if lineage is not None:
+        told = asdict(lineage) | {"changed_splits": list(lineage.changed_splits)}
     row = tx.execute(
         insert(tables.datasets)
         .values(

@@ -50,7 +50,13 @@ def append(
     ready = revise(taken, label_names=names, declared=declared_of(file), workdir=workdir)
     file.check(parent.sha256)
     n_added = sum(len(rows.y) for rows in more.splits.values())
-    lineage = Lineage(parent_id=parent.id, parent_sha256=parent.sha256, n_added=n_added, note=note)
+    lineage = Lineage(
+        parent_id=parent.id,
+        parent_sha256=parent.sha256,
+        n_added=n_added,
+        changed_splits=tuple(more.splits),
+        note=note,
+    )
     return storing.add(ready, name=received.name or parent.name, lineage=lineage)
 
 

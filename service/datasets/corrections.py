@@ -46,14 +46,18 @@ def correct(dataset_id: str, body: CorrectionCreate, *, storing: Storing, workdi
     parent = parent_of(storing.store, storing.tenant_id, dataset_id)
     file = LabelledFile.open(parent, storing.store.artifacts)
     names, labels, kept = _corrected(file, body)
+    changed = {
+        split: int(np.count_nonzero((labels[split] != rows.y) & kept[split]))
+        for split, rows in file.splits.items()
+    }
     lineage = Lineage(
         parent_id=parent.id,
         parent_sha256=parent.sha256,
-        n_relabelled=sum(
-            int(np.count_nonzero((labels[split] != rows.y) & kept[split]))
-            for split, rows in file.splits.items()
-        ),
+        n_relabelled=sum(changed.values()),
         n_dropped=len(body.drop),
+        changed_splits=tuple(
+            split for split, n_rows in changed.items() if n_rows or not kept[split].all()
+        ),
         note=body.note,
     )
     if not lineage.n_relabelled and not lineage.n_dropped:

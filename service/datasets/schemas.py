@@ -101,6 +101,9 @@ class Lineage(BaseModel):
     n_relabelled: int = Field(description="Rows that have another label.")
     n_dropped: int = Field(description="Rows that were left out.")
     n_added: int = Field(description="Rows that were added.")
+    changed_splits: list[str] = Field(
+        description="The splits that differ; all others are the same as the parent's, row by row."
+    )
     note: str | None
 
 

@@ -57,6 +57,7 @@ def test_it_is_what_an_upload_of_all_rows_would_be(client: InProcess, name: str,
         "n_relabelled": 0,
         "n_dropped": 0,
         "n_added": len(new),
+        "changed_splits": list(dict.fromkeys(row.split for row in new)),
         "note": "week 48",
     }
     assert client.get(f"/datasets/{parent['id']}").json() == parent

@@ -82,6 +82,11 @@ def test_it_is_what_an_upload_of_the_corrected_rows_would_be(
         "n_relabelled": len(labels),
         "n_dropped": len(dropped),
         "n_added": 0,
+        "changed_splits": [
+            split
+            for split in ("train", "test", "ood/sketch")
+            if any(rows[row].split == split for row in {*labels, *dropped})
+        ],
         "note": None,
     }
     assert client.get(f"/datasets/{parent['id']}").json() == parent

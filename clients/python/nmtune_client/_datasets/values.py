@@ -30,11 +30,13 @@ class Lineage(Shown):
     n_relabelled: int = 0
     n_dropped: int = 0
     n_added: int = 0
+    changed_splits: tuple[str, ...] = ()
     note: str | None = None
 
     @classmethod
     def from_json(cls, data: object) -> Self:
-        return build(cls, known_in(cls, data))
+        changed = tuple(member(data, "changed_splits") or ())
+        return build(cls, known_in(cls, data, changed_splits=changed))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
