@@ -1,7 +1,7 @@
 """Dataset rows: each describes an immutable set of rows and names its bytes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,9 +10,9 @@ from sqlalchemy import delete as sql_delete
 
 from store.database import cursors, tables
 from store.database.clock import now, seconds_from_now
+from store.database.conditions import has_status
 from store.database.connection import Transaction
 from store.database.cursors import AnyRow, Page
-from store.database.tables import has_status
 from store.errors import DatasetInUse, NotFound
 from store.ids import new_id
 from store.names import check_name
@@ -23,6 +23,7 @@ TEXTS: Final = "texts"
 
 _datasets = tables.datasets.c
 _jobs = tables.jobs.c
+_MOST_REVISIONS: Final = 20
 _UNFINISHED: Final = has_status(JobStatus.QUEUED, JobStatus.RUNNING)
 
 
@@ -48,11 +49,29 @@ class Dataset:
     created_at: datetime
     expires_at: datetime | None
     """When it expires; None: it stays."""
+    parent_id: str | None = None
+    """The dataset that it was made from by corrections or additions; that one may be gone."""
+    lineage: dict[str, Any] | None = None
+    """The rest of `Lineage`, if there is a parent."""
 
     @property
     def is_labelled(self) -> bool:
         """Whether a head can be trained on it; rows without labels can only be predicted."""
         return bool(self.classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """How a dataset was made from another one: counts of rows, and a note for people."""
+
+    parent_id: str
+    parent_sha256: str
+    n_relabelled: int = 0
+    n_dropped: int = 0
+    n_added: int = 0
+    changed_splits: tuple[str, ...] = ()
+    """The splits that differ from the parent's; all others are the same, row by row."""
+    note: str | None = None
 
 
 _COLUMNS = tuple(_datasets[field.name] for field in fields(Dataset))
@@ -72,6 +91,7 @@ def add(
     profile: Mapping[str, object],
     warnings: Sequence[object] = (),
     content: str = EMBEDDINGS,
+    lineage: Lineage | None = None,
 ) -> Dataset:
     """Record a dataset whose bytes are already stored. Raises InvalidName.
 
@@ -84,6 +104,9 @@ def add(
         _datasets.tenant_id == tenant_id, _datasets.sha256 == sha256
     )
     tx.execute(same_bytes.order_by(_datasets.id).with_for_update()).all()
+    told = None
+    if lineage is not None:
+        told = asdict(lineage) | {"changed_splits": list(lineage.changed_splits)}
     row = tx.execute(
         insert(tables.datasets)
         .values(
@@ -100,6 +123,8 @@ def add(
             profile=dict(profile),
             warnings=list(warnings),
             created_at=now(),
+            parent_id=None if told is None else told.pop("parent_id"),
+            lineage=told,
         )
         .returning(*_COLUMNS)
     ).one()
@@ -120,12 +145,38 @@ def get(tx: Transaction, tenant_id: str, dataset_id: str, *, even_expired: bool 
     return _dataset_of(row)
 
 
+def revisions(
+    tx: Transaction, tenant_id: str, dataset_id: str | None, *, since: str | None
+) -> tuple[Dataset, ...]:
+    """The datasets from `since` (left out) to `dataset_id`, each made from the one before it.
+
+    Empty if it was not made from that one, or if one between is gone or they are very many.
+    """
+    found: list[Dataset] = []
+    wanted = dataset_id
+    while wanted != since and wanted is not None and len(found) < _MOST_REVISIONS:
+        try:
+            found.insert(0, get(tx, tenant_id, wanted))
+        except NotFound:
+            return ()
+        wanted = found[0].parent_id
+    return tuple(found) if wanted == since and since is not None else ()
+
+
 def page(
-    tx: Transaction, tenant_id: str, *, cursor: str | None = None, limit: int = 50
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    parent_id: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
 ) -> Page[Dataset]:
-    """The tenant's datasets, newest first. Raises InvalidCursor."""
+    """The tenant's datasets, or those made from `parent_id`; newest first. Raises InvalidCursor."""
+    mine = [_datasets.tenant_id == tenant_id, _is_kept()]
+    if parent_id is not None:
+        mine.append(_datasets.parent_id == parent_id)
     query = cursors.paged(
-        select(*_COLUMNS).where(_datasets.tenant_id == tenant_id, _is_kept()),
+        select(*_COLUMNS).where(*mine),
         _datasets.created_at,
         _datasets.id,
         kind="datasets",

@@ -16,8 +16,8 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from store import events, heads
 from store.database import tables
 from store.database.clock import now, read_clock, seconds_from_now
+from store.database.conditions import has_kind, has_status
 from store.database.connection import Transaction
-from store.database.tables import has_kind, has_status
 from store.events import EventType
 from store.heads import NewHeadVersion
 from store.jobs import COLUMNS, DONE, NOT_BEFORE_NOW, QUEUES, Job, job_of, move
@@ -74,9 +74,9 @@ def claim_next(
     return None
 
 
-def due(tx: Transaction, queue: str, *, limit: int) -> tuple[str, ...]:
+def due(tx: Transaction, queue: str, *, limit: int, kind: JobKind | None = None) -> tuple[str, ...]:
     """The ids of up to `limit` due jobs of the queue, in the order in which they start."""
-    return tuple(tx.execute(_in_order(queue).limit(limit)).scalars())
+    return tuple(tx.execute(_in_order(queue, kind).limit(limit)).scalars())
 
 
 def heartbeat(

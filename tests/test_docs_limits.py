@@ -27,6 +27,7 @@ from nmtune.trust import abstention, self_test
 from providers.embedder import Patience
 from providers.http import exchange
 from service.app import create_app
+from service.datasets.revision_schemas import MAX_CORRECTIONS
 from service.heads import notes
 from service.http import errors, provider_problems
 from service.http.errors import MAX_ERRORS
@@ -133,6 +134,8 @@ STATED: dict[str, list[str]] = {
         f"of {RESUMABLE_BYTES // MIB} MiB and more in parts",
         f"`NMTUNE_UPLOAD_PART_BYTES` ({default('UPLOAD_PART_BYTES') // MIB} MiB)",
         f"There may be {uploads.MAX_PARTS:,} parts",
+        f"Each list may name {MAX_CORRECTIONS:,} rows.",
+        f"and lists the first {limits.MAX_PLACES} of its kind",
     ],
     "inside/taking-files-in": [f"begins with {uploads.SALT_BYTES} random bytes"],
     "use/heads": [

@@ -21,7 +21,7 @@ WEB = {"fastapi", "starlette", "uvicorn", "anyio"}
 DATABASE = {"sqlalchemy", "alembic", "pydantic", "pydantic_settings"}
 ON_DEMAND = {"numpy", "cryptography", "httpcore2", "boto3", "celery"}
 
-START = {"NMTUNE_POLL_SECONDS": "0.1", "NMTUNE_N_THREADS": "1"}
+START = {"NMTUNE_POLL_SECONDS": "0.1", "NMTUNE_N_THREADS": "1", "NMTUNE_MAP_SECONDS": "0"}
 
 Run = Callable[..., Server]
 

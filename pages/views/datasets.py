@@ -15,17 +15,21 @@ _MOST_CLASSES: Final = 1000
 _KEEP: Final = (("7 days", 604_800), ("30 days", 2_592_000), ("a year", 31_536_000))
 
 
-def datasets_page(found: Mapping[str, Any], place: Place, *, is_first: bool) -> str:
-    """The page of a list, as `GET /datasets` answers it."""
+def datasets_page(
+    found: Mapping[str, Any], place: Place, *, is_first: bool, parent_id: str | None = None
+) -> str:
+    """The page of a list, as `GET /datasets` answers it. parent_id: what all were made from."""
     cursor = found["next_cursor"]
+    chosen = {"parent_id": parent_id} if parent_id else {}
     return page(
         "datasets.html.jinja",
         place,
         section="datasets",
         datasets=[line_of(dataset) for dataset in found["items"]],
         is_first=is_first,
-        newest="?",
-        older=f"?{urlencode({'cursor': cursor})}" if cursor else None,
+        parent_id=parent_id,
+        newest=f"?{urlencode(chosen)}",
+        older=f"?{urlencode({**chosen, 'cursor': cursor})}" if cursor else None,
     )
 
 
@@ -165,7 +169,13 @@ def _step(n_rows: int, most: int) -> int:
 def _flat(lineage: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     """What the lineage says of how it was made, beside its parent."""
     return [
-        (words.clean(name).replace("_", " ").removeprefix("n "), words.clean(value))
+        (words.clean(name).replace("_", " ").removeprefix("n "), _told(value))
         for name, value in lineage.items()
         if value not in (None, "", [], {}) and name != "parent_id"
     ]
+
+
+def _told(value: object) -> str:
+    if isinstance(value, list):
+        return words.listed([words.clean(one) for one in value])
+    return words.clean(value)

@@ -1,5 +1,6 @@
 """JSON shapes of a comparison of two head versions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -7,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.heads import comparison
 from service.heads.comparison import HeadComparison as ComparisonRecord
 from service.http.fields import Name
+from store.datasets import Dataset
 from store.heads import HeadVersion as HeadVersionRecord
 
 
@@ -82,6 +84,30 @@ class ClassChanges(BaseModel):
     reordered: bool = Field(description="The same classes, in another order of columns.")
 
 
+class DatasetRevision(BaseModel):
+    """How the dataset of one version was made from that of the other, all steps together."""
+
+    n_revisions: int
+    n_relabelled: int
+    n_dropped: int
+    n_added: int
+    notes: list[str] = Field(description="The notes of the steps, in their order.")
+
+    @classmethod
+    def of(cls, revisions: Sequence[Dataset]) -> "DatasetRevision | None":
+        """The sums over the steps; None without any."""
+        steps = [one.lineage for one in revisions if one.lineage is not None]
+        if not steps:
+            return None
+        return cls(
+            n_revisions=len(steps),
+            n_relabelled=sum(step["n_relabelled"] for step in steps),
+            n_dropped=sum(step["n_dropped"] for step in steps),
+            n_added=sum(step["n_added"] for step in steps),
+            notes=[step["note"] for step in steps if step["note"]],
+        )
+
+
 class HeadComparison(BaseModel):
     """Two versions side by side."""
 
@@ -96,10 +122,14 @@ class HeadComparison(BaseModel):
     config: dict[str, Change] = Field(description="The settings that differ, by dotted path.")
     classes: ClassChanges
     lineage: dict[str, Change] = Field(description="What else differs in how the two were made.")
+    dataset_revision: DatasetRevision | None = Field(
+        description="If the later dataset was made from the earlier one by corrections or added "
+        "rows: what was changed."
+    )
 
     @classmethod
-    def of(cls, record: ComparisonRecord) -> "HeadComparison":
-        """The comparison as the API shows it."""
+    def of(cls, record: ComparisonRecord, revisions: Sequence[Dataset] = ()) -> "HeadComparison":
+        """The comparison as the API shows it; `revisions` lead from one dataset to the other."""
         return cls(
             from_=Compared.of(record.before),
             to=Compared.of(record.after),
@@ -131,6 +161,7 @@ class HeadComparison(BaseModel):
                 reordered=record.classes_reordered,
             ),
             lineage=_changes(record.lineage),
+            dataset_revision=DatasetRevision.of(revisions),
         )
 
 

@@ -25,7 +25,7 @@ from service.http.idempotency import REPLAYED_HEADER, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.predict.services import PredictorDep
-from store import aliases, head_deletion, heads
+from store import aliases, datasets, head_deletion, heads
 from store.bytes.port import Artifacts
 from store.database.connection import Transaction
 from store.head_deletion import Deleted
@@ -200,7 +200,8 @@ def compare_head_versions(
     with store.database.read() as tx:
         before = heads.resolve(tx, tenant_id, f"{name}@{query.from_}")
         after = heads.resolve(tx, tenant_id, f"{name}@{query.to}")
-    return HeadComparison.of(comparison.compare(before, after))
+        revisions = datasets.revisions(tx, tenant_id, after.dataset_id, since=before.dataset_id)
+    return HeadComparison.of(comparison.compare(before, after), revisions)
 
 
 @router.delete("/heads/{name}/versions/{version}", status_code=204, responses=problems(404, 409))

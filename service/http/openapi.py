@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.http.errors import MEDIA_TYPE
 
+REF_TEMPLATE: Final = "#/components/schemas/{model}"
 _REF: Final = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -98,7 +99,11 @@ class DocumentedAPI(FastAPI):
         document = super().openapi()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         if "Problem" not in schemas:
-            body = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
+            body = ProblemBody.model_json_schema(ref_template=REF_TEMPLATE)
             schemas.update(body.pop("$defs"))
             schemas["Problem"] = body
+            for route in (one for path in document["paths"].values() for one in path.values()):
+                for content in route.get("requestBody", {}).get("content", {}).values():
+                    # of a body that a route reads itself, with `REF_TEMPLATE`
+                    schemas.update(content.get("schema", {}).pop("$defs", {}))
         return document

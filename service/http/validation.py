@@ -14,6 +14,7 @@ ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}$"
 KEY_PATTERN: Final = r"^[\x21-\x7e]+$"
 EVENT_ID_PATTERN: Final = r"^evt_[0-9]{6,9}$"
 SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
+ROWS_PATTERN: Final = r"^ *\d{1,18}( *, *\d{1,18})* *$"
 NO_NUL_PATTERN: Final = r"^[^\x00]*$"
 """PostgreSQL cannot store a NUL character."""
 
@@ -24,6 +25,7 @@ _PATTERN_MESSAGES: Final[Mapping[str, str]] = {
     KEY_PATTERN: "must be 1 to 255 visible ASCII characters without spaces.",
     EVENT_ID_PATTERN: "must be the id of an event, such as evt_000012.",
     SHA256_PATTERN: "must be a sha256: 64 digits and letters a to f, in lower case.",
+    ROWS_PATTERN: "must be row numbers from 0, separated by commas, such as 422,17.",
     NO_NUL_PATTERN: "must not hold a NUL character.",
 }
 """What each pattern in the schemas means, in words."""

@@ -20,7 +20,10 @@ def datasets_page(
     from pages.views import datasets as view
 
     found = list_datasets(query, store, tenant_id).model_dump(mode="json")
-    return html(view.datasets_page(found, place(request), is_first=query.cursor is None))
+    is_first = query.cursor is None
+    return html(
+        view.datasets_page(found, place(request), is_first=is_first, parent_id=query.parent_id)
+    )
 
 
 @router.get("/ui/datasets/{dataset_id}")

@@ -23,6 +23,7 @@ from nmtune_client import (
     Report,
 )
 from nmtune_client._jobs.plan import Plan
+from nmtune_client._sync.stored_dataset import StoredDataset
 
 from service.app import create_app
 from service.settings import ServiceSettings
@@ -46,6 +47,9 @@ METHODS: dict[tuple[str, str], Callable[..., Any]] = {
     ("post", "/datasets"): CLIENT.datasets.upload,
     ("get", "/datasets"): CLIENT.datasets.list,
     ("patch", "/datasets/{dataset_id}"): CLIENT.datasets.keep,
+    ("get", "/datasets/{dataset_id}/rows"): StoredDataset.rows,
+    ("post", "/datasets/{dataset_id}/rows"): StoredDataset.append,
+    ("post", "/datasets/{dataset_id}/corrections"): StoredDataset.correct,
     ("post", "/jobs"): CLIENT.jobs.create,
     ("get", "/jobs"): CLIENT.jobs.list,
     ("post", "/predictions"): CLIENT.jobs.predict,
@@ -90,6 +94,8 @@ def test_every_field_of_a_request_is_an_argument(api: dict[str, Any], route: Any
     missing = request_fields(api, *route) - arguments
     if METHODS[route] is Job.events:
         missing -= {"job_id", "limit"}
+    if METHODS[route].__qualname__.startswith("StoredDataset."):
+        missing -= {"dataset_id"}
     assert missing == set()
 
 

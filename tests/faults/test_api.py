@@ -7,7 +7,7 @@ import httpx
 import pytest
 from nmtune_client import Client
 
-from store import jobs
+from store import datasets, garbage, jobs
 from tests.faults.deployment import QUICK, Deployment, Predictions, head_versions, upload
 from tests.support.processes import Process
 from tests.support.waiting import wait_until
@@ -65,3 +65,33 @@ def test_an_api_told_to_stop_answers_what_it_has_begun(
     with Client(other.url) as client:
         assert client.heads.get("pets").aliases == {"prod": 1}
     assert worker.is_running()
+
+
+def test_an_api_killed_between_bytes_and_row_leaves_bytes_that_are_collected(
+    deployment: Deployment, arrays: Arrays
+) -> None:
+    dataset = upload(deployment.start("api").client, arrays)
+    victim = deployment.start("api", NMTUNE_FAILPOINT="dataset.stored:kill")
+
+    def correct(api: Process) -> httpx.Response:
+        return httpx.post(
+            f"{api.url}/datasets/{dataset}/corrections",
+            json={"drop": [{"split": "train", "row": 0}]},
+            headers={"idempotency-key": "the-same"},
+            timeout=60,
+        )
+
+    with pytest.raises(httpx.TransportError):
+        correct(victim)
+    with deployment.store() as store:
+        with store.database.read() as tx:
+            assert [one.id for one in datasets.page(tx, "default").items] == [dataset]
+        assert garbage.collect(store, older_than_seconds=0).n_artifacts == 1
+    api = deployment.start("api")
+    first, again = correct(api), correct(api)
+    assert (first.status_code, again.content) == (201, first.content)
+    assert first.json()["parent_id"] == dataset
+    with deployment.store() as store:
+        assert garbage.collect(store, older_than_seconds=0).n_artifacts == 0
+        with store.database.read() as tx:
+            assert len(datasets.page(tx, "default").items) == 2

@@ -49,10 +49,10 @@ def test_a_dataset_is_told_in_words_and_counted_by_class_and_split() -> None:
 
 
 def test_a_corrected_dataset_names_its_parent() -> None:
-    lineage = {"n_labels_changed": 3, "note": HOSTILE[0]}
+    lineage = {"n_relabelled": 3, "changed_splits": ["train", HOSTILE[1]], "note": HOSTILE[0]}
     page = harmless(dataset_page(a_dataset(parent_id="ds_parent", lineage=lineage), PLACE))
     assert "../ui/datasets/ds_parent" in {one["href"] for one in page.named("a")}
-    assert "labels changed" in page.text
+    assert "relabelled 3" in page.text
 
 
 def test_unlabelled_rows_are_for_predicting() -> None:

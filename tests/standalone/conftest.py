@@ -31,6 +31,7 @@ def start() -> Iterator[Start]:
 
     def start_one(*arguments: str, **settings: object) -> Server:
         environment = {name: v for name, v in os.environ.items() if not name.startswith("NMTUNE_")}
+        environment["NMTUNE_MAP_SECONDS"] = "0"
         environment |= {f"NMTUNE_{name.upper()}": str(v) for name, v in settings.items()}
         process = subprocess.Popen(
             [sys.executable, "-m", "standalone", *arguments],

@@ -11,7 +11,7 @@ from sqlalchemy import ClauseElement, Engine, event, update
 from store import datasets, jobs, transitions
 from store.database import tables
 from store.database.clock import seconds_from_now
-from store.datasets import Dataset
+from store.datasets import Dataset, Lineage
 from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.store import Store
@@ -47,7 +47,12 @@ class Rows:
         self._store = store
 
     def dataset(
-        self, tenant_id: str = "default", *, name: str = "d", sha256: str = "d" * 64
+        self,
+        tenant_id: str = "default",
+        *,
+        name: str = "d",
+        sha256: str = "d" * 64,
+        lineage: Lineage | None = None,
     ) -> Dataset:
         with self._store.database.begin() as tx:
             return datasets.add(
@@ -62,6 +67,7 @@ class Rows:
                 splits=[{"name": "train", "n_rows": 3, "class_counts": [2, 1]}],
                 profile={"norm_mean": 1.5},
                 warnings=["few rows"],
+                lineage=lineage,
             )
 
     def queued(

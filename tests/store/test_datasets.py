@@ -90,3 +90,64 @@ def test_a_job_cannot_be_submitted_for_a_deleted_dataset(store: Store, rows: Row
     delete(store, dataset.id)
     with pytest.raises(NotFound), store.database.begin() as tx:
         jobs.submit(tx, "default", name="a", dataset_id=dataset.id, method="m", config={})
+
+
+def test_a_dataset_knows_what_it_was_made_from(store: Store, rows: Rows) -> None:
+    parent = rows.dataset()
+    lineage = datasets.Lineage(
+        parent_id=parent.id,
+        parent_sha256=parent.sha256,
+        n_relabelled=2,
+        n_dropped=1,
+        changed_splits=("test",),
+        note="by Ada",
+    )
+    child = rows.dataset(sha256="c" * 64, lineage=lineage)
+    assert delete(store, parent.id) is not None
+    with store.database.read() as tx:
+        found = datasets.get(tx, "default", child.id)
+        made = datasets.page(tx, "default", parent_id=parent.id)
+        none = datasets.page(tx, "default", parent_id=child.id)
+        others = datasets.page(tx, "other", parent_id=parent.id)
+    assert found.parent_id == parent.id
+    assert found.lineage == {
+        "parent_sha256": parent.sha256,
+        "n_relabelled": 2,
+        "n_dropped": 1,
+        "n_added": 0,
+        "changed_splits": ["test"],
+        "note": "by Ada",
+    }
+    assert (parent.parent_id, parent.lineage) == (None, None)
+    assert [one.id for one in made.items] == [child.id]
+    assert (none.items, others.items) == ((), ())
+
+
+def test_the_revisions_between_two_datasets(store: Store, rows: Rows) -> None:
+    def revised(parent: datasets.Dataset) -> datasets.Dataset:
+        lineage = datasets.Lineage(parent_id=parent.id, parent_sha256=parent.sha256, n_dropped=1)
+        return rows.dataset(lineage=lineage)
+
+    first = rows.dataset()
+    second = revised(first)
+    third = revised(second)
+    other = revised(first)
+
+    def between(since: str | None, until: str | None) -> list[str]:
+        with store.database.read() as tx:
+            found = datasets.revisions(tx, "default", until, since=since)
+        return [one.id for one in found]
+
+    assert between(first.id, third.id) == [second.id, third.id]
+    assert between(second.id, third.id) == [third.id]
+    for since, until in (
+        (third.id, first.id),
+        (second.id, other.id),
+        (first.id, first.id),
+        (None, third.id),
+        (first.id, None),
+        (None, None),
+    ):
+        assert between(since, until) == []
+    delete(store, second.id)
+    assert between(first.id, third.id) == []

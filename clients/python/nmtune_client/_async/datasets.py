@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nmtune_client._async.concurrency import in_thread, listing
 from nmtune_client._async.paging import paged
 from nmtune_client._async.sender import AsyncSender
+from nmtune_client._async.stored_dataset import AsyncStoredDataset
 from nmtune_client._async.uploads import run
 from nmtune_client._datasets.arrays import write_npz
 from nmtune_client._datasets.calls import (
@@ -54,7 +55,7 @@ class AsyncDatasets(OfClient):
         keep_seconds: int | None = None,
         progress: bool | Callable[[int, int], object] = False,
         resumable_bytes: int = RESUMABLE_BYTES,
-    ) -> Dataset:
+    ) -> AsyncStoredDataset:
         """Store a dataset: a file, streamed; a DataFrame; or arrays in the npz layout.
 
         source: a path of Parquet, CSV, JSON Lines or a JSON list of records (all three also as .gz
@@ -100,14 +101,12 @@ class AsyncDatasets(OfClient):
             name = name or (name_of(path) if written is None else None)
             if path.stat().st_size < resumable_bytes:
                 call = upload_dataset(path, name=name, reading=reading, keep_seconds=keep_seconds)
-                return await self._sender.send(call)
+                return self._bind(await self._sender.send(call))
             observer = upload_observer_of(progress)
-            return await run(
-                self._sender,
-                steps(
-                    path, name=name, reading=reading, keep_seconds=keep_seconds, observer=observer
-                ),
+            upload = steps(
+                path, name=name, reading=reading, keep_seconds=keep_seconds, observer=observer
             )
+            return self._bind(await run(self._sender, upload))
 
     async def upload_arrays(
         self,
@@ -117,7 +116,7 @@ class AsyncDatasets(OfClient):
         keep_seconds: int | None = None,
         idempotency_key: str | None = None,
         merge_similar: bool = False,
-    ) -> Dataset:
+    ) -> AsyncStoredDataset:
         """Store arrays in the npz layout that have been checked already."""
         # a thread that still writes when its task is cancelled may disturb the clearing away
         with tempfile.TemporaryDirectory(prefix="nmtune-", ignore_cleanup_errors=True) as folder:
@@ -130,28 +129,41 @@ class AsyncDatasets(OfClient):
                 keep_seconds=keep_seconds,
                 idempotency_key=idempotency_key,
             )
-            return await self._sender.send(call)
+            return self._bind(await self._sender.send(call))
 
-    def list(self, *, limit: int | None = None) -> AsyncIterator[Dataset]:
-        """All datasets, newest first; pages are fetched as the iterator reaches them."""
-        datasets = paged(
-            self._sender,
-            lambda cursor, size: list_datasets(cursor=cursor, limit=size),
-            limit=limit,
-        )
-        return listing(datasets, header=DATASET_HEADER, row=dataset_row)
+    def list(
+        self, *, parent_id: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[AsyncStoredDataset]:
+        """All datasets, newest first; pages are fetched as the iterator reaches them.
 
-    async def get(self, dataset_id: str) -> Dataset:
+        parent_id: only those made from that dataset by corrections or added rows.
+        """
+
+        async def datasets() -> AsyncIterator[AsyncStoredDataset]:
+            found = paged(
+                self._sender,
+                lambda cursor, size: list_datasets(parent_id=parent_id, cursor=cursor, limit=size),
+                limit=limit,
+            )
+            async for data in found:
+                yield self._bind(data)
+
+        return listing(datasets(), header=DATASET_HEADER, row=dataset_row)
+
+    async def get(self, dataset_id: str) -> AsyncStoredDataset:
         """One dataset, by id."""
-        return await self._sender.send(get_dataset(dataset_id))
+        return self._bind(await self._sender.send(get_dataset(dataset_id)))
 
-    async def keep(self, dataset_id: str, keep_seconds: int | None) -> Dataset:
+    async def keep(self, dataset_id: str, keep_seconds: int | None) -> AsyncStoredDataset:
         """Let a dataset expire that many seconds from now, or never with None; returns it."""
-        return await self._sender.send(keep_dataset(dataset_id, keep_seconds))
+        return self._bind(await self._sender.send(keep_dataset(dataset_id, keep_seconds)))
 
     async def delete(self, dataset_id: str) -> None:
         """Delete a dataset; ConflictError while a job needs it."""
         await self._sender.send(delete_dataset(dataset_id))
+
+    def _bind(self, data: Dataset) -> AsyncStoredDataset:
+        return AsyncStoredDataset.of(self._sender, data)
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

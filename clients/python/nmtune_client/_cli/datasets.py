@@ -1,8 +1,7 @@
-"""`nmtune datasets`: list, upload, show, keep and delete datasets."""
+"""`nmtune datasets`: list, upload, show, keep and delete; the rest is in `_cli.revisions`."""
 
 import argparse
 from argparse import Namespace
-from collections.abc import Mapping
 from pathlib import Path
 
 from nmtune_client import Client, Dataset
@@ -17,7 +16,8 @@ from nmtune_client._cli.options import (
     declare,
 )
 from nmtune_client._cli.output import print_json, print_list, say
-from nmtune_client._cli.words import for_command_line
+from nmtune_client._cli.revisions import add_revisions
+from nmtune_client._cli.shown_dataset import show, warn
 from nmtune_client._datasets.files import names_in
 from nmtune_client._datasets.rows import DATASET_HEADER, dataset_row
 from nmtune_client._show import plain
@@ -51,6 +51,7 @@ def add_datasets(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
     ):
         action = declare(actions, shared, name, command, text)
         action.add_argument("dataset", metavar="DATASET", help="id of the dataset")
+    add_revisions(actions, shared)
 
 
 def list_datasets(client: Client, arguments: Namespace) -> None:
@@ -66,12 +67,12 @@ def list_datasets(client: Client, arguments: Namespace) -> None:
 
 def show_dataset(client: Client, arguments: Namespace) -> None:
     """`nmtune datasets show`"""
-    _show(client.datasets.get(arguments.dataset), arguments)
+    show(client.datasets.get(arguments.dataset), arguments)
 
 
 def upload_dataset(client: Client, arguments: Namespace) -> None:
     """`nmtune datasets upload`"""
-    _show(upload(client, arguments), arguments)
+    show(upload(client, arguments), arguments)
 
 
 def upload(client: Client, arguments: Namespace) -> Dataset:
@@ -102,16 +103,14 @@ def upload(client: Client, arguments: Namespace) -> Dataset:
     )
     width = f"{dataset.n_columns} columns" if dataset.n_columns else "texts"
     say(f"Uploaded {dataset.id}: {dataset.n_rows} rows, {width}, {len(dataset.classes)} classes.")
-    for warning in dataset.warnings:
-        text = warning.get("message", warning) if isinstance(warning, Mapping) else warning
-        say(f"Warning: {for_command_line(str(text), arguments)}")
+    warn(dataset, arguments)
     return dataset
 
 
 def keep_dataset(client: Client, arguments: Namespace) -> None:
     """`nmtune datasets keep`"""
     seconds = None if arguments.time == "forever" else plain.seconds_of(arguments.time)
-    _show(client.datasets.keep(arguments.dataset, seconds), arguments)
+    show(client.datasets.keep(arguments.dataset, seconds), arguments)
 
 
 def delete_dataset(client: Client, arguments: Namespace) -> None:
@@ -121,22 +120,3 @@ def delete_dataset(client: Client, arguments: Namespace) -> None:
         print_json({"id": arguments.dataset, "deleted": True})
     else:
         say(f"Deleted {arguments.dataset}.")
-
-
-def _show(dataset: Dataset, arguments: Namespace) -> None:
-    if arguments.json:
-        print_json(dataset.raw)
-        return
-    facts = [
-        ["dataset", dataset.id],
-        ["name", dataset.name],
-        ["rows", str(dataset.n_rows)],
-        ["columns", str(dataset.n_columns)],
-        ["classes", str(len(dataset.classes))],
-        ["size", plain.size(dataset.size_bytes)],
-        ["created", plain.moment(dataset.created_at)],
-    ]
-    if dataset.expires_at is not None:
-        facts.append(["expires", plain.moment(dataset.expires_at)])
-    splits = [["split", "rows"], *([split.name, str(split.n_rows)] for split in dataset.splits)]
-    print(f"{plain.columns(facts)}\n\n{plain.columns(splits, right=(1,))}")

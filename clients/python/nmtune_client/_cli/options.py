@@ -41,18 +41,25 @@ def add_limit(noun: argparse.ArgumentParser, listing: argparse.ArgumentParser) -
         )
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what a table's columns mean, and which splits to make."""
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what a table's columns mean."""
     for name, text in (
         ("embedding", "column of lists, or prefix of numbered columns with *, such as 'dim_*'"),
         ("text", "column of texts, which a job's provider embeds (text)"),
         ("label", "column of the labels (label)"),
         ("split", "column of the splits (split)"),
         ("domain", "column of the domains (domain)"),
-        ("group", "column of rows that belong together (group)"),
         ("id", "column of your own row ids, which reports show (id)"),
     ):
         parser.add_argument(f"--{name}", metavar="COLUMN", help=text)
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what a table's columns mean, and which splits to make."""
+    add_columns(parser)
+    parser.add_argument(
+        "--group", metavar="COLUMN", help="column of rows that belong together (group)"
+    )
     parser.add_argument("--ood-domains", metavar="A,B", help="domains to hold out, or none")
     parser.add_argument(
         "--test-fraction",

@@ -166,10 +166,13 @@ def _train_and_test(y: NDArray[np.int64]) -> NDArray[np.str_]:
     return of_row
 
 
-def check_npz_arrays(arrays: Mapping[str, object]) -> dict[str, NDArray[Any]]:
+def check_npz_arrays(
+    arrays: Mapping[str, object], *, needs_train: bool = True
+) -> dict[str, NDArray[Any]]:
     """Arrays in the npz layout, checked: each `<split>_x` (n, d) finite, with its `<split>_y` (n,).
 
-    float16 and float32 stay as they are; other numbers become float32.
+    needs_train: whether there must be a `train_x`. float16 and float32 stay as they are; other
+    numbers become float32.
     """
     checked: dict[str, NDArray[Any]] = {}
     for key, value in arrays.items():
@@ -183,20 +186,19 @@ def check_npz_arrays(arrays: Mapping[str, object]) -> dict[str, NDArray[Any]]:
         else:
             checked[key] = _plain(value, key, are_indices="class_names" in arrays)
     by_split = {split: key for key in checked if (split := _split_of_x(key)) is not None}
-    if "train" not in by_split:
+    if "train" not in by_split and (needs_train or not by_split):
         raise ValueError(f"the arrays lack train_x; they are {', '.join(sorted(arrays)) or 'none'}")
     names = [key.removesuffix("_x") for key in by_split.values()]
-    train = checked[by_split["train"]]
+    first = by_split.get("train", next(iter(by_split.values())))
+    n_columns = checked[first].shape[1]
     for split in names:
         x, y = checked[f"{split}_x"], checked.get(f"{split}_y")
         if y is None:
             raise ValueError(f"the arrays have {split}_x but lack {split}_y")
         if y.shape != (len(x),):
             raise ValueError(f"{split}_y has shape {y.shape} for {len(x)} rows of {split}_x")
-        if x.shape[1] != train.shape[1]:
-            raise ValueError(
-                f"{split}_x has {x.shape[1]} columns where train_x has {train.shape[1]}"
-            )
+        if x.shape[1] != n_columns:
+            raise ValueError(f"{split}_x has {x.shape[1]} columns where {first} has {n_columns}")
     return checked
 
 

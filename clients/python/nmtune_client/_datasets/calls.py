@@ -40,12 +40,14 @@ def upload_dataset(
     )
 
 
-def list_datasets(*, cursor: str | None = None, limit: int | None = None) -> Call[Page[Dataset]]:
-    """One page of datasets, newest first."""
+def list_datasets(
+    *, parent_id: str | None = None, cursor: str | None = None, limit: int | None = None
+) -> Call[Page[Dataset]]:
+    """One page of datasets, newest first; `parent_id`: only those made from that one."""
     return Call(
         route=_LIST_DATASETS,
         parse=page_of(Dataset.from_json),
-        params=params_of(cursor=cursor, limit=limit),
+        params=params_of(parent_id=parent_id, cursor=cursor, limit=limit),
     )
 
 

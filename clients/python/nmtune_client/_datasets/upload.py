@@ -37,9 +37,16 @@ Steps: TypeAlias = Generator[Call[Any] | float, Any, Dataset]
 
 
 def steps(
-    path: Path, *, name: str | None, reading: Reading, keep_seconds: int | None, observer: Observer
+    path: Path,
+    *,
+    name: str | None,
+    reading: Reading,
+    keep_seconds: int | None,
+    observer: Observer,
+    parent_id: str | None = None,
+    note: str | None = None,
 ) -> Steps:
-    """The calls that upload the file at `path` and make its dataset.
+    """The calls that upload the file at `path` and make its dataset, or add it to `parent_id`.
 
     ValueError if the file changes meanwhile.
     """
@@ -57,7 +64,12 @@ def steps(
         try:
             yield from _send(path, upload, observer)
             dataset: Dataset = yield calls.create_dataset(
-                upload.id, name=name, reading=reading, keep_seconds=keep_seconds
+                upload.id,
+                name=name,
+                reading=reading,
+                keep_seconds=keep_seconds,
+                parent_id=parent_id,
+                note=note,
             )
             break
         except NotFoundError:

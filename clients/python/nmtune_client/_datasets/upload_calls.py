@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nmtune_client._datasets.files import Reading, media_type
+from nmtune_client._datasets.revision_calls import APPEND
 from nmtune_client._datasets.values import Dataset
 from nmtune_client._http.wire import Answer, Call, Route
 
@@ -96,16 +97,27 @@ def delete(upload_id: str) -> Call[None]:
 
 
 def create_dataset(
-    upload_id: str, *, name: str | None, reading: Reading, keep_seconds: int | None
+    upload_id: str,
+    *,
+    name: str | None,
+    reading: Reading,
+    keep_seconds: int | None,
+    parent_id: str | None = None,
+    note: str | None = None,
 ) -> Call[Dataset]:
-    """Make the dataset of a complete upload: the same one, however often it is asked for."""
-    given = {"upload": upload_id, "name": name, "keep_seconds": keep_seconds}
+    """Make the dataset of a complete upload: the same one, however often it is asked for.
+
+    parent_id: the dataset to whose rows those of the upload are added.
+    """
+    given = {"upload": upload_id, "name": name, "keep_seconds": keep_seconds, "note": note}
     params = {key: str(value) for key, value in given.items() if value is not None}
     params |= reading.params()
     # By what is asked and not by chance: also a client that died in between asks the same again.
-    key = uuid.uuid5(uuid.NAMESPACE_URL, repr(sorted(params.items()))).hex
+    asked = sorted(params.items()) + ([] if parent_id is None else [("parent", parent_id)])
+    key = uuid.uuid5(uuid.NAMESPACE_URL, repr(asked)).hex
     return Call(
-        route=_CREATE_DATASET,
+        route=_CREATE_DATASET if parent_id is None else APPEND,
+        ids={} if parent_id is None else {"dataset_id": parent_id},
         parse=lambda answer: Dataset.from_json(answer.json()),
         params=params,
         headers={"Idempotency-Key": key},

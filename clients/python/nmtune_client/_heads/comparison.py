@@ -59,6 +59,15 @@ class HeadComparison(Table, Shown):
         return self.after
 
     @property
+    def dataset_revision(self) -> Json | None:
+        """What was corrected and added from the dataset of `before` to that of `after`.
+
+        None unless the one was made from the other.
+        """
+        found: Json | None = self.raw.get("dataset_revision")
+        return found
+
+    @property
     def classes(self) -> Mapping[str, Any]:
         """The classes that were added, removed or put in another order."""
         found: Mapping[str, Any] = self.raw["classes"]
@@ -94,6 +103,11 @@ def comparison_text(found: HeadComparison) -> str:
                 [name, str(one["from"]), "->", str(one["to"])] for name, one in changes.items()
             ]
             parts.append(f"{title}:\n{plain.columns(lines)}")
+    if revision := found.dataset_revision:
+        parts.append(
+            f"dataset: {revision['n_relabelled']} rows relabelled, {revision['n_dropped']} left "
+            f"out, {revision['n_added']} added"
+        )
     for word, names in (("added", found.classes_added), ("removed", found.classes_removed)):
         if names:
             parts.append(f"classes {word}: {', '.join(names)}")

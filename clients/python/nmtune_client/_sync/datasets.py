@@ -26,6 +26,7 @@ from nmtune_client._show.reprs import OfClient
 from nmtune_client._sync.concurrency import in_thread, listing
 from nmtune_client._sync.paging import paged
 from nmtune_client._sync.sender import Sender
+from nmtune_client._sync.stored_dataset import StoredDataset
 from nmtune_client._sync.uploads import run
 
 
@@ -55,7 +56,7 @@ class Datasets(OfClient):
         keep_seconds: int | None = None,
         progress: bool | Callable[[int, int], object] = False,
         resumable_bytes: int = RESUMABLE_BYTES,
-    ) -> Dataset:
+    ) -> StoredDataset:
         """Store a dataset: a file, streamed; a DataFrame; or arrays in the npz layout.
 
         source: a path of Parquet, CSV, JSON Lines or a JSON list of records (all three also as .gz
@@ -101,14 +102,12 @@ class Datasets(OfClient):
             name = name or (name_of(path) if written is None else None)
             if path.stat().st_size < resumable_bytes:
                 call = upload_dataset(path, name=name, reading=reading, keep_seconds=keep_seconds)
-                return self._sender.send(call)
+                return self._bind(self._sender.send(call))
             observer = upload_observer_of(progress)
-            return run(
-                self._sender,
-                steps(
-                    path, name=name, reading=reading, keep_seconds=keep_seconds, observer=observer
-                ),
+            upload = steps(
+                path, name=name, reading=reading, keep_seconds=keep_seconds, observer=observer
             )
+            return self._bind(run(self._sender, upload))
 
     def upload_arrays(
         self,
@@ -118,7 +117,7 @@ class Datasets(OfClient):
         keep_seconds: int | None = None,
         idempotency_key: str | None = None,
         merge_similar: bool = False,
-    ) -> Dataset:
+    ) -> StoredDataset:
         """Store arrays in the npz layout that have been checked already."""
         # a thread that still writes when its task is cancelled may disturb the clearing away
         with tempfile.TemporaryDirectory(prefix="nmtune-", ignore_cleanup_errors=True) as folder:
@@ -131,28 +130,41 @@ class Datasets(OfClient):
                 keep_seconds=keep_seconds,
                 idempotency_key=idempotency_key,
             )
-            return self._sender.send(call)
+            return self._bind(self._sender.send(call))
 
-    def list(self, *, limit: int | None = None) -> Iterator[Dataset]:
-        """All datasets, newest first; pages are fetched as the iterator reaches them."""
-        datasets = paged(
-            self._sender,
-            lambda cursor, size: list_datasets(cursor=cursor, limit=size),
-            limit=limit,
-        )
-        return listing(datasets, header=DATASET_HEADER, row=dataset_row)
+    def list(
+        self, *, parent_id: str | None = None, limit: int | None = None
+    ) -> Iterator[StoredDataset]:
+        """All datasets, newest first; pages are fetched as the iterator reaches them.
 
-    def get(self, dataset_id: str) -> Dataset:
+        parent_id: only those made from that dataset by corrections or added rows.
+        """
+
+        def datasets() -> Iterator[StoredDataset]:
+            found = paged(
+                self._sender,
+                lambda cursor, size: list_datasets(parent_id=parent_id, cursor=cursor, limit=size),
+                limit=limit,
+            )
+            for data in found:
+                yield self._bind(data)
+
+        return listing(datasets(), header=DATASET_HEADER, row=dataset_row)
+
+    def get(self, dataset_id: str) -> StoredDataset:
         """One dataset, by id."""
-        return self._sender.send(get_dataset(dataset_id))
+        return self._bind(self._sender.send(get_dataset(dataset_id)))
 
-    def keep(self, dataset_id: str, keep_seconds: int | None) -> Dataset:
+    def keep(self, dataset_id: str, keep_seconds: int | None) -> StoredDataset:
         """Let a dataset expire that many seconds from now, or never with None; returns it."""
-        return self._sender.send(keep_dataset(dataset_id, keep_seconds))
+        return self._bind(self._sender.send(keep_dataset(dataset_id, keep_seconds)))
 
     def delete(self, dataset_id: str) -> None:
         """Delete a dataset; ConflictError while a job needs it."""
         self._sender.send(delete_dataset(dataset_id))
+
+    def _bind(self, data: Dataset) -> StoredDataset:
+        return StoredDataset.of(self._sender, data)
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
