@@ -191,7 +191,7 @@ def _interval(test: SplitComparison) -> str:
     if test.paired is None:
         return f"unpaired {points}"
     return (
-        f"{test.paired.n_gained} rows gained and {test.paired.n_lost} lost, paired {points}, "
+        f"{test.paired.n_gained} gained and {test.paired.n_lost} lost, paired {points}, "
         f"{p_value_in_words(test.p_value or 0.0)}"
     )
 

@@ -76,7 +76,7 @@ def test_the_verdict_says_what_the_rows_that_differ_say() -> None:
     splits = compare_splits(old, new, same_rows=True, paired=found)
     words = verdict(old, new, splits)
     assert words.startswith(
-        "b is more accurate than a on the same 1000 test rows (82.0 % against 80.0 %, 35 rows "
+        "b is more accurate than a on the same 1000 test rows (82.0 % against 80.0 %, 35 "
         "gained and 15 lost, paired 95 % interval of the difference +0.6 to +3.4 points, p = "
     )
     assert "clearly worse on ood/x" in words

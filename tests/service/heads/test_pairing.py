@@ -54,7 +54,7 @@ def test_two_candidates_of_a_job_are_paired(client: InProcess, job: Job) -> None
     drawn = np.random.default_rng(2).choice(difference, (5000, N_ROWS)).mean(axis=1)
     assert accuracy["interval"] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.006)
     assert (splits["ood/zoo"]["n_gained"], splits["ood/zoo"]["n_lost"]) == (0, 55)
-    assert "12 rows gained and 3 lost, paired 95 % interval" in found["verdict"]
+    assert "12 gained and 3 lost, paired 95 % interval" in found["verdict"]
     assert "clearly worse on ood/zoo" in found["verdict"]
     # What is kept of training rows was said by other models.
     assert [splits["train"][name] for name in ("n_gained", "n_lost", "p_value")] == [None] * 3
