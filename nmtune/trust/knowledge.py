@@ -1,7 +1,7 @@
 """Learn, at training time, when a head can be trusted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -25,6 +25,19 @@ class Knowledge:
     row_summary: RowSummary
     conformal: Conformal | None = None
     ood: OodScore | None = None
+
+    def of_other_head(
+        self, *, predicted: NDArray[np.integer], of_truth: NDArray[np.floating] | None
+    ) -> Self:
+        """What `learn` would find for another head of the same rows and seed, at no cost.
+
+        Only its predictions tell one head from another; the arguments are those of `learn`.
+        """
+        return replace(
+            self,
+            conformal=None if of_truth is None else Conformal.fit(of_truth),
+            row_summary=self.row_summary.of_other_head(predicted),
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors to store, by name."""

@@ -1,5 +1,6 @@
 """Compose the report of a finished job as one JSON document."""
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
@@ -99,6 +100,7 @@ def compose(
         spectra=[_move(id_split, raw, published.spectra)] if id_split in published.spectra else [],
         choice=choice,
         rival=rival,
+        job_id=plan.job_id,
     )
     return {
         "version": VERSION,
@@ -132,6 +134,8 @@ def compose(
         "warnings": plan.dataset_warnings,
         "environment": {
             "nmtune_version": nmtune.__version__,
+            "platform": platform.platform(),
+            "python_version": platform.python_version(),
             "torch_version": machine.torch_version,
             "device": machine.device,
             "device_name": machine.device_name,

@@ -71,10 +71,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
             if (name, split) == (candidates.method, shown):
                 found |= findings.of_classes(one.head, dataset, split=split, tuned=tuned)
 
-    published = publication.equip(
-        trained[candidates.method].head, dataset, finished[candidates.method].held_out
-    )
-    workdir.write_bytes(head_file(candidates.method), published.to_bytes())
+    published = _equip(workdir, finished, candidates.method, dataset)
     found |= trust.of_splits(published, dataset)
     report = compose(
         plan,
@@ -193,6 +190,33 @@ def _blend(
     return FinishedCandidate(
         trained=trained, held_out=choose.held_out_of_blend(choice, heads, held_out)
     )
+
+
+def _equip(
+    workdir: Workdir,
+    finished: Mapping[str, FinishedCandidate],
+    method: str,
+    dataset: DatasetFile,
+) -> Head:
+    """Write each candidate's head as it is served, so that each may be published; that of `method`.
+
+    What they know of the training rows is learnt once.
+    """
+
+    def equipped(name: str, like: Head | None = None) -> Head:
+        one = finished[name]
+        predicted = one.trained.predictions[TRAIN].predicted
+        head = publication.equip(
+            one.trained.head, dataset, one.held_out, predicted=predicted, like=like
+        )
+        workdir.write_bytes(head_file(name), head.to_bytes())
+        return head
+
+    published = equipped(method)
+    for name in finished:
+        if name != method:
+            equipped(name, like=published)
+    return published
 
 
 def _abstention(
