@@ -46,7 +46,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     training = Training(workdir, plan, dataset, machine, _workload(candidates, dataset))
     finished, errors, choice = yield from _train(training, candidates)
     if choice is not None:
-        finished["auto"] = _blend(workdir, choice, finished)
+        finished["auto"] = _blend(workdir, choice, finished, choose.noise_of(errors))
     trained = {name: one.trained for name, one in finished.items()}
 
     yield _stage("evaluating")
@@ -72,10 +72,14 @@ def run(workdir: Workdir) -> Iterator[Message]:
                 found |= findings.of_classes(one.head, dataset, split=split, tuned=tuned)
 
     published = publication.equip(
-        trained[candidates.method].head, dataset, finished[candidates.method].held_out
+        trained[candidates.method].head,
+        dataset,
+        finished[candidates.method].held_out,
+        noise=choose.noise_of(errors) if choice else None,
     )
     workdir.write_bytes(head_file(candidates.method), published.to_bytes())
-    found |= trust.of_splits(published, dataset)
+    noisy = choice is not None and choice.labels_look_noisy
+    found |= trust.of_splits(published, dataset, noisy=noisy)
     report = compose(
         plan,
         method=candidates.method,
@@ -156,12 +160,15 @@ def _train(
 
 
 def _blend(
-    workdir: Workdir, choice: Choice, finished: Mapping[str, FinishedCandidate]
+    workdir: Workdir,
+    choice: Choice,
+    finished: Mapping[str, FinishedCandidate],
+    noise: NDArray[np.float64] | None,
 ) -> FinishedCandidate:
     """The head of `auto`, written as it will be served."""
     heads = {name: one.trained.head for name, one in finished.items()}
     held_out = {name: one.held_out for name, one in finished.items() if one.held_out}
-    head, calibration = choose.blend(choice, heads, held_out)
+    head, calibration = choose.blend(choice, heads, held_out, noise=noise)
     data = head.to_bytes()
     workdir.write_bytes(head_file("auto"), data)
     weighed = [*choice.weights, *(one.candidate for one in choice.evidence)]
