@@ -27,7 +27,11 @@ class Knowledge:
     ood: OodScore | None = None
 
     def of_other_head(
-        self, *, predicted: NDArray[np.integer], of_truth: NDArray[np.floating] | None
+        self,
+        *,
+        predicted: NDArray[np.integer],
+        of_truth: NDArray[np.floating] | None,
+        weights: NDArray[np.floating] | None = None,
     ) -> Self:
         """What `learn` would find for another head of the same rows and seed, at no cost.
 
@@ -35,7 +39,7 @@ class Knowledge:
         """
         return replace(
             self,
-            conformal=None if of_truth is None else Conformal.fit(of_truth),
+            conformal=None if of_truth is None else Conformal.fit(of_truth, weights),
             row_summary=self.row_summary.of_other_head(predicted),
         )
 
@@ -68,6 +72,7 @@ def learn(
     *,
     predicted: NDArray[np.integer],
     of_truth: NDArray[np.floating] | None,
+    weights: NDArray[np.floating] | None = None,
     n_classes: int,
     seed: int,
 ) -> Knowledge:
@@ -79,11 +84,13 @@ def learn(
         predicted: classes (m,) predicted for held-out rows, or for x if there are none.
         of_truth: the true class's probability (m,) on held-out rows, by the head or by the models
             of its cross-validation at its temperature; None without held-out rows.
+        weights: as `Conformal.fit` takes them, where labels may be wrong; of_truth then has the
+            candidates of each row.
         n_classes: c.
         seed: for the folds and directions of the OOD score.
     """
     return Knowledge(
-        conformal=None if of_truth is None else Conformal.fit(of_truth),
+        conformal=None if of_truth is None else Conformal.fit(of_truth, weights),
         ood=OodScore.fit(x, y, seed=seed),
         row_summary=RowSummary.fit(x, predicted, n_classes=n_classes),
     )

@@ -25,6 +25,11 @@ CALIBRATION = (
     "training; the predicted classes do not change."
 )
 
+CALIBRATION_UNDER_NOISE = (
+    f"{CALIBRATION} Many training labels look wrong, so the temperature is fitted to the right "
+    "ones, as far as they can be estimated: test labels that are wrong count as mistakes."
+)
+
 Spectra: TypeAlias = dict[str, Spectrum]
 
 
@@ -126,7 +131,9 @@ def compose(
             "tuned": _full(published.spectra),
             "correlation": correlate({name: _found(one) for name, one in trained.items()}),
         },
-        "calibration": _calibration(method, published),
+        "calibration": _calibration(
+            method, published, noisy=bool(choice and choice["labels_look_noisy"])
+        ),
         "abstention": dict(abstention) if abstention else None,
         "comparison": [row.to_dict() for row in comparisons],
         "verdict": verdict.to_dict(),
@@ -146,14 +153,14 @@ def compose(
     }
 
 
-def _calibration(name: str, published: CandidateResult) -> dict[str, Any] | None:
+def _calibration(name: str, published: CandidateResult, *, noisy: bool) -> dict[str, Any] | None:
     """The calibration error before and after, by split; None for an uncalibrated head."""
     if not published.uncalibrated:
         return None
     return {
         "candidate": name,
         "temperature": published.head.temperature,
-        "method": CALIBRATION,
+        "method": CALIBRATION_UNDER_NOISE if noisy else CALIBRATION,
         "splits": {
             split: {
                 "n_rows": after.n_rows,
