@@ -28,6 +28,11 @@ def published(report: Report) -> str:
     return str(report.get("method", ""))
 
 
+def of_head(report: Report) -> str:
+    """The candidate that the head at hand is: the published one, unless the report says which."""
+    return str(report.get("candidate") or published(report))
+
+
 def candidates(report: Report) -> list[str]:
     """All candidates, the published one first, those of an ablation last."""
     names = [str(name) for name in report.get("candidates") or {}]

@@ -15,6 +15,7 @@ import service.heads.drift
 import service.heads.routes
 import service.job_rows.routes
 import service.jobs.events
+import service.jobs.publication
 import service.jobs.routes
 import service.oip.routes
 import service.operate.health
@@ -150,6 +151,7 @@ def create_app(
         service.job_rows.routes,
         service.predictions.routes,
         service.jobs.events,
+        service.jobs.publication,
         service.heads.routes,
         service.export.routes,
         service.heads.drift,

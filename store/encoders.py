@@ -45,6 +45,24 @@ def known(tx: Transaction, tenant_id: str, identity: str) -> list[EncoderRecord]
     return [EncoderRecord(**dict(row._mapping)) for row in rows]
 
 
+def of_head(
+    tx: Transaction, tenant_id: str, encoder: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """What a head keeps of its job's encoder: how to ask it, and whether it is still the same.
+
+    None for a job of embeddings, which has no encoder, or whose encoder was never recognised.
+    """
+    fingerprint = (encoder or {}).get("fingerprint")
+    row = tx.execute(
+        select(*_COLUMNS).where(
+            _encoders.tenant_id == tenant_id, _encoders.fingerprint == fingerprint
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return {**row.encoder, "fingerprint": row.fingerprint, "sketch": row.signature}
+
+
 def add(
     tx: Transaction,
     tenant_id: str,

@@ -8,7 +8,10 @@
     │   ├── OffsetMismatch     offset_mismatch
     │   ├── TooManyParts       too_many_parts
     │   ├── NothingToRollBack  nothing_to_roll_back
-    │   └── OutputNotReady     output_not_ready
+    │   ├── OutputNotReady     output_not_ready
+    │   └── CandidatesNotReady candidates_not_ready
+    ├── UnknownCandidate       unknown_candidate
+    ├── HeadDeleted            head_deleted
     ├── JobFileMissing         job_file_missing
     ├── JobFileExpired         job_file_expired
     ├── LeaseLost              lease_lost
@@ -76,6 +79,24 @@ class OutputNotReady(Conflict):
     """The job has no output: not yet, never, or no longer."""
 
     code = "output_not_ready"
+
+
+class CandidatesNotReady(Conflict):
+    """The job has no candidates: not yet, or never."""
+
+    code = "candidates_not_ready"
+
+
+class UnknownCandidate(StoreError):
+    """The job trained no candidate of that name."""
+
+    code = "unknown_candidate"
+
+
+class HeadDeleted(StoreError):
+    """The head version that a job published was deleted, and its bytes are kept nowhere else."""
+
+    code = "head_deleted"
 
 
 class JobFileMissing(StoreError):

@@ -26,7 +26,7 @@ _jobs = tables.jobs.c
 
 @dataclass(frozen=True, kw_only=True)
 class NewHeadVersion:
-    """The version that a job publishes; `sha256` names bytes that are already stored."""
+    """A version to publish: `method` is its candidate, `sha256` names bytes that are stored."""
 
     name: str
     sha256: str
@@ -38,7 +38,7 @@ class NewHeadVersion:
     config: Mapping[str, object]
     metrics: Mapping[str, object]
     lineage: Mapping[str, object] = field(default_factory=dict)
-    """How it was made: `encoder`, `seed`, `nmtune_version` and `machine`."""
+    """How it was made: `job_method`, `encoder`, `seed`, `nmtune_version` and `machine`."""
     alias: str | None = None
     advised_against_because: str | None = None
     """Why the alias must not move to it from another version; None: it moves."""
@@ -111,12 +111,11 @@ def publish(
 
     Its `created_at` is not before `not_before`, whatever the database's clock says.
 
-    Raises InvalidName, and Conflict if the job has published already.
+    Raises InvalidName, and Conflict if this candidate of the job is published already.
     """
     check_name("head", new.name)
-    published = select(_versions.version).where(_versions.job_id == job_id)
-    if tx.execute(published).one_or_none() is not None:
-        raise Conflict(f"Job {job_id} has already published a head version.")
+    if of_candidate(tx, tenant_id, job_id, new.method) is not None:
+        raise Conflict(f"Job {job_id} has already published {new.method}.")
     number = _next_version(tx, tenant_id, new.name)
     values = {
         one.name: getattr(new, one.name) for one in fields(new) if one.name not in _ALIAS_FIELDS
@@ -208,6 +207,15 @@ def version(tx: Transaction, tenant_id: str, name: str, number: int) -> HeadVers
     if row is None:
         raise NotFound("head version", f"{name}@{number}")
     return _version_of(row)
+
+
+def of_candidate(
+    tx: Transaction, tenant_id: str, job_id: str, candidate: str
+) -> HeadVersion | None:
+    """The version that the candidate of a job was published as; None if there is none now."""
+    of_job = (_versions.tenant_id == tenant_id, _versions.job_id == job_id)
+    row = tx.execute(_select_versions(*of_job).where(_versions.method == candidate)).one_or_none()
+    return None if row is None else _version_of(row)
 
 
 def resolve(tx: Transaction, tenant_id: str, reference: str) -> HeadVersion:

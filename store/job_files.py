@@ -85,13 +85,17 @@ def replace(tx: Transaction, tenant_id: str, job_id: str, file: NewJobFile) -> b
     return bool(changed.rowcount)
 
 
-def get(tx: Transaction, tenant_id: str, job_id: str, name: str) -> JobFile:
-    """The file of a job that has succeeded. Raises JobFileExpired, JobFileMissing."""
-    row = tx.execute(
-        select(_files.sha256, _files.size_bytes, _files.created_at, now().label("clock")).where(
-            _files.tenant_id == tenant_id, _files.job_id == job_id, _files.name == name
-        )
-    ).one_or_none()
+def get(
+    tx: Transaction, tenant_id: str, job_id: str, name: str, *, keep_meanwhile: bool = False
+) -> JobFile:
+    """The file of a job that has succeeded. Raises JobFileExpired, JobFileMissing.
+
+    keep_meanwhile: it cannot expire before this transaction ends, in which another row names it.
+    """
+    query = select(_files.sha256, _files.size_bytes, _files.created_at, now().label("clock")).where(
+        _files.tenant_id == tenant_id, _files.job_id == job_id, _files.name == name
+    )
+    row = tx.execute(query.with_for_update(read=True) if keep_meanwhile else query).one_or_none()
     if row is None:
         raise JobFileMissing(
             f"Job {job_id} has no file {name!r}: it was made by an earlier version, which kept "

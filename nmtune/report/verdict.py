@@ -19,8 +19,6 @@ from nmtune.vocabulary import CANDIDATE_TITLES, candidate_title
 
 Names = tuple[str, str]  # candidate, baseline
 PROBE: Final = "linear_probe"
-PUBLISHABLE: Final = ("linear_probe", "mlp", "nmtune")
-"""The candidates that a job can be asked to publish."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +35,8 @@ class Verdict:
         The candidate to use; None where the results leave the choice to you.
     advises_against : bool
         Whether to use another candidate than the one asked about.
+    to_publish : str or None
+        The candidate that the summary says how to publish; None if there is no reason to.
     rival : str or None
         The most accurate of the other candidates, None if there is none.
     best_id, best_ood : str or None
@@ -47,6 +47,7 @@ class Verdict:
     sentences: tuple[str, ...]
     recommended: str | None
     advises_against: bool
+    to_publish: str | None
     rival: str | None
     best_id: str | None
     best_ood: str | None
@@ -61,6 +62,7 @@ class _Advice:
     summary: str
     recommended: str | None
     advises_against: bool = False
+    to_publish: str | None = None
 
 
 def judge_job(
@@ -72,12 +74,13 @@ def judge_job(
     spectra: Sequence[SpectrumMove] = (),
     choice: Mapping[str, Any] | None = None,
     rival: Rival | None = None,
+    job_id: str = "JOB",
 ) -> Verdict:
     """The verdict on a job that publishes the head of `method`.
 
     A more complex candidate is recommended only if it gains clearly somewhere and loses nowhere,
     not even probably. choice: what auto chose, with its "reason" as a full sentence. rival: the
-    best of the other candidates.
+    best of the other candidates. job_id: for the command that publishes another candidate.
     """
     return _verdict(
         scores,
@@ -85,7 +88,7 @@ def judge_job(
         method=method,
         reference=PROBE,
         id_split=id_split,
-        is_job=True,
+        job_id=job_id,
         spectra=spectra,
         choice=choice,
         rival=rival,
@@ -108,7 +111,7 @@ def judge_candidates(
         method=method,
         reference=reference,
         id_split=id_split,
-        is_job=False,
+        job_id=None,
         rival=rival,
     )
 
@@ -120,7 +123,7 @@ def _verdict(
     method: str,
     reference: str,
     id_split: str | None,
-    is_job: bool,
+    job_id: str | None,
     spectra: Sequence[SpectrumMove] = (),
     choice: Mapping[str, Any] | None = None,
     rival: Rival | None = None,
@@ -134,17 +137,17 @@ def _verdict(
     }
     sentences = [str(choice["reason"])] if choice else []
     for (candidate, baseline), rows in pairs.items():
-        if is_job and method == "auto" and (candidate, baseline) == ("mlp", PROBE):
+        if job_id and method == "auto" and (candidate, baseline) == ("mlp", PROBE):
             continue  # it counts for the summary; the user asked for neither
         best_of = rows[0].picked_from
-        if is_job:
+        if job_id:
             # Even where a pair was planned, auto's sentence says that its rival is the best.
             is_rival = rival is not None and (candidate, baseline) == ("auto", rival.name)
             best_of = rival.n_others if rival is not None and is_rival else 1
         sentences += pair_sentences(rows, with_domains=candidate == method, best_of=best_of)
     if pairs:
         sentences.append(_reach(has_domains=bool(ood_accuracy)))
-        judged = _Judged(pairs, method, title(method, choice), rival, reference, is_job)
+        judged = _Judged(pairs, method, title(method, choice), rival, reference, job_id)
         advice = judged.advice()
     else:
         advice = _Advice(summary=_alone(method, id_accuracy, ood_accuracy), recommended=None)
@@ -153,6 +156,7 @@ def _verdict(
         sentences=(*sentences, *map(spectrum_sentence, spectra)),
         recommended=advice.recommended,
         advises_against=advice.advises_against,
+        to_publish=advice.to_publish if job_id else None,
         rival=None if rival is None else rival.name,
         best_id=_best(id_accuracy),
         best_ood=_best(ood_accuracy),
@@ -189,8 +193,8 @@ def _alone(method: str, *accuracies: Mapping[str, float]) -> str:
 class _Judged:
     """The comparisons behind a verdict on `method`, which its sentences call `title`.
 
-    reference: the simple candidate that every other one has to beat. is_job: whether `method` was
-    published by a job, so that the advice says how to publish another one.
+    reference: the simple candidate that every other one has to beat. job_id: of the job that
+    published `method`, if one did, so that the advice says how to publish another candidate.
     """
 
     pairs: Mapping[Names, Sequence[Comparison]]
@@ -198,7 +202,7 @@ class _Judged:
     title: str
     rival: Rival | None
     reference: str
-    is_job: bool
+    job_id: str | None
 
     def advice(self) -> _Advice:
         # In the order of the pairs: the published head, then the fuller of the others.
@@ -233,10 +237,10 @@ class _Judged:
                 )
             winner = other if takes_over else winner
         rows = self.pairs[winner, self.reference]
-        verb, note = "Use", duel
+        verb, note, to_publish = "Use", duel, winner if winner != self.method else None
         if winner == self.method:
             if beaten := self._beaten_by_rival():
-                verb, note = "Keep", beaten
+                verb, note, to_publish = "Keep", beaten, self._rival_name
             elif not duel or (self.rival is not None and self.rival.name != "mlp"):
                 note += self._beside_rival()
         return _Advice(
@@ -244,11 +248,12 @@ class _Judged:
             f"{gist(decisive(rows))}.{disagreement(rows)}{note}{self._publishing(winner)}",
             recommended=winner,
             advises_against=not self._is_no_worse(winner),
+            to_publish=to_publish,
         )
 
     def _contenders(self) -> tuple[str, ...]:
         """The candidates that may take the published head's place."""
-        if self.is_job:
+        if self.job_id:
             return ("nmtune", "mlp")
         return () if self.rival is None else (self.rival.name,)
 
@@ -275,11 +280,13 @@ class _Judged:
             found += ", but these rows are too few to confirm it"
         if name == self.method and not _loses_at_all(rows):
             simpler = ", which is simpler," if self.reference == PROBE else ""
+            beaten = self._beaten_by_rival()
             return _Advice(
                 summary=f"Keep {self.title}: against {self._reference} it {found}."
                 f"{disagreement(rows)} {upper(self._reference)}{simpler} would do as well."
-                f"{self._beaten_by_rival() or self._beside_rival()}",
+                f"{beaten or self._beside_rival()}",
                 recommended=self.method,
+                to_publish=self._rival_name if beaten else None,
             )
         verb = "Keep" if self.method == self.reference else "Use"
         return _Advice(
@@ -287,7 +294,12 @@ class _Judged:
             f"{disagreement(rows)}{self._publishing(self.reference)}",
             recommended=self.reference,
             advises_against=self.method != self.reference,
+            to_publish=self.reference if self.method != self.reference else None,
         )
+
+    @property
+    def _rival_name(self) -> str | None:
+        return None if self.rival is None else self.rival.name
 
     @property
     def _reference(self) -> str:
@@ -305,19 +317,23 @@ class _Judged:
 
     def _publishing(self, recommended: str) -> str:
         """What to do when the head that this job published is not the recommended one."""
-        if self.method == recommended or not self.is_job:
+        if self.method == recommended or not self.job_id:
             return ""
         published = candidate_title(self.method)
         if self._is_no_worse(recommended):
             published += ", which is no worse on these rows"
         return (
-            f" This job published {published}. To publish {candidate_title(recommended)} instead, "
-            f'run it again with "method": "{recommended}".'
+            f" This job published {published}. {self._command(recommended)} publishes "
+            f"{candidate_title(recommended)} too, without training again."
         )
+
+    def _command(self, name: str) -> str:
+        """The command that publishes another candidate of the job."""
+        return f"`nmtune publish {self.job_id} {name}`"
 
     def _beside_rival(self) -> str:
         """How the head compares with the best of the others, unless that was just said."""
-        if self.rival is None or (self.is_job and self.method != "auto"):
+        if self.rival is None or (self.job_id and self.method != "auto"):
             return ""
         rows = self.pairs.get((self.method, self.rival.name))
         if rows is None or self.rival.name == self.reference:
@@ -333,13 +349,7 @@ class _Judged:
         if not _loses_clearly(rows) or any(row.gains for row in decisive(rows)):
             return ""
         name = self.rival.name
-        how = ""
-        if self.is_job:
-            how = (
-                f'; to publish it, run the job again with "method": "{name}"'
-                if name in PUBLISHABLE
-                else "; no method publishes it on its own"
-            )
+        how = f"; {self._command(name)} publishes it too" if self.job_id else ""
         return (
             f" {upper(candidate_title(name))} did better on these rows: against it, "
             f"{candidate_title(self.method)} {gist(decisive(rows))}{how}."

@@ -1,21 +1,33 @@
-"""Compare two published versions by the figures in their reports, and claim no more than they bear.
+"""Compare two published versions by their reports, and claim no more than they bear.
 
-Reports keep no per-row results, so no paired test can be made: intervals are those of two
-independent samples, and the verdict says so.
+Where it is known which rows each got right, the comparison is paired. Elsewhere intervals are those
+of two independent samples, and the verdict says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nmtune.numeric.statistics import newcombe_interval
+from nmtune.numeric.statistics import (
+    PairedCounts,
+    bootstrap_interval,
+    mcnemar_p_value,
+    newcombe_interval,
+)
+from nmtune.report.comparison import CLEAR
+from nmtune.report.wording import p_value_in_words
 from nmtune.vocabulary import ID_SPLIT, OOD_PREFIX
 
 METRICS: Final = ("accuracy", "macro_f1", "log_loss", "ece")
-UNPAIRED: Final = (
-    "Not paired: reports keep no per-row results, so intervals treat the two results as "
-    "independent samples. On the same rows a paired test would usually be sharper."
+PAIRED: Final = (
+    "Paired: intervals (of the bootstrap) and p-values (of McNemar's exact test) go by the rows "
+    "that only one of the two got right."
 )
+UNPAIRED: Final = (
+    "so intervals treat the two results as independent samples. On the same rows a paired test "
+    "would usually be sharper."
+)
+"""How a sentence ends that says why a comparison is not paired."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,28 +55,56 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitComparison:
-    """Both versions on the split of one name; `same_rows`: the rows are known to be the same."""
+    """Both versions on the split of one name; `same_rows`: the rows are known to be the same.
+
+    paired: the rows that only one of the two got right, `after` as the candidate; None if unknown.
+    p_value: McNemar's test of them.
+    """
 
     split: str
     n_rows_before: int | None
     n_rows_after: int | None
     same_rows: bool
     metrics: dict[str, Difference]
+    paired: PairedCounts | None = None
+    p_value: float | None = None
 
     @property
     def accuracy(self) -> Difference:
         """The metric that the verdict rests on."""
         return self.metrics["accuracy"]
 
+    @property
+    def direction(self) -> int:
+        """1 if `after` is clearly more accurate, -1 if clearly less, 0 if neither is clear."""
+        low, high = self.accuracy.interval or (0.0, 0.0)
+        if self.p_value is not None and self.p_value >= CLEAR:
+            return 0
+        return int(low > 0) - int(high < 0)
 
-def compare_splits(before: Version, after: Version, *, same_rows: bool) -> list[SplitComparison]:
+
+def compare_splits(
+    before: Version,
+    after: Version,
+    *,
+    same_rows: bool,
+    changed: Collection[str] = (),
+    paired: Mapping[str, PairedCounts] | None = None,
+) -> list[SplitComparison]:
     """Both versions side by side on every split that either was tested on.
 
-    same_rows: whether splits of one name are known to hold the same rows.
+    same_rows: whether splits of one name are known to hold the same rows, those in `changed` aside.
+    paired: by split, which rows only one of the two got right, with `after` as the candidate.
     """
     names = [*before.metrics, *(name for name in after.metrics if name not in before.metrics)]
     return [
-        _split(name, before.metrics.get(name), after.metrics.get(name), same_rows=same_rows)
+        _split(
+            name,
+            before.metrics.get(name),
+            after.metrics.get(name),
+            same_rows=same_rows and name not in changed,
+            paired=(paired or {}).get(name),
+        )
         for name in names
     ]
 
@@ -85,18 +125,15 @@ def verdict(before: Version, after: Version, splits: Sequence[SplitComparison]) 
             f"Not comparable as measured: {new} and {old} were tested on different data "
             f"({figures}), so the data may explain the difference."
         )
-    low, high = test.accuracy.interval
-    found = (
-        f"{figures}, unpaired 95 % interval of the difference {100 * low:+.1f} to "
-        f"{100 * high:+.1f} points"
-    )
+    found = f"{figures}, {_interval(test)}"
     where = f"on the same {test.n_rows_after} test rows"
-    if low <= 0 <= high:
+    if not test.direction:
+        might = "" if test.paired else " A paired test might find one, if both kept their rows."
         return (
-            f"No clear difference between {new} and {old} {where} ({found}){_elsewhere(splits)}. "
-            "A paired test might find one, but needs per-row results, which reports do not keep."
+            f"No clear difference between {new} and {old} {where} ({found}){_elsewhere(splits)}."
+            f"{might}"
         )
-    word = "more" if low > 0 else "less"
+    word = "more" if test.direction > 0 else "less"
     return (
         f"{new} is {word} accurate than {old} {where} ({found}){_elsewhere(splits)}. This says "
         "nothing about other data or other seeds."
@@ -121,6 +158,7 @@ def _split(
     after: Mapping[str, Any] | None,
     *,
     same_rows: bool,
+    paired: PairedCounts | None,
 ) -> SplitComparison:
     n_before, n_after = (before or {}).get("n_rows"), (after or {}).get("n_rows")
     metrics = {}
@@ -129,7 +167,9 @@ def _split(
         difference = interval = None
         if first is not None and second is not None:
             difference = second - first
-            if metric == "accuracy" and n_before and n_after:
+            if metric == "accuracy" and paired is not None:
+                interval = bootstrap_interval([paired])
+            elif metric == "accuracy" and n_before and n_after:
                 interval = newcombe_interval(first, n_before, second, n_after)
         metrics[metric] = Difference(
             before=first, after=second, difference=difference, interval=interval
@@ -140,6 +180,20 @@ def _split(
         n_rows_after=n_after,
         same_rows=same_rows and before is not None and after is not None,
         metrics=metrics,
+        paired=paired,
+        p_value=None if paired is None else mcnemar_p_value(paired.n_gained, paired.n_lost),
+    )
+
+
+def _interval(test: SplitComparison) -> str:
+    """The interval of the difference in words, and whether it is paired."""
+    low, high = test.accuracy.interval or (0.0, 0.0)
+    points = f"95 % interval of the difference {100 * low:+.1f} to {100 * high:+.1f} points"
+    if test.paired is None:
+        return f"unpaired {points}"
+    return (
+        f"{test.paired.n_gained} gained and {test.paired.n_lost} lost, paired {points}, "
+        f"{p_value_in_words(test.p_value or 0.0)}"
     )
 
 
@@ -147,11 +201,10 @@ def _elsewhere(splits: Sequence[SplitComparison]) -> str:
     """What clearly differs on out-of-domain splits, so that no verdict hides a loss there."""
     better, worse = [], []
     for one in splits:
-        if one.split.startswith(OOD_PREFIX) and one.same_rows and one.accuracy.interval is not None:
-            low, high = one.accuracy.interval
-            if low > 0:
+        if one.split.startswith(OOD_PREFIX) and one.same_rows:
+            if one.direction > 0:
                 better.append(one.split)
-            if high < 0:
+            if one.direction < 0:
                 worse.append(one.split)
     found = [f"clearly worse on {', '.join(worse)}"] if worse else []
     found += [f"clearly better on {', '.join(better)}"] if better else []

@@ -142,7 +142,7 @@ def _figures(row: Comparison, n_domains: int) -> str:
         place = "one domain"
     else:
         place = f"mean of {n_domains} domains"
-    test = "" if row.p_value is None else f", McNemar {_p_value(row.p_value)}"
+    test = "" if row.p_value is None else f", McNemar {p_value_in_words(row.p_value)}"
     return (
         f"{place}, {row.n_rows:,} rows: {row.candidate_accuracy * 100:.1f} % against "
         f"{row.baseline_accuracy * 100:.1f} %, {_widened(row)} interval {interval(row)} points"
@@ -154,7 +154,8 @@ def _widened(row: Comparison) -> str:
     return "95 %" if row.picked_from == 1 else "widened 95 %"
 
 
-def _p_value(value: float) -> str:
+def p_value_in_words(value: float) -> str:
+    """For example "p = 0.032"."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 

@@ -40,11 +40,40 @@ class HeldOut:
         shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         return shifted
 
-    def of_truth(self, temperature: float) -> NDArray[np.float64]:
-        """The true class's probability at this temperature, (m,)."""
+    def tempered(self, temperature: float) -> "HeldOut":
+        """The predictions at this temperature."""
         logits = self.logits / np.float32(temperature)
-        tempered = HeldOut(logits=logits, y=self.y, n_train_rows=self.n_train_rows)
-        return np.exp(-tempered.losses)
+        return HeldOut(logits=logits, y=self.y, n_train_rows=self.n_train_rows)
+
+    def of_truth(self, temperature: float) -> NDArray[np.float64]:
+        """The labelled class's probability at this temperature, (m,)."""
+        return np.exp(-self.tempered(temperature).losses)
+
+    def of_given(self, temperature: float, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The given label's probability, (m,): of every class that may have been turned into it.
+
+        noise: (c, c), the chance that a row of class j was given label i at [j, i].
+        """
+        return np.asarray(self._of_both(temperature, noise).sum(axis=1))
+
+    def of_right(
+        self, temperature: float, noise: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The probabilities of the classes that may be the right ones, and their chances to be it.
+
+        Both (k,), row after row; the chances of a row add up to 1. Chances below 1 in 1000 are
+        left out.
+        """
+        both = self._of_both(temperature, noise)
+        chances = both / np.maximum(both.sum(axis=1, keepdims=True), 1e-300)
+        chances[chances < 1e-3] = 0
+        chances /= np.maximum(chances.sum(axis=1, keepdims=True), 1e-300)
+        found = chances > 0
+        return np.exp(self.tempered(temperature).log_probabilities)[found], chances[found]
+
+    def _of_both(self, temperature: float, noise: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The chance that a class is the right one and the given label the given one, (m, c)."""
+        return np.exp(self.tempered(temperature).log_probabilities) * noise.T[self.y]
 
     @property
     def correct(self) -> NDArray[np.bool_]:

@@ -51,6 +51,8 @@ class LabelErrors:
         Each class's mean probability over the rows labelled as it; 1 for a class without rows.
     n_rows_of_class : ndarray of int, shape (c,)
         Rows with each label.
+    n_right_of_class : ndarray of int, shape (c,)
+        The diagonal of the confident joint: rows labelled as a class and counted as it.
     joint_given, joint_suggested, joint_counts : ndarray of int, shape (m,)
         The nonzero entries of the confident joint off its diagonal, most frequent first: how many
         rows labelled `given` were confidently counted as `suggested`.
@@ -69,6 +71,7 @@ class LabelErrors:
     expected_wrong: ExpectedWrong
     thresholds: NDArray[np.float64]
     n_rows_of_class: NDArray[np.int64]
+    n_right_of_class: NDArray[np.int64]
     joint_given: NDArray[np.int64]
     joint_suggested: NDArray[np.int64]
     joint_counts: NDArray[np.int64]
@@ -207,6 +210,7 @@ def find_label_errors(probabilities: ArrayLike, y: ArrayLike) -> LabelErrors:
         ),
         thresholds=thresholds,
         n_rows_of_class=sizes,
+        n_right_of_class=np.bincount(labels[confident == labels], minlength=n_classes),
         joint_given=pairs // n_classes,
         joint_suggested=pairs % n_classes,
         joint_counts=pair_counts,

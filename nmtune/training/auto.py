@@ -94,7 +94,7 @@ def fit_auto(
     if configs is None:
         configs = resolve(method="auto", config={"seed": seed}).configs
     fits: dict[str, Fit] = {}
-    noisy = False
+    errors, noisy = None, False
     for name in CHOSEN_FROM:
         if name in ROBUST and not noisy:
             continue
@@ -113,10 +113,14 @@ def fit_auto(
         fits[name] = trainer.result()
         held_out = fits[name].held_out
         if name == "linear_probe" and held_out is not None:
-            noisy = choose.labels_look_noisy(choose.label_errors(held_out))
+            errors = choose.label_errors(held_out)
+            noisy = choose.labels_look_noisy(errors)
     held_out_of = {name: fit.held_out for name, fit in fits.items() if fit.held_out is not None}
     choice = choose.choose(held_out_of, noisy=noisy)
     head, calibration = choose.blend(
-        choice, {name: fit.head for name, fit in fits.items()}, held_out_of
+        choice,
+        {name: fit.head for name, fit in fits.items()},
+        held_out_of,
+        noise=choose.noise_of(errors),
     )
     return AutoFit(head=head, choice=choice, note=calibration.note, fits=fits)

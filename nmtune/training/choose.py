@@ -6,11 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nmtune.heads.head import Head
 from nmtune.heads.temperature import Calibration, calibrate
 from nmtune.rows.held_out import HeldOut
 from nmtune.study.label_errors import LabelErrors, find_label_errors
+from nmtune.study.noise_matrix import noise_matrix
 from nmtune.training.candidates import CHOSEN_FROM
 from nmtune.vocabulary import candidate_title
 
@@ -118,15 +120,29 @@ def choose(held_out: Mapping[str, HeldOut], *, noisy: bool = False) -> Choice:
     )
 
 
+def noise_of(errors: LabelErrors | None) -> NDArray[np.float64] | None:
+    """The noise matrix that a head is calibrated through; None where labels do not look noisy.
+
+    On clean or very hard sets it would do harm.
+    """
+    if errors is None or not labels_look_noisy(errors):
+        return None
+    return noise_matrix(errors)
+
+
 def blend(
-    choice: Choice, heads: Mapping[str, Head], held_out: Mapping[str, HeldOut]
+    choice: Choice,
+    heads: Mapping[str, Head],
+    held_out: Mapping[str, HeldOut],
+    *,
+    noise: NDArray[np.float64] | None = None,
 ) -> tuple[Head, Calibration]:
-    """The chosen head, calibrated on its held-out predictions."""
+    """The chosen head, calibrated on its held-out predictions, through `noise` if there is any."""
     together = held_out_of_blend(choice, heads, held_out)
-    calibration = calibrate(together)
+    calibration = calibrate(together, noise=noise)
     if len(choice.weights) == 1:
         (name,) = choice.weights
-        return heads[name], calibration
+        return heads[name].calibrated(calibration.temperature), calibration
     head = Head.blend([heads[name] for name in choice.weights], list(choice.weights.values()))
     return head.calibrated(calibration.temperature), calibration
 

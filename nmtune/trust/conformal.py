@@ -40,21 +40,31 @@ class Conformal:
     least: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, of_truth: NDArray[np.floating]) -> Self | None:
+    def fit(
+        cls, of_truth: NDArray[np.floating], weights: NDArray[np.floating] | None = None
+    ) -> Self | None:
         """Fit to the true classes' probabilities (n,) on held-out rows; None if too few.
 
         At level L the least probability is the k-th largest, k = ceil((n + 1) L): for a further row
         from the same source, the true class is at least that probable with a chance of at least L.
+
+        Where labels may be wrong, a row has several candidates for its true class: then of_truth
+        has the probability of each, and weights its chance to be the true one; the weights of a row
+        add up to 1, so that n is their sum and the k-th largest is found by adding them up.
         """
-        n_rows = len(of_truth)
+        if weights is None:
+            weights = np.ones(len(of_truth))
+        n_rows = round(float(weights.sum()))
         # In integers: a product of floats may round to just above one.
         places = -(-(n_rows + 1) * LEVELS // _THOUSAND)
         places = places[places <= n_rows]
         if not len(places):
             return None
-        falling = -np.sort(-of_truth.astype(np.float64))
+        order = np.argsort(-of_truth.astype(np.float64), kind="stable")
+        at = np.searchsorted(weights[order].cumsum(), places - _ROUNDING * n_rows)
+        falling = of_truth[order[np.minimum(at, len(order) - 1)]]
         # Rounded down, so that float32 does not exclude a value on the edge.
-        least = np.nextafter(falling[places - 1].astype(np.float32), np.float32(0))
+        least = np.nextafter(falling.astype(np.float32), np.float32(0))
         return cls(n_rows=n_rows, least=least)
 
     @property

@@ -1,7 +1,7 @@
 """Learn, at training time, when a head can be trusted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -25,6 +25,23 @@ class Knowledge:
     row_summary: RowSummary
     conformal: Conformal | None = None
     ood: OodScore | None = None
+
+    def of_other_head(
+        self,
+        *,
+        predicted: NDArray[np.integer],
+        of_truth: NDArray[np.floating] | None,
+        weights: NDArray[np.floating] | None = None,
+    ) -> Self:
+        """What `learn` would find for another head of the same rows and seed, at no cost.
+
+        Only its predictions tell one head from another; the arguments are those of `learn`.
+        """
+        return replace(
+            self,
+            conformal=None if of_truth is None else Conformal.fit(of_truth, weights),
+            row_summary=self.row_summary.of_other_head(predicted),
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors to store, by name."""
@@ -55,6 +72,7 @@ def learn(
     *,
     predicted: NDArray[np.integer],
     of_truth: NDArray[np.floating] | None,
+    weights: NDArray[np.floating] | None = None,
     n_classes: int,
     seed: int,
 ) -> Knowledge:
@@ -66,11 +84,13 @@ def learn(
         predicted: classes (m,) predicted for held-out rows, or for x if there are none.
         of_truth: the true class's probability (m,) on held-out rows, by the head or by the models
             of its cross-validation at its temperature; None without held-out rows.
+        weights: as `Conformal.fit` takes them, where labels may be wrong; of_truth then has the
+            candidates of each row.
         n_classes: c.
         seed: for the folds and directions of the OOD score.
     """
     return Knowledge(
-        conformal=None if of_truth is None else Conformal.fit(of_truth),
+        conformal=None if of_truth is None else Conformal.fit(of_truth, weights),
         ood=OodScore.fit(x, y, seed=seed),
         row_summary=RowSummary.fit(x, predicted, n_classes=n_classes),
     )

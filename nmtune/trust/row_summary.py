@@ -5,7 +5,7 @@ Of the later rows only sums are kept, from which no row can be recovered.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -68,15 +68,18 @@ class RowSummary:
         floor = np.maximum(np.abs(mean) * np.finfo(np.float32).eps, np.finfo(np.float32).tiny)
         deviation = np.sqrt(variance)
         edges = _edges(norms)
-        counts = np.bincount(predicted, minlength=n_classes).astype(np.float64)
         return cls(
             n_rows=n_rows,
             mean=mean,
             deviation=np.where(deviation > floor, deviation, 1.0),
             norm_edges=edges,
             norm_shares=_counts(norms, edges) / n_rows,
-            class_shares=counts / counts.sum(),
+            class_shares=_shares(predicted, n_classes),
         )
+
+    def of_other_head(self, predicted: NDArray[np.integer]) -> Self:
+        """The summary of the same rows for another head, which predicts the classes (m,)."""
+        return replace(self, class_shares=_shares(predicted, len(self.class_shares)))
 
     @property
     def n_sums(self) -> int:
@@ -144,6 +147,11 @@ def _edges(norms: NDArray[np.float64]) -> NDArray[np.float64]:
         return edges
     # Without this, the bins would show how a length of 1 was rounded.
     return (1 + _SAME_LENGTH * (np.arange(N_NORM_BINS - 1.0) - 3.5)) * middle
+
+
+def _shares(predicted: NDArray[np.integer], n_classes: int) -> NDArray[np.float64]:
+    counts = np.bincount(predicted, minlength=n_classes).astype(np.float64)
+    return np.asarray(counts / counts.sum())
 
 
 def _counts(norms: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:

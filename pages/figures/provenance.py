@@ -5,7 +5,7 @@ from typing import Any
 
 from pages import words
 from pages.figure import Column, Figure, Panel, Table
-from pages.reading import Report, candidates, published, title
+from pages.reading import Report, candidates, of_head, published, title
 
 _SHORT = ("learning_rate", "batch_size", "epochs", "optimiser", "weight_decay", "loss")
 _CITATION = (
@@ -21,6 +21,7 @@ def draw(report: Report, _candidate: str) -> Figure:
     splits = dataset.get("splits") or []
     facts: list[tuple[str, Any]] = [
         ("head", report.get("head") or report.get("name")),
+        ("candidate", None if of_head(report) == published(report) else of_head(report)),
         ("job", report.get("job_id")),
         ("finished", words.time(report["finished_at"]) if report.get("finished_at") else None),
         ("dataset", dataset.get("name")),
@@ -62,8 +63,11 @@ def method_sentence(report: Report) -> str:
         [f"{words.split(name)} ({n_rows:,} rows)" for name, n_rows in rows.items() if n_rows]
     )
     seed = environment.get("seed")
+    how = f"with method {words.clean(published(report))}"
+    if of_head(report) != published(report):
+        how = f"as the candidate {words.clean(of_head(report))} of a job {how}"
     return (
-        f"We trained the head {title(report)} with method {words.clean(published(report))} "
+        f"We trained the head {title(report)} {how} "
         f"(NMTune {words.clean(environment.get('nmtune_version', '?'))}"
         f"{'' if seed is None else f', seed {seed}'}) {trained}{width}, "
         f"{len(dataset.get('classes') or ()):,} classes"

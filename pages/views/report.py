@@ -28,7 +28,7 @@ from pages.figures import (
     trust,
     verdict,
 )
-from pages.reading import Absent, Report, candidates, classes, published, title
+from pages.reading import Absent, Report, candidates, classes, of_head, published, title
 from pages.views.shell import Place, one_file, page_parts
 
 FIGURES: Final[Mapping[str, tuple[str, Draw]]] = {
@@ -131,10 +131,10 @@ class UnknownError(LookupError):
 
 
 def chosen(report: Report, candidate: str | None) -> str:
-    """The candidate to look at, by default the published one; `UnknownError` if it is not there."""
+    """The candidate to look at, by default the head's own; `UnknownError` if it is not there."""
     known = candidates(report)
     if candidate is None:
-        return published(report) if published(report) in known or not known else known[0]
+        return of_head(report) if of_head(report) in known or not known else known[0]
     if candidate not in known:
         raise UnknownError(f"The report has no such candidate. It has {words.listed(known)}.")
     return candidate
@@ -185,7 +185,7 @@ def report_page(
 
 
 def report_file(report: Report) -> Rendered:
-    """The report as one file that needs nothing else, of the published candidate."""
+    """The report as one file that needs nothing else, of the head's own candidate."""
     shown = chosen(report, None)
     drawn = [draw(report, key, shown) for key in FIGURES]
     broken: list[str] = []
@@ -252,6 +252,7 @@ def _values(
     return {
         "title": words.clean(report.get("head") or title(report)),
         "facts": [fact for fact in facts if fact],
+        "note": _note(report),
         "badges": verdict.badges(report),
         "tiles": _tiles(report),
         "alias_command": (report.get("alias") or {}).get("command"),
@@ -274,6 +275,18 @@ def _values(
     }
 
 
+def _note(report: Report) -> str:
+    """What a reader must know where the head is not the one that the job itself published."""
+    mine, own = of_head(report), published(report)
+    if mine == own:
+        return ""
+    return (
+        f"This head is another candidate of the job: {words.the(mine)}. The job itself published "
+        f"{words.the(own)}; the verdict, the spectra, when to trust it and the advice on "
+        "abstain_below are about that one."
+    )
+
+
 def _warning(one: Any) -> str:
     return words.clean(one.get("message", "") if isinstance(one, Mapping) else one)
 
@@ -287,7 +300,7 @@ def _tiles(report: Report) -> list[tuple[str, str, str]]:
 
 
 def _figures_first(report: Report) -> list[tuple[str, str, str]]:
-    method = published(report)
+    method = of_head(report)
     metrics: Mapping[str, Any] = report["candidates"][method]["metrics"]
     domains = [split for split in metrics if split.startswith(words.OOD_PREFIX)]
     tiles = []
@@ -324,7 +337,7 @@ def _against_probe(report: Report, kind: str) -> str:
     for one in report.get("comparison") or ():
         if (one.get("kind"), one.get("candidate"), one.get("baseline")) == (
             kind,
-            published(report),
+            of_head(report),
             "linear_probe",
         ):
             low, high = map(words.points, one["interval"])

@@ -149,6 +149,12 @@ def _summary(version: HeadVersion, report: Mapping[str, Any]) -> str:
     more = f" and {n_more} more (`config.json` has all)" if n_more > 0 else ""
     verdict = _dict(report, "verdict").get("summary")
     found = f"\n\nThe report's verdict: **{verdict}**" if verdict else ""
+    published = report.get("method")
+    if published and published != version.method:
+        found = (
+            f"\n\nIt is another candidate of its job, which published `{published}` by itself. The "
+            f"report's verdict is on that one{f': **{verdict}**' if verdict else '.'}"
+        )
     return (
         f"A classification head on frozen embeddings of width {version.n_columns}: "
         f"{len(version.classes)} classes ({shown}{more}), {version.n_parameters} parameters, "

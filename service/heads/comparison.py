@@ -1,11 +1,13 @@
-"""Compare two versions of a head: origins here, figures in `nmtune.report.versions`."""
+"""Compare two versions of a head: origins here, figures in `nmtune.report.versions`.
+
+Which rows only one of the two got right comes from `service.heads.pairing`.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
 from nmtune.report.versions import (
     METRICS,
-    UNPAIRED,
     Difference,
     SplitComparison,
     Version,
@@ -13,9 +15,10 @@ from nmtune.report.versions import (
     differences,
     verdict,
 )
+from service.heads.pairing import Pairing, SharedRows
 from store.heads import HeadVersion
 
-__all__ = ["METRICS", "UNPAIRED", "Difference", "HeadComparison", "SplitComparison", "compare"]
+__all__ = ["METRICS", "Difference", "HeadComparison", "SplitComparison", "compare"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +34,22 @@ class HeadComparison:
     classes_removed: list[str]
     classes_reordered: bool
     verdict: str
+    note: str
+    """What the intervals are, and why if they are not paired."""
 
 
-def compare(before: HeadVersion, after: HeadVersion) -> HeadComparison:
+def compare(
+    before: HeadVersion, after: HeadVersion, pairing: Pairing, shared: SharedRows
+) -> HeadComparison:
     """What changed from one version to another, and what the test rows say about it."""
     old, new = _version(before), _version(after)
-    splits = compare_splits(old, new, same_rows=_same_data(before, after))
+    splits = compare_splits(
+        old,
+        new,
+        same_rows=shared.are_known,
+        changed=shared.changed_splits,
+        paired=pairing.counts,
+    )
     return HeadComparison(
         before=before,
         after=after,
@@ -49,6 +62,7 @@ def compare(before: HeadVersion, after: HeadVersion) -> HeadComparison:
             before.classes != after.classes and set(before.classes) == set(after.classes)
         ),
         verdict=verdict(old, new, splits),
+        note=pairing.note,
     )
 
 
@@ -59,12 +73,6 @@ def _version(one: HeadVersion) -> Version:
         classes=one.classes,
         metrics=one.metrics,
     )
-
-
-def _same_data(before: HeadVersion, after: HeadVersion) -> bool:
-    if before.dataset_sha256 is None or after.dataset_sha256 is None:
-        return before.dataset_id == after.dataset_id
-    return before.dataset_sha256 == after.dataset_sha256
 
 
 def _lineage(version: HeadVersion) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.heads import comparison
 from service.heads.comparison import HeadComparison as ComparisonRecord
+from service.heads.comparison import SplitComparison as SplitRecord
 from service.http.fields import Name
 from store.datasets import Dataset
 from store.heads import HeadVersion as HeadVersionRecord
@@ -60,7 +60,8 @@ class Difference(BaseModel):
     to: float | None
     difference: float | None
     interval: tuple[float, float] | None = Field(
-        description="For accuracy: the unpaired 95 % interval of the difference."
+        description="For accuracy: the 95 % interval of the difference; paired if n_gained is "
+        "given."
     )
 
 
@@ -73,7 +74,35 @@ class SplitComparison(BaseModel):
     same_rows: bool = Field(
         description="Whether both are known to have been tested on the same rows."
     )
+    n_gained: int | None = Field(
+        description="Rows that only to got right; null where the rows are not paired."
+    )
+    n_lost: int | None = Field(description="Rows that only from got right.")
+    p_value: float | None = Field(description="McNemar's exact test of the two, two-sided.")
     metrics: dict[str, Difference]
+
+    @classmethod
+    def of(cls, record: SplitRecord) -> "SplitComparison":
+        """The figures of one split as the API shows them."""
+        paired = record.paired
+        return cls(
+            split=record.split,
+            n_rows_from=record.n_rows_before,
+            n_rows_to=record.n_rows_after,
+            same_rows=record.same_rows,
+            n_gained=None if paired is None else paired.n_gained,
+            n_lost=None if paired is None else paired.n_lost,
+            p_value=record.p_value,
+            metrics={
+                name: Difference(
+                    from_=metric.before,
+                    to=metric.after,
+                    difference=metric.difference,
+                    interval=metric.interval,
+                )
+                for name, metric in record.metrics.items()
+            },
+        )
 
 
 class ClassChanges(BaseModel):
@@ -116,8 +145,11 @@ class HeadComparison(BaseModel):
     from_: Compared = Field(alias="from")
     to: Compared
     verdict: str = Field(description="One sentence that claims no more than the figures bear.")
-    paired: bool = Field(description="Always false: see note.")
-    note: str
+    paired: bool = Field(
+        description="Whether the rows that only one of the two got right are known, apart from "
+        "the training rows."
+    )
+    note: str = Field(description="What the intervals are, and why if they are not paired.")
     splits: list[SplitComparison]
     config: dict[str, Change] = Field(description="The settings that differ, by dotted path.")
     classes: ClassChanges
@@ -134,26 +166,9 @@ class HeadComparison(BaseModel):
             from_=Compared.of(record.before),
             to=Compared.of(record.after),
             verdict=record.verdict,
-            paired=False,
-            note=comparison.UNPAIRED,
-            splits=[
-                SplitComparison(
-                    split=one.split,
-                    n_rows_from=one.n_rows_before,
-                    n_rows_to=one.n_rows_after,
-                    same_rows=one.same_rows,
-                    metrics={
-                        name: Difference(
-                            from_=metric.before,
-                            to=metric.after,
-                            difference=metric.difference,
-                            interval=metric.interval,
-                        )
-                        for name, metric in one.metrics.items()
-                    },
-                )
-                for one in record.splits
-            ],
+            paired=any(one.paired is not None for one in record.splits),
+            note=record.note,
+            splits=[SplitComparison.of(one) for one in record.splits],
             config=_changes(record.config),
             classes=ClassChanges(
                 added=record.classes_added,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from service.heads import comparison
 from service.heads.comparison_schemas import CompareQuery, HeadComparison
 from service.heads.notes import HeadVersionPatch
+from service.heads.pairing import SharedRows, pair
 from service.heads.schemas import (
     AliasUpdate,
     Head,
@@ -196,12 +197,17 @@ def compare_head_versions(
     store: StoreDep,
     tenant_id: TenantDep,
 ) -> HeadComparison:
-    """Compare two versions: metrics, config, classes, lineage, and a cautious verdict."""
+    """Compare two versions: metrics, config, classes, lineage, and a cautious verdict.
+
+    It is paired, row by row, if both were trained on the same data and their jobs keep their rows.
+    """
     with store.database.read() as tx:
         before = heads.resolve(tx, tenant_id, f"{name}@{query.from_}")
         after = heads.resolve(tx, tenant_id, f"{name}@{query.to}")
         revisions = datasets.revisions(tx, tenant_id, after.dataset_id, since=before.dataset_id)
-    return HeadComparison.of(comparison.compare(before, after), revisions)
+    shared = SharedRows.of(before, after, revisions)
+    pairing = pair(store, before, after, shared)
+    return HeadComparison.of(comparison.compare(before, after, pairing, shared), revisions)
 
 
 @router.delete("/heads/{name}/versions/{version}", status_code=204, responses=problems(404, 409))

@@ -33,6 +33,10 @@ class Lineage(BaseModel):
     dataset_sha256: str | None = Field(
         description="The sha256 of the data as stored; it outlives the dataset."
     )
+    job_method: str | None = Field(
+        description="What its job published by itself; another than method if this version is a "
+        "further candidate of the job."
+    )
     encoder: str | None = Field(description="The fingerprint of the model behind the embeddings.")
     seed: int | None
     nmtune_version: str | None = Field(description="The version of the code that trained it.")
@@ -46,6 +50,7 @@ class Lineage(BaseModel):
             job_id=record.job_id,
             dataset_id=record.dataset_id,
             dataset_sha256=record.dataset_sha256,
+            job_method=known.get("job_method"),
             encoder=known.get("encoder"),
             seed=known.get("seed"),
             nmtune_version=known.get("nmtune_version"),
@@ -81,6 +86,7 @@ class HeadVersion(BaseModel):
                         "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
                         "dataset_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0"
                         "f98a5e886266e7ae",
+                        "job_method": "auto",
                         "encoder": None,
                         "seed": 0,
                         "nmtune_version": "0.1.0",

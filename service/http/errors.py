@@ -33,6 +33,8 @@ STATUSES: Final[Mapping[type[Exception], HTTPStatus]] = {
     HeadFormatError: HTTPStatus.SERVICE_UNAVAILABLE,
     store_errors.NotFound: HTTPStatus.NOT_FOUND,
     store_errors.Conflict: HTTPStatus.CONFLICT,
+    store_errors.UnknownCandidate: HTTPStatus.UNPROCESSABLE_ENTITY,
+    store_errors.HeadDeleted: HTTPStatus.GONE,
     store_errors.JobFileMissing: HTTPStatus.NOT_FOUND,
     store_errors.JobFileExpired: HTTPStatus.GONE,
     store_errors.InvalidName: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -58,6 +60,7 @@ _FIELDS: Final[Mapping[type[Exception], str]] = {
     store_errors.InvalidName: "name",
     store_errors.InvalidCursor: "cursor",
     store_errors.InvalidReference: "head",
+    store_errors.UnknownCandidate: "candidate",
     store_errors.IdempotencyKeyReused: "Idempotency-Key",
 }
 """The request field of each error that names none itself."""

@@ -65,6 +65,7 @@ _MEANINGS: Final[Mapping[int, str]] = {
     406: "The answer has none of the forms that the Accept header asks for.",
     408: "The body arrived too slowly.",
     409: "The present state does not allow it.",
+    410: "It is no longer kept.",
     412: "The header Tus-Resumable is missing or names another version than 1.0.0.",
     413: "The body, or the number of rows, is too large.",
     415: "This path does not take that Content-Type.",

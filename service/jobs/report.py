@@ -108,6 +108,11 @@ _VERDICT: Final[dict[str, Any]] = {
             "description": "Whether another head than the published one should be used. If so, the "
             "job's alias does not move.",
         },
+        "to_publish": {
+            **_NULLABLE_STRING,
+            "description": "The candidate that the summary says how to publish beside the "
+            "published one, by POST /jobs/{id}/publish; null if there is no reason to.",
+        },
         "rival": {
             **_NULLABLE_STRING,
             "description": "The most accurate candidate other than the published one.",

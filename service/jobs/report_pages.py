@@ -28,9 +28,10 @@ def report_file(content: bytes, job: JobRecord) -> str:
 
 
 def bundled_report(content: bytes, version: HeadVersion) -> bytes:
-    """The same for a bundle, of a report that names no rows."""
+    """The same for a bundle, of a report that names no rows, about the version's candidate."""
     head = f"{version.name}@{version.version}"
-    report = _document(content) | {"head": head, "finished_at": version.created_at}
+    known_too = {"head": head, "candidate": version.method, "finished_at": version.created_at}
+    report = _document(content) | known_too
     return "".join(parts_of(views.report_file(report), version.job_id)).encode()
 
 

@@ -316,7 +316,8 @@ head_versions = Table(
     _tags(),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "version"),
-    UniqueConstraint("job_id"),  # exactly once: a job publishes one version, however often it ran
+    # Exactly once: one version of each candidate, however often a job ran or a request was sent.
+    UniqueConstraint("job_id", "method"),
     ForeignKeyConstraint(["tenant_id", "name"], ["heads.tenant_id", "heads.name"]),
     ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"]),
     CheckConstraint("version >= 1", name="version"),

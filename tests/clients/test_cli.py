@@ -192,7 +192,15 @@ def test_report_is_printed(server: Any, nmtune: Any, report_json: dict[str, Any]
 
 def test_help_of_every_command_fits_and_version_is_told(nmtune: Any) -> None:
     commands = ["", "tune", "jobs", "jobs list", "jobs show", "jobs wait", "jobs cancel"]
-    commands += ["jobs events", "report", "predict", "heads", "heads show", "heads alias"]
+    commands += [
+        "jobs events",
+        "report",
+        "publish",
+        "predict",
+        "heads",
+        "heads show",
+        "heads alias",
+    ]
     commands += ["heads drift"]
     commands += ["datasets", "datasets upload", "datasets show", "datasets delete"]
     commands += ["datasets keep"]

@@ -33,6 +33,15 @@ COMPARISON = {
     "lineage": {},
 }
 
+TRAIN = {
+    "split": "train",
+    "same_rows": True,
+    "n_gained": None,
+    "n_lost": None,
+    "p_value": None,
+    "metrics": {"accuracy": FIGURE},
+}
+
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -103,6 +112,21 @@ def test_two_versions_are_compared(nmtune: Command, server: Any, client: Client)
     for words in ("+0.0200 to +0.0800", "same", "Not paired.", "epochs  3  ->  5", "added: owl"):
         assert words in out
     assert "ece" not in out
+    assert "McNemar" not in out
+
+
+def test_rows_that_were_compared_one_by_one_are_counted(nmtune: Command, server: Any) -> None:
+    figures = {"n_gained": 1200, "n_lost": 3, "p_value": 0.00004}
+    splits = [COMPARISON["splits"][0] | figures, TRAIN]
+    paired = COMPARISON | {"paired": True, "note": "Paired.", "splits": splits}
+    server.on("GET", "/heads/pets/compare", server.ok(paired))
+    out = nmtune("heads", "compare", "pets", "2", "3")[1]
+    counts = out.split("\n\n")[2].splitlines()
+    assert [line.split() for line in counts] == [
+        ["split", "only", "pets@3", "right", "only", "pets@2", "right", "McNemar", "p"],
+        ["test", "1,200", "3", "4e-05"],
+    ]
+    assert "Paired." in out
 
 
 def test_versions_and_heads_are_deleted(nmtune: Command, server: Any) -> None:

@@ -204,6 +204,7 @@ def test_printed_report_leads_with_the_verdict_and_says_what_to_do(
 ) -> None:
     report_json["findings"] = {"label_errors": LABELS}
     report_json |= {"abstention": ABSTENTION, "alias": STAYED}
+    report_json["verdict"]["to_publish"] = "linear_probe"
     assert str(Report.from_json(report_json)).splitlines() == [
         "intents (job_1): method nmtune, dataset clinc, 2 classes, 384 columns",
         "",
@@ -216,6 +217,7 @@ def test_printed_report_leads_with_the_verdict_and_says_what_to_do(
         "> NMTune          96.9     86.0*      94.0*     90.0*",
         "* best of the column, > published",
         "",
+        "- To publish linear_probe too, without training: nmtune publish job_1 linear_probe",
         "- To move the alias all the same: nmtune heads alias pets prod 3",
         "- Above 0.83 (abstain_below) it answers 91.0 % of the test rows and is right in 98.0 % "
         "of them",

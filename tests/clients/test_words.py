@@ -54,6 +54,7 @@ METHODS: dict[tuple[str, str], Callable[..., Any]] = {
     ("get", "/jobs"): CLIENT.jobs.list,
     ("post", "/predictions"): CLIENT.jobs.predict,
     ("get", "/jobs/{job_id}/events"): Job.events,
+    ("post", "/jobs/{job_id}/publish"): CLIENT.jobs.publish,
     ("get", "/heads"): CLIENT.heads.list,
     ("get", "/heads/{name}"): CLIENT.heads.get,
     ("delete", "/heads/{name}"): CLIENT.heads.delete,

@@ -33,7 +33,7 @@ def test_two_versions_are_compared_rolled_back_exported_and_deleted(
     assert (str(found.before), str(found.after)) == ("life@1", "life@2")
     assert all(split["same_rows"] for split in found.splits)
     assert {split["split"] for split in found.splits} >= {"test", "ood/paint"}
-    assert "unpaired" in found.verdict
+    assert ", paired 95 % interval" in found.verdict
     shown = run_command(house, "heads", "compare", "life", "1", "2")
     assert found.verdict in shown.stdout
 

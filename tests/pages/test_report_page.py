@@ -131,6 +131,17 @@ def test_a_candidate_that_is_not_the_published_one_can_be_published() -> None:
         assert "jobs/job_1/publish" not in page
 
 
+def test_the_file_of_another_candidates_head_is_about_that_head() -> None:
+    report = real_report() | {"head": "pets@2", "candidate": "mlp"}
+    page = Page(report_file(report).html)
+    assert "another candidate of the job: the matched MLP. The job itself published" in page.text
+    assert "matched MLP is weakest on" in page.text
+    tiles = page.text[page.text.index("ID accuracy") :][:60]
+    accuracy = report["candidates"]["mlp"]["metrics"]["test"]["accuracy"]
+    assert f"{100 * accuracy:.1f}" in tiles
+    assert "another candidate" not in Page(report_file(real_report()).html).text
+
+
 @pytest.mark.parametrize("arguments", [{"split": "nowhere"}, {"candidate": "nobody"}])
 def test_what_is_not_there_is_answered_with_what_is(arguments: dict[str, str]) -> None:
     with pytest.raises(UnknownError, match=r"It has .*(test|auto).* and "):

@@ -1,12 +1,10 @@
 """What a finished job leaves: a head version with its lineage and report, or an output file."""
 
-import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
-from providers.encoder import Encoder
-from store import encoders, job_files, transitions
+from store import candidates, encoders, job_files, transitions
 from store.bytes.port import ArtifactRef, Artifacts
 from store.database.connection import Transaction
 from store.heads import NewHeadVersion
@@ -15,10 +13,6 @@ from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
 from workers.folder import MAP, MAP_POINTS, OUTPUT, OUTPUT_SUMMARY, REPORT, ROWS, Workdir, head_file
-
-HEADLINES: Final = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")
-"""The metrics that a head version keeps for each split."""
-_OF_REPORT = ("torch_version", "device", "device_name", "n_threads")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,37 +46,34 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
         return Predicted(output_sha256=reference.sha256, output=output)
     artifacts = store.artifacts
     report = workdir.read_json(REPORT)
-    candidate = report["candidates"][job.method]
-    head = workdir.put(artifacts, job.tenant_id, head_file(job.method))
+    with store.database.read() as tx:
+        encoder = encoders.of_head(tx, job.tenant_id, job.encoder)
     return PublishedHead(
         report_sha256=workdir.put(artifacts, job.tenant_id, REPORT).sha256,
         undrawn=_undrawn(workdir),
-        files=tuple(_kept(job, workdir, artifacts)),
-        head=NewHeadVersion(
-            name=job.name,
-            sha256=head.sha256,
-            size_bytes=head.size_bytes,
-            method=job.method,
-            n_columns=report["dataset"]["n_columns"],
-            classes=report["dataset"]["classes"],
-            n_parameters=candidate["n_parameters"],
-            config=candidate["config"],
-            metrics={
-                split: {name: metrics[name] for name in HEADLINES}
-                for split, metrics in candidate["metrics"].items()
-            },
-            lineage=_lineage(report, job),
+        files=tuple(_kept(job, report, workdir, artifacts)),
+        head=candidates.as_version(
+            job,
+            report,
+            job.method,
+            head=workdir.put(artifacts, job.tenant_id, head_file(job.method)),
+            encoder=encoder,
             alias=job.alias,
-            encoder=_head_encoder(job, store),
             advised_against_because=_advice(job, report["verdict"]),
         ),
     )
 
 
-def _kept(job: Job, workdir: Workdir, artifacts: Artifacts) -> Iterator[NewJobFile]:
-    """Store the further files of a training."""
+def _kept(
+    job: Job, report: Mapping[str, Any], workdir: Workdir, artifacts: Artifacts
+) -> Iterator[NewJobFile]:
+    """Store the further files of a training: rows, map, the other candidates' heads."""
     yield _job_file(job_files.ROWS, workdir.move(artifacts, job.tenant_id, ROWS))
     yield _job_file(job_files.MAP, workdir.move(artifacts, job.tenant_id, MAP))
+    for candidate in report["candidates"]:
+        if candidate != job.method:
+            reference = workdir.move(artifacts, job.tenant_id, head_file(candidate))
+            yield _job_file(job_files.head_name(candidate), reference)
 
 
 def _undrawn(workdir: Workdir) -> dict[str, bytes]:
@@ -94,37 +85,6 @@ def _undrawn(workdir: Workdir) -> dict[str, bytes]:
 
 def _job_file(name: str, reference: ArtifactRef) -> NewJobFile:
     return NewJobFile(name=name, sha256=reference.sha256, size_bytes=reference.size_bytes)
-
-
-def _lineage(report: Mapping[str, Any], job: Job) -> dict[str, Any]:
-    """The lineage of the head that `job` publishes with this report, trained on this machine.
-
-    The store adds the job, the dataset and the hash of its data. `encoder` is the fingerprint of
-    the encoder of the job's texts; embeddings sent as numbers have none.
-    """
-    environment = report["environment"]
-    return {
-        "encoder": (job.encoder or {}).get("fingerprint"),
-        "seed": environment["seed"],
-        "nmtune_version": environment["nmtune_version"],
-        "machine": {
-            "worker": job.worker,
-            "platform": platform.platform(),
-            "python_version": platform.python_version(),
-            **{name: environment[name] for name in _OF_REPORT},
-        },
-    }
-
-
-def _head_encoder(job: Job, store: Store) -> dict[str, Any] | None:
-    """The encoder that a head keeps: how to ask it, and whether it is still the same."""
-    if job.encoder is None or "fingerprint" not in job.encoder:
-        return None
-    encoder = Encoder.from_dict(job.encoder)
-    with store.database.read() as tx:
-        seen = encoders.known(tx, job.tenant_id, encoder.identity)
-    mine = next(one for one in seen if one.fingerprint == job.encoder["fingerprint"])
-    return {**encoder.to_dict(), "fingerprint": mine.fingerprint, "sketch": mine.signature}
 
 
 def _advice(job: Job, verdict: Mapping[str, Any]) -> str | None:

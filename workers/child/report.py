@@ -1,5 +1,6 @@
 """Compose the report of a finished job as one JSON document."""
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
@@ -22,6 +23,11 @@ SIGNIFICANT_DIGITS = 6  # of a singular value; a plot shows fewer, and there are
 CALIBRATION = (
     "Logits are divided by one temperature, fitted for the least log loss on rows held out from "
     "training; the predicted classes do not change."
+)
+
+CALIBRATION_UNDER_NOISE = (
+    f"{CALIBRATION} Many training labels look wrong, so the temperature is fitted to the right "
+    "ones, as far as they can be estimated: test labels that are wrong count as mistakes."
 )
 
 Spectra: TypeAlias = dict[str, Spectrum]
@@ -99,6 +105,7 @@ def compose(
         spectra=[_move(id_split, raw, published.spectra)] if id_split in published.spectra else [],
         choice=choice,
         rival=rival,
+        job_id=plan.job_id,
     )
     return {
         "version": VERSION,
@@ -124,7 +131,9 @@ def compose(
             "tuned": _full(published.spectra),
             "correlation": correlate({name: _found(one) for name, one in trained.items()}),
         },
-        "calibration": _calibration(method, published),
+        "calibration": _calibration(
+            method, published, noisy=bool(choice and choice["labels_look_noisy"])
+        ),
         "abstention": dict(abstention) if abstention else None,
         "comparison": [row.to_dict() for row in comparisons],
         "verdict": verdict.to_dict(),
@@ -132,6 +141,8 @@ def compose(
         "warnings": plan.dataset_warnings,
         "environment": {
             "nmtune_version": nmtune.__version__,
+            "platform": platform.platform(),
+            "python_version": platform.python_version(),
             "torch_version": machine.torch_version,
             "device": machine.device,
             "device_name": machine.device_name,
@@ -142,14 +153,14 @@ def compose(
     }
 
 
-def _calibration(name: str, published: CandidateResult) -> dict[str, Any] | None:
+def _calibration(name: str, published: CandidateResult, *, noisy: bool) -> dict[str, Any] | None:
     """The calibration error before and after, by split; None for an uncalibrated head."""
     if not published.uncalibrated:
         return None
     return {
         "candidate": name,
         "temperature": published.head.temperature,
-        "method": CALIBRATION,
+        "method": CALIBRATION_UNDER_NOISE if noisy else CALIBRATION,
         "splits": {
             split: {
                 "n_rows": after.n_rows,

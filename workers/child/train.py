@@ -46,7 +46,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     training = Training(workdir, plan, dataset, machine, _workload(candidates, dataset))
     finished, errors, choice = yield from _train(training, candidates)
     if choice is not None:
-        finished["auto"] = _blend(workdir, choice, finished)
+        finished["auto"] = _blend(workdir, choice, finished, choose.noise_of(errors))
     trained = {name: one.trained for name, one in finished.items()}
 
     yield _stage("evaluating")
@@ -71,11 +71,9 @@ def run(workdir: Workdir) -> Iterator[Message]:
             if (name, split) == (candidates.method, shown):
                 found |= findings.of_classes(one.head, dataset, split=split, tuned=tuned)
 
-    published = publication.equip(
-        trained[candidates.method].head, dataset, finished[candidates.method].held_out
-    )
-    workdir.write_bytes(head_file(candidates.method), published.to_bytes())
-    found |= trust.of_splits(published, dataset)
+    noise = choose.noise_of(errors) if choice else None
+    published = _equip(workdir, finished, candidates.method, dataset, noise)
+    found |= trust.of_splits(published, dataset, noisy=noise is not None)
     report = compose(
         plan,
         method=candidates.method,
@@ -175,12 +173,15 @@ def _train(
 
 
 def _blend(
-    workdir: Workdir, choice: Choice, finished: Mapping[str, FinishedCandidate]
+    workdir: Workdir,
+    choice: Choice,
+    finished: Mapping[str, FinishedCandidate],
+    noise: NDArray[np.float64] | None,
 ) -> FinishedCandidate:
     """The head of `auto`, written as it will be served."""
     heads = {name: one.trained.head for name, one in finished.items()}
     held_out = {name: one.held_out for name, one in finished.items() if one.held_out}
-    head, calibration = choose.blend(choice, heads, held_out)
+    head, calibration = choose.blend(choice, heads, held_out, noise=noise)
     data = head.to_bytes()
     workdir.write_bytes(head_file("auto"), data)
     weighed = [*choice.weights, *(one.candidate for one in choice.evidence)]
@@ -193,6 +194,40 @@ def _blend(
     return FinishedCandidate(
         trained=trained, held_out=choose.held_out_of_blend(choice, heads, held_out)
     )
+
+
+def _equip(
+    workdir: Workdir,
+    finished: Mapping[str, FinishedCandidate],
+    method: str,
+    dataset: DatasetFile,
+    noise: NDArray[np.float64] | None,
+) -> Head:
+    """Write each candidate's head as it is served, so that each may be published; that of `method`.
+
+    What they know of the training rows is learnt once. noise: the noise matrix that the head of
+    `method` is calibrated through, if it is.
+    """
+
+    def equipped(name: str, like: Head | None = None) -> Head:
+        one = finished[name]
+        predicted = one.trained.predictions[TRAIN].predicted
+        head = publication.equip(
+            one.trained.head,
+            dataset,
+            one.held_out,
+            predicted=predicted,
+            like=like,
+            noise=noise if name == method else None,
+        )
+        workdir.write_bytes(head_file(name), head.to_bytes())
+        return head
+
+    published = equipped(method)
+    for name in finished:
+        if name != method:
+            equipped(name, like=published)
+    return published
 
 
 def _abstention(

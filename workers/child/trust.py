@@ -17,12 +17,20 @@ LEVEL: Final = 0.9
 MOST_ROWS: Final = 20_000
 """Rows tried per split, evenly spaced."""
 
+UNDER_NOISE: Final = (
+    "Many training labels look wrong, and the sets are for the right ones: a test row whose label "
+    "is wrong counts as missed."
+)
+
 N_BINS: Final = 20
 """Bins of an OOD score's histogram up to the threshold; at most twice as many lie above it."""
 
 
-def of_splits(head: Head, dataset: DatasetFile) -> dict[str, Any]:
-    """Coverage of the conformal sets and power of the OOD score by split; empty without either."""
+def of_splits(head: Head, dataset: DatasetFile, *, noisy: bool = False) -> dict[str, Any]:
+    """Coverage of the conformal sets and power of the OOD score by split; empty without either.
+
+    noisy: whether the sets are for the right labels, on the estimate that many given ones are not.
+    """
     knowledge = head.knowledge
     if knowledge is None or (knowledge.conformal is None and knowledge.ood is None):
         return {}
@@ -38,6 +46,8 @@ def of_splits(head: Head, dataset: DatasetFile) -> dict[str, Any]:
     if knowledge.conformal is not None:
         section["conformal"], sentence = _coverage(head, knowledge.conformal, rows)
         sentences.append(sentence)
+        if sentence and noisy:
+            sentences.append(UNDER_NOISE)
     if knowledge.ood is not None:
         section["ood"], sentence = _power(knowledge.ood, rows)
         sentences.append(sentence)

@@ -27,9 +27,10 @@ def test_nmtune_that_loses_makes_the_linear_probe_the_verdict() -> None:
     verdict = verdict_on(three((800, 600), (760, 590), (750, 560)))
     assert verdict.summary == (
         "Use the linear probe: against it, NMTune loses 5.0 points in domain (95 % interval -6.4 "
-        "to -3.7) and loses 4.0 points out of domain (-5.3 to -2.8). This job published NMTune. To "
-        'publish the linear probe instead, run it again with "method": "linear_probe".'
+        "to -3.7) and loses 4.0 points out of domain (-5.3 to -2.8). This job published NMTune. "
+        "`nmtune publish JOB linear_probe` publishes the linear probe too, without training again."
     )
+    assert verdict.to_publish == "linear_probe"
     assert (verdict.best_id, verdict.best_ood) == ("linear_probe", "linear_probe")
     assert (verdict.recommended, verdict.advises_against) == ("linear_probe", True)
 
@@ -84,14 +85,14 @@ def test_mlp_that_does_as_well_is_named_beside_what_was_published() -> None:
         "The matched MLP also beats the linear probe; between the two, NMTune shows no clear "
         "difference, in domain"
     ) in summary
-    assert "run it again" not in summary
+    assert "nmtune publish" not in summary
 
 
 def test_mlp_that_beats_nmtune_is_recommended_with_what_to_do() -> None:
     summary = verdict_on(three((800, 600), (900, 700), (850, 650))).summary
     assert summary.startswith("Use the matched MLP: against the linear probe it gains 10.0 points")
     assert "between the two, NMTune loses 5.0 points in domain" in summary
-    assert summary.endswith('run it again with "method": "mlp".')
+    assert "`nmtune publish JOB mlp` publishes the matched MLP too" in summary
 
 
 def test_nmtune_that_beats_an_mlp_that_pays_too() -> None:
@@ -177,8 +178,8 @@ def test_rival_that_clearly_beats_auto_is_in_the_summary() -> None:
         "The MLP ensemble did better on these rows: against it, auto's head loses 3.0 points"
         in (verdict.summary)
     )
-    assert verdict.summary.endswith("no method publishes it on its own.")
-    assert verdict.advises_against is False
+    assert verdict.summary.endswith("; `nmtune publish JOB mlp_ensemble` publishes it too.")
+    assert (verdict.advises_against, verdict.to_publish) == (False, "mlp_ensemble")
 
 
 def test_nmtune_that_clearly_beats_an_auto_that_pays_is_recommended() -> None:
@@ -187,13 +188,15 @@ def test_nmtune_that_clearly_beats_an_auto_that_pays_is_recommended() -> None:
     assert "Auto's head also beats the linear probe; between the two, auto's head loses" in (
         verdict.summary
     )
-    assert verdict.summary.endswith('run it again with "method": "nmtune".')
+    assert "`nmtune publish JOB nmtune` publishes NMTune too" in verdict.summary
     assert (verdict.recommended, verdict.advises_against) == ("nmtune", True)
+    assert verdict.to_publish == "nmtune"
 
 
 def test_trade_of_the_published_head_leaves_the_choice_to_the_reader() -> None:
     verdict = verdict_on(three((800, 600), (750, 600), (750, 680)))
     assert (verdict.recommended, verdict.advises_against) == (None, False)
+    assert verdict.to_publish is None
 
 
 def test_trade_of_another_candidate_does_not_excuse_a_head_that_loses() -> None:
@@ -230,8 +233,8 @@ def test_simpler_head_that_gains_what_auto_does_not_is_recommended() -> None:
     summary = verdict_on(automatic(nmtune=(830, 650)), method="auto").summary
     assert summary.startswith("Use NMTune: against the linear probe it gains 3.0 points in domain")
     assert summary.endswith(
-        'This job published auto\'s head. To publish NMTune instead, run it again with "method": '
-        '"nmtune".'
+        "This job published auto's head. `nmtune publish JOB nmtune` publishes NMTune too, without "
+        "training again."
     )
 
 
@@ -239,10 +242,10 @@ def test_of_two_that_do_alike_and_are_not_published_the_simpler_is_recommended()
     summary = verdict_on(automatic(nmtune=(830, 650), mlp=(830, 650)), method="auto").summary
     assert summary.startswith("Use the matched MLP:")
     assert "NMTune also beats the linear probe" in summary
-    assert summary.endswith('"method": "mlp".')
+    assert "`nmtune publish JOB mlp` publishes" in summary
 
 
-def test_candidates_that_cannot_be_published_can_still_be_the_best() -> None:
+def test_candidates_that_no_method_asks_for_can_still_be_the_best() -> None:
     verdict = verdict_on(automatic(whitened_probe=(900, 600), mlp_ensemble=(0, 900)), method="auto")
     assert (verdict.best_id, verdict.best_ood) == ("whitened_probe", "mlp_ensemble")
 
@@ -252,7 +255,12 @@ def test_what_auto_chose_is_told_first() -> None:
     comparisons = compare_candidates(scores, method="auto", id_split="test")
     reason = "Auto blended the whitened probe and NMTune: together they did best in 5 folds."
     verdict = judge_job(
-        scores, comparisons, method="auto", id_split="test", choice={"reason": reason}
+        scores,
+        comparisons,
+        method="auto",
+        id_split="test",
+        choice={"reason": reason},
+        job_id="job_7",
     )
     assert verdict.sentences[0] == reason
 

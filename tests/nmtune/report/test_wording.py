@@ -102,6 +102,7 @@ def test_verdict_is_ready_for_json() -> None:
         "sentences",
         "recommended",
         "advises_against",
+        "to_publish",
         "rival",
         "best_id",
         "best_ood",

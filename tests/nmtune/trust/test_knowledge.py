@@ -82,3 +82,20 @@ def test_knowledge_that_does_not_fit_is_refused(
     with pytest.raises(HeadFormatError) as caught:
         Head.from_bytes(safetensors.numpy.save(stored, metadata=header["__metadata__"]))
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize("has_held_out", [True, False])
+def test_another_head_of_the_same_rows_knows_what_it_would_have_learnt(
+    rows: Any, has_held_out: bool
+) -> None:
+    x, y = np.tile(rows.x, (2, 1)), np.tile(rows.y, 2)
+    random = np.random.default_rng(5)
+    of_truth = random.random(len(y)) if has_held_out else None
+    predicted = random.integers(0, 3, len(y))
+    first = learn(x, y, predicted=y, of_truth=random.random(len(y)), n_classes=3, seed=0)
+    other = first.of_other_head(predicted=predicted, of_truth=of_truth)
+    alone = learn(x, y, predicted=predicted, of_truth=of_truth, n_classes=3, seed=0)
+    assert other.tensors().keys() == alone.tensors().keys()
+    for name, tensor in alone.tensors().items():
+        assert (other.tensors()[name] == tensor).all(), name
+    assert other.ood is first.ood

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from nmtune.numeric.statistics import newcombe_interval
-from service.heads.comparison import HeadComparison, compare
+from service.heads.comparison import HeadComparison
+from service.heads.comparison import compare as compare_paired
+from service.heads.pairing import Pairing, SharedRows
 from store.heads import HeadVersion
 
 
@@ -38,6 +40,11 @@ def version(number: int, accuracy: float, **changes: Any) -> HeadVersion:
         aliases=(),
     )
     return replace(base, **changes)
+
+
+def compare(before: HeadVersion, after: HeadVersion) -> HeadComparison:
+    shared = SharedRows.of(before, after, ())
+    return compare_paired(before, after, Pairing(note="Not paired."), shared)
 
 
 def test_figures_settings_and_origins_stand_side_by_side() -> None:

@@ -61,7 +61,7 @@ def test_two_versions_are_compared_by_number_or_alias(client: InProcess) -> None
     found = client.get("/heads/pets/compare?from=1&to=prod").json()
     assert (found["from"]["version"], found["to"]["version"]) == (1, 2)
     assert found["paired"] is False
-    assert "per-row" in found["note"]
+    assert "kept no results by row" in found["note"]
     assert found["verdict"] == "pets@1 and pets@2 are the same head, byte for byte."
     accuracy = found["splits"][0]["metrics"]["accuracy"]
     assert (accuracy["from"], accuracy["to"], accuracy["difference"]) == (1.0, 1.0, 0.0)

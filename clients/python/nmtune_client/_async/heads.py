@@ -72,13 +72,17 @@ class AsyncHeads(OfClient):
         version: int | None = None,
         alias: str | None = None,
         hours: int | None = None,
+        by: str | None = None,
     ) -> Drift:
         """Whether rows predicted in the last `hours` (24) still look like the training rows.
 
-        Of the latest version, or of `version` or of the one that `alias` names. The server counts
-        rows only if its operator lets it: `Drift.is_recording`.
+        Of the latest version, or of `version` or of the one that `alias` names. With by="hour",
+        `Drift.windows` compares each hour on its own too. The server counts rows only if its
+        operator lets it: `Drift.is_recording`.
         """
-        return await self._sender.send(get_drift(name, version=version, alias=alias, hours=hours))
+        return await self._sender.send(
+            get_drift(name, version=version, alias=alias, hours=hours, by=by)
+        )
 
     async def aliases(self, name: str) -> tuple[HeadAlias, ...]:
         """The head's aliases: what each names, since when, and what it named before."""

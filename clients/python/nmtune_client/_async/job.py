@@ -1,7 +1,7 @@
 """A job bound to its client: watch it, wait for it, cancel it, fetch its report or output."""
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from os import PathLike
 from pathlib import Path
@@ -10,6 +10,8 @@ from nmtune_client._async.concurrency import listing, sleep
 from nmtune_client._async.paging import paged
 from nmtune_client._async.reports import fetched
 from nmtune_client._async.sender import AsyncSender
+from nmtune_client._heads.arguments import notes
+from nmtune_client._heads.values import HeadVersion
 from nmtune_client._http.errors import (
     APIConnectionError,
     APIStatusError,
@@ -26,6 +28,7 @@ from nmtune_client._jobs.calls import (
     get_job,
     get_output,
     list_events,
+    publish_candidate,
     stream_events,
 )
 from nmtune_client._jobs.following import EVENTS_A_PAGE, Following, after_event, deadline_in
@@ -63,6 +66,25 @@ class AsyncJob(JobView):
         which could not wait then, only here.
         """
         return await fetched(self._sender, self.id, html=html)
+
+    async def publish(
+        self,
+        candidate: str,
+        *,
+        alias: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> HeadVersion:
+        """Make another of its candidates the next version of its head, without training again.
+
+        candidate: a name in `Report.candidates`, such as "nmtune". alias: moves to the version.
+        description and tags: noted of it, by default those of the job. A candidate that is
+        published already stays the version it is; alias and notes are set all the same.
+        ConflictError before the job has succeeded; APIStatusError with code `job_file_expired`
+        (410) once the server no longer keeps the heads of its candidates.
+        """
+        call = publish_candidate(self.id, candidate, alias=alias, notes=notes(description, tags))
+        return await self._sender.send(call)
 
     async def output(self, path: str | PathLike[str] | None = None) -> Path:
         """Write the file that a prediction made to `path`, whole or not at all; its path.

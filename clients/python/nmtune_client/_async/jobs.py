@@ -12,6 +12,8 @@ from nmtune_client._async.paging import paged
 from nmtune_client._async.reports import fetched
 from nmtune_client._async.sender import AsyncSender
 from nmtune_client._datasets.values import Dataset
+from nmtune_client._heads.arguments import notes
+from nmtune_client._heads.values import HeadVersion
 from nmtune_client._http.errors import APIStatusError
 from nmtune_client._jobs.calls import (
     cancel_job,
@@ -20,6 +22,7 @@ from nmtune_client._jobs.calls import (
     get_job,
     list_jobs,
     plan_job,
+    publish_candidate,
 )
 from nmtune_client._jobs.plan import Plan
 from nmtune_client._jobs.rows import JOB_HEADER, job_row
@@ -234,6 +237,19 @@ class AsyncJobs(OfClient):
     async def report(self, job_id: str, *, html: bool = False) -> Report:
         """What a job found; as `Job.report`."""
         return await fetched(self._sender, job_id, html=html)
+
+    async def publish(
+        self,
+        job_id: str,
+        candidate: str,
+        *,
+        alias: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> HeadVersion:
+        """Make another candidate of a job the next version of its head; as `Job.publish`."""
+        call = publish_candidate(job_id, candidate, alias=alias, notes=notes(description, tags))
+        return await self._sender.send(call)
 
     def _bind(self, data: JobData) -> AsyncJob:
         return AsyncJob(self._sender, data)

@@ -9,6 +9,7 @@ from nmtune_client._cli.heads import add_heads
 from nmtune_client._cli.jobs import add_jobs
 from nmtune_client._cli.keys import add_keys
 from nmtune_client._cli.predict import add_predict
+from nmtune_client._cli.publish import add_publish
 from nmtune_client._cli.report import add_report
 from nmtune_client._cli.rows import add_rows
 from nmtune_client._cli.tune import add_tune
@@ -26,6 +27,7 @@ ADD_COMMANDS = (
     add_jobs,
     add_report,
     add_rows,
+    add_publish,
     add_predict,
     add_heads,
     add_datasets,

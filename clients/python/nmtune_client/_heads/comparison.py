@@ -16,7 +16,8 @@ class HeadComparison(Table, Shown):
 
     `verdict` claims no more than the figures bear, and `note` says what the intervals are. `config`
     and `lineage` hold what differs: {"epochs": {"from": 3, "to": 5}}. `splits`: one
-    {"split", "same_rows", "metrics": {"accuracy": {"from", "to", "difference", "interval"}}} each.
+    {"split", "same_rows", "n_gained", "n_lost", "p_value", "metrics": {"accuracy": {"from", "to",
+    "difference", "interval"}}} each; the three figures in the middle are None unless it is paired.
     """
 
     before: HeadRef
@@ -96,7 +97,8 @@ def comparison_text(found: HeadComparison) -> str:
                     "same" if split["same_rows"] else "different",
                 ]
             )
-    parts = [found.verdict, plain.columns(rows, right=(2, 3, 4)), found.note]
+    parts = [found.verdict, plain.columns(rows, right=(2, 3, 4)), _paired(found), found.note]
+    parts = [part for part in parts if part]
     for title, changes in (("config", found.config), ("lineage", found.lineage)):
         if changes:
             lines = [
@@ -112,6 +114,17 @@ def comparison_text(found: HeadComparison) -> str:
         if names:
             parts.append(f"classes {word}: {', '.join(names)}")
     return "\n\n".join(parts)
+
+
+def _paired(found: HeadComparison) -> str:
+    """The rows that only one of the two got right, split by split; empty unless it is paired."""
+    rows = [["split", f"only {found.after} right", f"only {found.before} right", "McNemar p"]]
+    rows += [
+        [one["split"], f"{one['n_gained']:,}", f"{one['n_lost']:,}", f"{one['p_value']:.3g}"]
+        for one in found.splits
+        if one.get("n_gained") is not None
+    ]
+    return plain.columns(rows, right=(1, 2, 3)) if len(rows) > 1 else ""
 
 
 def _figure(value: float | None, *, signed: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from nmtune_client._heads.values import HeadVersion
 from nmtune_client._http.calls import body, nothing, page_of, params_of, parser, post_headers
 from nmtune_client._http.values import Page
 from nmtune_client._http.wire import Answer, Call, Route
@@ -15,6 +16,7 @@ _GET_JOB = Route("GET", "/jobs/{job_id}")
 _CANCEL_JOB = Route("POST", "/jobs/{job_id}/cancel")
 _LIST_EVENTS = Route("GET", "/jobs/{job_id}/events")
 _GET_REPORT = Route("GET", "/jobs/{job_id}/report")
+_PUBLISH_CANDIDATE = Route("POST", "/jobs/{job_id}/publish")
 _GET_OUTPUT = Route("GET", "/jobs/{job_id}/output")
 _DELETE_OUTPUT = Route("DELETE", "/jobs/{job_id}/output")
 
@@ -112,6 +114,20 @@ def _html(answer: Answer) -> str:
     if not kind.startswith("text/html"):
         raise ValueError(f"it sent {kind!r}, not a page: it may be older than report pages")
     return answer.content.decode()
+
+
+def publish_candidate(
+    job_id: str, candidate: str, *, alias: str | None, notes: Mapping[str, object]
+) -> Call[HeadVersion]:
+    """Publish another candidate of a job; sent again it answers with the same version."""
+    data = {"candidate": candidate} | ({} if alias is None else {"alias": alias}) | dict(notes)
+    return Call(
+        route=_PUBLISH_CANDIDATE,
+        ids={"job_id": job_id},
+        parse=parser(HeadVersion.from_json),
+        headers=post_headers("application/json"),
+        content=body(data),
+    )
 
 
 def get_output(job_id: str) -> Call[None]:

@@ -69,6 +69,9 @@ def _decisive(rows: Sequence[ReportRow]) -> list[ReportRow]:
 def _next(of: ReportData) -> list[str]:
     """What the reader may do now, one sentence each, at most two lines."""
     steps = []
+    if of.verdict.to_publish and of.job_id:
+        command = f"nmtune publish {of.job_id} {of.verdict.to_publish}"
+        steps.append(f"To publish {of.verdict.to_publish} too, without training: {_whole(command)}")
     if of.alias is not None and of.alias.command:
         steps.append(f"To move the alias all the same: {_whole(of.alias.command)}")
     steps += filter(None, (_abstaining(of), _labels(of)))

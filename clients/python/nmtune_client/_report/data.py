@@ -91,6 +91,7 @@ class ReportData:
             sentences=tuple(data.get("sentences") or ()),
             recommended=data.get("recommended"),
             advises_against=data.get("advises_against"),
+            to_publish=data.get("to_publish"),
             rival=data.get("rival"),
             best_id=data.get("best_id"),
             best_ood=data.get("best_ood"),

@@ -259,14 +259,16 @@ class Verdict:
     """The server's reading of the numbers; `str()` gives summary and sentences as one text.
 
     recommended: the candidate to use, None where the choice is the reader's. advises_against:
-    whether that is another head than the published one. rival: the best of the other candidates.
-    Of reports that an older server wrote, all three are None.
+    whether that is another head than the published one. to_publish: the candidate that the summary
+    says how to publish, see `Job.publish`. rival: the best of the other candidates. Of reports that
+    an older server wrote, these are None.
     """
 
     summary: str = ""
     sentences: tuple[str, ...] = ()
     recommended: str | None = None
     advises_against: bool | None = None
+    to_publish: str | None = None
     rival: str | None = None
     best_id: str | None = None
     best_ood: str | None = None

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nmtune_client._datasets.values import Dataset
+from nmtune_client._heads.arguments import notes
+from nmtune_client._heads.values import HeadVersion
 from nmtune_client._http.errors import APIStatusError
 from nmtune_client._jobs.calls import (
     cancel_job,
@@ -15,6 +17,7 @@ from nmtune_client._jobs.calls import (
     get_job,
     list_jobs,
     plan_job,
+    publish_candidate,
 )
 from nmtune_client._jobs.plan import Plan
 from nmtune_client._jobs.rows import JOB_HEADER, job_row
@@ -233,6 +236,19 @@ class Jobs(OfClient):
     def report(self, job_id: str, *, html: bool = False) -> Report:
         """What a job found; as `Job.report`."""
         return fetched(self._sender, job_id, html=html)
+
+    def publish(
+        self,
+        job_id: str,
+        candidate: str,
+        *,
+        alias: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> HeadVersion:
+        """Make another candidate of a job the next version of its head; as `Job.publish`."""
+        call = publish_candidate(job_id, candidate, alias=alias, notes=notes(description, tags))
+        return self._sender.send(call)
 
     def _bind(self, data: JobData) -> Job:
         return Job(self._sender, data)
