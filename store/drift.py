@@ -4,10 +4,10 @@ The caller gives the vector of sums its meaning. A head is named by the sha256 o
 the sums belong to these bytes whatever is published, moved or deleted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,15 @@ _HOUR = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Window:
+    """One hour of a head's predictions: when it began, how many rows there were, their sums."""
+
+    started_at: datetime
+    n_rows: int
+    sums: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Total:
     """The total of some windows: the number of rows, their sums, and the windows' starts."""
 
@@ -33,6 +42,22 @@ class Total:
     sums: NDArray[np.float64]
     first_at: datetime | None
     last_at: datetime | None
+
+    @classmethod
+    def of(cls, windows: Iterable[Window], *, n_sums: int) -> Self:
+        """The total of windows of `n_sums` sums each, in the order of their starts."""
+        sums, n_rows = np.zeros(n_sums), 0
+        starts: list[datetime] = []
+        for one in windows:
+            sums += one.sums
+            n_rows += one.n_rows
+            starts.append(one.started_at)
+        return cls(
+            n_rows=n_rows,
+            sums=sums,
+            first_at=starts[0] if starts else None,
+            last_at=starts[-1] if starts else None,
+        )
 
 
 def add(
@@ -61,10 +86,12 @@ def add(
             _add_to(tx, key, n_rows, sums)
 
 
-def total(tx: Transaction, tenant_id: str, sha256: str, *, n_sums: int, hours: int = 24) -> Total:
-    """The total over the windows that began in the last hours: a vector of `n_sums`.
+def windows(
+    tx: Transaction, tenant_id: str, sha256: str, *, n_sums: int, hours: int = 24
+) -> Iterator[Window]:
+    """The windows that began in the last hours, oldest first; hours without rows have none.
 
-    Raises ValueError for windows of another length.
+    Raises ValueError for windows of another length than `n_sums`.
     """
     query = (
         select(_windows.started_at, _windows.n_rows, _windows.sums)
@@ -75,18 +102,13 @@ def total(tx: Transaction, tenant_id: str, sha256: str, *, n_sums: int, hours: i
         )
         .order_by(_windows.started_at)
     )
-    sums, n_rows = np.zeros(n_sums), 0
-    starts: list[datetime] = []
     for row in tx.execute(query):
-        sums += _vector(row.sums, n_sums)
-        n_rows += row.n_rows
-        starts.append(row.started_at)
-    return Total(
-        n_rows=n_rows,
-        sums=sums,
-        first_at=starts[0] if starts else None,
-        last_at=starts[-1] if starts else None,
-    )
+        yield Window(started_at=row.started_at, n_rows=row.n_rows, sums=_vector(row.sums, n_sums))
+
+
+def total(tx: Transaction, tenant_id: str, sha256: str, *, n_sums: int, hours: int = 24) -> Total:
+    """The total of `windows`, which raises alike."""
+    return Total.of(windows(tx, tenant_id, sha256, n_sums=n_sums, hours=hours), n_sums=n_sums)
 
 
 def prune(tx: Transaction) -> int:

@@ -6,13 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from nmtune.trust.drift import measure_drift
-from service.heads.drift_schemas import DriftQuery, HeadDrift
+from service.heads.drift_schemas import DriftQuery, DriftWindow, HeadDrift
 from service.heads.routes import HeadName
 from service.http.dependencies import SettingsDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import problems
 from service.predict.services import PredictorDep
 from store import drift
+from store.drift import Total
 
 router = APIRouter(tags=["heads"])
 
@@ -28,7 +29,8 @@ def get_head_drift(
 ) -> HeadDrift:
     """Whether the rows predicted lately still look like the rows that the head was trained on.
 
-    Rows are counted while NMTUNE_DRIFT=on; only sums are kept, for 30 days.
+    Rows are counted while NMTUNE_DRIFT=on; only sums are kept, for 30 days. With by=hour, each hour
+    is compared on its own too.
     """
     if query.version is not None and query.alias is not None:
         raise Problem(
@@ -49,12 +51,22 @@ def get_head_drift(
             field="name",
         )
     summary = knowledge.row_summary
+    n_sums = summary.n_sums
     with store.database.read() as tx:
-        total = drift.total(tx, tenant_id, version.sha256, n_sums=summary.n_sums, hours=query.hours)
+        windows = list(
+            drift.windows(tx, tenant_id, version.sha256, n_sums=n_sums, hours=query.hours)
+        )
+    total = Total.of(windows, n_sums=n_sums)
+    by_hour = None
+    if query.by == "hour":
+        by_hour = [
+            DriftWindow.of(one, measure_drift(summary, one.n_rows, one.sums)) for one in windows
+        ]
     return HeadDrift.of(
         version,
         measure_drift(summary, total.n_rows, total.sums),
         total,
         hours=query.hours,
         is_recording=settings.drift == "on",
+        windows=by_hour,
     )

@@ -1,12 +1,13 @@
 """JSON shapes of drift, with one example each."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from nmtune.trust.drift import Drift, State
 from service.http.fields import MAX_VERSION, Alias
-from store.drift import KEPT_HOURS, Total
+from store.drift import KEPT_HOURS, Total, Window
 from store.heads import HeadVersion
 
 
@@ -28,6 +29,9 @@ class DriftQuery(BaseModel):
         description="How many hours to look back.",
         examples=[24],
     )
+    by: Literal["hour"] | None = Field(
+        default=None, description="Also compare each hour on its own.", examples=["hour"]
+    )
 
 
 class ColumnShift(BaseModel):
@@ -36,6 +40,31 @@ class ColumnShift(BaseModel):
     column: int = Field(description="0-based.")
     shift: float = Field(description="In standard deviations of the training rows.")
     z: float = Field(description="In standard errors: more than about 3 is not chance.")
+
+
+class DriftWindow(BaseModel):
+    """One hour, compared on its own; null where it has too few rows."""
+
+    started_at: datetime
+    state: State
+    n_rows: int
+    mean_shift: float | None
+    spread_ratio: float | None
+    norm_psi: float | None
+    class_psi: float | None
+
+    @classmethod
+    def of(cls, window: Window, drift: Drift) -> "DriftWindow":
+        """The hour as the API shows it."""
+        return cls(
+            started_at=window.started_at,
+            state=drift.state,
+            n_rows=drift.n_rows,
+            mean_shift=drift.mean_shift,
+            spread_ratio=drift.spread_ratio,
+            norm_psi=drift.norm_psi,
+            class_psi=drift.class_psi,
+        )
 
 
 class HeadDrift(BaseModel):
@@ -61,6 +90,7 @@ class HeadDrift(BaseModel):
                     "columns": [{"column": 17, "shift": 0.21, "z": 9.4}],
                     "first_at": "2026-11-25T04:00:00Z",
                     "last_at": "2026-11-26T03:00:00Z",
+                    "windows": None,
                 }
             ]
         }
@@ -89,10 +119,20 @@ class HeadDrift(BaseModel):
     columns: list[ColumnShift] = Field(description="The columns whose means moved most.")
     first_at: datetime | None = Field(description="When the first hour with rows began.")
     last_at: datetime | None = Field(description="When the last hour with rows began.")
+    windows: list[DriftWindow] | None = Field(
+        description="With by=hour: each hour with rows, oldest first."
+    )
 
     @classmethod
     def of(
-        cls, version: HeadVersion, drift: Drift, total: Total, *, hours: int, is_recording: bool
+        cls,
+        version: HeadVersion,
+        drift: Drift,
+        total: Total,
+        *,
+        hours: int,
+        is_recording: bool,
+        windows: list[DriftWindow] | None,
     ) -> "HeadDrift":
         """The comparison as the API shows it."""
         shown = drift.to_dict()
@@ -107,5 +147,6 @@ class HeadDrift(BaseModel):
             is_recording=is_recording,
             first_at=total.first_at,
             last_at=total.last_at,
+            windows=windows,
             **shown,
         )

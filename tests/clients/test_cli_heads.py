@@ -144,5 +144,16 @@ def test_drift_of_a_head_is_shown(server: Any, nmtune: Any) -> None:
         assert nmtune("heads", "drift", reference)[0] == 0
     asked = [one.query for one in server.seen("GET", "/heads/pets/drift")]
     assert asked[2:] == [{"version": "3"}, {"alias": "prod"}, {}]
+    hour = {"started_at": "2026-11-26T03:00:00Z", "n_rows": 1500, "state": "much"}
+    figures = {"mean_shift": 0.5, "spread_ratio": 1.0, "norm_psi": 0.0, "class_psi": 0.1}
+    few = {"started_at": "2026-11-26T05:00:00Z", "n_rows": 5, "state": "not_enough_rows"}
+    server.on("GET", "/heads/pets/drift", server.ok(drift | {"windows": [hour | figures, few]}))
+    table = nmtune("heads", "drift", "pets", "--by", "hour")[1].split("\n\n")[-1].splitlines()
+    assert server.seen("GET", "/heads/pets/drift")[-1].query == {"by": "hour"}
+    assert [line.split()[-5:] for line in table] == [
+        ["shift", "norm", "PSI", "class", "PSI"],
+        ["1,500", "much", "0.50", "0.00", "0.10"],
+        ["enough", "rows", "-", "-", "-"],
+    ]
     code, _, err = nmtune("heads", "drift", "pets@3", "--version", 1)
     assert (code, "leave out --version and --alias" in err) == (2, True)

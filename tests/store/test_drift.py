@@ -71,6 +71,18 @@ def test_only_the_last_hours_are_told_of_and_old_windows_go(store: Store) -> Non
     assert total(store, hours=KEPT_HOURS).n_rows == 5
 
 
+def test_windows_are_told_apart_oldest_first(store: Store) -> None:
+    add(store, 3)
+    age(store, 5)
+    add(store, 4)
+    with store.database.read() as tx:
+        found = list(drift.windows(tx, "default", HEAD, n_sums=2, hours=24))
+        assert len(list(drift.windows(tx, "default", HEAD, n_sums=2, hours=3))) == 1
+    assert [(one.n_rows, one.sums.tolist()) for one in found] == [(3, [1.5, 3]), (4, [1.5, 4])]
+    assert found[0].started_at < found[1].started_at
+    assert (total(store).first_at, total(store).last_at) == tuple(one.started_at for one in found)
+
+
 def test_processes_that_add_at_once_lose_nothing(
     store: Store, open_store: Callable[[], Store]
 ) -> None:

@@ -1,5 +1,6 @@
 """Drift over HTTP: rows are counted beside predictions, never in their way."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
@@ -8,14 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import func, select, update
 
 from nmtune import Head
+from nmtune.trust.drift import measure_drift
 from nmtune.trust.knowledge import learn
 from nmtune.trust.row_summary import RowSummary
 from service.app import create_app
 from service.predict.drift_recorder import MOST_BYTES, DriftRecorder
 from service.settings import ServiceSettings
 from store import drift, heads
+from store.database import tables
+from store.database.clock import seconds_from_now
 from store.queue import LocalQueue
 from store.store import Store
 from tests.service.in_process import InProcess, assert_problem, publish
@@ -81,6 +86,43 @@ def test_predicted_rows_are_compared_with_the_training_rows(
     assert client.get("/heads/pets/drift?version=1&hours=1").json()["n_rows"] in (0, 400)
 
 
+def test_hours_are_compared_one_by_one(
+    client: InProcess, store: Store, knowing: bytes, rows: Rows
+) -> None:
+    """Three hours: the training rows again, the same moved by a deviation, and too few rows."""
+    publish(store, knowing)
+    sketch = sketch_of(knowing)
+    sha256 = hashlib.sha256(knowing).hexdigest()
+    x = np.tile(rows[0], (100, 1))
+    hours = [x, x + sketch.deviation, x[:50]]
+    for age, seen in zip((5, 3, 0), hours, strict=True):
+        with store.database.begin() as tx:
+            sums = sketch.sums(seen, np.arange(len(seen)) % 2)
+            drift.add(tx, TENANT, sha256, n_rows=len(seen), sums=sums)
+            windows = tables.drift_windows
+            newest = select(func.max(windows.c.started_at)).scalar_subquery()
+            tx.execute(
+                update(windows)
+                .where(windows.c.started_at == newest)
+                .values(started_at=seconds_from_now(-3600.0 * age - 1))
+            )
+    found = client.get("/heads/pets/drift?by=hour").json()
+    assert client.get("/heads/pets/drift").json() == found | {"windows": None}
+    assert [one["n_rows"] for one in found["windows"]] == [4000, 4000, 50]
+    assert [one["state"] for one in found["windows"]] == ["none", "much", "not_enough_rows"]
+    apart = [measure_drift(sketch, len(x), sketch.sums(x, np.arange(len(x)) % 2)) for x in hours]
+    for shown, expected in zip(found["windows"], apart, strict=True):
+        assert shown == {
+            "started_at": shown["started_at"],
+            **{name: getattr(expected, name) for name in shown if name != "started_at"},
+        }
+    assert found["windows"][1]["mean_shift"] == pytest.approx(1, abs=0.1)
+    starts = [one["started_at"] for one in found["windows"]]
+    assert (found["first_at"], found["last_at"]) == (starts[0], starts[-1])
+    assert starts == sorted(starts)
+    assert len(client.get("/heads/pets/drift?by=hour&hours=2").json()["windows"]) == 1
+
+
 def test_by_default_nothing_is_counted(client: InProcess, store: Store, knowing: bytes) -> None:
     publish(store, knowing)
     answer = client.get("/predict?head=pets&embedding=0,0,0")
@@ -101,6 +143,7 @@ def test_what_cannot_be_told_is_refused(client: InProcess, store: Store, trained
         client.get("/heads/pets/drift?version=1&alias=prod"), 422, "invalid_request", "alias"
     )
     assert_problem(client.get("/heads/pets/drift?hours=721"), 422, "invalid_request", "hours")
+    assert_problem(client.get("/heads/pets/drift?by=day"), 422, "invalid_request", "by")
     assert_problem(client.get("/heads/dogs/drift"), 404, "not_found")
     assert_problem(client.get("/heads/pets/drift?version=9"), 404, "not_found")
 

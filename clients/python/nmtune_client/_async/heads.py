@@ -71,13 +71,17 @@ class AsyncHeads(OfClient):
         version: int | None = None,
         alias: str | None = None,
         hours: int | None = None,
+        by: str | None = None,
     ) -> Drift:
         """Whether rows predicted in the last `hours` (24) still look like the training rows.
 
-        Of the latest version, or of `version` or of the one that `alias` names. The server counts
-        rows only if its operator lets it: `Drift.is_recording`.
+        Of the latest version, or of `version` or of the one that `alias` names. With by="hour",
+        `Drift.windows` compares each hour on its own too. The server counts rows only if its
+        operator lets it: `Drift.is_recording`.
         """
-        return await self._sender.send(get_drift(name, version=version, alias=alias, hours=hours))
+        return await self._sender.send(
+            get_drift(name, version=version, alias=alias, hours=hours, by=by)
+        )
 
     async def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `name@alias` mean `version` from now on."""

@@ -76,6 +76,7 @@ def _add_drift(actions: Subparsers, shared: argparse.ArgumentParser) -> None:
     which.add_argument("--version", type=positive(int), help="its version (the latest)")
     which.add_argument("--alias", help="the version that this alias names")
     drifted.add_argument("--hours", type=positive(int), help="how far back (24)")
+    drifted.add_argument("--by", choices=("hour",), help="also show each hour on its own")
 
 
 def list_heads(client: Client, arguments: Namespace) -> None:

@@ -93,14 +93,19 @@ def _forced(force: bool) -> dict[str, str]:
 
 
 def get_drift(
-    name: str, *, version: int | None = None, alias: str | None = None, hours: int | None = None
+    name: str,
+    *,
+    version: int | None = None,
+    alias: str | None = None,
+    hours: int | None = None,
+    by: str | None = None,
 ) -> Call[Drift]:
     """How rows predicted lately differ from a head's training rows."""
     return Call(
         route=_GET_DRIFT,
         ids={"name": name},
         parse=parser(Drift.from_json),
-        params=params_of(version=version, alias=alias, hours=hours),
+        params=params_of(version=version, alias=alias, hours=hours, by=by),
     )
 
 
