@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-STYLES: Final = ("page.css", "chart.css", "acts.css")
+STYLES: Final = ("page.css", "chart.css", "acts.css", "rows.css")
 SCRIPTS: Final = ("table.js", "copy.js", "send.js")
 """What every page loads; a page names its further scripts."""
 FILE_STYLES: Final = ("page.css", "chart.css")
