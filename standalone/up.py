@@ -53,7 +53,11 @@ def api(service: ServiceSettings, workers: WorkerSettings) -> None:
         _doorbell(store, workers) as queue,
     ):
         sweeper = Sweeper(
-            store, queue, poll_seconds=workers.poll_seconds, lease_seconds=workers.lease_seconds
+            store,
+            queue,
+            poll_seconds=workers.poll_seconds,
+            lease_seconds=workers.lease_seconds,
+            job_files_days=workers.job_files_days,
         )
         sweeper.start()
         try:

@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 
 from store.database import tables
 from store.database.clock import now
+from store.database.conditions import has_status
 from store.database.connection import Transaction
-from store.database.tables import has_status
 from store.jobs import QUEUES
 from store.states import JobStatus
 

@@ -10,9 +10,9 @@ from sqlalchemy import delete as sql_delete
 
 from store.database import cursors, tables
 from store.database.clock import now, seconds_from_now
+from store.database.conditions import has_status
 from store.database.connection import Transaction
 from store.database.cursors import AnyRow, Page
-from store.database.tables import has_status
 from store.errors import DatasetInUse, NotFound
 from store.ids import new_id
 from store.names import check_name

@@ -9,6 +9,8 @@
     │   ├── TooManyParts       too_many_parts
     │   ├── NothingToRollBack  nothing_to_roll_back
     │   └── OutputNotReady     output_not_ready
+    ├── JobFileMissing         job_file_missing
+    ├── JobFileExpired         job_file_expired
     ├── LeaseLost              lease_lost
     ├── InvalidName            invalid_name
     ├── InvalidCursor          invalid_cursor
@@ -74,6 +76,18 @@ class OutputNotReady(Conflict):
     """The job has no output: not yet, never, or no longer."""
 
     code = "output_not_ready"
+
+
+class JobFileMissing(StoreError):
+    """The job never had that file."""
+
+    code = "job_file_missing"
+
+
+class JobFileExpired(StoreError):
+    """The job's file is no longer kept."""
+
+    code = "job_file_expired"
 
 
 class OffsetMismatch(Conflict):

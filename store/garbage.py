@@ -7,11 +7,11 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, null, select, true, union, update
 
-from store import idempotency, text_vectors
+from store import idempotency, job_files, text_vectors
 from store.database import tables
 from store.database.clock import seconds_from_now
+from store.database.conditions import has_status
 from store.database.connection import Transaction
-from store.database.tables import has_status
 from store.jobs import NOT_BEFORE_NOW
 from store.states import JobStatus
 from store.store import Store
@@ -32,8 +32,12 @@ class Collected:
     n_idempotency_keys: int
 
 
-def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
+def collect(
+    store: Store, *, older_than_seconds: float = 86_400.0, job_files_days: float = 0
+) -> Collected:
     """Remove bytes of all tenants that no row names, leftovers of broken puts, and old answers.
+
+    job_files_days: how long a job's further files are kept; 0: for ever.
 
     Young bytes stay, because their row may be about to be written: putting makes bytes young, and a
     row follows its bytes within minutes. Safe beside running doors and in several processes.
@@ -42,6 +46,7 @@ def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
         n_keys = idempotency.prune(tx)
         text_vectors.prune(tx)
         _expire_outputs(tx)
+        job_files.expire(tx, days=job_files_days)
     with store.database.read() as tx:
         found = named(tx)
     old = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
@@ -76,7 +81,7 @@ def _expire_outputs(tx: Transaction) -> None:
 def named(tx: Transaction, tenant_id: str | None = None) -> set[tuple[str, str]]:
     """(tenant, sha256) of all bytes that a row names, of one tenant or of all."""
     jobs, versions, datasets = tables.jobs.c, tables.head_versions.c, tables.datasets.c
-    parts = tables.upload_parts.c
+    parts, files = tables.upload_parts.c, tables.job_files.c
 
     def mine(column: ColumnElement[str]) -> ColumnElement[bool]:
         return true() if tenant_id is None else column == tenant_id
@@ -85,6 +90,9 @@ def named(tx: Transaction, tenant_id: str | None = None) -> set[tuple[str, str]]
         select(datasets.tenant_id, datasets.sha256).where(mine(datasets.tenant_id)),
         select(versions.tenant_id, versions.sha256).where(mine(versions.tenant_id)),
         select(parts.tenant_id, parts.sha256).where(mine(parts.tenant_id)),
+        select(files.tenant_id, files.sha256).where(
+            mine(files.tenant_id), files.sha256.is_not(None)
+        ),
         select(jobs.tenant_id, jobs.report_sha256).where(
             mine(jobs.tenant_id), jobs.report_sha256.is_not(None)
         ),

@@ -8,8 +8,8 @@ from sqlalchemy import delete, select
 
 from store import aliases, garbage, heads
 from store.database import tables
+from store.database.conditions import has_status
 from store.database.connection import Transaction
-from store.database.tables import has_status
 from store.errors import HeadInUse, NotFound
 from store.states import JobStatus
 

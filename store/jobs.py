@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, and_, case, func, insert, literal, null, o
 from store import events
 from store.database import cursors, tables
 from store.database.clock import latest, now
+from store.database.conditions import has_kind, has_status
 from store.database.connection import Transaction
 from store.database.cursors import AnyRow, Page
-from store.database.tables import has_kind, has_status
 from store.errors import NotFound
 from store.events import EventType
 from store.ids import new_id

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, and_, not_, select
 
 from store.database import tables
 from store.database.clock import now, seconds_from_now
+from store.database.conditions import has_status
 from store.database.connection import Transaction
-from store.database.tables import has_status
 from store.errors import LeaseLost
 from store.jobs import Job
 from store.states import JobStatus

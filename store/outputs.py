@@ -8,8 +8,8 @@ from sqlalchemy import null, select, update
 
 from store import garbage, jobs
 from store.database import tables
+from store.database.conditions import has_status
 from store.database.connection import Transaction
-from store.database.tables import has_status
 from store.errors import OutputNotReady
 from store.jobs import NOT_BEFORE_NOW, Job
 from store.states import JobKind, JobStatus

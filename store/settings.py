@@ -54,6 +54,9 @@ class StoreSettings(BaseSettings):
     """The secret of the access key."""
     artifacts_cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(10 * _GIB)
     """How much of the object storage a machine keeps as files in its data folder."""
+    job_files_days: float = Field(default=90.0, ge=0.0)
+    """How long the further files of a job are kept: the values of its rows, its map and its other
+    heads; 0 keeps them for ever. Heads and reports stay."""
 
     @field_validator("data_dir", "artifacts_dir")
     @classmethod

@@ -16,8 +16,8 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from store import events, heads
 from store.database import tables
 from store.database.clock import now, read_clock, seconds_from_now
+from store.database.conditions import has_kind, has_status
 from store.database.connection import Transaction
-from store.database.tables import has_kind, has_status
 from store.events import EventType
 from store.heads import NewHeadVersion
 from store.jobs import COLUMNS, DONE, NOT_BEFORE_NOW, QUEUES, Job, job_of, move

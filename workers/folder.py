@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 INSTRUCTIONS = "plan.json"
 REPORT = "report.json"
+ROWS = "rows.safetensors"
 LOG = "training.log"
 LOCK = "lock"
 

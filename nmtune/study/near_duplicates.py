@@ -225,8 +225,8 @@ def _nearest(
     n_pairs = 0
     for start in range(0, len(compared), _BLOCK_ROWS):
         here = slice(start, start + _BLOCK_ROWS)
-        part = _directions(x, compared[here], "x")
-        for first, train_part in _train_blocks(train_x):
+        part = directions(x, compared[here], "x")
+        for first, train_part in row_blocks(train_x):
             products = part @ train_part.T
             n_pairs += int((products >= threshold).sum())
             best = products.max(dim=1)
@@ -237,13 +237,14 @@ def _nearest(
     return similarity, nearest, n_pairs
 
 
-def _train_blocks(train_x: NDArray[Any]) -> Iterator[tuple[int, torch.Tensor]]:
+def row_blocks(train_x: NDArray[Any]) -> Iterator[tuple[int, torch.Tensor]]:
+    """All rows in blocks: the first row of each, and `directions` of its rows."""
     for first in range(0, len(train_x), _BLOCK_ROWS):
         rows = np.arange(first, min(first + _BLOCK_ROWS, len(train_x)))
-        yield first, _directions(train_x, rows, "train_x")
+        yield first, directions(train_x, rows, "train_x")
 
 
-def _directions(x: NDArray[Any], rows: NDArray[np.int64], field: str) -> torch.Tensor:
+def directions(x: NDArray[Any], rows: NDArray[np.int64], field: str) -> torch.Tensor:
     """These rows at length 1, float32 (b, d); rows of zeros stay zero."""
     try:
         part = as_rows(x[rows], n_columns=x.shape[1], field=field)

@@ -1,4 +1,4 @@
-"""The tables: columns, named constraints, indices, and the conditions of partial indices."""
+"""The tables: columns, named constraints and indices."""
 
 from typing import Any, Final
 
@@ -8,7 +8,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    ColumnElement,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -20,12 +19,10 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
-    literal,
     text,
 )
 
 from store.database.clock import UtcDateTime
-from store.states import JobKind, JobStatus
 
 metadata: Final = MetaData(
     naming_convention={
@@ -246,6 +243,24 @@ events = Table(
     ),
 )
 
+# What a job made beside its report and head: values of its rows, its map, its other heads.
+job_files = Table(
+    "job_files",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("job_id", _ID, nullable=False),
+    Column("name", String(80), nullable=False),
+    # None once the file has expired.
+    Column("sha256", _SHA256),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "job_id", "name"),
+    ForeignKeyConstraint(
+        ["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"
+    ),
+    _partial("ix_job_files_created_at", "created_at", where="sha256 IS NOT NULL"),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
@@ -370,19 +385,3 @@ drift_windows = Table(
     PrimaryKeyConstraint("tenant_id", "sha256", "started_at"),
     Index("ix_drift_windows_started_at", "started_at"),
 )
-
-
-def has_kind(kind: JobKind) -> ColumnElement[bool]:
-    """The condition that a job is of the kind, exactly as the partial index has it."""
-    return jobs.c.kind == literal(kind.value, literal_execute=True)
-
-
-def has_status(*statuses: JobStatus) -> ColumnElement[bool]:
-    """The condition that a job has one of the statuses, exactly as the partial indices have it.
-
-    The values stand in the SQL itself: with parameters no planner could prove that a partial index
-    holds all the rows.
-    """
-    if len(statuses) == 1:
-        return jobs.c.status == literal(statuses[0].value, literal_execute=True)
-    return jobs.c.status.in_([literal(status.value, literal_execute=True) for status in statuses])

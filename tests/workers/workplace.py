@@ -45,8 +45,17 @@ def children(parent: int | None = None) -> list[psutil.Process]:
     return found
 
 
-def write_dataset(path: Path, *, splits: Mapping[str, int], n_trained: int = len(CLASSES)) -> None:
-    """Blobs around one centre a class, the domains shifted; `n_trained` classes are in train."""
+def write_dataset(
+    path: Path,
+    *,
+    splits: Mapping[str, int],
+    n_trained: int = len(CLASSES),
+    n_mislabelled: int = 0,
+) -> None:
+    """Blobs around one centre a class, the domains shifted; `n_trained` classes are in train.
+
+    The first `n_mislabelled` training rows have the label of the next class.
+    """
     random = np.random.default_rng(5)
     centres = random.normal(size=(len(CLASSES), N_COLUMNS))
     with DatasetWriter(
@@ -61,6 +70,8 @@ def write_dataset(path: Path, *, splits: Mapping[str, int], n_trained: int = len
             shift = random.normal(size=N_COLUMNS) * (0.4 if name.startswith("ood/") else 0)
             writer.y(name)[:] = y
             writer.x(name)[:] = centres[y] + shift + random.normal(size=(n_rows, N_COLUMNS)) * 0.8
+            if name == "train" and n_mislabelled:
+                writer.y(name)[:n_mislabelled] = (y[:n_mislabelled] + 1) % n_trained
 
 
 class Workplace:
@@ -70,9 +81,15 @@ class Workplace:
         self.store = store
         self.settings = settings
 
-    def add_dataset(self, splits: Mapping[str, int] = SPLITS, *, n_trained: int = 3) -> Dataset:
+    def add_dataset(
+        self,
+        splits: Mapping[str, int] = SPLITS,
+        *,
+        n_trained: int = 3,
+        n_mislabelled: int = 0,
+    ) -> Dataset:
         path = self.settings.data_dir / "dataset.safetensors"
-        write_dataset(path, splits=splits, n_trained=n_trained)
+        write_dataset(path, splits=splits, n_trained=n_trained, n_mislabelled=n_mislabelled)
         reference = self.store.artifacts.put_file("default", path)
         with self.store.database.begin() as tx:
             return datasets.add(

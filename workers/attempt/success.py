@@ -1,18 +1,20 @@
 """What a finished job leaves: a head version with its lineage and report, or an output file."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from providers.encoder import Encoder
-from store import encoders, transitions
+from store import encoders, job_files, transitions
+from store.bytes.port import ArtifactRef, Artifacts
 from store.database.connection import Transaction
 from store.heads import NewHeadVersion
+from store.job_files import NewJobFile
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-from workers.folder import OUTPUT, OUTPUT_SUMMARY, REPORT, Workdir, head_file
+from workers.folder import OUTPUT, OUTPUT_SUMMARY, REPORT, ROWS, Workdir, head_file
 
 HEADLINES: Final = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")
 """The metrics that a head version keeps for each split."""
@@ -25,6 +27,8 @@ class PublishedHead:
 
     report_sha256: str
     head: NewHeadVersion
+    files: tuple[NewJobFile, ...]
+    """The job's further files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,7 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
     head = workdir.put(artifacts, job.tenant_id, head_file(job.method))
     return PublishedHead(
         report_sha256=workdir.put(artifacts, job.tenant_id, REPORT).sha256,
+        files=tuple(_kept(job, workdir, artifacts)),
         head=NewHeadVersion(
             name=job.name,
             sha256=head.sha256,
@@ -69,6 +74,15 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
             advised_against_because=_advice(job, report["verdict"]),
         ),
     )
+
+
+def _kept(job: Job, workdir: Workdir, artifacts: Artifacts) -> Iterator[NewJobFile]:
+    """Store the further files of a training."""
+    yield _job_file(job_files.ROWS, workdir.move(artifacts, job.tenant_id, ROWS))
+
+
+def _job_file(name: str, reference: ArtifactRef) -> NewJobFile:
+    return NewJobFile(name=name, sha256=reference.sha256, size_bytes=reference.size_bytes)
 
 
 def _lineage(report: Mapping[str, Any], job: Job) -> dict[str, Any]:
@@ -110,9 +124,11 @@ def _advice(job: Job, verdict: Mapping[str, Any]) -> str | None:
 
 
 def write(tx: Transaction, job: Job, success: Success) -> Job:
-    """End the job as succeeded, with its head or output. Raises LeaseLost."""
+    """End the job as succeeded, with its head and files, or its output. Raises LeaseLost."""
     if isinstance(success, Predicted):
         return transitions.deliver(
             tx, job, output_sha256=success.output_sha256, output=success.output
         )
-    return transitions.succeed(tx, job, report_sha256=success.report_sha256, head=success.head)
+    ended = transitions.succeed(tx, job, report_sha256=success.report_sha256, head=success.head)
+    job_files.add(tx, ended, success.files)
+    return ended

@@ -12,6 +12,7 @@ from nmtune.report.correlation import correlate
 from nmtune.report.verdict import judge_job
 from nmtune.report.wording import SpectrumMove
 from nmtune.vocabulary import ID_SPLIT
+from store.files.job_rows import Predictions
 from workers.folder import TrainingInstructions
 
 VERSION = 2
@@ -30,7 +31,8 @@ Spectra: TypeAlias = dict[str, Spectrum]
 class CandidateResult:
     """A trained candidate, its training's history, and its evaluations and spectra by split.
 
-    uncalibrated: its evaluations without the temperature, empty if that is 1.
+    uncalibrated: its evaluations without the temperature, empty if that is 1. predictions: what it
+    says of each row, by split.
     """
 
     head: Head
@@ -40,6 +42,7 @@ class CandidateResult:
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     spectra: Spectra = field(default_factory=dict)
     uncalibrated: dict[str, Evaluation] = field(default_factory=dict)
+    predictions: dict[str, Predictions] = field(default_factory=dict)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from nmtune.training.peak_memory import peak_bytes
 from nmtune.vocabulary import TRAIN, VALIDATION
 from store.files.dataset import DatasetFile, Embeddings
 from workers import memory
-from workers.child import abstention, findings, publication, trust
+from workers.child import abstention, findings, publication, row_values, trust
 from workers.child.candidate import FinishedCandidate, Message, Training
 from workers.child.progress import Workload
 from workers.child.report import CandidateResult, Spectra, compose
 from workers.child.row_names import RowNames
-from workers.folder import REPORT, TrainingInstructions, Workdir, head_file
+from workers.folder import REPORT, ROWS, TrainingInstructions, Workdir, head_file
 
 BLOCK_VALUES = 1 << 24  # embeddings passed to a head at a time: 64 MiB of float32
 
@@ -91,6 +91,15 @@ def run(workdir: Workdir) -> Iterator[Message]:
             published, dataset, finished[candidates.method].held_out, scores[candidates.method]
         ),
     )
+    rows = row_values.of_job(
+        published,
+        method=candidates.method,
+        dataset=dataset,
+        dataset_sha256=plan.dataset_sha256,
+        finished=finished,
+        errors=errors,
+    )
+    workdir.write_bytes(ROWS, rows.to_bytes())
     training.check_data()
     workdir.write_json(REPORT, report)
 
@@ -197,6 +206,7 @@ def _score(one: CandidateResult, dataset: DatasetFile) -> dict[str, Score]:
         probabilities = _probabilities(one.head, arrays.x)
         evaluation = evaluate(probabilities, arrays.y, dataset.classes)
         one.evaluations[split] = evaluation
+        one.predictions[split] = row_values.predictions(probabilities, arrays.y)
         if one.head.temperature != 1:
             plain = _probabilities(one.head.calibrated(1.0), arrays.x)
             one.uncalibrated[split] = evaluate(plain, arrays.y, dataset.classes)

@@ -27,7 +27,11 @@ class LocalWorker:
         self._settings = settings
         self._stopping = threading.Event()
         self._sweeper = Sweeper(
-            store, queue, poll_seconds=settings.poll_seconds, lease_seconds=settings.lease_seconds
+            store,
+            queue,
+            poll_seconds=settings.poll_seconds,
+            lease_seconds=settings.lease_seconds,
+            job_files_days=settings.job_files_days,
         )
         gate = StorageGate(store.artifacts)
         slots = [

@@ -91,9 +91,16 @@ class Sweeper:
     """A thread that sweeps every `poll_seconds`, removes expired data, and collects garbage."""
 
     def __init__(
-        self, store: Store, queue: Queue, *, poll_seconds: float, lease_seconds: float = 20.0
+        self,
+        store: Store,
+        queue: Queue,
+        *,
+        poll_seconds: float,
+        lease_seconds: float = 20.0,
+        job_files_days: float = 0.0,
     ) -> None:
-        """lease_seconds: the lease that workers ask for."""
+        """lease_seconds: the lease that workers ask for; job_files_days: 0 keeps them for ever."""
+        self._job_files_days = job_files_days
         self._watch = Watch(lease_seconds=lease_seconds)
         self._clock = ClockWatch()
         self._store = store
@@ -123,7 +130,7 @@ class Sweeper:
                         expiry.remove_expired(self._store)
                 if is_trusted and time.monotonic() >= collect_at:
                     collect_at = time.monotonic() + GARBAGE_SECONDS
-                    garbage.collect(self._store)
+                    garbage.collect(self._store, job_files_days=self._job_files_days)
             except StoreError as error:
                 self._watch.forget()
                 logger.warning("sweep.failed reason=%s", error)
