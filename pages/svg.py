@@ -59,6 +59,11 @@ def area(points: Sequence[tuple[float, float]], **attributes: object) -> Markup:
     return element("path", d=f"{_way(points)}z", **attributes)
 
 
+def linked(content: Markup, href: str | None) -> Markup:
+    """The drawing as a link; without an address as it is."""
+    return content if href is None else element("a", content, href=href)
+
+
 def dot(x: float, y: float, r: float, tip: str = "", **attributes: object) -> Markup:
     """A circle; `tip` is shown when a pointer rests on it."""
     return element("circle", _tip(tip), cx=float(x), cy=float(y), r=float(r), **attributes)

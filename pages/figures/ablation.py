@@ -2,7 +2,7 @@
 
 from pages import words
 from pages.figure import Figure, Panel
-from pages.figures.forest import plot, table
+from pages.figures.forest import link_of, plot, table
 from pages.reading import Absent, Report
 
 
@@ -18,6 +18,7 @@ def draw(report: Report, _candidate: str) -> Figure:
             'Not asked for. A job with "analyses": ["ablation"] also trains NMTune without each of '
             "its terms, and shows here what the term is worth."
         )
+    link = link_of(report)
     decisive = [one for one in rows if one.get("kind") != "ood"]
     told = []
     for one in decisive:
@@ -27,7 +28,7 @@ def draw(report: Report, _candidate: str) -> Figure:
         told.append(f"the {term} term {words.points(one['accuracy_difference'])} {where}{how}")
     return Figure(
         sentence=f"In points of accuracy: {'; '.join(told)}." if told else "",
-        panels=[Panel(drawn=plot(rows), table=table(rows))],
+        panels=[Panel(drawn=plot(rows, link), table=table(rows, link))],
         caption="NMTune against NMTune without the term: right of 0 the term helps. One seed: "
         "another seed can move a difference as well.",
     )
