@@ -12,6 +12,7 @@ import service.datasets.routes
 import service.export.routes
 import service.heads.drift
 import service.heads.routes
+import service.job_rows.routes
 import service.jobs.events
 import service.jobs.routes
 import service.oip.routes
@@ -144,6 +145,7 @@ def create_app(
         service.datasets.routes,
         service.uploads.routes,
         service.jobs.routes,
+        service.job_rows.routes,
         service.predictions.routes,
         service.jobs.events,
         service.heads.routes,

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmtune.numeric.leading import leading_directions
 from nmtune.numeric.tensor_file import check_layout
 from nmtune.rows.folds import assign_folds, held_out_rows
 
@@ -28,8 +29,6 @@ FEWEST_ROWS: Final = 100
 """Training rows; with fewer, the threshold would reflect chance."""
 
 _RANK = 64
-_OVERSAMPLED = 16
-_N_PASSES = 4
 _N_FOLDS = 5
 _MOST_VALUES = 1 << 25
 _ARRAYS = ("mean", "directions", "centres", "spread", "scalars")
@@ -87,7 +86,8 @@ class OodScore:
         centred -= centres.astype(np.float32)[of_row]
         n_free = max(1, len(x) - len(sizes))
         total = float(np.square(centred, dtype=np.float64).sum()) / n_free
-        directions, spread = _leading(centred, n_free=n_free, seed=seed)
+        rank = min(_RANK, x.shape[1] - 1, len(x) - 1)
+        directions, spread = leading_directions(centred, rank=rank, n_free=n_free, seed=seed)
         n_rest = x.shape[1] - len(spread)
         rest = max(total - float(spread.sum(dtype=np.float64)), 0) / n_rest
         # If all rows of a class are equal, there is still a distance, the Euclidean one.
@@ -162,28 +162,6 @@ def _squares(x: NDArray[Any], centres: NDArray[Any]) -> NDArray[Any]:
     """The squared distances (n, k) between rows x (n, m) and centres (k, m)."""
     own = np.square(x).sum(axis=1)[:, None] + np.square(centres).sum(axis=1)
     return np.asarray(np.maximum(own - 2 * (x @ centres.T), 0))
-
-
-def _leading(
-    rows: NDArray[np.float32], *, n_free: int, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The directions (d, r) in which centred rows (n, d) vary most, and their variances.
-
-    It uses subspace iteration from random directions (Halko, Martinsson & Tropp, arXiv 0909.4061):
-    an exact decomposition takes minutes for wide embeddings.
-    """
-    n_rows, n_columns = rows.shape
-    rank = min(_RANK, n_columns - 1, n_rows - 1)
-    n_tried = min(rank + _OVERSAMPLED, n_columns, n_rows)
-    start = np.random.default_rng(seed).standard_normal((n_columns, n_tried)).astype(np.float32)
-    basis = np.linalg.qr(start)[0]
-    for _ in range(_N_PASSES):
-        basis = np.linalg.qr(rows.T @ (rows @ basis))[0]
-    along = rows @ basis
-    values, vectors = np.linalg.eigh((along.T @ along).astype(np.float64) / n_free)
-    order = np.argsort(values)[::-1][:rank]
-    directions = np.ascontiguousarray((basis @ vectors[:, order]).astype(np.float32))
-    return directions, np.maximum(values[order], 0).astype(np.float32)
 
 
 def auroc(inside: NDArray[np.floating], outside: NDArray[np.floating]) -> float:

@@ -18,6 +18,8 @@ MAX_LIMIT: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAYLOAD = re.compile(r"(?P<at>\d{1,18})\.(?P<key>[A-Za-z0-9][A-Za-z0-9._-]{0,63})")
 
+_PLACE = re.compile(r"[0-9]{1,18}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[T]):
@@ -29,8 +31,7 @@ class Page(Generic[T]):
 
 def encode(kind: str, at: datetime, key: str) -> str:
     """The cursor that continues the list `kind` after the row (`at`, `key`)."""
-    payload = f"{(at - _EPOCH) // timedelta(microseconds=1)}.{key}"
-    return base64.urlsafe_b64encode(_digest(kind, payload) + payload.encode()).decode().rstrip("=")
+    return _sealed(kind, f"{(at - _EPOCH) // timedelta(microseconds=1)}.{key}")
 
 
 def decode(kind: str, cursor: str) -> tuple[datetime, str]:
@@ -39,21 +40,51 @@ def decode(kind: str, cursor: str) -> tuple[datetime, str]:
     The digest is no secret: it catches edits, truncation and another list's cursor. A forged cursor
     does no harm, since it only says where in the tenant's own list to continue.
     """
+    match = _PAYLOAD.fullmatch(_opened(kind, cursor))
+    try:
+        if match is None:
+            raise ValueError("not a cursor of this list")
+        at = _EPOCH + timedelta(microseconds=int(match["at"]))
+    except (ValueError, OverflowError) as error:
+        raise _not_ours() from error
+    if encode(kind, at, match["key"]) != cursor:
+        raise _not_ours()
+    return at, match["key"]
+
+
+def encode_place(kind: str, place: int) -> str:
+    """The cursor that continues a list that never changes at the item numbered `place`."""
+    return _sealed(kind, str(place))
+
+
+def decode_place(kind: str, cursor: str) -> int:
+    """The inverse of `encode_place`. Raises InvalidCursor, like `decode`."""
+    payload = _opened(kind, cursor)
+    if _PLACE.fullmatch(payload) is None or encode_place(kind, int(payload)) != cursor:
+        raise _not_ours()
+    return int(payload)
+
+
+def _sealed(kind: str, payload: str) -> str:
+    return base64.urlsafe_b64encode(_digest(kind, payload) + payload.encode()).decode().rstrip("=")
+
+
+def _opened(kind: str, cursor: str) -> str:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         digest, payload = raw[:6], raw[6:].decode("ascii")
-        match = _PAYLOAD.fullmatch(payload)
-        if match is None or digest != _digest(kind, payload):
-            raise ValueError("not a cursor of this list")
-        at = _EPOCH + timedelta(microseconds=int(match["at"]))
-        if encode(kind, at, match["key"]) != cursor:
-            raise ValueError("not in canonical form")
-    except (ValueError, OverflowError) as error:
-        raise InvalidCursor(
-            "This list did not give that cursor. Start again without a cursor, and pass on "
-            "next_cursor unchanged."
-        ) from error
-    return at, match["key"]
+    except ValueError as error:
+        raise _not_ours() from error
+    if digest != _digest(kind, payload):
+        raise _not_ours()
+    return payload
+
+
+def _not_ours() -> InvalidCursor:
+    return InvalidCursor(
+        "This list did not give that cursor. Start again without a cursor, and pass on "
+        "next_cursor unchanged."
+    )
 
 
 def paged(

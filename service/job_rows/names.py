@@ -1,0 +1,87 @@
+"""What rows are called in the data sent: their place in the file, their id, their text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from store import datasets
+from store.database.connection import Transaction
+from store.datasets import TEXTS, Dataset
+from store.errors import NotFound
+from store.store import Store
+
+if TYPE_CHECKING:
+    from store.files.dataset import DatasetFile
+    from store.files.texts import TextSplit
+
+MOST_TEXT_CHARACTERS: Final = 500
+"""Longer texts are cut off, as in the report."""
+
+_DELETED: Final = (
+    "The dataset was deleted or has expired, so file_row, id and text are not known: row counts "
+    "rows within the stored split."
+)
+_OLD: Final = (
+    "The dataset was stored by an earlier version, which did not keep the rows' places in the "
+    "file: row counts rows within the stored split. Upload it again to get file_row and id."
+)
+_UNKNOWN: Final[dict[str, Any]] = {"file_row": None, "id": None, "text": None}
+
+
+def dataset_of(tx: Transaction, tenant_id: str, dataset_id: str) -> Dataset | None:
+    """The dataset of a finished job; None if it is gone."""
+    try:
+        return datasets.get(tx, tenant_id, dataset_id)
+    except NotFound:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """The names of a dataset's rows, by split and row."""
+
+    note: str | None
+    """Why names are missing; None if they are known."""
+    _file: "DatasetFile | None" = None
+    _texts: "Mapping[str, TextSplit] | None" = None
+    _sha256: str = ""
+
+    @classmethod
+    def of(cls, store: Store, dataset: Dataset | None) -> Self:
+        """The names, read from the stored dataset, of which None is left.
+
+        Raises ArtifactMissing, ArtifactCorrupt, InvalidDatasetFile.
+        """
+        if dataset is None:
+            return cls(note=_DELETED)
+        if dataset.content == TEXTS:
+            from store.files.texts import TextsFile
+
+            data = store.artifacts.get_bytes(dataset.tenant_id, dataset.sha256)
+            splits = {one.name: one for one in TextsFile.from_bytes(data).splits}
+            return cls(note=None, _texts=splits)
+        from store.files.dataset import DatasetFile
+
+        path = store.artifacts.open_path(dataset.tenant_id, dataset.sha256)
+        file = DatasetFile.open(path)
+        is_old = any(one.names.rows is None for one in file.splits.values())
+        return cls(note=_OLD if is_old else None, _file=file, _sha256=dataset.sha256)
+
+    def name(self, split: str, row: int) -> dict[str, Any]:
+        """The fields file_row, id and text; null for what is not known."""
+        if self._texts is not None and split in self._texts:
+            one = self._texts[split]
+            text = one.texts[row]
+            if len(text) > MOST_TEXT_CHARACTERS:
+                text = f"{text[:MOST_TEXT_CHARACTERS]}…"
+            identity = None if one.ids is None else one.ids[row] or None
+            return {"file_row": one.rows[row], "id": identity, "text": text}
+        if self._file is not None and split in self._file.splits:
+            names = self._file.splits[split].names
+            return {"file_row": names.row(row), "id": names.id(row), "text": None}
+        return dict(_UNKNOWN)
+
+    def check(self) -> None:
+        """Raise ArtifactCorrupt if the mapped file changed while names were read."""
+        if self._file is not None:
+            self._file.check(self._sha256)
