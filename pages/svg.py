@@ -98,14 +98,16 @@ def mark(shape: int, x: float, y: float, r: float, tip: str = "", **attributes: 
     return element("path", _tip(tip), d=f"{way}z", **attributes)
 
 
-def drawing(height: float, label: str, *content: Markup, width: float = WIDTH) -> Markup:
+def drawing(
+    height: float, label: str, *content: Markup, width: float = WIDTH, has_links: bool = False
+) -> Markup:
     """The whole picture; `label` says in a sentence what it shows."""
     return element(
         "svg",
         *content,
         viewBox=f"0 0 {_short(width)} {_short(height)}",
         class_="chart",
-        role="img",
+        role="group" if has_links else "img",
         aria_label=words.shortened(words.clean(label), _LABEL),
     )
 

@@ -77,7 +77,8 @@ def plot(rows: Comparisons, link: Link) -> Markup:
     axis = svg.x_axis(
         x, height - 40, "difference of accuracy, points", lambda at: svg.plain(round(100 * at, 6))
     )
-    return svg.drawing(height, _label(rows), axis, *parts)
+    has_links = any(link(one, "gained") for one in rows)
+    return svg.drawing(height, _label(rows), axis, *parts, has_links=has_links)
 
 
 def table(rows: Comparisons, link: Link) -> Table:

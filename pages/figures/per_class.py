@@ -104,4 +104,4 @@ def _plot(split: str, rows: Sequence[Any], links: Sequence[str | None]) -> Marku
         f"F1, precision and recall by class on {words.split(split)}, weakest first. "
         + "; ".join(f"{words.clean(one['name'])} {words.percent(one['f1'])}" for one in rows[:8])
     )
-    return svg.drawing(height, label, *parts)
+    return svg.drawing(height, label, *parts, has_links=any(links))

@@ -1,116 +1,96 @@
 /** Try a head: a text, a vector or an .npy file with one row; what it says, as bars and in words. */
+import { addRow } from "./cells.js";
 import { complain, send } from "./send.js";
 
 const root = document.querySelector("[data-try]");
-const form = root.querySelector("form");
-const answer = root.querySelector("[data-answer]");
+const find = (name) => root.querySelector(name);
+const form = find("form");
 const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
 /** The numbers of an .npy file with one row of float32 or float64. */
 const numbers = async (file) => {
-  const bytes = await file.arrayBuffer(), view = new DataView(bytes);
-  if (bytes.byteLength < 12 || view.getUint32(0) !== 0x934e554d) throw new Error(`${file.name} is not an .npy file. Write one with numpy.save("row.npy", embedding).`);
-  const is_first = view.getUint8(6) === 1, start = is_first ? 10 : 12;
-  const end = start + (is_first ? view.getUint16(8, true) : view.getUint32(8, true));
-  const header = new TextDecoder("latin1").decode(bytes.slice(start, end));
-  const [, size] = /'descr': '<f([48])'/.exec(header) ?? [];
-  if (!size) throw new Error(`${file.name} holds another type than little-endian float32 or float64: save it with embedding.astype("float32").`);
-  const shape = (/'shape': \(([^)]*)\)/.exec(header)?.[1] ?? "").split(",").filter((one) => one.trim()).map(Number);
-  if (shape.length > 2 || (shape.length === 2 && shape[0] !== 1) || !shape.length) throw new Error(`${file.name} has the shape (${shape.join(", ")}): one row is tried at a time, so save one, as in embeddings[0].`);
-  const n = shape.at(-1);
-  if (bytes.byteLength !== end + n * size) throw new Error(`${file.name} is cut off: it must hold ${n} numbers.`);
-  const values = size === "4" ? new Float32Array(bytes.slice(end)) : new Float64Array(bytes.slice(end));
-  return [...values].map((value) => (size === "4" ? Number(value.toPrecision(9)) : value));
+  const bytes = await file.arrayBuffer(), text = new TextDecoder("latin1").decode(bytes.slice(0, 4096));
+  const [header, size, rows, n] = /^\x93NUMPY[^]{4,6}?\{'descr': '<f([48])', 'fortran_order': \w+, 'shape': \((1, )?(\d+),?\), \} *\n/.exec(text) ?? [];
+  if (bytes.byteLength !== header?.length + n * size) {
+    throw new Error(`${file.name} is not an .npy file with one row of float32 or float64. Write one with numpy.save("row.npy", embeddings[0].astype("float32")).`);
+  }
+  const values = new (size === "4" ? Float32Array : Float64Array)(bytes.slice(header.length));
+  return Array.from(values, (value) => (size === "4" ? Number(value.toPrecision(9)) : value));
 };
 
-const body = () => {
+const asked = () => {
   const said = { head: `${root.dataset.name}@${form.head.value}` };
   if (form.text) said.texts = [form.text.value];
   else {
-    const parts = form.vector.value.replace(/[[\]]/g, " ").split(/[\s,;]+/).filter(Boolean);
-    const wrong = parts.findIndex((part) => !Number.isFinite(Number(part)));
+    const parts = form.vector.value.match(/[^\s,;[\]]+/g) ?? [], wrong = parts.findIndex((part) => !Number.isFinite(Number(part)));
     if (wrong >= 0) throw new Error(`Number ${wrong + 1} cannot be read: ${parts[wrong].slice(0, 40)}. Write numbers such as 0.12, separated by commas or spaces.`);
     said.embeddings = [parts.map(Number)];
   }
-  said.top_k = Number(root.dataset.shown);
   if (form.below.value) said.abstain_below = Number(form.below.value);
-  return { ...said, conformal_level: Number(form.level.value), ood: true };
+  return { ...said, top_k: Number(root.dataset.shown), conformal_level: Number(form.level.value), ood: true };
 };
 
-const same = (said) => {
+/** The same request in a shell and in Python. */
+const tell = (said) => {
   const url = new URL(root.dataset.try, location.href).href, { head, texts, embeddings, ...options } = said;
-  const put = (name, text) => (root.querySelector(`[data-${name}]`).textContent = text);
-  put("curl", `curl -sS '${url}' -H 'content-type: application/json' -d '${JSON.stringify(said).replaceAll("'", "'\\''")}'`);
   const rows = texts ? `texts=${JSON.stringify(texts)}` : JSON.stringify(embeddings);
   const named = Object.entries(options).map(([name, value]) => `, ${name}=${value === true ? "True" : value}`).join("");
-  put("python", `from nmtune_client import Client\n\nclient = Client("${url.replace(/\/predict$/, "")}")\nprint(client.predict("${head}", ${rows}${named}))`);
+  find("[data-curl]").textContent = `curl -sS '${url}' -H 'content-type: application/json' -d '${JSON.stringify(said).replaceAll("'", "'\\''")}'`;
+  find("[data-python]").textContent = `from nmtune_client import Client\n\nclient = Client("${url.replace(/\/predict$/, "")}")\nprint(client.predict("${head}", ${rows}${named}))`;
 };
 
-/** What the head says; what it has not learnt is asked no more, and said. */
-const ask = async (said, missing = []) => {
+/** What the head says; what it has not learnt is said, and asked no more. */
+const ask = async (said, lines = []) => {
   try {
-    return [await send("POST", root.dataset.try, said), missing];
+    return [await send("POST", root.dataset.try, said), lines];
   } catch (error) {
-    const field = error.code === "not_learnt" ? error.errors[0]?.field : null;
-    if (!(field in said)) throw error;
-    return ask({ ...said, [field]: undefined }, [...missing, error.message]);
+    const field = error.errors?.[0]?.field;
+    if (error.code !== "not_learnt" || !(field in said)) throw error;
+    const { [field]: _, ...rest } = said;
+    return ask(rest, [...lines, error.message]);
   }
 };
 
-const show = (told, missing) => {
-  const [label] = told.labels, names = told.top_labels[0], shares = told.top_probabilities[0];
-  const lines = [...missing], table = answer.querySelector("tbody");
-  answer.querySelector("p").textContent = label === null ? `It gives no label: no class has the probability asked for. The most probable is ${names[0]}.` : `${label}, with a probability of ${percent(shares[0])}.`;
+const show = (told, lines) => {
+  const { labels: [label], top_labels: [names], top_probabilities: [shares], sets, ood } = told, table = find("[data-answer] tbody");
+  find("[data-answer] p").textContent = label === null ? `No label: no class has the probability asked for; ${names[0]} comes nearest.` : `${label}, with a probability of ${percent(shares[0])}.`;
   table.replaceChildren();
   names.forEach((name, at) => {
-    const row = table.insertRow(), head = document.createElement("th"), words = document.createElement("bdi"), bar = document.createElement("meter");
-    head.scope = "row";
-    words.textContent = name;
-    head.append(words);
+    const bar = document.createElement("meter");
     bar.value = shares[at];
-    bar.setAttribute("aria-label", `Probability of ${name}`);
-    row.append(head);
-    row.insertCell().append(bar);
-    row.insertCell().textContent = percent(shares[at]);
+    bar.ariaLabel = `Probability of ${name}`;
+    addRow(table, name, bar, percent(shares[at]));
   });
-  if (told.sets) lines.unshift(`With ${percent(told.conformal_level)} the class is one of ${told.sets[0].length}: ${told.sets[0].join(", ") || "none that it knows"}.`);
-  if (told.ood) {
-    const { scores: [score], threshold, is_ood: [is_ood] } = told.ood;
-    lines.unshift(`OOD score ${score.toFixed(2)}, threshold ${threshold.toFixed(2)}: ${is_ood ? "farther from the training rows than 95 % of rows like them, so trust it less" : "like the training rows"}.`);
-  }
+  if (ood) lines.unshift(`OOD score ${ood.scores[0].toFixed(2)}, threshold ${ood.threshold.toFixed(2)}: ${ood.is_ood[0] ? "farther out than 95 % of rows like the training rows, so trust it less" : "like the training rows"}.`);
+  if (sets) lines.unshift(`Set at ${percent(told.conformal_level)}: ${sets[0].join(", ") || "no class"}.`);
   lines.push(`Answered by version ${told.head.version}.`);
-  answer.querySelector("ul").replaceChildren(...lines.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
-  answer.hidden = false;
+  find("[data-answer] ul").replaceChildren(...lines.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  find("[data-answer]").hidden = false;
 };
 
-const take = async (file) => {
-  try {
-    form.vector.value = (await numbers(file)).join(", ");
-    form.querySelector(".problem")?.remove();
-  } catch (error) {
-    complain(form, error);
-  }
-};
-
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
+/** Do it; what goes wrong stands below the form. */
+const attempt = async (act) => {
   form.querySelector(".problem")?.remove();
-  event.submitter.disabled = true;
   try {
-    const said = body();
-    same(said);
-    show(...(await ask(said)));
+    await act();
   } catch (error) {
     complain(form, error);
   }
-  event.submitter.disabled = false;
-});
-if (form.vector) {
-  form.file.addEventListener("change", () => form.file.files[0] && take(form.file.files[0]));
-  form.addEventListener("dragover", (event) => event.preventDefault());
-  form.addEventListener("drop", (event) => {
-    event.preventDefault();
-    if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+};
+const take = ([file]) => file && attempt(async () => (form.vector.value = (await numbers(file)).join(", ")));
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(async () => {
+    const said = asked();
+    tell(said);
+    show(...(await ask(said)));
   });
-}
+});
+form.file?.addEventListener("change", () => take(form.file.files));
+form.addEventListener("dragover", (event) => event.preventDefault());
+form.addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (form.vector) take(event.dataTransfer.files);
+});
 form.hidden = false;

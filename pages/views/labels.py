@@ -18,7 +18,7 @@ KEYS: Final = (
     ("p", "row before"),
     ("?", "these keys"),
 )
-_MOST_TEXT: Final = 300
+_MOST_TEXT: Final = 160
 
 
 def labels_page(
@@ -38,7 +38,8 @@ def labels_page(
         again=request_like(job),
         sentence=_sentence(found),
         keys=KEYS,
-        items=items,
+        items=[{**one, "suggested_probability": suggested_probability(one)} for one in items],
+        notes=[words.clean(one) for one in found.get("notes") or ()],
         rows=[_row(one) for one in items],
         has_text=any(one.get("text") is not None for one in items),
         has_id=any(one.get("id") is not None for one in items),
@@ -72,10 +73,16 @@ def _row(one: Mapping[str, Any]) -> dict[str, Any]:
         "text": words.NOTHING if text is None else words.shortened(words.clean(text), _MOST_TEXT),
         "given": words.clean(one["label"]),
         "given_probability": words.written(one.get("label_probability"), "percent"),
-        "suggested": words.clean(one["predicted"]),
-        "suggested_probability": words.written(one.get("predicted_probability"), "percent"),
+        "suggested": words.clean(one["suggested"]),
+        "suggested_probability": words.written(suggested_probability(one), "percent"),
         "neighbours": _neighbours(one.get("neighbours") or ()),
     }
+
+
+def suggested_probability(one: Mapping[str, Any]) -> float | None:
+    """The probability of the suggested label, which is known of the predicted class alone."""
+    is_known = one["suggested"] == one.get("predicted")
+    return one.get("predicted_probability") if is_known else None
 
 
 def _neighbours(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -42,21 +42,25 @@ def map_page(
     found: Mapping[str, Any],
     place: Place,
     *,
-    view: str | None = None,
-    colour: str | None = None,
-    split: str | None = None,
+    asked: Mapping[str, Any],
 ) -> str:
     """The page of a map.
 
+    asked: the query: `view`, `colour`, `split`, `only`, `ood` (from which score on), `sel` (what is
+    selected) and `class` (a list of those coloured, without which the page chooses).
+
     found: `splits` and, of the points, `n_points` of `n_rows`, `explained_variance`, `tsne`,
-    `views` that are drawn, `ood_threshold`, `by_class` (a mapping each with `name`, `n_points`,
+    `views` that are drawn, `ood_threshold`, `ood_top` (where the
+    histogram ends), `by_class` (a mapping each with `name`, `n_points`,
     `n_errors`, `n_suspected`), and of at most N_DRAWN points lists of `x`, `y` (0 to 1) and `kind`
     (0 right, 1 error, 2 suspected label).
     """
     by_class = found["by_class"]
     most = sorted(range(len(by_class)), key=lambda at: -by_class[at]["n_errors"])
     views = [(key, name) for key, name in _VIEWS if key in found["views"]]
+    view = asked.get("view")
     shown = view if view in found["views"] else _preferred(found["views"])
+    first = [by_class[at]["name"] for at in most[:_FIRST]]
     return page(
         "map.html.jinja",
         place,
@@ -69,11 +73,15 @@ def map_page(
         views=views,
         view=shown,
         colours=[one for one in _COLOURS if one[0] != "ood" or _has_ood(found)],
-        colour=colour if colour in dict(_COLOURS) else "label",
+        colour=asked["colour"] if asked.get("colour") in dict(_COLOURS) else "label",
         splits=words.in_order([str(name) for name in found["splits"]]),
-        split=split,
+        split=asked.get("split"),
         has_ood=_has_ood(found),
-        first=[by_class[at]["name"] for at in most[:_FIRST]],
+        chosen=set(asked["class"] if asked.get("class") else first),
+        only=bool(asked.get("only")),
+        selected=words.clean(asked.get("sel") or ""),
+        ood_from=words.clean(asked.get("ood") or 0),
+        ood_top=found.get("ood_top"),
         by_class=[(at, by_class[at], _share(by_class[at])) for at in most],
         drawn=_drawing(found),
         n_drawn=len(found["x"]),

@@ -16,7 +16,12 @@ ONLY: Final = (
     ("gained", "gained"),
     ("lost", "lost"),
 )
-_MOST_TEXT: Final = 300
+SORTS: Final = (
+    ("", "as in the data"),
+    ("label_probability", "least probable label first"),
+    ("-ood_score", "farthest out first"),
+)
+_MOST_TEXT: Final = 160
 _FILTERS: Final = ("split", "label", "predicted", "candidate", "against", "only", "sort")
 
 
@@ -34,8 +39,10 @@ def rows_page(
         title=words.clean(job["name"]),
         job_id=job["id"],
         sentence=_sentence(found, kept),
+        notes=[words.clean(one) for one in found.get("notes") or ()],
         asked={name: words.clean(kept.get(name, "")) for name in _FILTERS},
         only=ONLY,
+        sorts=SORTS,
         table=rows_table(found["items"]),
         is_empty=not found["items"],
         first=urlencode(kept) if asked.get("cursor") else None,
@@ -63,6 +70,7 @@ def rows_table(items: Sequence[Mapping[str, Any]]) -> Table:
             Column("its probability", "percent"),
             lambda one: one.get("predicted_probability"),
         ),
+        ("suggested", Column("suggested", is_name=True), lambda one: one.get("suggested")),
         ("ood_score", Column("OOD score", "number"), lambda one: one.get("ood_score")),
         ("set_size", Column("set size", "count"), lambda one: one.get("set_size")),
     ]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _N_DRAWN: Final = 1000
+_SHARE: Final = 0.995
 _SIDE: Final = 65_535
 _VIEWS: Final = ("pca_tuned", "pca_raw", "tsne_tuned", "tsne_raw")
 
@@ -31,6 +32,7 @@ def found_in(metadata: Mapping[str, str], columns: Mapping[str, NDArray[Any]]) -
         "tsne": metadata.get("tsne"),
         "views": [name for name in _VIEWS if name in columns],
         "ood_threshold": json.loads(metadata.get("ood_threshold", "null")),
+        "ood_top": _top(columns.get("ood_score")),
         "n_points": n_points,
         "n_rows": json.loads(metadata["n_rows"]),
         "by_class": [
@@ -41,3 +43,8 @@ def found_in(metadata: Mapping[str, str], columns: Mapping[str, NDArray[Any]]) -
         "y": places[:, 1].tolist(),
         "kind": np.where(is_suspected, 2, is_error)[some].tolist(),
     }
+
+
+def _top(scores: NDArray[Any] | None) -> float | None:
+    """Where the histogram of the scores ends; few of them lie beyond."""
+    return None if scores is None else round(1.05 * float(np.quantile(scores, _SHARE)), 3)
