@@ -74,9 +74,9 @@ def claim_next(
     return None
 
 
-def due(tx: Transaction, queue: str, *, limit: int) -> tuple[str, ...]:
+def due(tx: Transaction, queue: str, *, limit: int, kind: JobKind | None = None) -> tuple[str, ...]:
     """The ids of up to `limit` due jobs of the queue, in the order in which they start."""
-    return tuple(tx.execute(_in_order(queue).limit(limit)).scalars())
+    return tuple(tx.execute(_in_order(queue, kind).limit(limit)).scalars())
 
 
 def heartbeat(

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 INSTRUCTIONS = "plan.json"
 REPORT = "report.json"
 ROWS = "rows.safetensors"
+MAP = "map.safetensors"
+MAP_POINTS = "map_points.safetensors"
 LOG = "training.log"
 LOCK = "lock"
 
@@ -64,6 +66,8 @@ class TrainingInstructions:
     device: str
     n_threads: int
     checkpoint_seconds: float
+    tsne_seconds: float = 0.0
+    """How long the drawing of the map may take after the job's end; 0: it is not drawn."""
 
     def save(self, workdir: "Workdir") -> None:
         workdir.write_json(INSTRUCTIONS, asdict(self))

@@ -54,6 +54,9 @@ class WorkerSettings(ProviderSettings, StoreSettings):
     two seconds more. Set it alike for API and workers."""
     checkpoint_seconds: float = Field(default=15.0, ge=0.0)
     """The least time between two checkpoints of a training."""
+    map_seconds: float = Field(default=120.0, ge=0.0, le=3600.0)
+    """How long a slot may draw the map of a job that has succeeded by t-SNE, unless another job
+    waits; 0: never, and maps have principal axes alone."""
     poll_seconds: float = Field(default=1.0, gt=0.0, le=60.0)
     """How often to look for jobs nobody rang for, and for leases that ran out."""
     provider_patience_seconds: float = Field(default=86_400.0, ge=0.0)

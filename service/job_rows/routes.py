@@ -18,6 +18,7 @@ from service.jobs.routes import JobId
 from store import job_files
 from store.store import Store
 
+SAFETENSORS: Final = "application/vnd.safetensors"
 PARQUET: Final = "application/vnd.apache.parquet"
 
 router = APIRouter(tags=["jobs"])
@@ -94,4 +95,30 @@ def _parquet(
         stream(rows, names, selection, found),
         media_type=PARQUET,
         headers={**headers, "Content-Disposition": f'attachment; filename="{filename}"'},
+    )
+
+
+@router.get(
+    "/jobs/{job_id}/map",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A safetensors file: columns of at most 10,000 points, and metadata.",
+            "content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **problems(404, 409, 410),
+    },
+)
+def get_job_map(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Response:
+    """Show the rows of a succeeded job as points of a plane, by PCA and, once drawn, by t-SNE.
+
+    Kept for NMTUNE_JOB_FILES_DAYS: then 410 job_file_expired.
+    """
+    from store.files.job_map import JobMap
+
+    found = files.find(store, tenant_id, job_id, job_files.MAP)
+    data = store.artifacts.get_bytes(tenant_id, found.file.sha256)
+    shown = JobMap.from_bytes(data).as_of(found.file.age_seconds)
+    return Response(
+        shown.to_bytes(), media_type=SAFETENSORS, headers={"Cache-Control": "private, no-cache"}
     )

@@ -38,6 +38,7 @@ class Process:
                 env=clean
                 | {"NMTUNE_LEASE_SECONDS": "60", "NMTUNE_POLL_SECONDS": "0.2"}
                 | {"NMTUNE_STANDBY": "false"}  # its children are then its trainings
+                | {"NMTUNE_MAP_SECONDS": "0"}
                 | environment,
             )
         self.pid = self._process.pid

@@ -26,6 +26,7 @@ def open_workplace(sqlite_template: Path) -> Iterator[OpenWorkplace]:
             checkpoint_seconds=0,
             poll_seconds=0.1,
             standby="never",  # the worker's children are then its trainings
+            map_seconds=0,
         )
         shutil.copyfile(sqlite_template, folder / "nmtune.db")
         store = Store.open(settings)

@@ -48,6 +48,7 @@ def make(
         device=settings.device,
         n_threads=settings.threads_per_slot,
         checkpoint_seconds=settings.checkpoint_seconds,
+        tsne_seconds=settings.map_seconds,
     )
 
 

@@ -18,12 +18,12 @@ from store.errors import DatabaseUnavailable, LeaseLost
 from store.jobs import Job
 from store.store import Store
 from workers import memory, observe
-from workers.attempt import failure, instructions, success
+from workers.attempt import drawing, failure, instructions, success
 from workers.attempt.failure import Failure, MustWait, Refused, Wait
 from workers.attempt.lease import Lease
 from workers.attempt.messages import Listener
 from workers.attempt.standby import Standby
-from workers.attempt.success import Success
+from workers.attempt.success import PublishedHead, Success
 from workers.attempt.supervise import Ending, Outcome, supervise
 from workers.attempt.text_job import EMBEDDINGS, needs_embedding
 from workers.folder import LOG, Workdir, open_workdir
@@ -32,12 +32,12 @@ from workers.settings import WorkerSettings
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.2  # between two tries to write a job's end
+WITHOUT_GPU = -1
 
 
 End: TypeAlias = Success | Failure | Wait | Ending
 
 
-@observe.attempt
 def run_claimed(
     job: Job,
     *,
@@ -51,8 +51,45 @@ def run_claimed(
 
     Call it from a thread that lives as long as the worker: the training process dies with it.
     When `stopping` is set, the training ends and the job goes back to the queue. `slot` is the
-    number of the GPU to train on, below 0 for no GPU; `standby` is the slot's.
+    number of the GPU to train on, below 0 for no GPU; `standby` is the slot's. After a training has
+    succeeded its map is drawn, as long as no other job waits for the slot.
     """
+    ends: list[End] = []
+    ended = _run(
+        job,
+        ends,
+        store=store,
+        settings=settings,
+        stopping=stopping,
+        slot=slot,
+        standby=standby,
+    )
+    for end in ends:
+        if ended is not None and isinstance(end, PublishedHead) and end.undrawn:
+            drawing.draw(
+                ended,
+                end.undrawn,
+                [sys.executable, "-P", "-m", "workers.child.draw"],
+                environment=child_environment(settings, slot=WITHOUT_GPU),
+                store=store,
+                settings=settings,
+                stopping=stopping,
+            )
+    return ended
+
+
+@observe.attempt
+def _run(
+    job: Job,
+    ends: list[End],
+    *,
+    store: Store,
+    settings: WorkerSettings,
+    stopping: threading.Event,
+    slot: int,
+    standby: Standby | None,
+) -> Job | None:
+    """Run the job to its end, which is written and added to `ends`."""
     failpoints.reach("run.claimed")
     logger.info("job.start job_id=%s attempt=%d fence=%d", job.id, job.attempt, job.fence)
     lease = Lease(
@@ -66,6 +103,7 @@ def run_claimed(
         end = _attempt(job, start, lease, store=store, settings=settings, stopping=stopping)
     failpoints.reach("run.trained")
     ended = _write_end(end, job=job, lease=lease, store=store, settings=settings)
+    ends.append(end)
     failpoints.reach("run.finished")
     logger.info("job.end job_id=%s status=%s", job.id, ended.status if ended else "not_ours")
     return ended

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from providers.encoder import Encoder
@@ -14,7 +14,7 @@ from store.job_files import NewJobFile
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-from workers.folder import OUTPUT, OUTPUT_SUMMARY, REPORT, ROWS, Workdir, head_file
+from workers.folder import MAP, MAP_POINTS, OUTPUT, OUTPUT_SUMMARY, REPORT, ROWS, Workdir, head_file
 
 HEADLINES: Final = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")
 """The metrics that a head version keeps for each split."""
@@ -29,6 +29,8 @@ class PublishedHead:
     head: NewHeadVersion
     files: tuple[NewJobFile, ...]
     """The job's further files."""
+    undrawn: Mapping[str, bytes] = field(default_factory=dict)
+    """The map and its points by file name, if the map is to be drawn; see `drawing`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,7 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
     head = workdir.put(artifacts, job.tenant_id, head_file(job.method))
     return PublishedHead(
         report_sha256=workdir.put(artifacts, job.tenant_id, REPORT).sha256,
+        undrawn=_undrawn(workdir),
         files=tuple(_kept(job, workdir, artifacts)),
         head=NewHeadVersion(
             name=job.name,
@@ -79,6 +82,14 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
 def _kept(job: Job, workdir: Workdir, artifacts: Artifacts) -> Iterator[NewJobFile]:
     """Store the further files of a training."""
     yield _job_file(job_files.ROWS, workdir.move(artifacts, job.tenant_id, ROWS))
+    yield _job_file(job_files.MAP, workdir.move(artifacts, job.tenant_id, MAP))
+
+
+def _undrawn(workdir: Workdir) -> dict[str, bytes]:
+    """At most 5 MB: the folder does not outlast the job."""
+    if not workdir.has(MAP_POINTS):
+        return {}
+    return {name: workdir.read_bytes(name) for name in (MAP, MAP_POINTS)}
 
 
 def _job_file(name: str, reference: ArtifactRef) -> NewJobFile:

@@ -17,12 +17,12 @@ from nmtune.training.peak_memory import peak_bytes
 from nmtune.vocabulary import TRAIN, VALIDATION
 from store.files.dataset import DatasetFile, Embeddings
 from workers import memory
-from workers.child import abstention, findings, publication, row_values, trust
+from workers.child import abstention, findings, map_points, publication, row_values, trust
 from workers.child.candidate import FinishedCandidate, Message, Training
 from workers.child.progress import Workload
 from workers.child.report import CandidateResult, Spectra, compose
 from workers.child.row_names import RowNames
-from workers.folder import REPORT, ROWS, TrainingInstructions, Workdir, head_file
+from workers.folder import MAP, MAP_POINTS, REPORT, ROWS, TrainingInstructions, Workdir, head_file
 
 BLOCK_VALUES = 1 << 24  # embeddings passed to a head at a time: 64 MiB of float32
 
@@ -100,6 +100,16 @@ def run(workdir: Workdir) -> Iterator[Message]:
         errors=errors,
     )
     workdir.write_bytes(ROWS, rows.to_bytes())
+    points = map_points.place(
+        published,
+        dataset,
+        rows,
+        tsne_seconds=plan.tsne_seconds,
+        seed=published.configs[0].seed,
+    )
+    workdir.write_bytes(MAP, points.map.to_bytes())
+    if points.is_pending:
+        workdir.write_bytes(MAP_POINTS, points.to_bytes())
     training.check_data()
     workdir.write_json(REPORT, report)
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from store.states import JobKind
 from store.store import Store
+from workers.attempt.run import WITHOUT_GPU
 from workers.settings import WorkerSettings
-from workers.slots.slot import WITHOUT_GPU, Slot
+from workers.slots.slot import Slot
 from workers.slots.storage_gate import StorageGate
 
 

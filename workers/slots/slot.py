@@ -18,8 +18,6 @@ from workers.slots.storage_gate import StorageGate
 
 logger = logging.getLogger(__name__)
 
-WITHOUT_GPU = -1
-
 
 class Slot:
     """One of a worker's slots. Its thread must live as long as the worker.

@@ -25,6 +25,8 @@ from nmtune_client._http.errors import (
     ValidationError,
 )
 from nmtune_client._http.retry import RetryPolicy
+from nmtune_client._job_rows.map_file import JobMap
+from nmtune_client._job_rows.values import JobRow, Neighbour
 from nmtune_client._jobs.errors import JobCancelled, JobFailed, WaitTimeout
 from nmtune_client._jobs.values import Event, JobData, Progress
 from nmtune_client._predict.result import Prediction
@@ -60,7 +62,10 @@ __all__ = [
     "JobCancelled",
     "JobData",
     "JobFailed",
+    "JobMap",
+    "JobRow",
     "NMTuneError",
+    "Neighbour",
     "NotFoundError",
     "PayloadTooLargeError",
     "Prediction",

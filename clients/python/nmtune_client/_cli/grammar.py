@@ -10,6 +10,7 @@ from nmtune_client._cli.jobs import add_jobs
 from nmtune_client._cli.keys import add_keys
 from nmtune_client._cli.predict import add_predict
 from nmtune_client._cli.report import add_report
+from nmtune_client._cli.rows import add_rows
 from nmtune_client._cli.tune import add_tune
 from nmtune_client._http.server import DEFAULT_URL, URL_VARIABLE
 
@@ -24,6 +25,7 @@ ADD_COMMANDS = (
     add_tune,
     add_jobs,
     add_report,
+    add_rows,
     add_predict,
     add_heads,
     add_datasets,

@@ -15,6 +15,9 @@ from nmtune_client._http.errors import (
 )
 from nmtune_client._http.sse import Parser
 from nmtune_client._http.wire import Call
+from nmtune_client._job_rows.calls import get_map, get_rows_file, list_rows
+from nmtune_client._job_rows.map_file import JobMap
+from nmtune_client._job_rows.values import ROW_HEADER, JobRow, row_line
 from nmtune_client._jobs.calls import (
     cancel_job,
     get_job,
@@ -28,7 +31,8 @@ from nmtune_client._jobs.values import Event, JobData
 from nmtune_client._jobs.view import JobView
 from nmtune_client._predict.whole_file import target
 from nmtune_client._report.report import Report
-from nmtune_client._sync.concurrency import sleep
+from nmtune_client._sync.concurrency import listing, sleep
+from nmtune_client._sync.paging import paged
 from nmtune_client._sync.reports import fetched
 from nmtune_client._sync.sender import Sender
 
@@ -70,6 +74,81 @@ class Job(JobView):
         to = target(self.data, path)
         self._sender.download(get_output(self.id), to)
         return to
+
+    def rows(
+        self,
+        *,
+        split: str | None = None,
+        label: str | None = None,
+        predicted: str | None = None,
+        candidate: str | None = None,
+        against: str | None = None,
+        only: str | None = None,
+        sort: str | None = None,
+        neighbours: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[JobRow]:
+        """The rows of its dataset, with what a candidate says of each; fetched page by page.
+
+        split, label, predicted: only such rows. candidate: who predicts; without it the published
+        head. only: "errors", "correct", "suspected" (training rows whose label looks wrong), or
+        "gained" and "lost" (rows that `candidate` gets right and `against` wrong, or the reverse).
+        sort: "row", "label_probability", "predicted_probability", "ood_score" or "set_size", with a
+        minus from the greatest down; "suspicion" for suspected rows. neighbours: with the nearest
+        training rows of suspected ones. limit: so many at most.
+
+        ConflictError before the job has succeeded; APIStatusError 410 once the server has removed
+        them.
+        """
+        filters = {
+            "split": split,
+            "label": label,
+            "predicted": predicted,
+            "candidate": candidate,
+            "against": against,
+            "only": only,
+            "sort": sort,
+        }
+        found = paged(
+            self._sender,
+            lambda cursor, size: list_rows(
+                self.id, cursor=cursor, limit=size, neighbours=neighbours, **filters
+            ),
+            limit=limit,
+        )
+        return listing(found, header=ROW_HEADER, row=row_line)
+
+    def save_rows(
+        self,
+        path: str | PathLike[str],
+        *,
+        split: str | None = None,
+        label: str | None = None,
+        predicted: str | None = None,
+        candidate: str | None = None,
+        against: str | None = None,
+        only: str | None = None,
+    ) -> Path:
+        """Write all matching rows to a Parquet file, whole or not at all; its path.
+
+        The arguments are those of `rows`; the order is that of the splits.
+        """
+        to = Path(path)
+        call = get_rows_file(
+            self.id,
+            split=split,
+            label=label,
+            predicted=predicted,
+            candidate=candidate,
+            against=against,
+            only=only,
+        )
+        self._sender.download(call, to)
+        return to
+
+    def map(self) -> JobMap:
+        """At most 10,000 of its rows as points of a plane; raises as `rows`."""
+        return self._sender.send(get_map(self.id))
 
     def events(self, *, after: str | None = None, follow: bool = False) -> Iterator[Event]:
         """Its events, oldest first, behind the event id `after`.

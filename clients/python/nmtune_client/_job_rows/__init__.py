@@ -1,0 +1,1 @@
+"""The rows behind a job's numbers, and its map."""
