@@ -8,6 +8,7 @@ from anyio import to_thread
 from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 
+import service.datasets.revision_routes
 import service.datasets.routes
 import service.export.routes
 import service.heads.drift
@@ -123,7 +124,7 @@ def create_app(
                 BodyLimit,
                 max_json_bytes=settings.max_json_bytes,
                 max_upload_bytes=settings.max_upload_bytes,
-                upload_paths=["/datasets", "/uploads/"],
+                upload_paths="/datasets(/[^/]+/rows)?|/uploads/.*",
                 seconds=settings.body_seconds,
                 bytes_per_second=settings.body_bytes_per_second,
             ),
@@ -143,6 +144,7 @@ def create_app(
     refuse_unknown = Depends(refuse_unknown_parameters)
     for routes in (
         service.datasets.routes,
+        service.datasets.revision_routes,
         service.uploads.routes,
         service.jobs.routes,
         service.job_rows.routes,

@@ -1,7 +1,7 @@
 """Dataset rows: each describes an immutable set of rows and names its bytes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -48,11 +48,27 @@ class Dataset:
     created_at: datetime
     expires_at: datetime | None
     """When it expires; None: it stays."""
+    parent_id: str | None = None
+    """The dataset that it was made from by corrections or additions; that one may be gone."""
+    lineage: dict[str, Any] | None = None
+    """The rest of `Lineage`, if there is a parent."""
 
     @property
     def is_labelled(self) -> bool:
         """Whether a head can be trained on it; rows without labels can only be predicted."""
         return bool(self.classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """How a dataset was made from another one: counts of rows, and a note for people."""
+
+    parent_id: str
+    parent_sha256: str
+    n_relabelled: int = 0
+    n_dropped: int = 0
+    n_added: int = 0
+    note: str | None = None
 
 
 _COLUMNS = tuple(_datasets[field.name] for field in fields(Dataset))
@@ -72,6 +88,7 @@ def add(
     profile: Mapping[str, object],
     warnings: Sequence[object] = (),
     content: str = EMBEDDINGS,
+    lineage: Lineage | None = None,
 ) -> Dataset:
     """Record a dataset whose bytes are already stored. Raises InvalidName.
 
@@ -84,6 +101,7 @@ def add(
         _datasets.tenant_id == tenant_id, _datasets.sha256 == sha256
     )
     tx.execute(same_bytes.order_by(_datasets.id).with_for_update()).all()
+    told = None if lineage is None else asdict(lineage)
     row = tx.execute(
         insert(tables.datasets)
         .values(
@@ -100,6 +118,8 @@ def add(
             profile=dict(profile),
             warnings=list(warnings),
             created_at=now(),
+            parent_id=None if told is None else told.pop("parent_id"),
+            lineage=told,
         )
         .returning(*_COLUMNS)
     ).one()
@@ -121,11 +141,19 @@ def get(tx: Transaction, tenant_id: str, dataset_id: str, *, even_expired: bool 
 
 
 def page(
-    tx: Transaction, tenant_id: str, *, cursor: str | None = None, limit: int = 50
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    parent_id: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
 ) -> Page[Dataset]:
-    """The tenant's datasets, newest first. Raises InvalidCursor."""
+    """The tenant's datasets, or those made from `parent_id`; newest first. Raises InvalidCursor."""
+    mine = [_datasets.tenant_id == tenant_id, _is_kept()]
+    if parent_id is not None:
+        mine.append(_datasets.parent_id == parent_id)
     query = cursors.paged(
-        select(*_COLUMNS).where(_datasets.tenant_id == tenant_id, _is_kept()),
+        select(*_COLUMNS).where(*mine),
         _datasets.created_at,
         _datasets.id,
         kind="datasets",

@@ -1,4 +1,4 @@
-"""The query of POST /datasets: what to call the dataset, and how to read its file."""
+"""The queries of what takes rows in: what to call the dataset, and how to read its file."""
 
 import csv
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.datasets.received_body import Reading
 from service.datasets.schemas import KeepSeconds
+from service.heads.notes import Description
 from service.http.errors import Problem
 from service.http.fields import Name
 from service.http.validation import ID_PATTERN
@@ -19,14 +20,15 @@ _NONE: Final = "none"
 _Column = Annotated[str | None, Field(min_length=1, max_length=200)]
 
 
-class DatasetCreateQuery(BaseModel):
-    """What to call the dataset, how long to keep it, and how to read its file."""
+class FileQuery(BaseModel):
+    """What to call a dataset, how long to keep it, and what the columns of its file mean."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Name | None = Field(
         default=None,
-        description="The name of the dataset. Default: the name of the file, or dataset.",
+        description="The name of the dataset. Default: the name of the file, or dataset; of added "
+        "rows, that of the dataset that they are added to.",
         examples=["pets"],
     )
     upload: str | None = Field(
@@ -67,17 +69,22 @@ class DatasetCreateQuery(BaseModel):
         description="The column of the domains. Default: domain, if there is one.",
         examples=["source"],
     )
-    group: _Column = Field(
-        default=None,
-        description="The column that says which rows belong together: splits do not part them. "
-        "Default: group, if there is one.",
-        examples=["patient"],
-    )
     id: _Column = Field(
         default=None,
         description="The column with your ids of the rows: predictions and reports use them. "
         "Default: id, if there is one.",
         examples=["customer"],
+    )
+
+
+class DatasetCreateQuery(FileQuery):
+    """What to call the dataset, how long to keep it, and how to read its file."""
+
+    group: _Column = Field(
+        default=None,
+        description="The column that says which rows belong together: splits do not part them. "
+        "Default: group, if there is one.",
+        examples=["patient"],
     )
     unlabelled: bool = Field(
         default=False,
@@ -148,6 +155,29 @@ class DatasetCreateQuery(BaseModel):
                 seed=self.split_seed,
                 merge_similar=self.merge_similar,
             ),
+        )
+
+
+class AdditionQuery(FileQuery):
+    """What the columns of the rows to add mean; rows that name no split become train."""
+
+    note: Description | None = Field(
+        default=None,
+        description="A note for people, kept in the lineage of the new dataset.",
+        examples=["labelled in week 48"],
+    )
+
+    def reading(self) -> Reading:
+        """How to read the file."""
+        return Reading(
+            wanted=Wanted(
+                embedding=self.embedding,
+                text=self.text,
+                label=self.label,
+                split=self.split,
+                domain=self.domain,
+                id=self.id,
+            )
         )
 
 

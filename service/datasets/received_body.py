@@ -11,7 +11,7 @@ import orjson
 from anyio import to_thread
 from fastapi import Request
 
-from service.datasets.schemas import DatasetCreate
+from service.datasets.schemas import DatasetCreate, RowsCreate
 from service.http.errors import Problem
 from service.http.json_body import is_json, read_json, validate
 from service.ingest.dataset import assemble, inline, npz, texts, unlabelled
@@ -71,19 +71,22 @@ class ReceivedBody(ABC):
     """Of the body, or of the file in it: what makes two requests one."""
 
     @abstractmethod
-    def read(self) -> PreparedDataset | PreparedTexts:
-        """The dataset in the body. Blocking; raises Problem and BadInput."""
+    def read(self, *, is_addition: bool = False) -> PreparedDataset | PreparedTexts:
+        """The dataset in the body. Blocking; raises Problem and BadInput.
+
+        `is_addition`: its rows will join those of a dataset, see `prepared.build`.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedJson(ReceivedBody):
     """A JSON body: embeddings or texts, with labels."""
 
-    body: DatasetCreate
+    body: RowsCreate
     merge_similar: bool
     workdir: Path
 
-    def read(self) -> PreparedDataset | PreparedTexts:
+    def read(self, *, is_addition: bool = False) -> PreparedDataset | PreparedTexts:
         """The dataset that the values are."""
         body = self.body
         if body.texts is None and body.embeddings is None:
@@ -100,6 +103,7 @@ class ReceivedJson(ReceivedBody):
                 body.splits,
                 workdir=self.workdir,
                 merge_similar=self.merge_similar,
+                is_addition=is_addition,
             )
         if body.embeddings is not None:
             raise Problem(
@@ -108,7 +112,13 @@ class ReceivedJson(ReceivedBody):
                 "Send either embeddings or texts, not both: leave out texts.",
                 field="texts",
             )
-        return texts.prepare(body.texts, body.labels, body.splits, merge_similar=self.merge_similar)
+        return texts.prepare(
+            body.texts,
+            body.labels,
+            body.splits,
+            merge_similar=self.merge_similar,
+            is_addition=is_addition,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +131,13 @@ class ReceivedFile(ReceivedBody):
     workdir: Path
     max_bytes: int
 
-    def read(self) -> PreparedDataset | PreparedTexts:
+    def read(self, *, is_addition: bool = False) -> PreparedDataset | PreparedTexts:
         """The dataset in the file: an .npz is read here, all else by a process of its own."""
         reading, received = self.reading, self.received
         with received.path.open("rb") as file:
             found = self._format(file)
             if found.kind == "npz":
-                return self._read_npz(file)
+                return self._read_npz(file, is_addition=is_addition)
         plain = Wanted(is_labelled=reading.wanted.is_labelled)
         if found.kind in ("npy", "safetensors") and reading.wanted != plain:
             raise _not_for(f"{found.kind} files, which have none", what="Columns")
@@ -142,7 +152,9 @@ class ReceivedFile(ReceivedBody):
         received.path.unlink()  # the decoded rows hold all that is needed
         if not reading.wanted.is_labelled:
             return unlabelled.assemble(decoded, workdir=self.workdir)
-        return assemble.assemble(decoded, options=reading.options, workdir=self.workdir)
+        return assemble.assemble(
+            decoded, options=reading.options, workdir=self.workdir, is_addition=is_addition
+        )
 
     def _format(self, file: IO[bytes]) -> Format:
         if self.content_type in NPZ_TYPES:
@@ -164,7 +176,7 @@ class ReceivedFile(ReceivedBody):
             )
         return found
 
-    def _read_npz(self, file: IO[bytes]) -> PreparedDataset:
+    def _read_npz(self, file: IO[bytes], *, is_addition: bool) -> PreparedDataset:
         reading = self.reading
         if reading == UNLABELLED:
             return unlabelled.read_npz(file, workdir=self.workdir, max_bytes=self.max_bytes)
@@ -175,6 +187,7 @@ class ReceivedFile(ReceivedBody):
             workdir=self.workdir,
             max_bytes=self.max_bytes,
             merge_similar=reading.options.merge_similar,
+            is_addition=is_addition,
         )
 
 
@@ -185,12 +198,16 @@ async def receive(
     reading: Reading,
     workdir: Path,
     settings: ServiceSettings,
+    is_addition: bool = False,
 ) -> ReceivedBody:
-    """Take the body in, whatever its form. Raises Problem and BadInput."""
+    """Take the body in, whatever its form. Raises Problem and BadInput.
+
+    `is_addition`: its rows will join those of a dataset; the name is empty if none is given.
+    """
     header = request.headers.get("content-type", "")
     content_type = header.partition(";")[0].strip().lower()
     if is_json(header):
-        return await _receive_json(request, name, content_type, reading, workdir)
+        return await _receive_json(request, name, content_type, reading, workdir, is_addition)
     path = workdir / "upload"
     if content_type == FORM:
         received = await receive_form(request.stream(), path, content_type=header)
@@ -208,7 +225,7 @@ async def receive(
             "multipart/form-data form; or send JSON as application/json.",
         )
     return ReceivedFile(
-        name=name or received.name or name_of_file(received.file_name),
+        name=name or received.name or ("" if is_addition else name_of_file(received.file_name)),
         content_type=content_type,
         sha256=received.sha256,
         received=received,
@@ -247,7 +264,7 @@ async def receive_uploaded(
     is_known = metadata.media_type in MEDIA_TYPES
     content_type = metadata.media_type if is_known and metadata.media_type else OCTETS
     return ReceivedFile(
-        name=name or name_of_file(received.file_name),
+        name=name_of_file(received.file_name) if name is None else name,
         content_type=content_type,
         sha256=received.sha256,
         received=received,
@@ -259,7 +276,12 @@ async def receive_uploaded(
 
 
 async def _receive_json(
-    request: Request, name: str | None, content_type: str, reading: Reading, workdir: Path
+    request: Request,
+    name: str | None,
+    content_type: str,
+    reading: Reading,
+    workdir: Path,
+    is_addition: bool,
 ) -> ReceivedBody:
     if not reading.is_of_all:
         raise _not_for("a JSON body (application/json)")
@@ -272,12 +294,14 @@ async def _receive_json(
             "Content-Type application/x-ndjson, or as the part file of a form, named .json.",
             field="body",
         )
-    body = validate(DatasetCreate, value)
-    merge_similar = body.merge_similar or reading.options.merge_similar
+    merge_similar, named = reading.options.merge_similar, ""
+    body = validate(RowsCreate if is_addition else DatasetCreate, value)
+    if isinstance(body, DatasetCreate):
+        merge_similar, named = body.merge_similar or merge_similar, body.name or DEFAULT_NAME
     content = await request.body()
     digest = await to_thread.run_sync(lambda: hashlib.sha256(content).hexdigest())
     return ReceivedJson(
-        name=name or body.name or DEFAULT_NAME,
+        name=name or named,
         content_type=content_type,
         sha256=digest,
         body=body,

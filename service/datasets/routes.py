@@ -1,11 +1,11 @@
 """Routes of datasets: store, list, show, keep, delete."""
 
 import logging
-from functools import partial
 from typing import Annotated, Any, Final
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel
 
 from service.datasets.query import DatasetCreateQuery
 from service.datasets.received_body import FORM, ReceivedBody, receive, receive_uploaded
@@ -16,6 +16,7 @@ from service.datasets.schemas import (
     DatasetPatch,
     DatasetQuery,
 )
+from service.datasets.storing import Storing
 from service.http import idempotency
 from service.http.dependencies import ServicesDep, StoreDep, TenantDep
 from service.http.idempotency import Answer, IdempotencyKey, Key
@@ -25,9 +26,6 @@ from service.http.validation import ID_PATTERN
 from service.http.workspace import workspace
 from service.ingest.formats.detect import OCTETS
 from store import datasets
-from store.database.connection import Transaction
-from store.idempotency import StoredResponse
-from store.store import Store
 
 _FILE_SCHEMA: Final = {
     "type": "string",
@@ -44,35 +42,40 @@ _VALUES_SCHEMA: Final = {
     "format": "binary",
     "description": "Beside an .npy: one value per row, as an .npy, a JSON list, or one per line.",
 }
-_REQUEST_BODY: Final[dict[str, Any]] = {
-    "content": {
-        "application/json": {"schema": DatasetCreate.model_json_schema()},
-        **{
-            media_type: {"schema": _FILE_SCHEMA}
-            for media_type in (
-                "application/x-npz",
-                "application/vnd.apache.parquet",
-                "text/csv",
-                "application/x-ndjson",
-                "application/vnd.safetensors",
-                OCTETS,
-            )
+
+
+def request_body(model: type[BaseModel]) -> dict[str, Any]:
+    """How /docs shows the body: JSON of the model, or a file of any format."""
+    return {
+        "content": {
+            "application/json": {"schema": model.model_json_schema()},
+            **{
+                media_type: {"schema": _FILE_SCHEMA}
+                for media_type in (
+                    "application/x-npz",
+                    "application/vnd.apache.parquet",
+                    "text/csv",
+                    "application/x-ndjson",
+                    "application/vnd.safetensors",
+                    OCTETS,
+                )
+            },
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "file": _FILE_SCHEMA,
+                        "name": {"type": "string"},
+                        **dict.fromkeys(
+                            ("labels", "splits", "domains", "groups", "ids"), _VALUES_SCHEMA
+                        ),
+                    },
+                    "required": ["file"],
+                }
+            },
         },
-        FORM: {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "file": _FILE_SCHEMA,
-                    "name": {"type": "string"},
-                    **dict.fromkeys(
-                        ("labels", "splits", "domains", "groups", "ids"), _VALUES_SCHEMA
-                    ),
-                },
-                "required": ["file"],
-            }
-        },
-    },
-}
+    }
+
 
 DatasetId = Annotated[
     str,
@@ -91,7 +94,7 @@ router = APIRouter(tags=["datasets"], route_class=JsonRoute)
     "/datasets",
     status_code=201,
     response_model=Dataset,
-    openapi_extra={"requestBody": _REQUEST_BODY},
+    openapi_extra={"requestBody": request_body(DatasetCreate)},
     responses={
         201: {
             "description": "The dataset is stored.",
@@ -128,28 +131,21 @@ async def create_dataset(
                 store=store,
                 tenant_id=tenant_id,
             )
-        key = None
-        if idempotency_key is not None:
-            request_hash = idempotency.request_hash(
-                request.url.path,
-                content_type=received.content_type,
-                body_sha256=received.sha256,
-                extra=received.name
-                + reading.as_text()
-                + ("" if query.keep_seconds is None else f" keep {query.keep_seconds}"),
-            )
-            key = Key(key=idempotency_key, request_hash=request_hash)
-        answer = await to_thread.run_sync(
-            partial(
-                _record,
-                received,
-                key=key,
-                keep_seconds=query.keep_seconds or settings.dataset_keep_seconds,
-                tenant_id=tenant_id,
-                store=store,
-            ),
-            limiter=services.unpacking,
+        key = key_of(
+            request,
+            idempotency_key,
+            received,
+            extra=received.name
+            + reading.as_text()
+            + ("" if query.keep_seconds is None else f" keep {query.keep_seconds}"),
         )
+        storing = Storing(
+            store=store,
+            tenant_id=tenant_id,
+            key=key,
+            keep_seconds=query.keep_seconds or settings.dataset_keep_seconds,
+        )
+        answer = await to_thread.run_sync(_record, received, storing, limiter=services.unpacking)
     return idempotency.http_response(answer, collection="datasets")
 
 
@@ -159,7 +155,9 @@ def list_datasets(
 ) -> DatasetPage:
     """List datasets, newest first."""
     with store.database.read() as tx:
-        page = datasets.page(tx, tenant_id, cursor=query.cursor, limit=query.limit)
+        page = datasets.page(
+            tx, tenant_id, parent_id=query.parent_id, cursor=query.cursor, limit=query.limit
+        )
     return DatasetPage(
         items=[Dataset.of(dataset) for dataset in page.items], next_cursor=page.next_cursor
     )
@@ -198,29 +196,23 @@ def keep_dataset(
     return Dataset.of(dataset)
 
 
-def _record(
-    received: ReceivedBody,
-    *,
-    key: Key | None,
-    keep_seconds: float | None,
-    tenant_id: str,
-    store: Store,
-) -> Answer:
+def key_of(
+    request: Request, idempotency_key: str | None, received: ReceivedBody, *, extra: str
+) -> Key | None:
+    """The key with the hash of its request; None without one."""
+    if idempotency_key is None:
+        return None
+    request_hash = idempotency.request_hash(
+        request.url.path,
+        content_type=received.content_type,
+        body_sha256=received.sha256,
+        extra=extra,
+    )
+    return Key(key=idempotency_key, request_hash=request_hash)
+
+
+def _record(received: ReceivedBody, storing: Storing) -> Answer:
     """Store the dataset, or find the answer to an earlier request. Blocking; all or nothing."""
-    if (earlier := idempotency.earlier(store, tenant_id, key)) is not None:
+    if (earlier := storing.earlier()) is not None:
         return earlier
-    ready = received.read()
-    artifact = ready.put(store.artifacts, tenant_id)
-
-    def add(tx: Transaction) -> StoredResponse:
-        record = ready.add(
-            tx, tenant_id, name=received.name, artifact=artifact, artifacts=store.artifacts
-        )
-        if keep_seconds is not None:
-            record = datasets.keep(tx, tenant_id, record.id, keep_seconds=keep_seconds)
-        return StoredResponse(status_code=201, body=Dataset.of(record).model_dump_json().encode())
-
-    answer = idempotency.once(store, tenant_id, key, add)
-    if not answer.is_replay:
-        logger.info("dataset.created dataset_id=%s size_bytes=%s", answer.id, artifact.size_bytes)
-    return answer
+    return storing.add(received.read(), name=received.name)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.http.fields import Cursor, Limit, Name
 from service.http.rows import Embeddings, Labels, MergeSimilar, Splits
+from service.http.validation import ID_PATTERN
 from service.providers.schemas import Texts
 from service.settings import MAX_KEEP_SECONDS
 from store.datasets import Dataset as DatasetRecord
@@ -15,7 +16,25 @@ KeepSeconds = Annotated[int, Field(ge=1, le=int(MAX_KEEP_SECONDS))]
 """How long something is kept, from now."""
 
 
-class DatasetCreate(BaseModel):
+class RowsCreate(BaseModel):
+    """Labelled embeddings, or texts, sent as JSON."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"embeddings": [[0.8, 0.1, 0.3], [0.2, 0.9, 0.2]], "labels": ["cat", "dog"]}
+            ]
+        },
+    )
+
+    embeddings: Embeddings = None
+    texts: Texts = None
+    labels: Labels
+    splits: Splits = None
+
+
+class DatasetCreate(RowsCreate):
     """Labelled embeddings, or texts to be embedded by jobs, sent as JSON."""
 
     model_config = ConfigDict(
@@ -42,10 +61,6 @@ class DatasetCreate(BaseModel):
     name: Name | None = Field(
         default=None, description="The name of the dataset; by default dataset."
     )
-    embeddings: Embeddings = None
-    texts: Texts = None
-    labels: Labels
-    splits: Splits = None
     merge_similar: MergeSimilar = False
 
 
@@ -77,6 +92,16 @@ class DatasetWarning(BaseModel):
     code: str
     message: str
     split: str | None = None
+
+
+class Lineage(BaseModel):
+    """What was changed to make a dataset of its parent."""
+
+    parent_sha256: str = Field(description="The bytes of the parent.")
+    n_relabelled: int = Field(description="Rows that have another label.")
+    n_dropped: int = Field(description="Rows that were left out.")
+    n_added: int = Field(description="Rows that were added.")
+    note: str | None
 
 
 class Dataset(BaseModel):
@@ -126,6 +151,8 @@ class Dataset(BaseModel):
                     "size_bytes": 480,
                     "created_at": "2026-11-24T03:21:46.157000Z",
                     "expires_at": None,
+                    "parent_id": None,
+                    "lineage": None,
                 }
             ]
         }
@@ -152,6 +179,11 @@ class Dataset(BaseModel):
         description="When the dataset is deleted, row and bytes; null: never. Jobs that need it "
         "end first."
     )
+    parent_id: str | None = Field(
+        description="The dataset that this one was made from, by corrections or added rows; null "
+        "for an upload. It may be deleted by now."
+    )
+    lineage: Lineage | None = Field(description="How it was made from that dataset.")
 
     @classmethod
     def of(cls, record: DatasetRecord) -> "Dataset":
@@ -177,6 +209,8 @@ class Dataset(BaseModel):
             size_bytes=record.size_bytes,
             created_at=record.created_at,
             expires_at=record.expires_at,
+            parent_id=record.parent_id,
+            lineage=None if record.lineage is None else Lineage(**record.lineage),
         )
 
 
@@ -192,5 +226,11 @@ class DatasetQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    parent_id: str | None = Field(
+        default=None,
+        pattern=ID_PATTERN,
+        description="Only those that were made from this dataset.",
+        examples=["ds_31k8drzh5p2gk7m4t9x3wvq6ab"],
+    )
     cursor: Cursor = None
     limit: Limit = 50

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import Collection
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
@@ -82,8 +82,8 @@ class BodyLimit:
 
     Bytes are counted as they arrive, so a chunked body without a Content-Length is limited too. The
     time spent waiting for the client is bounded by `seconds` plus what the bytes received so far
-    may take at `bytes_per_second`; time in which nobody reads does not count. `upload_paths` are
-    paths, or, with a slash at the end, everything below.
+    may take at `bytes_per_second`; time in which nobody reads does not count. `upload_paths` is a
+    pattern of the paths that take uploads.
     """
 
     def __init__(
@@ -92,15 +92,14 @@ class BodyLimit:
         *,
         max_json_bytes: int,
         max_upload_bytes: int,
-        upload_paths: Collection[str],
+        upload_paths: str,
         seconds: float,
         bytes_per_second: float,
     ) -> None:
         self.app = app
         self.max_json_bytes = max_json_bytes
         self.max_upload_bytes = max_upload_bytes
-        self.upload_paths = frozenset(upload_paths)
-        self.upload_folders = tuple(path for path in upload_paths if path.endswith("/"))
+        self.upload_paths = re.compile(upload_paths)
         self.seconds = seconds
         self.bytes_per_second = bytes_per_second
 
@@ -143,7 +142,7 @@ class BodyLimit:
 
     def _is_upload(self, scope: Scope, headers: Headers) -> bool:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        is_theirs = path in self.upload_paths or path.startswith(self.upload_folders)
+        is_theirs = self.upload_paths.fullmatch(path) is not None
         return is_theirs and not is_json(headers.get("content-type"))
 
 

@@ -17,8 +17,7 @@ AnyRow = Row[*tuple[Any, ...]]
 MAX_LIMIT: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAYLOAD = re.compile(r"(?P<at>\d{1,18})\.(?P<key>[A-Za-z0-9][A-Za-z0-9._-]{0,63})")
-
-_PLACE = re.compile(r"[0-9]{1,18}")
+_PLACE = re.compile(r"\d{1,18}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,50 +40,28 @@ def decode(kind: str, cursor: str) -> tuple[datetime, str]:
     does no harm, since it only says where in the tenant's own list to continue.
     """
     match = _PAYLOAD.fullmatch(_opened(kind, cursor))
+    if match is None:
+        raise _invalid()
     try:
-        if match is None:
-            raise ValueError("not a cursor of this list")
         at = _EPOCH + timedelta(microseconds=int(match["at"]))
-    except (ValueError, OverflowError) as error:
-        raise _not_ours() from error
-    if encode(kind, at, match["key"]) != cursor:
-        raise _not_ours()
+    except OverflowError as error:
+        raise _invalid() from error
+    if encode(kind, at, match["key"]) != cursor:  # leading zeros
+        raise _invalid()
     return at, match["key"]
 
 
 def encode_place(kind: str, place: int) -> str:
-    """The cursor that continues a list that never changes at the item numbered `place`."""
+    """The cursor that continues the list `kind`, whose items are numbered, at `place`."""
     return _sealed(kind, str(place))
 
 
 def decode_place(kind: str, cursor: str) -> int:
-    """The inverse of `encode_place`. Raises InvalidCursor, like `decode`."""
+    """The place that `cursor` stands for. Raises InvalidCursor unless `encode_place` made it."""
     payload = _opened(kind, cursor)
     if _PLACE.fullmatch(payload) is None or encode_place(kind, int(payload)) != cursor:
-        raise _not_ours()
+        raise _invalid()
     return int(payload)
-
-
-def _sealed(kind: str, payload: str) -> str:
-    return base64.urlsafe_b64encode(_digest(kind, payload) + payload.encode()).decode().rstrip("=")
-
-
-def _opened(kind: str, cursor: str) -> str:
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        digest, payload = raw[:6], raw[6:].decode("ascii")
-    except ValueError as error:
-        raise _not_ours() from error
-    if digest != _digest(kind, payload):
-        raise _not_ours()
-    return payload
-
-
-def _not_ours() -> InvalidCursor:
-    return InvalidCursor(
-        "This list did not give that cursor. Start again without a cursor, and pass on "
-        "next_cursor unchanged."
-    )
 
 
 def paged(
@@ -123,6 +100,28 @@ def check_limit(limit: int) -> int:
     if not 1 <= limit <= MAX_LIMIT:
         raise ValueError(f"limit must be 1 to {MAX_LIMIT}, got {limit}")
     return limit
+
+
+def _sealed(kind: str, payload: str) -> str:
+    return base64.urlsafe_b64encode(_digest(kind, payload) + payload.encode()).decode().rstrip("=")
+
+
+def _opened(kind: str, cursor: str) -> str:
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        payload = raw[6:].decode("ascii")
+    except ValueError as error:
+        raise _invalid() from error
+    if _sealed(kind, payload) != cursor:
+        raise _invalid()
+    return payload
+
+
+def _invalid() -> InvalidCursor:
+    return InvalidCursor(
+        "This list did not give that cursor. Start again without a cursor, and pass on "
+        "next_cursor unchanged."
+    )
 
 
 def _digest(kind: str, payload: str) -> bytes:

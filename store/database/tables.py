@@ -71,7 +71,11 @@ datasets = Table(
     Column("created_at", UtcDateTime, nullable=False),
     # From then on its owner no longer sees it; row and bytes go once no job needs them.
     Column("expires_at", UtcDateTime),
+    # Of a correction or addition. No foreign key: a dataset outlives the one it was made from.
+    Column("parent_id", _ID),
+    _json("lineage", nullable=True),
     Index("ix_datasets_list", "tenant_id", "created_at", "id"),
+    _partial("ix_datasets_parent_id", "tenant_id", "parent_id", where="parent_id IS NOT NULL"),
     Index("ix_datasets_sha256", "tenant_id", "sha256"),
     _partial("ix_datasets_expires_at", "expires_at", where="expires_at IS NOT NULL"),
 )

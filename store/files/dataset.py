@@ -54,7 +54,7 @@ class SplitArrays:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Tensor:
+class Tensor:
     """The place of a tensor: `begin` is its offset in the file, in bytes."""
 
     dtype: np.dtype[Any]
@@ -198,7 +198,7 @@ class DatasetFile:
                 buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise InvalidDatasetFile(f"The dataset file cannot be opened: {error}") from error
-        classes, tensors = _read_header(buffer, size)
+        classes, tensors = read_header(buffer, size)
         splits = {
             name: SplitArrays(
                 x=tensors[f"{name}/x"].map(buffer),
@@ -218,6 +218,11 @@ class DatasetFile:
                 raise InvalidDatasetFile(f"Split {name!r} has labels without a class.")
         return cls(path, buffer, classes=classes, splits=splits)
 
+    def release(self) -> None:
+        """Give the pages read so far back to the kernel; see `DatasetWriter.release`."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._buffer.madvise(mmap.MADV_DONTNEED)
+
     def check(self, sha256: str) -> None:
         """Raise ArtifactCorrupt unless the map now has this hash.
 
@@ -235,7 +240,7 @@ def _lay_out(
     x_type: str,
     splits: Sequence[tuple[str, int]],
     kept: Mapping[str, Mapping[str, NDArray[Any]]],
-) -> tuple[bytes, dict[str, _Tensor], int]:
+) -> tuple[bytes, dict[str, Tensor], int]:
     """The header's bytes, where each tensor lies, and the size of the file.
 
     `kept`: the names of its rows that are kept, by split and part.
@@ -267,7 +272,7 @@ def _lay_out(
     ).encode()
     text += b" " * (-len(text) % _PREFIX_BYTES)
     start = _PREFIX_BYTES + len(text)
-    tensors = {name: _tensor(name, entry, start) for name, entry in entries.items()}
+    tensors = {name: tensor_at(name, entry, start) for name, entry in entries.items()}
     return len(text).to_bytes(_PREFIX_BYTES, "little") + text, tensors, start + end
 
 
@@ -288,8 +293,11 @@ def _new_map(path: Path, size: int) -> tuple[int, mmap.mmap]:
         raise of_os_error(error, what) from error
 
 
-def _read_header(buffer: mmap.mmap, size: int) -> tuple[tuple[str, ...], dict[str, _Tensor]]:
-    """The classes and tensors of a file of `size` bytes, checked against that size."""
+def read_header(buffer: mmap.mmap | bytes, size: int) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+    """The classes and tensors of a file of `size` bytes, checked against that size.
+
+    `buffer` holds at least the header. Raises InvalidDatasetFile.
+    """
     length = int.from_bytes(buffer[:_PREFIX_BYTES], "little")
     start = _PREFIX_BYTES + length
     if length > MAX_HEADER_BYTES or start > size or length % _PREFIX_BYTES:
@@ -304,7 +312,7 @@ def _read_header(buffer: mmap.mmap, size: int) -> tuple[tuple[str, ...], dict[st
                 "The file is not a dataset in a format that this version reads."
             )
         classes = json.loads(metadata["classes"])
-        tensors = {name: _tensor(name, entry, start) for name, entry in header.items()}
+        tensors = {name: tensor_at(name, entry, start) for name, entry in header.items()}
     except InvalidDatasetFile:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -320,14 +328,18 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _tensor(name: str, entry: Mapping[str, Any], start: int) -> _Tensor:
+def tensor_at(name: str, entry: Mapping[str, Any], start: int) -> Tensor:
+    """The tensor that a header's entry describes; `start` is where the header ends.
+
+    Raises ValueError, KeyError or TypeError if it cannot be so.
+    """
     types = _TYPES[name.rpartition("/")[2]]
     begin, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
     sizes = (begin, end, *shape)
     if any(type(size) is not int or size < 0 for size in sizes) or 0 in shape:
         raise ValueError(f"{name}: sizes must be positive integers")
-    tensor = _Tensor(dtype=types[entry["dtype"]], shape=shape, begin=start + begin)
+    tensor = Tensor(dtype=types[entry["dtype"]], shape=shape, begin=start + begin)
     if tensor.end != start + end or tensor.begin % tensor.dtype.itemsize:
         raise ValueError(f"{name}: shape and place do not agree")
     return tensor
@@ -343,7 +355,7 @@ def _check_classes(classes: object) -> None:
         raise InvalidDatasetFile("The dataset file's classes are damaged.")
 
 
-def _check_tensors(tensors: Mapping[str, _Tensor], start: int, size: int) -> None:
+def _check_tensors(tensors: Mapping[str, Tensor], start: int, size: int) -> None:
     """Check that splits have x (n, d) and y (n,) of one d and dtype, without overlap or gaps."""
     splits = _split_names(tensors)
     names = {f"{name}/{part}" for name in splits for part in _NAMED}
@@ -371,5 +383,5 @@ def _check_tensors(tensors: Mapping[str, _Tensor], start: int, size: int) -> Non
         raise InvalidDatasetFile("The dataset file is truncated, or its tensors overlap.")
 
 
-def _split_names(tensors: Mapping[str, _Tensor]) -> list[str]:
+def _split_names(tensors: Mapping[str, Tensor]) -> list[str]:
     return [name.removesuffix("/x") for name in tensors if name.endswith("/x")]

@@ -90,3 +90,41 @@ def test_a_job_cannot_be_submitted_for_a_deleted_dataset(store: Store, rows: Row
     delete(store, dataset.id)
     with pytest.raises(NotFound), store.database.begin() as tx:
         jobs.submit(tx, "default", name="a", dataset_id=dataset.id, method="m", config={})
+
+
+def test_a_dataset_knows_what_it_was_made_from(store: Store, rows: Rows) -> None:
+    parent = rows.dataset()
+    lineage = datasets.Lineage(
+        parent_id=parent.id, parent_sha256=parent.sha256, n_relabelled=2, n_dropped=1, note="by Ada"
+    )
+    with store.database.begin() as tx:
+        child = datasets.add(
+            tx,
+            "default",
+            name="pets",
+            sha256="c" * 64,
+            size_bytes=1,
+            n_rows=2,
+            n_columns=2,
+            classes=["cat", "dog"],
+            splits=[],
+            profile={},
+            lineage=lineage,
+        )
+    assert delete(store, parent.id) is not None
+    with store.database.read() as tx:
+        found = datasets.get(tx, "default", child.id)
+        made = datasets.page(tx, "default", parent_id=parent.id)
+        none = datasets.page(tx, "default", parent_id=child.id)
+        others = datasets.page(tx, "other", parent_id=parent.id)
+    assert found.parent_id == parent.id
+    assert found.lineage == {
+        "parent_sha256": parent.sha256,
+        "n_relabelled": 2,
+        "n_dropped": 1,
+        "n_added": 0,
+        "note": "by Ada",
+    }
+    assert (parent.parent_id, parent.lineage) == (None, None)
+    assert [one.id for one in made.items] == [child.id]
+    assert (none.items, others.items) == ((), ())

@@ -8,25 +8,33 @@ from service.ingest.dataset.prepared import PreparedDataset, SplitSource, build
 from service.ingest.dataset.row_splits import SplitOptions
 from service.ingest.dataset.similar_names import classes_of
 from service.ingest.dataset.texts import PreparedTexts
+from service.ingest.errors import DatasetWarning
 from store.files.row_names import RowNames, taken
 
 
 def assemble(
-    decoded: Decoded, *, options: SplitOptions, workdir: Path
+    decoded: Decoded, *, options: SplitOptions, workdir: Path, is_addition: bool = False
 ) -> PreparedDataset | PreparedTexts:
     """The dataset of the decoded rows, written to `workdir`; raises BadInput.
 
-    Rows keep their order within a split.
+    Rows keep their order within a split. `is_addition`: see `prepared.build`.
     """
-    label = decoded.columns["label"]
-    classes, y, similar = classes_of(label, merge_similar=options.merge_similar)
-    rows_by_split, warnings = row_splits.assign(
-        y,
-        split=decoded.columns.get("split"),
-        domain=decoded.columns.get("domain"),
-        group=decoded.columns.get("group"),
-        options=options,
+    label, domain = decoded.columns["label"], decoded.columns.get("domain")
+    classes, y, similar = classes_of(
+        label, merge_similar=options.merge_similar, n_least=1 if is_addition else 2
     )
+    warnings: list[DatasetWarning] = []
+    if is_addition:
+        split = decoded.columns.get("split")
+        rows_by_split = row_splits.of_addition(decoded.n_rows, split, domain)
+    else:
+        rows_by_split, warnings = row_splits.assign(
+            y,
+            split=decoded.columns.get("split"),
+            domain=domain,
+            group=decoded.columns.get("group"),
+            options=options,
+        )
     warnings = [*decoded.warnings, *similar, *warnings]
     names = {
         name: RowNames(
@@ -43,6 +51,7 @@ def assemble(
             y_field=label.field,
             warnings=warnings,
             names=names,
+            is_addition=is_addition,
         )
     sources = [
         SplitSource(
@@ -62,4 +71,5 @@ def assemble(
         dtype=decoded.dtype,
         workdir=workdir,
         warnings=warnings,
+        is_addition=is_addition,
     )

@@ -45,18 +45,21 @@ def prepare(
     *,
     workdir: Path,
     merge_similar: bool = False,
+    is_addition: bool = False,
 ) -> PreparedDataset:
     """The dataset that a body's values are, written to `workdir`. Blocking.
 
     `embeddings` is a list of n lists of d numbers, or {"base64", "shape": [n, d], "dtype":
     "float32" | "float16"} in little-endian C order; `labels` n names; `splits` n of `train`,
     `validation`, `test`, `ood/<domain>`, or None; `merge_similar`: merge classes, and domains, that
-    look the same. Raises BadInput.
+    look the same; `is_addition`: see `prepared.build`. Raises BadInput.
     """
     x = _read(embeddings, field="embeddings", max_rows=None)
     if isinstance(embeddings, list):
         check_lists(embeddings, x, field="embeddings", first_row=0)
-    beside = read_beside(labels, splits, n_rows=len(x), merge_similar=merge_similar)
+    beside = read_beside(
+        labels, splits, n_rows=len(x), merge_similar=merge_similar, is_addition=is_addition
+    )
     rows_by_split = beside.rows_by_split
     sources = [
         SplitSource(
@@ -76,6 +79,7 @@ def prepare(
         dtype=np.dtype(np.float16 if x.dtype.itemsize == 2 else np.float32),
         workdir=workdir,
         warnings=beside.warnings,
+        is_addition=is_addition,
     )
 
 
@@ -196,11 +200,20 @@ class Beside:
     warnings: list[DatasetWarning]
 
 
-def read_beside(labels: object, splits: object, *, n_rows: int, merge_similar: bool) -> Beside:
+def read_beside(
+    labels: object, splits: object, *, n_rows: int, merge_similar: bool, is_addition: bool = False
+) -> Beside:
     """The labels and splits of n rows; without splits, a test split is made. Raises BadInput."""
-    classes, y, warnings = classes_of(_named(labels, "label", n_rows), merge_similar=merge_similar)
-    if splits is not None:
-        named = _named(splits, "split", n_rows)
+    classes, y, warnings = classes_of(
+        _named(labels, "label", n_rows),
+        merge_similar=merge_similar,
+        n_least=1 if is_addition else 2,
+    )
+    named = None if splits is None else _named(splits, "split", n_rows)
+    more: list[DatasetWarning] = []
+    if is_addition:
+        rows_by_split = row_splits.of_addition(n_rows, named)
+    elif named is not None:
         rows_by_split, more = row_splits.given(named, merge_similar=merge_similar)
     else:
         kept, held_out = stratified_split(y, fraction=TEST_FRACTION, seed=SPLIT_SEED)

@@ -15,10 +15,8 @@ Of the zip's directory only the places where members begin are trusted: sizes co
 own header and the bytes that arrive. No whole embedding matrix is ever in memory.
 """
 
-import difflib
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -26,20 +24,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.ingest.dataset.decoded import NamedColumn
+from service.ingest.dataset.npz_arrays import (
+    CLASS_NAMES,
+    Array,
+    check_sizes,
+    pair_up,
+    read_headers,
+)
 from service.ingest.dataset.prepared import Piece, PreparedDataset, SplitSource, build
 from service.ingest.dataset.similar_names import classes_of, one_of_each, settle
 from service.ingest.errors import BadInput, DatasetWarning
 from service.ingest.formats import npy
-from service.ingest.formats.npy import NpyHeader
-from service.ingest.formats.zip import FIELD, checked_members, damage_first, open_member, open_zip
-from service.ingest.limits import (
-    LARGE_BYTES,
-    MAX_ARRAY_BYTES,
-    MAX_CLASSES,
-    MAX_LABEL_BYTES,
-    MAX_RATIO,
-    MAX_ROWS,
-)
+from service.ingest.formats.zip import damage_first, open_member, open_zip
+from service.ingest.limits import MAX_ARRAY_BYTES, MAX_CLASSES
 from service.ingest.names.labels import (
     LabelCoder,
     check_classes,
@@ -47,24 +44,11 @@ from service.ingest.names.labels import (
     too_few_classes,
     too_many_classes,
 )
-from service.ingest.names.split_names import PLAIN, check_split, in_order, split_of_array
 from service.ingest.names.value_columns import NameCoder, Names, names_of_array
 from store.files.row_names import RowNames
 from store.files.rows import Ids
 
-CLASS_NAMES: Final = "class_names"
 _MOST_ROW: Final = 1 << 53
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Array:
-    """One member of the file; `split` is None for the class names."""
-
-    name: str
-    info: zipfile.ZipInfo
-    header: NpyHeader
-    split: str | None = None
-    part: str = ""
 
 
 def read(
@@ -73,24 +57,30 @@ def read(
     workdir: Path,
     max_bytes: int = MAX_ARRAY_BYTES,
     merge_similar: bool = False,
+    is_addition: bool = False,
 ) -> PreparedDataset:
     """The dataset in the seekable `file`, written to `workdir`.
 
     `max_bytes` bounds all arrays together, uncompressed; `merge_similar`: merge classes, and
-    domains, that look the same. Raises BadInput for whatever is wrong.
+    domains, that look the same; `is_addition`: see `prepared.build`. Raises BadInput for whatever
+    is wrong.
     """
     file_size = file.seek(0, 2)
     with open_zip(file) as archive, damage_first(archive):
-        arrays = _read_headers(archive)
-        _check_sizes(arrays.values(), file_size=file_size, max_bytes=max_bytes)
-        splits = _pair_up(arrays)
+        arrays = read_headers(archive)
+        check_sizes(arrays.values(), file_size=file_size, max_bytes=max_bytes)
+        splits = pair_up(arrays, needs_train=not is_addition)
         called, similar = one_of_each(
             {name: x.header.shape[0] for name, (x, _) in splits.items()},
             what="domains",
             merge=merge_similar,
         )
         classes, labels, warnings = _read_labels(
-            archive, arrays.get(CLASS_NAMES), splits, merge_similar=merge_similar
+            archive,
+            arrays.get(CLASS_NAMES),
+            splits,
+            merge_similar=merge_similar,
+            n_least=1 if is_addition else 2,
         )
         sources = [
             SplitSource(
@@ -119,157 +109,16 @@ def read(
             sources,
             pieces,
             classes=classes,
-            n_columns=splits["train"][0].header.shape[1],
+            n_columns=next(iter(splits.values()))[0].header.shape[1],
             dtype=np.dtype(np.float16 if halves else np.float32),
             workdir=workdir,
             warnings=[*warnings, *similar],
+            is_addition=is_addition,
         )
-
-
-def _read_headers(archive: zipfile.ZipFile) -> dict[str, _Array]:
-    """All arrays by name, their names and headers checked, none of their data read."""
-    arrays: dict[str, _Array] = {}
-    for name, info in checked_members(archive).items():
-        split, part = _place(name)
-        with open_member(archive, info, name) as source:
-            header = npy.read_header(source, field=name)
-        array = _Array(name=name, info=info, header=header, split=split, part=part)
-        _check_kind(array)
-        arrays[name] = array
-    return arrays
-
-
-def _place(name: str) -> tuple[str | None, str]:
-    """Split and part ("x" or "y") that an array's name stands for; (None, "") for class_names."""
-    if name == CLASS_NAMES:
-        return None, ""
-    found = split_of_array(name)
-    if found is None:
-        expected = [CLASS_NAMES, *(f"{split}_{part}" for split in PLAIN for part in "xy")]
-        close = difflib.get_close_matches(name, expected, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise BadInput(
-            "unknown_array",
-            f"The file has an unknown array {name[:80]!r}: {hint}Rename it or leave it out. Known "
-            f"are "
-            "train_x, train_y, the same for validation, test and ood_<domain>, and class_names.",
-            field=name[:80],
-        )
-    split, part = found
-    check_split(split, field=name[:80])
-    return split, part
-
-
-def _check_kind(array: _Array) -> None:
-    header, name = array.header, array.name
-    if array.part == "x":
-        npy.check_embeddings(header, field=name)
-        return
-    kinds = {"": "U", "rows": "iu", "ids": "iuU"}.get(array.part, "iufbUM")
-    if header.dtype.kind not in kinds:
-        wanted = {
-            "": "strings: use .astype(str)",
-            "rows": "integers: use .astype('int64')",
-        }.get(array.part, "integers or strings: use .astype('int64')")
-        raise BadInput(
-            "npy_dtype", f"{name} holds {header.dtype.name}, but must hold {wanted}.", field=name
-        )
-    if len(header.shape) != 1:
-        raise BadInput(
-            "npy_shape",
-            f"{name} has two dimensions, but must have one: use .ravel(), or .argmax(axis=1) if it "
-            "is one-hot.",
-            field=name,
-        )
-
-
-def _check_sizes(arrays: Collection[_Array], *, file_size: int, max_bytes: int) -> None:
-    """Refuse by what the headers claim, before anything is uncompressed or written."""
-    x_bytes = sum(array.header.data_bytes for array in arrays if array.part == "x")
-    y_bytes = sum(array.header.data_bytes for array in arrays if array.part != "x")
-    n_rows = sum(array.header.shape[0] for array in arrays if array.part == "x")
-    if n_rows > MAX_ROWS:
-        raise BadInput("too_large", f"The file has more than {MAX_ROWS:,} rows.", field=FIELD)
-    if y_bytes > MAX_LABEL_BYTES:
-        raise BadInput(
-            "too_large",
-            f"The labels take more than {MAX_LABEL_BYTES >> 20} MiB uncompressed: send integers, "
-            "with class_names.",
-            field=FIELD,
-        )
-    if x_bytes + y_bytes > max_bytes:
-        raise BadInput(
-            "too_large",
-            f"The arrays take {x_bytes + y_bytes:,} bytes uncompressed; the limit is "
-            f"{max_bytes:,}. "
-            "Save them as float16, which halves them, or send fewer rows.",
-            field=FIELD,
-        )
-    if x_bytes > max(LARGE_BYTES, MAX_RATIO * file_size):
-        raise BadInput(
-            "suspicious_ratio",
-            f"The file claims to be more than {MAX_RATIO} times its size when uncompressed, which "
-            "embeddings never are: is it complete? If so, save it with numpy.savez.",
-            field=FIELD,
-            malformed=True,
-        )
-
-
-def _pair_up(arrays: Mapping[str, _Array]) -> dict[str, tuple[_Array, _Array]]:
-    """x and y by split, in the order train, validation, test, then domains by name."""
-    parts: dict[tuple[str, str], _Array] = {}
-    for array in arrays.values():
-        if array.split is None:
-            continue
-        other = parts.setdefault((array.split, array.part), array)
-        if other is not array:
-            raise BadInput(
-                "duplicate_array",
-                f"{other.name[:80]} and {array.name[:80]} both belong to the split {array.split}: "
-                "leave one of them out.",
-                field=array.name[:80],
-            )
-    names = {split for split, _ in parts}
-    if "train" not in names:
-        raise BadInput(
-            "missing_array",
-            "The file has no train_x and train_y: add the rows to train on.",
-            field="train_x",
-        )
-    splits = {}
-    for name in in_order(names):
-        prefix = name.replace("/", "_")
-        for part in "xy":
-            if (name, part) not in parts:
-                raise BadInput(
-                    "missing_array",
-                    f"The file has no {prefix}_{part}: each split needs both an x and a y array.",
-                    field=f"{prefix}_{part}",
-                )
-        splits[name] = (parts[name, "x"], parts[name, "y"])
-    n_columns = splits["train"][0].header.shape[1]
-    for x, y in splits.values():
-        (n_rows, width), n_labels = x.header.shape, y.header.shape[0]
-        if n_rows != n_labels:
-            raise BadInput(
-                "length_mismatch",
-                f"{x.name} has {n_rows:,} rows and {y.name} {n_labels:,} labels: each row needs "
-                f"one "
-                "label.",
-                field=y.name,
-            )
-        if width != n_columns:
-            raise BadInput(
-                "width_mismatch",
-                f"{x.name} has {width:,} columns, but train_x has {n_columns:,}: use the same "
-                "encoder for all splits.",
-                field=x.name,
-            )
-    return splits
 
 
 def _read_names(
-    archive: zipfile.ZipFile, arrays: Mapping[str, _Array], split: str, x: _Array
+    archive: zipfile.ZipFile, arrays: Mapping[str, Array], split: str, x: Array
 ) -> RowNames:
     """The sender's names of the rows of a split: by default their places in the array."""
     n_rows = x.header.shape[0]
@@ -304,10 +153,11 @@ def _read_names(
 
 def _read_labels(
     archive: zipfile.ZipFile,
-    names: _Array | None,
-    splits: Mapping[str, tuple[_Array, _Array]],
+    names: Array | None,
+    splits: Mapping[str, tuple[Array, Array]],
     *,
     merge_similar: bool,
+    n_least: int,
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]], list[DatasetWarning]]:
     """The classes, by split the class index of each row, and warnings about the names."""
     given = None if names is None else _read_classes(archive, names)
@@ -329,11 +179,13 @@ def _read_labels(
         codes = {split: _read_codes(archive, y, coder) for split, y in arrays.items()}
         known = coder.names
     column = NamedColumn(
-        field=arrays["train"].name, codes=np.concatenate(list(codes.values())), names=tuple(known)
+        field=next(iter(arrays.values())).name,
+        codes=np.concatenate(list(codes.values())),
+        names=tuple(known),
     )
     ends = np.cumsum([len(part) for part in codes.values()])[:-1]
     if given is None:
-        classes, y, warnings = classes_of(column, merge_similar=merge_similar)
+        classes, y, warnings = classes_of(column, merge_similar=merge_similar, n_least=n_least)
     else:  # their order is that of class_names
         column, warnings = settle(column, what="labels", merge=merge_similar)
         classes, y = column.names or (), column.codes
@@ -342,7 +194,7 @@ def _read_labels(
     return classes, dict(zip(codes, np.split(y, ends), strict=True)), warnings
 
 
-def _read_classes(archive: zipfile.ZipFile, array: _Array) -> tuple[str, ...]:
+def _read_classes(archive: zipfile.ZipFile, array: Array) -> tuple[str, ...]:
     if array.header.shape[0] > MAX_CLASSES:
         raise too_many_classes(field=array.name)
     names: list[str] = []
@@ -351,7 +203,7 @@ def _read_classes(archive: zipfile.ZipFile, array: _Array) -> tuple[str, ...]:
     return check_classes(names, field=array.name)
 
 
-def _read_indices(archive: zipfile.ZipFile, array: _Array, *, n_classes: int) -> NDArray[np.int64]:
+def _read_indices(archive: zipfile.ZipFile, array: Array, *, n_classes: int) -> NDArray[np.int64]:
     """Labels that are indices into class_names."""
     indices = np.empty(array.header.shape, np.int64)
     start = 0
@@ -363,7 +215,7 @@ def _read_indices(archive: zipfile.ZipFile, array: _Array, *, n_classes: int) ->
     return indices
 
 
-def _read_codes(archive: zipfile.ZipFile, array: _Array, coder: LabelCoder) -> NDArray[np.int64]:
+def _read_codes(archive: zipfile.ZipFile, array: Array, coder: LabelCoder) -> NDArray[np.int64]:
     """Labels that are class names: strings, or values that are written out."""
     codes: list[NDArray[np.int64]] = []
     names = NameCoder("label", array.name, coder=coder)
@@ -379,7 +231,7 @@ def _read_codes(archive: zipfile.ZipFile, array: _Array, coder: LabelCoder) -> N
     return np.concatenate(codes)
 
 
-def _pieces(archive: zipfile.ZipFile, x: _Array, *, split: str, workdir: Path) -> Iterator[Piece]:
+def _pieces(archive: zipfile.ZipFile, x: Array, *, split: str, workdir: Path) -> Iterator[Piece]:
     start = 0
     for block in _blocks(archive, x, workdir=workdir):
         stop = start + len(block)
@@ -388,7 +240,7 @@ def _pieces(archive: zipfile.ZipFile, x: _Array, *, split: str, workdir: Path) -
 
 
 def _blocks(
-    archive: zipfile.ZipFile, array: _Array, *, workdir: Path | None = None
+    archive: zipfile.ZipFile, array: Array, *, workdir: Path | None = None
 ) -> Iterator[NDArray[Any]]:
     with open_member(archive, array.info, array.name) as source:
         header = npy.read_header(source, field=array.name)

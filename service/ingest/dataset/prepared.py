@@ -61,6 +61,7 @@ class PreparedDataset:
         name: str,
         artifact: ArtifactRef,
         artifacts: Artifacts,
+        lineage: datasets.Lineage | None = None,
     ) -> datasets.Dataset:
         """Add the row to the caller's transaction, naming the bytes that `put` stored.
 
@@ -79,6 +80,7 @@ class PreparedDataset:
             splits=self.splits,
             profile=self.profile,
             warnings=self.warnings,
+            lineage=lineage,
         )
         if not artifacts.exists(tenant_id, artifact.sha256):
             raise Conflict(
@@ -124,16 +126,20 @@ def build(
     dtype: np.dtype[Any],
     workdir: Path,
     warnings: Sequence[DatasetWarning] = (),
+    is_addition: bool = False,
 ) -> PreparedDataset:
     """Write the dataset file in one pass, checking and profiling each piece.
 
     The pieces of a split keep their order; splits are written in that of `sources`; `dtype` is
     float16 or float32. A thread profiles one piece while the next is read and written. Raises
     BadInput where a value is not finite, StorageUnavailable if the disk is full.
+
+    `is_addition`: the rows will join those of a dataset. So they need no split train and no two
+    classes, and have no profile.
     """
     for source in sources:
         n_present = int(np.count_nonzero(np.bincount(source.y)))
-        if source.name == "train" and n_present < 2:
+        if source.name == "train" and n_present < 2 and not is_addition:
             raise too_few_classes(n_present, field=source.y_field)
     path = workdir / "dataset.safetensors"
     layout = [(source.name, len(source.y)) for source in sources]
@@ -161,7 +167,8 @@ def build(
                 profiled.result()
             y = source.y[start : start + len(stored)]
             profiled = beside.submit(profiler.add, source.name, stored, y)
-        finished = beside.submit(profiler.finish)  # while the file is synced
+        # while the file is synced
+        finished = beside.submit(_no_profile if is_addition else profiler.finish)
     if profiled is not None:
         profiled.result()
     profile, found = finished.result()
@@ -177,6 +184,10 @@ def build(
         profile=profile,
         warnings=[*warnings, *found],
     )
+
+
+def _no_profile() -> tuple[dict[str, Any], list[DatasetWarning]]:
+    return {}, []
 
 
 def _checked(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nmtune.errors import DataError
 from nmtune.rows.similar_names import similar
 from nmtune.rows.split import grouped_split, stratified_split
+from nmtune.vocabulary import TRAIN
 from service.ingest.dataset.decoded import NamedColumn
 from service.ingest.dataset.similar_names import settle
 from service.ingest.errors import BadInput, DatasetWarning
@@ -85,8 +86,31 @@ def assign(
     return made | dict(sorted(held_out.items())), found + warnings + made_warnings
 
 
+def of_addition(
+    n_rows: int, split: NamedColumn | None, domain: NamedColumn | None = None
+) -> RowsBySplit:
+    """Rows by split of rows that join a dataset: all train unless they say it. Raises BadInput.
+
+    A domain alone is refused: whether the dataset holds it out is for the sender to know.
+    """
+    if split is not None:
+        return given(split, domain, needs_train=False)[0]
+    if domain is not None:
+        raise BadInput(
+            "missing_column",
+            f"The rows have a column {domain.field[:80]}, but no column split: say where they "
+            "go (train, validation, test, ood/<domain>), or leave the column out.",
+            field="split",
+        )
+    return {TRAIN: np.arange(n_rows)}
+
+
 def given(
-    split: NamedColumn, domain: NamedColumn | None = None, *, merge_similar: bool = False
+    split: NamedColumn,
+    domain: NamedColumn | None = None,
+    *,
+    merge_similar: bool = False,
+    needs_train: bool = True,
 ) -> tuple[RowsBySplit, list[DatasetWarning]]:
     """Rows by split as the column `split` says (plain `ood`: by `domain`); raises BadInput."""
     split, warnings = settle(_canonical(split, domain), what="domains", merge=merge_similar)
@@ -100,7 +124,7 @@ def given(
                 rows.setdefault(of_domain, []).append(part)
         else:
             rows.setdefault(name, []).append(mine)
-    if "train" not in rows:
+    if TRAIN not in rows and needs_train:
         raise BadInput(
             "no_train_rows",
             "No row has the split train. Put some rows in it: the head is trained on them.",

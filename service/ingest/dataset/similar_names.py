@@ -57,13 +57,13 @@ def one_of_each(
 
 
 def classes_of(
-    label: NamedColumn, *, merge_similar: bool
+    label: NamedColumn, *, merge_similar: bool, n_least: int = 2
 ) -> tuple[tuple[str, ...], NDArray[np.int64], list[DatasetWarning]]:
-    """The classes in order, the class index of each row, and warnings about the names."""
+    """The classes in order, at least `n_least`, each row's index, and warnings about the names."""
     label, warnings = settle(label, what="labels", merge=merge_similar)
     names = label.names or ()
     classes = in_class_order(names)
-    if len(classes) < 2:
+    if len(classes) < n_least:
         raise too_few_classes(len(classes), field=label.field)
     place = {name: index for index, name in enumerate(classes)}
     return classes, np.array([place[name] for name in names], np.int64)[label.codes], warnings

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmtune.vocabulary import TRAIN
 from service.ingest.dataset import inline
 from service.ingest.errors import BadInput, DatasetWarning
 from service.ingest.names.labels import too_few_classes
@@ -41,6 +42,7 @@ class PreparedTexts:
         name: str,
         artifact: ArtifactRef,
         artifacts: Artifacts,
+        lineage: datasets.Lineage | None = None,
     ) -> datasets.Dataset:
         """Add the row to the caller's transaction. Raises Conflict, see `PreparedDataset.add`."""
         dataset = datasets.add(
@@ -56,6 +58,7 @@ class PreparedTexts:
             splits=self.splits,
             profile=self.profile,
             warnings=self.warnings,
+            lineage=lineage,
         )
         if not artifacts.exists(tenant_id, artifact.sha256):
             raise Conflict(
@@ -65,14 +68,21 @@ class PreparedTexts:
 
 
 def prepare(
-    texts: object, labels: object, splits: object = None, *, merge_similar: bool = False
+    texts: object,
+    labels: object,
+    splits: object = None,
+    *,
+    merge_similar: bool = False,
+    is_addition: bool = False,
 ) -> PreparedTexts:
     """The dataset that a body's values are. Raises BadInput.
 
     `texts` is a list of n strings; labels and splits are as with embeddings.
     """
     values = read_texts(texts, field="texts")
-    beside = inline.read_beside(labels, splits, n_rows=len(values), merge_similar=merge_similar)
+    beside = inline.read_beside(
+        labels, splits, n_rows=len(values), merge_similar=merge_similar, is_addition=is_addition
+    )
     return build(
         values,
         beside.y,
@@ -80,6 +90,7 @@ def prepare(
         classes=beside.classes,
         y_field="labels",
         warnings=beside.warnings,
+        is_addition=is_addition,
     )
 
 
@@ -92,15 +103,14 @@ def build(
     y_field: str,
     warnings: Sequence[DatasetWarning],
     names: Mapping[str, RowNames] | None = None,
+    is_addition: bool = False,
 ) -> PreparedTexts:
     """The dataset of n checked texts with y (n,) class indices, in splits.
 
     `y_field` is the sender's name of the labels, `names` by split those of the rows, by default
-    their places. Raises BadInput.
+    their places; `is_addition`: see `prepared.build`. Raises BadInput.
     """
     names = names or {name: RowNames(rows=rows) for name, rows in rows_by_split.items()}
-    if (n_present := len(np.unique(y[rows_by_split["train"]]))) < 2:
-        raise too_few_classes(n_present, field=y_field)
     file = TextsFile(
         classes=classes,
         splits=[
@@ -114,11 +124,32 @@ def build(
             for name, rows in rows_by_split.items()
         ],
     )
-    profile, found = _profile(file)
+    return finished(file, y_field=y_field, warnings=warnings, is_addition=is_addition)
+
+
+def finished(
+    file: TextsFile,
+    *,
+    y_field: str,
+    warnings: Sequence[DatasetWarning],
+    is_addition: bool = False,
+) -> PreparedTexts:
+    """The dataset that a file is, with its profile. Raises BadInput."""
+    profile: dict[str, Any] = {}
+    found: list[DatasetWarning] = []
+    if not is_addition:
+        train = next(split for split in file.splits if split.name == TRAIN)
+        if (n_present := len(np.unique(train.y))) < 2:
+            raise too_few_classes(n_present, field=y_field)
+        profile, found = _profile(file)
     return PreparedTexts(
         file=file,
         splits=[
-            {"name": one.name, "n_rows": len(one.texts), "class_counts": _counts(one.y, classes)}
+            {
+                "name": one.name,
+                "n_rows": len(one.texts),
+                "class_counts": _counts(one.y, file.classes),
+            }
             for one in file.splits
         ],
         profile=profile,

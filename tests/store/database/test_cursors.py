@@ -68,3 +68,17 @@ def test_a_moment_out_of_range_is_refused_even_with_a_right_digest() -> None:
 def test_a_page_has_bounds(store: Store, limit: int) -> None:
     with store.database.read() as tx, pytest.raises(ValueError, match="limit"):
         jobs.page(tx, "default", limit=limit)
+
+
+def test_a_place_comes_back_as_it_went() -> None:
+    cursor = cursors.encode_place("rows of a", 4_999_999)
+    assert cursors.decode_place("rows of a", cursor) == 4_999_999
+    for kind, text in (("rows of b", cursor), ("rows of a", cursor[:-1]), ("rows of a", "ä")):
+        with pytest.raises(InvalidCursor):
+            cursors.decode_place(kind, text)
+
+
+@pytest.mark.parametrize("payload", ["-1", "007", "1.job_1", "x", ""])
+def test_a_place_is_a_plain_number(payload: str) -> None:
+    with pytest.raises(InvalidCursor):
+        cursors.decode_place("rows", cursors._sealed("rows", payload))

@@ -1,0 +1,67 @@
+"""Store a prepared dataset, bytes and row, once for an Idempotency-Key."""
+
+import logging
+from dataclasses import dataclass
+
+from service.datasets.schemas import Dataset
+from service.http import idempotency
+from service.http.idempotency import Answer, Key
+from service.ingest.dataset.prepared import PreparedDataset
+from service.ingest.dataset.texts import PreparedTexts
+from store import datasets, failpoints
+from store.database.connection import Transaction
+from store.datasets import Lineage
+from store.idempotency import StoredResponse
+from store.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storing:
+    """For whom, and under which key, a request stores what it makes."""
+
+    store: Store
+    tenant_id: str
+    key: Key | None
+    keep_seconds: float | None
+
+    def earlier(self) -> Answer | None:
+        """The answer to an earlier request with the key; ask before doing any work."""
+        return idempotency.earlier(self.store, self.tenant_id, self.key)
+
+    def add(
+        self,
+        ready: PreparedDataset | PreparedTexts,
+        *,
+        name: str,
+        lineage: Lineage | None = None,
+    ) -> Answer:
+        """Store the dataset, all or nothing. Blocking; raises Conflict and StorageUnavailable."""
+        store, tenant_id = self.store, self.tenant_id
+        artifact = ready.put(store.artifacts, tenant_id)
+        failpoints.reach("dataset.stored")
+
+        def record(tx: Transaction) -> StoredResponse:
+            added = ready.add(
+                tx,
+                tenant_id,
+                name=name,
+                artifact=artifact,
+                artifacts=store.artifacts,
+                lineage=lineage,
+            )
+            if self.keep_seconds is not None:
+                added = datasets.keep(tx, tenant_id, added.id, keep_seconds=self.keep_seconds)
+            body = Dataset.of(added).model_dump_json().encode()
+            return StoredResponse(status_code=201, body=body)
+
+        answer = idempotency.once(store, tenant_id, self.key, record)
+        if not answer.is_replay:
+            logger.info(
+                "dataset.created dataset_id=%s size_bytes=%s parent_id=%s",
+                answer.id,
+                artifact.size_bytes,
+                None if lineage is None else lineage.parent_id,
+            )
+        return answer
