@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Final
 
 STYLES: Final = ("page.css", "chart.css", "acts.css", "rows.css")
-SCRIPTS: Final = ("table.js", "copy.js", "send.js")
+SCRIPTS: Final = ("table.js", "copy.js", "send.js", "keys.js")
 """What every page loads; a page names its further scripts."""
 FILE_STYLES: Final = ("page.css", "chart.css")
 FILE_SCRIPTS: Final = ("switch.js", "readout.js", "table.js", "copy.js", "take.js")

@@ -27,6 +27,9 @@ def _environment() -> Environment:
     environment.filters["candidate"] = words.candidate
     environment.filters["percent"] = words.percent
     environment.filters["seconds"] = words.seconds
+    environment.filters["count"] = words.count
+    environment.filters["size"] = words.size
+    environment.filters["points"] = words.points
     return environment
 
 

@@ -114,6 +114,19 @@ def seconds(value: float) -> str:
     return " ".join(told[:2])
 
 
+def size(n_bytes: float) -> str:
+    """A number of bytes, such as 2.9 MB."""
+    power = min(4, int(math.log10(n_bytes) // 3)) if n_bytes >= 1 else 0
+    digits = 1 if power else 0
+    unit = ("bytes", "kB", "MB", "GB", "TB")[power]
+    return f"{n_bytes / 1000**power:,.{digits}f}{NBSP}{unit}"
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """A number with its noun, such as 1 row or 4,281 rows."""
+    return f"{count(n)} {one if n == 1 else many or one + 's'}"
+
+
 def written(value: Value, kind: Kind) -> str:
     """A value as a table shows it; what is not there, or no number where one is due, is a dash."""
     if value is None or value == "":
@@ -133,15 +146,28 @@ def written(value: Value, kind: Kind) -> str:
     return write(float(value))
 
 
+def moment(value: object) -> datetime | None:
+    """A moment as the API writes it; None for anything else."""
+    if isinstance(value, datetime):
+        return value
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
 def time(value: datetime | str | None) -> str:
     """A moment in UTC, such as 2026-11-30 23:05 UTC."""
     if value is None:
         return NOTHING
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except ValueError:
-        return clean(value)
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    found = moment(value)
+    return clean(value) if found is None else f"{found.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def clock(value: datetime | str | None) -> str:
+    """A moment to the second, such as 23:05:17, where the day is said elsewhere."""
+    found = moment(value)
+    return NOTHING if found is None else f"{found.astimezone(UTC):%H:%M:%S}"
 
 
 def listed(names: list[str]) -> str:

@@ -6,6 +6,7 @@ aliases of a head move one after the other.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import delete, insert, select, update
@@ -41,6 +42,32 @@ class Outcome:
     def to_dict(self) -> dict[str, Any]:
         """The outcome as JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alias:
+    """The version that an alias names, since when, and those that it named before, latest last.
+
+    history: {"version", "set_at"} of each, `set_at` in ISO format; at most `MAX_HISTORY`.
+    """
+
+    alias: str
+    version: int
+    set_at: datetime
+    history: list[dict[str, Any]]
+
+
+def of_head(tx: Transaction, tenant_id: str, name: str) -> list[Alias]:
+    """The aliases of a head by name; none of a head that is not there."""
+    rows = tx.execute(
+        select(_aliases.alias, _aliases.version, _aliases.updated_at, _aliases.history)
+        .where(_aliases.tenant_id == tenant_id, _aliases.name == name)
+        .order_by(_aliases.alias)
+    )
+    return [
+        Alias(alias=row.alias, version=row.version, set_at=row.updated_at, history=row.history)
+        for row in rows
+    ]
 
 
 def follow(

@@ -1,4 +1,7 @@
 /** A job as it runs: the bar follows its events; when it has ended the page is asked for anew. */
+import { renew } from "./follow.js";
+
+const OFTEN = 4000; // ms between two looks at the page's parts
 const job = document.querySelector("[data-events]");
 
 if (job) {
@@ -6,12 +9,13 @@ if (job) {
   const told = job.querySelector("[data-told]");
   const lost = job.querySelector("[data-lost]");
   let source = null;
-  let last = null;
+  let last = job.dataset.last; // the page tells what was before
   let spoken = 0;
+  let due = null;
 
   const show = (data) => {
     if (typeof data.fraction === "number") bar.value = data.fraction;
-    const parts = [data.stage, data.candidate];
+    const parts = [data.stage, data.candidate?.replaceAll("_", " ")];
     if (data.epoch) parts.push(`epoch ${data.epoch} of ${data.n_epochs}`);
     if (data.eta_seconds > 0) parts.push(`about ${Math.ceil(data.eta_seconds)} s left`);
     const text = parts.filter(Boolean).join(", ");
@@ -19,6 +23,10 @@ if (job) {
       told.textContent = text;
       spoken = Date.now();
     }
+    due ??= setTimeout(() => {
+      due = null;
+      renew().catch(() => {});
+    }, OFTEN);
   };
   const open = () => {
     if (source) return;
@@ -34,11 +42,11 @@ if (job) {
       last = event.lastEventId || last;
       show(JSON.parse(event.data).data ?? {});
     };
-    for (const type of ["job.queued", "job.started", "job.stage", "job.progress", "job.requeued"]) {
-      source.addEventListener(type, on);
+    for (const type of ["queued", "started", "stage", "progress", "requeued", "cancel_requested"]) {
+      source.addEventListener(`job.${type}`, on);
     }
-    for (const type of ["job.succeeded", "job.failed", "job.cancelled"]) {
-      source.addEventListener(type, () => {
+    for (const type of ["succeeded", "failed", "cancelled"]) {
+      source.addEventListener(`job.${type}`, () => {
         close();
         location.reload();
       });

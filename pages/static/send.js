@@ -7,11 +7,15 @@
 export async function send(method, path, body, headers = {}) {
   const sent = body === undefined ? {} : { body: JSON.stringify(body) };
   const type = body === undefined ? {} : { "Content-Type": "application/json" };
-  const answer = await fetch(path, { method, headers: { Accept: "application/json", ...type, ...headers }, ...sent });
+  return told(await fetch(path, { method, headers: { Accept: "application/json", ...type, ...headers }, ...sent }));
+}
+
+/** The JSON of an answer (null without any); throws the Problem that it tells. */
+export async function told(answer) {
   const text = await answer.text();
-  const told = text && answer.headers.get("content-type")?.includes("json") ? JSON.parse(text) : null;
-  if (!answer.ok) throw new Problem(answer.status, told ?? {});
-  return told;
+  const json = text && answer.headers.get("content-type")?.includes("json") ? JSON.parse(text) : null;
+  if (!answer.ok) throw new Problem(answer.status, json ?? {});
+  return json;
 }
 
 /** A refusal, as application/problem+json says it. */
@@ -41,31 +45,55 @@ export function complain(form, error) {
   form.append(box);
 }
 
+/** A form's fields for the API: `a.b` is b within a; data-type is number, json, or list for ticks. */
 const fields = (form) => {
   const values = {};
   for (const field of form.elements) {
-    if (!field.name || field.disabled || (field.type === "radio" && !field.checked)) continue;
-    const value = field.type === "checkbox" ? field.checked : field.value;
-    if (value !== "") values[field.name] = field.dataset.type === "number" ? Number(value) : value;
+    const isTick = field.type === "checkbox" || field.type === "radio";
+    const { type } = field.dataset;
+    if (!field.name || field.disabled || (isTick && !field.checked)) continue;
+    let value = field.type === "checkbox" && !type ? true : field.value;
+    if (value === "") continue;
+    if (type === "number" || type === "json") value = JSON.parse(value);
+    const path = field.name.split(".");
+    const last = path.pop();
+    const into = path.reduce((within, name) => (within[name] ??= {}), values);
+    into[last] = type === "list" ? [...(into[last] ?? []), value] : value;
   }
   return values;
 };
 
-for (const form of document.querySelectorAll("form[data-send]")) {
-  for (const button of form.querySelectorAll("button[disabled]")) button.disabled = false;
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if (form.dataset.confirm && !confirm(form.dataset.confirm)) return;
-    const button = event.submitter;
-    if (button) button.disabled = true;
-    try {
-      const body = form.dataset.send === "DELETE" || form.dataset.body === "none" ? undefined : fields(form);
-      await send(form.dataset.send, form.action, body);
-      if (form.dataset.then) location.assign(form.dataset.then);
-      else location.reload();
-    } catch (error) {
-      complain(form, error);
-      if (button) button.disabled = false;
-    }
+/** Put values in their places in an address, such as `aliases/{alias}`, and take them out. */
+const filled = (address, values) =>
+  address.replace(/\{(\w+)\}/g, (_, name) => {
+    const value = values[name] ?? "";
+    delete values[name];
+    return encodeURIComponent(value);
   });
+
+/** Buttons that act are off until this module is there. */
+export function enable(within) {
+  for (const button of within.querySelectorAll("[data-send] button[disabled], button[data-send][disabled]")) button.disabled = false;
 }
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  const button = event.submitter;
+  const act = button?.dataset.send ? button : form;
+  const { send: method, confirm: question, body: kind } = act.dataset;
+  if (!method) return;
+  event.preventDefault();
+  if (question && !confirm(question)) return;
+  if (button) button.disabled = true;
+  try {
+    const values = fields(form);
+    const path = filled(button?.getAttribute("formaction") ?? form.getAttribute("action"), values);
+    const answer = await send(method, path, method === "DELETE" || kind === "none" ? undefined : values);
+    if (form.dataset.then) location.assign(filled(form.dataset.then, answer ?? {}));
+    else location.reload();
+  } catch (error) {
+    complain(form, error);
+    if (button) button.disabled = false;
+  }
+});
+enable(document);

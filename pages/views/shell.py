@@ -18,10 +18,13 @@ class Place:
     root: str
 
 
-def page(template: str, place: Place, *, scripts: Sequence[str] = (), **values: Any) -> str:
+def page(
+    template: str, place: Place, *, scripts: Sequence[str] = (), section: str = "", **values: Any
+) -> str:
     """A page that loads its style and its scripts from the service.
 
-    scripts: what it needs besides those of every page.
+    scripts: what it needs besides those of every page. section: where it is in the navigation, such
+    as `jobs`.
     """
     static = f"{place.root}ui/static/{assets.digest()}"
     return render(
@@ -30,6 +33,7 @@ def page(template: str, place: Place, *, scripts: Sequence[str] = (), **values: 
         styles=[f"{static}/{name}" for name in assets.STYLES],
         scripts=[f"{static}/{name}" for name in (*assets.SCRIPTS, *scripts)],
         is_file=False,
+        section=section,
         **values,
     )
 

@@ -9,7 +9,15 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from service.heads import comparison
 from service.heads.comparison_schemas import CompareQuery, HeadComparison
 from service.heads.notes import HeadVersionPatch
-from service.heads.schemas import AliasUpdate, Head, HeadPage, HeadQuery, HeadVersion
+from service.heads.schemas import (
+    AliasUpdate,
+    Head,
+    HeadAlias,
+    HeadAliases,
+    HeadPage,
+    HeadQuery,
+    HeadVersion,
+)
 from service.http import idempotency
 from service.http.dependencies import StoreDep, TenantDep
 from service.http.fields import MAX_VERSION, Alias
@@ -17,7 +25,7 @@ from service.http.idempotency import REPLAYED_HEADER, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.predict.services import PredictorDep
-from store import head_deletion, heads
+from store import aliases, head_deletion, heads
 from store.bytes.port import Artifacts
 from store.database.connection import Transaction
 from store.head_deletion import Deleted
@@ -87,6 +95,16 @@ def annotate_head_version(
     notes = body.model_dump(include=body.model_fields_set)
     with store.database.begin() as tx:
         return HeadVersion.of(heads.annotate(tx, tenant_id, name, version, notes=notes))
+
+
+@router.get("/heads/{name}/aliases", responses=problems(404))
+def list_head_aliases(name: HeadName, store: StoreDep, tenant_id: TenantDep) -> HeadAliases:
+    """List the aliases of a head: what each names, since when, and what it named before."""
+    with store.database.read() as tx:
+        found = aliases.of_head(tx, tenant_id, name)
+        if not found:
+            heads.get(tx, tenant_id, name)  # 404 for a head that is not there
+    return HeadAliases(items=[HeadAlias.of(one) for one in found])
 
 
 @router.put("/heads/{name}/aliases/{alias}", responses=problems(404, *BODY_STATUSES))

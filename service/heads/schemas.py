@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.http.fields import MAX_VERSION, Cursor, Limit
+from store.aliases import Alias as AliasRecord
 from store.heads import Head as HeadRecord
 from store.heads import HeadVersion as HeadVersionRecord
 
@@ -188,6 +189,58 @@ class HeadQuery(BaseModel):
 
     cursor: Cursor = None
     limit: Limit = 50
+
+
+class AliasPlace(BaseModel):
+    """A version that an alias named."""
+
+    version: int
+    set_at: datetime = Field(description="Since when it named it.")
+
+
+class HeadAlias(BaseModel):
+    """Where an alias points, and where it pointed before."""
+
+    alias: str
+    version: int = Field(description="The version that it names.")
+    set_at: datetime = Field(description="Since when.")
+    history: list[AliasPlace] = Field(
+        description="The versions that it named before, the latest last; at most 20. A rollback "
+        "goes back to the last that still exists."
+    )
+
+    @classmethod
+    def of(cls, record: AliasRecord) -> "HeadAlias":
+        """The stored alias as the API shows it."""
+        return cls(
+            alias=record.alias,
+            version=record.version,
+            set_at=record.set_at,
+            history=[AliasPlace(**one) for one in record.history],
+        )
+
+
+class HeadAliases(BaseModel):
+    """The aliases of a head, by name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "alias": "prod",
+                            "version": 3,
+                            "set_at": "2026-11-26T08:12:44.020000Z",
+                            "history": [{"version": 2, "set_at": "2026-11-24T03:22:10.511000Z"}],
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    items: list[HeadAlias]
 
 
 class AliasUpdate(BaseModel):

@@ -25,7 +25,8 @@ class OperateServices(PredictServices):
     scrape: Scrape
 
 
-def _services(request: Request) -> OperateServices:
+def services_of(request: Request) -> OperateServices:
+    """All services of the application that serves the request."""
     services: OperateServices = request.app.state.services
     return services
 
@@ -72,7 +73,7 @@ async def readyz(request: Request) -> Ready:
     A broker, if one is configured, is checked too, but only causes a warning: without it jobs start
     a little later. Answers within about two seconds; a result is reused for one second.
     """
-    checks = dict(await _services(request).readiness.checks())
+    checks = dict(await services_of(request).readiness.checks())
     failed = {name: check for name, check in checks.items() if check.status == "failed"}
     if failed:
         raise Problem(
@@ -92,4 +93,6 @@ async def readyz(request: Request) -> Ready:
 )
 def metrics(request: Request) -> Response:
     """Show counts, times and the backlog, in the text format of Prometheus."""
-    return Response(_services(request).scrape.text(), headers={"Content-Type": scrape.CONTENT_TYPE})
+    return Response(
+        services_of(request).scrape.text(), headers={"Content-Type": scrape.CONTENT_TYPE}
+    )

@@ -1,68 +1,36 @@
 """The pages in a real Chromium: policy, accessibility, keyboard, without JavaScript, offline."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from pages.views.report import report_file
 from store.store import Store
 from tests.pages.reports import HOSTILE, real_report, renamed
 from tests.service.in_process import add_job, claim, succeed
+from tests.support.chromium import Watched, chromium, skip_without_chromium
 from tests.support.http import serve
 
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None and not os.environ.get("CI"):
-    pytest.skip("Debian's chromium is not installed", allow_module_level=True)
+skip_without_chromium()
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-PATIENCE = 120_000
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=PATIENCE)
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture
 def reported(store: Store, trained: bytes) -> str:
     job = claim(store, add_job(store))
     return succeed(store, job, trained, report=json.dumps(real_report()).encode()).id
-
-
-class Watched:
-    """A page, and what it complained of and asked for."""
-
-    def __init__(self, browser: Browser, **options: Any) -> None:
-        self.context = browser.new_context(**options)
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-
-    def barriers(self) -> list[str]:
-        """What axe finds."""
-        source = (files("axe_playwright_python") / "axe.min.js").read_text()
-        self.page.evaluate(source)
-        found = self.page.evaluate("axe.run()")
-        return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found["violations"]]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
