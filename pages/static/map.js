@@ -47,8 +47,8 @@ const clean = (page) => {
 
 const show = (of, told) => {
   const classes = JSON.parse(told.classes), splits = JSON.parse(told.splits), threshold = Number(told.ood_threshold) || Infinity;
-  const all = [...of.row.keys()], scores = of.ood_score ?? new Float32Array(all.length);
-  const top = Number(form.ood?.max);
+  const all = [...of.row.keys()], scores = of.ood_score;
+  const top = Number(form.ood?.max), is_error = (at) => Boolean(classes[of.predicted[at]]) && of.label[at] !== of.predicted[at];
   let selected = new Set((root.dataset.selected || "").split(".").map((at) => parseInt(at, 36)).filter((at) => at < all.length));
   let look, cursor = -1, lasso = null, held = null, n_listed = 0, visible = all, series = [], of_series = [];
 
@@ -98,13 +98,13 @@ const show = (of, told) => {
     const chosen = new Set(new FormData(form).getAll("class")), names = [...chosen].filter(Boolean).slice(0, N_COLOURS), numbers = new Map(names.map((name, at) => [classes.indexOf(name), at + 1]));
     const [which, ...rest] = {
       split: [(at) => (of.split[at] + 1) % (N_COLOURS + 1), "further splits", ...splits.slice(0, N_COLOURS)],
-      error: [(at) => Number(of.label[at] !== of.predicted[at]), "right", "error"],
+      error: [(at) => Number(is_error(at)), "right", "error"],
       suspected: [(at) => of.suspected[at], "not suspected", "suspected label"],
       ood: [(at) => Number(scores[at] > threshold), "up to the threshold", "above the threshold"],
     }[by] ?? [(at) => numbers.get(kind[at]) ?? 0, "other classes", ...names];
     series = rest;
     of_series = all.map(which);
-    visible = all.filter((at) => (split < 0 || of.split[at] === split) && (!form.only.checked || chosen.has(classes[kind[at]])) && scores[at] >= bound);
+    visible = all.filter((at) => (split < 0 || of.split[at] === split) && (!form.only.checked || chosen.has(classes[kind[at]])) && !(scores[at] < bound));
     const items = series.map((text, number) => {
       const item = document.createElement("li"), key = document.createElement("canvas"), words = document.createElement("bdi");
       words.append(`${text} (${visible.filter((at) => of_series[at] === number).length})`);
@@ -137,7 +137,7 @@ const show = (of, told) => {
     if (now !== selected) return;
     for (const at of page) {
       const one = known.get(`${of.split[at]} ${of.row[at]}`) ?? {};
-      addRow(root.querySelector("[data-chosen] tbody"), one.file_row ?? of.row[at], splits[of.split[at]], one.text ?? one.id, classes[of.label[at]], classes[of.predicted[at]], Number(scores[at].toFixed(2)));
+      addRow(root.querySelector("[data-chosen] tbody"), one.file_row ?? of.row[at], splits[of.split[at]], one.text ?? one.id, classes[of.label[at]], classes[of.predicted[at]], form.ood && Number(scores[at].toFixed(2)));
     }
   };
   const select = (which) => {
@@ -162,8 +162,8 @@ const show = (of, told) => {
   const tell = (at) => {
     if (at < 0) return;
     const parts = [`Row ${of.row[at]} of ${splits[of.split[at]]}: ${classes[of.label[at]]}`];
-    if (of.label[at] !== of.predicted[at]) parts.push(`taken for ${classes[of.predicted[at]]}`);
-    if (of.ood_score) parts.push(`OOD score ${scores[at].toFixed(2)}`);
+    if (is_error(at)) parts.push(`taken for ${classes[of.predicted[at]]}`);
+    if (form.ood) parts.push(`OOD score ${scores[at].toFixed(2)}`);
     if (of.suspected[at]) parts.push("its label is suspected");
     root.querySelector("output").textContent = parts.join(", ");
   };
@@ -177,7 +177,11 @@ const show = (of, told) => {
     draw();
   };
   const whole = () => {
-    look = { x: SIDE / 2, y: SIDE / 2, zoom: 1 };
+    const middle = (odd) => {
+      const values = of[form.view.value].filter((_, at) => at % 2 === odd);
+      return (Math.min(...values) + Math.max(...values)) / 2;
+    };
+    look = { x: middle(0), y: middle(1), zoom: 1 };
     draw();
   };
   const ACTS = { "+": zoom(1.5), "-": zoom(1 / 1.5), 0: whole, Escape: () => select([]), Enter: () => toggle(cursor) };
@@ -222,6 +226,7 @@ const show = (of, told) => {
   });
   find("more").addEventListener("click", list);
   form.addEventListener("submit", (event) => event.preventDefault());
+  form.view.addEventListener("change", whole);
   root.addEventListener("input", update);
   for (const part of root.querySelectorAll("[data-live]")) part.hidden = false;
   new ResizeObserver(draw).observe(canvas);

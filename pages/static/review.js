@@ -1,5 +1,6 @@
 /** Judge suspected labels one by one; the decisions stay in the tab until they are saved. */
 import { addRow } from "./cells.js";
+import { isFree } from "./keys.js";
 import { complain, send } from "./send.js";
 
 const root = document.querySelector("[data-review]");
@@ -8,7 +9,7 @@ const review = () => {
   const items = JSON.parse(root.querySelector("script").textContent);
   const find = (name) => root.querySelector(`[data-${name}]`);
   const put = (name, text) => (find(name).textContent = text ?? "");
-  const { job, dataset, root: up } = root.dataset, place = `nmtune labels ${job}`, SINGLE = "nmtune single keys";
+  const { job, dataset, root: up } = root.dataset, place = `nmtune labels ${job}`;
   const kept = JSON.parse(sessionStorage.getItem(place)) ?? { of: {}, order: [] };
   const percent = (share) => (share == null ? "" : `${(100 * share).toFixed(1)}\u00a0%`);
   const key = ({ split, row }) => JSON.stringify({ split, row });
@@ -84,16 +85,11 @@ const review = () => {
   };
   const ACTS = {
     k: () => decide({}), s: () => give(items[at].suggested), x: () => decide({ drop: true }), u: undo, j: () => go(at + 1), p: () => go(at - 1),
-    "?": () => find("keys").toggleAttribute("open"), other: () => give(other.value.trim()), forget, retrain,
+    other: () => give(other.value.trim()), forget, retrain,
   };
   const act = (name) => (name in ACTS ? ACTS[name]() : give(labels[name - 1]));
 
-  find("single").checked = localStorage.getItem(SINGLE) !== "off";
-  find("single").addEventListener("change", ({ target }) => localStorage.setItem(SINGLE, target.checked ? "on" : "off"));
-  document.addEventListener("keydown", (event) => {
-    const is_typing = event.target.closest("textarea, select, input:not([type=checkbox])");
-    if (find("single").checked && !is_typing && !event.ctrlKey && !event.metaKey && !event.altKey && event.key.length === 1) act(event.key);
-  });
+  document.addEventListener("keydown", (event) => event.key.length === 1 && isFree(event) && act(event.key));
   for (const button of root.querySelectorAll("[data-do]")) button.addEventListener("click", () => act(button.dataset.do));
   other.addEventListener("focus", async () => {
     const { classes } = await send("GET", `${up}datasets/${dataset}`);
@@ -119,10 +115,10 @@ const review = () => {
     }
     sessionStorage.removeItem(place);
     put("made", `${saved.name}, ${saved.n_rows} rows`);
-    find("made").href += saved.id;
+    for (const link of find("saved").querySelectorAll("[data-id]")) link.href += saved.id;
     find("saved").hidden = false;
     form.hidden = true;
-    root.querySelector("[data-do=retrain]").focus();
+    find("made").focus();
   });
   root.hidden = false;
   go(at);

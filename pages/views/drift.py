@@ -41,6 +41,7 @@ def drift_page(drift: Mapping[str, Any], place: Place, *, asked: str = "") -> st
     return page(
         "drift.html.jinja",
         place,
+        section="heads",
         name=words.clean(drift["name"]),
         version=drift["version"],
         state=name,
@@ -100,9 +101,7 @@ def psi_by_hour(windows: Windows) -> Figure:
             sentence="No hour has enough rows to be compared on its own; all together are above."
         )
     x, _ = _hours(windows)
-    values = [
-        one[key] for one in known for key, *_ in _SERIES if words.is_number(one.get(key))
-    ]
+    values = [one[key] for one in known for key, *_ in _SERIES if words.is_number(one.get(key))]
     y = Linear.over([0.0, _MUCH, *values], _BOTTOM, _TOP, n_ticks=4)
     bounds = [
         svg.group(
@@ -143,9 +142,7 @@ def psi_by_hour(windows: Windows) -> Figure:
 def _series(
     known: Windows, x: Linear, y: Linear, key: str, told: str, style: str, shape: int
 ) -> Markup:
-    points = [
-        (x(_hour(one)), y(one[key]), one) for one in known if words.is_number(one.get(key))
-    ]
+    points = [(x(_hour(one)), y(one[key]), one) for one in known if words.is_number(one.get(key))]
     marks = [
         svg.mark(
             shape,

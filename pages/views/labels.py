@@ -5,7 +5,6 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from pages import words
-from pages.again import request_like
 from pages.views.shell import Place, page
 
 KEYS: Final = (
@@ -16,26 +15,35 @@ KEYS: Final = (
     ("u", "undo the last decision"),
     ("j", "next row"),
     ("p", "row before"),
-    ("?", "these keys"),
 )
+_OF_ENCODER: Final = ("model", "base_url", "dimensions", "price_per_million_tokens")
 _MOST_TEXT: Final = 160
 
 
 def labels_page(
-    job: Mapping[str, Any], found: Mapping[str, Any], place: Place, cursor: str | None
+    job: Mapping[str, Any],
+    found: Mapping[str, Any],
+    place: Place,
+    *,
+    cursor: str | None = None,
+    again: Mapping[str, Any] | None = None,
 ) -> str:
-    """The page of the suspects in `found`, as `GET /jobs/{id}/rows?only=suspected` answers."""
+    """The page of the suspects in `found`, as `GET /jobs/{id}/rows?only=suspected` answers.
+
+    again: the settings that make the same job again, None where there are none.
+    """
     items = found["items"]
     following = found.get("next_cursor")
     return page(
         "labels.html.jinja",
         place,
         scripts=["review.js"],
+        section="jobs",
         title=words.clean(job["name"]),
         job_id=job["id"],
         dataset_id=job["dataset_id"],
         head=job.get("head"),
-        again=request_like(job),
+        again=None if again is None else _request(job, again),
         sentence=_sentence(found),
         keys=KEYS,
         items=[{**one, "suggested_probability": suggested_probability(one)} for one in items],
@@ -46,6 +54,19 @@ def labels_page(
         first=cursor is not None,
         following=urlencode({"cursor": following}) if following else None,
     )
+
+
+def _request(job: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of `POST /jobs` that trains as the job did; the data set is still to be named."""
+    body = {"name": job["name"], "method": job["method"], "queue": job["queue"]}
+    if settings:
+        body["config"] = settings
+    if analyses := job["config"].get("analyses"):
+        body["analyses"] = analyses
+    if encoder := job.get("encoder"):
+        asked = {name: encoder[name] for name in _OF_ENCODER if encoder.get(name) is not None}
+        body["provider"] = {"name": encoder["provider"]} | asked
+    return body
 
 
 def _sentence(found: Mapping[str, Any]) -> str:

@@ -64,6 +64,7 @@ def map_page(
     return page(
         "map.html.jinja",
         place,
+        section="jobs",
         scripts=["map.js"],
         title=words.clean(job["name"]),
         job_id=job["id"],

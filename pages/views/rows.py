@@ -36,6 +36,7 @@ def rows_page(
     return page(
         "rows.html.jinja",
         place,
+        section="jobs",
         title=words.clean(job["name"]),
         job_id=job["id"],
         sentence=_sentence(found, kept),

@@ -30,6 +30,7 @@ def try_page(head: Mapping[str, Any], place: Place, *, chosen: str | None = None
     return page(
         "try.html.jinja",
         place,
+        section="heads",
         scripts=["try.js"],
         name=name,
         references=references,

@@ -13,6 +13,7 @@ from service.job_rows.page import page
 from service.job_rows.schemas import RowQuery
 from service.jobs.routes import JobId
 from service.jobs.schemas import Job
+from service.ui.again import settings_of
 from service.ui.answers import HEADERS, html, page_router, place
 from service.ui.queries import read_query
 from store import job_files
@@ -39,7 +40,11 @@ def rows_page(job_id: JobId, request: Request, store: StoreDep, tenant_id: Tenan
 
 @router.get("/ui/jobs/{job_id}/labels")
 def labels_page(
-    job_id: JobId, request: Request, store: StoreDep, tenant_id: TenantDep, cursor: str | None = None
+    job_id: JobId,
+    request: Request,
+    store: StoreDep,
+    tenant_id: TenantDep,
+    cursor: str | None = None,
 ) -> Response:
     """The suspected labels, the most doubtful first."""
     from pages.views import labels as view
@@ -50,7 +55,15 @@ def labels_page(
     if isinstance(found, Response):
         return found
     listed = page(store, found, query).model_dump(mode="json")
-    return html(view.labels_page(job_of(found), listed, place(request), cursor))
+    return html(
+        view.labels_page(
+            job_of(found),
+            listed,
+            place(request),
+            cursor=cursor,
+            again=settings_of(Job.of(found.job)),
+        )
+    )
 
 
 def found_or_job(store: Store, tenant_id: str, job_id: str, name: str) -> files.Found | Response:
