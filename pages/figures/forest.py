@@ -59,7 +59,11 @@ def _link(report: Report, one: Mapping[str, Any], only: str) -> str | None:
     return rows_link(report, only=only, split=str(one["split"]), **pair)
 
 
-def plot(rows: Comparisons, link: Link) -> Markup:
+def _nowhere(_one: Mapping[str, Any], _only: str) -> None:
+    """Comparisons of which no rows are at hand."""
+
+
+def plot(rows: Comparisons, link: Link = _nowhere) -> Markup:
     """A row for each split under each pair's heading."""
     pairs = _by_pair(rows)
     height = 56 + _ROW * (len(rows) + len(pairs))
@@ -81,7 +85,7 @@ def plot(rows: Comparisons, link: Link) -> Markup:
     return svg.drawing(height, _label(rows), axis, *parts, has_links=has_links)
 
 
-def table(rows: Comparisons, link: Link) -> Table:
+def table(rows: Comparisons, link: Link = _nowhere) -> Table:
     """The numbers of the plot."""
     columns = [
         Column("candidate"),

@@ -95,16 +95,16 @@ const show = (of, told) => {
   /** Say what the colours stand for and which points are shown, as the form has it. */
   const update = () => {
     const by = form.colour.value, bound = Number(form.ood?.value ?? 0), split = splits.indexOf(form.split.value), kind = of[by === "predicted" ? by : "label"];
-    const chosen = new Set(new FormData(form).getAll("class")), names = [...chosen].filter(Boolean).slice(0, N_COLOURS), numbers = new Map(names.map((name, at) => [classes.indexOf(name), at + 1]));
+    const chosen = new FormData(form).getAll("class").filter(Boolean).map(Number).slice(0, N_COLOURS);
     const [which, ...rest] = {
       split: [(at) => (of.split[at] + 1) % (N_COLOURS + 1), "further splits", ...splits.slice(0, N_COLOURS)],
       error: [(at) => Number(is_error(at)), "right", "error"],
       suspected: [(at) => of.suspected[at], "not suspected", "suspected label"],
       ood: [(at) => Number(scores[at] > threshold), "up to the threshold", "above the threshold"],
-    }[by] ?? [(at) => numbers.get(kind[at]) ?? 0, "other classes", ...names];
+    }[by] ?? [(at) => chosen.indexOf(kind[at]) + 1, "other classes", ...chosen.map((at) => classes[at])];
     series = rest;
     of_series = all.map(which);
-    visible = all.filter((at) => (split < 0 || of.split[at] === split) && (!form.only.checked || chosen.has(classes[kind[at]])) && !(scores[at] < bound));
+    visible = all.filter((at) => (split < 0 || of.split[at] === split) && (!form.only.checked || chosen.includes(kind[at])) && !(scores[at] < bound));
     const items = series.map((text, number) => {
       const item = document.createElement("li"), key = document.createElement("canvas"), words = document.createElement("bdi");
       words.append(`${text} (${visible.filter((at) => of_series[at] === number).length})`);

@@ -47,7 +47,7 @@ def map_page(
     """The page of a map.
 
     asked: the query: `view`, `colour`, `split`, `only`, `ood` (from which score on), `sel` (what is
-    selected) and `class` (a list of those coloured, without which the page chooses).
+    selected) and `class` (the indices of those coloured, without which the page chooses).
 
     found: `splits` and, of the points, `n_points` of `n_rows`, `explained_variance`, `tsne`,
     `views` that are drawn, `ood_threshold`, `ood_top` (where the
@@ -60,7 +60,6 @@ def map_page(
     views = [(key, name) for key, name in _VIEWS if key in found["views"]]
     view = asked.get("view")
     shown = view if view in found["views"] else _preferred(found["views"])
-    first = [by_class[at]["name"] for at in most[:_FIRST]]
     return page(
         "map.html.jinja",
         place,
@@ -78,7 +77,7 @@ def map_page(
         splits=words.in_order([str(name) for name in found["splits"]]),
         split=asked.get("split"),
         has_ood=_has_ood(found),
-        chosen=set(asked["class"] if asked.get("class") else first),
+        chosen=_chosen(asked.get("class") or [], most),
         only=bool(asked.get("only")),
         selected=words.clean(asked.get("sel") or ""),
         ood_from=words.clean(asked.get("ood") or 0),
@@ -88,6 +87,11 @@ def map_page(
         n_drawn=len(found["x"]),
         caption=_caption(found),
     )
+
+
+def _chosen(asked: Sequence[str], most: Sequence[int]) -> set[int]:
+    """The classes to be coloured, by their index; without a choice those with the most errors."""
+    return {int(one) for one in asked if one.isdecimal()} if asked else set(most[:_FIRST])
 
 
 def _preferred(views: Sequence[str]) -> str:

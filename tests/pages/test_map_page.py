@@ -55,7 +55,7 @@ def test_it_says_what_it_shows_and_what_it_cannot() -> None:
     text = page_of(a_map()).text
     assert "200 of 212 rows" in text
     assert "errors and suspects come first" in text
-    assert "30.0\N{NO-BREAK SPACE}% of the tuned embeddings' variance" in text
+    assert "30.0 % of the tuned embeddings' variance" in text
     assert "how far groups lie apart" in text
 
 
@@ -83,11 +83,11 @@ def test_it_says_why_there_is_no_t_sne(tsne: str, told: str) -> None:
 
 def test_the_address_is_the_state() -> None:
     asked = {"view": "pca_raw", "colour": "error", "split": "train", "only": "1", "ood": "0.5"}
-    page = page_of(a_map(), **asked, **{"class": ["", "class 1"], "sel": "a.1f"})
+    page = page_of(a_map(), **asked, **{"class": ["", "1"], "sel": "a.1f"})
     chosen = {one["value"] for one in page.named("option") if "selected" in one}
     assert {"pca_raw", "error", "train"} <= chosen
     boxes = [one for one in page.named("input") if one.get("type") == "checkbox"]
-    assert [one["value"] for one in boxes if "checked" in one] == ["1", "class 1"]
+    assert [one["value"] for one in boxes if "checked" in one] == ["1", "1"]
     assert page.named("main")[0]["data-selected"] == "a.1f"
 
 
@@ -121,5 +121,4 @@ def test_a_head_without_ood_scores_has_no_histogram() -> None:
 def test_classes_are_hostile_until_escaped(hostile: str) -> None:
     shown = a_map(classes=[hostile, "b", "c"], splits=[hostile], tsne=hostile)
     page = page_of(shown, split=hostile, sel=hostile)
-    (box,) = [one for one in page.named("input") if one.get("value") == hostile]
-    assert box["name"] == "class"
+    assert len([one for one in page.named("input") if one.get("name") == "class"]) == 4
