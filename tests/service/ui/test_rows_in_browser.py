@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from store import datasets, jobs
 from store.names import DEFAULT_TENANT
@@ -16,7 +17,7 @@ from store.store import Store
 from tests.service.in_process import publish
 from tests.service.job_rows.made_job import MadeJob, add_job_with_rows, made_rows
 from tests.service.ui.test_row_routes import add_map
-from tests.support.chromium import Watched, chromium, skip_without_chromium
+from tests.support.chromium import PATIENCE, Watched, chromium, skip_without_chromium
 from tests.support.http import serve
 
 skip_without_chromium()
@@ -34,7 +35,10 @@ def browser() -> Iterator[Browser]:
 def made(store: Store, tmp_path: Path, trained: bytes) -> MadeJob:
     """A job whose rows and map are kept, of classes that would do harm."""
     classes = ("<script>alert(1)</script>", "</script><b>", "\N{RIGHT-TO-LEFT OVERRIDE}owl")
-    made = add_job_with_rows(store, tmp_path, trained, rows=made_rows(classes), texts=True)
+    rows = made_rows(classes)
+    suggested = (rows.splits["train"].label[rows.suspects.rows] + 1) % len(classes)
+    rows = replace(rows, suspects=replace(rows.suspects, suggested=suggested))
+    made = add_job_with_rows(store, tmp_path, trained, rows=rows, texts=True)
     add_map(store, made.job.id)
     return made
 
@@ -70,7 +74,6 @@ def test_pages_keep_their_policy_and_have_no_barrier(
 def test_labels_are_corrected_by_keyboard_alone(
     browser: Browser, app: FastAPI, store: Store, made: MadeJob
 ) -> None:
-    suspects = made.rows.suspects
     with serve(app) as server:
         watched = Watched(browser)
         page = watched.page
@@ -94,7 +97,6 @@ def test_labels_are_corrected_by_keyboard_alone(
         dataset = datasets.get(tx, DEFAULT_TENANT, dataset_id)
     assert dataset.id != made.job.dataset_id
     assert dataset.n_rows == 129
-    assert len(suspects.rows) == 4
 
 
 def test_single_keys_can_be_switched_off(browser: Browser, app: FastAPI, made: MadeJob) -> None:
@@ -157,7 +159,7 @@ def test_a_vector_and_a_file_are_tried(
         page.get_by_label(".npy file with one row").set_input_files(bad)
         assert "rows.npy is not an .npy file with one row" in page.get_by_role("alert").inner_text()
         page.get_by_label(".npy file with one row").set_input_files(good)
-        page.wait_for_function("document.querySelector('textarea').value === '0.9, 0.1, 0.2'")
+        expect(page.locator("textarea")).to_have_value("0.9, 0.1, 0.2", timeout=PATIENCE)
         page.get_by_role("button", name="Predict").click()
         page.locator("[data-answer] tbody tr").nth(1).wait_for()
         answer = page.locator("[data-answer]").inner_text()
