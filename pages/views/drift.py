@@ -76,7 +76,7 @@ def rows_by_hour(windows: Windows) -> Figure:
     most = max(windows, key=lambda one: one["n_rows"])
     return Figure(
         sentence=f"{words.count(sum(one['n_rows'] for one in windows))} rows in "
-        f"{words.count(len(windows))} hours with rows; most, {words.count(most['n_rows'])}, from "
+        f"{words.count(len(windows))} {_hours_in_words(windows)} with rows; most, {words.count(most['n_rows'])}, from "
         f"{words.time(most['started_at'])}.",
         panels=[
             Panel(
@@ -91,6 +91,10 @@ def rows_by_hour(windows: Windows) -> Figure:
             )
         ],
     )
+
+
+def _hours_in_words(windows: Windows) -> str:
+    return "hour" if len(windows) == 1 else "hours"
 
 
 def psi_by_hour(windows: Windows) -> Figure:

@@ -107,7 +107,11 @@ def _sentence(found: Mapping[str, Any], kept: Mapping[str, str]) -> str:
         "gained": f"that {who} gets right and {against} gets wrong",
         "lost": f"that {who} gets wrong and {against} gets right",
     }.get(kept.get("only", ""), "")
-    parts = [f"{words.count(n_rows)} rows" if words.is_number(n_rows) else words.capital(which)]
+    parts = [
+        f"{words.count(n_rows)} {'row' if n_rows == 1 else 'rows'}"
+        if words.is_number(n_rows)
+        else words.capital(which)
+    ]
     if kept.get("split"):
         parts.append(f"of {words.split(kept['split'])}")
     if kept.get("label"):

@@ -63,7 +63,7 @@ def test_columns_that_no_row_has_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({}, "1 rows."),
+        ({}, "1 row."),
         ({"only": "errors", "split": "ood/hwu"}, "of OOD hwu that the published head gets wrong."),
         (
             {"only": "gained", "candidate": "nmtune", "against": "mlp"},

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, expect
 
-from store import datasets, jobs
+from store import datasets
 from store.names import DEFAULT_TENANT
 from store.store import Store
 from tests.service.in_process import publish
@@ -171,13 +171,10 @@ def test_a_vector_and_a_file_are_tried(
     assert json.loads(body)["embeddings"] == [[0.9, 0.1, 0.2]]
 
 
-def test_a_correction_is_trained_with_the_jobs_settings(
+def test_a_job_of_unknown_settings_leads_to_a_new_one(
     browser: Browser, app: FastAPI, store: Store, tmp_path: Path, trained: bytes
 ) -> None:
     made = add_job_with_rows(store, tmp_path, trained)
-    with store.database.begin() as tx:
-        is_known = jobs.get(tx, DEFAULT_TENANT, made.job.id).config
-    assert is_known == {}  # a job of another version: its settings are not known
     with serve(app) as server:
         watched = Watched(browser)
         page = watched.page
