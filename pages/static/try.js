@@ -10,7 +10,7 @@ const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 /** The numbers of an .npy file with one row of float32 or float64. */
 const numbers = async (file) => {
   const bytes = await file.arrayBuffer(), text = new TextDecoder("latin1").decode(bytes.slice(0, 4096));
-  const [header, size, rows, n] = /^\x93NUMPY[^]{4,6}?\{'descr': '<f([48])', 'fortran_order': \w+, 'shape': \((1, )?(\d+),?\), \} *\n/.exec(text) ?? [];
+  const [header, size, rows, n] = /^.NUMPY[^]{4,6}?\{'descr': '<f([48])', 'fortran_order': \w+, 'shape': \((1, )?(\d+),?\), \} *\n/.exec(text) ?? [];
   if (bytes.byteLength !== header?.length + n * size) {
     throw new Error(`${file.name} is not an .npy file with one row of float32 or float64. Write one with numpy.save("row.npy", embeddings[0].astype("float32")).`);
   }

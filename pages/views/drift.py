@@ -76,8 +76,8 @@ def rows_by_hour(windows: Windows) -> Figure:
     most = max(windows, key=lambda one: one["n_rows"])
     return Figure(
         sentence=f"{words.count(sum(one['n_rows'] for one in windows))} rows in "
-        f"{words.count(len(windows))} {_hours_in_words(windows)} with rows; most, {words.count(most['n_rows'])}, from "
-        f"{words.time(most['started_at'])}.",
+        f"{words.count(len(windows))} {_hours_in_words(windows)} with rows; most, "
+        f"{words.count(most['n_rows'])}, from {words.time(most['started_at'])}.",
         panels=[
             Panel(
                 drawn=svg.drawing(

@@ -22,7 +22,7 @@ _VIEWS: Final = (
     ("tsne_tuned", "t-SNE, tuned embeddings"),
     ("tsne_raw", "t-SNE, raw embeddings"),
 )
-_COLOURS: Final = (
+_COLOURS: Final[tuple[tuple[str, str], ...]] = (
     ("label", "label"),
     ("predicted", "predicted class"),
     ("error", "error"),

@@ -107,11 +107,8 @@ def _sentence(found: Mapping[str, Any], kept: Mapping[str, str]) -> str:
         "gained": f"that {who} gets right and {against} gets wrong",
         "lost": f"that {who} gets wrong and {against} gets right",
     }.get(kept.get("only", ""), "")
-    parts = [
-        f"{words.count(n_rows)} {'row' if n_rows == 1 else 'rows'}"
-        if words.is_number(n_rows)
-        else words.capital(which)
-    ]
+    unit = "row" if n_rows == 1 else "rows"
+    parts = [words.capital(which) if n_rows is None else f"{words.count(n_rows)} {unit}"]
     if kept.get("split"):
         parts.append(f"of {words.split(kept['split'])}")
     if kept.get("label"):

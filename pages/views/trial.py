@@ -21,8 +21,8 @@ def try_page(head: Mapping[str, Any], place: Place, *, chosen: str | None = None
     versions = head["versions"]
     latest = versions[0]
     references = [*head["aliases"], *(str(one["version"]) for one in versions)]
-    if chosen not in references:
-        chosen = "prod" if "prod" in head["aliases"] else str(latest["version"])
+    usual = "prod" if "prod" in head["aliases"] else str(latest["version"])
+    chosen = chosen if chosen is not None and chosen in references else usual
     number = head["aliases"].get(chosen, chosen)
     version = next((one for one in versions if str(one["version"]) == str(number)), latest)
     encoder = version.get("encoder")
