@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-STYLES: Final = ("page.css", "chart.css", "acts.css")
+STYLES: Final = ("page.css", "chart.css", "acts.css", "rows.css")
 SCRIPTS: Final = ("table.js", "copy.js", "send.js", "keys.js")
 """What every page loads; a page names its further scripts."""
 FILE_STYLES: Final = ("page.css", "chart.css")
@@ -17,6 +17,7 @@ FILE_SCRIPTS: Final = ("switch.js", "readout.js", "table.js", "copy.js", "take.j
 """What the one-file report carries."""
 
 _MEDIA_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_EXPLAINED: Final = re.compile(r"/\*\*.*?\*/", re.DOTALL)
 _VARIABLE: Final = re.compile(r"var\((--[a-z0-9-]+)\)")
 _LIGHT: Final = re.compile(r"(--[a-z0-9-]+):\s*light-dark\(([^,()]+),[^()]+\)")
 
@@ -33,9 +34,17 @@ class Asset:
 def _assets() -> dict[str, Asset]:
     folder = files("pages") / "static"
     return {
-        file.name: Asset(file.read_bytes(), _MEDIA_TYPES[file.name.rpartition(".")[2]])
+        file.name: Asset(
+            _served(file.name, file.read_text()), _MEDIA_TYPES[file.name.rpartition(".")[2]]
+        )
         for file in sorted(folder.iterdir(), key=lambda file: file.name)
     }
+
+
+def _served(name: str, text: str) -> bytes:
+    """The file without indents and blank lines; a script without what explains it, too."""
+    told = _EXPLAINED.sub("", text) if name.endswith(".js") else text
+    return "\n".join(filter(None, map(str.strip, told.splitlines()))).encode()
 
 
 def asset(name: str) -> Asset:
@@ -57,14 +66,10 @@ def digest() -> str:
 
 @cache
 def inlined(names: Sequence[str]) -> str:
-    """Several files as one text for a page that carries them; each script in a block of its own.
-
-    Without indents and blank lines.
-    """
+    """Several files as one text for a page that carries them; each script in a block of its own."""
     texts = []
     for name in names:
-        lines = map(str.strip, asset(name).content.decode().splitlines())
-        text = "\n".join(filter(None, lines))
+        text = asset(name).content.decode()
         texts.append(f"{{\n{text}\n}}" if name.endswith(".js") else text)
     return "\n".join(texts)
 

@@ -21,7 +21,15 @@ class Best:
     value: Value
 
 
-Cell: TypeAlias = Value | Best
+@dataclass(frozen=True)
+class Linked:
+    """A cell that leads to the rows behind it; without an address it is a plain one."""
+
+    value: Value
+    href: str | None
+
+
+Cell: TypeAlias = Value | Best | Linked
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,16 @@ class Table:
     n_shown: int = 1000
     """Rows on a page; a file has all of them."""
 
-    def shown(self) -> list[list[tuple[str, Column, bool]]]:
-        """Each cell's text, its column and whether it stands out."""
+    def shown(self) -> list[list[tuple[str, Column, bool, str | None]]]:
+        """Each cell's text, its column, whether it stands out, and where it leads."""
         return [
             [
-                (words.written(_value(cell), column.kind), column, isinstance(cell, Best))
+                (
+                    words.written(_value(cell), column.kind),
+                    column,
+                    isinstance(cell, Best),
+                    cell.href if isinstance(cell, Linked) else None,
+                )
                 for cell, column in zip(row, self.columns, strict=True)
             ]
             for row in self.rows[: self.n_shown]
@@ -131,7 +144,7 @@ def csv_of(figure: Figure) -> str:
 
 
 def _value(cell: Cell) -> Value:
-    return cell.value if isinstance(cell, Best) else cell
+    return cell.value if isinstance(cell, Best | Linked) else cell
 
 
 def _file_cell(value: Value) -> Value:

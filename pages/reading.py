@@ -1,12 +1,17 @@
 """Read a report of any version: what a figure needs, or a sentence on why it is not there."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlencode
 
 from pages import words
 
 Report: TypeAlias = Mapping[str, Any]
 """The report as `GET /jobs/{id}/report` answers it."""
+
+
+ROWS_AT: Final = "rows_at"
+"""Where a page adds the address of the rows behind its numbers; a file has no such place."""
 
 
 class Absent(Exception):  # noqa: N818  nothing went wrong
@@ -62,6 +67,18 @@ def judged(report: Report, candidate: str) -> Mapping[str, Any]:
 def classes(report: Report) -> list[str]:
     """The class names, in the order of their indices."""
     return [str(name) for name in (report.get("dataset") or {}).get("classes") or ()]
+
+
+def rows_link(report: Report, **which: str) -> str | None:
+    """The address of the rows that `which` chooses, as `GET /jobs/{id}/rows` takes it, or None.
+
+    Without a candidate the rows are the published one's.
+    """
+    if ROWS_AT not in report:
+        return None
+    if which.get("candidate") == published(report):
+        del which["candidate"]
+    return f"{report[ROWS_AT]}?{urlencode(which)}"
 
 
 def title(report: Report) -> str:

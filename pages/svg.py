@@ -66,6 +66,11 @@ def area(points: Sequence[tuple[float, float]], **attributes: object) -> Markup:
     return element("path", d=f"{_way(points)}z", **attributes)
 
 
+def linked(content: Markup, href: str | None) -> Markup:
+    """The drawing as a link; without an address as it is."""
+    return content if href is None else element("a", content, href=href)
+
+
 def dot(x: float, y: float, r: float, tip: str = "", **attributes: object) -> Markup:
     """A circle; `tip` is shown when a pointer rests on it."""
     return element("circle", _tip(tip), cx=float(x), cy=float(y), r=float(r), **attributes)
@@ -100,14 +105,16 @@ def mark(shape: int, x: float, y: float, r: float, tip: str = "", **attributes: 
     return element("path", _tip(tip), d=f"{way}z", **attributes)
 
 
-def drawing(height: float, label: str, *content: Markup, width: float = WIDTH) -> Markup:
+def drawing(
+    height: float, label: str, *content: Markup, width: float = WIDTH, has_links: bool = False
+) -> Markup:
     """The whole picture; `label` says in a sentence what it shows."""
     return element(
         "svg",
         *content,
         viewBox=f"0 0 {_short(width)} {_short(height)}",
         class_="chart",
-        role="img",
+        role="group" if has_links else "img",
         aria_label=words.shortened(words.clean(label), _LABEL),
     )
 

@@ -4,7 +4,7 @@ from functools import partial
 
 from pages import words
 from pages.figure import Figure, Panel
-from pages.figures.forest import plot, table
+from pages.figures.forest import link_of, plot, table
 from pages.reading import Absent, Report
 
 
@@ -20,6 +20,7 @@ def draw(report: Report, _candidate: str) -> Figure:
             'Not asked for. A job with "analyses": ["ablation"] also trains NMTune without each of '
             "its terms, and shows here what the term is worth."
         )
+    link = link_of(report)
     decisive = [one for one in rows if one.get("kind") != "ood"]
     told = []
     for one in decisive:
@@ -29,7 +30,7 @@ def draw(report: Report, _candidate: str) -> Figure:
         told.append(f"the {term} term {words.points(one['accuracy_difference'])} {where}{how}")
     return Figure(
         sentence=f"In points of accuracy: {'; '.join(told)}." if told else "",
-        panels=[Panel(draw=partial(plot, rows), table=table(rows))],
+        panels=[Panel(draw=partial(plot, rows, link), table=table(rows, link))],
         caption="NMTune against NMTune without the term: right of 0 the term helps. One seed: "
         "another seed can move a difference as well.",
     )

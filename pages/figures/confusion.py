@@ -1,20 +1,23 @@
 """What is taken for what: a heat table, or with many classes the most frequent mistakes."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pages import svg, words
-from pages.figure import Column, Figure, Panel, Table
-from pages.reading import Absent, Report, judged
+from pages.figure import Column, Figure, Linked, Panel, Table
+from pages.reading import Absent, Report, judged, rows_link
 
 _MOST = 40
 _LISTED = 20
 _STEPS = 6
 _CELL = 22
+
+Link: TypeAlias = Callable[[str, str], str | None]
+"""The address of the rows of a true class that were taken for another."""
 
 
 def draw(report: Report, candidate: str) -> Figure:
@@ -24,7 +27,8 @@ def draw(report: Report, candidate: str) -> Figure:
         mistakes = metrics.get("confusions") or []
         first = first or _sentence(candidate, split, mistakes)
         names = [str(one["name"]) for one in metrics.get("per_class") or ()]
-        panels.append(_panel(split, names, metrics.get("confusion_matrix"), mistakes))
+        link = partial(_link, report, candidate, split)
+        panels.append(_panel(split, names, metrics.get("confusion_matrix"), mistakes, link))
     if not any(panel.table for panel in panels):
         raise Absent("The report does not say which classes were taken for which.")
     return Figure(
@@ -36,7 +40,11 @@ def draw(report: Report, candidate: str) -> Figure:
 
 
 def _panel(
-    split: str, names: Sequence[str], matrix: Any, mistakes: Sequence[Mapping[str, Any]]
+    split: str,
+    names: Sequence[str],
+    matrix: Any,
+    mistakes: Sequence[Mapping[str, Any]],
+    link: Link,
 ) -> Panel:
     title = words.split(split)
     if not matrix or len(names) > _MOST or len(matrix) != len(names):
@@ -46,7 +54,14 @@ def _panel(
                 Column("taken for", is_name=True),
                 Column("rows", "count"),
             ],
-            [[one["true"], one["predicted"], one["n_rows"]] for one in mistakes],
+            [
+                [
+                    one["true"],
+                    one["predicted"],
+                    Linked(one["n_rows"], link(str(one["true"]), str(one["predicted"]))),
+                ]
+                for one in mistakes
+            ],
             n_shown=_LISTED,
         )
         told = f"{title}: the most frequent mistakes." if mistakes else f"{title}: no mistake."
@@ -55,7 +70,7 @@ def _panel(
     return Panel(
         title=title,
         key=split,
-        draw=partial(_heat_table, title, names, matrix, seen),
+        draw=partial(_heat_table, title, names, matrix, seen, link),
         draw_svg=partial(_heat_map, title, names, matrix, seen),
         table=Table(
             [
@@ -92,7 +107,13 @@ def _most(matrix: Any, seen: Sequence[int]) -> int:
     return max((matrix[at][to] for at in seen for to in seen if at != to), default=1) or 1
 
 
-def _heat_table(title: str, names: Sequence[str], matrix: Any, seen: Sequence[int]) -> Markup:
+def _link(report: Report, candidate: str, split: str, label: str, predicted: str) -> str | None:
+    return rows_link(report, split=split, label=label, predicted=predicted, candidate=candidate)
+
+
+def _heat_table(
+    title: str, names: Sequence[str], matrix: Any, seen: Sequence[int], link: Link
+) -> Markup:
     most = _most(matrix, seen)
     head = svg.joined(
         svg.element("th", svg.element("bdi", _short(names[at])), scope="col") for at in seen
@@ -103,9 +124,9 @@ def _heat_table(title: str, names: Sequence[str], matrix: Any, seen: Sequence[in
         for to in seen:
             n_rows = int(matrix[at][to])
             style = "d" if at == to else f"h{_step(n_rows, most)}" if n_rows else None
-            content = str(n_rows) if n_rows else ""
             attributes = {"class": style} if style else {}
-            cells.append(_cell(content, attributes))
+            href = link(names[at], names[to]) if n_rows else None
+            cells.append(_cell(n_rows, attributes, href))
         rows.append(svg.element("tr", *cells))
     return svg.element(
         "table",
@@ -120,10 +141,10 @@ def _corner() -> Markup:
     return Markup("<td>true \\ taken for</td>")
 
 
-def _cell(content: str, attributes: Mapping[str, str]) -> Markup:
-    if not content:
+def _cell(n_rows: int, attributes: Mapping[str, str], href: str | None) -> Markup:
+    if not n_rows:
         return Markup("<td></td>")
-    return svg.element("td", content, **attributes)
+    return svg.element("td", svg.linked(escape(n_rows), href), **attributes)
 
 
 def _short(name: str) -> str:

@@ -1,14 +1,14 @@
 """Differences between two candidates with their intervals, as a forest plot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from markupsafe import Markup
 
 from pages import svg, words
-from pages.figure import Column, Figure, Panel, Table
-from pages.reading import Report, found
+from pages.figure import Column, Figure, Linked, Panel, Table
+from pages.reading import Report, found, rows_link
 from pages.svg import Linear
 
 _FINDINGS = {
@@ -22,6 +22,8 @@ _ROW = 22
 _LEFT, _RIGHT = 190, 520
 
 Comparisons = Sequence[Mapping[str, Any]]
+Link: TypeAlias = Callable[[Mapping[str, Any], str], str | None]
+"""The address of the rows `gained` or `lost` in a comparison."""
 
 
 def draw(report: Report, _candidate: str) -> Figure:
@@ -34,9 +36,10 @@ def draw(report: Report, _candidate: str) -> Figure:
     shown = [one for one in rows if not str(one["baseline"]).startswith(words.ABLATION)]
     if not shown:
         shown = rows
+    link = link_of(report)
     return Figure(
         sentence=_sentence(shown),
-        panels=[Panel(draw=partial(plot, shown), table=table(shown))],
+        panels=[Panel(draw=partial(plot, shown, link), table=table(shown, link))],
         caption="Difference of accuracy on the same rows, with its 95 % interval from a paired "
         "bootstrap; right of 0 the first of the two is better. A filled mark is clear (the "
         "interval leaves out 0 and McNemar's test says so), a hollow one may be chance. The "
@@ -44,7 +47,23 @@ def draw(report: Report, _candidate: str) -> Figure:
     )
 
 
-def plot(rows: Comparisons) -> Markup:
+def link_of(report: Report) -> Link:
+    """Where this report's comparisons lead to."""
+    return partial(_link, report)
+
+
+def _link(report: Report, one: Mapping[str, Any], only: str) -> str | None:
+    if one.get("kind") == "ood_mean":
+        return None
+    pair = {"candidate": str(one["candidate"]), "against": str(one["baseline"])}
+    return rows_link(report, only=only, split=str(one["split"]), **pair)
+
+
+def _nowhere(_one: Mapping[str, Any], _only: str) -> None:
+    """Comparisons of which no rows are at hand."""
+
+
+def plot(rows: Comparisons, link: Link = _nowhere) -> Markup:
     """A row for each split under each pair's heading."""
     pairs = _by_pair(rows)
     height = 56 + _ROW * (len(rows) + len(pairs))
@@ -57,15 +76,16 @@ def plot(rows: Comparisons) -> Markup:
         parts.append(svg.text(0, y + 4, heading, class_="strong"))
         y += _ROW
         for one in of:
-            parts.append(_row(one, x, y))
+            parts.append(_row(one, x, y, link(one, "gained")))
             y += _ROW
     axis = svg.x_axis(
         x, height - 40, "difference of accuracy, points", lambda at: svg.plain(round(100 * at, 6))
     )
-    return svg.drawing(height, _label(rows), axis, *parts)
+    has_links = any(link(one, "gained") for one in rows)
+    return svg.drawing(height, _label(rows), axis, *parts, has_links=has_links)
 
 
-def table(rows: Comparisons) -> Table:
+def table(rows: Comparisons, link: Link = _nowhere) -> Table:
     """The numbers of the plot."""
     columns = [
         Column("candidate"),
@@ -94,8 +114,8 @@ def table(rows: Comparisons) -> Table:
                 one.get("baseline_accuracy"),
                 one["accuracy_difference"],
                 *one["interval"],
-                one.get("n_gained"),
-                one.get("n_lost"),
+                Linked(one.get("n_gained"), link(one, "gained")),
+                Linked(one.get("n_lost"), link(one, "lost")),
                 one.get("p_value"),
                 _finding(one),
             ]
@@ -104,7 +124,7 @@ def table(rows: Comparisons) -> Table:
     )
 
 
-def _row(one: Mapping[str, Any], x: Linear, y: float) -> Markup:
+def _row(one: Mapping[str, Any], x: Linear, y: float, href: str | None) -> Markup:
     finding = _finding(one)
     kind = "gain" if "gain" in finding else "loss" if "loss" in finding else "unclear"
     is_clear = finding in {"gain", "loss"}
@@ -113,7 +133,7 @@ def _row(one: Mapping[str, Any], x: Linear, y: float) -> Markup:
     told = f"{words.points(difference)} ({words.points(low)} to {words.points(high)})"
     split = words.shortened(_split(one), 24)
     return svg.group(
-        svg.text(14, y + 4, split),
+        svg.linked(svg.text(14, y + 4, split), href),
         svg.line(x(low), y, x(high), y, class_="whisker"),
         svg.mark(
             0 if kind == "unclear" else 3,

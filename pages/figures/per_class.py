@@ -7,8 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from pages import svg, words
-from pages.figure import Column, Figure, Panel, Table
-from pages.reading import Report, judged
+from pages.figure import Column, Figure, Linked, Panel, Table
+from pages.reading import Report, judged, rows_link
 from pages.svg import Linear
 
 _MOST = 40
@@ -25,13 +25,17 @@ def draw(report: Report, candidate: str) -> Figure:
         if not rows:
             continue
         rows.sort(key=lambda one: one["f1"])
+        links = [
+            rows_link(report, split=split, label=str(one["name"]), candidate=candidate)
+            for one in rows
+        ]
         first = first or _sentence(candidate, split, rows)
         panels.append(
             Panel(
                 title=words.split(split),
                 key=split,
                 sentence=f"{words.split(split)}: {len(rows):,} classes with rows, weakest first.",
-                draw=partial(_plot, split, rows) if len(rows) <= _MOST else None,
+                draw=partial(_plot, split, rows, links) if len(rows) <= _MOST else None,
                 table=Table(
                     [
                         Column("class", is_name=True),
@@ -41,8 +45,14 @@ def draw(report: Report, candidate: str) -> Figure:
                         Column("F1", "percent"),
                     ],
                     [
-                        [one["name"], one["support"], one["precision"], one["recall"], one["f1"]]
-                        for one in rows
+                        [
+                            Linked(one["name"], link),
+                            one["support"],
+                            one["precision"],
+                            one["recall"],
+                            one["f1"],
+                        ]
+                        for one, link in zip(rows, links, strict=True)
                     ],
                 ),
             )
@@ -66,7 +76,7 @@ def _sentence(candidate: str, split: str, rows: Sequence[Any]) -> str:
     )
 
 
-def _plot(split: str, rows: Sequence[Any]) -> Markup:
+def _plot(split: str, rows: Sequence[Any], links: Sequence[str | None]) -> Markup:
     height = 30 + _ROW * len(rows) + 44
     x = Linear(0, 1, _LEFT, _RIGHT)
     parts = [
@@ -77,7 +87,8 @@ def _plot(split: str, rows: Sequence[Any]) -> Markup:
     for at, one in enumerate(rows):
         y = 34.0 + _ROW * at
         name = words.clean(one["name"])
-        names.append(svg.text(_LEFT - 12, y + 4, words.shortened(name, 26)))
+        written = svg.text(_LEFT - 12, y + 4, words.shortened(name, 26))
+        names.append(svg.linked(written, links[at]))
         bars.append(svg.rect(_LEFT, y - 5, x(one["f1"]) - _LEFT, 10))
         told = f"precision {words.percent(one['precision'])}, recall {words.percent(one['recall'])}"
         precisions.append(svg.mark(2, x(one["precision"]), y, 3.6))
@@ -94,4 +105,4 @@ def _plot(split: str, rows: Sequence[Any]) -> Markup:
         f"F1, precision and recall by class on {words.split(split)}, weakest first. "
         + "; ".join(f"{words.clean(one['name'])} {words.percent(one['f1'])}" for one in rows[:8])
     )
-    return svg.drawing(height, label, *parts)
+    return svg.drawing(height, label, *parts, has_links=any(links))

@@ -28,7 +28,7 @@ from pages.figures import (
     trust,
     verdict,
 )
-from pages.reading import Absent, Report, candidates, classes, of_head, published, title
+from pages.reading import ROWS_AT, Absent, Report, candidates, classes, of_head, published, title
 from pages.views.shell import Place, one_file, page_parts
 
 FIGURES: Final[Mapping[str, tuple[str, Draw]]] = {
@@ -171,6 +171,7 @@ def report_page(
 ) -> Rendered:
     """The page of a report. Raises `UnknownError` where there is no such candidate or split."""
     shown = chosen(report, candidate)
+    report = {**report, ROWS_AT: "rows"}
     drawn = [draw(report, key, shown) for key in FIGURES]
     known = words.in_order(list({key: 0 for one in drawn for key in one.splits}))
     if split is None:
@@ -241,6 +242,7 @@ def _values(
     report: Report, drawn: list[Drawn], *, candidate: str, split: str, is_file: bool
 ) -> dict[str, Any]:
     names = classes(report)
+    head_name, _, head_version = words.clean(report.get("head") or "").partition("@")
     dataset = report.get("dataset") or {}
     facts = [
         f"method {words.clean(published(report))}",
@@ -251,6 +253,8 @@ def _values(
     ]
     return {
         "title": words.clean(report.get("head") or title(report)),
+        "head_name": head_name,
+        "head_version": head_version,
         "facts": [fact for fact in facts if fact],
         "note": _note(report),
         "badges": verdict.badges(report),

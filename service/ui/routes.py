@@ -5,7 +5,7 @@ from typing import Final
 from fastapi import Response
 
 from service.http.errors import Problem
-from service.ui import datasets, heads, home, jobs, new, reports
+from service.ui import datasets, heads, home, jobs, maps, new, reports, rows, trials
 from service.ui.answers import page_router
 
 _KEPT: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -27,7 +27,7 @@ def page_file(digest: str, name: str) -> Response:
     return Response(asset.content, media_type=asset.media_type, headers=headers)
 
 
-for module in (home, new, jobs, reports, heads, datasets):
+for module in (home, new, jobs, reports, rows, maps, heads, trials, datasets):
     router.include_router(module.router)
 
 

