@@ -13,6 +13,7 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from service.http.dependencies import ServicesDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import problems
+from service.http.scopes import READ
 from service.http.validation import EVENT_ID_PATTERN
 from service.jobs.routes import JobId
 from service.jobs.schemas import Event, EventPage, EventQuery
@@ -45,7 +46,7 @@ id: evt_000002
 
 """
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=[READ])
 
 
 @router.get(
