@@ -124,7 +124,7 @@ def test_keys_of_another_tenant_are_not_there(
         ("DELETE", f"/keys/{theirs.key.id}"),
         ("POST", f"/keys/{theirs.key.id}/rotate"),
     ):
-        assert_problem(ask.with_key(admin, method, path), 404, "not_found")
+        assert_problem(ask.with_key(admin, method, path, json={}), 404, "not_found")
     mine = {one["id"] for one in ask.with_key(admin, "GET", "/keys").json()["items"]}
     assert theirs.key.id not in mine
     listed = ask.with_key(theirs.secret, "GET", "/keys").json()["items"]
