@@ -130,7 +130,7 @@ def _written_nowhere(folder: Path, servers: list[Server], keys: list[str]) -> No
         dump = "\n".join(database.iterdump())
     database.close()
     texts = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    texts |= {"dump": dump.encode()} | {"log": server.errors.encode() for server in servers}
+    texts |= {"dump": dump.encode(), "logs": "".join(one.errors for one in servers).encode()}
     assert b"api_keys" in texts["dump"]
     for key in keys:
         for name, content in texts.items():

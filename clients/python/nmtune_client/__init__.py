@@ -11,6 +11,7 @@ from nmtune_client._http.errors import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    AuthenticationError,
     BadRequestError,
     BadResponseError,
     ConflictError,
@@ -19,6 +20,7 @@ from nmtune_client._http.errors import (
     NMTuneError,
     NotFoundError,
     PayloadTooLargeError,
+    PermissionDeniedError,
     RateLimitedError,
     ServerError,
     UnsupportedMediaTypeError,
@@ -27,6 +29,7 @@ from nmtune_client._http.errors import (
 from nmtune_client._http.retry import RetryPolicy
 from nmtune_client._jobs.errors import JobCancelled, JobFailed, WaitTimeout
 from nmtune_client._jobs.values import Event, JobData, Progress
+from nmtune_client._keys.values import ApiKey, Identity, NewApiKey
 from nmtune_client._predict.result import Prediction
 from nmtune_client._report.parts import Verdict
 from nmtune_client._report.report import Report
@@ -39,8 +42,10 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "ApiKey",
     "AsyncClient",
     "AsyncJob",
+    "AuthenticationError",
     "BadRequestError",
     "BadResponseError",
     "BundleError",
@@ -56,13 +61,16 @@ __all__ = [
     "HeadComparison",
     "HeadRef",
     "HeadVersion",
+    "Identity",
     "Job",
     "JobCancelled",
     "JobData",
     "JobFailed",
     "NMTuneError",
+    "NewApiKey",
     "NotFoundError",
     "PayloadTooLargeError",
+    "PermissionDeniedError",
     "Prediction",
     "Progress",
     "RateLimitedError",
