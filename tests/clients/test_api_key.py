@@ -107,9 +107,11 @@ def test_nothing_shows_the_key(server: Any, caplog: pytest.LogCaptureFixture) ->
             shown += [str(caught.value), repr(caught.value)]
         assert not [text for text in shown if KEY in text]
     assert KEY not in caplog.text
-    with Client("http://127.0.0.1:9", api_key=KEY, retry=RetryPolicy(tries=1)) as client:
-        with pytest.raises(nmtune_client.APIConnectionError) as refused:
-            client.identity()
+    with (
+        Client("http://127.0.0.1:9", api_key=KEY, retry=RetryPolicy(tries=1)) as client,
+        pytest.raises(nmtune_client.APIConnectionError) as refused,
+    ):
+        client.identity()
     assert KEY not in str(refused.value)
 
 

@@ -64,7 +64,7 @@ def test_without_a_key_nothing_is_sent(
 
 
 def test_keys_are_listed_and_deleted(server: Any, nmtune: Any) -> None:
-    for arguments in (("keys",), ("keys", "list")):
+    for arguments in (("provider-keys",), ("provider-keys", "list")):
         code, out, _ = nmtune(*arguments)
         assert code == 0
         assert "https://a.example" in out
