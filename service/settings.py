@@ -1,6 +1,7 @@
 """Settings of the HTTP API, read once from NMTUNE_... variables."""
 
 import os
+from ipaddress import ip_network
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -27,6 +28,9 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     """`nmtune.example.org,*.lab.example`: names that the server answers to beside its own."""
     auth: Literal["auto", "on", "off"] = "auto"
     """`on`: every request needs a key. `auto`: unless the server listens on loopback alone."""
+    trusted_proxies: str = "127.0.0.1"
+    """Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses and networks with
+    commas, or `*` where nobody but a proxy reaches the server."""
     max_json_bytes: int = Field(default=64 * _MIB, ge=1024)
     """The largest body of any request except a dataset upload."""
     max_upload_bytes: int = Field(default=4096 * _MIB, ge=1024)
@@ -80,6 +84,17 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     """How often an open event stream, or a request that waits for a job, checks for news."""
     events_heartbeat_seconds: float = Field(default=15.0, gt=0)
     """How often an idle event stream sends a sign of life."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for one in filter(None, (part.strip() for part in text.split(","))):
+            try:
+                if one != "*":
+                    ip_network(one)
+            except ValueError:
+                raise ValueError(f"{one[:80]!r} is no address and no network") from None
+        return text
 
     @property
     def keys_on(self) -> bool:

@@ -111,6 +111,7 @@ def _serve(
         lifespan="on",
         access_log=False,
         log_config=None,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     ready = f"{title} is ready at {_url(listener)} (docs at /docs). {_state(settings)}"

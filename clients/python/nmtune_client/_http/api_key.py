@@ -82,15 +82,16 @@ def _read() -> dict[str, str]:
         return {}
     try:
         with path.open(encoding="utf-8") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise ConnectionSetupError(
-                    f"{path} holds keys, but others can read it: chmod 600 {path}"
-                )
-            found = json.load(file)
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except OSError as error:
-        raise ConnectionSetupError(f"{path} cannot be read: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:
+        raise ConnectionSetupError(f"{path} cannot be read: {error}") from None
+    if mode & 0o077:
+        raise ConnectionSetupError(f"{path} holds keys, but others can read it: chmod 600 {path}")
+    try:
+        found = json.loads(text)
     except ValueError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
