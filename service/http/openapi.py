@@ -90,6 +90,9 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+_SAFE: Final = frozenset({"get", "head", "options"})
+
+
 class DocumentedAPI(FastAPI):
     """FastAPI whose OpenAPI document holds the schema that `problems` refers to."""
 
@@ -101,4 +104,15 @@ class DocumentedAPI(FastAPI):
             body = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(body.pop("$defs"))
             schemas["Problem"] = body
+            _name_one_scope(document)
         return document
+
+
+def _name_one_scope(document: dict[str, Any]) -> None:
+    """Of a router's two scopes, for reading and for changing, leave each operation its own."""
+    for operations in document["paths"].values():
+        for method, operation in operations.items():
+            for needs in operation.get("security", ()):
+                for scheme, scopes in needs.items():
+                    if len(scopes) > 1:
+                        needs[scheme] = scopes[:1] if method in _SAFE else scopes[1:]

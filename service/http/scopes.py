@@ -6,8 +6,10 @@ than what one of its routes wants.
 
 from typing import Final
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.openapi.models import HTTPBearer
 from fastapi.params import Depends as Dependency
+from fastapi.security.base import SecurityBase
 
 from service.http.gate import SAFE_METHODS
 from service.http.identity import check_head, identity_of, scope_missing
@@ -48,17 +50,30 @@ class Needs:
             check_head(identity, name)
 
 
+class KeyNeeds(Needs, SecurityBase):
+    """The same for a route that wants a key: /docs shows its scopes, and has a place for a key."""
+
+    model = HTTPBearer(
+        bearerFormat="nmk_...", description="A key of this server; without keys leave it out."
+    )
+    scheme_name = "key"
+
+
 def needs_of(dependency: Dependency) -> Needs | None:
     """What a dependency of a route states; None if it is about something else."""
     return found if isinstance(found := dependency.dependency, Needs) else None
 
 
+def _key(safe: str, unsafe: str | None = None) -> Dependency:
+    return Security(KeyNeeds(safe, unsafe), scopes=[one for one in (safe, unsafe) if one])
+
+
 OPEN: Final[Dependency] = Depends(Needs(None))
 """Everybody, without a key."""
-PREDICT: Final[Dependency] = Depends(Needs("predict"))
+PREDICT: Final = _key("predict")
 """A route with a head in its path as `name`; one without must call `check_head` itself."""
-READ: Final[Dependency] = Depends(Needs("read"))
-WRITE: Final[Dependency] = Depends(Needs("write"))
-READ_WRITE: Final[Dependency] = Depends(Needs("read", "write"))
+READ: Final = _key("read")
+WRITE: Final = _key("write")
+READ_WRITE: Final = _key("read", "write")
 """`read` for GET, `write` for what changes things."""
-ADMIN: Final[Dependency] = Depends(Needs("admin"))
+ADMIN: Final = _key("admin")

@@ -43,6 +43,19 @@ def test_every_route_states_what_it_needs(app: FastAPI) -> None:
     assert not silent, f"say in `dependencies` what these need (service/http/scopes.py): {silent}"
 
 
+def test_the_document_names_the_scope_of_each_operation(app: FastAPI) -> None:
+    document = app.openapi()
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for route in api_routes(app):
+        for method, name in called(route):
+            operation = document["paths"].get(route.path, {}).get(method.lower())
+            if operation is None:
+                continue
+            needed = [needs.scope_for(method) for needs in stated(route)]
+            told = operation.get("security", [])
+            assert told == ([] if name in OPEN else [{"key": needed}]), name
+
+
 def test_only_static_files_are_no_routes_of_ours(app: FastAPI) -> None:
     others = [route for route in routes(app) if not isinstance(route, APIRoute)]
     assert [getattr(route, "path", None) for route in others] == ["/docs/static"]
