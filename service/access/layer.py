@@ -52,6 +52,20 @@ class Access:
             return await self._who_has_session(token)
         raise _key_missing()
 
+    async def lets_in_still(self, scope: Scope) -> bool:
+        """Whether who asks is as good as when the request came: for streams, which stay open.
+
+        A database that is away ends no stream.
+        """
+        try:
+            if self.keys_on:
+                await self.who(scope, path_of(scope))
+        except Problem:
+            return False
+        except StoreError:
+            return True
+        return True
+
     async def who_has(self, key: str, address: str, *, predicts: bool = False) -> Identity:
         """Whose a key is. Raises Problem, StoreError."""
         if not is_key(key):
@@ -122,7 +136,7 @@ class AccessLayer:
             if not self._access.keys_on:
                 scope[KEY] = EVERYBODY
             else:
-                path = scope["path"].removeprefix(scope.get("root_path", ""))
+                path = path_of(scope)
                 scope[KEY] = found = await self._found(scope, path)
                 if isinstance(found, Problem) and not is_open(path):
                     await found.response()(scope, receive, send)
@@ -141,6 +155,12 @@ class AccessLayer:
             if problem is None:
                 raise
             return problem
+
+
+def path_of(scope: Scope) -> str:
+    """The path below the one that a proxy or an application serves us at."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def is_open(path: str) -> bool:

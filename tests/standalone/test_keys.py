@@ -13,7 +13,7 @@ import pytest
 from standalone.times import duration, lifetime, overlap
 from standalone.up import OFF
 from store.access import secrets
-from tests.standalone.servers import Server, Start
+from tests.standalone.servers import Server, Start, job_request
 from tests.support.places import ROOT
 from tests.support.waiting import wait_until
 
@@ -88,9 +88,12 @@ def test_times() -> None:
     assert overlap("7d") == 7 * 86_400
 
 
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
 def asked(client: httpx.Client, key: str, method: str = "GET", path: str = "/jobs") -> int:
-    headers = {"Authorization": f"Bearer {key}"}
-    return client.request(method, path, headers=headers).status_code
+    return client.request(method, path, headers=bearer(key)).status_code
 
 
 def test_a_key_is_taken_back_in_both_processes(start: Start, folder: Path, tmp_path: Path) -> None:
@@ -104,13 +107,19 @@ def test_a_key_is_taken_back_in_both_processes(start: Start, folder: Path, tmp_p
         made = here.post(
             "/keys",
             json={"name": "ci", "scopes": ["read"]},
-            headers={"Authorization": f"Bearer {admin}"},
+            headers=bearer(admin),
         ).json()
         key = made["key"]
         assert asked(there, key) == asked(here, key) == 200
-        assert asked(here, admin, "DELETE", f"/keys/{made['id']}") == 200
-        assert asked(here, key) == 401
-        wait_until(lambda: asked(there, key) == 401)
+        job = here.post("/jobs", json=job_request(), headers=bearer(admin)).json()["id"]
+        path, headers = f"/jobs/{job}/events", {**bearer(key), "Accept": "text/event-stream"}
+        with there.stream("GET", path, headers=headers) as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: job.queued"
+            assert asked(here, admin, "DELETE", f"/keys/{made['id']}") == 200
+            assert asked(here, key) == 401
+            wait_until(lambda: asked(there, key) == 401)
+            assert not [line for line in lines if line.startswith("event:")]  # it ends
         other = command(folder, "keys", "create", "batch", "--scopes", "read")
         key_id = re.findall(r"key_[0-9a-z]+", other.stderr)[-1]
         batch = other.stdout.strip()
