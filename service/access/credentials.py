@@ -21,6 +21,21 @@ class WrongKeyError(Exception):
     """Something was sent as a key that cannot be one."""
 
 
+def bare_key(scope: Scope) -> bytes | None:
+    """The key of a request that brings one key and nothing else; None: `read` must look closer."""
+    header: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if header is not None:
+                return None
+            header = value
+        elif name == b"cookie":
+            return None
+    if header is None or not header.startswith(b"Bearer ") or _PREFIX in scope["query_string"]:
+        return None
+    return header[7:]
+
+
 def read(scope: Scope) -> tuple[str | None, str | None]:
     """The key and the session's token that a request brings, at most one of them.
 

@@ -6,6 +6,7 @@ as it was. So a revocation in another process holds within a second, whatever th
 """
 
 import asyncio
+import hashlib
 import logging
 import math
 import time
@@ -73,6 +74,8 @@ class KnownKeys:
         self._clock_ahead = 0.0
         """The database's clock less this process's monotonic one, in seconds."""
         self._n_forgotten = 0
+        self._n_forgotten_then = 0
+        """`_n_forgotten` when the counts were asked for: if it has grown they are worthless."""
         self._away_until = 0.0
         self._limiter = CapacityLimiter(_AT_ONCE)
         self._look: asyncio.Task[None] | None = None
@@ -81,11 +84,28 @@ class KnownKeys:
     def forget(self) -> None:
         """Trust no count read so far: a key was revoked or rotated in this process."""
         self._n_forgotten += 1
-        self._looked_at = -math.inf
 
     def is_known(self, secret: str) -> bool:
         """Whether the key was verified before and may be asked for at no cost to anyone."""
         return secrets.sha256_of(secret) in self._known
+
+    def at_once(self, key: bytes) -> Identity | None:
+        """Whose the key is, if it is known and nothing needs to be done about it: the usual case.
+
+        A prediction of one row would notice what `find` costs more.
+        """
+        known = self._known.get(hashlib.sha256(key).hexdigest())
+        if known is None or self._n_forgotten_then != self._n_forgotten:
+            return None
+        at = time.monotonic()
+        if (
+            at - self._looked_at > FRESH_SECONDS / 2
+            or at - known.noted_at > keys.USE_NOTED_SECONDS
+            or at + self._clock_ahead >= known.ends_at
+            or self._key_changes.get(known.identity.tenant_id) != known.key_changes
+        ):
+            return None
+        return known.identity
 
     async def find(self, secret: str, *, predicts: bool) -> Identity:
         """Whose the key is. `predicts`: for a prediction, which may do with what is remembered.
@@ -94,7 +114,7 @@ class KnownKeys:
         """
         sha256 = secrets.sha256_of(secret)
         known = self._known.get(sha256)
-        age = time.monotonic() - self._looked_at
+        age = self._age()
         if known is None:
             known = await self._asked(sha256)
         elif age >= FRESH_SECONDS:
@@ -110,6 +130,12 @@ class KnownKeys:
             self._run_beside(self._note_used(known.identity))
         return known.identity
 
+    def _age(self) -> float:
+        """Seconds since the counts were asked for."""
+        if self._n_forgotten_then != self._n_forgotten:
+            return math.inf
+        return time.monotonic() - self._looked_at
+
     def _is_good(self, known: _Known) -> bool:
         return (
             self._key_changes.get(known.identity.tenant_id) == known.key_changes
@@ -122,7 +148,7 @@ class KnownKeys:
         self._start_look()
         if self._look is not None and not self._is_away():
             await asyncio.wait({self._look}, timeout=FRESH_SECONDS if predicts else None)
-        age = time.monotonic() - self._looked_at
+        age = self._age()
         if age < FRESH_SECONDS:
             return known if self._is_good(known) else await self._asked(sha256)
         if self._look is None or (self._look.done() and not self._is_away()):
@@ -152,12 +178,11 @@ class KnownKeys:
         used_at = found.key.last_used_at
         age = math.inf if used_at is None else (now - used_at).total_seconds()
         known = _Known(found, noted_at=began - age)
-        if n_forgotten == self._n_forgotten:
-            self._learn(changes, now, began)
-            self._known[sha256] = known
-            self._known.move_to_end(sha256)
-            while len(self._known) > MOST:
-                self._known.popitem(last=False)
+        self._learn(changes, now, began, n_forgotten)
+        self._known[sha256] = known
+        self._known.move_to_end(sha256)
+        while len(self._known) > MOST:
+            self._known.popitem(last=False)
         return known
 
     def _read(self, sha256: str) -> tuple[Mapping[str, int], datetime, Found | None]:
@@ -180,10 +205,12 @@ class KnownKeys:
             self._away_until = time.monotonic() + RETRY_SECONDS
             logger.warning("keys.remembered reason=%s", error)
             return
-        if n_forgotten == self._n_forgotten:
-            self._learn(changes, now, began)
+        self._learn(changes, now, began, n_forgotten)
 
-    def _learn(self, changes: Mapping[str, int], now: datetime, began: float) -> None:
+    def _learn(
+        self, changes: Mapping[str, int], now: datetime, began: float, n_forgotten: int
+    ) -> None:
+        self._n_forgotten_then = n_forgotten
         self._key_changes = changes
         self._looked_at = began
         self._clock_ahead = now.timestamp() - began

@@ -68,9 +68,9 @@ class Access:
 
     async def who_has(self, key: str, address: str, *, predicts: bool = False) -> Identity:
         """Whose a key is. Raises Problem, StoreError."""
-        if not is_key(key):
-            raise self.wrong_key(address)
-        if not self.known_keys.is_known(key) and self.guesses.seconds_to_wait(address):
+        if not self.known_keys.is_known(key) and (
+            not is_key(key) or self.guesses.seconds_to_wait(address)
+        ):
             raise self.wrong_key(address)
         try:
             return await self.known_keys.find(key, predicts=predicts)
@@ -133,17 +133,21 @@ class AccessLayer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
-            if not self._access.keys_on:
-                scope[KEY] = EVERYBODY
-            else:
-                path = path_of(scope)
-                scope[KEY] = found = await self._found(scope, path)
-                if isinstance(found, Problem) and not is_open(path):
-                    await found.response()(scope, receive, send)
-                    return
+            scope[KEY] = found = self._at_once(scope) or await self._found(scope)
+            if isinstance(found, Problem) and not is_open(path_of(scope)):
+                await found.response()(scope, receive, send)
+                return
         await self.app(scope, receive, send)
 
-    async def _found(self, scope: Scope, path: str) -> Identity | Problem:
+    def _at_once(self, scope: Scope) -> Identity | None:
+        """Who asks, if that needs no waiting: there are no keys, or the key is known."""
+        if not self._access.keys_on:
+            return EVERYBODY
+        key = credentials.bare_key(scope)
+        return None if key is None else self._access.known_keys.at_once(key)
+
+    async def _found(self, scope: Scope) -> Identity | Problem:
+        path = path_of(scope)
         if path in PROBES:
             return _key_missing()
         try:
@@ -151,10 +155,10 @@ class AccessLayer:
         except Problem as problem:
             return problem
         except StoreError as error:
-            problem = problem_of(error)
-            if problem is None:
+            problem_told = problem_of(error)
+            if problem_told is None:
                 raise
-            return problem
+            return problem_told
 
 
 def path_of(scope: Scope) -> str:
