@@ -65,7 +65,10 @@ def needs_of(dependency: Dependency) -> Needs | None:
 
 
 def _key(safe: str, unsafe: str | None = None) -> Dependency:
-    return Security(KeyNeeds(safe, unsafe), scopes=[one for one in (safe, unsafe) if one])
+    needs: Dependency = Security(
+        KeyNeeds(safe, unsafe), scopes=[one for one in (safe, unsafe) if one]
+    )
+    return needs
 
 
 OPEN: Final[Dependency] = Depends(Needs(None))

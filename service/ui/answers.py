@@ -7,11 +7,12 @@ from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.params import Depends as Dependency
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from service.http.errors import Problem, problem_of
-from service.http.scopes import READ, Dependency
+from service.http.scopes import READ
 from service.http.security_headers import CONTENT_SECURITY_POLICY
 
 if TYPE_CHECKING:
