@@ -49,14 +49,18 @@ def read(scope: Scope) -> tuple[str | None, str | None]:
         elif name == b"cookie" and _COOKIE in value:
             token = _token(value)
     if _PREFIX in scope["query_string"]:
-        raise _ambiguous(
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "ambiguous_credentials",
             "There is a key in this address, where logs and histories keep it: revoke that key, "
-            "and send keys in the header Authorization alone."
+            "and send keys in the header Authorization alone.",
         )
     if len(sent) > 1 or (sent and token is not None):
-        raise _ambiguous(
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "ambiguous_credentials",
             "This request says twice who asks. Send one header Authorization, or the cookie of a "
-            "session, but not both."
+            "session, but not both.",
         )
     return (_key(sent[0]) if sent else None, token.decode("latin-1") if token else None)
 
@@ -75,7 +79,3 @@ def _token(cookies: bytes) -> bytes | None:
         if part.startswith(_COOKIE):
             return part[len(_COOKIE) :][:_LONGEST] or None
     return None
-
-
-def _ambiguous(detail: str) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, "ambiguous_credentials", detail)

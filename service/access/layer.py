@@ -1,5 +1,6 @@
 """Find out who asks, before anything else reads the request."""
 
+import logging
 import math
 from http import HTTPStatus
 from typing import Final
@@ -17,6 +18,8 @@ from store.access import scopes, sessions
 from store.access.secrets import is_key
 from store.errors import StoreError
 from store.store import Store
+
+logger = logging.getLogger(__name__)
 
 PROBES: Final = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 """Whoever asks reaches these; who it is is not even looked up, for they must always answer."""
@@ -91,14 +94,21 @@ class Access:
             )
         self.guesses.note_wrong(address)
         expired = refused.key.expires_at if refused is not None and refused.key else None
+        logger.warning("key.refused address=%s expired=%s", address, expired is not None)
         if expired is not None:
-            detail = f"This key expired on {expired:%Y-%m-%d}. Ask an administrator for a new one."
-        else:
-            detail = (
-                "This key is not valid: it is mistyped, cut short, unknown or revoked. Send "
-                "Authorization: Bearer and the whole key, which begins with nmk_."
+            return Problem(
+                HTTPStatus.UNAUTHORIZED,
+                "key_invalid",
+                f"This key expired on {expired:%Y-%m-%d}. Ask an administrator for a new one.",
+                headers=_CHALLENGE,
             )
-        return Problem(HTTPStatus.UNAUTHORIZED, "key_invalid", detail, headers=_CHALLENGE)
+        return Problem(
+            HTTPStatus.UNAUTHORIZED,
+            "key_invalid",
+            "This key is not valid: it is mistyped, cut short, unknown or revoked. Send "
+            "Authorization: Bearer and the whole key, which begins with nmk_.",
+            headers=_CHALLENGE,
+        )
 
     async def _who_has_session(self, token: str) -> Identity:
         session = await to_thread.run_sync(self._session, token)

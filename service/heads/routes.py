@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -12,9 +13,9 @@ from service.heads.notes import HeadVersionPatch
 from service.heads.schemas import AliasUpdate, Head, HeadPage, HeadQuery, HeadVersion
 from service.http import idempotency
 from service.http.dependencies import IdentityDep, StoreDep, TenantDep
+from service.http.errors import Problem
 from service.http.fields import MAX_VERSION, Alias
 from service.http.idempotency import REPLAYED_HEADER, IdempotencyKey, Key
-from service.http.identity import scope_missing
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import PREDICT, READ, WRITE
@@ -57,10 +58,12 @@ def list_heads(
 ) -> HeadPage:
     """List heads with their versions, newest name first."""
     if identity.heads is not None:
-        raise scope_missing(
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "scope_missing",
             "This key is only good for some heads, so it lists none. Ask for one by its name: "
             f"{', '.join(sorted(identity.heads)[:5])}.",
-            scope="predict",
+            extensions={"scope_needed": "predict"},
         )
     with store.database.read() as tx:
         page = heads.page(tx, identity.tenant_id, cursor=query.cursor, limit=query.limit)

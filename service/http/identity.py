@@ -52,15 +52,10 @@ def tenant_of(scope: Scope) -> str:
 def check_head(identity: Identity, reference: str) -> None:
     """Raise Problem if the key is narrowed to other heads than that of `pets@3`."""
     if identity.heads is not None and reference.partition("@")[0] not in identity.heads:
-        raise scope_missing(
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "scope_missing",
             f"This key is only good for {', '.join(sorted(identity.heads)[:5])}. Use a key for "
             "this head, or ask an administrator for one.",
-            scope="predict",
+            extensions={"scope_needed": "predict"},
         )
-
-
-def scope_missing(detail: str, *, scope: str) -> Problem:
-    """The refusal of a request whose key lacks a scope, or has it for other heads."""
-    return Problem(
-        HTTPStatus.FORBIDDEN, "scope_missing", detail, extensions={"scope_needed": scope}
-    )

@@ -4,6 +4,7 @@ A route that states nothing fails a test. Statements add up, so a router's must 
 than what one of its routes wants.
 """
 
+from http import HTTPStatus
 from typing import Final
 
 from fastapi import Depends, Request, Security
@@ -11,8 +12,9 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.params import Depends as Dependency
 from fastapi.security.base import SecurityBase
 
+from service.http.errors import Problem
 from service.http.gate import SAFE_METHODS
-from service.http.identity import check_head, identity_of, scope_missing
+from service.http.identity import check_head, identity_of
 
 _SAY: Final = {
     "predict": "make predictions",
@@ -40,10 +42,12 @@ class Needs:
             return
         identity = identity_of(request.scope)
         if needed not in identity.scopes:
-            raise scope_missing(
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "scope_missing",
                 f"This key may not {_SAY[needed]}: that needs the scope {needed}. Use another key, "
                 "or ask an administrator for one.",
-                scope=needed,
+                extensions={"scope_needed": needed},
             )
         name = request.path_params.get("name")
         if needed == "predict" and name is not None:

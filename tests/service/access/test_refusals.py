@@ -38,9 +38,14 @@ def wrong(key: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("how", wrong("nmk_0"))
-def test_a_wrong_key(ask: Asking, secrets: dict[str, str], how: str) -> None:
+def test_a_wrong_key_is_refused_and_noted(
+    ask: Asking, secrets: dict[str, str], caplog: pytest.LogCaptureFixture, how: str
+) -> None:
     header = wrong(secrets["read"])[how].encode()
-    answer = ask.get("/jobs", headers=[(b"Authorization", header)])
+    with caplog.at_level(logging.WARNING):
+        answer = ask.get("/jobs", headers=[(b"Authorization", header)])
+    assert "key.refused address=127.0.0.1" in caplog.text
+    assert "nmk_" not in caplog.text
     body = assert_problem(answer, 401, "key_invalid")
     assert "mistyped, cut short, unknown or revoked" in body["detail"]
     assert answer.headers["www-authenticate"] == "Bearer"
