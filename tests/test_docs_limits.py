@@ -26,7 +26,6 @@ from nmtune.training import choose
 from nmtune.trust import abstention, self_test
 from providers.embedder import Patience
 from providers.http import exchange
-from service.access import guesses, known_keys, login_links
 from service.app import create_app
 from service.heads import notes
 from service.http import errors, provider_problems
@@ -47,7 +46,6 @@ from service.settings import ServiceSettings
 from standalone.logs import LogSettings
 from standalone.up import GRACE_SECONDS
 from store import aliases, drift, garbage, head_deletion, text_vectors, uploads
-from store.access import keys, sessions
 from store.bytes import checked_file
 from store.bytes.s3 import bucket
 from store.bytes.s3.client import Patience as S3Patience
@@ -61,7 +59,7 @@ from workers.settings import WorkerSettings
 ROOT = Path(__file__).parent.parent
 PAGES = (
     "inside/serving", "inside/taking-files-in", "reference/api", "reference/job-states",
-    "reference/settings", "run/access", "run/configuration", "run/object-storage", "run/operations",
+    "reference/settings", "run/configuration", "run/object-storage", "run/operations",
     "use/datasets", "use/heads", "use/predicting-files", "use/predicting-rows",
     "use/providers", "use/report",
 )  # fmt: skip
@@ -104,19 +102,6 @@ STATED: dict[str, list[str]] = {
         f"a broken one again every {LOOK_AGAIN_SECONDS:g} seconds",
     ],
     "run/configuration": [],
-    "run/access": [
-        f"{keys.USUAL_SECONDS / DAY:g} days unless you say",
-        f"`rotate ID --overlap {keys.USUAL_OVERLAP_SECONDS / 3600:g}h`",
-        f"for the overlap, {keys.MAX_OVERLAP_SECONDS / DAY:g} days at most",
-        f"when each was used last, to {keys.USE_NOTED_SECONDS / 60:g} minutes",
-        f"within {known_keys.FRESH_SECONDS:g} s in others",
-        f"403 tenant_disabled within {known_keys.FRESH_SECONDS:g} s",
-        f"verified in the last {known_keys.TRUSTED_SECONDS / 60:g} minutes",
-        f"{guesses.A_MINUTE} wrong keys a minute",
-        f"ends after {sessions.ABSOLUTE_SECONDS / 3600:g} hours, after "
-        f"{sessions.IDLE_SECONDS / 3600:g} hours without",
-        f"once, within {login_links.LIVES_SECONDS / 60:g} minutes",
-    ],
     "reference/settings": [
         f"stored at a time; at most {most('UPLOAD_PART_BYTES') // MIB} MiB",
         f"(and {WAITING_ROWS:,} rows)",

@@ -112,6 +112,7 @@ def test_a_key_reaches_what_its_scope_holds_and_nothing_else(
                 continue
             needed = {needs.scope_for(method) for needs in stated(route)} - {None}
             answer = sent(ask, secrets[scope], method, route.path)
+            assert secrets[scope] not in answer.text + str(answer.headers), name
             if needed <= held:
                 assert answer.status_code not in {401, 403}, name
                 assert answer.status_code < 500, name
