@@ -81,7 +81,6 @@ def sign_out(request: Request, response: Response, store: StoreDep) -> None:
         with store.database.begin() as tx:
             _end(tx, token)
     response.headers["Set-Cookie"] = _COOKIE.format("", 0)
-    response.headers["Clear-Site-Data"] = '"cache"'
 
 
 def _opened(access: Access, identity: Identity, before: str | None) -> str:

@@ -7,9 +7,9 @@ from nmtune_client._keys.values import ApiKey
 KEY_HEADER = ("id", "name", "key", "scopes", "heads", "ends", "last used")
 
 
-def key_row(key: ApiKey) -> list[str]:
+def key_row(key: ApiKey) -> tuple[str, ...]:
     """The columns of `KEY_HEADER`."""
-    return [
+    return (
         key.id,
         key.name,
         key.hint,
@@ -17,7 +17,7 @@ def key_row(key: ApiKey) -> list[str]:
         ",".join(key.heads) if key.heads else "all",
         _end(key),
         f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never",
-    ]
+    )
 
 
 def _end(key: ApiKey) -> str:
