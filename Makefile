@@ -42,7 +42,7 @@ test: $(VENV)/.installed-test ## Run every test, in as many processes as there a
 test-fast: $(VENV)/.installed-test ## Run the tests that take seconds
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-mutants: $(VENV)/.installed-test ## Break the product in twelve ways: the tests must notice each
+mutants: $(VENV)/.installed-test ## Break the product in many ways: the tests must notice each
 	$(BIN)/python tests/mutants.py
 
 soak: $(VENV)/.installed-test ## Do random faults to a real deployment for SECONDS (default: 600)

@@ -16,3 +16,5 @@ umask 077
 sed -e "s/^POSTGRES_PASSWORD=.*/POSTGRES_PASSWORD=$(random)/" \
     -e "s/^REDIS_PASSWORD=.*/REDIS_PASSWORD=$(random)/" "$root/.env.example" >"$target"
 echo "wrote $target"
+echo "Every request needs a key. Once it runs, make the first one:" >&2
+echo "  docker compose exec api nmtune-server keys create NAME --scopes admin" >&2

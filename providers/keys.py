@@ -131,7 +131,7 @@ def ways_to_give(name: str, *, stores_keys: bool) -> str:
     )
     return (
         f"Either start the server (API and workers) with NMTUNE_PROVIDER_KEYS='{name}=KEY', or "
-        f"store one: `nmtune keys set {name}`, client.provider_keys.set() or PUT "
+        f"store one: `nmtune provider-keys set {name}`, client.provider_keys.set() or PUT "
         f"/provider-keys{needs}."
     )
 

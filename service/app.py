@@ -8,6 +8,8 @@ from anyio import to_thread
 from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 
+import service.access.key_routes
+import service.access.session_routes
 import service.datasets.revision_routes
 import service.datasets.routes
 import service.export.routes
@@ -25,6 +27,7 @@ import service.providers.routes
 import service.ui.routes
 import service.uploads.routes
 from nmtune.version import __version__
+from service.access.layer import Access, AccessLayer
 from service.hosts import Hosts
 from service.http import docs_page, errors
 from service.http.gate import Gate
@@ -74,7 +77,8 @@ def create_app(
         expected_schema: the database revision that readiness needs; None: any.
         check_broker: raises if the broker does not answer, of which /readyz warns. None: no broker.
 
-    `app.state.services` holds the `OperateServices`: all that lives as long as the application.
+    `app.state.services` holds the `OperateServices`: all that lives as long as the application;
+    `app.state.access` the `Access`: who may do what.
     """
     recorder = (
         DriftRecorder(store, flush_seconds=settings.drift_flush_seconds)
@@ -105,11 +109,13 @@ def create_app(
             head_trouble=predictor.trouble,
         ),
     )
+    access = Access(store, keys_on=settings.keys_on)
     app = DocumentedAPI(
         title="NMTune",
         version=__version__,
         description=DESCRIPTION,
         docs_url=None,
+        openapi_url=None,
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
@@ -121,6 +127,7 @@ def create_app(
             Middleware(
                 Gate, hosts=Hosts(listening_on=settings.host, allowed=settings.allowed_hosts)
             ),
+            Middleware(AccessLayer, access=access),
             Middleware(
                 BodyLimit,
                 max_json_bytes=settings.max_json_bytes,
@@ -140,6 +147,7 @@ def create_app(
         ],
     )
     app.state.services = services
+    app.state.access = access
     errors.install(app)
     docs_page.install(app)
     refuse_unknown = Depends(refuse_unknown_parameters)
@@ -157,6 +165,8 @@ def create_app(
         service.heads.drift,
         service.predict.routes,
         service.providers.routes,
+        service.access.key_routes,
+        service.access.session_routes,
     ):
         app.include_router(
             routes.router, responses=problems(422, 500, 503), dependencies=[refuse_unknown]

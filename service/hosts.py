@@ -76,7 +76,7 @@ class Hosts:
     def __init__(self, *, listening_on: str, allowed: str = "") -> None:
         """listening_on: the address. allowed: NMTUNE_ALLOWED_HOSTS. Raises ValueError."""
         here = read(f"[{listening_on}]" if ":" in listening_on else listening_on)
-        self._any_address = here is None or not here.is_loopback
+        self._any_address = not is_loopback(listening_on)
         names, suffixes = _read_allowed(allowed)
         self._pages = frozenset(names)
         self._names = self._pages | ({(here.name, None)} if here is not None else set())
@@ -122,6 +122,12 @@ class Hosts:
             place.name.endswith(suffix) and port in (None, place.port)
             for suffix, port in self._suffixes
         )
+
+
+def is_loopback(listening_on: str) -> bool:
+    """Whether a server that listens on this address is reached from its own machine alone."""
+    place = read(f"[{listening_on}]" if ":" in listening_on else listening_on)
+    return place is not None and place.is_loopback
 
 
 def is_address(host: bytes) -> bool:

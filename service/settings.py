@@ -1,12 +1,13 @@
 """Settings of the HTTP API, read once from NMTUNE_... variables."""
 
 import os
+from ipaddress import ip_network
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from providers.settings import ProviderSettings
-from service.hosts import Hosts
+from service.hosts import Hosts, is_loopback
 from store.settings import StoreSettings
 
 _MIB = 1024 * 1024
@@ -25,6 +26,11 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     """The port to listen on; 0 lets the system choose."""
     allowed_hosts: str = ""
     """`nmtune.example.org,*.lab.example`: names that the server answers to beside its own."""
+    auth: Literal["auto", "on", "off"] = "auto"
+    """`on`: every request needs a key. `auto`: unless the server listens on loopback alone."""
+    trusted_proxies: str = "127.0.0.1"
+    """Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses and networks with
+    commas, or `*` where nobody but a proxy reaches the server."""
     max_json_bytes: int = Field(default=64 * _MIB, ge=1024)
     """The largest body of any request except a dataset upload."""
     max_upload_bytes: int = Field(default=4096 * _MIB, ge=1024)
@@ -78,6 +84,24 @@ class ServiceSettings(ProviderSettings, StoreSettings):
     """How often an open event stream, or a request that waits for a job, checks for news."""
     events_heartbeat_seconds: float = Field(default=15.0, gt=0)
     """How often an idle event stream sends a sign of life."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for one in filter(None, (part.strip() for part in text.split(","))):
+            try:
+                if one != "*":
+                    ip_network(one)
+            except ValueError:
+                raise ValueError(f"{one[:80]!r} is no address and no network") from None
+        return text
+
+    @property
+    def keys_on(self) -> bool:
+        """Whether requests need a key."""
+        if self.auth != "auto":
+            return self.auth == "on"
+        return not is_loopback(self.host)
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -3,10 +3,14 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from standalone import PROGRAM, LogFormat, LogLevel
+from standalone.times import lifetime, overlap, words
 from workers import machine
+
+if TYPE_CHECKING:
+    Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 DESCRIPTION = """\
 Tune heads on frozen embeddings and serve their predictions over HTTP.
@@ -74,7 +78,73 @@ def _parser() -> argparse.ArgumentParser:
         "1 if a check fails.",
     )
     examination.add_argument("--json", action="store_true", help="print the findings as JSON")
+    _add_keys(commands, common)
+    _add_tenants(commands, common)
     return parser
+
+
+def _add_keys(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "keys",
+        help="make, list, rotate and revoke keys",
+        description="Make, list, rotate and revoke keys of the API, on the server's machine.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    tenant = argparse.ArgumentParser(add_help=False)
+    tenant.add_argument("--tenant", metavar="NAME", help="whose keys (default: the only tenant's)")
+    create = actions.add_parser("create", parents=[common, tenant], help="make a key")
+    create.add_argument("name", metavar="NAME", help="what the key is for")
+    create.add_argument(
+        "--scopes",
+        required=True,
+        type=words,
+        metavar="A,B",
+        help="predict, read, write, admin; each holds those before it",
+    )
+    create.add_argument(
+        "--heads", type=words, metavar="A,B", help="the only heads that it predicts with"
+    )
+    create.add_argument(
+        "--expires",
+        type=lifetime,
+        default="90d",
+        metavar="TIME",
+        help="how long it lives, such as 12h or 365d, or never (default: 90d)",
+    )
+    actions.add_parser("list", parents=[common, tenant], help="list keys, ended ones too")
+    rotate = actions.add_parser(
+        "rotate", parents=[common, tenant], help="make a successor; the old key ends soon"
+    )
+    revoke = actions.add_parser("revoke", parents=[common, tenant], help="end a key now")
+    for one in (rotate, revoke):
+        one.add_argument("id", metavar="ID", help="the key's id, as `list` shows it")
+    rotate.add_argument(
+        "--overlap",
+        type=overlap,
+        default="24h",
+        metavar="TIME",
+        help="how long the old key goes on, 7d at most (default: 24h)",
+    )
+    revoke.add_argument(
+        "--force", action="store_true", help="even if it is the last one with the scope admin"
+    )
+
+
+def _add_tenants(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "tenants",
+        help="make, list, disable and enable tenants",
+        description="Make, list, disable and enable tenants. Each sees its own data alone.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", parents=[common], help="list tenants")
+    for action, text in (
+        ("create", "make a tenant"),
+        ("disable", "shut a tenant out; its data are kept"),
+        ("enable", "let a tenant in again"),
+    ):
+        one = actions.add_parser(action, parents=[common], help=text)
+        one.add_argument("name", metavar="NAME", help="the tenant's name")
 
 
 def _common() -> argparse.ArgumentParser:

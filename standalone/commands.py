@@ -66,6 +66,10 @@ def _run(given: argparse.Namespace) -> int:
         case "migrate":
             migrations.upgrade(service.database_url)
             print(f"The database is at schema {migrations.head_revision()}.")
+        case "keys" | "tenants":
+            from standalone import access
+
+            access.run(service, given)
         case "doctor":
             return _doctor(service, workers, as_json=given.json)
     return 0

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from service.hosts import is_loopback
 from service.providers import access
 from service.settings import ServiceSettings
 from standalone import doctor_services
@@ -41,6 +42,7 @@ def examine(service: ServiceSettings, workers: WorkerSettings) -> list[Finding]:
         *([broker] if broker else []),
         _local_provider(),
         _port(service),
+        _keys(service),
     ]
 
 
@@ -147,3 +149,16 @@ def _port(settings: ServiceSettings) -> Finding:
             advice="If no nmtune-server is running there, choose another port with --port.",
         )
     return Finding(name="port", status="ok", detail=f"{place} is free")
+
+
+def _keys(settings: ServiceSettings) -> Finding:
+    if settings.keys_on:
+        return Finding(name="keys", status="ok", detail="every request needs a key")
+    if is_loopback(settings.host):
+        return Finding(name="keys", status="ok", detail="none needed: only this machine can ask")
+    return Finding(
+        name="keys",
+        status="warn",
+        detail=f"off, although others reach {settings.host}: they may do everything",
+        advice="Unset NMTUNE_AUTH, then make a key: nmtune-server keys create NAME --scopes admin.",
+    )

@@ -11,9 +11,11 @@ import uvicorn
 
 import migrations
 from service.app import create_app
+from service.hosts import is_loopback
 from service.server import Server
 from service.settings import ServiceSettings
 from standalone.process import StartError, open_store, told_to_stop
+from store.access import keys
 from store.queue import LocalQueue, Queue
 from store.store import Store
 from workers.settings import WorkerSettings
@@ -24,6 +26,14 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5  # for requests in flight when the process is told to stop
 BACKLOG = 2048
+OFF = (
+    "Keys are off (NMTUNE_AUTH=off), so everybody who reaches this server may read, change and "
+    "delete everything."
+)
+NO_KEYS = (
+    "\nEvery request needs a key, and there is none yet: nmtune-server keys create NAME --scopes "
+    "admin, with the same settings."
+)
 STARTING = (
     "Updating the database and loading libraries takes seconds, or up to a minute the first time. "
     "A line will say when the server is ready."
@@ -40,7 +50,7 @@ def up(service: ServiceSettings, workers: WorkerSettings) -> None:
             worker = LocalWorker(store, queue, workers)
             worker.start()
             try:
-                _serve(service, listener, store, queue, title="NMTune")
+                _serve(service, listener, store, queue, title="NMTune", prints_link=True)
             finally:
                 worker.stop()
 
@@ -90,6 +100,7 @@ def _serve(
     queue: Queue,
     *,
     title: str,
+    prints_link: bool = False,
 ) -> None:
     revision = migrations.head_revision()
     app = create_app(
@@ -104,15 +115,29 @@ def _serve(
         lifespan="on",
         access_log=False,
         log_config=None,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     ready = f"{title} is ready at {_url(listener)} (docs at /docs). {_state(settings)}"
+    if settings.keys_on:
+        ready += _about_keys(store)
+        if prints_link:
+            code = app.state.access.login_links.new_code()
+            ready += f"\nSign in once, within 10 minutes: {_local_url(listener)}/ui/login#{code}"
+    elif not is_loopback(settings.host):
+        logger.warning("access.off %s", OFF)
     # uvicorn raises the signal again at its end, which would kill us before our own cleanup.
     server = _Server(config, settings, stopping=app.state.services.stopping, ready=ready)
     with told_to_stop(app.state.services.stopping):
         server.run(sockets=[listener])
     if not server.started:
         raise StartError("The API did not start. The log above has the reason.")
+
+
+def _about_keys(store: Store) -> str:
+    with store.database.read() as tx:
+        has_keys = keys.any_made(tx)
+    return "" if has_keys else NO_KEYS
 
 
 def _state(settings: ServiceSettings) -> str:
@@ -176,3 +201,8 @@ def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _local_url(listener: socket.socket) -> str:
+    """Where this machine's own browser reaches it: browsers keep a session over http only there."""
+    return _url(listener).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -9,13 +9,17 @@
     │   ├── TooManyParts       too_many_parts
     │   ├── NothingToRollBack  nothing_to_roll_back
     │   ├── OutputNotReady     output_not_ready
-    │   └── CandidatesNotReady candidates_not_ready
+    │   ├── CandidatesNotReady candidates_not_ready
+    │   ├── KeyEnded           key_ended
+    │   └── LastAdminKey       last_admin_key
     ├── UnknownCandidate       unknown_candidate
     ├── HeadDeleted            head_deleted
     ├── JobFileMissing         job_file_missing
     ├── JobFileExpired         job_file_expired
     ├── LeaseLost              lease_lost
     ├── InvalidName            invalid_name
+    ├── InvalidScope           invalid_scope
+    ├── TenantNotNamed         tenant_not_named
     ├── InvalidCursor          invalid_cursor
     ├── InvalidReference       invalid_head_reference
     ├── IdempotencyKeyReused   idempotency_key_reused
@@ -133,6 +137,18 @@ class NothingToRollBack(Conflict):
     code = "nothing_to_roll_back"
 
 
+class KeyEnded(Conflict):
+    """The key has expired, was revoked or was rotated before."""
+
+    code = "key_ended"
+
+
+class LastAdminKey(Conflict):
+    """The tenant has no other key that may make keys."""
+
+    code = "last_admin_key"
+
+
 class LeaseLost(StoreError):
     """This worker no longer holds the job: stop silently, another worker may have it."""
 
@@ -143,6 +159,18 @@ class InvalidName(StoreError):
     """A name, alias or tenant breaks the naming rule."""
 
     code = "invalid_name"
+
+
+class InvalidScope(StoreError):
+    """A key cannot have these scopes, or not with these heads."""
+
+    code = "invalid_scope"
+
+
+class TenantNotNamed(StoreError):
+    """There are several tenants, and the operator's command did not say which one is meant."""
+
+    code = "tenant_not_named"
 
 
 class InvalidCursor(StoreError):

@@ -1,4 +1,4 @@
-"""Prove that the tests notice: break the product in twelve ways, one at a time.
+"""Prove that the tests notice: break the product in many ways, one at a time.
 
 Usage: `python tests/mutants.py [WORD ...]` (`make mutants`); with words, only mutants whose name
 has one. Each is put into a copy of the tree and the tests named beside it must fail; before that,
@@ -138,6 +138,44 @@ MUTANTS = (
         "workers/slots/sweep.py",
         {"result = transitions.sweep(tx, leases=leases)": "result = SweepResult()"},
         ("tests/workers/slots/test_sweep.py",),
+    ),
+    Mutant(
+        "access: a scope is not checked",
+        "service/http/scopes.py",
+        {"if needed not in identity.scopes:": "if not identity.scopes:"},
+        ("tests/service/access/test_scopes.py",),
+    ),
+    Mutant(
+        "access: a key is found whoever owns it",
+        "store/access/keys.py",
+        {
+            "_select().where(_keys.tenant_id == tenant_id, _keys.id == key_id)": (
+                "_select().where(_keys.id == key_id)"
+            )
+        },
+        ("tests/store/access/test_keys.py",),
+    ),
+    Mutant(
+        "access: an expired key is let in",
+        "service/access/known_keys.py",
+        {"if not found.key.is_active(now) or found.tenant_disabled:": "if found.tenant_disabled:"},
+        ("tests/service/access/test_refusals.py",),
+    ),
+    Mutant(
+        "access: a known key stays good",
+        "service/access/known_keys.py",
+        {
+            "self._key_changes.get(known.identity.tenant_id) == known.key_changes\n": (
+                "known.key_changes >= 0\n"
+            )
+        },
+        ("tests/service/access/test_known_keys.py",),
+    ),
+    Mutant(
+        "access: every key predicts with every head",
+        "service/http/identity.py",
+        {"if identity.heads is not None and": "if identity.heads == set() and"},
+        ("tests/service/access/test_scopes.py",),
     ),
 )
 

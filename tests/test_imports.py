@@ -206,4 +206,4 @@ def test_one_module_says_who_asks() -> None:
         for path in modules(package)
         if "DEFAULT_TENANT" in path.read_text()
     ]
-    assert naming == ["store/names.py", "service/http/tenant.py"]
+    assert naming == ["store/names.py", "service/http/identity.py"]

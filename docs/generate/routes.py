@@ -40,6 +40,9 @@ def _openapi() -> dict[str, Any]:
 def _route(title: str, operation: dict[str, Any]) -> Iterator[str]:
     yield f"### `{title}`"
     yield prose(operation.get("description") or operation.get("summary", ""))
+    for needs in operation.get("security", ()):
+        for scopes in needs.values():
+            yield f"Needs a key with the scope `{scopes[0]}`, where keys are on."
     parameters = operation.get("parameters", [])
     if parameters:
         rows = [

@@ -22,6 +22,7 @@ from service.http.dependencies import ServicesDep, StoreDep, TenantDep
 from service.http.idempotency import Answer, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
+from service.http.scopes import READ_WRITE
 from service.http.validation import ID_PATTERN
 from service.http.workspace import workspace
 from service.ingest.formats.detect import OCTETS
@@ -87,7 +88,7 @@ DatasetId = Annotated[
 ]
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["datasets"], route_class=JsonRoute)
+router = APIRouter(tags=["datasets"], route_class=JsonRoute, dependencies=[READ_WRITE])
 
 
 @router.post(

@@ -12,6 +12,7 @@ from service.export.formats import Format
 from service.heads.routes import HeadName
 from service.http.dependencies import ServicesDep, TenantDep
 from service.http.openapi import problems
+from service.http.scopes import READ
 from store.names import NAME_PATTERN
 from store.store import Store
 
@@ -29,7 +30,7 @@ VersionLabel = Annotated[
 
 _FILE: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
-router = APIRouter(tags=["heads"])
+router = APIRouter(tags=["heads"], dependencies=[READ])
 
 
 def _exported(store: Store, tenant_id: str, reference: str, form: Format) -> "Export":

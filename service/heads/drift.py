@@ -11,11 +11,12 @@ from service.heads.routes import HeadName
 from service.http.dependencies import SettingsDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import problems
+from service.http.scopes import READ
 from service.predict.services import PredictorDep
 from store import drift
 from store.drift import Total
 
-router = APIRouter(tags=["heads"])
+router = APIRouter(tags=["heads"], dependencies=[READ])
 
 
 @router.get("/heads/{name}/drift", responses=problems(404))

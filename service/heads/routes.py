@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -20,11 +21,13 @@ from service.heads.schemas import (
     HeadVersion,
 )
 from service.http import idempotency
-from service.http.dependencies import StoreDep, TenantDep
+from service.http.dependencies import IdentityDep, StoreDep, TenantDep
+from service.http.errors import Problem
 from service.http.fields import MAX_VERSION, Alias
 from service.http.idempotency import REPLAYED_HEADER, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
+from service.http.scopes import PREDICT, READ, WRITE
 from service.predict.services import PredictorDep
 from store import aliases, datasets, head_deletion, heads
 from store.bytes.port import Artifacts
@@ -58,24 +61,32 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["heads"], route_class=JsonRoute)
 
 
-@router.get("/heads")
+@router.get("/heads", dependencies=[PREDICT])
 def list_heads(
-    query: Annotated[HeadQuery, Query()], store: StoreDep, tenant_id: TenantDep
+    query: Annotated[HeadQuery, Query()], store: StoreDep, identity: IdentityDep
 ) -> HeadPage:
     """List heads with their versions, newest name first."""
+    if identity.heads is not None:
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "scope_missing",
+            "This key is only good for some heads, so it lists none. Ask for one by its name: "
+            f"{', '.join(sorted(identity.heads)[:5])}.",
+            extensions={"scope_needed": "predict"},
+        )
     with store.database.read() as tx:
-        page = heads.page(tx, tenant_id, cursor=query.cursor, limit=query.limit)
+        page = heads.page(tx, identity.tenant_id, cursor=query.cursor, limit=query.limit)
     return HeadPage(items=[Head.of(head) for head in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/heads/{name}", responses=problems(404))
+@router.get("/heads/{name}", dependencies=[PREDICT], responses=problems(404))
 def get_head(name: HeadName, store: StoreDep, tenant_id: TenantDep) -> Head:
     """Show a head: its versions, newest first, and its aliases."""
     with store.database.read() as tx:
         return Head.of(heads.get(tx, tenant_id, name))
 
 
-@router.get("/heads/{name}/versions/{version}", responses=problems(404))
+@router.get("/heads/{name}/versions/{version}", dependencies=[PREDICT], responses=problems(404))
 def get_head_version(
     name: HeadName, version: VersionNumber, store: StoreDep, tenant_id: TenantDep
 ) -> HeadVersion:
@@ -84,7 +95,11 @@ def get_head_version(
         return HeadVersion.of(heads.version(tx, tenant_id, name, version))
 
 
-@router.patch("/heads/{name}/versions/{version}", responses=problems(404, *BODY_STATUSES))
+@router.patch(
+    "/heads/{name}/versions/{version}",
+    dependencies=[WRITE],
+    responses=problems(404, *BODY_STATUSES),
+)
 def annotate_head_version(
     name: HeadName,
     version: VersionNumber,
@@ -98,7 +113,7 @@ def annotate_head_version(
         return HeadVersion.of(heads.annotate(tx, tenant_id, name, version, notes=notes))
 
 
-@router.get("/heads/{name}/aliases", responses=problems(404))
+@router.get("/heads/{name}/aliases", dependencies=[PREDICT], responses=problems(404))
 def list_head_aliases(name: HeadName, store: StoreDep, tenant_id: TenantDep) -> HeadAliases:
     """List the aliases of a head: what each names, since when, and what it named before."""
     with store.database.read() as tx:
@@ -108,7 +123,9 @@ def list_head_aliases(name: HeadName, store: StoreDep, tenant_id: TenantDep) -> 
     return HeadAliases(items=[HeadAlias.of(one) for one in found])
 
 
-@router.put("/heads/{name}/aliases/{alias}", responses=problems(404, *BODY_STATUSES))
+@router.put(
+    "/heads/{name}/aliases/{alias}", dependencies=[WRITE], responses=problems(404, *BODY_STATUSES)
+)
 def set_head_alias(
     name: HeadName,
     alias: AliasName,
@@ -127,7 +144,9 @@ def set_head_alias(
     return moved
 
 
-@router.delete("/heads/{name}/aliases/{alias}", status_code=204, responses=problems(404))
+@router.delete(
+    "/heads/{name}/aliases/{alias}", dependencies=[WRITE], status_code=204, responses=problems(404)
+)
 def delete_head_alias(
     name: HeadName,
     alias: AliasName,
@@ -143,6 +162,7 @@ def delete_head_alias(
 
 @router.post(
     "/heads/{name}/aliases/{alias}/rollback",
+    dependencies=[WRITE],
     response_model=HeadVersion,
     responses=problems(404, 409),
 )
@@ -190,7 +210,7 @@ def roll_back_head_alias(
     return Response(answer.response.body, 200, headers, media_type="application/json")
 
 
-@router.get("/heads/{name}/compare", responses=problems(404))
+@router.get("/heads/{name}/compare", dependencies=[READ], responses=problems(404))
 def compare_head_versions(
     name: HeadName,
     query: Annotated[CompareQuery, Query()],
@@ -210,7 +230,12 @@ def compare_head_versions(
     return HeadComparison.of(comparison.compare(before, after, pairing, shared), revisions)
 
 
-@router.delete("/heads/{name}/versions/{version}", status_code=204, responses=problems(404, 409))
+@router.delete(
+    "/heads/{name}/versions/{version}",
+    dependencies=[WRITE],
+    status_code=204,
+    responses=problems(404, 409),
+)
 def delete_head_version(
     name: HeadName,
     version: VersionNumber,
@@ -231,7 +256,7 @@ def delete_head_version(
     logger.info("head.deleted name=%s versions=%s aliases=%s", name, version, deleted.aliases)
 
 
-@router.delete("/heads/{name}", status_code=204, responses=problems(404, 409))
+@router.delete("/heads/{name}", dependencies=[WRITE], status_code=204, responses=problems(404, 409))
 def delete_head(
     name: HeadName,
     store: StoreDep,

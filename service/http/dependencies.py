@@ -1,11 +1,11 @@
-"""What routes ask for by type: the services, the store, the queue, the settings, the tenant."""
+"""What routes ask for by type: the services, the store, the queue, the settings, who asks."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.http.identity import Identity, identity_of, tenant_of
 from service.http.services import Services
-from service.http.tenant import tenant_of
 from service.settings import ServiceSettings
 from store.queue import Queue
 from store.store import Store
@@ -39,8 +39,13 @@ async def _tenant(request: Request) -> str:
     return tenant_of(request.scope)
 
 
+async def _identity(request: Request) -> Identity:
+    return identity_of(request.scope)
+
+
 ServicesDep = Annotated[Services, Depends(_services)]
 StoreDep = Annotated[Store, Depends(_store)]
 QueueDep = Annotated[Queue, Depends(_queue)]
 SettingsDep = Annotated[ServiceSettings, Depends(_settings)]
+IdentityDep = Annotated[Identity, Depends(_identity)]
 TenantDep = Annotated[str, Depends(_tenant)]

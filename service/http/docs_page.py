@@ -9,19 +9,21 @@ from typing import Final
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, JSONResponse
 
+from service.http.scopes import READ
 from service.http.security_headers import CONTENT_SECURITY_POLICY
 
+ADDRESS: Final = "/openapi.json"
 STATIC: Final = "/docs/static"
 
 _INLINE: Final = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def install(app: FastAPI) -> None:
-    """Add the page and its three files, out of the package `fastapi-offline`."""
+    """Add the document, the page, and its three files out of the package `fastapi-offline`."""
     page = get_swagger_ui_html(
-        openapi_url=app.openapi_url or "",
+        openapi_url=ADDRESS,
         title=app.title,
         swagger_js_url=f"{STATIC}/swagger-ui-bundle.js",
         swagger_css_url=f"{STATIC}/swagger-ui.css",
@@ -29,7 +31,11 @@ def install(app: FastAPI) -> None:
     )
     page.headers[CONTENT_SECURITY_POLICY.decode()] = _policy(bytes(page.body))
 
-    @app.get("/docs", include_in_schema=False)
+    @app.get(ADDRESS, include_in_schema=False, dependencies=[READ])
+    def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    @app.get("/docs", include_in_schema=False, dependencies=[READ])
     def docs() -> HTMLResponse:
         return page
 

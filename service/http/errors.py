@@ -38,6 +38,7 @@ STATUSES: Final[Mapping[type[Exception], HTTPStatus]] = {
     store_errors.JobFileMissing: HTTPStatus.NOT_FOUND,
     store_errors.JobFileExpired: HTTPStatus.GONE,
     store_errors.InvalidName: HTTPStatus.UNPROCESSABLE_ENTITY,
+    store_errors.InvalidScope: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidReference: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -58,6 +59,7 @@ _INPUT_STATUSES: Final[Mapping[str, HTTPStatus]] = {
 
 _FIELDS: Final[Mapping[type[Exception], str]] = {
     store_errors.InvalidName: "name",
+    store_errors.InvalidScope: "scopes",
     store_errors.InvalidCursor: "cursor",
     store_errors.InvalidReference: "head",
     store_errors.UnknownCandidate: "candidate",

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http import request_id, security_headers
 from service.http.errors import Problem, internal_problem
 from service.http.json_body import is_json
+from store.access.secrets import without_keys
 
 CLIENT_CLOSED_REQUEST: Final = 499
 """The status in the log of a client that left before its answer; nobody receives it."""
@@ -70,7 +71,7 @@ class RequestLog:
             logger.info(
                 "request.finished method=%s path=%s status=%s seconds=%.4f request_id=%s",
                 scope["method"],
-                quote(scope["path"][:200], safe="/@:"),
+                quote(without_keys(scope["path"][:200]), safe="/@:"),
                 status,
                 time.perf_counter() - began,
                 own_id,

@@ -92,6 +92,9 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+_SAFE: Final = frozenset({"get", "head", "options"})
+
+
 class DocumentedAPI(FastAPI):
     """FastAPI whose OpenAPI document holds the schema that `problems` refers to."""
 
@@ -107,4 +110,15 @@ class DocumentedAPI(FastAPI):
                 for content in route.get("requestBody", {}).get("content", {}).values():
                     # of a body that a route reads itself, with `REF_TEMPLATE`
                     schemas.update(content.get("schema", {}).pop("$defs", {}))
+            _name_one_scope(document)
         return document
+
+
+def _name_one_scope(document: dict[str, Any]) -> None:
+    """Of a router's two scopes, for reading and for changing, leave each operation its own."""
+    for operations in document["paths"].values():
+        for method, operation in operations.items():
+            for needs in operation.get("security", ()):
+                for scheme, scopes in needs.items():
+                    if len(scopes) > 1:
+                        needs[scheme] = scopes[:1] if method in _SAFE else scopes[1:]

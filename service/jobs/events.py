@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
+from service.access.dependencies import AccessDep
 from service.http.dependencies import ServicesDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import problems
+from service.http.scopes import READ
 from service.http.validation import EVENT_ID_PATTERN
 from service.jobs.routes import JobId
 from service.jobs.schemas import Event, EventPage, EventQuery
@@ -45,7 +47,7 @@ id: evt_000002
 
 """
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=[READ])
 
 
 @router.get(
@@ -71,6 +73,7 @@ async def list_job_events(
     request: Request,
     services: ServicesDep,
     tenant_id: TenantDep,
+    access: AccessDep,
     last_event_id: LastEventId = None,
 ) -> Response:
     """List the events of a job, or stream them as they happen."""
@@ -85,6 +88,7 @@ async def list_job_events(
                 first,
                 is_last,
                 stopping=services.stopping,
+                goes_on=lambda: access.lets_in_still(request.scope),
                 poll_seconds=services.settings.events_poll_seconds,
                 heartbeat_seconds=services.settings.events_heartbeat_seconds,
             ),
@@ -124,10 +128,14 @@ class _Follower:
         is_last: bool,
         *,
         stopping: threading.Event,
+        goes_on: Callable[[], Awaitable[bool]],
         poll_seconds: float,
         heartbeat_seconds: float,
     ) -> AsyncIterator[bytes]:
-        """Events in the text/event-stream format, with comments while nothing happens."""
+        """Events in the text/event-stream format, with comments while nothing happens.
+
+        It ends as soon as `goes_on` says no: the key was revoked.
+        """
         clock = asyncio.get_running_loop().time
         said_something_at = clock()
         while True:
@@ -141,6 +149,8 @@ class _Follower:
                 said_something_at = clock()
             if len(found) < BATCH:
                 await asyncio.sleep(poll_seconds)
+            if not await goes_on():
+                return
             try:
                 found, is_last = await to_thread.run_sync(self.look)
             except DatabaseUnavailable as error:  # the stream outlives a short absence

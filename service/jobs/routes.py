@@ -18,6 +18,7 @@ from service.http.errors import Problem
 from service.http.idempotency import Answer, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
+from service.http.scopes import READ_WRITE
 from service.http.validation import ID_PATTERN
 from service.jobs.plan import Plan, make_plan
 from service.jobs.report import REPORT
@@ -58,7 +59,7 @@ QUEUED: Final = {
 """The OpenAPI answer of a submission."""
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["jobs"], route_class=JsonRoute)
+router = APIRouter(tags=["jobs"], route_class=JsonRoute, dependencies=[READ_WRITE])
 
 
 @router.post(

@@ -14,6 +14,7 @@ from service.http.dependencies import StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.fields import MAX_REFERENCE_CHARACTERS
 from service.http.openapi import BODY_STATUSES
+from service.http.scopes import OPEN, PREDICT
 from service.oip import inference_answer, inference_request
 from service.oip.inference_request import INPUT, LABELS, LENGTH_HEADER, PROBABILITIES, invalid
 from service.oip.schemas import (
@@ -70,19 +71,19 @@ HeadAlone = Annotated[str, Depends(_head_alone)]
 HeadVersion = Annotated[str, Depends(_head_and_version)]
 
 
-@router.get("", name="oip_server")
+@router.get("", name="oip_server", dependencies=[PREDICT])
 async def server_metadata() -> ServerMetadata:
     """Show which server this is, and its extensions of the protocol."""
     return ServerMetadata(version=__version__)
 
 
-@router.get("/health/live", name="oip_live")
+@router.get("/health/live", name="oip_live", dependencies=[OPEN])
 async def live() -> ServerLive:
     """Say whether the process answers; nothing else is checked."""
     return ServerLive()
 
 
-@router.get("/health/ready", name="oip_ready", responses=oip_errors(503))
+@router.get("/health/ready", name="oip_ready", dependencies=[OPEN], responses=oip_errors(503))
 async def ready(request: Request) -> ServerReady:
     """Say whether the service is ready for work; `/readyz` gives reasons."""
     await health.readyz(request)
@@ -112,6 +113,7 @@ def _metadata(reference: str, store: StoreDep, tenant_id: TenantDep) -> ModelMet
 @router.get(
     "/models/{name}",
     name="oip_model",
+    dependencies=[PREDICT],
     responses=oip_errors(404, 503),
     response_model_exclude_none=True,
 )
@@ -123,6 +125,7 @@ def model_metadata(reference: HeadAlone, store: StoreDep, tenant_id: TenantDep) 
 @router.get(
     "/models/{name}/versions/{version}",
     name="oip_model_version",
+    dependencies=[PREDICT],
     responses=oip_errors(400, 404, 503),
     response_model_exclude_none=True,
 )
@@ -133,7 +136,12 @@ def model_version_metadata(
     return _metadata(reference, store, tenant_id)
 
 
-@router.get("/models/{name}/ready", name="oip_model_ready", responses=oip_errors(404, 503))
+@router.get(
+    "/models/{name}/ready",
+    name="oip_model_ready",
+    dependencies=[PREDICT],
+    responses=oip_errors(404, 503),
+)
 def model_ready(reference: HeadAlone, predictor: PredictorDep, tenant_id: TenantDep) -> ModelReady:
     """Say whether a head can answer; loads it if necessary."""
     return ModelReady(name=predictor.find(tenant_id, reference).version.name)
@@ -142,6 +150,7 @@ def model_ready(reference: HeadAlone, predictor: PredictorDep, tenant_id: Tenant
 @router.get(
     "/models/{name}/versions/{version}/ready",
     name="oip_model_version_ready",
+    dependencies=[PREDICT],
     responses=oip_errors(400, 404, 503),
 )
 def model_version_ready(
@@ -203,7 +212,7 @@ def _infer(
     return Response(answer.body, media_type=BINARY, headers=headers)
 
 
-@router.post("/models/{name}/infer", name="oip_infer", **_INFER)
+@router.post("/models/{name}/infer", name="oip_infer", dependencies=[PREDICT], **_INFER)
 def infer(
     reference: HeadAlone,
     body: Body,
@@ -215,7 +224,12 @@ def infer(
     return _infer(reference, body, header_length, predictor, tenant_id)
 
 
-@router.post("/models/{name}/versions/{version}/infer", name="oip_infer_version", **_INFER)
+@router.post(
+    "/models/{name}/versions/{version}/infer",
+    name="oip_infer_version",
+    dependencies=[PREDICT],
+    **_INFER,
+)
 def infer_version(
     reference: HeadVersion,
     body: Body,

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http import json_body
 from service.http.errors import problem_of
-from service.http.tenant import tenant_of
+from service.http.identity import Identity, check_head, identity_of
 from service.predict import rendering, request_body, trust
 from service.predict.batching import too_busy
 from service.predict.options import PredictionQuery, read_query
@@ -109,6 +109,7 @@ class PredictDoor:
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        identity = identity_of(scope)
         self._predictor.batcher.check_room()  # before anything is read: refusing must be cheap
         content_type, accept, shape, length = _headers(scope)
         query = read_query(scope["query_string"])
@@ -121,7 +122,7 @@ class PredictDoor:
             asked = await self._parsed(body, content_type, shape, query)
             del body
             form = rendering.media_type(accept)
-            return await self._answered(tenant_of(scope), asked, form)
+            return await self._answered(identity, asked, form)
 
     async def _parsed(
         self, body: bytes, content_type: str, shape: str | None, query: PredictionQuery
@@ -140,9 +141,10 @@ class PredictDoor:
             return read()
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
-    async def _answered(self, tenant: str, asked: Request, form: str) -> Answer:
-        predictor = self._predictor
+    async def _answered(self, identity: Identity, asked: Request, form: str) -> Answer:
+        predictor, tenant = self._predictor, identity.tenant_id
         reference, x, options, texts, encoder = asked
+        check_head(identity, reference)
         pinned = reference
         if texts is not None:
             pinned, x = await self._text_predictor.embed(predictor, tenant, reference, texts)

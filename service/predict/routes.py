@@ -9,9 +9,11 @@ from fastapi import APIRouter, Header, Query, Response
 from numpy.typing import NDArray
 
 from nmtune.errors import DataError
-from service.http.dependencies import TenantDep
+from service.http.dependencies import IdentityDep
 from service.http.errors import Problem
+from service.http.identity import check_head
 from service.http.openapi import BODY_STATUSES, problems
+from service.http.scopes import PREDICT
 from service.ingest.dataset import texts
 from service.predict import rendering, trust
 from service.predict.door import PATH
@@ -27,7 +29,7 @@ from service.predict.schemas import (
 )
 from service.predict.services import PredictorDep, TextPredictorDep
 
-router = APIRouter(tags=["predictions"])
+router = APIRouter(tags=["predictions"], dependencies=[PREDICT])
 
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
@@ -38,10 +40,11 @@ async def predict_one(
     response: Response,
     predictor: PredictorDep,
     text_predictor: TextPredictorDep,
-    tenant_id: TenantDep,
+    identity: IdentityDep,
 ) -> Prediction:
     """Classify one embedding, or one text with a head that was trained on texts."""
-    reference = query.head
+    reference, tenant_id = query.head, identity.tenant_id
+    check_head(identity, reference)
     if query.text is not None and query.embedding is not None:
         message = "Send either embedding or text, not both: leave out text."
         raise Problem(422, "invalid_request", message, field="text")

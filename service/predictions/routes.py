@@ -11,6 +11,7 @@ from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep
 from service.http.idempotency import IdempotencyKey
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
+from service.http.scopes import READ_WRITE
 from service.http.stored_file import StoredFile
 from service.jobs.routes import QUEUED, JobId, Prefer, key_of, when_ended
 from service.jobs.schemas import Job
@@ -26,7 +27,7 @@ MEDIA_TYPES: Final = {
 
 _FILE: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 
-router = APIRouter(tags=["predictions"], route_class=JsonRoute)
+router = APIRouter(tags=["predictions"], route_class=JsonRoute, dependencies=[READ_WRITE])
 
 
 @router.post(

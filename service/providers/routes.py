@@ -10,12 +10,13 @@ from service.http.dependencies import SettingsDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
+from service.http.scopes import ADMIN
 from service.providers.schemas import KnownKey, KnownKeys, ProviderKey
 from service.settings import ServiceSettings
 from store import provider_keys
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["providers"], route_class=JsonRoute)
+router = APIRouter(tags=["providers"], route_class=JsonRoute, dependencies=[ADMIN])
 
 Origin = Annotated[
     str,

@@ -1,13 +1,18 @@
 """How a page is answered: its headers, its place, and problems that are pages too."""
 
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.params import Depends as Dependency
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from service.http.errors import Problem, problem_of
+from service.http.scopes import READ
 from service.http.security_headers import CONTENT_SECURITY_POLICY
 
 if TYPE_CHECKING:
@@ -45,9 +50,9 @@ class PageRoute(APIRoute):
         return as_page
 
 
-def page_router() -> APIRouter:
-    """A router for pages, which the API's document leaves out."""
-    return APIRouter(route_class=PageRoute, include_in_schema=False)
+def page_router(needs: Dependency = READ) -> APIRouter:
+    """A router for pages, which the API's document leaves out; `needs`: what of a key."""
+    return APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[needs])
 
 
 def place(request: Request) -> "Place":
@@ -70,9 +75,21 @@ def html(content: str, status: int = 200) -> Response:
 
 
 def _problem(problem: Problem, request: Request) -> Response:
+    if problem.status_code == HTTPStatus.UNAUTHORIZED:
+        return _to_login(request)
     from pages.views.problem import problem_page
 
     told: dict[str, Any] = orjson.loads(problem.response().body)
     response = html(problem_page(told, place(request)), problem.status_code)
     response.headers.update(problem.headers or {})
     return response
+
+
+def _to_login(request: Request) -> Response:
+    """Lead to the login, and from there back to this page."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", "")).lstrip("/")
+    query = request.scope["query_string"].decode("latin-1")
+    then = quote(f"{path}?{query}" if query else path, safe="")
+    return RedirectResponse(
+        f"{place(request).root}ui/login?next={then}", HTTPStatus.SEE_OTHER, HEADERS
+    )

@@ -2,18 +2,21 @@
 
 from typing import Final
 
-from fastapi import Response
+from fastapi import APIRouter, Response
 
 from service.http.errors import Problem
-from service.ui import datasets, heads, home, jobs, maps, new, reports, rows, trials
+from service.http.scopes import OPEN
+from service.ui import datasets, heads, home, jobs, login, maps, new, reports, rows, trials
 from service.ui.answers import page_router
 
 _KEPT: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 
-router = page_router()
+router = APIRouter()
+files = page_router(OPEN)
+elsewhere = page_router()
 
 
-@router.get("/ui/static/{digest}/{name}")
+@files.get("/ui/static/{digest}/{name}")
 def page_file(digest: str, name: str) -> Response:
     """A style sheet or a script; its address has the hash of all, so that browsers keep it."""
     from pages import assets
@@ -27,13 +30,15 @@ def page_file(digest: str, name: str) -> Response:
     return Response(asset.content, media_type=asset.media_type, headers=headers)
 
 
-for module in (home, new, jobs, reports, rows, maps, heads, trials, datasets):
-    router.include_router(module.router)
-
-
-@router.get("/ui/{path:path}")
+@elsewhere.get("/ui/{path:path}")
 def no_page(path: str) -> Response:
     """Whatever else is asked for."""
     raise Problem(
         404, "not_found", f"There is no page at /ui/{path[:80]}. /docs lists what the API has."
     )
+
+
+router.include_router(files)
+for pages in (login, home, new, jobs, reports, rows, maps, heads, trials, datasets):
+    router.include_router(pages.router)
+router.include_router(elsewhere)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from service.http.dependencies import SettingsDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import BODY_STATUSES, problems
+from service.http.scopes import READ_WRITE
 from service.http.validation import ID_PATTERN
 from service.http.workspace import workspace
 from service.settings import ServiceSettings
@@ -20,7 +21,7 @@ from store import expiry, uploads
 from store.uploads import Upload as UploadRecord
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["uploads"], route_class=TusRoute)
+router = APIRouter(tags=["uploads"], route_class=TusRoute, dependencies=[READ_WRITE])
 
 UploadId = Annotated[
     str,

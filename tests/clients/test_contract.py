@@ -13,6 +13,8 @@ from tests.clients.routes import routes_of_the_client
 
 # For people, browsers and orchestrators; a batch of one goes through POST /predict.
 NOT_FOR_THIS_CLIENT = {("GET", path) for path in ("/livez", "/readyz", "/metrics", "/predict")}
+# For browsers, which keep a session where this client sends a key.
+NOT_FOR_THIS_CLIENT |= {("POST", "/session"), ("DELETE", "/session")}
 # For tus clients that others wrote; this one asks with GET.
 NOT_FOR_THIS_CLIENT |= {("OPTIONS", "/uploads"), ("HEAD", "/uploads/{}")}
 # For the clients of the Open Inference Protocol.

@@ -52,20 +52,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[Client]:
-    with Client(stack.url) as open_client:
+    with Client(stack.url, api_key=stack.key) as open_client:
         yield open_client
 
 
 @pytest.fixture(scope="session")
 def dataset(stack: Stack) -> Dataset:
-    with Client(stack.url) as client:
+    with Client(stack.url, api_key=stack.key) as client:
         return client.datasets.upload(DATA, name="intents")
 
 
 @pytest.fixture(scope="session")
 def quick_head(stack: Stack, dataset: Dataset) -> str:
     """The reference of a head that answers predictions."""
-    with Client(stack.url) as client:
+    with Client(stack.url, api_key=stack.key) as client:
         job = client.jobs.create(dataset=dataset.id, name="quick", method="linear_probe")
         job.wait(timeout=300)
         return f"quick@{job.head.version}" if job.head is not None else ""

@@ -34,16 +34,23 @@ class Stack:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.times: list[str] = []
+        self.key = ""
         self._env_file = folder / "env"
         subprocess.run([ROOT / "deploy" / "make-env.sh", self._env_file], check=True)
         with self._env_file.open("a") as file:
             file.writelines(f"{name}={value}\n" for name, value in SETTINGS.items())
             file.write(f"PROXY_PORT={self.port}\n")
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request brings to be let in."""
+        return {"Authorization": f"Bearer {self.key}"}
+
     def passwords(self) -> list[str]:
         """What must be in no log."""
         lines = self._env_file.read_text().splitlines()
-        return [line.partition("=")[2] for line in lines if "PASSWORD=" in line]
+        passwords = [line.partition("=")[2] for line in lines if "PASSWORD=" in line]
+        return [*passwords, self.key] if self.key else passwords
 
     def compose(self, *arguments: str, seconds: float = 120) -> str:
         """Run `docker compose` on this project; its stdout, or an AssertionError if it fails."""
@@ -59,6 +66,8 @@ class Stack:
         began = time.monotonic()
         self.compose("up", "-d", "--wait", seconds=300)
         self.note(began, "up --wait: from nothing to all services healthy")
+        create = ("nmtune-server", "keys", "create", "tests", "--scopes", "admin")
+        self.key = self.compose("exec", "-T", "api", *create).strip()
 
     def down(self) -> None:
         """End and remove what this project made; images stay."""

@@ -64,6 +64,7 @@ def test_a_body_that_never_comes_is_refused_by_the_api_through_the_proxy(stack: 
     with connection(stack) as opened:
         opened.sendall(
             b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Authorization: Bearer " + stack.key.encode() + b"\r\n"
             b"Content-Length: 1000\r\nConnection: close\r\n\r\n{"
         )
         found = answer(opened)
@@ -102,7 +103,7 @@ def test_a_body_that_is_announced_too_large_is_refused_at_once(
 
 
 def test_metrics_and_unknown_paths_are_not_there(stack: Stack) -> None:
-    with httpx.Client(base_url=stack.url) as http:
+    with httpx.Client(base_url=stack.url, headers=stack.headers) as http:
         for path in ("/metrics", "/-/unavailable", "/nowhere"):
             found = http.get(path)
             assert (found.status_code, found.headers["content-type"]) == (404, PROBLEM)
@@ -110,7 +111,7 @@ def test_metrics_and_unknown_paths_are_not_there(stack: Stack) -> None:
 
 
 def test_an_embedding_of_4096_columns_fits_into_a_request_line(stack: Stack) -> None:
-    with httpx.Client(base_url=stack.url) as http:
+    with httpx.Client(base_url=stack.url, headers=stack.headers) as http:
         numbers = ",".join(["-0.123456789"] * 4096)
         assert http.get(f"/predict?head=none&embedding={numbers}").status_code == 404
 
@@ -125,7 +126,7 @@ def test_a_request_line_that_is_too_long_is_refused_in_the_apis_form(stack: Stac
 
 
 def test_the_proxy_hands_on_the_host_that_was_asked(stack: Stack) -> None:
-    with httpx.Client(base_url=stack.url) as http:
+    with httpx.Client(base_url=stack.url, headers=stack.headers) as http:
         assert http.get("/heads", headers={"host": "evil.example"}).status_code == 421
         assert http.get("/heads", headers={"host": "10.1.2.3"}).status_code == 200
         refused = http.post("/jobs", headers={"origin": "http://evil.example"})
@@ -135,7 +136,7 @@ def test_the_proxy_hands_on_the_host_that_was_asked(stack: Stack) -> None:
 
 
 def test_the_proxys_own_refusals_tell_browsers_the_same_as_the_apis(stack: Stack) -> None:
-    with httpx.Client(base_url=stack.url) as http:
+    with httpx.Client(base_url=stack.url, headers=stack.headers) as http:
         ours, apis = http.get("/metrics"), http.get("/nowhere")
     for name in (
         "x-content-type-options",
@@ -155,3 +156,10 @@ def test_headers_that_are_too_large_are_refused_in_the_apis_form(stack: Stack) -
             found = answer(opened)
         assert b" 431 " in found.partition(b"\r\n")[0]
         assert b'"code":"headers_too_large"' in found
+
+
+def test_without_a_key_the_api_answers_nothing(stack: Stack) -> None:
+    with httpx.Client(base_url=stack.url) as http:
+        for path in ("/heads", "/predict?head=none&embedding=1", "/docs"):
+            assert http.get(path).status_code == 401
+        assert http.get("/livez").status_code == 200

@@ -24,14 +24,15 @@ PAUSE_SECONDS = 0.02  # two requests at a time leave the services time to start
 class Load:
     """Predictions, one after the other in two threads, without any retry of the client's."""
 
-    def __init__(self, url: str, head: str, rows: Rows) -> None:
+    def __init__(self, stack: Stack, head: str, rows: Rows) -> None:
         self.failures: list[str] = []
         self.answered_at: list[float] = []
-        self._url = f"{url}/predict?head={head}"
+        self._url = f"{stack.url}/predict?head={head}"
         self._content = rows.tobytes()
         self._headers = {
             "Content-Type": "application/octet-stream",
             "X-Shape": ",".join(map(str, rows.shape)),
+            **stack.headers,
         }
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
@@ -67,7 +68,7 @@ class Load:
 
 
 def restart_under_load(stack: Stack, service: str, head: str, rows: Rows) -> Load:
-    load = Load(stack.url, head, rows)
+    load = Load(stack, head, rows)
     began = time.monotonic()
     with load.running():
         stack.restart(service)
@@ -110,7 +111,7 @@ def test_a_patient_client_sits_a_restart_out(
         done.set()
 
     thread = threading.Thread(target=restart)
-    with Client(stack.url, retry=RetryPolicy(tries=10)) as client:
+    with Client(stack.url, api_key=stack.key, retry=RetryPolicy(tries=10)) as client:
         thread.start()
         while not done.is_set():
             client.predict(quick_head, rows)

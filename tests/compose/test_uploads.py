@@ -25,9 +25,13 @@ def large(tmp_path: Path) -> Path:
 def test_a_large_file_goes_up_in_parts_or_in_one(stack: Stack, client: Client, large: Path) -> None:
     dataset = client.datasets.upload(large, keep_seconds=3600)
     with large.open("rb") as file:
-        uploader = TusClient(f"{stack.url}/uploads").uploader(file_stream=file)
+        uploader = TusClient(f"{stack.url}/uploads", headers=stack.headers).uploader(
+            file_stream=file
+        )
         uploader.upload()
     params = {"upload": uploader.url.rpartition("/")[2], "keep_seconds": 3600}
-    response = httpx.post(f"{stack.url}/datasets", params=params, timeout=300)
+    response = httpx.post(
+        f"{stack.url}/datasets", params=params, headers=stack.headers, timeout=300
+    )
     assert response.status_code == 201, response.text
     assert response.json()["sha256"] == dataset.sha256

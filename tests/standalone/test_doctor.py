@@ -237,3 +237,15 @@ def test_bucket_that_cannot_be_reached_fails(tmp_path: Path) -> None:
     found = findings_in(tmp_path, **bucket)["artifacts"]
     assert found.status == "fail"
     assert "docs/run/object-storage.md" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("auth", "host", "status"),
+    [("auto", "127.0.0.1", "ok"), ("auto", "0.0.0.0", "ok"), ("off", "0.0.0.0", "warn")],
+)
+def test_a_server_open_to_others_is_a_warning(
+    tmp_path: Path, auth: str, host: str, status: str
+) -> None:
+    found = findings_in(tmp_path, auth=auth, host=host)["keys"]
+    assert found.status == status
+    assert ("nmtune-server keys create" in found.advice) == (status == "warn")

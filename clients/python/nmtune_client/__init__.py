@@ -11,6 +11,7 @@ from nmtune_client._http.errors import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    AuthenticationError,
     BadRequestError,
     BadResponseError,
     ConflictError,
@@ -19,6 +20,7 @@ from nmtune_client._http.errors import (
     NMTuneError,
     NotFoundError,
     PayloadTooLargeError,
+    PermissionDeniedError,
     RateLimitedError,
     ServerError,
     UnsupportedMediaTypeError,
@@ -29,6 +31,7 @@ from nmtune_client._job_rows.map_file import JobMap
 from nmtune_client._job_rows.values import JobRow, Neighbour
 from nmtune_client._jobs.errors import JobCancelled, JobFailed, WaitTimeout
 from nmtune_client._jobs.values import Event, JobData, Progress
+from nmtune_client._keys.values import ApiKey, Identity, NewApiKey
 from nmtune_client._predict.result import Prediction
 from nmtune_client._report.parts import Verdict
 from nmtune_client._report.report import Report
@@ -41,8 +44,10 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "ApiKey",
     "AsyncClient",
     "AsyncJob",
+    "AuthenticationError",
     "BadRequestError",
     "BadResponseError",
     "BundleError",
@@ -59,6 +64,7 @@ __all__ = [
     "HeadComparison",
     "HeadRef",
     "HeadVersion",
+    "Identity",
     "Job",
     "JobCancelled",
     "JobData",
@@ -67,8 +73,10 @@ __all__ = [
     "JobRow",
     "NMTuneError",
     "Neighbour",
+    "NewApiKey",
     "NotFoundError",
     "PayloadTooLargeError",
+    "PermissionDeniedError",
     "Prediction",
     "Progress",
     "RateLimitedError",

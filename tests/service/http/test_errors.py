@@ -17,6 +17,7 @@ _NEVER_OVER_HTTP = {
     nmtune_errors.NMTuneError,
     store_errors.StoreError,
     store_errors.LeaseLost,
+    store_errors.TenantNotNamed,
     nmtune_errors.CheckpointError,
     nmtune_errors.DivergenceError,
 }

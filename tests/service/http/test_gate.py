@@ -38,6 +38,7 @@ FILL_IN = {
     "upload_id": "upl_none",
     "dataset_id": "ds_none",
     "job_id": "job_none",
+    "key_id": "key_none",
 }
 
 

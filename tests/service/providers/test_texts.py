@@ -267,7 +267,7 @@ def test_a_missing_key_is_told_with_both_ways_to_give_one(
             assert_problem(refused, 422, "provider_key_missing", "provider")
             detail = refused.json()["detail"]
             assert "NMTUNE_PROVIDER_KEYS='mistral=KEY'" in detail
-            assert "nmtune keys set mistral" in detail
+            assert "nmtune provider-keys set mistral" in detail
             assert ("NMTUNE_SECRET_KEY" in detail) == (secret is None), "only where it is the way"
         app.state.services.text_predictor.close()
         if secret is None:

@@ -14,6 +14,7 @@ from nmtune_client._async.concurrency import Turns, in_thread, sleep
 from nmtune_client._async.datasets import AsyncDatasets
 from nmtune_client._async.heads import AsyncHeads
 from nmtune_client._async.jobs import AsyncJobs
+from nmtune_client._async.keys import AsyncKeys
 from nmtune_client._async.provider_keys import AsyncProviderKeys
 from nmtune_client._heads.values import HeadVersion
 from nmtune_client._http.download import Sink, check_place, downloading
@@ -23,6 +24,8 @@ from nmtune_client._http.retry import RetryPolicy
 from nmtune_client._http.server import Server, answer_of, check_stream, value_of
 from nmtune_client._http.wire import Answer, Call, result
 from nmtune_client._jobs.values import JobData
+from nmtune_client._keys.calls import who_asks
+from nmtune_client._keys.values import Identity
 from nmtune_client._predict.batches import AT_ONCE, Batches
 from nmtune_client._predict.options import HeadLike, Options, Output
 from nmtune_client._predict.result import Prediction
@@ -41,8 +44,10 @@ class AsyncClient:
     """Talks to one NMTune server, in asyncio; used with `async with`.
 
     base_url: the server's address; if None, the environment's NMTUNE_URL as it is now, or else
-    http://127.0.0.1:8000. timeout: seconds to wait for an answer (connecting has 5 s of its own,
-    and an upload may take as long as it likes to send). retry: how failures are repeated.
+    http://127.0.0.1:8000. api_key: the key to send; if None, the environment's NMTUNE_API_KEY, or
+    else the one that `nmtune login` keeps for this server; no repr and no error shows it.
+    timeout: seconds to wait for an answer (connecting has 5 s of its own, and an upload may take as
+    long as it likes to send). retry: how failures are repeated.
 
     Any number of tasks may share a client; a cancelled one closes only its own connection.
     """
@@ -51,10 +56,11 @@ class AsyncClient:
         self,
         base_url: str | None = None,
         *,
+        api_key: str | None = None,
         timeout: float = 60.0,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._server = Server.at(base_url, timeout=timeout, retry=retry)
+        self._server = Server.at(base_url, api_key=api_key, timeout=timeout, retry=retry)
         self.base_url = self._server.base_url
         self._http = httpx.AsyncClient(**self._server.client_arguments())
         self._turns = Turns(_MOST_PREDICTIONS_AT_ONCE)
@@ -62,6 +68,7 @@ class AsyncClient:
         self.jobs = AsyncJobs(self, self.datasets)
         self.heads = AsyncHeads(self)
         self.provider_keys = AsyncProviderKeys(self)
+        self.keys = AsyncKeys(self)
 
     def __repr__(self) -> str:
         return f"AsyncClient({shown(self.base_url)!r})"
@@ -80,6 +87,10 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
         await self._http.aclose()
+
+    async def identity(self) -> Identity:
+        """Who asks, as the server sees it: the tenant, and what the key may do."""
+        return await self.send(who_asks())
 
     async def predict(
         self,

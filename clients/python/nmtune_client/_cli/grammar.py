@@ -8,15 +8,19 @@ from nmtune_client._cli.datasets import add_datasets
 from nmtune_client._cli.heads import add_heads
 from nmtune_client._cli.jobs import add_jobs
 from nmtune_client._cli.keys import add_keys
+from nmtune_client._cli.login import add_login
 from nmtune_client._cli.predict import add_predict
+from nmtune_client._cli.provider_keys import add_provider_keys
 from nmtune_client._cli.publish import add_publish
 from nmtune_client._cli.report import add_report
 from nmtune_client._cli.rows import add_rows
 from nmtune_client._cli.tune import add_tune
+from nmtune_client._http.api_key import KEY_VARIABLE
 from nmtune_client._http.server import DEFAULT_URL, URL_VARIABLE
 
 _EPILOG = f"""\
 The server is --url, or else {URL_VARIABLE} in the environment, or else {DEFAULT_URL}.
+The key is {KEY_VARIABLE} in the environment, or else the one that `nmtune login` keeps.
 Data goes to stdout, progress and errors go to stderr.
 Exit codes: 0 done, 1 the job failed or the server refused, 2 wrong usage or input,
 3 the server cannot be reached, 4 --timeout ran out while the job goes on, 130 interrupted.
@@ -31,6 +35,8 @@ ADD_COMMANDS = (
     add_predict,
     add_heads,
     add_datasets,
+    add_provider_keys,
+    add_login,
     add_keys,
     add_verify,
 )

@@ -7,6 +7,8 @@ NMTuneError
 ├── BadResponseError              something answered, but not as an NMTune server does
 ├── APIStatusError                the server answered with an error status
 │   ├── BadRequestError           400
+│   ├── AuthenticationError       401
+│   ├── PermissionDeniedError     403
 │   ├── NotFoundError             404
 │   ├── ConflictError             409
 │   ├── PayloadTooLargeError      413
@@ -103,6 +105,14 @@ class BadRequestError(APIStatusError):
     """400: the request could not be read."""
 
 
+class AuthenticationError(APIStatusError):
+    """401: no key was sent, or it is not valid; `Client(api_key=...)`, NMTUNE_API_KEY, or login."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the key may not do this, or its tenant is disabled."""
+
+
 class NotFoundError(APIStatusError):
     """404: no such dataset, job, head, version or alias."""
 
@@ -133,6 +143,8 @@ class ServerError(APIStatusError):
 
 _BY_STATUS: Mapping[int, type[APIStatusError]] = {
     400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
     404: NotFoundError,
     409: ConflictError,
     413: PayloadTooLargeError,

@@ -7,12 +7,13 @@ import reprlib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
+from nmtune_client._http.api_key import key_for
 from nmtune_client._http.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -30,6 +31,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 URL_VARIABLE = "NMTUNE_URL"
 
 _CONNECT_SECONDS = 5.0
+_DID_NOTHING = frozenset({429, 503})
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 logger = logging.getLogger(__name__)
@@ -43,13 +45,21 @@ class Server:
     timeout: float
     retry: RetryPolicy
     proxy: Proxy | None
+    api_key: str | None = field(default=None, repr=False)
 
     @classmethod
-    def at(cls, base_url: str | None, *, timeout: float, retry: RetryPolicy | None) -> Self:
+    def at(
+        cls,
+        base_url: str | None,
+        *,
+        timeout: float,
+        retry: RetryPolicy | None,
+        api_key: str | None = None,
+    ) -> Self:
         """The server at the URL, or at the environment's as it is now.
 
-        TypeError if it is no string, ConnectionSetupError if it is no URL, or if the environment's
-        proxy cannot be used.
+        TypeError if it is no string, ConnectionSetupError if it is no URL, if the environment's
+        proxy cannot be used, or if what should be a key cannot be one.
         """
         if base_url is not None and not isinstance(base_url, str):
             raise TypeError(
@@ -63,6 +73,7 @@ class Server:
             proxy=proxy_for(checked),
             timeout=timeout,
             retry=retry if retry is not None else RetryPolicy(),
+            api_key=key_for(checked, api_key),
         )
 
     def client_arguments(self) -> dict[str, Any]:
@@ -71,6 +82,7 @@ class Server:
             "headers": {
                 "User-Agent": f"nmtune-client/{__version__}",
                 "Accept": "application/json",
+                **({"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}),
             },
             # of the environment it takes what is said here, where what is wrong can be named
             "trust_env": False,
@@ -106,6 +118,8 @@ class Server:
         self, call: Call[T], outcome: Answer | APIConnectionError, *, tries: int
     ) -> float | None:
         """Seconds until the next try after `tries` in vain; None if the outcome stands."""
+        if call.once and not (isinstance(outcome, Answer) and outcome.status in _DID_NOTHING):
+            return None
         if isinstance(outcome, Answer):
             delay = self.retry.delay(tries, status=outcome.status, headers=outcome.headers)
         else:

@@ -19,6 +19,8 @@ from nmtune_client._http.retry import RetryPolicy
 from nmtune_client._http.server import Server, answer_of, check_stream, value_of
 from nmtune_client._http.wire import Answer, Call, result
 from nmtune_client._jobs.values import JobData
+from nmtune_client._keys.calls import who_asks
+from nmtune_client._keys.values import Identity
 from nmtune_client._predict.batches import AT_ONCE, Batches
 from nmtune_client._predict.options import HeadLike, Options, Output
 from nmtune_client._predict.result import Prediction
@@ -27,6 +29,7 @@ from nmtune_client._sync.concurrency import Turns, in_thread, sleep
 from nmtune_client._sync.datasets import Datasets
 from nmtune_client._sync.heads import Heads
 from nmtune_client._sync.jobs import Jobs
+from nmtune_client._sync.keys import Keys
 from nmtune_client._sync.provider_keys import ProviderKeys
 
 T = TypeVar("T")
@@ -42,8 +45,10 @@ class Client:
     """Talks to one NMTune server, and is used with `with`.
 
     base_url: the server's address; if None, the environment's NMTUNE_URL as it is now, or else
-    http://127.0.0.1:8000. timeout: seconds to wait for an answer (connecting has 5 s of its own,
-    and an upload may take as long as it likes to send). retry: how failures are repeated.
+    http://127.0.0.1:8000. api_key: the key to send; if None, the environment's NMTUNE_API_KEY, or
+    else the one that `nmtune login` keeps for this server; no repr and no error shows it.
+    timeout: seconds to wait for an answer (connecting has 5 s of its own, and an upload may take as
+    long as it likes to send). retry: how failures are repeated.
 
     Any number of threads may share a client.
     """
@@ -52,10 +57,11 @@ class Client:
         self,
         base_url: str | None = None,
         *,
+        api_key: str | None = None,
         timeout: float = 60.0,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._server = Server.at(base_url, timeout=timeout, retry=retry)
+        self._server = Server.at(base_url, api_key=api_key, timeout=timeout, retry=retry)
         self.base_url = self._server.base_url
         self._http = httpx.Client(**self._server.client_arguments())
         self._turns = Turns(_MOST_PREDICTIONS_AT_ONCE)
@@ -63,6 +69,7 @@ class Client:
         self.jobs = Jobs(self, self.datasets)
         self.heads = Heads(self)
         self.provider_keys = ProviderKeys(self)
+        self.keys = Keys(self)
 
     def __repr__(self) -> str:
         return f"Client({shown(self.base_url)!r})"
@@ -81,6 +88,10 @@ class Client:
     def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
         self._http.close()
+
+    def identity(self) -> Identity:
+        """Who asks, as the server sees it: the tenant, and what the key may do."""
+        return self.send(who_asks())
 
     def predict(
         self,

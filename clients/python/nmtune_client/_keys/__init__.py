@@ -1,0 +1,1 @@
+"""Keys of the API: their calls, and what the server says of them."""

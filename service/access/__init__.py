@@ -1,0 +1,1 @@
+"""Keys of the API and sessions of browsers: who asks, and the routes that manage keys."""

@@ -1,0 +1,109 @@
+"""Routes of a browser's session: sign in, sign out, and who asks."""
+
+import logging
+from http import HTTPStatus
+from typing import Final
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+
+from service.access.credentials import COOKIE
+from service.access.dependencies import AccessDep
+from service.access.layer import Access, tenant_disabled
+from service.access.schemas import SessionCreate, Who
+from service.http.dependencies import IdentityDep, StoreDep
+from service.http.errors import Problem
+from service.http.identity import OPERATOR, Identity
+from service.http.json_body import JsonRoute
+from service.http.openapi import BODY_STATUSES, problems
+from service.http.scopes import OPEN, PREDICT
+from store.access import keys, scopes, sessions, tenants
+from store.access.keys import ApiKey
+from store.database.connection import Transaction
+from store.store import Store
+
+logger = logging.getLogger(__name__)
+router = APIRouter(tags=["keys"], route_class=JsonRoute)
+
+_COOKIE: Final = f"{COOKIE}={{}}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={{}}"
+
+
+@router.get("/identity", dependencies=[PREDICT])
+def who_asks(store: StoreDep, identity: IdentityDep, access: AccessDep) -> Who:
+    """Show who asks: whose key it is, and what it may do."""
+    key = _key_of(store, identity)
+    return Who(
+        tenant_id=identity.tenant_id,
+        key_id=identity.key_id,
+        name=None if key is None else key.name,
+        scopes=[scope for scope in scopes.SCOPES if scope in identity.scopes],
+        heads=None if identity.heads is None else sorted(identity.heads),
+        expires_at=None if key is None else key.expires_at,
+        keys_on=access.keys_on,
+    )
+
+
+@router.post(
+    "/session",
+    status_code=204,
+    dependencies=[OPEN],
+    responses=problems(401, 403, 409, 429, *BODY_STATUSES),
+)
+async def sign_in(
+    body: SessionCreate, request: Request, response: Response, access: AccessDep
+) -> None:
+    """Open a session of 12 hours for a browser, which its cookie names; 2 idle hours end it."""
+    if not access.keys_on:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            "keys_off",
+            "This server wants no key, so there is nothing to sign in to.",
+        )
+    address = request.client.host if request.client else ""
+    if body.key is not None:
+        identity = await access.who_has(body.key.strip(), address)
+    elif access.login_links.use(body.code or ""):
+        identity = OPERATOR
+    else:
+        raise access.wrong_key(address)
+    before = request.cookies.get(COOKIE)
+    token = await to_thread.run_sync(_opened, access, identity, before)
+    logger.info("session.opened key_id=%s", identity.key_id or "operator")
+    response.headers["Set-Cookie"] = _COOKIE.format(token, int(sessions.ABSOLUTE_SECONDS))
+    response.headers["Cache-Control"] = "no-store"
+
+
+@router.delete("/session", status_code=204, dependencies=[OPEN])
+def sign_out(request: Request, response: Response, store: StoreDep) -> None:
+    """End the browser's session; without one nothing happens."""
+    token = request.cookies.get(COOKIE)
+    if token:
+        with store.database.begin() as tx:
+            _end(tx, token)
+    response.headers["Set-Cookie"] = _COOKIE.format("", 0)
+
+
+def _opened(access: Access, identity: Identity, before: str | None) -> str:
+    """The token of a new session; the one before it in this browser ends."""
+    with access.store.database.begin() as tx:
+        if before:
+            _end(tx, before)
+        if tenants.get(tx, identity.tenant_id).disabled_at is not None:
+            raise tenant_disabled()
+        key_id = identity.key_id
+        key = None if key_id is None else keys.get(tx, identity.tenant_id, key_id)
+        rights = ("admin",) if key is None else key.scopes
+        return sessions.create(tx, identity.tenant_id, key=key, scopes=rights)
+
+
+def _end(tx: Transaction, token: str) -> None:
+    session = sessions.find(tx, token)
+    if session is not None:
+        sessions.end(tx, session)
+
+
+def _key_of(store: Store, identity: Identity) -> ApiKey | None:
+    if identity.key_id is None:
+        return None
+    with store.database.read() as tx:
+        return keys.get(tx, identity.tenant_id, identity.key_id)

@@ -1,0 +1,144 @@
+"""`nmtune-server keys` and `tenants`: what the operator does on the server's machine, without HTTP.
+
+A new key is the only thing on standard output, for `KEY=$(nmtune-server keys create ...)`; it is in
+no log and in no list of processes.
+"""
+
+import argparse
+import sys
+from datetime import datetime
+from typing import Final
+
+from standalone.process import open_store
+from standalone.times import NEVER
+from store.access import keys, tenants
+from store.access.keys import ApiKey, NewKey
+from store.database.clock import read_clock
+from store.database.connection import Transaction
+from store.settings import StoreSettings
+from store.store import Store
+
+OPERATOR: Final = "operator"
+
+
+def run(settings: StoreSettings, given: argparse.Namespace) -> None:
+    """Run one action. Raises StoreError."""
+    with open_store(settings, writes_alone=given.action == "list") as store:
+        _ACTIONS[given.command, given.action](store, given)
+
+
+def _create_key(store: Store, given: argparse.Namespace) -> None:
+    with store.database.begin() as tx:
+        made = keys.create(
+            tx,
+            _tenant(tx, given.tenant),
+            name=given.name,
+            scopes=given.scopes,
+            heads=given.heads,
+            keep_seconds=given.expires,
+            created_by=OPERATOR,
+        )
+    _show_once(made)
+
+
+def _rotate_key(store: Store, given: argparse.Namespace) -> None:
+    with store.database.begin() as tx:
+        tenant = _tenant(tx, given.tenant)
+        made = keys.rotate(tx, tenant, given.id, overlap_seconds=given.overlap, created_by=OPERATOR)
+        old = keys.get(tx, tenant, given.id)
+    _show_once(made)
+    print(f"The old one ends {_day(old.expires_at)}.", file=sys.stderr)
+
+
+def _list_keys(store: Store, given: argparse.Namespace) -> None:
+    with store.database.read() as tx:
+        tenant, at = _tenant(tx, given.tenant), read_clock(tx)
+        found: list[ApiKey] = []
+        cursor = None
+        while True:
+            page = keys.page(tx, tenant, limit=1000, cursor=cursor)
+            found += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    if not found:
+        print(f"The tenant {tenant} has no keys: nmtune-server keys create NAME --scopes admin")
+    for key in found:
+        print(_line(key, at))
+
+
+def _revoke_key(store: Store, given: argparse.Namespace) -> None:
+    with store.database.begin() as tx:
+        key = keys.revoke(tx, _tenant(tx, given.tenant), given.id, force=given.force)
+    print(f"The key {key.name} is revoked; running servers refuse it within a second.")
+
+
+def _create_tenant(store: Store, given: argparse.Namespace) -> None:
+    with store.database.begin() as tx:
+        tenants.create(tx, given.name)
+    print(
+        f"The tenant {given.name} is there. Its first key: nmtune-server keys create NAME "
+        f"--scopes admin --tenant {given.name}"
+    )
+
+
+def _list_tenants(store: Store, given: argparse.Namespace) -> None:  # noqa: ARG001  one shape
+    with store.database.read() as tx:
+        for one in tenants.everyone(tx):
+            state = f"disabled {_day(one.disabled_at)}" if one.disabled_at else "enabled"
+            print(f"{one.tenant_id}  {state}")
+
+
+def _disable_tenant(store: Store, given: argparse.Namespace) -> None:
+    with store.database.begin() as tx:
+        tenants.set_disabled(tx, given.name, disabled=True)
+    print(f"The tenant {given.name} is shut out within a second; its data are kept.")
+
+
+def _enable_tenant(store: Store, given: argparse.Namespace) -> None:
+    with store.database.begin() as tx:
+        tenants.set_disabled(tx, given.name, disabled=False)
+    print(f"The tenant {given.name} is let in again.")
+
+
+_ACTIONS: Final = {
+    ("keys", "create"): _create_key,
+    ("keys", "list"): _list_keys,
+    ("keys", "revoke"): _revoke_key,
+    ("keys", "rotate"): _rotate_key,
+    ("tenants", "create"): _create_tenant,
+    ("tenants", "list"): _list_tenants,
+    ("tenants", "disable"): _disable_tenant,
+    ("tenants", "enable"): _enable_tenant,
+}
+
+
+def _tenant(tx: Transaction, named: str | None) -> str:
+    """The tenant that was named, or the only one."""
+    return (tenants.get(tx, named) if named is not None else tenants.sole(tx)).tenant_id
+
+
+def _show_once(made: NewKey) -> None:
+    key = made.key
+    print(made.secret)
+    print(
+        f"This is the key {key.name} ({key.id}) of the tenant {key.tenant_id}, for "
+        f"{', '.join(key.scopes)}; it ends {_day(key.expires_at)}. Keep it now: it cannot be shown "
+        "again.",
+        file=sys.stderr,
+    )
+
+
+def _line(key: ApiKey, at: datetime) -> str:
+    ends = "never ends" if key.expires_at is None else f"ends {_day(key.expires_at)}"
+    if key.revoked_at is not None:
+        ends = f"revoked {_day(key.revoked_at)}"
+    elif not key.is_active(at):
+        ends = f"ended {_day(key.expires_at)}"
+    only = f" only {','.join(key.heads)}" if key.heads else ""
+    used = "never used" if key.last_used_at is None else f"used {_day(key.last_used_at)}"
+    return f"{key.id}  {key.name}  nmk_...{key.last4}  {','.join(key.scopes)}{only}  {ends}  {used}"
+
+
+def _day(moment: datetime | None) -> str:
+    return NEVER if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"

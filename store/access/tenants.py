@@ -1,0 +1,99 @@
+"""Tenants: the owners of all rows. Only the operator's commands make them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from store.database import tables
+from store.database.clock import now
+from store.database.connection import Transaction
+from store.database.cursors import AnyRow
+from store.errors import Conflict, NotFound, TenantNotNamed
+from store.names import check_name
+
+_tenants = tables.tenants.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant:
+    """An owner; while it is disabled nobody acts for it."""
+
+    tenant_id: str
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+def create(tx: Transaction, tenant_id: str) -> Tenant:
+    """Add a tenant. Raises InvalidName, and Conflict if it exists."""
+    check_name("tenant", tenant_id)
+    try:
+        with tx.begin_nested():
+            tx.execute(
+                insert(tables.tenants).values(tenant_id=tenant_id, created_at=now(), key_changes=0)
+            )
+    except IntegrityError as error:
+        raise Conflict(f"There is a tenant {tenant_id!r} already.") from error
+    return get(tx, tenant_id)
+
+
+def get(tx: Transaction, tenant_id: str) -> Tenant:
+    """The tenant. Raises NotFound."""
+    row = tx.execute(_select().where(_tenants.tenant_id == tenant_id)).one_or_none()
+    if row is None:
+        raise NotFound("tenant", tenant_id)
+    return _record(row)
+
+
+def everyone(tx: Transaction) -> list[Tenant]:
+    """All tenants by name, for the operator. Crosses tenants by nature."""
+    return [_record(row) for row in tx.execute(_select().order_by(_tenants.tenant_id))]
+
+
+def sole(tx: Transaction) -> Tenant:
+    """The one tenant that there is. Raises TenantNotNamed if there are several."""
+    found = everyone(tx)
+    if len(found) != 1:
+        names = ", ".join(one.tenant_id for one in found[:10])
+        raise TenantNotNamed(f"There are {len(found)} tenants: say which with --tenant ({names}).")
+    return found[0]
+
+
+def set_disabled(tx: Transaction, tenant_id: str, *, disabled: bool) -> Tenant:
+    """Shut a tenant out, or let it in again; nothing of it is deleted. Raises NotFound."""
+    note_key_change(tx, tenant_id)
+    # A tenant that is disabled already stays so since then.
+    changed = update(tables.tenants).where(
+        _tenants.tenant_id == tenant_id, _tenants.disabled_at.is_(None) == disabled
+    )
+    tx.execute(changed.values(disabled_at=now() if disabled else None))
+    return get(tx, tenant_id)
+
+
+def note_key_change(tx: Transaction, tenant_id: str) -> None:
+    """Count a change that takes something from a key, and hold the tenant's row until the end.
+
+    So two such changes at a time come one after the other. Raises NotFound.
+    """
+    mine = update(tables.tenants).where(_tenants.tenant_id == tenant_id)
+    if not tx.execute(mine.values(key_changes=_tenants.key_changes + 1)).rowcount:
+        raise NotFound("tenant", tenant_id)
+
+
+def key_changes(tx: Transaction) -> tuple[Mapping[str, int], datetime]:
+    """How many changes each tenant's keys have had, and the time by the database's clock."""
+    rows = tx.execute(select(_tenants.tenant_id, _tenants.key_changes, now().label("at"))).all()
+    if not rows:  # a database without tenants has no keys either
+        return {}, tx.execute(select(now())).scalar_one()
+    return {row.tenant_id: row.key_changes for row in rows}, rows[0].at
+
+
+def _select() -> Select[Any]:
+    return select(_tenants.tenant_id, _tenants.created_at, _tenants.disabled_at)
+
+
+def _record(row: AnyRow) -> Tenant:
+    return Tenant(tenant_id=row.tenant_id, created_at=row.created_at, disabled_at=row.disabled_at)
