@@ -21,6 +21,7 @@ from service.http.dependencies import ServicesDep, StoreDep, TenantDep
 from service.http.idempotency import IdempotencyKey, Key
 from service.http.json_body import JsonRoute, read_json, validate
 from service.http.openapi import BODY_STATUSES, REF_TEMPLATE, problems
+from service.http.scopes import READ_WRITE
 from service.http.workspace import workspace
 
 _CREATED: Final = {
@@ -28,7 +29,7 @@ _CREATED: Final = {
     "headers": idempotency.described_headers("The new dataset."),
 }
 
-router = APIRouter(tags=["datasets"], route_class=JsonRoute)
+router = APIRouter(tags=["datasets"], route_class=JsonRoute, dependencies=[READ_WRITE])
 
 
 @router.get("/datasets/{dataset_id}/rows", responses=problems(404))

@@ -9,6 +9,7 @@ from service.http.accept import preferred
 from service.http.dependencies import StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import problems
+from service.http.scopes import READ_WRITE
 from service.job_rows import files
 from service.job_rows.names import Names
 from service.job_rows.page import page
@@ -21,7 +22,7 @@ from store.store import Store
 SAFETENSORS: Final = "application/vnd.safetensors"
 PARQUET: Final = "application/vnd.apache.parquet"
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=[READ_WRITE])
 
 
 class RowQueryOrFile(RowQuery):

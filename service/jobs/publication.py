@@ -12,6 +12,7 @@ from service.http.dependencies import StoreDep, TenantDep
 from service.http.fields import Alias, Name
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
+from service.http.scopes import READ_WRITE
 from service.jobs.routes import JobId
 from service.predict.services import PredictorDep
 from store import candidates, heads, jobs
@@ -19,7 +20,7 @@ from store.candidates import Publication
 from store.store import Store
 
 logger = logging.getLogger(__name__)
-router = APIRouter(tags=["jobs"], route_class=JsonRoute)
+router = APIRouter(tags=["jobs"], route_class=JsonRoute, dependencies=[READ_WRITE])
 
 _LOCATION = {"Location": {"description": "The version.", "schema": {"type": "string"}}}
 

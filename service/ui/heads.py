@@ -13,7 +13,7 @@ from service.heads.routes import (
     list_heads,
 )
 from service.heads.schemas import HeadQuery
-from service.http.dependencies import StoreDep, TenantDep
+from service.http.dependencies import IdentityDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.fields import MAX_VERSION
 from service.ui.answers import html, page_router, place
@@ -23,12 +23,12 @@ router = page_router()
 
 @router.get("/ui/heads")
 def heads_page(
-    query: Annotated[HeadQuery, Query()], request: Request, store: StoreDep, tenant_id: TenantDep
+    query: Annotated[HeadQuery, Query()], request: Request, store: StoreDep, identity: IdentityDep
 ) -> Response:
     """The list of heads, newest name first."""
     from pages.views import heads as view
 
-    found = list_heads(query, store, tenant_id).model_dump(mode="json")
+    found = list_heads(query, store, identity).model_dump(mode="json")
     return html(view.heads_page(found, place(request), is_first=query.cursor is None))
 
 

@@ -10,10 +10,11 @@ from fastapi.responses import RedirectResponse
 
 from service.heads.routes import list_heads
 from service.heads.schemas import HeadQuery
-from service.http.dependencies import StoreDep, TenantDep
+from service.http.dependencies import IdentityDep, StoreDep
+from service.http.identity import Identity
 from service.jobs.routes import list_jobs
 from service.jobs.schemas import JobQuery
-from service.operate.health import services_of
+from service.operate.health import services_of, told_checks
 from service.ui.answers import HEADERS, html, page_router, place
 from store.states import JobStatus
 from store.store import Store
@@ -32,24 +33,26 @@ def to_home() -> Response:
 
 
 @router.get("/ui/")
-async def home_page(request: Request, store: StoreDep, tenant_id: TenantDep) -> Response:
+async def home_page(request: Request, store: StoreDep, identity: IdentityDep) -> Response:
     """Running and queued jobs, heads, and what `/readyz` warns of."""
     from pages.views import home as view
 
-    checks = await services_of(request).readiness.checks()
+    checks = await told_checks(services_of(request))
     told = {name: check.model_dump() for name, check in checks.items()}
-    unfinished, recent, heads = await to_thread.run_sync(partial(_found, store, tenant_id))
+    unfinished, recent, heads = await to_thread.run_sync(partial(_found, store, identity))
     return html(view.home_page(told, unfinished, recent, heads, place(request)))
 
 
-def _found(store: Store, tenant_id: str) -> tuple[list[Any], list[Any], dict[str, Any]]:
+def _found(store: Store, identity: Identity) -> tuple[list[Any], list[Any], dict[str, Any]]:
     """What the lists of the API answer: unfinished jobs, the newest of all, heads. Blocking."""
 
     def jobs(limit: int, status: JobStatus | None = None) -> list[Any]:
         query = JobQuery(status=status, limit=limit)
-        items: list[Any] = list_jobs(query, store, tenant_id).model_dump(mode="json")["items"]
+        items: list[Any] = list_jobs(query, store, identity.tenant_id).model_dump(mode="json")[
+            "items"
+        ]
         return items
 
     unfinished = jobs(_UNFINISHED, JobStatus.RUNNING) + jobs(_UNFINISHED, JobStatus.QUEUED)
-    heads = list_heads(HeadQuery(limit=_HEADS), store, tenant_id).model_dump(mode="json")
+    heads = list_heads(HeadQuery(limit=_HEADS), store, identity).model_dump(mode="json")
     return unfinished, jobs(_RECENT), heads

@@ -39,6 +39,9 @@ BROUGHT: dict[str, dict[str, Any]] = {
     "POST /v2/models/{name}/infer": {"json": INFER},
     "POST /v2/models/{name}/versions/{version}/infer": {"json": INFER},
     "POST /keys/{key_id}/rotate": {"json": {}},
+    "POST /jobs/{job_id}/publish": {"json": {"candidate": "nmtune"}},
+    "POST /datasets/{dataset_id}/corrections": {"json": {"drop": [{"split": "train", "row": 0}]}},
+    "POST /datasets/{dataset_id}/rows": {"json": {"embeddings": [ROW], "labels": ["cat"]}},
     "PATCH /uploads/{upload_id}": {
         "content": b"x",
         "headers": {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"},
