@@ -24,7 +24,7 @@ class ProviderSettings(BaseSettings):
     """`ollama:11434,10.0.0.5:8080`: where providers may be, beyond https on the public internet."""
     secret_key: SecretStr | None = None
     """32 random bytes in base64 (`openssl rand -base64 32`) that encrypt the keys stored through
-    the API; without it the server stores no keys."""
+    the API and the secrets of webhooks; without it the server has neither."""
 
     @field_validator("provider_allow_hosts")
     @classmethod

@@ -21,6 +21,8 @@ import service.predictions.routes
 import service.providers.routes
 import service.ui.routes
 import service.uploads.routes
+import service.webhooks.delivery_routes
+import service.webhooks.routes
 from nmtune.version import __version__
 from service.hosts import Hosts
 from service.http import docs_page, errors
@@ -151,6 +153,8 @@ def create_app(
         service.heads.drift,
         service.predict.routes,
         service.providers.routes,
+        service.webhooks.routes,
+        service.webhooks.delivery_routes,
     ):
         app.include_router(
             routes.router, responses=problems(422, 500, 503), dependencies=[refuse_unknown]

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from outbound.settings import WebhookSettings
 from providers.settings import ProviderSettings
 from service.hosts import Hosts
 from store.settings import StoreSettings
@@ -16,7 +17,7 @@ _MOST_THREADS = 8
 """More threads do not speed up a forward pass of a head."""
 
 
-class ServiceSettings(ProviderSettings, StoreSettings):
+class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
     """The HTTP door's settings, on top of the store's."""
 
     host: str = "127.0.0.1"

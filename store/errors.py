@@ -8,7 +8,10 @@
     │   ├── OffsetMismatch     offset_mismatch
     │   ├── TooManyParts       too_many_parts
     │   ├── NothingToRollBack  nothing_to_roll_back
-    │   └── OutputNotReady     output_not_ready
+    │   ├── OutputNotReady     output_not_ready
+    │   └── EndpointDisabled   webhook_disabled
+    ├── TooManyEndpoints       quota_exceeded
+    ├── MessageGone            message_gone
     ├── LeaseLost              lease_lost
     ├── InvalidName            invalid_name
     ├── InvalidCursor          invalid_cursor
@@ -74,6 +77,24 @@ class OutputNotReady(Conflict):
     """The job has no output: not yet, never, or no longer."""
 
     code = "output_not_ready"
+
+
+class EndpointDisabled(Conflict):
+    """Nothing is sent to a disabled webhook."""
+
+    code = "webhook_disabled"
+
+
+class TooManyEndpoints(StoreError):
+    """The tenant has as many webhooks as it may have."""
+
+    code = "quota_exceeded"
+
+
+class MessageGone(StoreError):
+    """The webhook message is older than messages are kept."""
+
+    code = "message_gone"
 
 
 class OffsetMismatch(Conflict):

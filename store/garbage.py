@@ -15,6 +15,7 @@ from store.database.tables import has_status
 from store.jobs import NOT_BEFORE_NOW
 from store.states import JobStatus
 from store.store import Store
+from store.webhooks import deliveries
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def collect(store: Store, *, older_than_seconds: float = 86_400.0) -> Collected:
     with store.database.begin() as tx:
         n_keys = idempotency.prune(tx)
         text_vectors.prune(tx)
+        deliveries.prune(tx)
         _expire_outputs(tx)
     with store.database.read() as tx:
         found = named(tx)

@@ -33,6 +33,8 @@ STATUSES: Final[Mapping[type[Exception], HTTPStatus]] = {
     HeadFormatError: HTTPStatus.SERVICE_UNAVAILABLE,
     store_errors.NotFound: HTTPStatus.NOT_FOUND,
     store_errors.Conflict: HTTPStatus.CONFLICT,
+    store_errors.TooManyEndpoints: HTTPStatus.FORBIDDEN,
+    store_errors.MessageGone: HTTPStatus.GONE,
     store_errors.InvalidName: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidReference: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -60,10 +60,12 @@ class ProblemBody(BaseModel):
 
 _MEANINGS: Final[Mapping[int, str]] = {
     400: "The body is not what its Content-Type says, such as broken JSON.",
+    403: "A limit is reached; the answer names it and says what to do.",
     404: "It does not exist.",
     406: "The answer has none of the forms that the Accept header asks for.",
     408: "The body arrived too slowly.",
     409: "The present state does not allow it.",
+    410: "It is no longer kept.",
     412: "The header Tus-Resumable is missing or names another version than 1.0.0.",
     413: "The body, or the number of rows, is too large.",
     415: "This path does not take that Content-Type.",

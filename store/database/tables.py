@@ -1,9 +1,6 @@
 """The tables: columns, named constraints, indices, and the conditions of partial indices."""
 
-from typing import Any, Final
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -13,7 +10,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     String,
     Table,
@@ -21,39 +17,21 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     literal,
-    text,
 )
 
 from store.database.clock import UtcDateTime
+from store.database.columns import ID as _ID
+from store.database.columns import NAME as _NAME
+from store.database.columns import SHA256 as _SHA256
+from store.database.columns import json as _json
+from store.database.columns import metadata
+from store.database.columns import partial as _partial
+from store.database.columns import tags as _tags
+from store.database.webhook_tables import webhook_attempts as webhook_attempts
+from store.database.webhook_tables import webhook_deliveries as webhook_deliveries
+from store.database.webhook_tables import webhook_endpoints as webhook_endpoints
+from store.database.webhook_tables import webhook_messages as webhook_messages
 from store.states import JobKind, JobStatus
-
-metadata: Final = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
-
-_ID: Final = String(40)
-_NAME: Final = String(64)
-_SHA256: Final = String(64)
-
-
-def _tags() -> Column[Any]:
-    """A JSON object of strings, empty by default."""
-    return Column("tags", JSON(none_as_null=True), nullable=False, server_default="{}")
-
-
-def _json(name: str, *, nullable: bool = False) -> Column[Any]:
-    return Column(name, JSON(none_as_null=True), nullable=nullable)
-
-
-def _partial(name: str, *columns: str, where: str) -> Index:
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
-
 
 datasets = Table(
     "datasets",
