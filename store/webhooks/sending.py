@@ -5,7 +5,7 @@ whoever lost the lease writes nothing. An endpoint has one delivery in hand at a
 functions cross tenants by nature: a worker serves them all.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -90,7 +90,9 @@ def claim(tx: Transaction) -> Claimed | None:
     endpoint = tx.execute(
         select(_endpoints.tenant_id, _endpoints.id)
         .join(tables.webhook_deliveries, _of_endpoint())
-        .where(_status(DeliveryStatus.PENDING), _is_past(), ~is_busy)
+        .where(
+            _status(DeliveryStatus.PENDING), _is_past(), _endpoints.disabled_at.is_(None), ~is_busy
+        )
         .order_by(_deliveries.due_at)
         .limit(1)
         .with_for_update(of=tables.webhook_endpoints, key_share=True, skip_locked=True)
@@ -132,11 +134,11 @@ def claim(tx: Transaction) -> Claimed | None:
 def record(tx: Transaction, claimed: Claimed, outcome: Outcome) -> bool:
     """Write an attempt and what follows from it; False, and nothing, if the lease was lost."""
     row = tx.execute(
-        select(_endpoints.failing_since)
+        select(_endpoints.failing_since, _endpoints.disabled_at)
         .where(_endpoints.tenant_id == claimed.tenant_id, _endpoints.id == claimed.endpoint_id)
         .with_for_update(key_share=True)
     ).one_or_none()
-    if row is None or not _leave(tx, claimed, outcome):
+    if row is None or not _leave(tx, claimed, outcome, may_retry=row.disabled_at is None):
         return False
     _note(tx, claimed.tenant_id, claimed.id, claimed.n_attempts, outcome)
     if claimed.kind is DeliveryKind.EVENT:
@@ -158,8 +160,9 @@ def give_back(tx: Transaction, claimed: Claimed) -> None:
     )
 
 
-def _leave(tx: Transaction, claimed: Claimed, outcome: Outcome) -> bool:
-    is_final = claimed.kind is DeliveryKind.PING or outcome.status == GONE
+def _leave(tx: Transaction, claimed: Claimed, outcome: Outcome, *, may_retry: bool) -> bool:
+    """may_retry: its endpoint is not disabled."""
+    is_final = claimed.kind is DeliveryKind.PING or outcome.status == GONE or not may_retry
     pause = None if is_final else schedule.pause(claimed.step, retry_after=outcome.retry_after)
     values: dict[str, Any]
     if outcome.is_success:
@@ -211,15 +214,16 @@ def _judge(
 def _free_lost(tx: Transaction) -> None:
     """Put back what a worker took and left: it may have been sent, and is sent again."""
     rows = tx.execute(
-        select(_deliveries.tenant_id, _deliveries.id)
+        select(_deliveries.tenant_id, _deliveries.id, _endpoints.disabled_at)
+        .join(tables.webhook_endpoints, _of_endpoint())
         .where(_status(DeliveryStatus.SENDING), _is_over())
         .limit(10)
-        .with_for_update(skip_locked=True)
+        .with_for_update(of=tables.webhook_deliveries, skip_locked=True)
     ).all()
     for row in rows:
-        lost = replace(_claimed(tx, row.tenant_id, row.id), kind=DeliveryKind.REPLAY)
-        outcome = Outcome(milliseconds=None, error=WORKER_LOST, retry_after=None)
-        if _leave(tx, lost, outcome):
+        lost = _claimed(tx, row.tenant_id, row.id)
+        outcome = Outcome(milliseconds=None, error=WORKER_LOST)
+        if _leave(tx, lost, outcome, may_retry=row.disabled_at is None):
             _note(tx, lost.tenant_id, lost.id, lost.n_attempts, outcome)
 
 

@@ -1,4 +1,4 @@
-"""A post meets receivers that hang, drip, flood, redirect, lie about TLS or change their address."""
+"""A post meets receivers that hang, drip, flood, redirect, lack TLS or change their address."""
 
 import datetime
 import ssl

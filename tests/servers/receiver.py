@@ -68,6 +68,9 @@ class Receiver(ThreadingHTTPServer):
         self.n_gets = 0
         self.goodbye = threading.Event()
 
+    def handle_error(self, *_: object) -> None:
+        """Nothing: a failed handshake is the sender's to tell."""
+
     @property
     def host(self) -> tuple[str, int]:
         return "127.0.0.1", int(self.server_address[1])

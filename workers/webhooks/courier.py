@@ -98,7 +98,7 @@ class Courier:
                 self._give_back(claimed)
                 return
             outcome = attempt(claimed, self._poster, key=self._key, allowed=self._allowed)
-            failpoints.reach("webhook-sent")
+            failpoints.reach("webhook.sent")
             if self._stopping.is_set() and not outcome.is_success:
                 self._give_back(claimed)
                 return

@@ -235,6 +235,21 @@ def test_410_disables_at_once(store: Store) -> None:
     assert [delivery.status for delivery in log(store, one)] == ["failed", "failed"]
 
 
+def test_what_is_in_hand_while_its_endpoint_is_disabled_is_not_tried_again(store: Store) -> None:
+    one, other = endpoint(store), endpoint(store)
+    happen(store)
+    held, lost = claimed(store), claimed(store)
+    for disabled in (one, other):
+        with store.database.begin() as tx:
+            endpoints.disable(tx, "default", disabled.id, endpoints.Disabled.BY_HAND)
+    record(store, held, BROKEN)
+    with clock_ahead(sending.LEASE_SECONDS + 1):
+        assert claim(store) is None
+    states = {(each.id, each.status) for ep in (one, other) for each in log(store, ep)}
+    assert {(held.id, "failed"), (lost.id, "failed")} <= states
+    assert all(status == "failed" for _, status in states)
+
+
 def _replay(store: Store, one: Endpoint, outcome: Outcome) -> None:
     delivery = log(store, one)[0]
     with store.database.begin() as tx:

@@ -11,6 +11,7 @@ from nmtune_client._cli.keys import add_keys
 from nmtune_client._cli.predict import add_predict
 from nmtune_client._cli.report import add_report
 from nmtune_client._cli.tune import add_tune
+from nmtune_client._cli.webhooks import add_webhooks
 from nmtune_client._http.server import DEFAULT_URL, URL_VARIABLE
 
 _EPILOG = f"""\
@@ -28,6 +29,7 @@ ADD_COMMANDS = (
     add_heads,
     add_datasets,
     add_keys,
+    add_webhooks,
     add_verify,
 )
 

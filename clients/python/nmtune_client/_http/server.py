@@ -106,6 +106,8 @@ class Server:
         self, call: Call[T], outcome: Answer | APIConnectionError, *, tries: int
     ) -> float | None:
         """Seconds until the next try after `tries` in vain; None if the outcome stands."""
+        if call.once:
+            return None
         if isinstance(outcome, Answer):
             delay = self.retry.delay(tries, status=outcome.status, headers=outcome.headers)
         else:

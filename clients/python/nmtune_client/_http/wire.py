@@ -47,7 +47,8 @@ class Call(Generic[T]):
     """One request, and the function that turns its answer into a value.
 
     `ids` fill the route's path. The body is `content`, or the bytes of `file`, read anew on each
-    try. `extra_read_seconds` is how much longer than usual the answer may take.
+    try. `extra_read_seconds` is how much longer than usual the answer may take. `once`: never
+    tried again, for a second try would do it twice.
     """
 
     route: Route
@@ -58,6 +59,7 @@ class Call(Generic[T]):
     content: bytes | None = field(default=None, repr=False)
     file: Path | None = None
     extra_read_seconds: float = 0.0
+    once: bool = False
     path: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ from nmtune_client._sync.datasets import Datasets
 from nmtune_client._sync.heads import Heads
 from nmtune_client._sync.jobs import Jobs
 from nmtune_client._sync.provider_keys import ProviderKeys
+from nmtune_client._sync.webhooks import Webhooks
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class Client:
         self.jobs = Jobs(self, self.datasets)
         self.heads = Heads(self)
         self.provider_keys = ProviderKeys(self)
+        self.webhooks = Webhooks(self)
 
     def __repr__(self) -> str:
         return f"Client({shown(self.base_url)!r})"
