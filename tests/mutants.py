@@ -1,4 +1,4 @@
-"""Prove that the tests notice: break the product in twelve ways, one at a time.
+"""Prove that the tests notice: break the product in fifteen ways, one at a time.
 
 Usage: `python tests/mutants.py [WORD ...]` (`make mutants`); with words, only mutants whose name
 has one. Each is put into a copy of the tree and the tests named beside it must fail; before that,
@@ -116,6 +116,26 @@ MUTANTS = (
             )
         },
         ("tests/providers/test_embedder.py",),
+    ),
+    Mutant(
+        "a replay of a webhook counts against its health",
+        "store/webhooks/sending.py",
+        {"    if claimed.kind is DeliveryKind.EVENT:\n": "    if claimed:\n"},
+        ("tests/store/webhooks/test_sending.py",),
+    ),
+    Mutant(
+        "redirects of a receiver are taken for success",
+        "store/webhooks/sending.py",
+        {"200 <= self.status < 300": "200 <= self.status < 400"},
+        ("tests/store/webhooks/test_sending.py",),
+    ),
+    Mutant(
+        "the address of a receiver is looked up again after the check",
+        "outbound/sockets.py",
+        {
+            "            self.check(host, port)[0],\n": "            self.check(host, port) and host,\n"
+        },
+        ("tests/providers/test_sockets.py",),
     ),
     Mutant(
         "a label may be a thousand times longer",

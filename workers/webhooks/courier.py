@@ -4,17 +4,18 @@ import logging
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from outbound.posting import Poster
-from outbound.sockets import GuardedBackend, Resolve, resolve
 from store import failpoints
 from store.errors import StoreError
 from store.store import Store
 from store.webhooks import sending
 from store.webhooks.sending import Claimed
 from workers.settings import WorkerSettings
-from workers.webhooks.attempt import attempt
+
+if TYPE_CHECKING:
+    from outbound.posting import Poster
+    from outbound.sockets import Resolve
 
 AT_ONCE: Final = 4
 """Deliveries under way in one process; of an endpoint it is one in all processes together."""
@@ -35,7 +36,7 @@ class Courier:
         key: bytes | None,
         allowed: frozenset[tuple[str, int]],
         poll_seconds: float,
-        resolve: Resolve = resolve,
+        resolve: "Resolve | None" = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._store = store
@@ -52,10 +53,7 @@ class Courier:
         if self._key is None:
             logger.info("webhooks.off reason=NMTUNE_SECRET_KEY is not set")
             return
-        # Loading the system's certificates takes a while: only a courier that sends has a poster.
-        self._poster = Poster(
-            GuardedBackend(self._allowed, resolve=self._resolve), ssl_context=self._ssl_context
-        )
+        self._poster = self._make_poster()
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="courier")
         self._thread.start()
 
@@ -66,6 +64,12 @@ class Courier:
             self._poster.close()
             self._thread.join()
             self._pool.shutdown()
+
+    def _make_poster(self) -> "Poster":
+        from outbound import posting, sockets  # an HTTP client, which few workers need
+
+        backend = sockets.GuardedBackend(self._allowed, resolve=self._resolve or sockets.resolve)
+        return posting.Poster(backend, ssl_context=self._ssl_context)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -97,6 +101,8 @@ class Courier:
             if self._stopping.is_set():
                 self._give_back(claimed)
                 return
+            from workers.webhooks.attempt import attempt  # as below
+
             outcome = attempt(claimed, self._poster, key=self._key, allowed=self._allowed)
             failpoints.reach("webhook.sent")
             if self._stopping.is_set() and not outcome.is_success:
