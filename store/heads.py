@@ -158,8 +158,8 @@ def publish(
             advised_against_because=new.advised_against_because,
         )
     published_at = f"/heads/{new.name}/versions/{number}"
-    data = {"head": new.name, "version": number, "job_id": job_id, "path": published_at}
-    told = [Happened(EventName.HEAD_PUBLISHED, data)]
+    ids = {"head": new.name, "version": number, "job_id": job_id, "path": published_at}
+    told = [Happened(EventName.HEAD_PUBLISHED, ids)]
     if outcome is not None and outcome.moved:
         told.append(aliases.moved(new.name, outcome.name, outcome.previous_version, number))
     outbox.write(tx, tenant_id, *told)

@@ -133,7 +133,7 @@ MUTANTS = (
         "the address of a receiver is looked up again after the check",
         "outbound/sockets.py",
         {
-            "            self.check(host, port)[0],\n": "            self.check(host, port) and host,\n"
+            "self.check(host, port)[0],": "self.check(host, port) and host,",
         },
         ("tests/providers/test_sockets.py",),
     ),

@@ -24,7 +24,7 @@ from store.database.columns import ID as _ID
 from store.database.columns import NAME as _NAME
 from store.database.columns import SHA256 as _SHA256
 from store.database.columns import json as _json
-from store.database.columns import metadata
+from store.database.columns import metadata as metadata
 from store.database.columns import partial as _partial
 from store.database.columns import tags as _tags
 from store.database.webhook_tables import webhook_attempts as webhook_attempts
