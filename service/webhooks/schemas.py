@@ -205,7 +205,9 @@ class DeliveryQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: DeliveryStatus | None = Field(default=None, description="List only these.")
+    status: DeliveryStatus | None = Field(
+        default=None, description="List only these.", examples=["failed"]
+    )
     cursor: Cursor = None
     limit: Limit = 50
 

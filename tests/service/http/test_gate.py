@@ -38,6 +38,8 @@ FILL_IN = {
     "upload_id": "upl_none",
     "dataset_id": "ds_none",
     "job_id": "job_none",
+    "webhook_id": "ep_none",
+    "delivery_id": "dlv_none",
 }
 
 
