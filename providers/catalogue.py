@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from providers import local
-from providers.addresses import BaseUrl, parse_base_url
+from providers.base_url import BaseUrl, parse_base_url
 from providers.dialects.cohere import Cohere
 from providers.dialects.gemini import Gemini
 from providers.dialects.openai import OpenAI

@@ -8,19 +8,16 @@ Every process reads settings that may hold keys, and most hold none: libraries t
 are imported with the first key.
 """
 
-import base64
-import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
-from providers.addresses import parse_base_url
+from outbound import sealing
+from outbound.errors import CannotUnseal
+from providers.base_url import parse_base_url
 from providers.errors import InvalidProvider, KeyMissing
 
-SECRET_BYTES: Final = 32
 MAX_KEY_CHARACTERS: Final = 512
-_NONCE_BYTES: Final = 12
-_VERSION: Final = b"\x01"
 
 
 def parse_keys(text: str, allowed: Iterable[tuple[str, int]] = ()) -> dict[str, str]:
@@ -65,47 +62,20 @@ def check_key(key: str) -> str:
     return key
 
 
-def parse_secret(text: str) -> bytes:
-    """The secret that seals stored keys: 32 bytes in base64. Raises ValueError."""
-    try:
-        secret = base64.b64decode(text, validate=True)
-    except ValueError:
-        secret = b""
-    if len(secret) != SECRET_BYTES:
-        raise ValueError(
-            "write 32 random bytes in base64, as `openssl rand -base64 32` prints them"
-        )
-    return secret
-
-
 def seal(key: str, *, secret: bytes, tenant_id: str, origin: str) -> bytes:
     """The key, encrypted for this tenant and origin."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    nonce = os.urandom(_NONCE_BYTES)
-    sealed = AESGCM(secret).encrypt(nonce, key.encode(), _bound_to(tenant_id, origin))
-    return _VERSION + nonce + sealed
+    return sealing.seal(key, secret=secret, tenant_id=tenant_id, purpose=origin)
 
 
 def unseal(sealed: bytes, *, secret: bytes, tenant_id: str, origin: str) -> str:
     """The key. Raises KeyMissing if the secret, the tenant or the origin has changed."""
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    nonce, content = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
     try:
-        if sealed[:1] != _VERSION:
-            raise InvalidTag
-        return AESGCM(secret).decrypt(nonce, content, _bound_to(tenant_id, origin)).decode()
-    except (InvalidTag, ValueError) as error:
+        return sealing.unseal(sealed, secret=secret, tenant_id=tenant_id, purpose=origin)
+    except CannotUnseal as error:
         raise KeyMissing(
             f"The stored key for {origin} cannot be decrypted with the present NMTUNE_SECRET_KEY: "
             "store the key again."
         ) from error
-
-
-def _bound_to(tenant_id: str, origin: str) -> bytes:
-    return f"{tenant_id}\n{origin}".encode()
 
 
 def missing(origin: str, *, stores_keys: bool) -> str:

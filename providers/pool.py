@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable
 from typing import Self
 
+from outbound.sockets import GuardedBackend
 from providers import catalogue, keys, local
-from providers.addresses import parse_base_url
+from providers.base_url import parse_base_url
 from providers.encoder import Encoder
 from providers.errors import KeyMissing
 from providers.http.exchange import Exchange
 from providers.http.provider import HttpProvider
-from providers.http.sockets import GuardedBackend
 from providers.provider import Provider
 
 FindKey = Callable[[str], str | None]

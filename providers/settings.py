@@ -5,8 +5,9 @@ from typing import Self
 from pydantic import SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from outbound import sealing
+from outbound.addresses import parse_allowed
 from providers import keys
-from providers.addresses import parse_allowed
 
 
 class ProviderSettings(BaseSettings):
@@ -23,7 +24,7 @@ class ProviderSettings(BaseSettings):
     """`ollama:11434,10.0.0.5:8080`: where providers may be, beyond https on the public internet."""
     secret_key: SecretStr | None = None
     """32 random bytes in base64 (`openssl rand -base64 32`) that encrypt the keys stored through
-    the API; without it the server stores no keys."""
+    the API and the secrets of webhooks; without it the server has neither."""
 
     @field_validator("provider_allow_hosts")
     @classmethod
@@ -35,7 +36,7 @@ class ProviderSettings(BaseSettings):
     @classmethod
     def _secret(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None:
-            keys.parse_secret(secret.get_secret_value())
+            sealing.parse_secret(secret.get_secret_value())
         return secret
 
     @model_validator(mode="after")
@@ -58,4 +59,4 @@ class ProviderSettings(BaseSettings):
     @property
     def secret(self) -> bytes | None:
         """The bytes that seal stored keys."""
-        return keys.parse_secret(self.secret_key.get_secret_value()) if self.secret_key else None
+        return sealing.parse_secret(self.secret_key.get_secret_value()) if self.secret_key else None

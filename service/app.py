@@ -26,6 +26,8 @@ import service.predictions.routes
 import service.providers.routes
 import service.ui.routes
 import service.uploads.routes
+import service.webhooks.delivery_routes
+import service.webhooks.routes
 from nmtune.version import __version__
 from service.access.layer import Access, AccessLayer
 from service.hosts import Hosts
@@ -167,6 +169,8 @@ def create_app(
         service.providers.routes,
         service.access.key_routes,
         service.access.session_routes,
+        service.webhooks.routes,
+        service.webhooks.delivery_routes,
     ):
         app.include_router(
             routes.router, responses=problems(422, 500, 503), dependencies=[refuse_unknown]

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from outbound.settings import WebhookSettings
 from providers.settings import ProviderSettings
 from service.hosts import Hosts, is_loopback
 from store.settings import StoreSettings
@@ -17,7 +18,7 @@ _MOST_THREADS = 8
 """More threads do not speed up a forward pass of a head."""
 
 
-class ServiceSettings(ProviderSettings, StoreSettings):
+class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
     """The HTTP door's settings, on top of the store's."""
 
     host: str = "127.0.0.1"

@@ -16,6 +16,7 @@ from store.database.clock import latest, now
 from store.database.connection import Transaction
 from store.database.cursors import AnyRow
 from store.errors import NotFound, NothingToRollBack
+from store.webhooks.outbox import EventName, Happened
 
 MAX_HISTORY: Final = 20
 """How many earlier versions an alias remembers; it forgets the oldest first."""
@@ -135,8 +136,8 @@ def point(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -
 
 def roll_back(
     tx: Transaction, tenant_id: str, name: str, alias: str, *, expected: int | None = None
-) -> int:
-    """Point the alias at the version that it named before; return that version.
+) -> tuple[int, int]:
+    """Point the alias at the version that it named before; return what it named, and that version.
 
     The alias forgets where it was, so a second rollback goes one step further back, past deleted
     versions. Raises NotFound, and NothingToRollBack if no version is left or if the alias does not
@@ -156,12 +157,18 @@ def roll_back(
         number: int = history.pop()["version"]
         if number in there and number != row.version:
             _move(tx, tenant_id, name, alias, number, history)
-            return number
+            return int(row.version), number
     raise NothingToRollBack(
         f"There is no earlier version to go back to: {name}@{alias} points at version "
         f"{row.version}, and every other version that it named is gone. Point it at a version "
         "instead."
     )
+
+
+def named(tx: Transaction, tenant_id: str, name: str, alias: str) -> int | None:
+    """The version that the alias names, its row locked; None if there is no such alias."""
+    row = _row(tx, tenant_id, name, alias)
+    return None if row is None else int(row.version)
 
 
 def of_versions(
@@ -184,6 +191,21 @@ def remove(tx: Transaction, tenant_id: str, name: str, aliases: Sequence[str]) -
             _aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias.in_(aliases)
         )
     ).rowcount
+
+
+def moved(
+    name: str, alias: str, before: int | None, after: int | None, *, rolled_back: bool = False
+) -> Happened:
+    """What webhooks tell of an alias that is new, moved or (after: None) removed."""
+    data = {
+        "head": name,
+        "alias": alias,
+        "from": before,
+        "to": after,
+        "rolled_back": rolled_back,
+        "path": f"/heads/{name}",
+    }
+    return Happened(EventName.HEAD_ALIAS_MOVED, data)
 
 
 def _row(tx: Transaction, tenant_id: str, name: str, alias: str) -> AnyRow | None:

@@ -17,6 +17,8 @@ from store.errors import DatasetInUse, NotFound
 from store.ids import new_id
 from store.names import check_name
 from store.states import JobStatus
+from store.webhooks import outbox
+from store.webhooks.outbox import EventName, Happened
 
 EMBEDDINGS: Final = "embeddings"
 TEXTS: Final = "texts"
@@ -128,7 +130,11 @@ def add(
         )
         .returning(*_COLUMNS)
     ).one()
-    return _dataset_of(row)
+    dataset = _dataset_of(row)
+    data = {"dataset_id": dataset.id, "name": name, "content": content, "n_rows": n_rows}
+    data |= {"path": f"/datasets/{dataset.id}"}
+    outbox.write(tx, tenant_id, Happened(EventName.DATASET_CREATED, data))
+    return dataset
 
 
 def get(tx: Transaction, tenant_id: str, dataset_id: str, *, even_expired: bool = False) -> Dataset:
@@ -254,7 +260,12 @@ def delete(
         raise DatasetInUse(
             f"Job {user} still needs dataset {dataset_id}: wait for it to finish, or cancel it."
         )
-    tx.execute(sql_delete(tables.datasets).where(*mine))
+    name = tx.execute(
+        sql_delete(tables.datasets).where(*mine).returning(_datasets.name)
+    ).scalar_one()
+    if only_expired:
+        data = {"dataset_id": dataset_id, "name": name}
+        outbox.write(tx, tenant_id, Happened(EventName.DATASET_EXPIRED, data))
     shared = tx.execute(
         select(_datasets.id)
         .where(_datasets.tenant_id == tenant_id, _datasets.sha256 == sha256)

@@ -11,11 +11,14 @@
     │   ├── OutputNotReady     output_not_ready
     │   ├── CandidatesNotReady candidates_not_ready
     │   ├── KeyEnded           key_ended
-    │   └── LastAdminKey       last_admin_key
+    │   ├── LastAdminKey       last_admin_key
+    │   └── EndpointDisabled   webhook_disabled
     ├── UnknownCandidate       unknown_candidate
     ├── HeadDeleted            head_deleted
     ├── JobFileMissing         job_file_missing
     ├── JobFileExpired         job_file_expired
+    ├── TooManyEndpoints       quota_exceeded
+    ├── MessageGone            message_gone
     ├── LeaseLost              lease_lost
     ├── InvalidName            invalid_name
     ├── InvalidScope           invalid_scope
@@ -113,6 +116,24 @@ class JobFileExpired(StoreError):
     """The job's file is no longer kept."""
 
     code = "job_file_expired"
+
+
+class EndpointDisabled(Conflict):
+    """Nothing is sent to a disabled webhook."""
+
+    code = "webhook_disabled"
+
+
+class TooManyEndpoints(StoreError):
+    """The tenant has as many webhooks as it may have."""
+
+    code = "quota_exceeded"
+
+
+class MessageGone(StoreError):
+    """The webhook message is older than messages are kept."""
+
+    code = "message_gone"
 
 
 class OffsetMismatch(Conflict):

@@ -15,6 +15,7 @@ from store.database.connection import Transaction
 from store.jobs import NOT_BEFORE_NOW
 from store.states import JobStatus
 from store.store import Store
+from store.webhooks import deliveries
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def collect(
     with store.database.begin() as tx:
         n_keys = idempotency.prune(tx)
         text_vectors.prune(tx)
+        deliveries.prune(tx)
         _expire_outputs(tx)
         job_files.expire(tx, days=job_files_days)
     with store.database.read() as tx:

@@ -12,6 +12,8 @@ from store.database.conditions import has_status
 from store.database.connection import Transaction
 from store.errors import HeadInUse, NotFound
 from store.states import JobStatus
+from store.webhooks import outbox
+from store.webhooks.outbox import EventName, Happened
 
 _versions = tables.head_versions.c
 _jobs = tables.jobs.c
@@ -84,6 +86,9 @@ def _delete(
     ).all()
     aliases.remove(tx, tenant_id, name, list(pointing))
     tx.execute(delete(tables.head_versions).where(*which))
+    told = {"head": name, "version": numbers[0] if len(numbers) == 1 else None}
+    told |= {"n_versions": len(numbers), "path": f"/heads/{name}"}
+    outbox.write(tx, tenant_id, Happened(EventName.HEAD_DELETED, told))
     # Before `named`: a job that ends in between is then seen by its row.
     is_training = tx.execute(
         select(_jobs.id).where(_jobs.tenant_id == tenant_id, has_status(JobStatus.RUNNING)).limit(1)

@@ -16,6 +16,8 @@ from store.database.connection import Transaction
 from store.database.cursors import AnyRow, Page
 from store.errors import Conflict, InvalidReference, NotFound
 from store.names import check_alias, check_name, is_name
+from store.webhooks import outbox
+from store.webhooks.outbox import EventName, Happened
 
 _heads = tables.heads.c
 _versions = tables.head_versions.c
@@ -154,6 +156,12 @@ def publish(
             number,
             advised_against_because=new.advised_against_because,
         )
+    published_at = f"/heads/{new.name}/versions/{number}"
+    ids = {"head": new.name, "version": number, "job_id": job_id, "path": published_at}
+    told = [Happened(EventName.HEAD_PUBLISHED, ids)]
+    if outcome is not None and outcome.moved:
+        told.append(aliases.moved(new.name, outcome.name, outcome.previous_version, number))
+    outbox.write(tx, tenant_id, *told)
     return Published(version=version(tx, tenant_id, new.name, number), alias=outcome)
 
 
@@ -266,7 +274,9 @@ def set_alias(tx: Transaction, tenant_id: str, name: str, alias: str, number: in
     check_alias(alias)
     lock(tx, tenant_id, name)
     version(tx, tenant_id, name, number)
-    aliases.point(tx, tenant_id, name, alias, number)
+    before = aliases.point(tx, tenant_id, name, alias, number)
+    if before != number:
+        outbox.write(tx, tenant_id, aliases.moved(name, alias, before, number))
     return version(tx, tenant_id, name, number)
 
 
@@ -275,16 +285,19 @@ def roll_back(
 ) -> HeadVersion:
     """Point `alias` at the version that it named before. Raises as `aliases.roll_back` does."""
     lock(tx, tenant_id, name)
-    return version(
-        tx, tenant_id, name, aliases.roll_back(tx, tenant_id, name, alias, expected=expected)
-    )
+    before, number = aliases.roll_back(tx, tenant_id, name, alias, expected=expected)
+    outbox.write(tx, tenant_id, aliases.moved(name, alias, before, number, rolled_back=True))
+    return version(tx, tenant_id, name, number)
 
 
 def delete_alias(tx: Transaction, tenant_id: str, name: str, alias: str) -> None:
     """Delete the alias; its version stays. Raises NotFound."""
     lock(tx, tenant_id, name)
-    if not aliases.remove(tx, tenant_id, name, [alias]):
+    before = aliases.named(tx, tenant_id, name, alias)
+    if before is None:
         raise NotFound("alias", f"{name}@{alias}")
+    aliases.remove(tx, tenant_id, name, [alias])
+    outbox.write(tx, tenant_id, aliases.moved(name, alias, before, None))
 
 
 def aliased(tx: Transaction) -> list[tuple[str, HeadVersion]]:

@@ -21,6 +21,8 @@ from store.events import EventType
 from store.ids import new_id
 from store.names import check_alias, check_name
 from store.states import JobKind, JobStatus
+from store.webhooks import outbox
+from store.webhooks.outbox import EventName, Happened
 
 QUEUES: Final = ("cpu", "gpu")
 """The queues that a job may wait in; the first is the default."""
@@ -283,7 +285,23 @@ def move(
         return None
     job = job_of(row)
     events.add(tx, job.tenant_id, job.id, last=row.n_events, at=job.updated_at, new=[event(job)])
+    if job.status.is_final:
+        outbox.write(tx, job.tenant_id, _ended(job, sequence=row.n_events))
     return job
+
+
+def _ended(job: Job, *, sequence: int) -> Happened:
+    data: dict[str, object] = {
+        "job_id": job.id,
+        "name": job.name,
+        "kind": job.kind.value,
+        "status": job.status.value,
+        "sequence": sequence,
+        "path": f"/jobs/{job.id}",
+    }
+    if job.error is not None:
+        data["error_code"] = job.error.get("code")  # its words may quote a row
+    return Happened(EventName(f"job.{job.status.value}"), data)
 
 
 def job_of(row: AnyRow) -> Job:

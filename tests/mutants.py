@@ -118,6 +118,26 @@ MUTANTS = (
         ("tests/providers/test_embedder.py",),
     ),
     Mutant(
+        "a replay of a webhook counts against its health",
+        "store/webhooks/sending.py",
+        {"    if claimed.kind is DeliveryKind.EVENT:\n": "    if claimed:\n"},
+        ("tests/store/webhooks/test_sending.py",),
+    ),
+    Mutant(
+        "redirects of a receiver are taken for success",
+        "store/webhooks/sending.py",
+        {"200 <= self.status < 300": "200 <= self.status < 400"},
+        ("tests/store/webhooks/test_sending.py",),
+    ),
+    Mutant(
+        "the address of a receiver is looked up again after the check",
+        "outbound/sockets.py",
+        {
+            "self.check(host, port)[0],": "self.check(host, port) and host,",
+        },
+        ("tests/providers/test_sockets.py",),
+    ),
+    Mutant(
         "a label may be a thousand times longer",
         "service/ingest/limits.py",
         {"MAX_LABEL_CHARACTERS: Final = 200\n": "MAX_LABEL_CHARACTERS: Final = 200_000\n"},

@@ -315,7 +315,7 @@ def strings_in(folders: tuple[str, ...]) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_code_that_is_named_is_in_the_code(page: str) -> None:
-    known = strings_in(("service", "store", "workers", "nmtune", "providers"))
+    known = strings_in(("service", "store", "workers", "nmtune", "providers", "outbound"))
     named = re.findall(r"\b[45]\d\d `([a-z]+(?:_[a-z]+)*)`", text_of(page))
     assert set(named) <= known
 

@@ -9,10 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-STONES = {"nmtune", "store", "providers"}
+STONES = {"nmtune", "store", "providers", "outbound"}
 MAY_IMPORT: dict[str, set[str]] = {
     "nmtune": set(),
-    "providers": set(),
+    "outbound": set(),
+    "providers": {"outbound"},
     "store": set(),
     "pages": set(),
     "workers": STONES,
@@ -42,11 +43,11 @@ ONLY_HOME: dict[str, set[str]] = {
     "structlog": {"standalone"},
     "pyarrow": {"service", "workers"},
     "httpx": {"clients/python/nmtune_client"},
-    "httpcore2": {"providers"},
+    "httpcore2": {"outbound", "providers"},
     "jinja2": {"pages"},
     "markupsafe": {"pages"},
     "tokenizers": {"providers"},
-    "cryptography": {"providers"},
+    "cryptography": {"outbound"},
 }
 SDK_MAY_USE = {"httpx", "numpy"}
 SDK_MAY_USE_IF_THERE = {"pandas", "sklearn"}  # to_pandas, in the function; nmtune_client.sklearn

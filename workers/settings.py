@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from outbound.settings import WebhookSettings
 from providers.settings import ProviderSettings
 from store.jobs import QUEUES
 from store.leases import LONGEST_LEASE_SECONDS
@@ -17,7 +18,7 @@ _Names = Annotated[tuple[str, ...], NoDecode]
 LONGEST_SILENCE_SECONDS = 1.0  # so that a cancel is seen within a second, however long the lease
 
 
-class WorkerSettings(ProviderSettings, StoreSettings):
+class WorkerSettings(ProviderSettings, WebhookSettings, StoreSettings):
     """Read once, at a door, from `NMTUNE_...` variables; passed on as plain values."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -8,6 +8,7 @@ ROOT: Final = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "clients/python")]
 
 from nmtune.errors import NMTuneError  # noqa: E402
+from outbound.settings import WebhookSettings  # noqa: E402
 from providers.errors import ProviderError  # noqa: E402
 from providers.settings import ProviderSettings  # noqa: E402
 from service.app import create_app  # noqa: E402
@@ -37,6 +38,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreSettings",
+    "WebhookSettings",
     "WorkerSettings",
     "create_app",
 ]

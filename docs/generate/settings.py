@@ -11,6 +11,7 @@ from docs.generate.code import (
     ProviderSettings,
     ServiceSettings,
     StoreSettings,
+    WebhookSettings,
     WorkerSettings,
 )
 from docs.generate.text import cell, page, table
@@ -39,6 +40,8 @@ SEE: Final = {
     "prediction_slots": "[beside trainings](../use/predicting-files.md#beside-trainings)",
     "provider_keys": "[keys](../use/providers.md#keys)",
     "provider_patience_seconds": "[waiting](../use/providers.md#what-happens-to-a-jobs-texts)",
+    "secret_key": "[keys](../use/providers.md#keys), [webhooks](../use/webhooks.md)",
+    "webhook_allow_hosts": "[where webhooks may go](../use/webhooks.md#where-webhooks-may-go)",
     "upload_part_bytes": "[uploads](../use/datasets.md#large-files-uploads-that-resume)",
 }
 """Where a setting is explained at length."""
@@ -46,9 +49,12 @@ SEE: Final = {
 
 def settings_page() -> str:
     """Every `NMTUNE_` variable, by the processes that read it."""
-    shared = {**StoreSettings.model_fields, **ProviderSettings.model_fields}
+    outward = (ProviderSettings, WebhookSettings)
+    shared = {
+        name: field for cls in (StoreSettings, *outward) for name, field in cls.model_fields.items()
+    }
     sections = [
-        ("All processes", (StoreSettings, LogSettings, ProviderSettings), {}),
+        ("All processes", (StoreSettings, LogSettings, *outward), {}),
         ("API (`up`, `api`)", (ServiceSettings,), shared),
         ("Worker (`up`, `worker`)", (WorkerSettings,), shared),
     ]

@@ -10,9 +10,18 @@ from urllib.parse import urlsplit
 import httpcore2
 import orjson
 
-from providers.errors import InvalidProvider, NothingThere, ProviderUnavailable, WrongAnswer
-from providers.http import sockets
-from providers.http.sockets import GuardedBackend
+from outbound import errors as outbound_errors
+from outbound import sockets
+from outbound.errors import OutboundError
+from outbound.sockets import GuardedBackend
+from providers.errors import (
+    AddressForbidden,
+    InvalidProvider,
+    NothingThere,
+    ProviderError,
+    ProviderUnavailable,
+    WrongAnswer,
+)
 
 MOST_ANSWER_BYTES: Final = 64 << 20
 MOST_CONNECTIONS: Final = 32
@@ -89,6 +98,8 @@ class Exchange:
                 ) as response,
             ):
                 received = self._read(response)
+        except OutboundError as error:
+            raise _of_guard(error) from error
         except httpcore2.ConnectTimeout as error:
             raise ProviderUnavailable(f"Nothing answers at {_place(url)}.") from error
         except httpcore2.TimeoutException as error:
@@ -123,6 +134,28 @@ class Exchange:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _of_guard(error: OutboundError) -> ProviderError:
+    """What the guard at the socket refused, in the words of providers."""
+    host, port = error.host, error.port
+    match error:
+        case outbound_errors.NoSuchHost():
+            return NothingThere(
+                f"There is no host {host}. Is base_url spelled correctly?", field="base_url"
+            )
+        case outbound_errors.NotHttp():
+            return NothingThere(
+                f"The server at {host}:{port} does not speak HTTP. Should base_url begin with "
+                "https://, or name another port?",
+                field="base_url",
+            )
+        case outbound_errors.LookupFailed():
+            return ProviderUnavailable(f"The name {host} cannot be looked up now: {error.reason}.")
+    return AddressForbidden(
+        f"The host {host} is in a private network, which requests must not reach. The "
+        f"operator can allow it by adding {host}:{port} to NMTUNE_PROVIDER_ALLOW_HOSTS."
+    )
 
 
 def _of_connection(error: Exception, place: str) -> InvalidProvider | ProviderUnavailable:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.addresses import BaseUrl
+from providers.base_url import BaseUrl
 from providers.encoder import Encoder
 from providers.errors import NothingThere, ProviderUnavailable, WrongAnswer
 from providers.http import answers, refusals

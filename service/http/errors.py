@@ -37,6 +37,8 @@ STATUSES: Final[Mapping[type[Exception], HTTPStatus]] = {
     store_errors.HeadDeleted: HTTPStatus.GONE,
     store_errors.JobFileMissing: HTTPStatus.NOT_FOUND,
     store_errors.JobFileExpired: HTTPStatus.GONE,
+    store_errors.TooManyEndpoints: HTTPStatus.FORBIDDEN,
+    store_errors.MessageGone: HTTPStatus.GONE,
     store_errors.InvalidName: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidScope: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidCursor: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -61,6 +61,7 @@ class ProblemBody(BaseModel):
 
 _MEANINGS: Final[Mapping[int, str]] = {
     400: "The body is not what its Content-Type says, such as broken JSON.",
+    403: "A limit is reached; the answer names it and says what to do.",
     404: "It does not exist.",
     406: "The answer has none of the forms that the Accept header asks for.",
     408: "The body arrived too slowly.",

@@ -20,7 +20,7 @@ _SAY: Final = {
     "predict": "make predictions",
     "read": "read this",
     "write": "change this",
-    "admin": "manage keys",
+    "admin": "manage keys and webhooks",
 }
 
 

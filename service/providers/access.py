@@ -1,7 +1,7 @@
 """Check, before a provider is used, that its key and its library are there."""
 
 from providers import catalogue, keys, local
-from providers.addresses import parse_base_url
+from providers.base_url import parse_base_url
 from providers.encoder import Encoder
 from providers.errors import KeyMissing, NotInstalled
 from service.settings import ServiceSettings

@@ -25,10 +25,11 @@ def tags() -> Column[Any]:
 
 
 def json(name: str, *, nullable: bool = False) -> Column[Any]:
-    """A column of JSON; None in Python is NULL."""
+    """A column of JSON, whose None is NULL."""
     return Column(name, JSON(none_as_null=True), nullable=nullable)
 
 
-def partial(name: str, *columns: str, where: str) -> Index:
-    """An index of the rows that satisfy a condition."""
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+def partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of the rows that the condition picks."""
+    picks = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=picks, postgresql_where=picks)

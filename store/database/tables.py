@@ -17,7 +17,7 @@ from sqlalchemy import (
     false,
 )
 
-from store.database import access_tables
+from store.database import access_tables, webhook_tables
 from store.database.clock import UtcDateTime
 from store.database.columns import ID as _ID
 from store.database.columns import NAME as _NAME
@@ -30,6 +30,10 @@ from store.database.columns import tags as _tags
 tenants = access_tables.tenants
 api_keys = access_tables.api_keys
 sessions = access_tables.sessions
+webhook_attempts = webhook_tables.webhook_attempts
+webhook_deliveries = webhook_tables.webhook_deliveries
+webhook_endpoints = webhook_tables.webhook_endpoints
+webhook_messages = webhook_tables.webhook_messages
 
 datasets = Table(
     "datasets",

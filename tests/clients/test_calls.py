@@ -29,6 +29,19 @@ from nmtune_client._provider_keys import (
     list_provider_keys,
     set_provider_key,
 )
+from nmtune_client._webhooks.calls import (
+    change_webhook,
+    create_webhook,
+    delete_webhook,
+    get_delivery,
+    get_webhook,
+    list_deliveries,
+    list_webhooks,
+    ping_webhook,
+    replay_delivery,
+    replay_failed,
+    rotate_secret,
+)
 
 from tests.clients.routes import routes_of_the_client
 
@@ -69,6 +82,17 @@ def answer(data: object, status: int = 200, **headers: str) -> Answer:
         (set_provider_key("openai", "sk"), "PUT /provider-keys"),
         (list_provider_keys(), "GET /provider-keys"),
         (delete_provider_key("openai"), "DELETE /provider-keys origin=openai"),
+        (create_webhook({"url": "https://a.example"}), "POST /webhooks"),
+        (list_webhooks(), "GET /webhooks"),
+        (get_webhook("ep_1"), "GET /webhooks/ep_1"),
+        (change_webhook("ep_1", {}), "PATCH /webhooks/ep_1"),
+        (delete_webhook("ep_1"), "DELETE /webhooks/ep_1"),
+        (rotate_secret("ep_1"), "POST /webhooks/ep_1/rotate"),
+        (ping_webhook("ep_1"), "POST /webhooks/ep_1/ping"),
+        (replay_failed("ep_1", "2026"), "POST /webhooks/ep_1/replay since=2026"),
+        (list_deliveries("ep_1", status="failed"), "GET /webhooks/ep_1/deliveries status=failed"),
+        (get_delivery("dlv_1"), "GET /deliveries/dlv_1"),
+        (replay_delivery("dlv_1"), "POST /deliveries/dlv_1/replay"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

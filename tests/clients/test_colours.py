@@ -16,12 +16,14 @@ from nmtune_client._async.jobs import AsyncJobs
 from nmtune_client._async.provider_keys import AsyncProviderKeys
 from nmtune_client._async.sender import AsyncSender
 from nmtune_client._async.stored_dataset import AsyncStoredDataset
+from nmtune_client._async.webhooks import AsyncWebhooks
 from nmtune_client._sync.datasets import Datasets
 from nmtune_client._sync.heads import Heads
 from nmtune_client._sync.jobs import Jobs
 from nmtune_client._sync.provider_keys import ProviderKeys
 from nmtune_client._sync.sender import Sender
 from nmtune_client._sync.stored_dataset import StoredDataset
+from nmtune_client._sync.webhooks import Webhooks
 
 TWINS = [
     (Client, AsyncClient),
@@ -30,6 +32,7 @@ TWINS = [
     (Jobs, AsyncJobs),
     (Heads, AsyncHeads),
     (ProviderKeys, AsyncProviderKeys),
+    (Webhooks, AsyncWebhooks),
     (Job, AsyncJob),
     (Sender, AsyncSender),
 ]

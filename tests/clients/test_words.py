@@ -12,6 +12,7 @@ from nmtune_client import (
     AsyncJob,
     Client,
     Dataset,
+    Delivery,
     Drift,
     Event,
     Head,
@@ -21,9 +22,11 @@ from nmtune_client import (
     JobData,
     Progress,
     Report,
+    Webhook,
 )
 from nmtune_client._jobs.plan import Plan
 from nmtune_client._sync.stored_dataset import StoredDataset
+from nmtune_client._webhooks.values import Attempt
 
 from service.app import create_app
 from service.settings import ServiceSettings
@@ -70,6 +73,11 @@ METHODS: dict[tuple[str, str], Callable[..., Any]] = {
     ("post", "/predict"): CLIENT.predict,
     ("put", "/provider-keys"): CLIENT.provider_keys.set,
     ("delete", "/provider-keys"): CLIENT.provider_keys.delete,
+    ("post", "/webhooks"): CLIENT.webhooks.create,
+    ("patch", "/webhooks/{webhook_id}"): CLIENT.webhooks.update,
+    ("get", "/webhooks/{webhook_id}/deliveries"): CLIENT.webhooks.deliveries,
+    ("post", "/webhooks/{webhook_id}/replay"): CLIENT.webhooks.replay_failed,
+    ("post", "/deliveries/{delivery_id}/replay"): CLIENT.webhooks.replay,
 }
 # What the SDK does for its user: pages, parts, the form of rows, and asking for a plan.
 DONE_BY_THE_SDK = {"cursor", "upload", "shape", "dtype", "plan"}
@@ -108,6 +116,9 @@ SHAPES: dict[str, type] = {
     "HeadVersion": HeadVersion,
     "HeadDrift": Drift,
     "HeadComparison": HeadComparison,
+    "WebhookWithSecret": Webhook,
+    "DeliveryWithLog": Delivery,
+    "Attempt": Attempt,
 }
 
 
@@ -312,6 +323,7 @@ def test_a_part_of_a_client_shows_whose_it_is(make: type[Client]) -> None:
     assert repr(client.jobs) == f"{before}Jobs({whose})"
     assert repr(client.datasets) == f"{before}Datasets({whose})"
     assert repr(client.provider_keys) == f"{before}ProviderKeys({whose})"
+    assert repr(client.webhooks) == f"{before}Webhooks({whose})"
 
 
 def test_no_repr_shows_a_password() -> None:

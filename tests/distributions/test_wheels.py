@@ -16,7 +16,7 @@ PACKAGES = {
     "nmtune_server": {
         name: ROOT / name
         for name in (
-            *("store", "providers", "pages"),
+            *("store", "outbound", "providers", "pages"),
             *("workers", "service", "standalone", "migrations"),
         )
     },

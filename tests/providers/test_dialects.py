@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from outbound.sockets import GuardedBackend
 from providers import catalogue, errors
 from providers.encoder import Encoder
 from providers.http.exchange import Exchange
 from providers.http.provider import HttpProvider
-from providers.http.sockets import GuardedBackend
 from providers.pool import Providers
 from tests.servers.fault_server import Server
 

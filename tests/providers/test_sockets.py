@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 import httpcore2
 import pytest
 
-from providers.addresses import is_public, parse_allowed, parse_base_url
+from outbound.addresses import is_public, parse_allowed
+from outbound.errors import AddressForbidden as GuardForbidden
+from outbound.sockets import GuardedBackend
+from providers.base_url import parse_base_url
 from providers.errors import AddressForbidden, InvalidProvider, ProviderError
 from providers.http.exchange import Exchange
-from providers.http.sockets import GuardedBackend
 from tests.servers.fault_server import Server
 
 FORBIDDEN = re.split(
@@ -60,14 +62,14 @@ def test_a_name_that_turns_to_loopback_is_caught_at_the_next_connection() -> Non
     backend, recording = guarded(lambda host, port: next(answers))
     with pytest.raises(httpcore2.ConnectError):
         backend.connect_tcp("rebind.example", 443)
-    with pytest.raises(AddressForbidden):
+    with pytest.raises(GuardForbidden):
         backend.connect_tcp("rebind.example", 443)
     assert recording.addresses == ["93.184.216.34"], "the very address that was checked"
 
 
 def test_one_forbidden_answer_spoils_the_host() -> None:
     backend, recording = guarded(lambda host, port: ["8.8.8.8", "10.0.0.1"])
-    with pytest.raises(AddressForbidden) as caught:
+    with pytest.raises(GuardForbidden) as caught:
         backend.connect_tcp("mixed.example", 443)
     assert recording.addresses == []
     assert "10.0.0.1" not in str(caught.value), "what a name leads to inside is not told"

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from outbound.sockets import GuardedBackend
 from providers import catalogue, errors
 from providers.http.exchange import Exchange
-from providers.http.sockets import GuardedBackend
 from providers.pool import Providers
 from tests.servers.fault_server import Server
 
@@ -59,9 +59,7 @@ def test_a_name_of_the_catalogue_exists_whatever_this_machine_can_look_up(
     def resolve(host: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(
-        "providers.http.sockets.socket.getaddrinfo", lambda *_, **__: resolve("", 0)
-    )
+    monkeypatch.setattr("outbound.sockets.socket.getaddrinfo", lambda *_, **__: resolve("", 0))
     with Providers() as providers:
         own = providers.open(catalogue.resolve("openai", model="m"), lambda origin: "k")
         with pytest.raises(errors.ProviderUnavailable):

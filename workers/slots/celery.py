@@ -21,6 +21,7 @@ from workers.slots.prediction import PredictionSlots
 from workers.slots.slot import Slot
 from workers.slots.storage_gate import StorageGate
 from workers.slots.sweep import Sweeper
+from workers.webhooks.courier import courier_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class CeleryWorker:
         self._predictions = PredictionSlots(
             store, settings, self._stopping, self._stopping.wait, self._gate
         )
+        self._courier = courier_of(store, settings)
         self._own = threading.local()  # each pool thread's slot
         self._numbers = iter(range(settings.slots))
         self._slots: list[Slot] = []
@@ -72,7 +74,8 @@ class CeleryWorker:
         # Without the first, Celery sets up logging of its own; the second says that it must stop.
         signals.setup_logging.connect(_leave_logging_alone)
         signals.worker_shutting_down.connect(self._on_shutting_down)
-        for helper in (self._queue, self._sweeper, self._watchdog, self._predictions):
+        own = (self._queue, self._sweeper, self._watchdog, self._predictions, self._courier)
+        for helper in own:
             helper.start()
         worker = self._app.Worker(
             hostname=f"nmtune@{socket.gethostname()}",
@@ -88,6 +91,7 @@ class CeleryWorker:
             worker.start()
         finally:  # also if it must stop while it starts
             self._stopping.set()
+            self._courier.stop()
             self._predictions.join()
             self._queue.stop()
             self._sweeper.stop()

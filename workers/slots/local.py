@@ -12,12 +12,14 @@ from workers.slots.prediction import PredictionSlots
 from workers.slots.slot import Slot
 from workers.slots.storage_gate import StorageGate
 from workers.slots.sweep import Sweeper
+from workers.webhooks.courier import courier_of
 
 logger = logging.getLogger(__name__)
 
 
 class LocalWorker:
-    """Works through the queue in threads of its own, beside a sweeper and the prediction slots.
+    """Works through the queue in threads of its own, beside a sweeper, a courier and the
+    prediction slots.
 
     `queue` only wakes the slots early; jobs that nobody rang for are found every `poll_seconds`.
     """
@@ -50,6 +52,7 @@ class LocalWorker:
             for number, slot in enumerate(slots)
         ]
         self._predictions = PredictionSlots(store, settings, self._stopping, queue.wait, gate)
+        self._courier = courier_of(store, settings)
 
     def start(self) -> None:
         """Begin to work; returns at once."""
@@ -59,6 +62,7 @@ class LocalWorker:
         for thread in self._threads:
             thread.start()
         self._predictions.start()
+        self._courier.start()
 
     def stop(self) -> None:
         """End the trainings, hand their jobs back to the queue, and wait until that is done.
@@ -68,6 +72,7 @@ class LocalWorker:
         """
         self._stopping.set()
         self._queue.close()
+        self._courier.stop()
         for thread in self._threads:
             thread.join()
         self._predictions.join()

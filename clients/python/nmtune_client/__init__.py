@@ -39,6 +39,8 @@ from nmtune_client._report.rows import ReportRow
 from nmtune_client._sync.client import Client
 from nmtune_client._sync.job import Job
 from nmtune_client._version import __version__
+from nmtune_client._webhooks.values import Delivery, Webhook
+from nmtune_client._webhooks.verification import WebhookVerificationError, verify_webhook
 
 __all__ = [
     "APIConnectionError",
@@ -56,6 +58,7 @@ __all__ = [
     "ConflictError",
     "ConnectionSetupError",
     "Dataset",
+    "Delivery",
     "Drift",
     "Event",
     "FieldError",
@@ -89,6 +92,9 @@ __all__ = [
     "ValidationError",
     "Verdict",
     "WaitTimeout",
+    "Webhook",
+    "WebhookVerificationError",
     "__version__",
     "verify_bundle",
+    "verify_webhook",
 ]

@@ -39,6 +39,8 @@ BROUGHT: dict[str, dict[str, Any]] = {
     "POST /v2/models/{name}/infer": {"json": INFER},
     "POST /v2/models/{name}/versions/{version}/infer": {"json": INFER},
     "POST /keys/{key_id}/rotate": {"json": {}},
+    "PATCH /webhooks/{webhook_id}": {"json": {"description": "mine now"}},
+    "POST /webhooks/{webhook_id}/replay": {"params": {"since": "2026-01-01T00:00:00Z"}},
     "POST /jobs/{job_id}/publish": {"json": {"candidate": "nmtune"}},
     "POST /datasets/{dataset_id}/corrections": {"json": {"drop": [{"split": "train", "row": 0}]}},
     "POST /datasets/{dataset_id}/rows": {"json": {"embeddings": [ROW], "labels": ["cat"]}},

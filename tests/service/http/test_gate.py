@@ -39,6 +39,8 @@ FILL_IN = {
     "dataset_id": "ds_none",
     "job_id": "job_none",
     "key_id": "key_none",
+    "webhook_id": "ep_none",
+    "delivery_id": "dlv_none",
 }
 
 

@@ -188,7 +188,7 @@ def test_a_name_that_does_not_exist_fails_the_job_at_once(
     def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr("providers.http.sockets.socket.getaddrinfo", unknown)
+    monkeypatch.setattr("outbound.sockets.socket.getaddrinfo", unknown)
     place.settings = place.settings.model_copy(update={"provider_allow_hosts": f"{host}:80"})
     job = submit_to(place, f"http://{host}/v1")
     began = time.monotonic()
@@ -206,7 +206,7 @@ def test_a_name_that_cannot_be_looked_up_now_is_waited_for(
     def away(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
-    monkeypatch.setattr("providers.http.sockets.socket.getaddrinfo", away)
+    monkeypatch.setattr("outbound.sockets.socket.getaddrinfo", away)
     place.settings = place.settings.model_copy(update={"provider_allow_hosts": "gpu-box:80"})
     waiting = ran(place, submit_to(place, "http://gpu-box/v1"))
     assert waiting.status == "queued"

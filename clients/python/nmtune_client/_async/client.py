@@ -16,6 +16,7 @@ from nmtune_client._async.heads import AsyncHeads
 from nmtune_client._async.jobs import AsyncJobs
 from nmtune_client._async.keys import AsyncKeys
 from nmtune_client._async.provider_keys import AsyncProviderKeys
+from nmtune_client._async.webhooks import AsyncWebhooks
 from nmtune_client._heads.values import HeadVersion
 from nmtune_client._http.download import Sink, check_place, downloading
 from nmtune_client._http.errors import APIConnectionError, ConflictError, PayloadTooLargeError
@@ -69,6 +70,7 @@ class AsyncClient:
         self.heads = AsyncHeads(self)
         self.provider_keys = AsyncProviderKeys(self)
         self.keys = AsyncKeys(self)
+        self.webhooks = AsyncWebhooks(self)
 
     def __repr__(self) -> str:
         return f"AsyncClient({shown(self.base_url)!r})"

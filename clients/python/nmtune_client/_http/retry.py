@@ -17,7 +17,8 @@ class RetryPolicy:
     or 504; after 409 only if the server sends Retry-After, which means that the first request is
     still running. The delay is random between half and all of first_delay_seconds * 2**(tries - 1),
     at most longest_delay_seconds; Retry-After is honoured up to longest_retry_after_seconds.
-    Sending again is safe: each POST carries one Idempotency-Key over all its tries.
+    Sending again is safe: each POST carries one Idempotency-Key over all its tries, and what would
+    be done twice nevertheless (making a webhook, rotating its secret) is sent once.
     """
 
     tries: int = 3

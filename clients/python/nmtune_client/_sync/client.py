@@ -31,6 +31,7 @@ from nmtune_client._sync.heads import Heads
 from nmtune_client._sync.jobs import Jobs
 from nmtune_client._sync.keys import Keys
 from nmtune_client._sync.provider_keys import ProviderKeys
+from nmtune_client._sync.webhooks import Webhooks
 
 T = TypeVar("T")
 
@@ -70,6 +71,7 @@ class Client:
         self.heads = Heads(self)
         self.provider_keys = ProviderKeys(self)
         self.keys = Keys(self)
+        self.webhooks = Webhooks(self)
 
     def __repr__(self) -> str:
         return f"Client({shown(self.base_url)!r})"

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import httpcore2
 
-from providers.addresses import is_public
-from providers.errors import AddressForbidden, NothingThere, ProviderUnavailable
+from outbound.addresses import is_public
+from outbound.errors import AddressForbidden, LookupFailed, NoSuchHost, NotHttp
 
 CONNECT_SECONDS: Final = 5.0
 
@@ -57,12 +57,6 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(item[4][0]) for item in found))
 
 
-def _no_such_host(host: str) -> NothingThere:
-    return NothingThere(
-        f"There is no host {host}. Is base_url spelled correctly?", field="base_url"
-    )
-
-
 class GuardedBackend(httpcore2.NetworkBackend):
     """Connects to public addresses, and to the hosts and ports that the operator allows."""
 
@@ -82,18 +76,9 @@ class GuardedBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        """A connection to a checked address of `host`. Raises AddressForbidden."""
-        addresses = self._addresses(host, port)
-        is_allowed = (host.lower(), port) in self._allowed
-        # One forbidden address forbids the host: its owner chooses which one comes first.
-        if not is_allowed and not (addresses and all(map(is_public, addresses))):
-            logger.warning("provider.forbidden host=%s port=%d addresses=%s", host, port, addresses)
-            raise AddressForbidden(
-                f"The host {host} is in a private network, which requests must not reach. The "
-                f"operator can allow it by adding {host}:{port} to NMTUNE_PROVIDER_ALLOW_HOSTS."
-            )
+        """A connection to a checked address of `host`. Raises OutboundError."""
         stream = self._plain.connect_tcp(
-            addresses[0],
+            self.check(host, port)[0],
             port,
             seconds_left(CONNECT_SECONDS if timeout is None else timeout),
             local_address,
@@ -101,19 +86,29 @@ class GuardedBackend(httpcore2.NetworkBackend):
         )
         return _BoundedStream(stream, self._open)
 
+    def check(self, host: str, port: int) -> list[str]:
+        """The addresses of a host to which requests may go.
+
+        One forbidden address forbids the host: its owner chooses which one comes first. Raises
+        NoSuchHost, LookupFailed, AddressForbidden.
+        """
+        addresses = self._addresses(host, port)
+        is_allowed = (host.lower(), port) in self._allowed
+        if not is_allowed and not (addresses and all(map(is_public, addresses))):
+            logger.warning("outbound.forbidden host=%s port=%d addresses=%s", host, port, addresses)
+            raise AddressForbidden(host, port)
+        return addresses
+
     def _addresses(self, host: str, port: int) -> list[str]:
-        """The host's addresses. Raises NothingThere if there is none, or ProviderUnavailable."""
         try:
             return self._resolve(host, port)
         except OSError as error:
             if error.errno not in _NO_SUCH_NAME:  # such as no name server that answers
-                raise ProviderUnavailable(
-                    f"The name {host} cannot be looked up now: "
-                    f"{error.strerror or 'no reason was given'}."
-                ) from error
-            raise _no_such_host(host) from error
+                reason = error.strerror or "no reason was given"
+                raise LookupFailed(host, port, reason) from error
+            raise NoSuchHost(host, port) from error
         except UnicodeError as error:
-            raise _no_such_host(host) from error
+            raise NoSuchHost(host, port) from error
 
     def abort(self) -> None:
         """End every connection now; threads that wait on one get an error at once."""
@@ -122,12 +117,12 @@ class GuardedBackend(httpcore2.NetworkBackend):
 
     def connect_unix_socket(
         self,
-        path: str,  # noqa: ARG002
+        path: str,
         timeout: float | None = None,  # noqa: ARG002
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,  # noqa: ARG002
     ) -> httpcore2.NetworkStream:
         """Always refused."""
-        raise AddressForbidden("Providers are reached over the network only.")
+        raise AddressForbidden(path, 0, "is no network address")
 
 
 class _BoundedStream(httpcore2.NetworkStream):
@@ -145,15 +140,11 @@ class _BoundedStream(httpcore2.NetworkStream):
         all_open.add(self)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Raise NothingThere if the first bytes are not HTTP: the parser would wait for more."""
+        """Raise NotHttp if the first bytes are not HTTP: the parser would wait for more."""
         data = self._stream.read(max_bytes, seconds_left(timeout))
         if data and not self._was_heard and not data.startswith(_HTTP[: len(data)]):
             host, port = self.get_extra_info("server_addr")[:2]
-            raise NothingThere(
-                f"The server at {host}:{port} does not speak HTTP. Should base_url begin with "
-                "https://, or name another port?",
-                field="base_url",
-            )
+            raise NotHttp(host, port)
         self._was_heard = True
         return data
 
