@@ -113,6 +113,8 @@ def rotate_webhook_secret(
     webhook_id: WebhookId, store: StoreDep, settings: SettingsDep, tenant_id: TenantDep
 ) -> WebhookWithSecret:
     """Make a new secret. For 24 hours messages are signed with the one before, too."""
+    with store.database.read() as tx:
+        endpoints.get(tx, tenant_id, webhook_id)
     secret = webhook_secret.new_secret()
     sealed = webhook_secret.seal(
         secret, key=_key(settings), tenant_id=tenant_id, endpoint_id=webhook_id

@@ -13,6 +13,7 @@ import pytest
 from store import provider_keys, uploads
 from store.access import tenants
 from store.store import Store
+from store.webhooks import endpoints
 from tests.service.access.asking import Asking
 from tests.service.in_process import N_COLUMNS, add_job, claim, publish, succeed
 from tests.store.access.access_calls import make_key
@@ -53,10 +54,18 @@ BROUGHT: dict[str, dict[str, Any]] = {
 # These name nothing of anybody.
 NAMES_NOTHING = {
     "POST /datasets", "POST /uploads", "OPTIONS /uploads", "PUT /provider-keys", "POST /keys",
+    "POST /webhooks",
     "POST /session", "DELETE /session", "GET /identity", "GET /livez", "GET /readyz",
     "GET /metrics", "GET /v2", "GET /v2/health/live", "GET /v2/health/ready",
 }  # fmt: skip
-LISTS = {"GET /datasets", "GET /jobs", "GET /heads", "GET /uploads", "GET /provider-keys"}
+LISTS = {
+    "GET /datasets",
+    "GET /jobs",
+    "GET /heads",
+    "GET /uploads",
+    "GET /provider-keys",
+    "GET /webhooks",
+}
 
 
 @pytest.fixture
@@ -74,10 +83,21 @@ def ids(store: Store, trained: bytes, head: str) -> dict[str, str]:
     with store.database.begin() as tx:
         upload = uploads.create(tx, "default", size_bytes=10, keep_seconds=60, metadata="")
         provider_keys.put(tx, "default", "https://api.openai.com", b"sealed")
+        webhook = endpoints.add(
+            tx,
+            "default",
+            endpoints.new_endpoint_id(),
+            url="https://hooks.example/",
+            events=["job.succeeded"],
+            sealed=b"sealed",
+        )
+        delivery_id = endpoints.ping(tx, "default", webhook.id)
     return {
         "job_id": job.id,
         "dataset_id": job.dataset_id,
         "upload_id": upload.id,
+        "webhook_id": webhook.id,
+        "delivery_id": delivery_id,
         "key_id": make_key(store).key.id,
         "name": head,
         "model": head,

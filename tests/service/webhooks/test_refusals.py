@@ -8,6 +8,7 @@ from outbound import sockets
 from service.app import create_app
 from service.settings import ServiceSettings
 from store.store import Store
+from store.webhooks import endpoints
 from tests.service.in_process import InProcess, RecordingQueue, assert_problem
 from tests.service.webhooks.conftest import EVENTS, PUBLIC, Make
 
@@ -35,7 +36,7 @@ def test_a_url_where_nothing_may_go_is_refused(client: InProcess, make: Make, ur
     body = {"url": url, "events": EVENTS}
     problem = assert_problem(client.post("/webhooks", json=body), 422, "url_not_allowed", "url")
     assert "pw" not in problem["detail"]
-    assert client.get("/webhooks").json() == {"items": []}
+    assert [one["id"] for one in client.get("/webhooks").json()["items"]] == [endpoint_id]
     made = make(PUBLIC)
     changed = client("PATCH", f"/webhooks/{made['id']}", json={"url": url})
     assert_problem(changed, 422, "url_not_allowed", "url")
@@ -156,9 +157,14 @@ def test_without_a_secret_key_no_webhook_is_made(settings: ServiceSettings, stor
     given = settings.model_dump(include={"data_dir", "database_url"})
     app = create_app(ServiceSettings(**given), store=store, queue=RecordingQueue())
     client = InProcess(app)
+    endpoint_id = endpoints.new_endpoint_id()
+    with store.database.begin() as tx:
+        endpoints.add(
+            tx, "default", endpoint_id, url=PUBLIC, events=EVENTS, sealed=b"by another process"
+        )
     for path, body in (
         ("/webhooks", {"url": PUBLIC, "events": EVENTS}),
-        ("/webhooks/e/rotate", {}),
+        (f"/webhooks/{endpoint_id}/rotate", {}),
     ):
         refused = client.post(path, **({"json": body} if body else {}))
         detail = assert_problem(refused, 409, "secret_key_missing")["detail"]
