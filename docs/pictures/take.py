@@ -6,6 +6,7 @@ Needs Debian's chromium and what the tests need. The pictures are written beside
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +19,8 @@ sys.path.insert(0, str(ROOT / "examples"))
 from own_server import own_server  # noqa: E402
 
 MOST_BYTES: Final = 300_000
-PICTURES: Final = {"report": "/ui/jobs/{id}/report#spectrum", "map": "/ui/jobs/{id}/map"}
-SIZE: Final = {"width": 1180, "height": 820}
+PICTURES: Final = {"report": "/ui/jobs/{id}/report", "map": "/ui/jobs/{id}/map"}
+SIZE: Final = {"width": 1180, "height": 900}
 PATIENCE: Final = 120_000  # milliseconds
 
 
@@ -33,9 +34,11 @@ def main() -> None:
             dataset = client.datasets.upload(ROOT / "examples/data/intents.npz", name="intents")
             job = client.jobs.create(dataset=dataset.id, name="intents", alias="prod")
             job.wait()
+            while job.map().tsne == "pending":
+                time.sleep(2)
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            page = browser.new_page(viewport=SIZE, color_scheme="light")
+            page = browser.new_page(viewport=SIZE, color_scheme="light", reduced_motion="reduce")
             page.set_default_timeout(PATIENCE)
             for name, path in PICTURES.items():
                 page.goto(url + path.replace("{id}", job.id))

@@ -132,7 +132,7 @@ def compose(
             "correlation": correlate({name: _found(one) for name, one in trained.items()}),
         },
         "calibration": _calibration(
-            method, published, noisy=bool(choice and choice["labels_look_noisy"])
+            method, published, noisy=bool(choice and choice.get("labels_look_noisy"))
         ),
         "abstention": dict(abstention) if abstention else None,
         "comparison": [row.to_dict() for row in comparisons],

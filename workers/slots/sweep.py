@@ -125,9 +125,7 @@ class Sweeper:
                 self._sweep()
                 if time.monotonic() >= expire_at:
                     expire_at = time.monotonic() + EXPIRY_SECONDS
-                    is_trusted = not self._clock_was_set_ahead()
-                    if is_trusted:
-                        expiry.remove_expired(self._store)
+                    is_trusted = self.remove_expired()
                 if is_trusted and time.monotonic() >= collect_at:
                     collect_at = time.monotonic() + GARBAGE_SECONDS
                     garbage.collect(self._store, job_files_days=self._job_files_days)
@@ -144,10 +142,17 @@ class Sweeper:
             )
             self._stopping.wait(pause)
 
-    def _clock_was_set_ahead(self) -> bool:
+    def remove_expired(self) -> bool:
+        """Remove what has expired, unless the database's clock was set ahead; whether it was not.
+
+        It must see the clock once before it can notice.
+        """
         with self._store.database.read() as tx:
             moment = read_clock(tx)
-        return self._clock.was_set_ahead(moment)
+        if self._clock.was_set_ahead(moment):
+            return False
+        expiry.remove_expired(self._store)
+        return True
 
     def _sweep(self) -> None:
         with self._store.database.read() as tx:
