@@ -24,6 +24,8 @@ from nmtune.heads import temperature
 from nmtune.study import evaluation
 from nmtune.training import choose
 from nmtune.trust import abstention, self_test
+from pages.figures import confusion, per_class
+from pages.views import map as maps
 from providers.embedder import Patience
 from providers.http import exchange
 from service.app import create_app
@@ -61,7 +63,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = (
     "inside/serving", "inside/taking-files-in", "reference/api", "reference/job-states",
     "reference/settings", "run/configuration", "run/object-storage", "run/operations",
-    "use/datasets", "use/heads", "use/predicting-files", "use/predicting-rows",
+    "use/datasets", "use/heads", "use/pages", "use/predicting-files", "use/predicting-rows",
     "use/providers", "use/report",
 )  # fmt: skip
 UNITS = (
@@ -138,6 +140,11 @@ STATED: dict[str, list[str]] = {
         f"and lists the first {limits.MAX_PLACES} of its kind",
     ],
     "inside/taking-files-in": [f"begins with {uploads.SALT_BYTES} random bytes"],
+    "use/pages": [
+        f"above {per_class.MOST_DRAWN} classes as a table",
+        f"above {confusion.MOST_DRAWN} classes the most frequent mistakes",
+        f"has the PCA of {maps.N_DRAWN:,} rows",
+    ],
     "use/heads": [
         f"the last {aliases.MAX_HISTORY} versions",
         f"the up to {self_test.MOST_ROWS} rows",
@@ -206,6 +213,7 @@ MEASURED: dict[str, str] = {
     "inside/taking-files-in": "75 MB; 4.0 GB; 1,024 columns; 116 MB; 150 MB; 444 MB; 94 MB; 65 MB; "
     "440 MB; 12 GB; 65 rows; 384 columns",
     "use/heads": "2 s",
+    "use/pages": "200 rows",
     "reference/job-states": "",
     "run/object-storage": "4 seconds",
     "run/operations": "15 seconds; 10 classes; 0.1 GiB; 0.3 GiB; 0.4 GiB; 40 seconds; 5 minutes; "

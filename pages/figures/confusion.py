@@ -11,7 +11,7 @@ from pages import svg, words
 from pages.figure import Column, Figure, Linked, Panel, Table
 from pages.reading import Absent, Report, judged, rows_link
 
-_MOST = 40
+MOST_DRAWN = 40
 _LISTED = 20
 _STEPS = 6
 _CELL = 22
@@ -47,7 +47,7 @@ def _panel(
     link: Link,
 ) -> Panel:
     title = words.split(split)
-    if not matrix or len(names) > _MOST or len(matrix) != len(names):
+    if not matrix or len(names) > MOST_DRAWN or len(matrix) != len(names):
         table = Table(
             [
                 Column("true class", is_name=True),

@@ -11,7 +11,7 @@ from pages.figure import Column, Figure, Linked, Panel, Table
 from pages.reading import Report, judged, rows_link
 from pages.svg import Linear
 
-_MOST = 40
+MOST_DRAWN = 40
 _ROW = 19
 _LEFT, _RIGHT = 190, 600
 
@@ -35,7 +35,7 @@ def draw(report: Report, candidate: str) -> Figure:
                 title=words.split(split),
                 key=split,
                 sentence=f"{words.split(split)}: {len(rows):,} classes with rows, weakest first.",
-                draw=partial(_plot, split, rows, links) if len(rows) <= _MOST else None,
+                draw=partial(_plot, split, rows, links) if len(rows) <= MOST_DRAWN else None,
                 table=Table(
                     [
                         Column("class", is_name=True),

@@ -1,13 +1,15 @@
 """The pages under /ui/: what the API answers, for people."""
 
+from http import HTTPStatus
 from typing import Final
 
 from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
 
 from service.http.errors import Problem
 from service.http.scopes import OPEN
 from service.ui import datasets, heads, home, jobs, login, maps, new, reports, rows, trials
-from service.ui.answers import page_router
+from service.ui.answers import HEADERS, page_router
 
 _KEPT: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 
@@ -28,6 +30,12 @@ def page_file(digest: str, name: str) -> Response:
     # An earlier version's address gets today's file, but is not kept.
     headers = _KEPT if digest == assets.digest() else {"Cache-Control": "no-store"}
     return Response(asset.content, media_type=asset.media_type, headers=headers)
+
+
+@files.get("/")
+def start() -> Response:
+    """The first page, for whoever knows only the server's name."""
+    return RedirectResponse("ui/", HTTPStatus.SEE_OTHER, HEADERS)
 
 
 @elsewhere.get("/ui/{path:path}")

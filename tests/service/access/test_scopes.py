@@ -18,7 +18,7 @@ from tests.store.access.access_calls import make_key
 # What everybody reaches: probes, the login, and files that hold nothing of anybody.
 OPEN = {
     "GET /livez", "GET /readyz", "GET /v2/health/live", "GET /v2/health/ready",
-    "POST /session", "DELETE /session", "GET /ui/login", "GET /ui/static/{digest}/{name}",
+    "POST /session", "DELETE /session", "GET /ui/login", "GET /ui/static/{digest}/{name}", "GET /",
 }  # fmt: skip
 # Predictions and heads' metadata without a head in the path: they look at the key's heads
 # themselves, or tell nothing of heads.

@@ -177,3 +177,11 @@ def test_another_version_of_a_report_that_is_no_object_is_a_page(
     job = claim(store, add_job(store))
     job_id = succeed(store, job, trained, report=b"[1]").id
     assert client.get(f"/ui/jobs/{job_id}/report").status_code == 200
+
+
+def test_the_bare_address_leads_to_the_first_page(app: FastAPI, client: InProcess) -> None:
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "ui/")
+    below = FastAPI()
+    below.mount("/models", app)
+    assert InProcess(below).get("/models/").headers["location"] == "ui/"
