@@ -66,7 +66,11 @@ def test_a_worker_killed_between_sending_and_committing_sends_the_same_message_a
         [delivery] = second.client.webhooks.deliveries(made.id)
         wait_until(lambda: second.client.webhooks.delivery(delivery.id).status == "succeeded")
         found = second.client.webhooks.delivery(delivery.id)
-        assert [one.error for one in found.attempts] == ["worker_lost", None]
+        # Hurrying may take the lease of a slow living worker as well.
+        *lost, last = [one.error for one in found.attempts]
+        assert set(lost) == {"worker_lost"}
+        assert last is None
+        assert set(receiver.ids) == {receiver.ids[0]}
         assert SECRET_KEY not in second.log_path.read_text()
         assert str(made.secret) not in second.log_path.read_text()
 

@@ -18,7 +18,8 @@ class RetryPolicy:
     still running. The delay is random between half and all of first_delay_seconds * 2**(tries - 1),
     at most longest_delay_seconds; Retry-After is honoured up to longest_retry_after_seconds.
     Sending again is safe: each POST carries one Idempotency-Key over all its tries, and what would
-    be done twice nevertheless (making a webhook, rotating its secret) is sent once.
+    be done twice nevertheless (making a key or a webhook, rotating either) is sent once, unless the
+    server says that it did nothing (429, 503).
     """
 
     tries: int = 3
