@@ -82,7 +82,7 @@ bench-ingest: $(VENV)/.installed-test ## Time how datasets of each format are ta
 	PYTHONPATH=. $(BIN)/python benchmarks/ingest.py --write docs/inside/benchmarks.md
 
 bench-pages: $(VENV)/.installed-test ## Time the report's page beside the same report as JSON, by the number of classes
-	$(BIN)/python benchmarks/pages.py --write docs/inside/benchmarks.md
+	PYTHONPATH=. $(BIN)/python benchmarks/pages.py --write docs/inside/benchmarks.md
 
 bench-idle: $(VENV)/.installed-test ## Memory of processes at rest, and CPU of short commands
 	$(BIN)/python benchmarks/idle.py --write docs/inside/benchmarks.md

@@ -3,8 +3,9 @@
     python benchmarks/pages.py [--classes 10 100 1000] [--write docs/inside/benchmarks.md]
 
 Real jobs of method auto on generated embeddings, through a server of its own. Times are to the
-first byte, the median of requests that take turns with those for the JSON. The last line asks the
-head for one row at a time, before any page was made and after.
+first byte, the median of requests that take turns with those for the JSON. The last lines ask the
+head for one row at a time, before any page was made and after, and look into the values of many
+rows: the first page of errors in the order of their OOD score, and the choice of the map's points.
 """
 
 import argparse
@@ -20,6 +21,11 @@ import httpx
 import numpy as np
 import page
 
+from service.job_rows.schemas import RowQuery
+from service.job_rows.selection import ordered, select
+from store.files.job_rows import JobRows, Predictions, SplitRows
+from workers.child.map_points import choose
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 from own_server import own_server
 
@@ -33,6 +39,7 @@ ROWS_A_CLASS: Final = {"train": 8, "test": 3, "ood/shifted": 3}
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--rows", type=int, default=5_000_000, help="rows behind the map")
     parser.add_argument("--write", type=Path, help="page to put the table into")
     arguments = parser.parse_args(argv)
     with (
@@ -52,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"One-row predictions, one after the other: {before * 1000:.2f} ms before a page was made, "
         f"{after * 1000:.2f} ms after all of these.",
     ]
+    lines += ["", _many_rows(arguments.rows)]
     print("\n".join(lines))
     if arguments.write:
         page.write(arguments.write, "pages", "\n".join(lines))
@@ -121,6 +129,51 @@ def _seconds_a_prediction(client: httpx.Client) -> float:
         client.get("/predict", params=params).raise_for_status()
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
+
+
+def _many_rows(n_rows: int) -> str:
+    """What it takes to find rows among very many, from a file as a job keeps it."""
+    random = np.random.default_rng(0)
+
+    def values(n: int) -> SplitRows:
+        label = random.integers(0, 24, n)
+        predicted = np.where(random.random(n) < 0.9, label, random.integers(0, 24, n))
+        steps = random.integers(0, 65_536, n).astype(np.uint16)
+        return SplitRows(
+            label=label,
+            predictions={"auto": Predictions(predicted=predicted, label_probability=steps)},
+            predicted_probability=steps,
+            ood_score=random.gamma(4, 0.25, n).astype(np.float32),
+            set_size=np.ones(n, np.uint16),
+        )
+
+    made = JobRows(
+        classes=[f"class {one}" for one in range(24)],
+        published="auto",
+        candidates=["auto"],
+        dataset_sha256="0" * 64,
+        splits={"train": values(n_rows * 4 // 5), "test": values(n_rows // 5)},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows"
+        path.write_bytes(made.to_bytes())
+        began = time.perf_counter()
+        rows = JobRows.open(path)
+        query = RowQuery(only="errors", sort="-ood_score", limit=50)
+        selection = select(rows, query)
+        n_shown = sum(
+            len(run) for _, run in ordered(rows, selection, query.sort, first=0, limit=50)
+        )
+        shown = time.perf_counter() - began
+        began = time.perf_counter()
+        n_points = sum(len(one) for one in choose(rows, seed=0).values())
+        chosen = time.perf_counter() - began
+        size = path.stat().st_size
+    return (
+        f"{n_rows:,} rows of one candidate take {size / 1e6:,.0f} MB. The first {n_shown} of their "
+        f"{selection.n_rows:,} errors, by OOD score: {shown * 1000:,.0f} ms; choosing the "
+        f"{n_points:,} points of the map: {chosen * 1000:,.0f} ms."
+    )
 
 
 if __name__ == "__main__":

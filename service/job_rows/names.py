@@ -1,6 +1,7 @@
 """What rows are called in the data sent: their place in the file, their id, their text."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -12,6 +13,7 @@ from store.store import Store
 
 if TYPE_CHECKING:
     from store.files.dataset import DatasetFile
+    from store.files.listed_rows import ListedRows
     from store.files.texts import TextSplit
 
 MOST_TEXT_CHARACTERS: Final = 500
@@ -44,11 +46,12 @@ class Names:
     """Why names are missing; None if they are known."""
     _file: "DatasetFile | None" = None
     _texts: "Mapping[str, TextSplit] | None" = None
+    _few: "ListedRows | None" = None
     _sha256: str = ""
 
     @classmethod
     def of(cls, store: Store, dataset: Dataset | None) -> Self:
-        """The names, read from the stored dataset, of which None is left.
+        """The names of all rows, read from the stored dataset, of which None is left.
 
         Raises ArtifactMissing, ArtifactCorrupt, InvalidDatasetFile.
         """
@@ -67,8 +70,28 @@ class Names:
         is_old = any(one.names.rows is None for one in file.splits.values())
         return cls(note=_OLD if is_old else None, _file=file, _sha256=dataset.sha256)
 
+    @classmethod
+    @contextmanager
+    def of_few(cls, store: Store, dataset: Dataset | None) -> Iterator[Self]:
+        """The same for a page of rows: only the blocks of the file that hold them are read.
+
+        Each is checked as it is read, so a page of a dataset of gigabytes costs as much as one of a
+        small one.
+        """
+        if dataset is None or dataset.content == TEXTS:
+            yield cls.of(store, dataset)
+            return
+        from store.files.listed_rows import ListedRows
+
+        with store.artifacts.open_checked(dataset.tenant_id, dataset.sha256, stop=0) as file:
+            few = ListedRows.open(file, is_labelled=True)
+            yield cls(note=None if few.knows_places else _OLD, _few=few)
+
     def name(self, split: str, row: int) -> dict[str, Any]:
         """The fields file_row, id and text; null for what is not known."""
+        if self._few is not None:
+            [listed] = self._few.rows(split, [row])
+            return {"file_row": listed.file_row, "id": listed.id, "text": None}
         if self._texts is not None and split in self._texts:
             one = self._texts[split]
             text = one.texts[row]

@@ -24,14 +24,13 @@ def page(store: Store, found: Found, query: RowQuery) -> JobRowPage:
     selection = select(rows, query)
     kind = _list_of(found, query)
     first = 0 if query.cursor is None else cursors.decode_place(kind, query.cursor)
-    names = Names.of(store, found.dataset)
-    items = [
-        item_of(rows, names, selection.candidate, split, row, neighbours=query.neighbours)
-        for split, run in ordered(rows, selection, query.sort, first=first, limit=query.limit)
-        for row in run.tolist()
-    ]
+    with Names.of_few(store, found.dataset) as names:
+        items = [
+            item_of(rows, names, selection.candidate, split, row, neighbours=query.neighbours)
+            for split, run in ordered(rows, selection, query.sort, first=first, limit=query.limit)
+            for row in run.tolist()
+        ]
     check_rows(rows, found)
-    names.check()
     following = first + len(items)
     more = bool(items) and following < selection.n_rows
     return JobRowPage(

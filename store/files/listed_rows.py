@@ -66,6 +66,12 @@ class ListedRows:
             raise InvalidDatasetFile("The dataset file's header is damaged.") from error
         return cls(file, (), found)
 
+    @property
+    def knows_places(self) -> bool:
+        """Whether the file keeps the rows' places in the data sent."""
+        splits = [name.removesuffix("/y") for name in self._tensors if name.endswith("/y")]
+        return all(f"{split}/rows" in self._tensors for split in splits)
+
     def rows(self, split: str, places: Sequence[int]) -> list[ListedRow]:
         """The rows of a split at these places, in this order. Raises InvalidDatasetFile."""
         return [self._row(split, at) for at in places]

@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from service.app import create_app
 from store import datasets, job_files
+from store.files.dataset import DatasetFile
 from store.names import DEFAULT_TENANT
 from store.queue import LocalQueue
 from store.store import Store
@@ -374,3 +375,16 @@ def test_a_page_costs_three_queries(
         with statements() as seen:
             assert client.get(path).status_code == 200
         assert len(seen) == n_queries, seen
+
+
+def test_a_page_does_not_read_the_whole_dataset(
+    ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file may have gigabytes; names come from the blocks that hold them."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the whole file was opened")
+
+    monkeypatch.setattr(DatasetFile, "open", refuse)
+    [item] = ask(split="test", limit=1)["items"]
+    assert item["file_row"] == file_row("test", item["row"])
