@@ -35,10 +35,10 @@ def test_a_key_signs_in_where_one_wanted_to_go_and_out_again(
         assert "/ui/login?next=" in page.url
         assert not watched.barriers()
         assert not page.locator("[data-insecure]").is_visible()
-        page.get_by_label("Key").fill(secrets["read"][:-1])
+        page.locator("input[name=key]").fill(secrets["read"][:-1])
         page.get_by_role("button", name="Sign in").click()
         assert "mistyped" in page.get_by_role("alert").inner_text()
-        page.get_by_label("Key").fill(secrets["read"])
+        page.locator("input[name=key]").fill(secrets["read"])
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(f"**{path}")
         (cookie,) = watched.context.cookies()
@@ -49,7 +49,7 @@ def test_a_key_signs_in_where_one_wanted_to_go_and_out_again(
         assert "the key read of the tenant default" in page.locator("main").inner_text()
         assert not watched.barriers()
         page.get_by_role("button", name="Sign out").click()
-        page.get_by_label("Key").wait_for()
+        page.locator("input[name=key]").wait_for()
         assert watched.context.cookies() == []
         page.goto(server.url + path)
         assert "/ui/login" in page.url

@@ -67,7 +67,7 @@ def test_a_report_is_read_by_keyboard(browser: Browser, app: FastAPI, reported: 
         page.locator("#scores th button").nth(1).focus()
         page.keyboard.press("Enter")
         assert page.locator("#scores th[aria-sort=ascending]").count() == 1
-        page.get_by_role("link", name="OOD hwu").first.focus()
+        page.locator("#spectrum nav.tabs a", has_text="OOD hwu").focus()
         page.keyboard.press("Enter")
         page.wait_for_url("**split=ood%2Fhwu**")
         watched.context.close()

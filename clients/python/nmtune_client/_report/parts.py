@@ -247,6 +247,8 @@ class Environment(Record):
 
     nmtune_version: str | None = None
     torch_version: str | None = None
+    python_version: str | None = None
+    platform: str | None = None
     device: str | None = None
     device_name: str | None = None
     n_threads: int | None = None
