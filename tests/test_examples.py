@@ -15,7 +15,7 @@ FOLDER = ROOT / "examples"
 HELPERS = {"bundled", "cut_data", "demo", "own_server"}  # tests/journeys does what demo.py does
 SHOWN = {
     "choose_a_head": r"chosen by NMTune +9\d\.\d%",
-    "correct_labels": r"(?s)\d+ labels are suspected, .* dataset: \d+ rows relabelled",
+    "correct_labels": r"(?s)\d+ labels are suspected, .*dataset: \d+ rows relabelled",
     "find_wrong_labels": r"90 of 1806 .*\n.*most suspected rows [789]\d% are flipped",
     "more_labels": r"doubling [\d,]+ training rows",
     "take_a_head_home": r"The server and the bundle agree\.",
