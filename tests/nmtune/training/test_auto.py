@@ -11,6 +11,8 @@ from nmtune import evaluate
 from nmtune.config import TuneConfig
 from nmtune.rows.held_out import HeldOut
 from nmtune.training import choose
+from nmtune.training.auto import fit_auto
+from nmtune.training.candidates import CHOSEN_FROM
 from nmtune.training.trainer import Fit, Trainer
 
 N = 2000
@@ -152,3 +154,26 @@ def test_blend_predicts_as_promised_and_is_calibrated() -> None:
     assert evaluation.ece < 0.05
     assert head.temperature == calibration.temperature
     assert "calibrated" in calibration.note
+
+
+def test_with_wrong_labels_the_whole_way_is_calibrated_for_the_right_ones() -> None:
+    x, y = load_digits(return_X_y=True)
+    generator = np.random.default_rng(2)
+    given = y.copy()
+    is_flipped = generator.random(1200) < 0.3
+    given[:1200] = np.where(is_flipped, (y[:1200] + generator.integers(1, 10, 1200)) % 10, y[:1200])
+    configs = {name: TuneConfig.from_preset(name, n_folds=3) for name in CHOSEN_FROM}
+    configs["mlp_ensemble"] = configs["mlp_ensemble"].replace(hidden_width=32, epochs=15)
+    classes = [str(index) for index in range(10)]
+    fit = fit_auto(x[:1200], given[:1200], classes=classes, configs=configs)
+    assert fit.choice.labels_look_noisy
+    assert "for the right labels" in fit.note
+    held_out = {name: one.held_out for name, one in fit.fits.items() if one.held_out}
+    heads = {name: one.head for name, one in fit.fits.items()}
+    plain, _ = choose.blend(fit.choice, heads, held_out)
+    ece = {
+        name: evaluate(head.predict_proba(x[1200:]), y[1200:], head.classes).ece
+        for name, head in (("plain", plain), ("ours", fit.head))
+    }
+    assert ece["plain"] > 0.2
+    assert ece["ours"] < 0.05
