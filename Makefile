@@ -66,6 +66,9 @@ bench-train: $(VENV)/.installed-test ## Time a training step, the way to the pub
 bench-ood: $(VENV)/.installed-test ## Compare ways of telling OOD rows, and measure conformal coverage, on FILES
 	$(BIN)/python benchmarks/ood_score.py $(FILES) --write docs/inside/benchmarks.md
 
+bench-calibration: $(VENV)/.installed-test ## Calibration of auto where training labels are wrong, on FILES (default: the bundled set)
+	$(BIN)/python benchmarks/calibration.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
+
 bench-map: $(VENV)/.installed-test ## Measure what maps keep of the neighbourhoods, and their cost, on FILES
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/map.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
 
@@ -120,4 +123,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-train bench-ood bench-map bench-job bench-serve bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-train bench-ood bench-calibration bench-map bench-job bench-serve bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help

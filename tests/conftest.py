@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ from tests.servers.redis import RedisServer
 from tests.support import leftovers, places
 from tests.support.run_end import pytest_sessionfinish as pytest_sessionfinish  # a hook
 from tests.support.turns import Turns
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 _TURNS = pytest.StashKey[Turns]()
 
@@ -95,3 +99,12 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A real Chromium, shared by the tests of a module."""
+    from tests.support.chromium import chromium
+
+    with chromium() as found:
+        yield found

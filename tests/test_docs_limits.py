@@ -52,11 +52,12 @@ from store import aliases, drift, garbage, head_deletion, text_vectors, uploads
 from store.bytes import checked_file
 from store.bytes.s3 import bucket
 from store.bytes.s3.client import Patience as S3Patience
+from store.files import texts
 from store.queue import LocalQueue
 from store.settings import StoreSettings
 from store.store import Store
 from workers.attempt import failure
-from workers.child import findings, predict, row_names
+from workers.child import findings, predict
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
@@ -198,7 +199,7 @@ STATED: dict[str, list[str]] = {
         f"left out above {evaluation.LARGEST_MATRIX} classes",
         f"fewer than {temperature.FEWEST_ROWS} rows were held out",
         f"fewer than {abstention.FEWEST_ROWS} held-out rows or {abstention.FEWEST_WRONG} wrong",
-        f"its first {row_names.MOST_TEXT_CHARACTERS} characters",
+        f"its first {texts.MOST_SHOWN_CHARACTERS} characters",
         f"on {choose.FEWEST_ROWS_TO_CALL_NOISY} rows or more",
         f"at most {findings.MAX_SUSPECTS:,} of `n_suspected`",
         f"in at most {_report_brief.MOST_LINES} lines",

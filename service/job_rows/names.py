@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from store.files.listed_rows import ListedRows
     from store.files.texts import TextSplit
 
-MOST_TEXT_CHARACTERS: Final = 500
-"""Longer texts are cut off, as in the report."""
-
 _DELETED: Final = (
     "The dataset was deleted or has expired, so file_row, id and text are not known: row counts "
     "rows within the stored split."
@@ -93,10 +90,10 @@ class Names:
             [listed] = self._few.rows(split, [row])
             return {"file_row": listed.file_row, "id": listed.id, "text": None}
         if self._texts is not None and split in self._texts:
+            from store.files.texts import beginning
+
             one = self._texts[split]
-            text = one.texts[row]
-            if len(text) > MOST_TEXT_CHARACTERS:
-                text = f"{text[:MOST_TEXT_CHARACTERS]}…"
+            text = beginning(one.texts[row])
             identity = None if one.ids is None else one.ids[row] or None
             return {"file_row": one.rows[row], "id": identity, "text": text}
         if self._file is not None and split in self._file.splits:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from store.errors import InvalidDatasetFile
 
+MOST_SHOWN_CHARACTERS: Final = 500
+"""Longer texts are cut off where rows are shown."""
+
 FORMAT: Final = "nmtune-texts"
 VERSION: Final = 1
 
@@ -68,3 +71,10 @@ class TextsFile:
             raise InvalidDatasetFile(
                 f"A stored dataset of texts cannot be read: {error}"
             ) from error
+
+
+def beginning(text: str) -> str:
+    """As much of a text as is shown of a row."""
+    if len(text) <= MOST_SHOWN_CHARACTERS:
+        return text
+    return f"{text[:MOST_SHOWN_CHARACTERS]}…"

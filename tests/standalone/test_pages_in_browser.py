@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.standalone.servers import Start, job_request, status
-from tests.support.chromium import PATIENCE, Watched, chromium, skip_without_chromium
+from tests.support.chromium import PATIENCE, Watched, skip_without_chromium
 from tests.support.waiting import wait_until
 
 skip_without_chromium()
@@ -42,12 +42,6 @@ def site(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
             wait_until(lambda job=job: status(client, job["id"]) == "succeeded", seconds=240)  # type: ignore[misc]
         yield Site(client, f"{client.base_url}/ui", job["dataset_id"], job["id"])
         server.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

@@ -5,10 +5,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from store.files.dataset import DatasetFile
-from store.files.texts import TextsFile
-
-MOST_TEXT_CHARACTERS: Final = 500
-"""Longer texts are cut off when they are shown."""
+from store.files.texts import TextsFile, beginning
 
 UNKNOWN: Final = (
     "The data set was stored by an earlier version, which did not keep the rows' places in the "
@@ -40,7 +37,5 @@ class RowNames:
     def name(self, split: str, row: int) -> dict[str, Any]:
         """The fields `row`, `file_row`, `id` and `text`; null for what is not known."""
         names, texts = self._splits[split].names, self._texts.get(split)
-        text = None if texts is None else texts[row]
-        if text is not None and len(text) > MOST_TEXT_CHARACTERS:
-            text = f"{text[:MOST_TEXT_CHARACTERS]}…"
+        text = None if texts is None else beginning(texts[row])
         return {"row": row, "file_row": names.row(row), "id": names.id(row), "text": text}

@@ -1,20 +1,15 @@
 """Signing in and out in a real Chromium, which keeps the cookie on loopback."""
 
-import os
-import shutil
-
 import pytest
 from fastapi import FastAPI
+from playwright.sync_api import Browser
 
 from store.store import Store
 from tests.service.in_process import add_job
+from tests.support.chromium import Watched, skip_without_chromium
 from tests.support.http import serve
 
-if shutil.which("chromium") is None and not os.environ.get("CI"):
-    pytest.skip("Debian's chromium is not installed", allow_module_level=True)
-
-from tests.service.ui.test_pages_in_browser import Browser, Watched
-from tests.service.ui.test_pages_in_browser import browser as browser  # a fixture
+skip_without_chromium()
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -1,7 +1,6 @@
 """The pages in a real Chromium: policy, accessibility, keyboard, without JavaScript, offline."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,12 @@ from pages.views.report import report_file
 from store.store import Store
 from tests.pages.reports import HOSTILE, real_report, renamed
 from tests.service.in_process import add_job, claim, succeed
-from tests.support.chromium import Watched, chromium, skip_without_chromium
+from tests.support.chromium import Watched, skip_without_chromium
 from tests.support.http import serve
 
 skip_without_chromium()
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Map, labels, try and drift in a real Chromium: policy, barriers, and use by keyboard."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,12 @@ from store.store import Store
 from tests.service.in_process import publish
 from tests.service.job_rows.made_job import MadeJob, add_job_with_rows, made_rows
 from tests.service.ui.test_row_routes import add_map
-from tests.support.chromium import PATIENCE, Watched, chromium, skip_without_chromium
+from tests.support.chromium import PATIENCE, Watched, skip_without_chromium
 from tests.support.http import serve
 
 skip_without_chromium()
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

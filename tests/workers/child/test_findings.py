@@ -12,9 +12,9 @@ from nmtune.study.label_errors import LabelErrors, find_label_errors
 from store.files.dataset import DatasetFile, DatasetWriter
 from store.files.row_names import RowNames as Kept
 from store.files.rows import Ids
-from store.files.texts import TextsFile, TextSplit
+from store.files.texts import MOST_SHOWN_CHARACTERS, TextsFile, TextSplit
 from workers.child import abstention, findings
-from workers.child.row_names import MOST_TEXT_CHARACTERS, RowNames
+from workers.child.row_names import RowNames
 
 CLASSES = ("cat", "dog")
 
@@ -94,7 +94,7 @@ def wrong_label(row: int) -> LabelErrors:
 
 def test_suspects_name_the_row_of_the_file_its_id_and_its_text(tmp_path: Path) -> None:
     opened = dataset(tmp_path / "d.safetensors")
-    long = "x" * (MOST_TEXT_CHARACTERS + 1)
+    long = "x" * (MOST_SHOWN_CHARACTERS + 1)
     texts = TextsFile(
         classes=CLASSES,
         splits=[
