@@ -1,16 +1,12 @@
 """What an attempt leaves in logs and metrics: its job's id, its time and its end."""
 
-import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Concatenate, ParamSpec
 
 from store.jobs import Job
 from workers import metrics
-
-P = ParamSpec("P")
 
 _job_id: ContextVar[str | None] = ContextVar("nmtune_job_id", default=None)
 
@@ -33,26 +29,24 @@ def working_on(job_id: str) -> Iterator[None]:
         _job_id.reset(token)
 
 
-def attempt(
-    run: Callable[Concatenate[Job, P], Job | None],
-) -> Callable[Concatenate[Job, P], Job | None]:
-    """Have `run` log under its job's id, counted and timed.
+@contextmanager
+def attempt(job: Job) -> Iterator[Callable[[Job | None], None]]:
+    """Have the block log under the id of a job claimed just now, counted and timed.
 
-    `run` gets a job claimed just now and returns it as it ended, or None if it is no longer ours.
+    It is to call what it gets with the job as it ended, or None if it is no longer ours; a block
+    that does not has failed.
     """
+    began = time.monotonic()
+    end = metrics.ERROR
+    method = metrics.method_of(job)
 
-    @functools.wraps(run)
-    def observed(job: Job, /, *arguments: P.args, **options: P.kwargs) -> Job | None:
-        began = time.monotonic()
-        end = metrics.ERROR
-        method = metrics.method_of(job)
-        metrics.began(method)
-        try:
-            with working_on(job.id):
-                ended = run(job, *arguments, **options)
-            end = metrics.LEASE_LOST if ended is None else ended.status.value
-            return ended
-        finally:
-            metrics.ended(method, end=end, seconds=time.monotonic() - began)
+    def ends_as(ended: Job | None) -> None:
+        nonlocal end
+        end = metrics.LEASE_LOST if ended is None else ended.status.value
 
-    return observed
+    metrics.began(method)
+    try:
+        with working_on(job.id):
+            yield ends_as
+    finally:
+        metrics.ended(method, end=end, seconds=time.monotonic() - began)

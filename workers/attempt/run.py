@@ -54,42 +54,34 @@ def run_claimed(
     number of the GPU to train on, below 0 for no GPU; `standby` is the slot's. After a training has
     succeeded its map is drawn, as long as no other job waits for the slot.
     """
-    ends: list[End] = []
-    ended = _run(
-        job,
-        ends,
-        store=store,
-        settings=settings,
-        stopping=stopping,
-        slot=slot,
-        standby=standby,
-    )
-    for end in ends:
-        if ended is not None and isinstance(end, PublishedHead) and end.undrawn:
-            drawing.draw(
-                ended,
-                end.undrawn,
-                [sys.executable, "-P", "-m", "workers.child.draw"],
-                environment=child_environment(settings, slot=WITHOUT_GPU),
-                store=store,
-                settings=settings,
-                stopping=stopping,
-            )
+    with observe.attempt(job) as ends_as:
+        ended, end = _run(
+            job, store=store, settings=settings, stopping=stopping, slot=slot, standby=standby
+        )
+        ends_as(ended)
+    if ended is not None and isinstance(end, PublishedHead) and end.undrawn:
+        drawing.draw(
+            ended,
+            end.undrawn,
+            [sys.executable, "-P", "-m", "workers.child.draw"],
+            environment=child_environment(settings, slot=WITHOUT_GPU),
+            store=store,
+            settings=settings,
+            stopping=stopping,
+        )
     return ended
 
 
-@observe.attempt
 def _run(
     job: Job,
-    ends: list[End],
     *,
     store: Store,
     settings: WorkerSettings,
     stopping: threading.Event,
     slot: int,
     standby: Standby | None,
-) -> Job | None:
-    """Run the job to its end, which is written and added to `ends`."""
+) -> tuple[Job | None, End]:
+    """Run the job to its end and write that: the job's row then, None if not ours, and the end."""
     failpoints.reach("run.claimed")
     logger.info("job.start job_id=%s attempt=%d fence=%d", job.id, job.attempt, job.fence)
     lease = Lease(
@@ -103,10 +95,9 @@ def _run(
         end = _attempt(job, start, lease, store=store, settings=settings, stopping=stopping)
     failpoints.reach("run.trained")
     ended = _write_end(end, job=job, lease=lease, store=store, settings=settings)
-    ends.append(end)
     failpoints.reach("run.finished")
     logger.info("job.end job_id=%s status=%s", job.id, ended.status if ended else "not_ours")
-    return ended
+    return ended, end
 
 
 def _attempt(
