@@ -131,7 +131,7 @@ def test_an_api_that_is_killed_takes_no_prediction_with_it(
     stack: Stack, quick_head: str, rows: Rows
 ) -> None:
     victim = stack.containers("api")[0]
-    load = Load(stack.url, quick_head, rows)
+    load = Load(stack, quick_head, rows)
     began = time.monotonic()
     with load.running():
         time.sleep(1)
