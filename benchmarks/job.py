@@ -10,6 +10,7 @@ the same training rows in one thread, like the job.
 """
 
 import argparse
+import hashlib
 import os
 import subprocess
 import sys
@@ -145,6 +146,7 @@ def _job(dataset: Path, folder: Path, *, compare: bool = True) -> _Measured:
         dataset_id="ds_benchmark",
         dataset_name="synthetic",
         dataset_path=str(dataset),
+        dataset_sha256=hashlib.sha256(dataset.read_bytes()).hexdigest(),
         dataset_warnings=[],
         candidates=resolve(method="auto", compare=compare).to_dict(),
         device="cpu",

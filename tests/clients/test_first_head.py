@@ -64,7 +64,7 @@ def test_job_that_ends_without_a_head_is_an_error(client: Client, job_json: Make
     with pytest.raises(JobFailed):
         failed.wait(until="head")
     cancelled = Job(client, JobData.from_json(job_json(status="cancelled")))
-    with pytest.raises(JobCancelled, match="was cancelled$"):
+    with pytest.raises(JobCancelled, match=r"was cancelled$"):
         cancelled.wait(until="head")
 
 
