@@ -85,7 +85,7 @@ def follow(
     A new alias is made in any case: it serves nobody yet, so that nothing better is lost.
     """
     row = None if advised_against_because is None else _row(tx, tenant_id, name, alias)
-    if row is not None:
+    if row is not None and row.version != number:
         return Outcome(
             name=alias,
             moved=False,
@@ -96,7 +96,9 @@ def follow(
             command=f"nmtune heads alias {name} {alias} {number}",
         )
     before = point(tx, tenant_id, name, alias, number)
-    if before is not None:
+    if before == number:
+        reason = f"{name}@{alias} names version {number} already."
+    elif before is not None:
         reason = f"{name}@{alias} moved from version {before} to version {number}."
     elif advised_against_because is None:
         reason = f"{name}@{alias} is new and names version {number}."

@@ -22,6 +22,7 @@ class EventType(StrEnum):
     STARTED = "job.started"
     STAGE = "job.stage"
     PROGRESS = "job.progress"
+    HEAD_PUBLISHED = "head.published"
     REQUEUED = "job.requeued"
     CANCEL_REQUESTED = "job.cancel_requested"
     SUCCEEDED = "job.succeeded"

@@ -301,6 +301,8 @@ def _ended(job: Job, *, sequence: int) -> Happened:
     }
     if job.error is not None:
         data["error_code"] = job.error.get("code")  # its words may quote a row
+    if job.kind is JobKind.TRAINING and job.head_version is not None:
+        data["head"] = {"name": job.head_name, "version": job.head_version}
     return Happened(EventName(f"job.{job.status.value}"), data)
 
 

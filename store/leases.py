@@ -11,7 +11,7 @@ from store.database.clock import now, seconds_from_now
 from store.database.conditions import has_status
 from store.database.connection import Transaction
 from store.errors import LeaseLost
-from store.jobs import Job
+from store.jobs import COLUMNS, Job, job_of
 from store.states import JobStatus
 
 LONGEST_LEASE_SECONDS: Final = 3600.0
@@ -84,6 +84,14 @@ def is_mine(job: Job) -> tuple[ColumnElement[bool], ...]:
         has_status(JobStatus.RUNNING),
         _jobs.fence == job.fence,
     )
+
+
+def hold(tx: Transaction, job: Job) -> Job:
+    """The job as it is now, its row locked and still ours. Raises LeaseLost."""
+    row = tx.execute(select(*COLUMNS).where(*is_mine(job)).with_for_update()).one_or_none()
+    if row is None:
+        raise lost(job)
+    return job_of(row)
 
 
 def lost(job: Job) -> LeaseLost:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 
-from store import events, heads
+from store import events, first_head
 from store.database import tables
 from store.database.clock import now, read_clock, seconds_from_now
 from store.database.conditions import has_kind, has_status
@@ -21,7 +21,16 @@ from store.database.connection import Transaction
 from store.events import EventType
 from store.heads import NewHeadVersion
 from store.jobs import COLUMNS, DONE, NOT_BEFORE_NOW, QUEUES, Job, job_of, move
-from store.leases import SLACK_SECONDS, RunningLease, is_mine, is_over, lost, stands, worker_lost
+from store.leases import (
+    SLACK_SECONDS,
+    RunningLease,
+    hold,
+    is_mine,
+    is_over,
+    lost,
+    stands,
+    worker_lost,
+)
 from store.states import JobKind, JobStatus
 
 log = logging.getLogger(__name__)
@@ -130,23 +139,19 @@ def note_encoder(
 
 
 def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersion) -> Job:
-    """Finish the job: the head version, its alias, the report and the status in one transaction.
+    """Finish the job: report, alias and status in one transaction, and the head if it is not out.
 
-    The row and the event say what happened to the alias. The bytes must be stored before. Wins over
-    a requested cancel. Raises LeaseLost before anything is written.
+    A head that was published before stays the version that it is. The row and the event say what
+    happened to the alias. The bytes must be stored before. Wins over a requested cancel. Raises
+    LeaseLost before anything is written.
     """
-    held = _hold(tx, job)
-    published = heads.publish(
-        tx,
-        held.tenant_id,
-        job_id=held.id,
-        dataset_id=held.dataset_id,
-        new=head,
-        not_before=held.updated_at,
-    )
-    version = published.version
-    alias = None if published.alias is None else published.alias.to_dict()
-    data = {"head": {"name": version.name, "version": version.version}, "alias": alias, **DONE}
+    held = hold(tx, job)
+    if held.head_version is None:
+        held = first_head.put(tx, held, head=head)
+        alias = held.alias_outcome
+    else:
+        alias = first_head.settle_alias(tx, held, head=head)
+    data = {"head": first_head.reference(held), "alias": alias, **DONE}
     return _leave(
         tx,
         held,
@@ -154,8 +159,6 @@ def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersi
         (EventType.SUCCEEDED, data),
         alias_outcome=alias,
         report_sha256=report_sha256,
-        head_name=version.name,
-        head_version=version.version,
     )
 
 
@@ -176,8 +179,11 @@ def deliver(tx: Transaction, job: Job, *, output_sha256: str, output: Mapping[st
 
 
 def fail(tx: Transaction, job: Job, *, error: Mapping[str, object]) -> Job:
-    """End the job as failed; `error` has a stable `code` and a `message`. Raises LeaseLost."""
-    described = dict(error)
+    """End the job as failed; `error` has a stable `code` and a `message`. Raises LeaseLost.
+
+    If its head is published already, it stays, and the message says so.
+    """
+    described = first_head.explained(hold(tx, job), error)
     return _leave(
         tx, job, JobStatus.FAILED, (EventType.FAILED, {"error": described}), error=described
     )
@@ -209,7 +215,7 @@ def release(
     }
     return _requeue_or_end(
         tx,
-        _hold(tx, job),
+        hold(tx, job),
         reason="released",
         delay_seconds=delay_seconds,
         count_attempt=count_attempt,
@@ -232,7 +238,7 @@ def wait(
     in vain; `patience_seconds` later the job fails with the reason. If a cancel was requested, the
     job is cancelled. Raises LeaseLost.
     """
-    held = _hold(tx, job)
+    held = hold(tx, job)
     if held.cancel_requested_at is not None:
         return cancel(tx, held)
     moment = read_clock(tx)
@@ -331,14 +337,6 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
             _jobs.not_before_at > seconds_from_now(LONGEST_DELAY_SECONDS + SLACK_SECONDS),
         ),
     )
-
-
-def _hold(tx: Transaction, job: Job) -> Job:
-    """The job as it is now, its row locked and still ours. Raises LeaseLost."""
-    row = tx.execute(select(*COLUMNS).where(*is_mine(job)).with_for_update()).one_or_none()
-    if row is None:
-        raise lost(job)
-    return job_of(row)
 
 
 def _requeue_or_end(

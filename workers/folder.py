@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 INSTRUCTIONS = "plan.json"
 REPORT = "report.json"
+PUBLISHED = "published.head.safetensors"
+"""The head of the job as it is published; a file of the checkpoint, lest there be two of them."""
+REPORT_SO_FAR = "report_so_far.json"
 ROWS = "rows.safetensors"
 MAP = "map.safetensors"
 MAP_POINTS = "map_points.safetensors"

@@ -22,7 +22,8 @@ from workers.settings import WorkerSettings
 logger = logging.getLogger(__name__)
 
 STAGES: Final = (
-    *("embedding", "loading", "training", "predicting", "evaluating", "spectra", "publishing"),
+    *("embedding", "loading", "training", "predicting", "comparing"),
+    *("evaluating", "spectra", "publishing"),
 )
 KINDS: Final = (*METHODS, JobKind.PREDICTION.value)
 """The kinds of attempts: a training by its method, or the prediction of a dataset."""

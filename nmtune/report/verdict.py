@@ -95,6 +95,22 @@ def judge_job(
     )
 
 
+def pending(missing: Sequence[str], choice: Mapping[str, Any] | None = None) -> Verdict:
+    """What stands in place of a verdict as long as a published head is not compared."""
+    *first, last = missing
+    named = f"{', '.join(first)} and {last} are" if first else f"{last} is"
+    return Verdict(
+        summary=f"The head is published, but this report is incomplete: {named} missing.",
+        sentences=(str(choice["reason"]),) if choice else (),
+        recommended=None,
+        advises_against=False,
+        to_publish=None,
+        rival=None,
+        best_id=None,
+        best_ood=None,
+    )
+
+
 def judge_candidates(
     scores: Mapping[str, Mapping[str, Score]],
     comparisons: Sequence[Comparison],

@@ -49,22 +49,34 @@ class Candidates:
         starts from the same weights and sees the same batches as the regularised head.
     analyses : tuple of str
         Further analyses, from ANALYSES.
+    compare : bool, default=True
+        Whether heads are trained only to compare the published one with.
     """
 
     method: str
     configs: Mapping[str, TuneConfig]
     analyses: tuple[str, ...] = ()
+    compare: bool = True
 
     def __post_init__(self) -> None:
         _check_method(self.method)
-        wanted = _names(self.method, self.analyses)
+        wanted = _names(self.method, self.analyses, compare=self.compare)
         if tuple(self.configs) != wanted:
             raise ConfigError(f"method {self.method!r} trains {', '.join(wanted)}", field="method")
 
+    @property
+    def of_head(self) -> tuple[str, ...]:
+        """What the published head is made or chosen from, in training order: it comes first."""
+        return _of_head(self.method)
+
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON: {"method", "configs": {candidate: config}, "analyses"}."""
-        configs = {name: config.to_dict() for name, config in self.configs.items()}
-        return {"method": self.method, "configs": configs, "analyses": list(self.analyses)}
+        """Ready for JSON: {"method", "configs": {candidate: config}, "analyses", "compare"}."""
+        return {
+            "method": self.method,
+            "configs": {name: config.to_dict() for name, config in self.configs.items()},
+            "analyses": list(self.analyses),
+            "compare": self.compare,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -75,9 +87,10 @@ class Candidates:
                 name: TuneConfig.from_dict(stored[name]) for name in _ORDER if name in stored
             }
             analyses = tuple(values.get("analyses", ()))
+            compare = bool(values.get("compare", True))
         except (KeyError, TypeError):
             raise ConfigError("candidates are stored as {'method', 'configs'}") from None
-        return cls(method=method, configs=configs, analyses=analyses)
+        return cls(method=method, configs=configs, analyses=analyses, compare=compare)
 
 
 def resolve(
@@ -85,6 +98,7 @@ def resolve(
     method: str = "auto",
     config: Mapping[str, Any] | None = None,
     analyses: Sequence[str] = (),
+    compare: bool = True,
 ) -> Candidates:
     """The candidates of one job, from a method and flat settings.
 
@@ -102,6 +116,8 @@ def resolve(
     analyses : sequence of {"ablation", "learning_curve"}, optional
         "ablation" also trains nmtune without each of its terms; "learning_curve" trains the head on
         growing parts of the rows.
+    compare : bool, default=True
+        False trains only what the published head is made of or chosen from.
 
     Returns
     -------
@@ -119,7 +135,7 @@ def resolve(
     ['linear_probe', 'mlp', 'nmtune']
     """
     _check_method(method)
-    wanted = _checked_analyses(analyses, method)
+    wanted = _checked_analyses(analyses, method, compare=compare)
     settings = dict(config or {})
     check_names(settings)
     preset = settings.pop("preset", _FIRST_PRESET[method])
@@ -130,6 +146,8 @@ def resolve(
     if method == "linear_probe":
         configs = {method: _linear_probe(settings)}
     else:
+        if method == "auto" and not compare:
+            _check_used_by_auto(settings)
         configs = _tuned(method, preset, settings)
         if method == "auto":
             configs |= _chosen_from(settings)
@@ -137,11 +155,18 @@ def resolve(
         configs |= {
             name: configs["nmtune"].replace(**{weight: 0.0}) for name, weight in _ABLATIONS.items()
         }
-    ordered = {name: configs[name] for name in _ORDER if name in configs}
-    return Candidates(method=method, configs=ordered, analyses=wanted)
+    names = _names(method, wanted, compare=compare)
+    ordered = {name: configs[name] for name in names}
+    return Candidates(method=method, configs=ordered, analyses=wanted, compare=compare)
 
 
-def _names(method: str, analyses: Sequence[str]) -> tuple[str, ...]:
+def _of_head(method: str) -> tuple[str, ...]:
+    return CHOSEN_FROM if method == "auto" else (method,)
+
+
+def _names(method: str, analyses: Sequence[str], *, compare: bool) -> tuple[str, ...]:
+    if not compare:
+        return _of_head(method)
     names = set(METHODS[: METHODS.index(method) + 1]) - {"auto"}
     if method == "auto":
         names |= set(CHOSEN_FROM)
@@ -211,7 +236,18 @@ def _refuse(settings: Mapping[str, Any], names: Sequence[str], why: str) -> None
             raise ConfigError(f"{name} {why}: leave it out", field=name)
 
 
-def _checked_analyses(analyses: Sequence[str], method: str) -> tuple[str, ...]:
+def _check_used_by_auto(settings: Mapping[str, Any]) -> None:
+    """Refuse what shapes only the candidates that are left out."""
+    for name in settings:
+        if name not in _SHARED_FIELDS_OF_AUTO:
+            raise ConfigError(
+                f"{name} has no effect with method 'auto' and compare false, which trains no MLP "
+                "and no NMTune: leave it out",
+                field=name,
+            )
+
+
+def _checked_analyses(analyses: Sequence[str], method: str, *, compare: bool) -> tuple[str, ...]:
     for name in analyses:
         try:
             OneOf(*ANALYSES).accept(name)
@@ -220,6 +256,12 @@ def _checked_analyses(analyses: Sequence[str], method: str) -> tuple[str, ...]:
     if "ablation" in analyses and method not in ("nmtune", "auto"):
         raise ConfigError(
             "analyses 'ablation' needs method 'nmtune' or 'auto': it leaves out NMTune's terms",
+            field="analyses",
+        )
+    if "ablation" in analyses and not compare:
+        raise ConfigError(
+            "analyses 'ablation' is a comparison, which compare false leaves out: leave out one of "
+            "the two",
             field="analyses",
         )
     return tuple(name for name in ANALYSES if name in analyses)

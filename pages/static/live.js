@@ -45,6 +45,7 @@ if (job) {
     for (const type of ["queued", "started", "stage", "progress", "requeued", "cancel_requested"]) {
       source.addEventListener(`job.${type}`, on);
     }
+    source.addEventListener("head.published", on);
     for (const type of ["succeeded", "failed", "cancelled"]) {
       source.addEventListener(`job.${type}`, () => {
         close();

@@ -13,7 +13,9 @@ from pages.views.jobs import KINDS, told, took
 from pages.views.shell import Place, page
 
 _STAGES: Final = {
-    "training": ("embedding", "loading", "training", "evaluating", "spectra", "publishing"),
+    "training": (
+        *("embedding", "loading", "training", "comparing", "evaluating", "spectra", "publishing"),
+    ),
     "prediction": ("embedding", "loading", "predicting", "publishing"),
 }
 _FINAL: Final = frozenset({"succeeded", "failed", "cancelled"})
@@ -61,7 +63,7 @@ def job_page(
         status_kind=KINDS.get(status, "plain"),
         is_final=is_final,
         is_stopping=bool(job.get("cancel_requested_at")) and not is_final,
-        has_report=status == "succeeded" and kind == "training",
+        report_status=job.get("report_status"),
         has_output=bool(job.get("output")),
         stages=stages,
         stage=job.get("stage"),
@@ -121,6 +123,8 @@ def _again(job: Mapping[str, Any], settings: Mapping[str, Any]) -> list[tuple[st
     pairs = [("dataset_id", job["dataset_id"]), ("name", job["name"]), ("method", job["method"])]
     if job.get("alias"):
         pairs.append(("alias", job["alias"]))
+    if not job["config"].get("compare", True):
+        pairs.append(("compare", "false"))
     pairs += [("analyses", one) for one in job["config"].get("analyses") or ()]
     encoder = job.get("encoder") or {}
     pairs += [
@@ -177,7 +181,7 @@ def _line(event: Mapping[str, Any]) -> tuple[str, str, str]:
         told_of = words.clean(data.get("stage", ""))
     elif kind == "job.started":
         told_of = f"attempt {words.clean(data.get('attempt', ''))}"
-    elif kind == "job.succeeded" and isinstance(data.get("head"), Mapping):
+    elif isinstance(data.get("head"), Mapping) and "error" not in data:
         told_of = words.clean(f"{data['head'].get('name')}@{data['head'].get('version')}")
     else:
         told_of = _why(data)

@@ -63,6 +63,8 @@ def _request(job: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, A
         body["config"] = settings
     if analyses := job["config"].get("analyses"):
         body["analyses"] = analyses
+    if not job["config"].get("compare", True):
+        body["compare"] = False
     if encoder := job.get("encoder"):
         asked = {name: encoder[name] for name in _OF_ENCODER if encoder.get(name) is not None}
         body["provider"] = {"name": encoder["provider"]} | asked

@@ -137,6 +137,7 @@ def _command(wanted: Mapping[str, Any], origin: str) -> str:
     parts += ["--name", wanted["name"], "--method", wanted["method"]]
     parts += _options("--alias", [wanted.get("alias")])
     parts += ["--alias-always"] if wanted.get("alias_always") else []
+    parts += [] if wanted.get("compare", True) else ["--no-compare"]
     parts += _options("--analyse", wanted.get("analyses") or [])
     provider = wanted.get("provider") or {}
     for option, name in (

@@ -134,6 +134,12 @@ REPORT: Final[dict[str, Any]] = {
             "anyOf": [AliasOutcome.model_json_schema(), {"type": "null"}],
             "description": "What happened to the job's alias; absent without one.",
         },
+        "missing": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "The parts that the job has not got to, after its head was published; "
+            "empty once it has succeeded.",
+        },
         "verdict": _VERDICT,
         "dataset": _OBJECT,
         "choice": _NULLABLE_OBJECT,

@@ -189,7 +189,11 @@ def get_report(
         Query(alias="format", description="Goes before the Accept header.", examples=["html"]),
     ] = None,
 ) -> Response:
-    """Show what a succeeded job found: verdict, metrics, comparison, findings, spectra."""
+    """Show what a job found: verdict, metrics, comparison, findings, spectra.
+
+    From the publication of its head on there is a report; what it has still to find out is in
+    `missing`.
+    """
     job = _get(store, tenant_id, job_id)
     content = report_of(store, job)
     accept = request.headers.get("accept", "*/*")
@@ -214,7 +218,7 @@ def report_of(store: Store, job: JobRecord) -> bytes:
                 f"The job is {job.status.value} and has no report. To get one, submit it again."
             )
         else:
-            detail = f"The job is {job.status.value}: wait until it has succeeded."
+            detail = f"The job is {job.status.value}: wait until its head is published."
         raise Problem(409, "report_not_ready", detail)
     content = store.artifacts.get_bytes(job.tenant_id, job.report_sha256)
     if job.alias_outcome is not None:

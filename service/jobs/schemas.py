@@ -73,10 +73,16 @@ class JobCreate(BaseModel):
         description="Further analyses: `ablation` also trains NMTune without each of its terms, "
         "`learning_curve` tells whether more labels would help. Both take longer.",
     )
+    compare: bool = Field(
+        default=True,
+        description="False trains only what the published head is made of or chosen from: the "
+        "report then compares it with no other head.",
+    )
     alias: Alias | None = Field(
         default=None,
         description="An alias that moves to the new version when the job succeeds, unless the "
-        "report's verdict advises against the head.",
+        "report's verdict advises against the head. A new alias, or one with alias_always, names "
+        "it as soon as it is published.",
     )
     alias_always: bool = Field(
         default=False, description="Move the alias even if the verdict advises against it."
@@ -200,6 +206,7 @@ class Job(BaseModel):
                     "error": None,
                     "cancel_requested_at": None,
                     "head": None,
+                    "report_status": None,
                     "output": None,
                     "created_at": "2026-11-24T03:21:46.157000Z",
                     "started_at": "2026-11-24T03:21:46.301000Z",
@@ -219,8 +226,9 @@ class Job(BaseModel):
         description="Whether the alias moves even if the verdict advises against it."
     )
     alias_outcome: AliasOutcome | None = Field(
-        description="Whether the alias moved, and why, once the job has succeeded. Null without an "
-        "alias, and for jobs that ended before this was recorded: their aliases moved."
+        description="Whether the alias moved, and why, once the head is published; one that waits "
+        "for the verdict may still move when the job succeeds. Null without an alias, and for jobs "
+        "that ended before this was recorded: their aliases moved."
     )
     description: str | None = Field(
         description="The description of the version that the job publishes."
@@ -231,7 +239,7 @@ class Job(BaseModel):
     status: JobStatus
     stage: str | None = Field(
         description="While the job runs: embedding (of texts), loading, training or predicting, "
-        "evaluating, spectra or publishing."
+        "comparing, evaluating, spectra or publishing. The head is published after training."
     )
     progress: dict[str, Any] | None = Field(
         description="How far training is: fraction (0 to 1, of the whole job), eta_seconds, and "
@@ -253,8 +261,13 @@ class Job(BaseModel):
     error: dict[str, Any] | None = Field(description="Why the job failed: code and message.")
     cancel_requested_at: datetime | None
     head: JobHead | None = Field(
-        description="The version that the job published, once it has succeeded; for a prediction "
-        "the version that answers."
+        description="The version that the job published, as soon as it is chosen: the job goes on "
+        "with comparison and report, and the version stays however it ends. For a prediction the "
+        "version that answers."
+    )
+    report_status: Literal["incomplete", "complete"] | None = Field(
+        description="What GET /jobs/{id}/report has: null before there is a head, `incomplete` "
+        "(its `missing` says what) from then on, `complete` once the job has succeeded."
     )
     output: JobOutput | None = Field(
         description="The file of a prediction that has succeeded, until it is deleted."
@@ -298,11 +311,18 @@ class Job(BaseModel):
             error=record.error,
             cancel_requested_at=record.cancel_requested_at,
             head=head,
+            report_status=_report_status(record),
             output=output,
             created_at=record.created_at,
             started_at=record.started_at,
             finished_at=record.finished_at,
         )
+
+
+def _report_status(record: JobRecord) -> Literal["incomplete", "complete"] | None:
+    if record.report_sha256 is None:
+        return None
+    return "complete" if record.status is JobStatus.SUCCEEDED else "incomplete"
 
 
 def _progress(progress: dict[str, Any] | None) -> dict[str, Any] | None:

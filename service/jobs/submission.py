@@ -183,7 +183,9 @@ def _candidates(body: JobCreate) -> Candidates:
         if isinstance(value, list | dict):
             message = f"{name} must be one value, not a list or an object"
             raise ConfigError(message, field=name)
-    return resolve(method=body.method, config=body.config, analyses=body.analyses)
+    return resolve(
+        method=body.method, config=body.config, analyses=body.analyses, compare=body.compare
+    )
 
 
 def _check_source(body: JobCreate) -> None:

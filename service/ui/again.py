@@ -27,12 +27,18 @@ def _settings(job: Job) -> Mapping[str, Any] | None:
     tuned = "nmtune" if job.method == "auto" else job.method
 
     def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
-        analyses = job.config.get("analyses") or []
-        found: dict[str, Any] = resolve(
-            method=job.method, config=config, analyses=analyses
-        ).to_dict()["configs"]
+        candidates = resolve(
+            method=job.method,
+            config=config,
+            analyses=job.config.get("analyses") or [],
+            compare=job.config.get("compare", True),
+        )
+        found: dict[str, Any] = candidates.to_dict()["configs"]
         return found
 
+    if tuned not in stored:  # without comparison, `auto` has only what its candidates share
+        shared = {name: stored["mlp_ensemble"][name] for name in ("seed", "n_folds", "max_steps")}
+        return next((config for config in ({}, shared) if resolved(config) == stored), None)
     preset = {"preset": stored[tuned]["preset"]}
     usual = resolved(preset)[tuned]
     changed = {name: one for name, one in stored[tuned].items() if one != usual.get(name)}

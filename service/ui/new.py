@@ -49,6 +49,7 @@ class NewJob(BaseModel):
     method: Literal["linear_probe", "mlp", "nmtune", "auto"] = "auto"
     alias: Annotated[Alias | None, _Empty] = None
     alias_always: bool = False
+    compare: bool = True
     analyses: list[Literal["ablation", "learning_curve"]] = Field(default=[], max_length=2)
     config: _Text = Field(default=None, max_length=_MOST_CONFIG)
     provider_name: _Text = Field(default=None, alias="provider.name", max_length=64)
@@ -73,6 +74,7 @@ class NewJob(BaseModel):
             "name": self.name or name,
             "dataset_id": self.dataset_id,
             "method": self.method,
+            **({} if self.compare else {"compare": False}),
             **{key: one for key, one in given.items() if one},
         }
 

@@ -300,7 +300,7 @@ def test_a_job_is_created_followed_and_read_by_the_asynchronous_client(
             return types, seen, str(job.head)
 
     types, seen, head = asyncio.run(tune())
-    assert types == ["job.queued", "job.started", "job.succeeded"]
+    assert types == ["job.queued", "job.started", "head.published", "job.succeeded"]
     assert seen[-1].status == "succeeded"
     assert head == "owls@1"
 

@@ -209,7 +209,7 @@ def check_history(history: Sequence[Event], job: Job) -> None:
 
 
 def check_effect(store: Store, tx: Any, job: Job) -> None:
-    """A job that succeeded has one head version and a report, whole; another has neither.
+    """A job has one head version and a report, whole, or neither; if it succeeded, it has both.
 
     A prediction has an output in their place.
     """
@@ -218,7 +218,7 @@ def check_effect(store: Store, tx: Any, job: Job) -> None:
         if job.output_sha256 is not None:
             assert store.artifacts.get_bytes("default", job.output_sha256)
         return
-    if job.status != "succeeded":
+    if job.status != "succeeded" and job.head_version is None:
         assert (job.head_name, job.report_sha256) == (None, None)
         return
     assert job.head_name is not None

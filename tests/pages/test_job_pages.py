@@ -82,9 +82,15 @@ def test_a_job_that_waits_says_for_what() -> None:
 def test_a_succeeded_job_offers_the_candidates_that_it_did_not_publish() -> None:
     config = {"method": "auto", "configs": {"linear_probe": {"seed": 0}, "nmtune": {"seed": 0}}}
     head = {"name": "pets", "version": 3}
-    page = of(a_job(status="succeeded", method="auto", config=config, head=head))
+    page = of(
+        a_job(status="succeeded", report_status="complete", method="auto", config=config, head=head)
+    )
     assert [one["value"] for one in page.named("option")] == ["linear_probe", "nmtune"]
-    published = of(a_job(status="succeeded", method="nmtune", config=config, head=head))
+    published = of(
+        a_job(
+            status="succeeded", report_status="complete", method="nmtune", config=config, head=head
+        )
+    )
     assert [one["value"] for one in published.named("option")] == ["linear_probe"]
 
 
@@ -135,3 +141,32 @@ def test_an_empty_list_says_what_will_stand_there(
         jobs_page({"items": [], "next_cursor": None}, PLACE, status=status, is_first=is_first)
     )
     assert told in page.text
+
+
+HEAD = {"name": "pets", "version": 3}
+
+
+def test_head_of_a_job_that_goes_on_can_be_used() -> None:
+    told = an_event("head.published", head=HEAD, alias=None)
+    page = of(a_job(head=HEAD, report_status="incomplete"), told)
+    assert "pets@3 is published and can predict, while the job goes on. The report so far" in (
+        page.text
+    )
+    assert "head.published pets@3" in page.text
+    [place] = [one for one in page.named("div") if one.get("id") == "published"]
+    assert "data-follow" in place, "it comes without a reload"
+    assert "is published" not in of(a_job()).text
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("failed", "the job failed before"), ("cancelled", "the job was cancelled before")],
+)
+def test_head_of_a_job_that_did_not_finish_stays_and_is_not_called_done(
+    status: str, words: str
+) -> None:
+    page = of(a_job(status=status, head=HEAD, report_status="incomplete"))
+    assert f"pets@3 is published and stays, but {words} it was compared." in page.text
+    assert "Read what the report has" in page.text
+    assert "Read the report of" not in page.text
+    assert "Map of its rows" not in page.text

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from nmtune import Trainer, TuneConfig
-from store import datasets, jobs, transitions
+from store import datasets, first_head, jobs, transitions
 from store.heads import NewHeadVersion
 from store.names import DEFAULT_TENANT
 from store.queue import LocalQueue
@@ -123,9 +123,25 @@ def succeed(
     advised_against_because: str | None = None,
 ) -> jobs.Job:
     """End a claimed job as a worker does: bytes first, then the row."""
-    head_ref = store.artifacts.put_bytes(DEFAULT_TENANT, head)
     report_ref = store.artifacts.put_bytes(DEFAULT_TENANT, report)
-    new = NewHeadVersion(
+    new = _new_head(store, job, head, advised_against_because)
+    with store.database.begin() as tx:
+        return transitions.succeed(tx, job, report_sha256=report_ref.sha256, head=new)
+
+
+def publish_first(store: Store, job: jobs.Job, head: bytes, *, report: bytes) -> jobs.Job:
+    """Publish the head of a claimed job, which goes on, with its report so far."""
+    report_ref = store.artifacts.put_bytes(DEFAULT_TENANT, report)
+    new = _new_head(store, job, head, None)
+    with store.database.begin() as tx:
+        return first_head.publish(tx, job, head=new, report_sha256=report_ref.sha256)
+
+
+def _new_head(
+    store: Store, job: jobs.Job, head: bytes, advised_against_because: str | None
+) -> NewHeadVersion:
+    head_ref = store.artifacts.put_bytes(DEFAULT_TENANT, head)
+    return NewHeadVersion(
         name=job.name,
         sha256=head_ref.sha256,
         size_bytes=head_ref.size_bytes,
@@ -139,8 +155,6 @@ def succeed(
         alias=job.alias,
         advised_against_because=advised_against_because,
     )
-    with store.database.begin() as tx:
-        return transitions.succeed(tx, job, report_sha256=report_ref.sha256, head=new)
 
 
 def publish(store: Store, head: bytes, *, name: str = "pets", alias: str | None = None) -> None:

@@ -47,6 +47,7 @@ def test_a_stream_tells_events_as_they_happen_and_that_it_lives_between_them(
         comment = next(line for line in lines if line.startswith(":"))
         assert comment == ": still here"
         succeed(store, job, trained)
+        assert _next_event(lines) == "event: head.published"
         assert _next_event(lines) == "event: job.succeeded"
         assert [line for line in lines if line.startswith("event")] == []
 

@@ -162,3 +162,27 @@ def test_without_scripts_all_is_read_and_nothing_acted_on(browser: Browser, site
     expect(page.get_by_role("button", name="Tune")).to_be_disabled()
     watched.context.close()
     assert not watched.complaints
+
+
+def test_job_shows_its_head_as_soon_as_it_is_published(watched: Watched, site: Site) -> None:
+    page = watched.page
+    endless_rest = {"seed": 0, "max_steps": 10**9, "epochs": 10_000, "batch_size": 4}
+    body = job_request() | {"name": "owls", "method": "auto", "config": endless_rest}
+    job = site.api.post("/jobs", json=body).json()
+    page.goto(f"{site.ui}/jobs/{job['id']}")
+    page.evaluate("window.isTheSame = true")
+    head = page.get_by_text("owls@1 is published and can predict, while the job goes on.")
+    expect(head).to_be_visible()
+    assert page.evaluate("window.isTheSame"), "it came without a reload"
+    assert site.api.get(f"/jobs/{job['id']}").json()["status"] == "running"
+    assert not watched.barriers()
+    page.get_by_role("link", name="The report so far").click()
+    expect(page.get_by_text("this report is incomplete: comparison, ").first).to_be_visible()
+    assert not watched.barriers()
+
+    site.api.post(f"/jobs/{job['id']}/cancel")
+    wait_until(lambda: status(site.api, job["id"]) == "cancelled")
+    page.goto(f"{site.ui}/jobs/{job['id']}")
+    kept = page.get_by_text("owls@1 is published and stays, but the job was cancelled before")
+    expect(kept).to_be_visible()
+    assert not watched.barriers()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from store import events, jobs, transitions
+from store import events, first_head, jobs, transitions
 from store.database.connection import Transaction
 from store.jobs import Job
 from store.store import Store
@@ -17,6 +17,9 @@ WRITES: dict[str, Callable[[Transaction, Job], object]] = {
     "heartbeat": lambda tx, job: transitions.heartbeat(tx, job, lease_seconds=60),
     "succeed": lambda tx, job: transitions.succeed(
         tx, job, report_sha256="e" * 64, head=new_head()
+    ),
+    "publish_head": lambda tx, job: first_head.publish(
+        tx, job, head=new_head(), report_sha256="e" * 64
     ),
     "fail": lambda tx, job: transitions.fail(tx, job, error=ERROR),
     "cancel": lambda tx, job: transitions.cancel(tx, job),

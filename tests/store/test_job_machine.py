@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import delete, func, select
 
-from store import events, jobs, transitions
+from store import events, first_head, jobs, transitions
 from store.database import tables
 from store.errors import LeaseLost
 from store.jobs import Job
@@ -55,6 +55,11 @@ class Model:
         self.attempt += 1
         self.expired = False
         self.move(JobStatus.RUNNING, "job.started")
+
+    def publish(self) -> None:
+        if not self.published:
+            self.published = True
+            self.told.append("head.published")
 
     def give_up(self, *, count_attempt: bool) -> None:
         if self.cancel_requested:
@@ -144,8 +149,21 @@ class JobMachine(RuleBasedStateMachine):
             assert not self.is_mine(job)
         else:
             assert self.is_mine(job)
-            model.published = True
+            model.publish()
             model.move(JobStatus.SUCCEEDED, "job.succeeded")
+
+    @rule(job=claims)
+    def publish_the_head(self, job: Job) -> None:
+        model = self.models[job.id]
+        try:
+            with self.store.database.begin() as tx:
+                first_head.publish(tx, job, head=new_head(alias="prod"), report_sha256="d" * 64)
+        except LeaseLost:
+            assert not self.is_mine(job)
+        else:
+            assert self.is_mine(job)
+            if not model.cancel_requested:
+                model.publish()
 
     @rule(job=consumes(claims))
     def fail(self, job: Job) -> None:

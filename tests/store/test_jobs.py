@@ -172,6 +172,7 @@ def test_event_types_are_a_closed_list() -> None:
         "job.started",
         "job.stage",
         "job.progress",
+        "head.published",
         "job.requeued",
         "job.cancel_requested",
         "job.succeeded",

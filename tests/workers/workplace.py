@@ -119,6 +119,7 @@ class Workplace:
         alias_always: bool = False,
         max_attempts: int = 3,
         analyses: Sequence[str] = (),
+        compare: bool = True,
     ) -> Job:
         dataset = dataset or self.add_dataset()
         with self.store.database.begin() as tx:
@@ -128,7 +129,9 @@ class Workplace:
                 name="pets",
                 dataset_id=dataset.id,
                 method=method,
-                config=resolve(method=method, config=config, analyses=analyses).to_dict(),
+                config=resolve(
+                    method=method, config=config, analyses=analyses, compare=compare
+                ).to_dict(),
                 alias=alias,
                 alias_always=alias_always,
                 max_attempts=max_attempts,

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from store import transitions
+from store import failpoints, first_head, transitions
+from store.database.connection import Transaction
 from store.errors import DatabaseUnavailable, LeaseLost, StorageUnavailable
 from store.events import EventType
+from store.heads import NewHeadVersion
 from store.jobs import Job
 from store.store import Store
 from workers import metrics
@@ -20,6 +22,14 @@ from workers.attempt.supervise import Ending
 logger = logging.getLogger(__name__)
 
 SHORTEST_PAUSE_SECONDS = 0.5  # between two heartbeats, however much news there is
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstHead:
+    """The head of a training that goes on, and the report so far; the bytes are stored."""
+
+    head: NewHeadVersion
+    report_sha256: str
 
 
 @dataclass
@@ -32,6 +42,8 @@ class _News:
     superseded: set[str] = field(default_factory=set)
     events: list[tuple[EventType, Mapping[str, Any]]] = field(default_factory=list)
     is_milestone: bool = True  # the last of `events` must not be replaced by the next
+    head: FirstHead | None = None
+    n_before_head: int = 0  # of `events`
 
     def __bool__(self) -> bool:
         return bool(self.events) or self.checkpoint is not None
@@ -112,6 +124,18 @@ class Lease:
             self._news.superseded |= set(superseded) - set(checkpoint.values())
         self._something_new.set()
 
+    def publish(self, first: FirstHead, checkpoint: Mapping[str, str]) -> None:
+        """Publish the head with the next heartbeat; `checkpoint`, which names it too, as in `keep`.
+
+        Both are written in one transaction: a later attempt knows a published head by its file.
+        """
+        with self._lock:
+            self._news.checkpoint = dict(checkpoint)
+            self._news.head = first
+            self._news.n_before_head = len(self._news.events)
+            self._news.is_milestone = True
+        self._something_new.set()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -143,15 +167,7 @@ class Lease:
         began = time.monotonic()
         try:
             with self._store.database.begin() as tx:
-                is_cancelled = transitions.heartbeat(
-                    tx,
-                    self._job,
-                    lease_seconds=self._lease_seconds,
-                    stage=news.stage,
-                    progress=news.progress,
-                    checkpoint=news.checkpoint,
-                    events=news.events,
-                )
+                is_cancelled = self._write(tx, news)
         except LeaseLost:
             logger.warning("lease.lost job_id=%s", self._job.id)
             metrics.LEASE_LOSSES.inc()
@@ -165,6 +181,29 @@ class Lease:
             if is_cancelled and self._ending is None:
                 self._ending = Ending.CANCELLED
             self._remove(news.superseded)
+            if news.head is not None:
+                failpoints.reach("run.head_published")
+
+    def _write(self, tx: Transaction, news: _News) -> bool:
+        """Write the news; return whether cancel was requested. Raises LeaseLost."""
+        before, after = news.events, []
+        if news.head is not None:
+            before, after = news.events[: news.n_before_head], news.events[news.n_before_head :]
+        is_cancelled = transitions.heartbeat(
+            tx,
+            self._job,
+            lease_seconds=self._lease_seconds,
+            stage=news.stage,
+            progress=news.progress,
+            checkpoint=news.checkpoint,
+            events=before,
+        )
+        if news.head is None:
+            return is_cancelled
+        first_head.publish(
+            tx, self._job, head=news.head.head, report_sha256=news.head.report_sha256
+        )
+        return transitions.heartbeat(tx, self._job, lease_seconds=self._lease_seconds, events=after)
 
     def _put_back(self, old: _News) -> None:
         with self._lock:
@@ -176,6 +215,10 @@ class Lease:
                 superseded=old.superseded | new.superseded,
                 events=old.events + new.events,
                 is_milestone=new.is_milestone if new.events else old.is_milestone,
+                head=old.head or new.head,
+                n_before_head=old.n_before_head
+                if old.head
+                else len(old.events) + new.n_before_head,
             )
 
     def _remove(self, superseded: Iterable[str]) -> None:

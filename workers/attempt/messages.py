@@ -3,8 +3,9 @@
 import logging
 from typing import Any
 
-from store.bytes.port import Artifacts
 from store.jobs import Job
+from store.store import Store
+from workers.attempt import success
 from workers.attempt.lease import Lease
 from workers.attempt.text_job import SHARE
 from workers.folder import Workdir
@@ -15,15 +16,17 @@ logger = logging.getLogger(__name__)
 class Listener:
     """Turns the child's messages into news for the lease, and its files into artifacts."""
 
-    def __init__(self, job: Job, *, workdir: Workdir, lease: Lease, artifacts: Artifacts) -> None:
+    def __init__(self, job: Job, *, workdir: Workdir, lease: Lease, store: Store) -> None:
         self.error: dict[str, Any] | None = None
         self.memory: dict[str, int | None] = {}
         """The memory that the child says it needs, and that is available."""
+        self._job = job
+        self._store = store
         self._tenant_id = job.tenant_id
         self._checkpoint = dict(job.checkpoint)
         self._workdir = workdir
         self._lease = lease
-        self._artifacts = artifacts
+        self._artifacts = store.artifacts
         self._begun = 0.0 if job.encoder is None else SHARE
 
     def receive(self, message: dict[str, Any]) -> None:
@@ -47,10 +50,17 @@ class Listener:
                     for name in names
                 }
                 self._keep(kept, without=replaced)
+            case {"type": "head", "file": name, "report": report}:
+                self._publish(name, report)
             case {"type": "error", "error": error}:
                 self.error = error
             case _:
                 logger.warning("child.unknown_message type=%s", message.get("type"))
+
+    def _publish(self, name: str, report: str) -> None:
+        first = success.first_head(self._job, self._workdir, report, self._store)
+        self._checkpoint[name] = first.head.sha256
+        self._lease.publish(first, self._checkpoint)
 
     def _keep(self, files: dict[str, str], *, without: str) -> None:
         old = self._checkpoint.pop(without, None)

@@ -134,7 +134,7 @@ def _attempt(
             files = {name: sha for name, sha in job.checkpoint.items() if name != EMBEDDINGS}
             workdir.restore(store.artifacts, job.tenant_id, files)
             instructions.make(job, dataset, store, settings).save(workdir)
-            listener = Listener(job, workdir=workdir, lease=lease, artifacts=store.artifacts)
+            listener = Listener(job, workdir=workdir, lease=lease, store=store)
             watch = memory.Watch()
             outcome = run_child(workdir, receive=listener.receive, should_stop=should_stop)
             if outcome.ending is Ending.DONE:

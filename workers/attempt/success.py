@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from store import candidates, encoders, job_files, transitions
 from store.bytes.port import ArtifactRef, Artifacts
@@ -12,7 +12,18 @@ from store.job_files import NewJobFile
 from store.jobs import Job
 from store.states import JobKind
 from store.store import Store
-from workers.folder import MAP, MAP_POINTS, OUTPUT, OUTPUT_SUMMARY, REPORT, ROWS, Workdir, head_file
+from workers.attempt.lease import FirstHead
+from workers.folder import (
+    MAP,
+    MAP_POINTS,
+    OUTPUT,
+    OUTPUT_SUMMARY,
+    PUBLISHED,
+    REPORT,
+    ROWS,
+    Workdir,
+    head_file,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +46,9 @@ class Predicted:
     output: Mapping[str, Any]
 
 
+_WAIT: Final = "its report, which may advise against it, is not there yet"
+"""Why an alias that serves somebody does not follow a head at once."""
+
 Success: TypeAlias = PublishedHead | Predicted
 
 
@@ -44,23 +58,37 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
         output = workdir.read_json(OUTPUT_SUMMARY)
         reference = workdir.move(store.artifacts, job.tenant_id, OUTPUT)
         return Predicted(output_sha256=reference.sha256, output=output)
-    artifacts = store.artifacts
     report = workdir.read_json(REPORT)
+    return PublishedHead(
+        report_sha256=workdir.put(store.artifacts, job.tenant_id, REPORT).sha256,
+        undrawn=_undrawn(workdir),
+        files=tuple(_kept(job, report, workdir, store.artifacts)),
+        head=_version(job, report, workdir, store, advice=_advice(job, report["verdict"])),
+    )
+
+
+def first_head(job: Job, workdir: Workdir, report_name: str, store: Store) -> FirstHead:
+    """Store the head that the child hands over, with the report so far."""
+    report = workdir.read_json(report_name)
+    return FirstHead(
+        report_sha256=workdir.put(store.artifacts, job.tenant_id, report_name).sha256,
+        head=_version(job, report, workdir, store, advice=None if job.alias_always else _WAIT),
+    )
+
+
+def _version(
+    job: Job, report: Mapping[str, Any], workdir: Workdir, store: Store, *, advice: str | None
+) -> NewHeadVersion:
     with store.database.read() as tx:
         encoder = encoders.of_head(tx, job.tenant_id, job.encoder)
-    return PublishedHead(
-        report_sha256=workdir.put(artifacts, job.tenant_id, REPORT).sha256,
-        undrawn=_undrawn(workdir),
-        files=tuple(_kept(job, report, workdir, artifacts)),
-        head=candidates.as_version(
-            job,
-            report,
-            job.method,
-            head=workdir.put(artifacts, job.tenant_id, head_file(job.method)),
-            encoder=encoder,
-            alias=job.alias,
-            advised_against_because=_advice(job, report["verdict"]),
-        ),
+    return candidates.as_version(
+        job,
+        report,
+        job.method,
+        head=workdir.put(store.artifacts, job.tenant_id, PUBLISHED),
+        encoder=encoder,
+        alias=job.alias,
+        advised_against_because=advice,
     )
 
 

@@ -10,6 +10,7 @@ It reports to its supervisor in JSON lines on stdout; `type` is one of
     progress    an epoch is done: `progress` as the API shows it; `is_last` of its candidate
     checkpoint  `file` is a new state to continue from; the supervisor takes it away
     finished    `files` are a trained candidate, and replace the checkpoint `replaces`
+    head        `file` is the head to publish; `report` is the report so far
     error       the job cannot be done: `error` has a code, and a message for the user
 
 The report and the heads are files in WORKDIR. SIGTERM ends the process at once, with nothing to

@@ -10,7 +10,7 @@ from nmtune import Evaluation, Head, Spectrum
 from nmtune.numeric.runtime import Runtime
 from nmtune.report.comparison import Score, best_rival, compare_candidates
 from nmtune.report.correlation import correlate
-from nmtune.report.verdict import judge_job
+from nmtune.report.verdict import judge_job, pending
 from nmtune.report.wording import SpectrumMove
 from nmtune.vocabulary import ID_SPLIT
 from store.files.job_rows import Predictions
@@ -84,12 +84,14 @@ def compose(
     choice: Mapping[str, Any] | None = None,
     findings: Mapping[str, Any] | None = None,
     abstention: Mapping[str, Any] | None = None,
+    missing: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The report of a job whose published head is `trained[method]`.
 
     scores: candidate -> split -> score. raw: the spectra of the raw embeddings. choice: what auto
     chose, with its "reason". findings: what else was found about the data, by name. abstention: the
-    advice for abstain_below. The last three are ready for JSON.
+    advice for abstain_below. These three are ready for JSON. missing: what the job has still to
+    find out; the verdict then waits too.
     """
     published = trained[method]
     id_split = ID_SPLIT if ID_SPLIT in raw else None
@@ -97,21 +99,28 @@ def compose(
     same = tuple(weights) if len(weights) == 1 else ()
     rival = best_rival(scores, method=method, id_split=id_split, same=same)
     comparisons = compare_candidates(scores, method=method, id_split=id_split, rival=rival)
-    verdict = judge_job(
-        scores,
-        comparisons,
-        method=method,
-        id_split=id_split,
-        spectra=[_move(id_split, raw, published.spectra)] if id_split in published.spectra else [],
-        choice=choice,
-        rival=rival,
-        job_id=plan.job_id,
+    verdict = (
+        pending(missing, choice)
+        if missing
+        else judge_job(
+            scores,
+            comparisons,
+            method=method,
+            id_split=id_split,
+            spectra=[_move(id_split, raw, published.spectra)]
+            if id_split in published.spectra
+            else [],
+            choice=choice,
+            rival=rival,
+            job_id=plan.job_id,
+        )
     )
     return {
         "version": VERSION,
         "job_id": plan.job_id,
         "name": plan.job_name,
         "method": method,
+        "missing": list(missing),
         "dataset": {
             "id": plan.dataset_id,
             "sha256": plan.dataset_sha256,

@@ -1,38 +1,42 @@
-"""Run a training job: load, train every candidate, evaluate, take spectra, report."""
+"""Run a training job: load, choose the head and hand it over; then compare it, and report."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nmtune import Candidates, Choice, DataError, Head, HeldOut, LabelErrors, evaluate, spectrum
+from nmtune import Candidates, Choice, DataError, Head, HeldOut, LabelErrors, spectrum
 from nmtune.numeric import runtime
 from nmtune.report.comparison import Score
 from nmtune.training import choose
-from nmtune.training.candidates import ROBUST
 from nmtune.training.peak_memory import peak_bytes
 from nmtune.vocabulary import TRAIN, VALIDATION
-from store.files.dataset import DatasetFile, Embeddings
+from store.files.dataset import DatasetFile
 from workers import memory
-from workers.child import abstention, findings, map_points, publication, row_values, trust
+from workers.child import (
+    abstention,
+    findings,
+    first_head,
+    map_points,
+    publication,
+    row_values,
+    scoring,
+    trust,
+)
 from workers.child.candidate import FinishedCandidate, Message, Training
+from workers.child.first_head import Chosen
 from workers.child.progress import Workload
-from workers.child.report import CandidateResult, Spectra, compose
+from workers.child.report import Spectra, compose
 from workers.child.row_names import RowNames
 from workers.folder import MAP, MAP_POINTS, REPORT, ROWS, TrainingInstructions, Workdir, head_file
-
-BLOCK_VALUES = 1 << 24  # embeddings passed to a head at a time: 64 MiB of float32
 
 
 def run(workdir: Workdir) -> Iterator[Message]:
     """Carry out the folder's plan, yielding messages on the way.
 
-    Leaves the report and each candidate's head in the folder. Raises ConfigError, DataError or
-    DivergenceError if the user's settings or rows are at fault, ArtifactCorrupt if the stored rows
-    have changed.
+    First comes what the head needs, and nothing else. Leaves the report and each candidate's head
+    in the folder. Raises ConfigError, DataError or DivergenceError if the user's settings or rows
+    are at fault, ArtifactCorrupt if the stored rows have changed.
     """
     started_at = time.monotonic()
     yield _stage("loading")
@@ -44,18 +48,21 @@ def run(workdir: Workdir) -> Iterator[Message]:
 
     yield _stage("training")
     training = Training(workdir, plan, dataset, machine, _workload(candidates, dataset))
-    finished, errors, choice = yield from _train(training, candidates)
-    if choice is not None:
-        finished["auto"] = _blend(workdir, choice, finished, choose.noise_of(errors))
+    chosen = yield from first_head.choose(training, candidates, started_at=started_at)
+
+    finished, errors = yield from _rest(training, candidates, chosen)
     trained = {name: one.trained for name, one in finished.items()}
 
     yield _stage("evaluating")
-    scores = {name: _score(one, dataset) for name, one in trained.items()}
+    scores = {
+        name: chosen.scores if name == chosen.method else scoring.score(one, dataset)
+        for name, one in trained.items()
+    }
     names = RowNames.of(dataset, None if plan.texts_path is None else Path(plan.texts_path))
     found = findings.of_labels(errors, dataset, names) | findings.of_rows(dataset, names)
     del names  # frees its texts
     if "learning_curve" in candidates.analyses:
-        name, config = _representative(candidates, choice)
+        name, config = _representative(candidates, chosen.choice)
         for curve in findings.of_more_labels(
             dataset, config, candidate=name, device=machine.device
         ):
@@ -66,14 +73,14 @@ def run(workdir: Workdir) -> Iterator[Message]:
     shown = findings.spectra_split(dataset.splits)
     for name, one in trained.items():
         for split, arrays in dataset.splits.items():
-            tuned = _tuned(one.head, arrays.x)
+            tuned = scoring.tuned(one.head, arrays.x)
             one.spectra[split] = spectrum(tuned)
             if (name, split) == (candidates.method, shown):
                 found |= findings.of_classes(one.head, dataset, split=split, tuned=tuned)
 
-    noise = choose.noise_of(errors) if choice else None
-    published = _equip(workdir, finished, candidates.method, dataset, noise)
-    found |= trust.of_splits(published, dataset, noisy=noise is not None)
+    published = chosen.head
+    _equip(workdir, finished, chosen, dataset)
+    found |= trust.of_splits(published, dataset, noisy=chosen.noise is not None)
     report = compose(
         plan,
         method=candidates.method,
@@ -83,7 +90,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
         scores=scores,
         raw=raw,
         seconds=time.monotonic() - started_at,
-        choice=choice.to_dict() if choice else None,
+        choice=chosen.choice.to_dict() if chosen.choice else None,
         findings=found,
         abstention=_abstention(
             published, dataset, finished[candidates.method].held_out, scores[candidates.method]
@@ -110,6 +117,23 @@ def run(workdir: Workdir) -> Iterator[Message]:
         workdir.write_bytes(MAP_POINTS, points.to_bytes())
     training.check_data()
     workdir.write_json(REPORT, report)
+
+
+def _rest(
+    training: Training, candidates: Candidates, chosen: Chosen
+) -> Generator[Message, None, tuple[dict[str, FinishedCandidate], LabelErrors | None]]:
+    """Train what the published head is compared with; all candidates in the report's order."""
+    finished, errors = dict(chosen.finished), chosen.errors
+    others = [name for name in candidates.configs if name not in candidates.of_head]
+    if others:
+        yield _stage("comparing")
+    for name in others:
+        finished[name] = yield from training.candidate(name, candidates.configs[name])
+        held_out = finished[name].held_out
+        if name == "linear_probe" and held_out is not None:
+            errors = choose.label_errors(held_out)
+    order = dict.fromkeys((*candidates.configs, candidates.method))
+    return {name: finished[name] for name in order if name in finished}, errors
 
 
 def _stage(name: str) -> Message:
@@ -148,86 +172,27 @@ def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
     )
 
 
-def _train(
-    training: Training, candidates: Candidates
-) -> Generator[
-    Message, None, tuple[dict[str, FinishedCandidate], LabelErrors | None, Choice | None]
-]:
-    """Train every candidate in turn; search the labels for errors; let `auto` choose."""
-    finished: dict[str, FinishedCandidate] = {}
-    errors, noisy = None, False
-    for name, config in candidates.configs.items():
-        if name in ROBUST and not noisy:
-            training.leave_out(name)
-            continue
-        finished[name] = yield from training.candidate(name, config)
-        held_out = finished[name].held_out
-        if name == "linear_probe" and held_out is not None:
-            errors = choose.label_errors(held_out)
-            noisy = choose.labels_look_noisy(errors)
-    choice = None
-    if candidates.method == "auto":
-        known = {name: one.held_out for name, one in finished.items() if one.held_out}
-        choice = choose.choose(known, noisy=noisy)
-    return finished, errors, choice
-
-
-def _blend(
-    workdir: Workdir,
-    choice: Choice,
-    finished: Mapping[str, FinishedCandidate],
-    noise: NDArray[np.float64] | None,
-) -> FinishedCandidate:
-    """The head of `auto`, written as it will be served."""
-    heads = {name: one.trained.head for name, one in finished.items()}
-    held_out = {name: one.held_out for name, one in finished.items() if one.held_out}
-    head, calibration = choose.blend(choice, heads, held_out, noise=noise)
-    data = head.to_bytes()
-    workdir.write_bytes(head_file("auto"), data)
-    weighed = [*choice.weights, *(one.candidate for one in choice.evidence)]
-    trained = CandidateResult(
-        head=Head.from_bytes(data),
-        train_seconds=sum(finished[name].trained.train_seconds for name in dict.fromkeys(weighed)),
-        history=[],
-        notes=[choice.reason, calibration.note],
-    )
-    return FinishedCandidate(
-        trained=trained, held_out=choose.held_out_of_blend(choice, heads, held_out)
-    )
-
-
 def _equip(
     workdir: Workdir,
     finished: Mapping[str, FinishedCandidate],
-    method: str,
+    chosen: Chosen,
     dataset: DatasetFile,
-    noise: NDArray[np.float64] | None,
-) -> Head:
-    """Write each candidate's head as it is served, so that each may be published; that of `method`.
+) -> None:
+    """Write the heads beside the published one as they are served: each may be published later.
 
-    What they know of the training rows is learnt once. noise: the noise matrix that the head of
-    `method` is calibrated through, if it is.
+    What is known of the training rows is learnt once, and taken over from the published head.
     """
-
-    def equipped(name: str, like: Head | None = None) -> Head:
-        one = finished[name]
-        predicted = one.trained.predictions[TRAIN].predicted
+    for name, one in finished.items():
+        if name == chosen.method:
+            continue
         head = publication.equip(
             one.trained.head,
             dataset,
             one.held_out,
-            predicted=predicted,
-            like=like,
-            noise=noise if name == method else None,
+            predicted=one.trained.predictions[TRAIN].predicted,
+            like=chosen.head,
         )
         workdir.write_bytes(head_file(name), head.to_bytes())
-        return head
-
-    published = equipped(method)
-    for name in finished:
-        if name != method:
-            equipped(name, like=published)
-    return published
 
 
 def _abstention(
@@ -242,42 +207,3 @@ def _representative(candidates: Candidates, choice: Choice | None) -> tuple[str,
     """The candidate whose learning curve is drawn: the published one, or the first of a blend."""
     name = next(iter(choice.weights)) if choice else candidates.method
     return name, candidates.configs[name]
-
-
-def _score(one: CandidateResult, dataset: DatasetFile) -> dict[str, Score]:
-    """Evaluate a head on every split; `one` keeps the evaluations, the scores are returned."""
-    scores = {}
-    for split, arrays in dataset.splits.items():
-        probabilities = _probabilities(one.head, arrays.x)
-        evaluation = evaluate(probabilities, arrays.y, dataset.classes)
-        one.evaluations[split] = evaluation
-        one.predictions[split] = row_values.predictions(probabilities, arrays.y)
-        if one.head.temperature != 1:
-            plain = _probabilities(one.head.calibrated(1.0), arrays.x)
-            one.uncalibrated[split] = evaluate(plain, arrays.y, dataset.classes)
-        scores[split] = Score(
-            correct=probabilities.argmax(axis=1) == arrays.y,
-            macro_f1=evaluation.macro_f1,
-            confidence=probabilities.max(axis=1),
-        )
-    return scores
-
-
-def _probabilities(head: Head, x: Embeddings) -> NDArray[np.float32]:
-    return np.concatenate([head.predict_proba(block) for block in _blocks(x)])
-
-
-def _tuned(head: Head, x: Embeddings) -> NDArray[np.float32]:
-    """Z (n, m) of x (n, d), without a further copy in memory."""
-    z = np.empty((len(x), head.n_tuned_columns), np.float32)
-    start = 0
-    for block in _blocks(x):
-        z[start : start + len(block)] = head.transform(block)
-        start += len(block)
-    return z
-
-
-def _blocks(x: Embeddings) -> Iterator[Embeddings]:
-    n_rows = max(1, BLOCK_VALUES // x.shape[1])
-    for start in range(0, len(x), n_rows):
-        yield x[start : start + n_rows]

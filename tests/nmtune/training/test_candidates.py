@@ -110,6 +110,8 @@ def test_linear_probe_alone_takes_a_scaling() -> None:
         ({"method": "mlp", "config": {"w_covariance": 0.1}}, "w_covariance", "'nmtune'"),
         ({"method": "linear_probe", "config": {"epochs": 3}}, "epochs", "has no effect"),
         ({"method": "linear_probe", "config": {"preset": "paper"}}, "preset", "linear_probe"),
+        ({"compare": False, "config": {"epochs": 3}}, "epochs", "no effect"),
+        ({"compare": False, "analyses": ["ablation"]}, "analyses", "is a comparison"),
     ],
 )
 def test_setting_that_cannot_be_meant_is_refused(
@@ -118,6 +120,20 @@ def test_setting_that_cannot_be_meant_is_refused(
     error = refused(**arguments)
     assert error.field == field
     assert words in error.message
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_comparison_only_what_the_head_needs_is_trained(method: str) -> None:
+    compared = resolve(method=method, config={"seed": 9})
+    alone = resolve(method=method, config={"seed": 9}, compare=False)
+    assert tuple(alone.configs) == alone.of_head == compared.of_head
+    assert alone.configs == {name: compared.configs[name] for name in compared.of_head}
+    stored = json.loads(json.dumps(alone.to_dict(), sort_keys=True))
+    assert Candidates.from_dict(stored) == alone
+    assert stored.pop("compare") is False
+    if method != "linear_probe":
+        with pytest.raises(ConfigError, match="trains"):
+            Candidates.from_dict(stored)
 
 
 @pytest.mark.parametrize("method", METHODS)

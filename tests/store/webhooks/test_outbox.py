@@ -67,7 +67,7 @@ ACTS: dict[str, tuple[Callable[[Store, Rows], None], list[str], list[dict[str, o
     "jobs that succeed": (
         _publish,
         ["job.succeeded"],
-        [{"kind": "training", "status": "succeeded", "sequence": 3}] * 2,
+        [{"kind": "training", "status": "succeeded", "sequence": 4}] * 2,
     ),
     "a job that fails": (
         _fail,

@@ -53,7 +53,7 @@ def wait_for_checkpoint(workplace: Workplace, job: Job) -> None:
 
 
 def finish(workplace: Workplace, job: Job) -> Job:
-    """Let another worker take the job to its end; it must go on with the second candidate."""
+    """Let another worker take the job to its end; it must go on within the candidate."""
     n_events = len(workplace.events(job))
     worker = start_worker(workplace)
     try:
@@ -61,7 +61,7 @@ def finish(workplace: Workplace, job: Job) -> Job:
     finally:
         worker.stop()
     progress = [e.data for e in workplace.events(job)[n_events:] if e.type == "job.progress"]
-    assert {one["candidate"] for one in progress} == {"mlp"}
+    assert progress[0]["candidate"] == "mlp"
     assert progress[0]["epoch"] > 1
     finished = workplace.read(job)
     history = workplace.report(finished)["candidates"]["mlp"]["history"]
@@ -89,11 +89,7 @@ def test_worker_that_was_stopped(workplace: Workplace, job: Job, undisturbed: st
     handed_back = workplace.read(job)
     assert (handed_back.status, handed_back.attempt) == ("queued", 0)
     assert handed_back.not_before_at is None, "the next worker goes on at once"
-    assert set(handed_back.checkpoint) == {
-        "linear_probe.head.safetensors",
-        "linear_probe.result.json",
-        CHECKPOINT,
-    }
+    assert set(handed_back.checkpoint) == {CHECKPOINT}
     stored = {item.sha256 for item in workplace.store.artifacts.stored()}
     assert len(stored - set(handed_back.checkpoint.values())) <= 2, (
         "beside the data set, and what came after the last heartbeat, nothing superseded stays"

@@ -80,10 +80,10 @@ def test_events_tell_every_stage_and_the_last_epoch_of_each_candidate(
 ) -> None:
     events = finished.events(done)
     stages = [event.data["stage"] for event in events if event.type == "job.stage"]
-    assert stages == ["loading", "training", "evaluating", "spectra", "publishing"]
+    assert stages == ["loading", "training", "comparing", "evaluating", "spectra", "publishing"]
     assert [events[1].type, events[-1].type] == ["job.started", "job.succeeded"]
     ended = [one["candidate"] for one in finished.progress(done) if one["epoch"] == one["n_epochs"]]
-    assert ended == ["linear_probe", "mlp", "nmtune"]
+    assert ended == ["nmtune", "linear_probe", "mlp"], "what is published comes first"
 
 
 def test_progress_rises_over_the_whole_job(finished: Workplace, done: Job) -> None:

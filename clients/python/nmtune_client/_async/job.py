@@ -34,7 +34,7 @@ from nmtune_client._jobs.calls import (
 from nmtune_client._jobs.following import EVENTS_A_PAGE, Following, after_event, deadline_in
 from nmtune_client._jobs.progress import Observer, observer_of
 from nmtune_client._jobs.values import Event, JobData
-from nmtune_client._jobs.view import JobView
+from nmtune_client._jobs.view import JobView, Until
 from nmtune_client._predict.whole_file import target
 from nmtune_client._report.report import Report
 
@@ -59,7 +59,9 @@ class AsyncJob(JobView):
         return self
 
     async def report(self, *, html: bool = False) -> Report:
-        """Fetch its report; ConflictError before it has succeeded.
+        """Fetch its report; ConflictError before its head is published.
+
+        Until it has succeeded, `Report.missing` names what the job has still to find out.
 
         html: fetch its page too, now, so that `Report.html`, `Report.save_html` and notebooks need
         no server any more. `Client` fetches the page when one of them asks for it; `AsyncClient`,
@@ -191,9 +193,13 @@ class AsyncJob(JobView):
         self,
         timeout: float | None = None,
         *,
+        until: Until = "end",
         progress: bool | Callable[[JobData], None] = False,
     ) -> "AsyncJob":
         """Wait until the job has ended, and return it if it succeeded.
+
+        `until="head"`: only until its head is published. It can then predict; the job goes on with
+        comparison and report. A head that is published stays, however the job ends.
 
         Listens to the server's event stream, and asks now and then where that does not work; a
         short absence of the server does not end the wait. `timeout`: seconds, None for ever.
@@ -202,13 +208,13 @@ class AsyncJob(JobView):
         Raises JobFailed, JobCancelled, WaitTimeout (the job goes on), or an APIConnectionError.
         Ending the wait early leaves the job as it is; `cancel()` ends the job.
         """
-        if not self.is_final:
-            await self._watch(observer_of(progress), deadline_in(timeout))
-        self._raise_unless_succeeded(timeout)
+        if not self._is_reached(until):
+            await self._watch(observer_of(progress), deadline_in(timeout), until)
+        self._raise_unless_reached(timeout, until)
         return self
 
-    async def _watch(self, observer: Observer, deadline: float | None) -> None:
-        """Show each state from now on to `observer`, to the job's end or the deadline."""
+    async def _watch(self, observer: Observer, deadline: float | None, until: Until) -> None:
+        """Show each state from now on to `observer`, until then or the deadline."""
         # the events so far are in the job's own state, so that they are not shown again
         last = None
         async for past in self._listed(None):
@@ -216,12 +222,14 @@ class AsyncJob(JobView):
         await self.refresh()
         try:
             observer.update(self.data)
-            if not self.is_final:
+            if not self._is_reached(until):
                 async with aclosing(self._follow(after=last, deadline=deadline)) as events:
                     async for event in events:
                         if event is not None and not self.is_final:
                             self.data = after_event(self.data, event)
                         observer.update(self.data)
+                        if until == "head" and self._is_reached(until):
+                            return
             observer.update(self.data)
         finally:
             observer.close()

@@ -63,6 +63,7 @@ class AsyncJobs(OfClient):
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
+        compare: bool = True,
         alias: str | None = None,
         alias_always: bool = False,
         description: str | None = None,
@@ -86,7 +87,8 @@ class AsyncJobs(OfClient):
         and `dimensions` where needed.
         method: auto (the server's default), nmtune, mlp or linear_probe. config: `preset` and
         settings over it, e.g. {"preset": "reference", "epochs": 10}. analyses: what else to look
-        into, `ablation` and `learning_curve`. alias: moves to the new head version, unless the
+        into, `ablation` and `learning_curve`. compare: False trains nothing that is only compared
+        with the published head. alias: moves to the new head version, unless the
         report's verdict advises against it; alias_always: whatever the verdict says.
         `Job.alias_outcome` tells which. description and tags: noted of the new version, e.g.
         tags={"ticket": "ML-12"}. queue: cpu or gpu, the workers that train it. priority:
@@ -111,6 +113,7 @@ class AsyncJobs(OfClient):
             method=method,
             config=config,
             analyses=analyses,
+            compare=compare,
             alias=alias,
             alias_always=alias_always,
             description=description,
@@ -144,6 +147,7 @@ class AsyncJobs(OfClient):
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
+        compare: bool = True,
     ) -> Plan:
         """What a job on a stored dataset would do, as the server says it; nothing is stored.
 
@@ -158,6 +162,7 @@ class AsyncJobs(OfClient):
             method=method,
             config=config,
             analyses=analyses,
+            compare=compare,
         )
         return await self._sender.send(plan_job(data))
 

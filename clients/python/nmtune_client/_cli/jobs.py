@@ -12,7 +12,7 @@ from nmtune_client._cli.options import (
     Subparsers,
     add_actions,
     add_limit,
-    add_timeout,
+    add_waiting,
     declare,
 )
 from nmtune_client._cli.output import print_json, print_list, say
@@ -38,7 +38,7 @@ def add_jobs(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
         action = declare(actions, shared, name, command, text)
         action.add_argument("job", metavar="JOB", help="id of the job")
         if name == "wait":
-            add_timeout(action)
+            add_waiting(action)
         if name == "events":
             action.add_argument(
                 "--follow", action="store_true", help="go on as events come, to the job's end"
@@ -96,7 +96,10 @@ def watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
 
     `warned`: what there is to warn of was said when the dataset went up.
     """
-    job.wait(arguments.timeout, progress=True)
+    job.wait(arguments.timeout, until=arguments.until, progress=True)
+    if job.status != "succeeded":
+        _show_first_head(job, arguments)
+        return
     if job.kind == "prediction":  # a whole file's, which has an output in place of a report
         _show(job, arguments)
         say(f"Fetch its output with: {output_command(job.data)}")
@@ -115,6 +118,18 @@ def watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
         say(f"\nPublished {job.head}{alias}. Try: nmtune predict {job.head} {what}")
 
 
+def _show_first_head(job: Job, arguments: Namespace) -> None:
+    """A head that was waited for, of a job that goes on, or that ended without its report."""
+    if arguments.json:
+        print_json(job.data.raw)
+        return
+    print(job.head)
+    if job.is_final:
+        say(f"The job is {job.status}, but its head stays. See: nmtune jobs show {job.id}")
+    else:
+        say(f"It can predict. The job goes on to its report: nmtune jobs wait {job.id}")
+
+
 def _show(job: Job, arguments: Namespace) -> None:
     if arguments.json:
         print_json(job.data.raw)
@@ -129,6 +144,7 @@ def _show(job: Job, arguments: Namespace) -> None:
         "method": "prediction" if data.kind == "prediction" else data.method,
         "dataset": data.dataset_id,
         "head": data.head,
+        "report": data.report_status if data.report_status != "complete" else None,
         "alias": (data.alias_outcome or {}).get("reason") or data.alias,
         "attempt": f"{data.attempt} of {data.max_attempts}" if data.attempt > 1 else None,
         "waiting": _waiting(data.waiting),

@@ -120,6 +120,17 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_waiting(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say for what to wait, and how long."""
+    parser.add_argument(
+        "--until",
+        choices=("end", "head"),
+        default="end",
+        help="wait for the end of the job (default), or only until its head is published",
+    )
+    add_timeout(parser)
+
+
 def time_of(text: str) -> int:
     """Read a length of time such as 7d, as argparse's `type`."""
     try:

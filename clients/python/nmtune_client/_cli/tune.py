@@ -17,7 +17,7 @@ from nmtune_client._cli.options import (
     add_notes,
     add_provider,
     add_reading,
-    add_timeout,
+    add_waiting,
     declare,
 )
 from nmtune_client._cli.output import print_json, say
@@ -68,6 +68,12 @@ def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
         choices=("ablation", "learning_curve"),
         help="look into the ablation of NMTune's terms, or the learning_curve; may be repeated",
     )
+    tune.add_argument(
+        "--no-compare",
+        dest="compare",
+        action="store_false",
+        help="train nothing that is only compared with the published head",
+    )
     tune.add_argument("--alias", metavar="A", help="alias to set on the new version, e.g. prod")
     tune.add_argument(
         "--alias-always",
@@ -83,7 +89,7 @@ def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
     tune.add_argument(
         "--no-wait", dest="wait", action="store_false", help="submit, print the job's id and leave"
     )
-    add_timeout(tune)
+    add_waiting(tune)
 
 
 def tune_file(client: Client, arguments: Namespace) -> None:
@@ -105,6 +111,7 @@ def tune_file(client: Client, arguments: Namespace) -> None:
         "method": arguments.method,
         "config": config,
         "analyses": arguments.analyse,
+        "compare": arguments.compare,
         "alias": arguments.alias,
         "alias_always": arguments.alias_always,
         "description": arguments.description,
@@ -174,7 +181,7 @@ def _show_plan(
     dataset_id: str,
     fields: Mapping[str, Any],
 ) -> None:
-    asked = {name: fields[name] for name in ("provider", "method", "config", "analyses")}
+    asked = {name: fields[name] for name in ("provider", "method", "config", "analyses", "compare")}
     plan = client.jobs.plan(dataset_id, **asked)
     if arguments.json:
         print_json(plan)

@@ -14,6 +14,7 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "test_fraction": "--test-fraction",
     "split_seed": "--split-seed",
     "keep_seconds": "--keep",
+    "compare": "--no-compare",
     "alias_always": "--alias-always",
     "top_k": "--top-k",
     "abstain_below": "--abstain-below",

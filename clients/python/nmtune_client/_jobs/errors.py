@@ -25,7 +25,9 @@ class JobCancelled(NMTuneError):  # noqa: N818 (as above)
 
     def __init__(self, job: JobData) -> None:
         self.job = job
-        super().__init__(f"job {job.id} ({job.name}) was cancelled")
+        stays = f"; its head {job.head} was published before and stays" if job.head else ""
+        is_training = job.kind == "training"
+        super().__init__(f"job {job.id} ({job.name}) was cancelled{stays if is_training else ''}")
 
 
 class WaitTimeout(NMTuneError):  # noqa: N818 (as above)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from nmtune_client._heads.values import HeadRef
 from nmtune_client._http.errors import BadResponseError
 from nmtune_client._http.sse import Parser, ServerSentEvent
 from nmtune_client._jobs.values import Event, JobData, Progress
@@ -112,6 +113,8 @@ def after_event(job: JobData, event: Event) -> JobData:
         stage = event.data.get("stage", job.stage)
         progress, waiting = Progress.from_json(event.data), event.data.get("waiting")
         return replace(job, status="running", stage=stage, progress=progress, waiting=waiting)
+    if event.type == "head.published" and event.data.get("head"):
+        return replace(job, head=HeadRef.from_json(event.data["head"]), report_status="incomplete")
     return job
 
 

@@ -10,6 +10,7 @@ from nmtune_client._show.live import LogLines, live
 from nmtune_client._show.plain import duration, fitted
 
 _BAR_WIDTH = 24
+_TRAINS = ("training", "comparing")
 
 
 class Observer(Protocol):
@@ -80,7 +81,7 @@ def stage_line(job: JobData) -> str:
     """What the job is at, in words that change only with stage, candidate, attempt and status."""
     if job.status != "running":
         return f"{job.id} {job.status}{_again(job)}{_waiting(job)}"
-    candidate = job.progress.candidate if job.progress and job.stage == "training" else None
+    candidate = job.progress.candidate if job.progress and job.stage in _TRAINS else None
     stage = job.stage or "starting"
     return f"{job.id} {stage}{f' {candidate}' if candidate else ''}{_again(job)}"
 
@@ -109,7 +110,7 @@ def bar_line(job: JobData, *, elapsed_seconds: float, width: int | None = None) 
     progress = job.progress or Progress()
     stage = f"{job.stage or 'starting'}{_again(job)}"
     # behind training, the last epoch's figures say nothing more
-    trains = job.stage == "training"
+    trains = job.stage in _TRAINS
     parts = {"stage": f"{stage} {progress.candidate}" if trains and progress.candidate else stage}
     if trains and progress.epoch is not None and progress.n_epochs is not None:
         digits = len(str(progress.n_epochs))

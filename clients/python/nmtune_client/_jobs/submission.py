@@ -43,6 +43,7 @@ def submission(
     method: str | None,
     config: Mapping[str, Any] | None,
     analyses: Sequence[str] | None,
+    compare: bool = True,
     alias: str | None,
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
@@ -61,6 +62,7 @@ def submission(
         "method": method,
         "config": dict(config) if config else None,
         "analyses": list(analyses) if analyses else None,
+        "compare": None if compare else False,
         "alias": alias,
         "alias_always": True if alias_always else None,
         "description": description,
@@ -125,6 +127,7 @@ def planned(
     method: str | None,
     config: Mapping[str, Any] | None,
     analyses: Sequence[str] | None,
+    compare: bool = True,
 ) -> Mapping[str, Any]:
     """The fields of a job that is only asked about."""
     return submission(
@@ -139,6 +142,7 @@ def planned(
         method=method,
         config=config,
         analyses=analyses,
+        compare=compare,
         alias=None,
         queue=None,
         priority=None,

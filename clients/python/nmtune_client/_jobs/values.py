@@ -60,6 +60,9 @@ class JobData(Shown):
     """Why it does not go on at the moment: code, message, since, until."""
     error: Json | None = None
     head: HeadRef | None = None
+    """What it published, from then on, however it ends; of a prediction who answers."""
+    report_status: str | None = None
+    """incomplete while its head is published but not compared, complete once it succeeded."""
     output: Json | None = None
     """Of a prediction that succeeded: format, n_rows, size_bytes, sha256."""
     cancel_requested_at: datetime | None = None

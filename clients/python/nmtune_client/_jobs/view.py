@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
 
 from nmtune_client._heads.values import HeadRef
 from nmtune_client._http.values import Json
 from nmtune_client._jobs.errors import JobCancelled, JobFailed, WaitTimeout
 from nmtune_client._jobs.values import JobData, Progress
+
+Until = Literal["end", "head"]
+"""What a wait is for: that the job has ended, or that its head is published."""
 
 
 class JobView:
@@ -55,14 +59,19 @@ class JobView:
 
     @property
     def head(self) -> HeadRef | None:
-        """The head version it published, None unless it succeeded; of a prediction who answers."""
+        """The head version it published, from then on; of a prediction who answers."""
         return self.data.head
+
+    @property
+    def report_status(self) -> str | None:
+        """What its report is: None before it has a head, incomplete, or complete at its end."""
+        return self.data.report_status
 
     @property
     def alias_outcome(self) -> Json | None:
         """Whether its alias `moved`, the `reason`, and the `command` that moves it if it did not.
 
-        None before it has succeeded, without an alias, and of servers that do not tell.
+        None before its head is published, without an alias, and of servers that do not tell.
         """
         return self.data.alias_outcome
 
@@ -161,8 +170,18 @@ class JobView:
         """When it ended."""
         return self.data.finished_at
 
-    def _raise_unless_succeeded(self, timeout: float | None) -> None:
+    def _is_reached(self, until: Until) -> bool:
+        """Whether a wait until then is over; ValueError for one that never would be."""
+        if until not in ("end", "head"):
+            raise ValueError(f"until is 'end' or 'head', not {until!r}")
+        if until == "head" and self.kind == "prediction":
+            raise ValueError("a prediction publishes no head: wait until its 'end'")
+        return self.is_final or (until == "head" and self.head is not None)
+
+    def _raise_unless_reached(self, timeout: float | None, until: Until) -> None:
         """The error that a wait of `timeout` seconds ends with, if it does."""
+        if until == "head" and self.head is not None:
+            return
         if self.status == "failed":
             raise JobFailed(self.data)
         if self.status == "cancelled":

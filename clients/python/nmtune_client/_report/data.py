@@ -52,6 +52,11 @@ class ReportData:
         return self.raw.get("version")
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """The parts that its job has not got to; empty of a job that has succeeded."""
+        return tuple(map(str, self.raw.get("missing") or ()))
+
+    @property
     def job_id(self) -> str:
         """The job it belongs to."""
         return str(self.raw.get("job_id", ""))

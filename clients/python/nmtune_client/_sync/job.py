@@ -31,7 +31,7 @@ from nmtune_client._jobs.calls import (
 from nmtune_client._jobs.following import EVENTS_A_PAGE, Following, after_event, deadline_in
 from nmtune_client._jobs.progress import Observer, observer_of
 from nmtune_client._jobs.values import Event, JobData
-from nmtune_client._jobs.view import JobView
+from nmtune_client._jobs.view import JobView, Until
 from nmtune_client._predict.whole_file import target
 from nmtune_client._report.report import Report
 from nmtune_client._sync.concurrency import listing, sleep
@@ -60,7 +60,9 @@ class Job(JobView):
         return self
 
     def report(self, *, html: bool = False) -> Report:
-        """Fetch its report; ConflictError before it has succeeded.
+        """Fetch its report; ConflictError before its head is published.
+
+        Until it has succeeded, `Report.missing` names what the job has still to find out.
 
         html: fetch its page too, now, so that `Report.html`, `Report.save_html` and notebooks need
         no server any more. `Client` fetches the page when one of them asks for it; `Client`,
@@ -189,9 +191,13 @@ class Job(JobView):
         self,
         timeout: float | None = None,
         *,
+        until: Until = "end",
         progress: bool | Callable[[JobData], None] = False,
     ) -> "Job":
         """Wait until the job has ended, and return it if it succeeded.
+
+        `until="head"`: only until its head is published. It can then predict; the job goes on with
+        comparison and report. A head that is published stays, however the job ends.
 
         Listens to the server's event stream, and asks now and then where that does not work; a
         short absence of the server does not end the wait. `timeout`: seconds, None for ever.
@@ -200,13 +206,13 @@ class Job(JobView):
         Raises JobFailed, JobCancelled, WaitTimeout (the job goes on), or an APIConnectionError.
         Ending the wait early leaves the job as it is; `cancel()` ends the job.
         """
-        if not self.is_final:
-            self._watch(observer_of(progress), deadline_in(timeout))
-        self._raise_unless_succeeded(timeout)
+        if not self._is_reached(until):
+            self._watch(observer_of(progress), deadline_in(timeout), until)
+        self._raise_unless_reached(timeout, until)
         return self
 
-    def _watch(self, observer: Observer, deadline: float | None) -> None:
-        """Show each state from now on to `observer`, to the job's end or the deadline."""
+    def _watch(self, observer: Observer, deadline: float | None, until: Until) -> None:
+        """Show each state from now on to `observer`, until then or the deadline."""
         # the events so far are in the job's own state, so that they are not shown again
         last = None
         for past in self._listed(None):
@@ -214,12 +220,14 @@ class Job(JobView):
         self.refresh()
         try:
             observer.update(self.data)
-            if not self.is_final:
+            if not self._is_reached(until):
                 with closing(self._follow(after=last, deadline=deadline)) as events:
                     for event in events:
                         if event is not None and not self.is_final:
                             self.data = after_event(self.data, event)
                         observer.update(self.data)
+                        if until == "head" and self._is_reached(until):
+                            return
             observer.update(self.data)
         finally:
             observer.close()

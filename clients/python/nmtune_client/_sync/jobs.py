@@ -64,6 +64,7 @@ class Jobs(OfClient):
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
+        compare: bool = True,
         alias: str | None = None,
         alias_always: bool = False,
         description: str | None = None,
@@ -87,7 +88,8 @@ class Jobs(OfClient):
         and `dimensions` where needed.
         method: auto (the server's default), nmtune, mlp or linear_probe. config: `preset` and
         settings over it, e.g. {"preset": "reference", "epochs": 10}. analyses: what else to look
-        into, `ablation` and `learning_curve`. alias: moves to the new head version, unless the
+        into, `ablation` and `learning_curve`. compare: False trains nothing that is only compared
+        with the published head. alias: moves to the new head version, unless the
         report's verdict advises against it; alias_always: whatever the verdict says.
         `Job.alias_outcome` tells which. description and tags: noted of the new version, e.g.
         tags={"ticket": "ML-12"}. queue: cpu or gpu, the workers that train it. priority:
@@ -112,6 +114,7 @@ class Jobs(OfClient):
             method=method,
             config=config,
             analyses=analyses,
+            compare=compare,
             alias=alias,
             alias_always=alias_always,
             description=description,
@@ -145,6 +148,7 @@ class Jobs(OfClient):
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
+        compare: bool = True,
     ) -> Plan:
         """What a job on a stored dataset would do, as the server says it; nothing is stored.
 
@@ -159,6 +163,7 @@ class Jobs(OfClient):
             method=method,
             config=config,
             analyses=analyses,
+            compare=compare,
         )
         return self._sender.send(plan_job(data))
 
