@@ -2,9 +2,10 @@
 
 import os
 from ipaddress import ip_network
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from outbound.settings import WebhookSettings
 from providers.settings import ProviderSettings
@@ -25,6 +26,10 @@ class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
     """The address to listen on; the default is reachable from this machine only."""
     port: int = Field(default=8000, ge=0, le=65535)
     """The port to listen on; 0 lets the system choose."""
+    tls_cert: Path | None = None
+    """The certificate with its chain, a PEM file: then the port speaks https alone."""
+    tls_key: Path | None = None
+    """The certificate's private key, a PEM file without a password."""
     allowed_hosts: str = ""
     """`nmtune.example.org,*.lab.example`: names that the server answers to beside its own."""
     auth: Literal["auto", "on", "off"] = "auto"
@@ -96,6 +101,13 @@ class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
             except ValueError:
                 raise ValueError(f"{one[:80]!r} is no address and no network") from None
         return text
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            given, lacks = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            raise ValueError(f"{given} is set, but {lacks} is not: TLS needs both")
+        return self
 
     @property
     def keys_on(self) -> bool:

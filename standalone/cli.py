@@ -174,4 +174,13 @@ def _network() -> argparse.ArgumentParser:
     options.add_argument(
         "--port", type=int, help="port to listen on; 0 lets the system choose (default: 8000)"
     )
+    options.add_argument(
+        "--tls-cert",
+        type=Path,
+        metavar="FILE",
+        help="certificate with its chain, in PEM form: the port then speaks https alone",
+    )
+    options.add_argument(
+        "--tls-key", type=Path, metavar="FILE", help="its private key, in PEM form, not encrypted"
+    )
     return options
