@@ -175,3 +175,12 @@ def test_a_statement_for_two_kinds_of_methods() -> None:
     assert [needs.scope_for(one) for one in ("GET", "HEAD", "POST", "DELETE")] == [
         "read", "read", "write", "write",
     ]  # fmt: skip
+
+
+def test_what_a_key_lacks_is_noted(
+    ask: Asking, secrets: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    key_id = ask.with_key(secrets["read"], "GET", "/identity").json()["key_id"]
+    assert ask.with_key(secrets["read"], "GET", "/keys").status_code == 403
+    assert f"scope.refused key_id={key_id} scope=admin" in caplog.text
+    assert secrets["read"] not in caplog.text
