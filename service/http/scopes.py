@@ -45,7 +45,7 @@ class Needs:
             return
         identity = identity_of(request.scope)
         if needed not in identity.scopes:
-            logger.warning("scope.refused key_id=%s scope=%s", identity.key_id, needed)
+            logger.warning("scope.refused by=%s scope=%s", identity.actor, needed)
             raise Problem(
                 HTTPStatus.FORBIDDEN,
                 "scope_missing",

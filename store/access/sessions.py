@@ -1,4 +1,4 @@
-"""Sessions of browsers: each has the rights of the key, or of the operator, that opened it."""
+"""Sessions of browsers: each has the rights of the key, operator or member that opened it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,7 +31,9 @@ class Session:
     tenant_id: str
     sha256: str
     key_id: str | None
-    """None: the operator's, who followed the link that the server printed."""
+    """None without a subject: the operator's, who followed the link that the server printed."""
+    subject: str | None
+    """Who it is by the word of the company's identity provider."""
     scopes: tuple[str, ...]
     heads: tuple[str, ...] | None
     expires_at: datetime
@@ -41,8 +43,16 @@ class Session:
     tenant_disabled: bool
 
 
-def create(tx: Transaction, tenant_id: str, *, key: ApiKey | None, scopes: tuple[str, ...]) -> str:
-    """Open a session with the rights of a key, or with `scopes` for the operator; its token."""
+def create(
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    key: ApiKey | None,
+    scopes: tuple[str, ...],
+    subject: str | None = None,
+) -> str:
+    """Open a session with the rights of a key, or with `scopes` for the operator or for a member;
+    its token."""
     token = secrets.new_token()
     tx.execute(delete(tables.sessions).where(_sessions.expires_at <= now()))
     tx.execute(
@@ -50,6 +60,7 @@ def create(tx: Transaction, tenant_id: str, *, key: ApiKey | None, scopes: tuple
             tenant_id=tenant_id,
             sha256=secrets.sha256_of(token),
             key_id=None if key is None else key.id,
+            subject=subject,
             scopes=list(scopes),
             created_at=now(),
             seen_at=now(),
@@ -87,6 +98,7 @@ def find(tx: Transaction, token: str) -> Session | None:
         tenant_id=row.tenant_id,
         sha256=row.sha256,
         key_id=row.key_id,
+        subject=row.subject,
         scopes=tuple(row.scopes),
         heads=None if row.heads is None else tuple(row.heads),
         expires_at=min(ends[:1] + ends[2:]),

@@ -38,6 +38,7 @@ DATABASE_PASSWORD = "canarydatabase5f0c"
 BROKER_PASSWORD = "canarybroker91d4"
 PROVIDER_KEY = "sk-canary-provider-7b2e"
 ENVIRONMENTS_KEY = "sk-canary-environment-03aa"
+SIGN_IN_SECRET = "canary-sign-in-44c1"
 SEALING_KEY = base64.b64encode(b"canary-that-seals-all-secrets-32").decode()
 
 
@@ -148,6 +149,10 @@ def _environment(
         "NMTUNE_LOG_LEVEL": "debug",
         "NMTUNE_SECRET_KEY": SEALING_KEY,
         "NMTUNE_PROVIDER_KEYS": f"openai={ENVIRONMENTS_KEY}",
+        "NMTUNE_OIDC_ISSUER": "http://127.0.0.1:9",  # where nobody answers
+        "NMTUNE_OIDC_CLIENT_ID": "nmtune",
+        "NMTUNE_OIDC_CLIENT_SECRET": SIGN_IN_SECRET,
+        "NMTUNE_OIDC_GROUPS": '{"team": "default:read"}',
         "NMTUNE_PROVIDER_ALLOW_HOSTS": here,
         "NMTUNE_WEBHOOK_ALLOW_HOSTS": there,
     }
@@ -188,6 +193,7 @@ def _journey(
         "the webhook's secret": str(webhook.secret),
         "the provider's stored key": PROVIDER_KEY,
         "the provider's key of the environment": ENVIRONMENTS_KEY,
+        "the secret at the identity provider": SIGN_IN_SECRET,
         "the database's password": DATABASE_PASSWORD,
         "the broker's password": BROKER_PASSWORD,
         "the key that seals": SEALING_KEY,
@@ -215,6 +221,8 @@ def _errors(http: httpx.Client, operator: str, key: str, token: str) -> Iterator
         ("GET", f"/jobs/{key}", {"headers": bearer}),
         ("GET", f"/heads/{key}", {"headers": bearer}),
         ("GET", f"/{key}", {}),
+        ("GET", "/ui/login/openid", {}),
+        ("GET", "/ui/login/openid/callback", {"params": {"state": token, "code": key}}),
         ("GET", "/jobs", {"headers": {"Authorization": f"Basic {key}"}}),
         ("GET", "/jobs", {"headers": {"Authorization": f"Bearer {key}x"}}),
         ("GET", "/jobs", {"headers": {"Authorization": f"Bearer {key[:-1]}"}}),
