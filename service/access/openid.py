@@ -54,6 +54,11 @@ class OpenId:
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._known: _Known | None = None
 
+    def look(self) -> None:
+        """Ask what the provider says of itself. Raises Problem."""
+        with self._turn():
+            self._knowledge()
+
     def page(self, sign_in: SignIn, redirect_uri: str) -> str:
         """Where the browser goes to sign in. Raises Problem."""
         with self._turn():

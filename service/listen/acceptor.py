@@ -164,10 +164,10 @@ class Acceptor:
 
     async def _first_byte(self, taken: socket.socket) -> bytes:
         """The first byte that comes, left where it is; none if the connection ends before."""
-        can_read = self._loop.create_future()
-        self._loop.add_reader(taken, can_read.set_result, None)
+        can_read = asyncio.Event()
+        self._loop.add_reader(taken, can_read.set)
         try:
-            await can_read
+            await can_read.wait()
         finally:
             self._loop.remove_reader(taken)
         return taken.recv(1, socket.MSG_PEEK)
