@@ -67,7 +67,7 @@ def _run(given: argparse.Namespace) -> int:
         case "migrate":
             migrations.upgrade(service.database_url)
             print(f"The database is at schema {migrations.head_revision()}.")
-        case "keys" | "tenants":
+        case "keys" | "sessions" | "tenants":
             from standalone import access
 
             access.run(service, given)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from store.access import secrets
 from store.access.keys import ApiKey
@@ -16,6 +16,8 @@ ABSOLUTE_SECONDS: Final = 12 * 3600.0
 """How long a session lives at most."""
 IDLE_SECONDS: Final = 2 * 3600.0
 """How long it lives without a request."""
+OPERATOR: Final = "operator"
+"""Whose a session without key and subject is."""
 SEEN_SECONDS: Final = 60.0
 """How exact `seen_at` is: it is not written more often."""
 
@@ -105,6 +107,38 @@ def find(tx: Transaction, token: str) -> Session | None:
         was_seen=at - row.seen_at < timedelta(seconds=SEEN_SECONDS),
         tenant_disabled=row.disabled_at is not None,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What is known of a session without its token."""
+
+    by: str
+    """A key's id, a member's subject, or `operator`."""
+    created_at: datetime
+    seen_at: datetime
+
+
+def listed(tx: Transaction, tenant_id: str) -> list[Kept]:
+    """A tenant's sessions, those that ended by themselves too, the newest first."""
+    query = (
+        select(_by().label("by"), _sessions.created_at, _sessions.seen_at)
+        .where(_sessions.tenant_id == tenant_id)
+        .order_by(_sessions.created_at.desc(), _sessions.sha256)
+    )
+    return [
+        Kept(by=row.by, created_at=row.created_at, seen_at=row.seen_at) for row in tx.execute(query)
+    ]
+
+
+def end_all(tx: Transaction, tenant_id: str, *, by: str | None = None) -> int:
+    """End a tenant's sessions, or those of one key, member or the operator; how many."""
+    chosen = [_sessions.tenant_id == tenant_id, *([] if by is None else [_by() == by])]
+    return tx.execute(delete(tables.sessions).where(*chosen)).rowcount
+
+
+def _by() -> ColumnElement[str]:
+    return func.coalesce(_sessions.key_id, _sessions.subject, OPERATOR)
 
 
 def note_seen(tx: Transaction, session: Session) -> None:
