@@ -24,7 +24,7 @@ COPY pyproject.toml ./
 COPY nmtune/pyproject.toml nmtune/
 COPY clients/python/pyproject.toml clients/python/
 COPY deploy/requirements.py deploy/
-ARG EXTRAS=s3
+ARG EXTRAS=s3,sso
 RUN python deploy/requirements.py "$EXTRAS" \
       pyproject.toml nmtune/pyproject.toml clients/python/pyproject.toml >requirements.txt \
  && pip install -c constraints.txt -r requirements.txt

@@ -30,6 +30,7 @@ import service.webhooks.delivery_routes
 import service.webhooks.routes
 from nmtune.version import __version__
 from service.access.layer import Access, AccessLayer
+from service.access.openid import OpenId
 from service.hosts import Hosts
 from service.http import docs_page, errors
 from service.http.gate import Gate
@@ -111,7 +112,8 @@ def create_app(
             head_trouble=predictor.trouble,
         ),
     )
-    access = Access(store, keys_on=settings.keys_on)
+    openid = None if settings.openid is None else OpenId(settings.openid)
+    access = Access(store, keys_on=settings.keys_on, openid=openid)
     app = DocumentedAPI(
         title="NMTune",
         version=__version__,
@@ -201,5 +203,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services.stopping.set()
     warming.close()
     aliased_heads.stop()
+    if (openid := app.state.access.openid) is not None:
+        openid.close()
     services.text_predictor.close()
     services.predictor.close()

@@ -8,6 +8,7 @@ import uvicorn
 
 from service.listen.acceptor import Acceptor
 from service.listen.protocol import BoundedProtocol, Connections
+from service.listen.tls import Certificate
 
 
 class Server(uvicorn.Server):
@@ -26,18 +27,22 @@ class Server(uvicorn.Server):
         stopping: threading.Event,
         header_seconds: float = 10.0,
         max_connections: int = 4096,
+        certificate: Certificate | None = None,
     ) -> None:
         """Set the bounds of its connections.
 
         header_seconds: how long a new one may be silent, and a request's headers may take.
         max_connections: how many may be open; fewer if the system's limit is lower.
+        certificate: with one, its connections speak TLS alone.
         """
         config.http = type("Protocol", (BoundedProtocol,), {"header_seconds": header_seconds})
         config.ws = "none"  # nothing here uses it, and it would bypass the guards
         super().__init__(config)
         self.server_state = Connections()
         self._stopping = stopping
+        self._header_seconds = header_seconds
         self._max_connections = max_connections
+        self._certificate = certificate
         self._acceptors: list[Acceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -51,6 +56,8 @@ class Server(uvicorn.Server):
                 self._make_protocol,
                 self.server_state,
                 max_connections=self._max_connections,
+                certificate=self._certificate,
+                handshake_seconds=self._header_seconds,
             )
             for listener in sockets or []
         ]
@@ -61,6 +68,8 @@ class Server(uvicorn.Server):
         """Accept no more connections, and end the open ones."""
         for acceptor in self._acceptors:
             acceptor.stop()
+        if self._certificate is not None:  # the farewell of TLS would wait for idle clients
+            self.server_state.close_idle(self.server_state.n_open, "stopping")
         await super().shutdown(sockets=sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

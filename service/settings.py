@@ -2,13 +2,15 @@
 
 import os
 from ipaddress import ip_network
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from outbound.settings import WebhookSettings
 from providers.settings import ProviderSettings
 from service.hosts import Hosts, is_loopback
+from service.openid_choice import Choice, choice_of
 from store.settings import StoreSettings
 
 _MIB = 1024 * 1024
@@ -25,10 +27,27 @@ class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
     """The address to listen on; the default is reachable from this machine only."""
     port: int = Field(default=8000, ge=0, le=65535)
     """The port to listen on; 0 lets the system choose."""
+    tls_cert: Path | None = None
+    """The certificate with its chain, a PEM file: then the port speaks https alone."""
+    tls_key: Path | None = None
+    """The certificate's private key, a PEM file without a password."""
     allowed_hosts: str = ""
     """`nmtune.example.org,*.lab.example`: names that the server answers to beside its own."""
     auth: Literal["auto", "on", "off"] = "auto"
     """`on`: every request needs a key. `auto`: unless the server listens on loopback alone."""
+    oidc_issuer: str = ""
+    """`https://login.example.org`: the identity provider by which people sign in to the pages."""
+    oidc_client_id: str = ""
+    """What this server is called there."""
+    oidc_client_secret: SecretStr | None = None
+    """Its secret there; without one it is a public client, which PKCE protects alone."""
+    oidc_groups: str = ""
+    """`{"ml-admins": "lab:admin", "ml-team": "lab:write"}`: the tenant and the scope of each group;
+    the first group listed decides the tenant."""
+    oidc_groups_claim: str = "groups"
+    """The claim of the id token that lists somebody's groups."""
+    oidc_scopes: str = "openid"
+    """What the provider is asked for; some name groups only for `openid groups` or `profile`."""
     trusted_proxies: str = "127.0.0.1"
     """Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses and networks with
     commas, or `*` where nobody but a proxy reaches the server."""
@@ -96,6 +115,34 @@ class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
             except ValueError:
                 raise ValueError(f"{one[:80]!r} is no address and no network") from None
         return text
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            given, lacks = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            raise ValueError(f"{given} is set, but {lacks} is not: TLS needs both")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_provider(self) -> Self:
+        self._chosen()
+        return self
+
+    @property
+    def openid(self) -> Choice | None:
+        """The identity provider, if there is one."""
+        return self._chosen()
+
+    def _chosen(self) -> Choice | None:
+        secret = self.oidc_client_secret
+        return choice_of(
+            issuer=self.oidc_issuer,
+            client_id=self.oidc_client_id,
+            client_secret=secret.get_secret_value() if secret else None,
+            scopes=self.oidc_scopes,
+            groups_claim=self.oidc_groups_claim,
+            groups=self.oidc_groups,
+        )
 
     @property
     def keys_on(self) -> bool:

@@ -1,4 +1,4 @@
-"""`nmtune-server keys` and `tenants`: what the operator does on the server's machine, without HTTP.
+"""`nmtune-server keys`, `sessions` and `tenants`: the operator's acts on the server's machine.
 
 A new key is the only thing on standard output, for `KEY=$(nmtune-server keys create ...)`; it is in
 no log and in no list of processes.
@@ -11,7 +11,7 @@ from typing import Final
 
 from standalone.process import open_store
 from standalone.times import NEVER
-from store.access import keys, tenants
+from store.access import keys, sessions, tenants
 from store.access.keys import ApiKey, NewKey
 from store.database.clock import read_clock
 from store.database.connection import Transaction
@@ -73,6 +73,18 @@ def _revoke_key(store: Store, given: argparse.Namespace) -> None:
     print(f"The key {key.name} is revoked; running servers refuse it within a second.")
 
 
+def _list_sessions(store: Store, given: argparse.Namespace) -> None:
+    with store.database.read() as tx:
+        for one in sessions.listed(tx, _tenant(tx, given.tenant)):
+            print(f"{one.by}  since {_day(one.created_at)}  seen {_day(one.seen_at)}")
+
+
+def _end_sessions(store: Store, given: argparse.Namespace) -> None:
+    with store.database.begin() as tx:
+        n = sessions.end_all(tx, _tenant(tx, given.tenant), by=given.by)
+    print(f"{n} ended; the next request of their browsers leads to the login.")
+
+
 def _create_tenant(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
         tenants.create(tx, given.name)
@@ -106,6 +118,8 @@ _ACTIONS: Final = {
     ("keys", "list"): _list_keys,
     ("keys", "revoke"): _revoke_key,
     ("keys", "rotate"): _rotate_key,
+    ("sessions", "end"): _end_sessions,
+    ("sessions", "list"): _list_sessions,
     ("tenants", "create"): _create_tenant,
     ("tenants", "list"): _list_tenants,
     ("tenants", "disable"): _disable_tenant,

@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     examination.add_argument("--json", action="store_true", help="print the findings as JSON")
     _add_keys(commands, common)
+    _add_sessions(commands, common)
     _add_tenants(commands, common)
     return parser
 
@@ -90,8 +91,7 @@ def _add_keys(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
         description="Make, list, rotate and revoke keys of the API, on the server's machine.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    tenant = argparse.ArgumentParser(add_help=False)
-    tenant.add_argument("--tenant", metavar="NAME", help="whose keys (default: the only tenant's)")
+    tenant = _whose("keys")
     create = actions.add_parser("create", parents=[common, tenant], help="make a key")
     create.add_argument("name", metavar="NAME", help="what the key is for")
     create.add_argument(
@@ -128,6 +128,31 @@ def _add_keys(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
     revoke.add_argument(
         "--force", action="store_true", help="even if it is the last one with the scope admin"
     )
+
+
+def _add_sessions(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "sessions",
+        help="list and end sessions of browsers",
+        description="List and end sessions of browsers, on the server's machine.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    tenant = _whose("sessions")
+    actions.add_parser("list", parents=[common, tenant], help="list sessions, and whose they are")
+    end = actions.add_parser("end", parents=[common, tenant], help="end sessions now")
+    chosen = end.add_mutually_exclusive_group(required=True)
+    chosen.add_argument(
+        "--by", metavar="WHO", help="those of a key's id, a member or operator, as `list` shows it"
+    )
+    chosen.add_argument("--all", action="store_true", help="all of the tenant")
+
+
+def _whose(what: str) -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--tenant", metavar="NAME", help=f"whose {what} (default: the only tenant's)"
+    )
+    return options
 
 
 def _add_tenants(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
@@ -173,5 +198,14 @@ def _network() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--port", type=int, help="port to listen on; 0 lets the system choose (default: 8000)"
+    )
+    options.add_argument(
+        "--tls-cert",
+        type=Path,
+        metavar="FILE",
+        help="certificate with its chain, in PEM form: the port then speaks https alone",
+    )
+    options.add_argument(
+        "--tls-key", type=Path, metavar="FILE", help="its private key, in PEM form, not encrypted"
     )
     return options

@@ -33,7 +33,8 @@ def run(given: argparse.Namespace) -> int:
     except ValidationError as error:
         for one in error.errors():
             name = "_".join(map(str, one["loc"]))
-            print(f"{PROGRAM}: setting {name}: {one['msg']}", file=sys.stderr)
+            which = f"setting {name}" if name else "settings"
+            print(f"{PROGRAM}: {which}: {one['msg']}", file=sys.stderr)
         return USAGE
     except SettingsError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
@@ -48,7 +49,7 @@ def run(given: argparse.Namespace) -> int:
 def _run(given: argparse.Namespace) -> int:
     options = vars(given)
     shared = _given(options, "data_dir")
-    service = ServiceSettings(**shared, **_given(options, "host", "port"))
+    service = ServiceSettings(**shared, **_given(options, "host", "port", "tls_cert", "tls_key"))
     workers = WorkerSettings(**shared)
     match given.command:
         case "up":
@@ -66,7 +67,7 @@ def _run(given: argparse.Namespace) -> int:
         case "migrate":
             migrations.upgrade(service.database_url)
             print(f"The database is at schema {migrations.head_revision()}.")
-        case "keys" | "tenants":
+        case "keys" | "sessions" | "tenants":
             from standalone import access
 
             access.run(service, given)

@@ -8,7 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from service.access.openid import OpenId
 from service.hosts import is_loopback
+from service.http.errors import Problem
+from service.listen.tls import Certificate, CertificateError
 from service.providers import access
 from service.settings import ServiceSettings
 from standalone import doctor_services
@@ -42,7 +45,9 @@ def examine(service: ServiceSettings, workers: WorkerSettings) -> list[Finding]:
         *([broker] if broker else []),
         _local_provider(),
         _port(service),
+        *_tls(service),
         _keys(service),
+        *_sign_in(service),
     ]
 
 
@@ -149,6 +154,45 @@ def _port(settings: ServiceSettings) -> Finding:
             advice="If no nmtune-server is running there, choose another port with --port.",
         )
     return Finding(name="port", status="ok", detail=f"{place} is free")
+
+
+def _tls(settings: ServiceSettings) -> list[Finding]:
+    """Whether the certificate can be used, if there is one."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return []
+    try:
+        Certificate(settings.tls_cert, settings.tls_key)
+    except CertificateError as error:
+        return [
+            Finding(
+                name="tls",
+                status="fail",
+                detail=str(error),
+                advice="See docs/run/configuration.md for what the two files must hold.",
+            )
+        ]
+    return [Finding(name="tls", status="ok", detail=f"{settings.tls_cert} and its key can be used")]
+
+
+def _sign_in(settings: ServiceSettings) -> list[Finding]:
+    """Whether the company's identity provider answers, if there is one."""
+    if settings.openid is None:
+        return []
+    openid = OpenId(settings.openid)
+    try:
+        openid.look()
+    except Problem as problem:
+        return [
+            Finding(
+                name="sign-in",
+                status="warn",
+                detail=problem.detail,
+                advice="Check NMTUNE_OIDC_ISSUER and the way to it; keys work meanwhile.",
+            )
+        ]
+    finally:
+        openid.close()
+    return [Finding(name="sign-in", status="ok", detail=f"{settings.oidc_issuer} answers")]
 
 
 def _keys(settings: ServiceSettings) -> Finding:

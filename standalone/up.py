@@ -12,6 +12,7 @@ import uvicorn
 import migrations
 from service.app import create_app
 from service.hosts import is_loopback
+from service.listen.tls import Certificate, CertificateError
 from service.server import Server
 from service.settings import ServiceSettings
 from standalone.process import StartError, open_store, told_to_stop
@@ -42,6 +43,7 @@ STARTING = (
 
 def up(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run API, worker and sweep in this process until it must stop."""
+    certificate = _certificate(service)
     with _listening(service) as listener:
         logger.info("server.starting %s", STARTING)
         migrations.upgrade(service.database_url)
@@ -50,13 +52,22 @@ def up(service: ServiceSettings, workers: WorkerSettings) -> None:
             worker = LocalWorker(store, queue, workers)
             worker.start()
             try:
-                _serve(service, listener, store, queue, title="NMTune", prints_link=True)
+                _serve(
+                    service,
+                    listener,
+                    store,
+                    queue,
+                    title="NMTune",
+                    certificate=certificate,
+                    prints_link=True,
+                )
             finally:
                 worker.stop()
 
 
 def api(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run only the API. It sweeps too, so that jobs of dead workers move on."""
+    certificate = _certificate(service)
     with (
         _listening(service) as listener,
         open_store(service) as store,
@@ -71,7 +82,7 @@ def api(service: ServiceSettings, workers: WorkerSettings) -> None:
         )
         sweeper.start()
         try:
-            _serve(service, listener, store, queue, title="NMTune API")
+            _serve(service, listener, store, queue, title="NMTune API", certificate=certificate)
         finally:
             sweeper.stop()
 
@@ -100,6 +111,7 @@ def _serve(
     queue: Queue,
     *,
     title: str,
+    certificate: Certificate | None,
     prints_link: bool = False,
 ) -> None:
     revision = migrations.head_revision()
@@ -118,16 +130,25 @@ def _serve(
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    ready = f"{title} is ready at {_url(listener)} (docs at /docs). {_state(settings)}"
+    scheme = "http" if certificate is None else "https"
+    ready = f"{title} is ready at {_url(listener, scheme)} (docs at /docs). {_state(settings)}"
     if settings.keys_on:
         ready += _about_keys(store)
         if prints_link:
             code = app.state.access.login_links.new_code()
-            ready += f"\nSign in once, within 10 minutes: {_local_url(listener)}/ui/login#{code}"
+            ready += (
+                f"\nSign in once, within 10 minutes: {_local_url(listener, scheme)}/ui/login#{code}"
+            )
     elif not is_loopback(settings.host):
         logger.warning("access.off %s", OFF)
     # uvicorn raises the signal again at its end, which would kill us before our own cleanup.
-    server = _Server(config, settings, stopping=app.state.services.stopping, ready=ready)
+    server = _Server(
+        config,
+        settings,
+        stopping=app.state.services.stopping,
+        certificate=certificate,
+        ready=ready,
+    )
     with told_to_stop(app.state.services.stopping):
         server.run(sockets=[listener])
     if not server.started:
@@ -160,11 +181,13 @@ class _Server(Server):
         settings: ServiceSettings,
         *,
         stopping: threading.Event,
+        certificate: Certificate | None,
         ready: str,
     ) -> None:
         super().__init__(
             config,
             stopping=stopping,
+            certificate=certificate,
             header_seconds=settings.header_seconds,
             max_connections=settings.max_connections,
         )
@@ -198,11 +221,22 @@ def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
         yield listener
 
 
-def _url(listener: socket.socket) -> str:
+def _certificate(settings: ServiceSettings) -> Certificate | None:
+    """What TLS is spoken with, read before anything else; None for plain HTTP."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    try:
+        return Certificate(settings.tls_cert, settings.tls_key)
+    except CertificateError as error:
+        raise StartError(str(error)) from error
+
+
+def _url(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _local_url(listener: socket.socket) -> str:
+def _local_url(listener: socket.socket, scheme: str) -> str:
     """Where this machine's own browser reaches it: browsers keep a session over http only there."""
-    return _url(listener).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    url = _url(listener, scheme)
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -197,6 +197,79 @@ MUTANTS = (
         {"if identity.heads is not None and": "if identity.heads == set() and"},
         ("tests/service/access/test_scopes.py",),
     ),
+    Mutant(
+        "TLS: an unfinished handshake counts as busy",
+        "service/listen/acceptor.py",
+        {"        oldest = next(iter(self._begun), None)\n": "        oldest = None\n"},
+        ("tests/service/listen/test_tls.py",),
+    ),
+    Mutant(
+        "TLS: an idle connection may take its time to say farewell",
+        "service/listen/protocol.py",
+        {
+            "            self.transport.abort()\n        else:\n": (
+                "            self.transport.close()\n        else:\n"
+            )
+        },
+        ("tests/service/listen/test_tls.py",),
+    ),
+    Mutant(
+        "TLS: the end waits for idle clients",
+        "service/server.py",
+        {"        if self._certificate is not None:  #": "        if False:  #"},
+        ("tests/service/listen/test_tls.py",),
+    ),
+    Mutant(
+        "TLS: a handshake may take as long as it likes",
+        "service/listen/acceptor.py",
+        {"asyncio.timeout(self._handshake_seconds)": "asyncio.timeout(None)"},
+        ("tests/service/listen/test_tls.py",),
+    ),
+    Mutant(
+        "sign-in: the state is not compared",
+        "service/access/sign_in.py",
+        {"return hmac.compare_digest(state.encode(), self.state.encode())": "return True"},
+        ("tests/service/access/test_openid_lies.py",),
+    ),
+    Mutant(
+        "sign-in: the nonce is not compared",
+        "service/access/openid_token.py",
+        {
+            '"aud": client_id, "nonce": nonce}': '"aud": client_id}',
+            '{"nonce": nonce, "client_id"': '{"client_id"',
+        },
+        ("tests/service/access/test_openid_lies.py",),
+    ),
+    Mutant(
+        "sign-in: the audience is not compared",
+        "service/access/openid_token.py",
+        {'"iss": issuer, "aud": client_id,': '"iss": issuer,'},
+        ("tests/service/access/test_openid_lies.py",),
+    ),
+    Mutant(
+        "sign-in: one verifier for all",
+        "service/access/sign_in.py",
+        {'return self._derived("verifier")': 'return "v" * 43'},
+        ("tests/service/access/test_openid_lies.py",),
+    ),
+    Mutant(
+        "sign-in: the provider chooses the algorithm",
+        "service/access/openid_token.py",
+        {"algorithms=list(ALGORITHMS)": 'algorithms=["RS256", "PS256", "ES256", "RS512"]'},
+        ("tests/service/access/test_openid_lies.py",),
+    ),
+    Mutant(
+        "sign-in: a session outlives its provider",
+        "service/access/layer.py",
+        {"return self.openid is not None and self.openid.vouches_for": "return bool"},
+        ("tests/service/access/test_openid_lies.py",),
+    ),
+    Mutant(
+        "sign-in: metadata may lead anywhere",
+        "service/access/openid.py",
+        {'place.scheme == "https" or is_issuers': "place.scheme"},
+        ("tests/service/access/test_openid_lies.py",),
+    ),
 )
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-# What the image and the network fix: the address and folders inside a container.
-FIXED = {"HOST", "PORT", "DATA_DIR", "ARTIFACTS_DIR"}
+# What the image and the network fix: address and folders in a container; TLS is the proxy's.
+FIXED = {"HOST", "PORT", "TLS_CERT", "TLS_KEY", "DATA_DIR", "ARTIFACTS_DIR"}
 
 
 def test_every_setting_can_be_set_in_the_env_file() -> None:
@@ -17,3 +17,12 @@ def test_every_setting_can_be_set_in_the_env_file() -> None:
     )
     missing = documented - handed_on - FIXED
     assert not missing, f"name them in docker-compose.yml, without a value: {sorted(missing)}"
+
+
+def test_no_password_has_a_default() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    used = re.findall(r"\$\{(POSTGRES_PASSWORD|REDIS_PASSWORD)(:\?|)", text)
+    assert {name for name, _ in used} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+    assert all(must_be_given for _, must_be_given in used)
+    example = (ROOT / ".env.example").read_text()
+    assert set(re.findall(r"^\w+_PASSWORD=(.*)$", example, re.M)) == {""}

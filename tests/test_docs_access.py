@@ -2,7 +2,14 @@
 
 import re
 
-from service.access import guesses, known_keys, login_links
+from service.access import (
+    guesses,
+    known_keys,
+    login_links,
+    openid,
+    openid_token,
+    sign_in,
+)
 from store.access import keys, secrets, sessions
 from tests.support.places import ROOT
 
@@ -22,6 +29,10 @@ STATED = (
     f"ends after {sessions.ABSOLUTE_SECONDS / HOUR:g} hours, after "
     f"{sessions.IDLE_SECONDS / HOUR:g} hours without",
     f"once, within {login_links.LIVES_SECONDS / 60:g} minutes",
+    f"so within {sessions.ABSOLUTE_SECONDS / HOUR:g} hours",
+    f"used twice, more than {sign_in.LIVES_SECONDS / 60:g} minutes",
+    f"{openid.AT_ONCE} sign-ins wait",
+    f"signed by {', '.join(openid_token.ALGORITHMS[:-1])} or {openid_token.ALGORITHMS[-1]}",
 )
 FIGURE = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)? (?:s|minutes|hours|days|characters)\b")
 OWN = {"4 characters"}

@@ -48,6 +48,8 @@ ONLY_HOME: dict[str, set[str]] = {
     "markupsafe": {"pages"},
     "tokenizers": {"providers"},
     "cryptography": {"outbound"},
+    "authlib": {"service"},
+    "joserfc": {"service"},
 }
 SDK_MAY_USE = {"httpx", "numpy"}
 SDK_MAY_USE_IF_THERE = {"pandas", "sklearn"}  # to_pandas, in the function; nmtune_client.sklearn

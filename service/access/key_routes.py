@@ -114,4 +114,4 @@ def revoke_key(
 
 
 def _by(identity: Identity) -> str:
-    return identity.key_id or "operator"
+    return identity.actor

@@ -12,6 +12,7 @@ from service.access import credentials
 from service.access.guesses import Guesses
 from service.access.known_keys import KnownKeys, Refused
 from service.access.login_links import LoginLinks
+from service.access.openid import OpenId
 from service.http.errors import Problem, problem_of
 from service.http.identity import EVERYBODY, KEY, Identity
 from store.access import scopes, sessions
@@ -35,9 +36,11 @@ _CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 class Access:
     """Keys and sessions of one application."""
 
-    def __init__(self, store: Store, *, keys_on: bool) -> None:
+    def __init__(self, store: Store, *, keys_on: bool, openid: OpenId | None = None) -> None:
+        """openid: the company's provider, if there is one to sign in at."""
         self.store = store
         self.keys_on = keys_on
+        self.openid = openid
         self.known_keys = KnownKeys(store)
         self.guesses = Guesses()
         self.login_links = LoginLinks()
@@ -112,7 +115,7 @@ class Access:
 
     async def _who_has_session(self, token: str) -> Identity:
         session = await to_thread.run_sync(self._session, token)
-        if session is None:
+        if session is None or not self._is_vouched_for(session):
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
                 "session_ended",
@@ -122,7 +125,19 @@ class Access:
         if session.tenant_disabled:
             raise tenant_disabled()
         heads = None if session.heads is None else frozenset(session.heads)
-        return Identity(session.tenant_id, session.key_id, scopes.held(session.scopes), heads)
+        return Identity(
+            session.tenant_id,
+            session.key_id,
+            scopes.held(session.scopes),
+            heads,
+            session.subject,
+        )
+
+    def _is_vouched_for(self, session: sessions.Session) -> bool:
+        """Whether the provider that vouched for a member is still the operator's choice."""
+        if session.subject is None:
+            return True
+        return self.openid is not None and self.openid.vouches_for(session.subject)
 
     def _session(self, token: str) -> sessions.Session | None:
         with self.store.database.read() as tx:

@@ -100,7 +100,7 @@ class Key(BaseModel):
     scopes: list[str]
     heads: list[str] | None = Field(description="The only heads that it is good for; null: all.")
     created_at: datetime
-    created_by: str = Field(description="The id of the key that made it, or operator.")
+    created_by: str = Field(description="The id of the key that made it, a member, or operator.")
     expires_at: datetime | None
     never_expires: bool
     revoked_at: datetime | None
@@ -189,6 +189,7 @@ class Who(BaseModel):
                 {
                     "tenant_id": "default",
                     "key_id": _KEY["id"],
+                    "subject": None,
                     "name": "web",
                     "scopes": ["predict"],
                     "heads": ["pets"],
@@ -200,7 +201,12 @@ class Who(BaseModel):
     )
 
     tenant_id: str
-    key_id: str | None = Field(description="null: the operator, or a server without keys.")
+    key_id: str | None = Field(
+        description="null: the operator, a member of the company, or a server without keys."
+    )
+    subject: str | None = Field(
+        description="Who signed in by the company's identity provider: subject and issuer."
+    )
     name: str | None = Field(description="The key's name.")
     scopes: list[str] = Field(description="With all that they hold.")
     heads: list[str] | None

@@ -17,9 +17,11 @@ from service.http.identity import OPERATOR, Identity
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import OPEN, PREDICT
+from service.openid_choice import Grant
 from store.access import keys, scopes, sessions, tenants
 from store.access.keys import ApiKey
 from store.database.connection import Transaction
+from store.errors import NotFound
 from store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ def who_asks(store: StoreDep, identity: IdentityDep, access: AccessDep) -> Who:
     return Who(
         tenant_id=identity.tenant_id,
         key_id=identity.key_id,
+        subject=identity.subject,
         name=None if key is None else key.name,
         scopes=[scope for scope in scopes.SCOPES if scope in identity.scopes],
         heads=None if identity.heads is None else sorted(identity.heads),
@@ -68,8 +71,8 @@ async def sign_in(
         raise access.wrong_key(address)
     before = request.cookies.get(COOKIE)
     token = await to_thread.run_sync(_opened, access, identity, before)
-    logger.info("session.opened key_id=%s", identity.key_id or "operator")
-    response.headers["Set-Cookie"] = _COOKIE.format(token, int(sessions.ABSOLUTE_SECONDS))
+    logger.info("session.opened by=%s", identity.actor)
+    response.headers["Set-Cookie"] = session_cookie(token)
     response.headers["Cache-Control"] = "no-store"
 
 
@@ -81,6 +84,34 @@ def sign_out(request: Request, response: Response, store: StoreDep) -> None:
         with store.database.begin() as tx:
             _end(tx, token)
     response.headers["Set-Cookie"] = _COOKIE.format("", 0)
+
+
+def session_cookie(token: str) -> str:
+    """The `Set-Cookie` of a session."""
+    return _COOKIE.format(token, int(sessions.ABSOLUTE_SECONDS))
+
+
+def opened_for_member(access: Access, grant: Grant, subject: str, before: str | None) -> str:
+    """The token of a new session for who signed in at the provider; the one before it ends."""
+    with access.store.database.begin() as tx:
+        if before:
+            _end(tx, before)
+        try:
+            tenant = tenants.get(tx, grant.tenant_id)
+        except NotFound:
+            logger.error("sign_in.no_tenant NMTUNE_OIDC_GROUPS names %s", grant.tenant_id)
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "group_unknown",
+                "Your group is set up for a tenant that does not exist. Tell the operator.",
+            ) from None
+        if tenant.disabled_at is not None:
+            raise tenant_disabled()
+        token = sessions.create(
+            tx, tenant.tenant_id, key=None, scopes=(grant.scope,), subject=subject
+        )
+    logger.info("session.opened by=%s tenant=%s", subject, grant.tenant_id)
+    return token
 
 
 def _opened(access: Access, identity: Identity, before: str | None) -> str:

@@ -19,6 +19,7 @@ from service.http.validation import FieldError
 from service.ingest.errors import BadInput
 from store import errors as store_errors
 from store import trouble
+from store.access.secrets import without_keys
 from store.errors import StoreError
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -144,7 +145,7 @@ class Problem(HTTPException):
             **self.extensions,
         }
         return Response(
-            orjson.dumps(body),
+            without_keys(orjson.dumps(body).decode()),  # one may stand where an id belongs
             status_code=self.status_code,
             headers=dict(self.headers or {}),
             media_type=MEDIA_TYPE,

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service import hosts
 from service.http import request_id, security_headers
 from service.http.errors import Problem, internal_problem
 from service.http.json_body import is_json
@@ -53,7 +54,9 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = security_headers.added_to(message["headers"])
+                headers = security_headers.added_to(
+                    message["headers"], over_https=_is_over_https(scope)
+                )
                 headers.append((_ID_HEADER, own_id.encode()))
                 message["headers"] = headers
             await send(message)
@@ -163,3 +166,12 @@ def _too_slow() -> Problem:
         "The body arrived too slowly and was not read to its end. Send it again.",
         headers={"Connection": "close"},
     )
+
+
+def _is_over_https(scope: Scope) -> bool:
+    """Whether browsers may be told to ask this host by https alone. Never of this machine's own
+    names, which other servers on it share."""
+    if scope["scheme"] != "https":
+        return False
+    host = hosts.read(Headers(scope=scope).get("host", ""))
+    return host is not None and not host.is_loopback

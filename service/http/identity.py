@@ -22,11 +22,19 @@ class Identity(NamedTuple):
 
     tenant_id: str
     key_id: str | None
-    """The key that was sent, or that opened the browser's session; None: the operator."""
+    """The key that was sent, or that opened the browser's session; None without a subject: the
+    operator."""
     scopes: frozenset[str]
     """With all that they hold."""
     heads: frozenset[str] | None = None
     """The only heads that it may predict with; None: all."""
+    subject: str | None = None
+    """Who signed in by the company's identity provider."""
+
+    @property
+    def actor(self) -> str:
+        """Who it is in 64 characters, for what is noted of an act."""
+        return self.key_id or (self.subject or "operator")[:64]
 
 
 EVERYBODY: Final = Identity(DEFAULT_TENANT, None, scopes.held(scopes.SCOPES))

@@ -4,6 +4,7 @@ A route that states nothing fails a test. Statements add up, so a router's must 
 than what one of its routes wants.
 """
 
+import logging
 from http import HTTPStatus
 from typing import Final
 
@@ -15,6 +16,8 @@ from fastapi.security.base import SecurityBase
 from service.http.errors import Problem
 from service.http.gate import SAFE_METHODS
 from service.http.identity import check_head, identity_of
+
+logger = logging.getLogger(__name__)
 
 _SAY: Final = {
     "predict": "make predictions",
@@ -42,6 +45,7 @@ class Needs:
             return
         identity = identity_of(request.scope)
         if needed not in identity.scopes:
+            logger.warning("scope.refused by=%s scope=%s", identity.actor, needed)
             raise Problem(
                 HTTPStatus.FORBIDDEN,
                 "scope_missing",

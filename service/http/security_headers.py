@@ -17,11 +17,17 @@ NOT_A_PAGE: Final = (
 )
 """Data must not be shown as a page, run, or framed."""
 
+HTTPS_FOR_A_YEAR: Final = (b"strict-transport-security", b"max-age=31536000")
+"""Browsers then ask this host by https alone. Nothing is said of names below it, which may be
+others'."""
+
 _OF_DATA: Final = (*ALWAYS, NOT_A_PAGE)
 
 
-def added_to(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def added_to(
+    headers: Iterable[tuple[bytes, bytes]], *, over_https: bool = False
+) -> list[tuple[bytes, bytes]]:
     """The headers of an answer with these added; a page has its own content policy."""
-    own = list(headers)
+    own = [*headers, HTTPS_FOR_A_YEAR] if over_https else list(headers)
     has_policy = any(name == CONTENT_SECURITY_POLICY for name, _ in own)
     return [*own, *(ALWAYS if has_policy else _OF_DATA)]

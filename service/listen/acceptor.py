@@ -2,7 +2,8 @@
 
 Left to itself a server accepts connections until no descriptor is left; then its loop cuts off new
 ones silently, and requests that need a file fail. Here a new connection beyond the bound closes the
-one that has been idle longest; if all are busy, it gets a 503.
+one that has been idle longest, or has begun TLS and not finished it; if all are busy, it gets a
+503.
 """
 
 import asyncio
@@ -12,13 +13,16 @@ import resource
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.http import metrics, request_id
+from service.http.errors import Problem
 from service.listen import refusals
 from service.listen.protocol import BoundedProtocol, Connections
+from service.listen.tls import FAREWELL_SECONDS, FIRST_BYTE, Certificate
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +59,18 @@ class Acceptor:
         connections: Connections,
         *,
         max_connections: int,
+        certificate: Certificate | None,
+        handshake_seconds: float,
     ) -> None:
+        """certificate: with one, connections speak TLS, and must do so within handshake_seconds."""
         self._listener = listener
         self._make_protocol = make_protocol
         self._connections = connections
         self._max_connections = max_connections
+        self._certificate = certificate
+        self._handshake_seconds = handshake_seconds
         self._loop = asyncio.get_running_loop()
-        self._begun: set[asyncio.Task[object]] = set()
+        self._begun: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._pause: asyncio.TimerHandle | None = None
         self._is_stopped = False
         self._logged_at: dict[str, float] = {}
@@ -83,7 +92,7 @@ class Acceptor:
     def _take(self) -> None:
         for _ in range(_TAKEN_AT_ONCE):
             is_crowded = self._n_open() >= most_connections(self._max_connections)
-            if is_crowded and self._begun:
+            if is_crowded and self._begun and self._certificate is None:
                 return  # those just accepted are idle at the next turn of the loop
             try:
                 taken, _ = self._listener.accept()
@@ -92,8 +101,8 @@ class Acceptor:
             except OSError as error:
                 self._on_error(error)
                 return
-            if is_crowded and not self._connections.close_idle(1, "idle"):
-                self._refuse(taken)
+            if is_crowded and not self._makes_room():
+                self._refuse_as_full(taken)
                 continue
             if is_crowded:
                 self._log("connections.crowded open=%d", self._n_open())
@@ -102,26 +111,79 @@ class Acceptor:
     def _n_open(self) -> int:
         return self._connections.n_open + len(self._begun)
 
+    def _makes_room(self) -> bool:
+        """Close the connection that has been idle longest, or the oldest unfinished handshake."""
+        if self._connections.close_idle(1, "idle"):
+            return True
+        oldest = next(iter(self._begun), None)
+        if oldest is None:
+            return False
+        del self._begun[oldest]
+        oldest.cancel()
+        metrics.CLOSED_CONNECTIONS.labels("tls").inc()
+        return True
+
     def _begin(self, taken: socket.socket) -> None:
         taken.setblocking(False)
         task = self._loop.create_task(self._connect(taken))
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
+        self._begun[task] = None
+        task.add_done_callback(partial(self._on_connected, taken))
+
+    def _on_connected(self, taken: socket.socket, task: asyncio.Task[None]) -> None:
+        self._begun.pop(task, None)
+        if task.cancelled():  # maybe before it did anything
+            taken.close()
 
     async def _connect(self, taken: socket.socket) -> None:
         try:
             taken.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.connect_accepted_socket(self._make_protocol, taken)
-        except OSError:  # it has left already
+            if self._certificate is None:
+                await self._loop.connect_accepted_socket(self._make_protocol, taken)
+            else:
+                async with asyncio.timeout(self._handshake_seconds):
+                    await self._connect_by_tls(taken, self._certificate)
+        except OSError:  # it has left already, was too slow, or speaks no TLS that we do
+            taken.close()
+            if self._certificate is not None:
+                metrics.CLOSED_CONNECTIONS.labels("tls").inc()
+
+    async def _connect_by_tls(self, taken: socket.socket, certificate: Certificate) -> None:
+        first = await self._first_byte(taken)
+        if first == FIRST_BYTE:
+            await self._loop.connect_accepted_socket(
+                self._make_protocol,
+                taken,
+                ssl=certificate.context(),
+                ssl_shutdown_timeout=FAREWELL_SECONDS,
+            )
+        elif first:
+            metrics.CLOSED_CONNECTIONS.labels("tls").inc()
+            self._refuse(taken, refusals.no_tls())
+        else:
             taken.close()
 
-    def _refuse(self, taken: socket.socket) -> None:
-        """Answer that all connections are busy, if that needs no waiting."""
-        problem = refusals.too_many_connections()
-        own_id = request_id.accept_or_make(None)
-        refusals.note(problem, own_id)
+    async def _first_byte(self, taken: socket.socket) -> bytes:
+        """The first byte that comes, left where it is; none if the connection ends before."""
+        can_read = asyncio.Event()
+        self._loop.add_reader(taken, can_read.set)
+        try:
+            await can_read.wait()
+        finally:
+            self._loop.remove_reader(taken)
+        return taken.recv(1, socket.MSG_PEEK)
+
+    def _refuse_as_full(self, taken: socket.socket) -> None:
         metrics.CLOSED_CONNECTIONS.labels("full").inc()
         self._log("connections.full open=%d", self._n_open())
+        if self._certificate is None:
+            self._refuse(taken, refusals.too_many_connections())
+        else:
+            taken.close()  # words would need a handshake first
+
+    def _refuse(self, taken: socket.socket, problem: Problem) -> None:
+        """Answer in plain HTTP, if that needs no waiting."""
+        own_id = request_id.accept_or_make(None)
+        refusals.note(problem, own_id)
         words = refusals.as_bytes(problem, own_id, status_line=STATUS_LINE[problem.status_code])
         taken.setblocking(False)
         with taken:

@@ -65,7 +65,7 @@ class Connections(ServerState):
         for connection in found:
             del self._idle[connection]
             self.connections.discard(connection)
-            connection.transport.close()
+            connection.let_go()
         metrics.CLOSED_CONNECTIONS.labels(reason).inc(len(found))
         return len(found)
 
@@ -99,6 +99,14 @@ class BoundedProtocol(JoinedWritesProtocol):
         metrics.CONNECTIONS.inc()
         self.server_state.rests(self)
         self._set_deadline()
+
+    def let_go(self) -> None:
+        """Close at once, for another one needs its place: the farewell of TLS would wait for the
+        peer's."""
+        if self.scheme == "https":
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -283,6 +291,7 @@ class BoundedProtocol(JoinedWritesProtocol):
             return
         self.server_state.rests(self)
         self.transport.write(self._last_words)
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS has no half that ends
+            self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)

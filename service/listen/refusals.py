@@ -81,6 +81,16 @@ def too_many_connections() -> Problem:
     )
 
 
+def no_tls() -> Problem:
+    """The port speaks TLS, and plain HTTP came."""
+    return Problem(
+        HTTPStatus.BAD_REQUEST,
+        "https_needed",
+        "This port speaks https alone: begin the address with https://. A key that was sent in "
+        "plain http may have been read on its way: rotate it.",
+    )
+
+
 def note(problem: Problem, own_id: str) -> None:
     """Log and count a refusal, as `RequestLog` and `RequestMetrics` do for a request."""
     logger.info(

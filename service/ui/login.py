@@ -31,9 +31,17 @@ def login(
     found = request.scope[KEY]
     is_known = access.keys_on and isinstance(found, Identity)
     who = who_asks(store, found, access).model_dump(mode="json") if is_known else None
-    # Only a page of ours: a link to the login must not lead elsewhere.
-    is_ours = _PAGE.fullmatch(then) is not None and ".." not in then and "//" not in then
     page = login_page(
-        place(request), keys_on=access.keys_on, who=who, then=then if is_ours else START
+        place(request),
+        keys_on=access.keys_on,
+        who=who,
+        then=page_or_start(then),
+        has_provider=access.openid is not None,
     )
     return html(page)
+
+
+def page_or_start(then: str) -> str:
+    """The page to go on to, if it is one of ours: a link to the login must not lead elsewhere."""
+    is_ours = _PAGE.fullmatch(then) is not None and ".." not in then and "//" not in then
+    return then if is_ours else START

@@ -1,10 +1,10 @@
-"""Sessions of browsers: each has the rights of the key, or of the operator, that opened it."""
+"""Sessions of browsers: each has the rights of the key, operator or member that opened it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from store.access import secrets
 from store.access.keys import ApiKey
@@ -16,6 +16,8 @@ ABSOLUTE_SECONDS: Final = 12 * 3600.0
 """How long a session lives at most."""
 IDLE_SECONDS: Final = 2 * 3600.0
 """How long it lives without a request."""
+OPERATOR: Final = "operator"
+"""Whose a session without key and subject is."""
 SEEN_SECONDS: Final = 60.0
 """How exact `seen_at` is: it is not written more often."""
 
@@ -31,7 +33,9 @@ class Session:
     tenant_id: str
     sha256: str
     key_id: str | None
-    """None: the operator's, who followed the link that the server printed."""
+    """None without a subject: the operator's, who followed the link that the server printed."""
+    subject: str | None
+    """Who it is by the word of the company's identity provider."""
     scopes: tuple[str, ...]
     heads: tuple[str, ...] | None
     expires_at: datetime
@@ -41,8 +45,16 @@ class Session:
     tenant_disabled: bool
 
 
-def create(tx: Transaction, tenant_id: str, *, key: ApiKey | None, scopes: tuple[str, ...]) -> str:
-    """Open a session with the rights of a key, or with `scopes` for the operator; its token."""
+def create(
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    key: ApiKey | None,
+    scopes: tuple[str, ...],
+    subject: str | None = None,
+) -> str:
+    """Open a session with the rights of a key, or with `scopes` for the operator or for a member;
+    its token."""
     token = secrets.new_token()
     tx.execute(delete(tables.sessions).where(_sessions.expires_at <= now()))
     tx.execute(
@@ -50,6 +62,7 @@ def create(tx: Transaction, tenant_id: str, *, key: ApiKey | None, scopes: tuple
             tenant_id=tenant_id,
             sha256=secrets.sha256_of(token),
             key_id=None if key is None else key.id,
+            subject=subject,
             scopes=list(scopes),
             created_at=now(),
             seen_at=now(),
@@ -87,12 +100,45 @@ def find(tx: Transaction, token: str) -> Session | None:
         tenant_id=row.tenant_id,
         sha256=row.sha256,
         key_id=row.key_id,
+        subject=row.subject,
         scopes=tuple(row.scopes),
         heads=None if row.heads is None else tuple(row.heads),
         expires_at=min(ends[:1] + ends[2:]),
         was_seen=at - row.seen_at < timedelta(seconds=SEEN_SECONDS),
         tenant_disabled=row.disabled_at is not None,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What is known of a session without its token."""
+
+    by: str
+    """A key's id, a member's subject, or `operator`."""
+    created_at: datetime
+    seen_at: datetime
+
+
+def listed(tx: Transaction, tenant_id: str) -> list[Kept]:
+    """A tenant's sessions, those that ended by themselves too, the newest first."""
+    query = (
+        select(_by().label("by"), _sessions.created_at, _sessions.seen_at)
+        .where(_sessions.tenant_id == tenant_id)
+        .order_by(_sessions.created_at.desc(), _sessions.sha256)
+    )
+    return [
+        Kept(by=row.by, created_at=row.created_at, seen_at=row.seen_at) for row in tx.execute(query)
+    ]
+
+
+def end_all(tx: Transaction, tenant_id: str, *, by: str | None = None) -> int:
+    """End a tenant's sessions, or those of one key, member or the operator; how many."""
+    chosen = [_sessions.tenant_id == tenant_id, *([] if by is None else [_by() == by])]
+    return tx.execute(delete(tables.sessions).where(*chosen)).rowcount
+
+
+def _by() -> ColumnElement[str]:
+    return func.coalesce(_sessions.key_id, _sessions.subject, OPERATOR)
 
 
 def note_seen(tx: Transaction, session: Session) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
@@ -50,13 +51,15 @@ api_keys = Table(
     Index("ix_api_keys_list", "tenant_id", "created_at", "id"),
 )
 
-# A session has the rights of a key, or of the operator who followed a link: then it has no key.
+# A session has the rights of a key; or of the operator who followed a link: then it has no key; or
+# of a member, whose subject the company's identity provider vouched for.
 sessions = Table(
     "sessions",
     metadata,
     Column("tenant_id", NAME, nullable=False),
     Column("sha256", SHA256, nullable=False),
     Column("key_id", ID),
+    Column("subject", Text),
     json("scopes"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),

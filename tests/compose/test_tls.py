@@ -51,5 +51,6 @@ def test_a_mounted_certificate_turns_tls_on(proxy: str, folder: Path) -> None:
         found = http.get("/livez")
     assert (found.status_code, found.json()["code"]) == (503, "unavailable")  # there is no API
     assert found.headers["retry-after"] == "1"
+    assert found.headers["strict-transport-security"] == "max-age=31536000"
     plain = httpx.get(f"http://{address}/livez")
-    assert plain.status_code == 400
+    assert (plain.status_code, plain.json()["code"]) == (400, "https_needed")

@@ -33,10 +33,11 @@ def free_port() -> int:
 class RedisServer:
     """One `redis-server` process, from the wheel that brings its program."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, password: str = PASSWORD) -> None:
         self._folder = folder
+        self._password = password
         self.port = free_port()
-        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+        self.url = f"redis://:{password}@127.0.0.1:{self.port}/0"
         self.start()
 
     def start(self) -> None:
@@ -46,7 +47,7 @@ class RedisServer:
                 [
                     str(_PROGRAM),
                     *("--port", str(self.port), "--bind", "127.0.0.1"),
-                    *("--requirepass", PASSWORD, "--dir", str(self._folder)),
+                    *("--requirepass", self._password, "--dir", str(self._folder)),
                     *("--save", "", "--appendonly", "no"),
                 ],
                 stdout=log,

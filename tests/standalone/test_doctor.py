@@ -14,8 +14,10 @@ from standalone import doctor, doctor_services
 from standalone.doctor import examine
 from standalone.doctor_services import Finding
 from store.database.examination import PostgresqlServer
+from tests.servers.lying_provider import lying
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
+from tests.support.certificates import certificate
 from workers.settings import WorkerSettings
 
 
@@ -249,3 +251,24 @@ def test_a_server_open_to_others_is_a_warning(
     found = findings_in(tmp_path, auth=auth, host=host)["keys"]
     assert found.status == status
     assert ("nmtune-server keys create" in found.advice) == (status == "warn")
+
+
+def test_a_certificate_is_tried(tmp_path: Path) -> None:
+    assert "tls" not in findings_in(tmp_path)
+    files, other = certificate(tmp_path), certificate(tmp_path, name="other")
+    fits = findings_in(tmp_path, tls_cert=files.cert, tls_key=files.key)["tls"]
+    assert fits.status == "ok"
+    wrong = findings_in(tmp_path, tls_cert=files.cert, tls_key=other.key)["tls"]
+    assert wrong.status == "fail"
+    assert "does not belong to the certificate" in wrong.detail
+
+
+def test_the_identity_provider_is_asked(tmp_path: Path) -> None:
+    assert "sign-in" not in findings_in(tmp_path)
+    chosen = {"oidc_client_id": "nmtune", "oidc_groups": '{"team": "default:read"}'}
+    with lying() as provider:
+        found = findings_in(tmp_path, oidc_issuer=provider.issuer, **chosen)["sign-in"]
+        assert (found.status, found.detail) == ("ok", f"{provider.issuer} answers")
+    found = findings_in(tmp_path, oidc_issuer=provider.issuer, **chosen)["sign-in"]
+    assert found.status == "warn"
+    assert "cannot be asked" in found.detail

@@ -74,6 +74,7 @@ WRONG = {
     "a wrong time": ["keys", "create", "a", "--scopes", "read", "--expires", "soon"],
     "a long overlap": ["keys", "rotate", "key_x", "--overlap", "8d"],
     "no action": ["keys"],
+    "whose sessions": ["sessions", "end"],
 }
 
 
@@ -146,6 +147,24 @@ def _written_nowhere(folder: Path, servers: list[Server], keys: list[str]) -> No
         for name, content in texts.items():
             assert key.encode() not in content, name
             assert key[4:-6].encode() not in content, name
+
+
+def test_the_operator_ends_sessions(start: Start, folder: Path) -> None:
+    key = command(folder, "keys", "create", "ops", "--scopes", "read").stdout.strip()
+    server = start("api", "--port", "0", data_dir=folder, auth="on")
+    with server.client() as client:
+        answer = client.post("/session", json={"key": key})
+        cookie = {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+        assert client.get("/jobs", headers=cookie).status_code == 200
+        listed = command(folder, "sessions", "list").stdout
+        (key_id,) = re.findall(r"^(key_\w+)  since \d{4}-.* UTC  seen ", listed, re.M)
+        assert command(folder, "sessions", "end", "--by", "operator").stdout.startswith("0 ended")
+        assert client.get("/jobs", headers=cookie).status_code == 200
+        assert command(folder, "sessions", "end", "--by", key_id).stdout.startswith("1 ended")
+        assert client.get("/jobs", headers=cookie).status_code == 401
+        assert asked(client, key) == 200  # the key goes on
+    assert server.stop() == 0
+    assert command(folder, "sessions", "end", "--all").stdout.startswith("0 ended")
 
 
 def test_up_prints_a_link_that_signs_in_once(start: Start, folder: Path) -> None:

@@ -35,7 +35,8 @@ def serve(app: FastAPI, **bounds: Any) -> Iterator[Running]:
         server = Server(config, stopping=app.state.services.stopping, **bounds)
         thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
         thread.start()
-        found = Running(server, thread, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        scheme = "https" if bounds.get("certificate") else "http"
+        found = Running(server, thread, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
         try:
             wait_until(lambda: server.started)
             yield found

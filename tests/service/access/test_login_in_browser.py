@@ -1,11 +1,15 @@
-"""Signing in and out in a real Chromium, which keeps the cookie on loopback."""
+"""Signing in and out in a real Chromium, which keeps the cookie on loopback and over https."""
+
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser
 
+from service.listen.tls import Certificate
 from store.store import Store
 from tests.service.in_process import add_job
+from tests.support.certificates import certificate
 from tests.support.chromium import Watched, skip_without_chromium
 from tests.support.http import serve
 
@@ -51,6 +55,25 @@ def test_a_key_signs_in_where_one_wanted_to_go_and_out_again(
         watched.context.close()
     assert not complaints(watched)
     assert not [url for url in watched.requests if "nmk_" in url]
+
+
+def test_a_key_signs_in_over_https(
+    browser: Browser, app: FastAPI, store: Store, secrets: dict[str, str], tmp_path: Path
+) -> None:
+    path = f"/ui/jobs/{add_job(store)}"
+    files = certificate(tmp_path)
+    with serve(app, certificate=Certificate(files.cert, files.key)) as server:
+        watched = Watched(browser, ignore_https_errors=True)
+        page = watched.page
+        page.goto(server.url + path)
+        page.locator("input[name=key]").fill(secrets["read"])
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{server.url}{path}")
+        assert page.locator("h1").inner_text() == "pets"
+        (cookie,) = watched.context.cookies()
+        assert (cookie["name"], cookie["secure"]) == ("__Host-nmtune", True)
+        watched.context.close()
+    assert not complaints(watched)
 
 
 def test_the_printed_link_signs_in_and_leaves_no_trace_of_its_code(

@@ -18,7 +18,8 @@ from tests.store.access.access_calls import make_key
 # What everybody reaches: probes, the login, and files that hold nothing of anybody.
 OPEN = {
     "GET /livez", "GET /readyz", "GET /v2/health/live", "GET /v2/health/ready",
-    "POST /session", "DELETE /session", "GET /ui/login", "GET /ui/static/{digest}/{name}", "GET /",
+    "POST /session", "DELETE /session", "GET /ui/login", "GET /ui/login/openid",
+    "GET /ui/login/openid/callback", "GET /ui/static/{digest}/{name}", "GET /",
 }  # fmt: skip
 # Predictions and heads' metadata without a head in the path: they look at the key's heads
 # themselves, or tell nothing of heads.
@@ -175,3 +176,12 @@ def test_a_statement_for_two_kinds_of_methods() -> None:
     assert [needs.scope_for(one) for one in ("GET", "HEAD", "POST", "DELETE")] == [
         "read", "read", "write", "write",
     ]  # fmt: skip
+
+
+def test_what_a_key_lacks_is_noted(
+    ask: Asking, secrets: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    key_id = ask.with_key(secrets["read"], "GET", "/identity").json()["key_id"]
+    assert ask.with_key(secrets["read"], "GET", "/keys").status_code == 403
+    assert f"scope.refused by={key_id} scope=admin" in caplog.text
+    assert secrets["read"] not in caplog.text

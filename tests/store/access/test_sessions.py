@@ -108,3 +108,26 @@ def test_a_token_is_kept_as_its_hash_and_old_rows_go(store: Store) -> None:
         (row,) = tx.execute(tables.sessions.select()).all()
     assert row.sha256 == secrets.sha256_of(new) != secrets.sha256_of(old)
     assert new not in str(row)
+
+
+def test_sessions_of_one_or_of_all_are_ended(store: Store) -> None:
+    of_a_key, key = opened(store)
+    with store.database.begin() as tx:
+        tenants.create(tx, "lab")
+        member = sessions.create(
+            tx, "default", key=None, scopes=("read",), subject="al at https://i"
+        )
+        operator = sessions.create(tx, "default", key=None, scopes=("admin",))
+        theirs = sessions.create(tx, "lab", key=None, scopes=("read",), subject="al at https://i")
+        by = [one.by for one in sessions.listed(tx, "default")]
+    assert sorted(by) == sorted([key.id, "al at https://i", sessions.OPERATOR])
+    for who, token in (("al at https://i", member), (key.id, of_a_key), ("operator", operator)):
+        assert find(store, token) is not None
+        with store.database.begin() as tx:
+            assert sessions.end_all(tx, "default", by=who) == 1
+            assert sessions.end_all(tx, "default", by=who) == 0
+        assert find(store, token) is None
+    assert find(store, theirs) is not None
+    with store.database.begin() as tx:
+        assert sessions.end_all(tx, "default") == 0
+        assert sessions.end_all(tx, "lab") == 1

@@ -48,6 +48,8 @@ class Identity(Shown):
 
     tenant_id: str
     key_id: str | None = None
+    subject: str | None = None
+    """Who signed in by the company's identity provider; programs have keys."""
     name: str | None = None
     """The key's name."""
     scopes: list[str] = field(default_factory=list)
