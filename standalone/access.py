@@ -11,7 +11,7 @@ from typing import Final
 
 from standalone.process import open_store
 from standalone.times import NEVER
-from store.access import keys, tenants
+from store.access import audit, keys, tenants
 from store.access.keys import ApiKey, NewKey
 from store.database.clock import read_clock
 from store.database.connection import Transaction
@@ -29,15 +29,17 @@ def run(settings: StoreSettings, given: argparse.Namespace) -> None:
 
 def _create_key(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
+        actor = audit.operator(_tenant(tx, given.tenant))
         made = keys.create(
             tx,
-            _tenant(tx, given.tenant),
+            actor.tenant_id,
             name=given.name,
             scopes=given.scopes,
             heads=given.heads,
             keep_seconds=given.expires,
             created_by=OPERATOR,
         )
+        audit.note(tx, actor, "key.made", made.key.id, name=given.name, scopes=given.scopes)
     _show_once(made)
 
 
@@ -46,6 +48,14 @@ def _rotate_key(store: Store, given: argparse.Namespace) -> None:
         tenant = _tenant(tx, given.tenant)
         made = keys.rotate(tx, tenant, given.id, overlap_seconds=given.overlap, created_by=OPERATOR)
         old = keys.get(tx, tenant, given.id)
+        audit.note(
+            tx,
+            audit.operator(tenant),
+            "key.rotated",
+            given.id,
+            successor_id=made.key.id,
+            overlap_seconds=given.overlap,
+        )
     _show_once(made)
     print(f"The old one ends {_day(old.expires_at)}.", file=sys.stderr)
 
@@ -69,13 +79,17 @@ def _list_keys(store: Store, given: argparse.Namespace) -> None:
 
 def _revoke_key(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
-        key = keys.revoke(tx, _tenant(tx, given.tenant), given.id, force=given.force)
+        tenant = _tenant(tx, given.tenant)
+        key = keys.revoke(tx, tenant, given.id, force=given.force)
+        actor = audit.operator(tenant)
+        audit.note(tx, actor, "key.revoked", given.id, name=key.name, forced=given.force)
     print(f"The key {key.name} is revoked; running servers refuse it within a second.")
 
 
 def _create_tenant(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
         tenants.create(tx, given.name)
+        audit.note(tx, audit.operator(given.name), "tenant.created", given.name)
     print(
         f"The tenant {given.name} is there. Its first key: nmtune-server keys create NAME "
         f"--scopes admin --tenant {given.name}"
@@ -92,12 +106,14 @@ def _list_tenants(store: Store, given: argparse.Namespace) -> None:  # noqa: ARG
 def _disable_tenant(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
         tenants.set_disabled(tx, given.name, disabled=True)
+        audit.note(tx, audit.operator(given.name), "tenant.disabled", given.name)
     print(f"The tenant {given.name} is shut out within a second; its data are kept.")
 
 
 def _enable_tenant(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
         tenants.set_disabled(tx, given.name, disabled=False)
+        audit.note(tx, audit.operator(given.name), "tenant.enabled", given.name)
     print(f"The tenant {given.name} is let in again.")
 
 

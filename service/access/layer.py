@@ -122,7 +122,8 @@ class Access:
         if session.tenant_disabled:
             raise tenant_disabled()
         heads = None if session.heads is None else frozenset(session.heads)
-        return Identity(session.tenant_id, session.key_id, scopes.held(session.scopes), heads)
+        held = scopes.held(session.scopes)
+        return Identity(session.tenant_id, session.key_id, held, heads, is_session=True)
 
     def _session(self, token: str) -> sessions.Session | None:
         with self.store.database.read() as tx:

@@ -29,6 +29,7 @@ from store.database.columns import tags as _tags
 
 tenants = access_tables.tenants
 api_keys = access_tables.api_keys
+audit = access_tables.audit
 sessions = access_tables.sessions
 webhook_attempts = webhook_tables.webhook_attempts
 webhook_deliveries = webhook_tables.webhook_deliveries
