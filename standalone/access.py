@@ -6,25 +6,31 @@ no log and in no list of processes.
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
 from standalone.process import open_store
 from standalone.times import NEVER
+from store import tenant_deletion
 from store.access import audit, keys, tenants
 from store.access.keys import ApiKey, NewKey
 from store.database.clock import read_clock
 from store.database.connection import Transaction
+from store.names import is_permanent
 from store.settings import StoreSettings
 from store.store import Store
+from store.tenant_deletion import Belongings
 
 OPERATOR: Final = "operator"
+NOT_CONFIRMED: Final = 2
+"""The exit status of a deletion that was not confirmed, so that no script takes it for done."""
 
 
-def run(settings: StoreSettings, given: argparse.Namespace) -> None:
-    """Run one action. Raises StoreError."""
+def run(settings: StoreSettings, given: argparse.Namespace) -> int:
+    """Run one action; its exit status. Raises StoreError."""
     with open_store(settings, writes_alone=given.action == "list") as store:
-        _ACTIONS[given.command, given.action](store, given)
+        return _ACTIONS[given.command, given.action](store, given) or 0
 
 
 def _create_key(store: Store, given: argparse.Namespace) -> None:
@@ -117,7 +123,33 @@ def _enable_tenant(store: Store, given: argparse.Namespace) -> None:
     print(f"The tenant {given.name} is let in again.")
 
 
-_ACTIONS: Final = {
+def _delete_tenant(store: Store, given: argparse.Namespace) -> int:
+    name = given.name
+    if not given.yes:
+        _say_what("has", name, tenant_deletion.belongings(store, name))
+        print(
+            "Nothing was deleted. To delete all of it for good, and end its running jobs: "
+            f"nmtune-server tenants delete {name} --yes"
+        )
+        return NOT_CONFIRMED
+    _say_what("had", name, tenant_deletion.delete_tenant(store, name))
+    if is_permanent(name):
+        print(
+            f"All of it is deleted. The tenant {name} itself stays: servers without keys need it."
+        )
+    else:
+        print(f"All of it is deleted, and so is the tenant {name}.")
+    return 0
+
+
+def _say_what(verb: str, tenant: str, found: Belongings) -> None:
+    print(f"The tenant {tenant} {verb}:")
+    for table, n in found.rows.items():
+        print(f"  {n:>12,}  {table}")
+    print(f"  {found.n_artifacts:>12,}  stored files, {found.n_bytes:,} bytes")
+
+
+_ACTIONS: Final[Mapping[tuple[str, str], Callable[[Store, argparse.Namespace], int | None]]] = {
     ("keys", "create"): _create_key,
     ("keys", "list"): _list_keys,
     ("keys", "revoke"): _revoke_key,
@@ -126,6 +158,7 @@ _ACTIONS: Final = {
     ("tenants", "list"): _list_tenants,
     ("tenants", "disable"): _disable_tenant,
     ("tenants", "enable"): _enable_tenant,
+    ("tenants", "delete"): _delete_tenant,
 }
 
 

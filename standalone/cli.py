@@ -133,8 +133,8 @@ def _add_keys(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
 def _add_tenants(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "tenants",
-        help="make, list, disable and enable tenants",
-        description="Make, list, disable and enable tenants. Each sees its own data alone.",
+        help="make, list, disable, enable and delete tenants",
+        description="Make, list, disable, enable and delete tenants. Each sees its own data alone.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", parents=[common], help="list tenants")
@@ -145,6 +145,15 @@ def _add_tenants(commands: "Subparsers", common: argparse.ArgumentParser) -> Non
     ):
         one = actions.add_parser(action, parents=[common], help=text)
         one.add_argument("name", metavar="NAME", help="the tenant's name")
+    deletion = actions.add_parser(
+        "delete",
+        parents=[common],
+        help="delete a tenant with all its data",
+        description="Delete all rows and bytes of a tenant, and the tenant; its running jobs end "
+        "first. Without --yes, only say what it has: the exit status is then 2.",
+    )
+    deletion.add_argument("name", metavar="NAME", help="the tenant's name")
+    deletion.add_argument("--yes", action="store_true", help="delete it, for good")
 
 
 def _common() -> argparse.ArgumentParser:

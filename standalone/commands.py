@@ -69,7 +69,7 @@ def _run(given: argparse.Namespace) -> int:
         case "keys" | "tenants":
             from standalone import access
 
-            access.run(service, given)
+            return access.run(service, given)
         case "doctor":
             return _doctor(service, workers, as_json=given.json)
     return 0

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from store import drift
+from store.access import tenants
 from store.errors import StoreError
 from store.store import Store
 
@@ -105,7 +106,8 @@ class DriftRecorder:
         for key, (n_rows, sums) in list(self._sums.items()):
             try:
                 with self._store.database.begin() as tx:
-                    drift.add(tx, *key, n_rows=n_rows, sums=sums)
+                    if tenants.is_there(tx, key[0]):
+                        drift.add(tx, *key, n_rows=n_rows, sums=sums)
                     drift.prune(tx)
             except StoreError as error:
                 logger.warning("drift.kept reason=%s", error)

@@ -67,6 +67,15 @@ def test_the_commands_of_keys_and_tenants(folder: Path) -> None:
     assert "lab  disabled" in command(folder, "tenants", "list").stdout
     command(folder, "tenants", "enable", "lab")
     assert "lab  enabled" in command(folder, "tenants", "list").stdout
+    command(folder, "keys", "create", "ci", "--scopes", "read", "--tenant", "lab")
+    told = command(folder, "tenants", "delete", "lab", status=2).stdout
+    assert re.search(r"^ +1  api_keys$", told, re.MULTILINE)
+    assert re.search(r"^ +4  audit$", told, re.MULTILINE)
+    assert "Nothing was deleted" in told
+    assert "lab" in command(folder, "tenants", "list").stdout
+    assert "so is the tenant lab" in command(folder, "tenants", "delete", "lab", "--yes").stdout
+    assert "lab" not in command(folder, "tenants", "list").stdout
+    assert "lab" in command(folder, "tenants", "delete", "lab", "--yes", status=1).stderr
 
 
 WRONG = {
