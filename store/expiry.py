@@ -1,20 +1,23 @@
-"""Expiry: remove datasets and unfinished uploads whose time is over, rows and bytes."""
+"""Expiry: remove datasets and uploads whose time is over; tell of keys whose time soon is."""
 
 import logging
 from dataclasses import dataclass
 from typing import Final
 
 from store import datasets, uploads
-from store.access import audit
+from store.access import audit, keys
 from store.access.audit import Actor
 from store.errors import DatasetInUse, NotFound
 from store.store import Store
+from store.webhooks import outbox
+from store.webhooks.outbox import EventName, Happened
 
 log = logging.getLogger(__name__)
 
 _SWEEP: Final = "sweep"
 """Who removes, in the audit."""
 _DATASETS_AT_ONCE: Final = 100
+_KEYS_AT_ONCE: Final = 100
 _UPLOADS_AT_ONCE: Final = 10
 """Fewer, because each has hundreds of parts and the sweep must look after leases too."""
 
@@ -43,6 +46,27 @@ def remove_expired(store: Store, *, limit: int = _DATASETS_AT_ONCE) -> Removed:
     if removed != Removed():
         log.info("expiry.removed %s", removed)
     return removed
+
+
+def tell_of_expiring_keys(store: Store) -> int:
+    """Tell webhooks of each key that ends within a week, once; return how many.
+
+    Safe in any number of processes: of two that find a key, one writes.
+    """
+    with store.database.read() as tx:
+        found = keys.expiring(tx, limit=_KEYS_AT_ONCE)
+    return sum(_tell_of_key(store, tenant_id, key_id) for tenant_id, key_id in found)
+
+
+def _tell_of_key(store: Store, tenant_id: str, key_id: str) -> bool:
+    with store.database.begin() as tx:
+        key = keys.note_expiry_told(tx, tenant_id, key_id)
+        if key is None or key.expires_at is None:
+            return False
+        ends = key.expires_at.isoformat(timespec="seconds").replace("+00:00", "Z")
+        data = {"key_id": key.id, "name": key.name, "expires_at": ends, "path": f"/keys/{key.id}"}
+        outbox.write(tx, tenant_id, Happened(EventName.KEY_EXPIRING, data))
+    return True
 
 
 def remove_upload(

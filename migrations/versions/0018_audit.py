@@ -1,4 +1,4 @@
-"""Audit: what was done, when and by whom; and keys whose end webhooks were told of."""
+"""Audit: what was done, when and by whom; and what webhooks were told of drift and keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,6 +33,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_audit_list", "audit", ["tenant_id", "at", "id"])
     op.create_index("ix_audit_at", "audit", ["at"])
+    op.create_table(
+        "drift_states",
+        sa.Column("tenant_id", sa.String(64), nullable=False),
+        sa.Column("sha256", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("changed_at", _MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "sha256", name=op.f("pk_drift_states")),
+    )
     op.add_column("api_keys", sa.Column("expiry_told_at", _MOMENT))
     op.create_index(
         "ix_api_keys_expires_at",
@@ -46,4 +54,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_api_keys_expires_at", "api_keys")
     op.drop_column("api_keys", "expiry_told_at")
+    op.drop_table("drift_states")
     op.drop_table("audit")

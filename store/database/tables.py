@@ -374,3 +374,14 @@ drift_windows = Table(
     PrimaryKeyConstraint("tenant_id", "sha256", "started_at"),
     Index("ix_drift_windows_started_at", "started_at"),
 )
+
+# What webhooks were last told of a head's drift. As windows, about bytes.
+drift_states = Table(
+    "drift_states",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("sha256", _SHA256, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "sha256"),
+)

@@ -62,6 +62,7 @@ def fill(store: Store, rows: Rows, tenant_id: str) -> None:
         text_vectors.keep(tx, tenant_id, "f" * 64, {f"{n:064x}": b"\0" * 8 for n in range(25)})
         provider_keys.put(tx, tenant_id, "https://api.openai.com", b"sealed")
         drift.add(tx, tenant_id, sha256, n_rows=3, sums=np.ones(4))
+        drift.note_state(tx, tenant_id, sha256, "some")
         sessions.create(tx, tenant_id, key=key, scopes=("admin",))
         audit.note(tx, audit.operator(tenant_id), "key.made", key.id)
     with store.database.begin() as tx:

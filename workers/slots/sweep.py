@@ -157,6 +157,7 @@ class Sweeper:
         if self._clock.was_set_ahead(moment):
             return False
         expiry.remove_expired(self._store)
+        expiry.tell_of_expiring_keys(self._store)
         return True
 
     def _sweep(self) -> None:
