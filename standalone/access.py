@@ -16,7 +16,6 @@ from store import tenant_deletion
 from store.access import audit, keys, tenants
 from store.access.keys import ApiKey, NewKey
 from store.database.clock import read_clock
-from store.database.connection import Transaction
 from store.names import is_permanent
 from store.settings import StoreSettings
 from store.store import Store
@@ -35,7 +34,7 @@ def run(settings: StoreSettings, given: argparse.Namespace) -> int:
 
 def _create_key(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
-        actor = audit.operator(_tenant(tx, given.tenant))
+        actor = audit.operator(tenants.named_or_sole(tx, given.tenant))
         made = keys.create(
             tx,
             actor.tenant_id,
@@ -51,7 +50,7 @@ def _create_key(store: Store, given: argparse.Namespace) -> None:
 
 def _rotate_key(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
-        tenant = _tenant(tx, given.tenant)
+        tenant = tenants.named_or_sole(tx, given.tenant)
         made = keys.rotate(tx, tenant, given.id, overlap_seconds=given.overlap, created_by=OPERATOR)
         old = keys.get(tx, tenant, given.id)
         audit.note(
@@ -68,7 +67,7 @@ def _rotate_key(store: Store, given: argparse.Namespace) -> None:
 
 def _list_keys(store: Store, given: argparse.Namespace) -> None:
     with store.database.read() as tx:
-        tenant, at = _tenant(tx, given.tenant), read_clock(tx)
+        tenant, at = tenants.named_or_sole(tx, given.tenant), read_clock(tx)
         found: list[ApiKey] = []
         cursor = None
         while True:
@@ -85,7 +84,7 @@ def _list_keys(store: Store, given: argparse.Namespace) -> None:
 
 def _revoke_key(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
-        tenant = _tenant(tx, given.tenant)
+        tenant = tenants.named_or_sole(tx, given.tenant)
         key = keys.revoke(tx, tenant, given.id, force=given.force)
         actor = audit.operator(tenant)
         audit.note(tx, actor, "key.revoked", given.id, name=key.name, forced=given.force)
@@ -160,11 +159,6 @@ _ACTIONS: Final[Mapping[tuple[str, str], Callable[[Store, argparse.Namespace], i
     ("tenants", "enable"): _enable_tenant,
     ("tenants", "delete"): _delete_tenant,
 }
-
-
-def _tenant(tx: Transaction, named: str | None) -> str:
-    """The tenant that was named, or the only one."""
-    return (tenants.get(tx, named) if named is not None else tenants.sole(tx)).tenant_id
 
 
 def _show_once(made: NewKey) -> None:

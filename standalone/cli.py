@@ -80,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     examination.add_argument("--json", action="store_true", help="print the findings as JSON")
     _add_keys(commands, common)
     _add_tenants(commands, common)
+    acts = commands.add_parser(
+        "audit",
+        parents=[common],
+        help="print who did what, as JSON lines",
+        description="Print who did what in a tenant as JSON lines, newest first.",
+    )
+    acts.add_argument("--tenant", metavar="NAME", help="whose acts (default: the only tenant's)")
     return parser
 
 

@@ -70,6 +70,10 @@ def _run(given: argparse.Namespace) -> int:
             from standalone import access
 
             return access.run(service, given)
+        case "audit":
+            from standalone import audit
+
+            audit.run(service, given)
         case "doctor":
             return _doctor(service, workers, as_json=given.json)
     return 0

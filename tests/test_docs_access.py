@@ -3,7 +3,9 @@
 import re
 
 from service.access import guesses, known_keys, login_links
+from store import tenant_deletion
 from store.access import keys, secrets, sessions
+from store.settings import StoreSettings
 from tests.support.places import ROOT
 
 TEXT = " ".join((ROOT / "docs/run/access.md").read_text().split())
@@ -21,9 +23,11 @@ STATED = (
     f"{guesses.A_MINUTE} wrong keys a minute",
     f"ends after {sessions.ABSOLUTE_SECONDS / HOUR:g} hours, after "
     f"{sessions.IDLE_SECONDS / HOUR:g} hours without",
+    f"does not answer within {tenant_deletion.PATIENCE_SECONDS:g} seconds",
+    f"kept for {StoreSettings.model_fields['audit_days'].default:g} days",
     f"once, within {login_links.LIVES_SECONDS / 60:g} minutes",
 )
-FIGURE = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)? (?:s|minutes|hours|days|characters)\b")
+FIGURE = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)? (?:s|seconds|minutes|hours|days|characters)\b")
 OWN = {"4 characters"}
 
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from service.http.fields import Cursor, Limit
+from service.http.validation import KEY_PATTERN
 from store.access.audit import Entry, Wanted
 
-Word = Annotated[str | None, Field(max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Word = Annotated[str | None, Field(max_length=255, pattern=KEY_PATTERN)]
 
 _ENTRY: dict[str, Any] = {
     "id": "aud_31k8drzh5p2gk7m4t9x3wvq6ab",

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse
 
 from service.http.errors import Problem
 from service.http.scopes import OPEN
-from service.ui import datasets, heads, home, jobs, login, maps, new, reports, rows, trials
+from service.ui import audit, datasets, heads, home, jobs, login, maps, new, reports, rows, trials
 from service.ui.answers import HEADERS, page_router
 
 _KEPT: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -47,6 +47,6 @@ def no_page(path: str) -> Response:
 
 
 router.include_router(files)
-for pages in (login, home, new, jobs, reports, rows, maps, heads, trials, datasets):
+for pages in (login, home, new, jobs, reports, rows, maps, heads, trials, datasets, audit):
     router.include_router(pages.router)
 router.include_router(elsewhere)

@@ -80,6 +80,14 @@ def is_there(tx: Transaction, tenant_id: str) -> bool:
     return tx.execute(held).one_or_none() is not None
 
 
+def named_or_sole(tx: Transaction, named: str | None) -> str:
+    """The name of the tenant that was named, or of the only one.
+
+    Raises NotFound, and TenantNotNamed if there are several and none was named.
+    """
+    return (get(tx, named) if named is not None else sole(tx)).tenant_id
+
+
 def set_disabled(tx: Transaction, tenant_id: str, *, disabled: bool) -> Tenant:
     """Shut a tenant out, or let it in again; nothing of it is deleted. Raises NotFound."""
     note_key_change(tx, tenant_id)

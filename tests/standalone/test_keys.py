@@ -1,5 +1,6 @@
 """Keys with real processes: made by the command, taken back everywhere, and never written down."""
 
+import json
 import re
 import sqlite3
 import subprocess
@@ -68,6 +69,12 @@ def test_the_commands_of_keys_and_tenants(folder: Path) -> None:
     command(folder, "tenants", "enable", "lab")
     assert "lab  enabled" in command(folder, "tenants", "list").stdout
     command(folder, "keys", "create", "ci", "--scopes", "read", "--tenant", "lab")
+    acts = command(folder, "audit", "--tenant", "lab").stdout.splitlines()
+    assert [json.loads(line)["action"] for line in acts] == [
+        "key.made", "tenant.enabled", "tenant.disabled", "tenant.created",
+    ]  # fmt: skip
+    assert {json.loads(line)["actor_kind"] for line in acts} == {"operator"}
+    assert "--tenant" in command(folder, "audit", status=1).stderr
     told = command(folder, "tenants", "delete", "lab", status=2).stdout
     assert re.search(r"^ +1  api_keys$", told, re.MULTILINE)
     assert re.search(r"^ +4  audit$", told, re.MULTILINE)
