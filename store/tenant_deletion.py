@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Table, delete, func, select, tuple_, update
 
 from store import jobs, transitions
-from store.access import tenants
+from store.access import audit, tenants
 from store.database import tables
 from store.database.conditions import has_status
 from store.database.connection import Transaction
@@ -154,6 +154,7 @@ def _reset(tx: Transaction, tenant_id: str, *, was_disabled: bool) -> None:
     tenants.set_disabled(tx, tenant_id, disabled=was_disabled)
     mine = update(tables.tenants).where(_tenants.tenant_id == tenant_id)
     tx.execute(mine.values(limits=None))
+    audit.note(tx, audit.operator(tenant_id), "tenant.emptied", tenant_id)
 
 
 def _count(tx: Transaction, table: Table, tenant_id: str) -> int:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from store import garbage, jobs
-from store.access import audit
-from store.tenant_deletion import delete_tenant
+from store import garbage
+from store.tenant_deletion import belongings, delete_tenant
 from tests.support.waiting import wait_until
 from tests.workers.workplace import ENDLESS, Workplace, children, start_worker
 from workers.slots.local import LocalWorker
@@ -22,10 +21,11 @@ def worker(workplace: Workplace) -> Iterator[LocalWorker]:
 
 
 def what_is_left(workplace: Workplace) -> tuple[int, int]:
-    """How many rows of jobs, heads and audit there are, and how many stored files."""
-    with workplace.store.database.read() as tx:
-        n_rows = len(jobs.page(tx, TENANT).items) + len(audit.page(tx, TENANT).items)
-    return n_rows, len(list(workplace.store.artifacts.stored(TENANT)))
+    """How many rows there are but that which says of the deletion, and how many stored files."""
+    found = belongings(workplace.store, TENANT)
+    assert found.rows["tenants"] == 1
+    assert found.rows["audit"] >= 1
+    return sum(found.rows.values()) - 2, found.n_artifacts
 
 
 def test_the_job_ends_and_nothing_comes_afterwards(
