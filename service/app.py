@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 import service.access.key_routes
 import service.access.session_routes
+import service.audit.routes
 import service.datasets.revision_routes
 import service.datasets.routes
 import service.export.routes
@@ -171,6 +172,7 @@ def create_app(
         service.providers.routes,
         service.access.key_routes,
         service.access.session_routes,
+        service.audit.routes,
         service.webhooks.routes,
         service.webhooks.delivery_routes,
     ):

@@ -6,53 +6,68 @@ no log and in no list of processes.
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
 from standalone.process import open_store
 from standalone.times import NEVER
-from store.access import keys, sessions, tenants
+from store import tenant_deletion
+from store.access import audit, keys, sessions, tenants
 from store.access.keys import ApiKey, NewKey
 from store.database.clock import read_clock
-from store.database.connection import Transaction
+from store.names import is_permanent
 from store.settings import StoreSettings
 from store.store import Store
+from store.tenant_deletion import Belongings
 
 OPERATOR: Final = "operator"
+NOT_CONFIRMED: Final = 2
+"""The exit status of a deletion that was not confirmed, so that no script takes it for done."""
 
 
-def run(settings: StoreSettings, given: argparse.Namespace) -> None:
-    """Run one action. Raises StoreError."""
+def run(settings: StoreSettings, given: argparse.Namespace) -> int:
+    """Run one action; its exit status. Raises StoreError."""
     with open_store(settings, writes_alone=given.action == "list") as store:
-        _ACTIONS[given.command, given.action](store, given)
+        return _ACTIONS[given.command, given.action](store, given) or 0
 
 
 def _create_key(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
+        actor = audit.operator(tenants.named_or_sole(tx, given.tenant))
         made = keys.create(
             tx,
-            _tenant(tx, given.tenant),
+            actor.tenant_id,
             name=given.name,
             scopes=given.scopes,
             heads=given.heads,
             keep_seconds=given.expires,
             created_by=OPERATOR,
         )
+        audit.note(tx, actor, "key.made", made.key.id, name=given.name, scopes=given.scopes)
     _show_once(made)
 
 
 def _rotate_key(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
-        tenant = _tenant(tx, given.tenant)
+        tenant = tenants.named_or_sole(tx, given.tenant)
         made = keys.rotate(tx, tenant, given.id, overlap_seconds=given.overlap, created_by=OPERATOR)
         old = keys.get(tx, tenant, given.id)
+        audit.note(
+            tx,
+            audit.operator(tenant),
+            "key.rotated",
+            given.id,
+            successor_id=made.key.id,
+            overlap_seconds=given.overlap,
+        )
     _show_once(made)
     print(f"The old one ends {_day(old.expires_at)}.", file=sys.stderr)
 
 
 def _list_keys(store: Store, given: argparse.Namespace) -> None:
     with store.database.read() as tx:
-        tenant, at = _tenant(tx, given.tenant), read_clock(tx)
+        tenant, at = tenants.named_or_sole(tx, given.tenant), read_clock(tx)
         found: list[ApiKey] = []
         cursor = None
         while True:
@@ -69,25 +84,31 @@ def _list_keys(store: Store, given: argparse.Namespace) -> None:
 
 def _revoke_key(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
-        key = keys.revoke(tx, _tenant(tx, given.tenant), given.id, force=given.force)
+        tenant = tenants.named_or_sole(tx, given.tenant)
+        key = keys.revoke(tx, tenant, given.id, force=given.force)
+        actor = audit.operator(tenant)
+        audit.note(tx, actor, "key.revoked", given.id, name=key.name, forced=given.force)
     print(f"The key {key.name} is revoked; running servers refuse it within a second.")
 
 
 def _list_sessions(store: Store, given: argparse.Namespace) -> None:
     with store.database.read() as tx:
-        for one in sessions.listed(tx, _tenant(tx, given.tenant)):
+        for one in sessions.listed(tx, tenants.named_or_sole(tx, given.tenant)):
             print(f"{one.by}  since {_day(one.created_at)}  seen {_day(one.seen_at)}")
 
 
 def _end_sessions(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
-        n = sessions.end_all(tx, _tenant(tx, given.tenant), by=given.by)
+        tenant = tenants.named_or_sole(tx, given.tenant)
+        n = sessions.end_all(tx, tenant, by=given.by)
+        audit.note(tx, audit.operator(tenant), "sessions.ended", given.by or "all", sessions=n)
     print(f"{n} ended; the next request of their browsers leads to the login.")
 
 
 def _create_tenant(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
         tenants.create(tx, given.name)
+        audit.note(tx, audit.operator(given.name), "tenant.created", given.name)
     print(
         f"The tenant {given.name} is there. Its first key: nmtune-server keys create NAME "
         f"--scopes admin --tenant {given.name}"
@@ -104,16 +125,44 @@ def _list_tenants(store: Store, given: argparse.Namespace) -> None:  # noqa: ARG
 def _disable_tenant(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
         tenants.set_disabled(tx, given.name, disabled=True)
+        audit.note(tx, audit.operator(given.name), "tenant.disabled", given.name)
     print(f"The tenant {given.name} is shut out within a second; its data are kept.")
 
 
 def _enable_tenant(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
         tenants.set_disabled(tx, given.name, disabled=False)
+        audit.note(tx, audit.operator(given.name), "tenant.enabled", given.name)
     print(f"The tenant {given.name} is let in again.")
 
 
-_ACTIONS: Final = {
+def _delete_tenant(store: Store, given: argparse.Namespace) -> int:
+    name = given.name
+    if not given.yes:
+        _say_what("has", name, tenant_deletion.belongings(store, name))
+        print(
+            "Nothing was deleted. To delete all of it for good, and end its running jobs: "
+            f"nmtune-server tenants delete {name} --yes"
+        )
+        return NOT_CONFIRMED
+    _say_what("had", name, tenant_deletion.delete_tenant(store, name))
+    if is_permanent(name):
+        print(
+            f"All of it is deleted. The tenant {name} itself stays: servers without keys need it."
+        )
+    else:
+        print(f"All of it is deleted, and so is the tenant {name}.")
+    return 0
+
+
+def _say_what(verb: str, tenant: str, found: Belongings) -> None:
+    print(f"The tenant {tenant} {verb}:")
+    for table, n in found.rows.items():
+        print(f"  {n:>12,}  {table}")
+    print(f"  {found.n_artifacts:>12,}  stored files, {found.n_bytes:,} bytes")
+
+
+_ACTIONS: Final[Mapping[tuple[str, str], Callable[[Store, argparse.Namespace], int | None]]] = {
     ("keys", "create"): _create_key,
     ("keys", "list"): _list_keys,
     ("keys", "revoke"): _revoke_key,
@@ -124,12 +173,8 @@ _ACTIONS: Final = {
     ("tenants", "list"): _list_tenants,
     ("tenants", "disable"): _disable_tenant,
     ("tenants", "enable"): _enable_tenant,
+    ("tenants", "delete"): _delete_tenant,
 }
-
-
-def _tenant(tx: Transaction, named: str | None) -> str:
-    """The tenant that was named, or the only one."""
-    return (tenants.get(tx, named) if named is not None else tenants.sole(tx)).tenant_id
 
 
 def _show_once(made: NewKey) -> None:

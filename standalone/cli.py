@@ -81,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_keys(commands, common)
     _add_sessions(commands, common)
     _add_tenants(commands, common)
+    acts = commands.add_parser(
+        "audit",
+        parents=[common],
+        help="print who did what, as JSON lines",
+        description="Print who did what in a tenant as JSON lines, newest first.",
+    )
+    acts.add_argument("--tenant", metavar="NAME", help="whose acts (default: the only tenant's)")
     return parser
 
 
@@ -158,8 +165,8 @@ def _whose(what: str) -> argparse.ArgumentParser:
 def _add_tenants(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "tenants",
-        help="make, list, disable and enable tenants",
-        description="Make, list, disable and enable tenants. Each sees its own data alone.",
+        help="make, list, disable, enable and delete tenants",
+        description="Make, list, disable, enable and delete tenants. Each sees its own data alone.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", parents=[common], help="list tenants")
@@ -170,6 +177,15 @@ def _add_tenants(commands: "Subparsers", common: argparse.ArgumentParser) -> Non
     ):
         one = actions.add_parser(action, parents=[common], help=text)
         one.add_argument("name", metavar="NAME", help="the tenant's name")
+    deletion = actions.add_parser(
+        "delete",
+        parents=[common],
+        help="delete a tenant with all its data",
+        description="Delete all rows and bytes of a tenant, and the tenant; its running jobs end "
+        "first. Without --yes, only say what it has: the exit status is then 2.",
+    )
+    deletion.add_argument("name", metavar="NAME", help="the tenant's name")
+    deletion.add_argument("--yes", action="store_true", help="delete it, for good")
 
 
 def _common() -> argparse.ArgumentParser:

@@ -70,7 +70,11 @@ def _run(given: argparse.Namespace) -> int:
         case "keys" | "sessions" | "tenants":
             from standalone import access
 
-            access.run(service, given)
+            return access.run(service, given)
+        case "audit":
+            from standalone import audit
+
+            audit.run(service, given)
         case "doctor":
             return _doctor(service, workers, as_json=given.json)
     return 0

@@ -79,6 +79,7 @@ def api(service: ServiceSettings, workers: WorkerSettings) -> None:
             poll_seconds=workers.poll_seconds,
             lease_seconds=workers.lease_seconds,
             job_files_days=workers.job_files_days,
+            audit_days=workers.audit_days,
         )
         sweeper.start()
         try:

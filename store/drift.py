@@ -6,22 +6,28 @@ the sums belong to these bytes whatever is published, moved or deleted.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store.database import tables
-from store.database.clock import read_clock, seconds_from_now
-from store.database.connection import Transaction
+from store.database.clock import now, read_clock, seconds_from_now
+from store.database.connection import Transaction, insert_or_ignore
 
 KEPT_HOURS: Final = 30 * 24
 """How long a window is kept."""
 
+CALM: Final = "none"
+STATES: Final = (CALM, "some", "much")
+"""What drift can be said to be, the calmest first."""
+
 _windows = tables.drift_windows.c
+_states = tables.drift_states.c
+_LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _HOUR = 3600.0
 
 
@@ -111,10 +117,43 @@ def total(tx: Transaction, tenant_id: str, sha256: str, *, n_sums: int, hours: i
     return Total.of(windows(tx, tenant_id, sha256, n_sums=n_sums, hours=hours), n_sums=n_sums)
 
 
+def note_state(tx: Transaction, tenant_id: str, sha256: str, state: str) -> str | None:
+    """Note that the head's drift is now in this state; return the one before if it has changed.
+
+    The first state counts as a change from `CALM`. A state that is calmer than the one before is
+    taken over only an hour after the last change, so that drift at a bound is not told all day.
+    """
+    mine = (_states.tenant_id == tenant_id, _states.sha256 == sha256)
+    first = {"tenant_id": tenant_id, "sha256": sha256, "state": CALM, "changed_at": _LONG_AGO}
+    tx.execute(insert_or_ignore(tx, tables.drift_states).values(first))
+    may_calm = _states.changed_at <= seconds_from_now(-_HOUR)
+    before = tx.execute(
+        select(_states.state, may_calm.label("may_calm")).where(*mine).with_for_update()
+    ).one()
+    is_calmer = STATES.index(state) < STATES.index(before.state)
+    if state == before.state or (is_calmer and not before.may_calm):
+        return None
+    tx.execute(update(tables.drift_states).where(*mine).values(state=state, changed_at=now()))
+    return str(before.state)
+
+
+def versions(tx: Transaction, tenant_id: str, sha256: str) -> list[tuple[str, int]]:
+    """(head, version) of all that are these bytes: usually one, none if it was deleted."""
+    named = tables.head_versions.c
+    query = select(named.name, named.version).where(
+        named.tenant_id == tenant_id, named.sha256 == sha256
+    )
+    return [(row.name, row.version) for row in tx.execute(query)]
+
+
 def prune(tx: Transaction) -> int:
     """Forget the old windows of all tenants; return how many. Crosses tenants by nature."""
     old = _windows.started_at <= seconds_from_now(-KEPT_HOURS * _HOUR)
-    return tx.execute(delete(tables.drift_windows).where(old)).rowcount
+    n_pruned = tx.execute(delete(tables.drift_windows).where(old)).rowcount
+    if n_pruned:
+        window = (_windows.tenant_id == _states.tenant_id) & (_windows.sha256 == _states.sha256)
+        tx.execute(delete(tables.drift_states).where(~exists().where(window)))
+    return n_pruned
 
 
 def _key(tenant_id: str, sha256: str, started_at: datetime) -> Sequence[ColumnElement[bool]]:

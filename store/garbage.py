@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, null, select, true, union, update
 
 from store import idempotency, job_files, text_vectors
+from store.access import audit
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.database.conditions import has_status
@@ -34,11 +35,15 @@ class Collected:
 
 
 def collect(
-    store: Store, *, older_than_seconds: float = 86_400.0, job_files_days: float = 0
+    store: Store,
+    *,
+    older_than_seconds: float = 86_400.0,
+    job_files_days: float = 0,
+    audit_days: float = 0,
 ) -> Collected:
     """Remove bytes of all tenants that no row names, leftovers of broken puts, and old answers.
 
-    job_files_days: how long a job's further files are kept; 0: for ever.
+    job_files_days, audit_days: how long a job's further files and the audit are kept; 0: for ever.
 
     Young bytes stay, because their row may be about to be written: putting makes bytes young, and a
     row follows its bytes within minutes. Safe beside running doors and in several processes.
@@ -49,6 +54,7 @@ def collect(
         deliveries.prune(tx)
         _expire_outputs(tx)
         job_files.expire(tx, days=job_files_days)
+        audit.prune(tx, days=audit_days)
     with store.database.read() as tx:
         found = named(tx)
     old = datetime.now(UTC) - timedelta(seconds=older_than_seconds)

@@ -14,6 +14,11 @@ NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _NAME = re.compile(NAME_PATTERN)
 
 
+def is_permanent(tenant_id: str) -> bool:
+    """Whether a server without keys acts for this tenant, so that it must always be there."""
+    return tenant_id == DEFAULT_TENANT
+
+
 def is_name(text: str) -> bool:
     """Whether `text` obeys the naming rule."""
     return _NAME.fullmatch(text) is not None

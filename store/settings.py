@@ -57,6 +57,8 @@ class StoreSettings(BaseSettings):
     job_files_days: float = Field(default=90.0, ge=0.0)
     """How long the further files of a job are kept: the values of its rows, its map and its other
     heads; 0 keeps them for ever. Heads and reports stay."""
+    audit_days: float = Field(default=400.0, ge=0.0)
+    """How long the audit keeps who did what; 0 keeps it for ever."""
 
     @field_validator("data_dir", "artifacts_dir")
     @classmethod

@@ -124,6 +124,69 @@ MUTANTS = (
         ("tests/store/webhooks/test_sending.py",),
     ),
     Mutant(
+        "an act is committed before its row in the audit",
+        "service/heads/routes.py",
+        {
+            "heads.set_alias(tx, tenant_id, name, alias, body.version)\n": (
+                "heads.set_alias(tx, tenant_id, name, alias, body.version)\n"
+                "    with store.database.begin() as tx:\n"
+            )
+        },
+        ("tests/service/audit/test_every_act.py",),
+    ),
+    Mutant(
+        "a route forgets the audit",
+        "service/uploads/routes.py",
+        {'audit.note(tx, actor, "upload.created", upload.id, size_bytes=size_bytes)': "pass"},
+        ("tests/service/audit/test_every_act.py",),
+    ),
+    Mutant(
+        "the audit keeps a receiver's whole URL",
+        "service/webhooks/routes.py",
+        {'    return urlsplit(url).hostname or ""': '    return url or ""'},
+        ("tests/service/audit/test_every_act.py",),
+    ),
+    Mutant(
+        "a deletion of a tenant forgets the bytes",
+        "store/tenant_deletion.py",
+        {"    store.artifacts.delete(tenant_id, sha256)\n": ""},
+        ("tests/store/test_tenant_deletion.py",),
+    ),
+    Mutant(
+        "a deletion of a tenant forgets a table",
+        "store/tenant_deletion.py",
+        {'if "tenant_id" in one.c]': 'if "tenant_id" in one.c and one.name != "encoders"]'},
+        ("tests/store/test_tenant_deletion.py",),
+    ),
+    Mutant(
+        "a deletion of a tenant does not wait for who is acting",
+        "store/tenant_deletion.py",
+        {
+            ".where(_tenants.tenant_id == tenant_id).with_for_update()": (
+                ".where(_tenants.tenant_id == tenant_id)"
+            )
+        },
+        ("tests/store/test_tenant_deletion.py",),
+    ),
+    Mutant(
+        "a new tenant begins where the deleted one of its name did",
+        "store/access/tenants.py",
+        {"key_changes=secrets.randbelow(_ANYWHERE)": "key_changes=0"},
+        ("tests/service/access/test_known_keys.py",),
+    ),
+    Mutant(
+        "two sweepers both tell of a key",
+        "store/access/keys.py",
+        {"_keys.id == key_id, *_ends_untold()": "_keys.id == key_id"},
+        ("tests/store/access/test_expiring_keys.py",),
+    ),
+    Mutant(
+        "two processes both tell of drift",
+        "store/drift.py",
+        {"if state == before.state or": "if"},
+        ("tests/service/predict/test_drift_news.py",),
+    ),
+    Mutant(
         "redirects of a receiver are taken for success",
         "store/webhooks/sending.py",
         {"200 <= self.status < 300": "200 <= self.status < 400"},

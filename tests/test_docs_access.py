@@ -10,7 +10,9 @@ from service.access import (
     openid_token,
     sign_in,
 )
+from store import tenant_deletion
 from store.access import keys, secrets, sessions
+from store.settings import StoreSettings
 from tests.support.places import ROOT
 
 TEXT = " ".join((ROOT / "docs/run/access.md").read_text().split())
@@ -28,13 +30,15 @@ STATED = (
     f"{guesses.A_MINUTE} wrong keys a minute",
     f"ends after {sessions.ABSOLUTE_SECONDS / HOUR:g} hours, after "
     f"{sessions.IDLE_SECONDS / HOUR:g} hours without",
+    f"does not answer within {tenant_deletion.PATIENCE_SECONDS:g} seconds",
+    f"kept for {StoreSettings.model_fields['audit_days'].default:g} days",
     f"once, within {login_links.LIVES_SECONDS / 60:g} minutes",
     f"so within {sessions.ABSOLUTE_SECONDS / HOUR:g} hours",
     f"used twice, more than {sign_in.LIVES_SECONDS / 60:g} minutes",
     f"{openid.AT_ONCE} sign-ins wait",
     f"signed by {', '.join(openid_token.ALGORITHMS[:-1])} or {openid_token.ALGORITHMS[-1]}",
 )
-FIGURE = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)? (?:s|minutes|hours|days|characters)\b")
+FIGURE = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)? (?:s|seconds|minutes|hours|days|characters)\b")
 OWN = {"4 characters"}
 
 

@@ -10,6 +10,8 @@ import pytest
 from nmtune_client._webhooks import verification
 
 from outbound import posting, sockets, webhook_secret
+from service.predict import drift_news
+from store.access import keys
 from store.webhooks import endpoints, outbox, schedule
 from tests.support.places import ROOT
 from workers.webhooks import courier
@@ -45,6 +47,8 @@ PAUSES = [in_words(pause) for pause in schedule.DELAYS_SECONDS]
         f"For {endpoints.OVERLAP_SECONDS / 3600:g} hours messages carry both",
         f"at most {endpoints.MOST_ENDPOINTS} webhooks",
         f"{courier.AT_ONCE} messages at a time",
+        f"predicted in the last {drift_news.HOURS} hours",
+        f"once, {keys.WARNING_SECONDS / keys.DAY:g} days before",
     ],
 )
 def test_each_figure_is_that_of_the_code(sentence: str) -> None:

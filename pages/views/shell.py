@@ -16,6 +16,8 @@ class Place:
     """
 
     root: str
+    is_admin: bool = False
+    """Whether the navigation shows what only administrators may see."""
 
 
 def page(
@@ -37,6 +39,7 @@ def page_parts(
     return rendered(
         template,
         root=place.root,
+        is_admin=place.is_admin,
         styles=[f"{static}/{name}" for name in assets.STYLES],
         scripts=[f"{static}/{name}" for name in (*assets.SCRIPTS, *scripts)],
         is_file=False,

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Path, Query, Response
 
 from service.access.dependencies import AccessDep
 from service.access.schemas import Key, KeyCreate, KeyPage, KeyQuery, KeyRotate, MadeKey
-from service.http.dependencies import IdentityDep, StoreDep, TenantDep
+from service.http.dependencies import ActorDep, IdentityDep, StoreDep, TenantDep
 from service.http.identity import Identity
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import ADMIN
 from service.http.validation import ID_PATTERN
-from store.access import keys
+from store.access import audit, keys
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["keys"], route_class=JsonRoute, dependencies=[ADMIN])
@@ -35,7 +35,7 @@ _NO_STORE: Final = "no-store"
 
 @router.post("/keys", status_code=201, responses=problems(*BODY_STATUSES))
 def create_key(
-    body: KeyCreate, response: Response, store: StoreDep, identity: IdentityDep
+    body: KeyCreate, response: Response, store: StoreDep, identity: IdentityDep, actor: ActorDep
 ) -> MadeKey:
     """Make a key. The answer shows it, and no later one does.
 
@@ -51,6 +51,7 @@ def create_key(
             keep_seconds=body.keep_seconds,
             created_by=_by(identity),
         )
+        audit.note(tx, actor, "key.made", made.key.id, name=body.name, scopes=list(body.scopes))
     logger.info("key.created key_id=%s by=%s", made.key.id, _by(identity))
     response.headers["Cache-Control"] = _NO_STORE
     return MadeKey.made(made)
@@ -79,6 +80,7 @@ def rotate_key(
     response: Response,
     store: StoreDep,
     identity: IdentityDep,
+    actor: ActorDep,
     access: AccessDep,
     body: KeyRotate,
 ) -> MadeKey:
@@ -91,6 +93,10 @@ def rotate_key(
             overlap_seconds=body.overlap_seconds,
             created_by=_by(identity),
         )
+        overlap = body.overlap_seconds
+        audit.note(
+            tx, actor, "key.rotated", key_id, successor_id=made.key.id, overlap_seconds=overlap
+        )
     access.known_keys.forget()
     logger.info("key.rotated key_id=%s to=%s by=%s", key_id, made.key.id, _by(identity))
     response.headers["Cache-Control"] = _NO_STORE
@@ -102,12 +108,14 @@ def revoke_key(
     key_id: KeyId,
     store: StoreDep,
     identity: IdentityDep,
+    actor: ActorDep,
     access: AccessDep,
     force: Force = False,
 ) -> Key:
     """Revoke a key: at once in this process, and within a second in others."""
     with store.database.begin() as tx:
         key = keys.revoke(tx, identity.tenant_id, key_id, force=force)
+        audit.note(tx, actor, "key.revoked", key_id, name=key.name, forced=force)
     access.known_keys.forget()
     logger.info("key.revoked key_id=%s by=%s", key_id, _by(identity))
     return Key.of(key)

@@ -131,6 +131,7 @@ class Access:
             scopes.held(session.scopes),
             heads,
             session.subject,
+            is_session=True,
         )
 
     def _is_vouched_for(self, session: sessions.Session) -> bool:

@@ -13,12 +13,12 @@ from service.access.layer import Access, tenant_disabled
 from service.access.schemas import SessionCreate, Who
 from service.http.dependencies import IdentityDep, StoreDep
 from service.http.errors import Problem
-from service.http.identity import OPERATOR, Identity
+from service.http.identity import OPERATOR, Identity, acting
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import OPEN, PREDICT
 from service.openid_choice import Grant
-from store.access import keys, scopes, sessions, tenants
+from store.access import audit, keys, scopes, secrets, sessions, tenants
 from store.access.keys import ApiKey
 from store.database.connection import Transaction
 from store.errors import NotFound
@@ -69,8 +69,7 @@ async def sign_in(
         identity = OPERATOR
     else:
         raise access.wrong_key(address)
-    before = request.cookies.get(COOKIE)
-    token = await to_thread.run_sync(_opened, access, identity, before)
+    token = await to_thread.run_sync(_opened, access, identity, request)
     logger.info("session.opened by=%s", identity.actor)
     response.headers["Set-Cookie"] = session_cookie(token)
     response.headers["Cache-Control"] = "no-store"
@@ -79,10 +78,9 @@ async def sign_in(
 @router.delete("/session", status_code=204, dependencies=[OPEN])
 def sign_out(request: Request, response: Response, store: StoreDep) -> None:
     """End the browser's session; without one nothing happens."""
-    token = request.cookies.get(COOKIE)
-    if token:
+    if request.cookies.get(COOKIE):
         with store.database.begin() as tx:
-            _end(tx, token)
+            _end(tx, request)
     response.headers["Set-Cookie"] = _COOKIE.format("", 0)
 
 
@@ -91,11 +89,10 @@ def session_cookie(token: str) -> str:
     return _COOKIE.format(token, int(sessions.ABSOLUTE_SECONDS))
 
 
-def opened_for_member(access: Access, grant: Grant, subject: str, before: str | None) -> str:
+def opened_for_member(access: Access, grant: Grant, subject: str, request: Request) -> str:
     """The token of a new session for who signed in at the provider; the one before it ends."""
     with access.store.database.begin() as tx:
-        if before:
-            _end(tx, before)
+        _end(tx, request)
         try:
             tenant = tenants.get(tx, grant.tenant_id)
         except NotFound:
@@ -110,27 +107,44 @@ def opened_for_member(access: Access, grant: Grant, subject: str, before: str | 
         token = sessions.create(
             tx, tenant.tenant_id, key=None, scopes=(grant.scope,), subject=subject
         )
+        member = Identity(tenant.tenant_id, None, frozenset(), None, subject)
+        _note_opened(tx, member, token, request)
+            tx, Identity(tenant.tenant_id, None, frozenset(), None, subject), token, request
+        )
     logger.info("session.opened by=%s tenant=%s", subject, grant.tenant_id)
     return token
 
 
-def _opened(access: Access, identity: Identity, before: str | None) -> str:
+def _opened(access: Access, identity: Identity, request: Request) -> str:
     """The token of a new session; the one before it in this browser ends."""
     with access.store.database.begin() as tx:
-        if before:
-            _end(tx, before)
+        _end(tx, request)
         if tenants.get(tx, identity.tenant_id).disabled_at is not None:
             raise tenant_disabled()
         key_id = identity.key_id
         key = None if key_id is None else keys.get(tx, identity.tenant_id, key_id)
         rights = ("admin",) if key is None else key.scopes
-        return sessions.create(tx, identity.tenant_id, key=key, scopes=rights)
+        token = sessions.create(tx, identity.tenant_id, key=key, scopes=rights)
+        _note_opened(tx, identity, token, request)
+        return token
 
 
-def _end(tx: Transaction, token: str) -> None:
-    session = sessions.find(tx, token)
-    if session is not None:
-        sessions.end(tx, session)
+def _note_opened(tx: Transaction, identity: Identity, token: str, request: Request) -> None:
+    actor = acting(identity._replace(is_session=True), request.scope)
+    audit.note(tx, actor, "session.opened", sessions.shown(secrets.sha256_of(token)))
+
+
+def _end(tx: Transaction, request: Request) -> None:
+    """End the session that the browser's cookie names, if there is one."""
+    token = request.cookies.get(COOKIE)
+    session = sessions.find(tx, token) if token else None
+    if session is None:
+        return
+    sessions.end(tx, session)
+    who = Identity(
+        session.tenant_id, session.key_id, frozenset(), None, session.subject, is_session=True
+    )
+    audit.note(tx, acting(who, request.scope), "session.closed", sessions.shown(session.sha256))
 
 
 def _key_of(store: Store, identity: Identity) -> ApiKey | None:

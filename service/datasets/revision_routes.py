@@ -17,7 +17,7 @@ from service.datasets.rows import listed
 from service.datasets.schemas import Dataset, RowsCreate
 from service.datasets.storing import Storing
 from service.http import idempotency
-from service.http.dependencies import ServicesDep, StoreDep, TenantDep
+from service.http.dependencies import ActorDep, ServicesDep, StoreDep, TenantDep
 from service.http.idempotency import IdempotencyKey, Key
 from service.http.json_body import JsonRoute, read_json, validate
 from service.http.openapi import BODY_STATUSES, REF_TEMPLATE, problems
@@ -62,7 +62,7 @@ async def correct_dataset(
     dataset_id: DatasetId,
     request: Request,
     services: ServicesDep,
-    tenant_id: TenantDep,
+    actor: ActorDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Make a dataset with other labels for some rows, and without others.
@@ -75,7 +75,7 @@ async def correct_dataset(
     settings = services.settings
     storing = Storing(
         store=services.store,
-        tenant_id=tenant_id,
+        actor=actor,
         key=await _key_of(request, idempotency_key),
         keep_seconds=body.keep_seconds or settings.dataset_keep_seconds,
     )
@@ -100,6 +100,7 @@ async def append_rows(
     query: Annotated[AdditionQuery, Query()],
     services: ServicesDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Make a dataset of a stored one and of freshly labelled rows, in any form of POST /datasets.
@@ -133,7 +134,7 @@ async def append_rows(
         )
         storing = Storing(
             store=store,
-            tenant_id=tenant_id,
+            actor=actor,
             key=key_of(request, idempotency_key, received, extra=extra),
             keep_seconds=query.keep_seconds or settings.dataset_keep_seconds,
         )

@@ -18,7 +18,7 @@ from service.datasets.schemas import (
 )
 from service.datasets.storing import Storing
 from service.http import idempotency
-from service.http.dependencies import ServicesDep, StoreDep, TenantDep
+from service.http.dependencies import ActorDep, ServicesDep, StoreDep, TenantDep
 from service.http.idempotency import Answer, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
@@ -27,6 +27,7 @@ from service.http.validation import ID_PATTERN
 from service.http.workspace import workspace
 from service.ingest.formats.detect import OCTETS
 from store import datasets
+from store.access import audit
 
 _FILE_SCHEMA: Final = {
     "type": "string",
@@ -109,6 +110,7 @@ async def create_dataset(
     query: Annotated[DatasetCreateQuery, Query()],
     services: ServicesDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Store labelled embeddings, or texts for jobs to embed: a file of any known format, or JSON.
@@ -142,7 +144,7 @@ async def create_dataset(
         )
         storing = Storing(
             store=store,
-            tenant_id=tenant_id,
+            actor=actor,
             key=key,
             keep_seconds=query.keep_seconds or settings.dataset_keep_seconds,
         )
@@ -172,13 +174,16 @@ def get_dataset(dataset_id: DatasetId, store: StoreDep, tenant_id: TenantDep) ->
 
 
 @router.delete("/datasets/{dataset_id}", status_code=204, responses=problems(404, 409))
-def delete_dataset(dataset_id: DatasetId, store: StoreDep, tenant_id: TenantDep) -> None:
+def delete_dataset(
+    dataset_id: DatasetId, store: StoreDep, tenant_id: TenantDep, actor: ActorDep
+) -> None:
     """Delete a dataset, its row and its bytes; 409 while a queued or running job needs it.
 
     Heads and reports made from it stay.
     """
     with store.database.begin() as tx:
         sha256 = datasets.delete(tx, tenant_id, dataset_id)
+        audit.note(tx, actor, "dataset.deleted", dataset_id)
         if sha256 is not None:
             # Inside the transaction: an upload of the same bytes at this moment either has its
             # row already, which keeps them, or will find them missing when it adds the row.
@@ -188,11 +193,16 @@ def delete_dataset(dataset_id: DatasetId, store: StoreDep, tenant_id: TenantDep)
 
 @router.patch("/datasets/{dataset_id}", responses=problems(404, *BODY_STATUSES))
 def keep_dataset(
-    dataset_id: DatasetId, body: DatasetPatch, store: StoreDep, tenant_id: TenantDep
+    dataset_id: DatasetId,
+    body: DatasetPatch,
+    store: StoreDep,
+    tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> Dataset:
     """Let a dataset expire so many seconds from now, or with null never."""
     with store.database.begin() as tx:
         dataset = datasets.keep(tx, tenant_id, dataset_id, keep_seconds=body.keep_seconds)
+        audit.note(tx, actor, "dataset.kept", dataset_id, keep_seconds=body.keep_seconds)
     logger.info("dataset.kept dataset_id=%s expires_at=%s", dataset_id, dataset.expires_at)
     return Dataset.of(dataset)
 

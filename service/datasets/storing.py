@@ -9,6 +9,8 @@ from service.http.idempotency import Answer, Key
 from service.ingest.dataset.prepared import PreparedDataset
 from service.ingest.dataset.texts import PreparedTexts
 from store import datasets, failpoints
+from store.access import audit
+from store.access.audit import Actor
 from store.database.connection import Transaction
 from store.datasets import Lineage
 from store.idempotency import StoredResponse
@@ -22,9 +24,14 @@ class Storing:
     """For whom, and under which key, a request stores what it makes."""
 
     store: Store
-    tenant_id: str
+    actor: Actor
     key: Key | None
     keep_seconds: float | None
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose the dataset will be."""
+        return self.actor.tenant_id
 
     def earlier(self) -> Answer | None:
         """The answer to an earlier request with the key; ask before doing any work."""
@@ -53,6 +60,16 @@ class Storing:
             )
             if self.keep_seconds is not None:
                 added = datasets.keep(tx, tenant_id, added.id, keep_seconds=self.keep_seconds)
+            parent_id = None if lineage is None else lineage.parent_id
+            audit.note(
+                tx,
+                self.actor,
+                "dataset.created",
+                added.id,
+                name=name,
+                parent_id=parent_id,
+                size_bytes=artifact.size_bytes,
+            )
             body = Dataset.of(added).model_dump_json().encode()
             return StoredResponse(status_code=201, body=body)
 

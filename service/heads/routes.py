@@ -21,7 +21,7 @@ from service.heads.schemas import (
     HeadVersion,
 )
 from service.http import idempotency
-from service.http.dependencies import IdentityDep, StoreDep, TenantDep
+from service.http.dependencies import ActorDep, IdentityDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.fields import MAX_VERSION, Alias
 from service.http.idempotency import REPLAYED_HEADER, IdempotencyKey, Key
@@ -30,6 +30,8 @@ from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import PREDICT, READ, WRITE
 from service.predict.services import PredictorDep
 from store import aliases, datasets, head_deletion, heads
+from store.access import audit
+from store.access.audit import Actor
 from store.bytes.port import Artifacts
 from store.database.connection import Transaction
 from store.head_deletion import Deleted
@@ -106,11 +108,14 @@ def annotate_head_version(
     body: HeadVersionPatch,
     store: StoreDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> HeadVersion:
     """Set the description and the tags of a version; nothing else about it ever changes."""
     notes = body.model_dump(include=body.model_fields_set)
     with store.database.begin() as tx:
-        return HeadVersion.of(heads.annotate(tx, tenant_id, name, version, notes=notes))
+        described = heads.annotate(tx, tenant_id, name, version, notes=notes)
+        audit.note(tx, actor, "head.described", f"{name}@{version}", fields=sorted(notes))
+    return HeadVersion.of(described)
 
 
 @router.get("/heads/{name}/aliases", dependencies=[PREDICT], responses=problems(404))
@@ -133,15 +138,26 @@ def set_head_alias(
     store: StoreDep,
     predictor: PredictorDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> HeadVersion:
     """Point an alias at a version, moving it if it exists.
 
     Predictions in this process follow at once, those in other processes within a second.
     """
     with store.database.begin() as tx:
-        moved = HeadVersion.of(heads.set_alias(tx, tenant_id, name, alias, body.version))
+        before = _named(tx, tenant_id, name, alias)
+        moved = heads.set_alias(tx, tenant_id, name, alias, body.version)
+        audit.note(
+            tx,
+            actor,
+            "alias.moved",
+            f"{name}@{alias}",
+            outcome=audit.UNCHANGED if before == body.version else audit.DONE,
+            before=before,
+            after=body.version,
+        )
     predictor.known.forget()
-    return moved
+    return HeadVersion.of(moved)
 
 
 @router.delete(
@@ -153,10 +169,13 @@ def delete_head_alias(
     store: StoreDep,
     predictor: PredictorDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> None:
     """Remove an alias; the version that it pointed at stays."""
     with store.database.begin() as tx:
+        before = _named(tx, tenant_id, name, alias)
         heads.delete_alias(tx, tenant_id, name, alias)
+        audit.note(tx, actor, "alias.deleted", f"{name}@{alias}", before=before)
     predictor.known.forget()
 
 
@@ -173,6 +192,7 @@ def roll_back_head_alias(
     store: StoreDep,
     predictor: PredictorDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
     expected: Annotated[
         int | None,
         Query(
@@ -198,7 +218,10 @@ def roll_back_head_alias(
         key = Key(key=idempotency_key, request_hash=request_hash)
 
     def act(tx: Transaction) -> StoredResponse:
+        before = _named(tx, tenant_id, name, alias)
         version = heads.roll_back(tx, tenant_id, name, alias, expected=expected)
+        reference, after = f"{name}@{alias}", version.version
+        audit.note(tx, actor, "alias.rolled_back", reference, before=before, after=after)
         body = HeadVersion.of(version).model_dump_json().encode()
         return StoredResponse(status_code=200, body=body)
 
@@ -242,6 +265,7 @@ def delete_head_version(
     store: StoreDep,
     predictor: PredictorDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
     force: Force = False,
 ) -> None:
     """Delete a version, its row and its bytes; 409 while an alias points at it.
@@ -251,6 +275,7 @@ def delete_head_version(
     """
     with store.database.begin() as tx:
         deleted = head_deletion.delete_version(tx, tenant_id, name, version, force=force)
+        _note_deletion(tx, actor, name, deleted)
         _remove_bytes(store.artifacts, tenant_id, deleted)
     predictor.known.forget()
     logger.info("head.deleted name=%s versions=%s aliases=%s", name, version, deleted.aliases)
@@ -262,6 +287,7 @@ def delete_head(
     store: StoreDep,
     predictor: PredictorDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
     force: Force = False,
 ) -> None:
     """Delete all versions of a head, rows and bytes; 409 while it has aliases.
@@ -270,6 +296,7 @@ def delete_head(
     """
     with store.database.begin() as tx:
         deleted = head_deletion.delete_head(tx, tenant_id, name, force=force)
+        _note_deletion(tx, actor, name, deleted)
         _remove_bytes(store.artifacts, tenant_id, deleted)
     predictor.known.forget()
     logger.info(
@@ -278,6 +305,19 @@ def delete_head(
         ",".join(map(str, deleted.versions)),
         deleted.aliases,
     )
+
+
+def _named(tx: Transaction, tenant_id: str, name: str, alias: str) -> int | None:
+    """The version that the alias names, its head locked, so that it stays so until it moves."""
+    heads.lock(tx, tenant_id, name)
+    return aliases.named(tx, tenant_id, name, alias)
+
+
+def _note_deletion(tx: Transaction, actor: Actor, name: str, deleted: Deleted) -> None:
+    for version in deleted.versions:
+        audit.note(tx, actor, "head.deleted", f"{name}@{version}")
+    for alias in deleted.aliases:
+        audit.note(tx, actor, "alias.deleted", f"{name}@{alias}", forced=True)
 
 
 def _remove_bytes(artifacts: Artifacts, tenant_id: str, deleted: Deleted) -> None:

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.http.identity import Identity, identity_of, tenant_of
+from service.http.identity import Identity, actor_of, identity_of, tenant_of
 from service.http.services import Services
 from service.settings import ServiceSettings
+from store.access.audit import Actor
 from store.queue import Queue
 from store.store import Store
 
@@ -43,6 +44,12 @@ async def _identity(request: Request) -> Identity:
     return identity_of(request.scope)
 
 
+async def _actor(request: Request) -> Actor:
+    return actor_of(request.scope)
+
+
+ActorDep = Annotated[Actor, Depends(_actor)]
+"""Who acts: a route that changes anything gives it to `audit.note`, in the act's transaction."""
 ServicesDep = Annotated[Services, Depends(_services)]
 StoreDep = Annotated[Store, Depends(_store)]
 QueueDep = Annotated[Queue, Depends(_queue)]

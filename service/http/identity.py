@@ -9,8 +9,10 @@ from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
+from service.http import request_id
 from service.http.errors import Problem
 from store.access import scopes
+from store.access.audit import Actor, ActorKind
 from store.names import DEFAULT_TENANT
 
 KEY: Final = "nmtune.identity"
@@ -30,6 +32,8 @@ class Identity(NamedTuple):
     """The only heads that it may predict with; None: all."""
     subject: str | None = None
     """Who signed in by the company's identity provider."""
+    is_session: bool = False
+    """Whether a browser that signed in asks."""
 
     @property
     def actor(self) -> str:
@@ -55,6 +59,25 @@ def identity_of(scope: Scope) -> Identity:
 def tenant_of(scope: Scope) -> str:
     """The owner of everything that the request may see and create. Raises Problem."""
     return identity_of(scope).tenant_id
+
+
+def actor_of(scope: Scope) -> Actor:
+    """Who acts, for the audit. Raises Problem if who asks is not known."""
+    return acting(identity_of(scope), scope)
+
+
+def acting(identity: Identity, scope: Scope) -> Actor:
+    """The same of a request by which `identity` has just become known: a login."""
+    kind = ActorKind.SESSION if identity.is_session else ActorKind.KEY
+    if identity.key_id is None and not identity.is_session:
+        kind = ActorKind.ANYONE
+    return Actor(
+        tenant_id=identity.tenant_id,
+        kind=kind,
+        id="anyone" if kind is ActorKind.ANYONE else identity.actor,
+        request_id=request_id.current(),
+        address=scope["client"][0] if scope.get("client") else None,
+    )
 
 
 def check_head(identity: Identity, reference: str) -> None:

@@ -8,14 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.heads.notes import Description, Tags
 from service.heads.schemas import HeadVersion
-from service.http.dependencies import StoreDep, TenantDep
+from service.http.dependencies import ActorDep, StoreDep
 from service.http.fields import Alias, Name
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import READ_WRITE
 from service.jobs.routes import JobId
 from service.predict.services import PredictorDep
-from store import candidates, heads, jobs
+from store import aliases, candidates, heads, jobs
+from store.access import audit
+from store.access.audit import Actor
 from store.candidates import Publication
 from store.store import Store
 
@@ -63,14 +65,14 @@ def publish_candidate(
     body: CandidateToPublish,
     store: StoreDep,
     predictor: PredictorDep,
-    tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> Response:
     """Make another candidate of a succeeded job the next version of its head, as it was trained.
 
     Sent again, it answers with the same version. The heads of candidates are kept for
     NMTUNE_JOB_FILES_DAYS; 410 after that.
     """
-    published = publish(store, tenant_id, job_id, body)
+    published = publish(store, actor, job_id, body)
     predictor.known.forget()
     version = HeadVersion.of(published.version)
     return Response(
@@ -81,11 +83,12 @@ def publish_candidate(
     )
 
 
-def publish(store: Store, tenant_id: str, job_id: str, body: CandidateToPublish) -> Publication:
+def publish(store: Store, actor: Actor, job_id: str, body: CandidateToPublish) -> Publication:
     """The candidate's version; alias and notes are set on one that was there before too.
 
     Raises NotFound, and as `candidates.check_succeeded` and `candidates.publish` do.
     """
+    tenant_id = actor.tenant_id
     with store.database.read() as tx:
         job = jobs.get(tx, tenant_id, job_id)
     candidates.check_succeeded(job)
@@ -95,8 +98,20 @@ def publish(store: Store, tenant_id: str, job_id: str, body: CandidateToPublish)
         published = candidates.publish(tx, job, report, body.candidate)
         name, number = published.version.name, published.version.version
         if body.alias is not None:
+            before = aliases.named(tx, tenant_id, name, body.alias)  # the head is locked
             heads.set_alias(tx, tenant_id, name, body.alias, number)
+            reference = f"{name}@{body.alias}"
+            audit.note(tx, actor, "alias.moved", reference, before=before, after=number)
         version = heads.annotate(tx, tenant_id, name, number, notes=notes)
+        audit.note(
+            tx,
+            actor,
+            "head.published",
+            f"{name}@{number}",
+            outcome=audit.DONE if published.is_new else audit.UNCHANGED,
+            job_id=job_id,
+            candidate=body.candidate,
+        )
     if published.is_new:
         logger.info(
             "head.published name=%s version=%d job_id=%s candidate=%s alias=%s",

@@ -13,7 +13,14 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from service.http import idempotency
 from service.http.accept import preferred
-from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep, services_of
+from service.http.dependencies import (
+    ActorDep,
+    QueueDep,
+    SettingsDep,
+    StoreDep,
+    TenantDep,
+    services_of,
+)
 from service.http.errors import Problem
 from service.http.idempotency import Answer, IdempotencyKey, Key
 from service.http.json_body import JsonRoute
@@ -25,6 +32,7 @@ from service.jobs.report import REPORT
 from service.jobs.schemas import Job, JobCreate, JobPage, JobQuery
 from service.jobs.submission import submit
 from store import jobs
+from store.access import audit
 from store.errors import DatabaseUnavailable
 from store.jobs import Job as JobRecord
 from store.states import JobKind
@@ -82,6 +90,7 @@ async def create_job(
     queue: QueueDep,
     settings: SettingsDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
     plan: Annotated[
@@ -107,7 +116,7 @@ async def create_job(
             submit,
             body,
             key=key,
-            tenant_id=tenant_id,
+            actor=actor,
             store=store,
             queue=queue,
             settings=settings,
@@ -154,14 +163,16 @@ def get_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
 
 
 @router.post("/jobs/{job_id}/cancel", responses=problems(404))
-def cancel_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> Job:
+def cancel_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep, actor: ActorDep) -> Job:
     """Cancel a job; doing so again, or too late, changes nothing.
 
     A queued job is cancelled at once. A running one gets cancel_requested_at, and is cancelled once
     its worker has stopped, usually within seconds.
     """
     with store.database.begin() as tx:
-        return Job.of(jobs.request_cancel(tx, tenant_id, job_id))
+        job = jobs.request_cancel(tx, tenant_id, job_id)
+        audit.note(tx, actor, "job.cancelled", job_id, name=job.name, status=job.status.value)
+    return Job.of(job)
 
 
 @router.get(

@@ -19,6 +19,8 @@ from service.jobs.schemas import Job, JobCreate
 from service.providers import access
 from service.settings import ServiceSettings
 from store import datasets, failpoints, jobs
+from store.access import audit
+from store.access.audit import Actor
 from store.database.connection import Transaction
 from store.datasets import Dataset
 from store.idempotency import StoredResponse
@@ -35,7 +37,7 @@ def submit(
     body: JobCreate,
     *,
     key: Key | None,
-    tenant_id: str,
+    actor: Actor,
     store: Store,
     queue: Queue,
     settings: ServiceSettings,
@@ -44,6 +46,7 @@ def submit(
 
     Blocking: it may write a dataset file. A job that is refused leaves nothing behind.
     """
+    tenant_id = actor.tenant_id
     if (found := earlier(store, tenant_id, key)) is not None:
         return found
     candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
@@ -53,7 +56,19 @@ def submit(
         def record(tx: Transaction) -> StoredResponse:
             dataset = dataset_in(tx)
             check_content(dataset.content, encoder)
-            return _record(tx, body, candidates, dataset, encoder, to=to)
+            if body.dataset_id is None:
+                audit.note(tx, actor, "dataset.created", dataset.id, name=dataset.name)
+            job = _record(tx, body, candidates, dataset, encoder, to=to)
+            audit.note(
+                tx,
+                actor,
+                "job.submitted",
+                job.id,
+                name=job.name,
+                dataset_id=dataset.id,
+                method=job.method,
+            )
+            return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
 
         return record_once(store, tenant_id, key, record, queue=queue, to=to)
 
@@ -124,10 +139,10 @@ def _record(
     encoder: Encoder | None,
     *,
     to: str,
-) -> StoredResponse:
+) -> jobs.Job:
     check_trainable(dataset.splits, field="splits" if body.dataset_id is None else "dataset_id")
     failpoints.reach("submit.begun")
-    job = jobs.submit(
+    return jobs.submit(
         tx,
         dataset.tenant_id,
         name=body.name,
@@ -142,7 +157,6 @@ def _record(
         priority=body.priority,
         encoder=None if encoder is None else _asked(encoder, body),
     )
-    return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
 
 
 def _asked(encoder: Encoder, body: JobCreate) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from service.predict.drift_news import tell_of_drift
 from store import drift
+from store.access import tenants
 from store.errors import StoreError
 from store.store import Store
 
@@ -42,6 +44,12 @@ class _Rows(NamedTuple):
     probabilities: NDArray[np.float32]
 
 
+class _Sums(NamedTuple):
+    n_rows: int
+    sums: NDArray[np.float64]
+    summary: "RowSummary"
+
+
 class DriftRecorder:
     """Counts predicted rows for drift, without ever delaying or failing a prediction."""
 
@@ -51,7 +59,7 @@ class DriftRecorder:
         self._waiting: deque[_Rows] = deque()
         self._n_bytes = 0
         self._n_dropped = 0
-        self._sums: dict[tuple[str, str], tuple[int, NDArray[np.float64]]] = {}
+        self._sums: dict[tuple[str, str], _Sums] = {}
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -93,19 +101,22 @@ class DriftRecorder:
                 continue
             x = np.concatenate([part.x for part in parts])
             predicted = np.concatenate([part.probabilities.argmax(axis=1) for part in parts])
-            sums = parts[0].summary.sums(x, predicted)
-            n_rows, before = self._sums.get(key, (0, np.zeros_like(sums)))
-            self._sums[key] = (n_rows + len(x), before + sums)
+            summary = parts[0].summary
+            sums = summary.sums(x, predicted)
+            before = self._sums.get(key, _Sums(0, np.zeros_like(sums), summary))
+            self._sums[key] = _Sums(before.n_rows + len(x), before.sums + sums, summary)
 
     def flush(self) -> None:
         """Add the sums to the database's windows; if it is away, they wait for the next time."""
         if self._n_dropped:
             logger.warning("drift.dropped n_rows=%s", self._n_dropped)
             self._n_dropped = 0
-        for key, (n_rows, sums) in list(self._sums.items()):
+        for key, (n_rows, sums, summary) in list(self._sums.items()):
             try:
                 with self._store.database.begin() as tx:
-                    drift.add(tx, *key, n_rows=n_rows, sums=sums)
+                    if tenants.is_there(tx, key[0]):
+                        drift.add(tx, *key, n_rows=n_rows, sums=sums)
+                        tell_of_drift(tx, *key, summary)
                     drift.prune(tx)
             except StoreError as error:
                 logger.warning("drift.kept reason=%s", error)

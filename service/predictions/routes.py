@@ -7,7 +7,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 
 from service.http import stored_file
-from service.http.dependencies import QueueDep, SettingsDep, StoreDep, TenantDep
+from service.http.dependencies import ActorDep, QueueDep, SettingsDep, StoreDep, TenantDep
 from service.http.idempotency import IdempotencyKey
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
@@ -18,6 +18,7 @@ from service.jobs.schemas import Job
 from service.predictions.schemas import PredictionCreate
 from service.predictions.submission import submit
 from store import jobs, outputs
+from store.access import audit
 
 MEDIA_TYPES: Final = {
     "parquet": "application/vnd.apache.parquet",
@@ -47,6 +48,7 @@ async def create_prediction(
     queue: QueueDep,
     settings: SettingsDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
@@ -60,7 +62,7 @@ async def create_prediction(
             submit,
             body,
             key=key,
-            tenant_id=tenant_id,
+            actor=actor,
             store=store,
             queue=queue,
             settings=settings,
@@ -127,10 +129,11 @@ def get_output(
 
 
 @router.delete("/jobs/{job_id}/output", status_code=204, responses=problems(404, 409))
-def delete_output(job_id: JobId, store: StoreDep, tenant_id: TenantDep) -> None:
+def delete_output(job_id: JobId, store: StoreDep, tenant_id: TenantDep, actor: ActorDep) -> None:
     """Delete the file that a prediction wrote for good; the job stays."""
     with store.database.begin() as tx:
         unnamed = outputs.delete(tx, tenant_id, job_id)
+        audit.note(tx, actor, "output.deleted", job_id)
         if unnamed is not None:
             store.artifacts.delete(
                 tenant_id, unnamed.sha256, unless_put_after=unnamed.unless_put_after

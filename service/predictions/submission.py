@@ -10,6 +10,8 @@ from service.predictions.schemas import PredictionCreate
 from service.providers import access
 from service.settings import ServiceSettings
 from store import datasets, heads, jobs
+from store.access import audit
+from store.access.audit import Actor
 from store.database.connection import Transaction
 from store.datasets import Dataset
 from store.heads import HeadVersion
@@ -22,7 +24,7 @@ def submit(
     body: PredictionCreate,
     *,
     key: Key | None,
-    tenant_id: str,
+    actor: Actor,
     store: Store,
     queue: Queue,
     settings: ServiceSettings,
@@ -32,6 +34,7 @@ def submit(
     Blocking. Raises NotFound, InvalidReference, KeyMissing, and Problem if head, rows and options
     do not go together.
     """
+    tenant_id = actor.tenant_id
     if (found := earlier(store, tenant_id, key)) is not None:
         return found
     _check_options(body)
@@ -47,6 +50,8 @@ def submit(
 
     def record(tx: Transaction) -> StoredResponse:
         job = _record(tx, body, version, dataset, to)
+        reference = f"{version.name}@{version.version}"
+        audit.note(tx, actor, "prediction.submitted", job.id, head=reference, dataset_id=dataset.id)
         return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
 
     return record_once(store, tenant_id, key, record, queue=queue, to=to)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from providers import keys
-from service.http.dependencies import SettingsDep, StoreDep, TenantDep
+from service.http.dependencies import ActorDep, SettingsDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
@@ -14,6 +14,7 @@ from service.http.scopes import ADMIN
 from service.providers.schemas import KnownKey, KnownKeys, ProviderKey
 from service.settings import ServiceSettings
 from store import provider_keys
+from store.access import audit
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["providers"], route_class=JsonRoute, dependencies=[ADMIN])
@@ -30,7 +31,11 @@ Origin = Annotated[
 
 @router.put("/provider-keys", status_code=204, responses=problems(409, *BODY_STATUSES))
 def put_provider_key(
-    body: ProviderKey, store: StoreDep, settings: SettingsDep, tenant_id: TenantDep
+    body: ProviderKey,
+    store: StoreDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> None:
     """Store a key for an origin, replacing an earlier one; it overrides the operator's."""
     origin = _origin(body.origin, settings)
@@ -47,6 +52,7 @@ def put_provider_key(
     sealed = keys.seal(key, secret=settings.secret, tenant_id=tenant_id, origin=origin)
     with store.database.begin() as tx:
         provider_keys.put(tx, tenant_id, origin, sealed)
+        audit.note(tx, actor, "provider_key.stored", origin)
     logger.info("provider_key.stored origin=%s", origin)
 
 
@@ -60,11 +66,17 @@ def list_provider_keys(store: StoreDep, tenant_id: TenantDep) -> KnownKeys:
 
 @router.delete("/provider-keys", status_code=204, responses=problems(404))
 def delete_provider_key(
-    origin: Origin, store: StoreDep, settings: SettingsDep, tenant_id: TenantDep
+    origin: Origin,
+    store: StoreDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> None:
     """Delete the key of an origin."""
+    whose = _origin(origin, settings)
     with store.database.begin() as tx:
-        provider_keys.delete(tx, tenant_id, _origin(origin, settings))
+        provider_keys.delete(tx, tenant_id, whose)
+        audit.note(tx, actor, "provider_key.deleted", whose)
 
 
 def _origin(name: str, settings: ServiceSettings) -> str:

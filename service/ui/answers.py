@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from service.http.errors import Problem, problem_of
+from service.http.identity import KEY, Identity
 from service.http.scopes import READ
 from service.http.security_headers import CONTENT_SECURITY_POLICY
 
@@ -66,7 +67,9 @@ def place(request: Request) -> "Place":
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     root: str = request.scope.get("root_path", "")
     inner = raw.partition(b"?")[0].removeprefix(root.encode())
-    return Place(root="../" * (inner.count(b"/") - 1) or "./")
+    who = request.scope[KEY]
+    is_admin = isinstance(who, Identity) and "admin" in who.scopes
+    return Place(root="../" * (inner.count(b"/") - 1) or "./", is_admin=is_admin)
 
 
 def html(content: str, status: int = 200) -> Response:

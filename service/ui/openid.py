@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from service.access.credentials import COOKIE as SESSION_COOKIE
 from service.access.dependencies import AccessDep
 from service.access.layer import Access
 from service.access.openid import OpenId, failed
@@ -58,7 +57,7 @@ def end_sign_in(
         if error or not code:
             raise _refused(word(error) or "no code came")
         member = openid.member(code, sign_in, _callback(request))
-        token = _session(access, openid, member, request.cookies.get(SESSION_COOKIE))
+        token = _session(access, openid, member, request)
     except Problem as problem:
         problem.headers = {**(problem.headers or {}), "Set-Cookie": ENDED}
         raise
@@ -69,7 +68,7 @@ def end_sign_in(
     return answer
 
 
-def _session(access: Access, openid: OpenId, member: Member, before: str | None) -> str:
+def _session(access: Access, openid: OpenId, member: Member, request: Request) -> str:
     grant = granted(openid.choice.grants, member.groups)
     if grant is None:
         logger.warning("sign_in.no_group groups=%d", len(member.groups))
@@ -79,7 +78,7 @@ def _session(access: Access, openid: OpenId, member: Member, before: str | None)
             "You are signed in at the identity provider, but none of your groups may use this "
             "server. Ask its operator.",
         )
-    return opened_for_member(access, grant, member.subject, before)
+    return opened_for_member(access, grant, member.subject, request)
 
 
 def _openid(access: Access) -> OpenId:

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from service.http.errors import Problem
 from service.http.scopes import OPEN
 from service.ui import (
+    audit,
     datasets,
     heads,
     home,
@@ -59,6 +60,7 @@ def no_page(path: str) -> Response:
 
 
 router.include_router(files)
-for pages in (login, openid, home, new, jobs, reports, rows, maps, heads, trials, datasets):
+_ALL = (login, openid, home, new, jobs, reports, rows, maps, heads, trials, datasets, audit)
+for pages in _ALL:
     router.include_router(pages.router)
 router.include_router(elsewhere)

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from service.http.dependencies import SettingsDep, StoreDep, TenantDep
+from service.http.dependencies import ActorDep, SettingsDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import READ_WRITE
@@ -18,6 +18,7 @@ from service.uploads.parts import PartStore, receive
 from service.uploads.schemas import Upload, UploadPage, UploadQuery
 from service.uploads.tus import TusRoute, read_checksum, read_metadata, read_number
 from store import expiry, uploads
+from store.access import audit
 from store.uploads import Upload as UploadRecord
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def create_upload(
     store: StoreDep,
     settings: SettingsDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
     length: Length = None,
     described: Described = "",
 ) -> Response:
@@ -126,6 +128,7 @@ def create_upload(
             metadata=described,
             sha256=metadata.sha256,
         )
+        audit.note(tx, actor, "upload.created", upload.id, size_bytes=size_bytes)
     logger.info("upload.created upload_id=%s size_bytes=%d", upload.id, size_bytes)
     return Response(
         _shown(upload, settings).model_dump_json(),
@@ -215,9 +218,9 @@ async def append_to_upload(
 @router.delete(
     "/uploads/{upload_id}", status_code=204, responses={**problems(404), **_PRECONDITION}
 )
-def delete_upload(upload_id: UploadId, store: StoreDep, tenant_id: TenantDep) -> None:
+def delete_upload(upload_id: UploadId, store: StoreDep, actor: ActorDep) -> None:
     """Delete an upload and its bytes; a dataset made from it stays."""
-    expiry.remove_upload(store, tenant_id, upload_id)
+    expiry.remove_upload(store, actor, upload_id)
     logger.info("upload.deleted upload_id=%s", upload_id)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Response
 
-from service.http.dependencies import ServicesDep, StoreDep, TenantDep
+from service.http.dependencies import ActorDep, ServicesDep, StoreDep, TenantDep
 from service.http.json_body import JsonRoute
 from service.http.openapi import problems
 from service.http.scopes import ADMIN
@@ -20,6 +20,7 @@ from service.webhooks.schemas import (
     Replayed,
     ReplayQuery,
 )
+from store.access import audit
 from store.store import Store
 from store.webhooks import deliveries, endpoints
 
@@ -47,7 +48,11 @@ DeliveryId = Annotated[
     },
 )
 def ping_webhook(
-    webhook_id: WebhookId, response: Response, services: ServicesDep, tenant_id: TenantDep
+    webhook_id: WebhookId,
+    response: Response,
+    services: ServicesDep,
+    tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> DeliveryWithLog:
     """Send a `ping`, once, and show what the receiver answered.
 
@@ -55,6 +60,7 @@ def ping_webhook(
     """
     with services.store.database.begin() as tx:
         delivery_id = endpoints.ping(tx, tenant_id, webhook_id)
+        audit.note(tx, actor, "webhook.pinged", webhook_id, delivery_id=delivery_id)
     shown = _when_tried(services, tenant_id, delivery_id)
     if not shown.attempts:
         response.status_code = 202
@@ -67,10 +73,13 @@ def replay_failed_deliveries(
     query: Annotated[ReplayQuery, Query()],
     store: StoreDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> Replayed:
     """Send again all that failed since a time, under the same ids and signed anew."""
     with store.database.begin() as tx:
         n = deliveries.replay_failed(tx, tenant_id, webhook_id, since=query.since)
+        since = query.since.isoformat()
+        audit.note(tx, actor, "webhook.replayed", webhook_id, since=since, n_deliveries=n)
     return Replayed(n_deliveries=n)
 
 
@@ -102,13 +111,17 @@ def get_delivery(delivery_id: DeliveryId, store: StoreDep, tenant_id: TenantDep)
 
 
 @router.post("/deliveries/{delivery_id}/replay", status_code=202, responses=problems(404, 409, 410))
-def replay_delivery(delivery_id: DeliveryId, store: StoreDep, tenant_id: TenantDep) -> Delivery:
+def replay_delivery(
+    delivery_id: DeliveryId, store: StoreDep, tenant_id: TenantDep, actor: ActorDep
+) -> Delivery:
     """Send a message again, under the same id and signed anew, whatever came of it before.
 
     It counts neither for nor against the webhook's health.
     """
     with store.database.begin() as tx:
-        return Delivery.of(deliveries.replay(tx, tenant_id, delivery_id))
+        again = deliveries.replay(tx, tenant_id, delivery_id)
+        audit.note(tx, actor, "delivery.replayed", delivery_id, webhook_id=again.endpoint_id)
+    return Delivery.of(again)
 
 
 def _when_tried(services: Services, tenant_id: str, delivery_id: str) -> DeliveryWithLog:

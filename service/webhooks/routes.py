@@ -2,13 +2,14 @@
 
 import logging
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Path
 
 from outbound import webhook_secret
 from outbound.errors import AddressForbidden, LookupFailed, OutboundError
 from outbound.receiver_url import UrlNotAllowed, parse_receiver_url
-from service.http.dependencies import SettingsDep, StoreDep, TenantDep
+from service.http.dependencies import ActorDep, SettingsDep, StoreDep, TenantDep
 from service.http.errors import Problem
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
@@ -22,6 +23,7 @@ from service.webhooks.schemas import (
     Webhooks,
     WebhookWithSecret,
 )
+from store.access import audit
 from store.webhooks import endpoints
 from store.webhooks.endpoints import Disabled
 
@@ -40,7 +42,11 @@ WebhookId = Annotated[
 
 @router.post("/webhooks", status_code=201, responses=problems(403, 409, *BODY_STATUSES))
 def create_webhook(
-    body: NewWebhook, store: StoreDep, settings: SettingsDep, tenant_id: TenantDep
+    body: NewWebhook,
+    store: StoreDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> WebhookWithSecret:
     """Tell a URL of events. The answer alone shows the secret that verifies the messages."""
     key = _key(settings)
@@ -55,6 +61,8 @@ def create_webhook(
             description=body.description,
             sealed=sealed,
         )
+        events = [str(one) for one in body.events]
+        audit.note(tx, actor, "webhook.created", made.id, host=_host(body.url), events=events)
     logger.info("webhook.created endpoint_id=%s events=%s", made.id, ",".join(made.events))
     return WebhookWithSecret.showing(made, secret)
 
@@ -80,6 +88,7 @@ def change_webhook(
     store: StoreDep,
     settings: SettingsDep,
     tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> Webhook:
     """Change the URL, the events or the description; disable it, or enable it again."""
     given = body.model_dump(include=body.model_fields_set)
@@ -94,6 +103,15 @@ def change_webhook(
                 if enabled
                 else endpoints.disable(tx, tenant_id, webhook_id, Disabled.BY_HAND)
             )
+        audit.note(
+            tx,
+            actor,
+            "webhook.changed",
+            webhook_id,
+            fields=sorted(body.model_fields_set),
+            host=_host(changed.url),
+            enabled=enabled,
+        )
     logger.info(
         "webhook.changed endpoint_id=%s fields=%s", webhook_id, sorted(body.model_fields_set)
     )
@@ -101,16 +119,23 @@ def change_webhook(
 
 
 @router.delete("/webhooks/{webhook_id}", status_code=204, responses=problems(404))
-def delete_webhook(webhook_id: WebhookId, store: StoreDep, tenant_id: TenantDep) -> None:
+def delete_webhook(
+    webhook_id: WebhookId, store: StoreDep, tenant_id: TenantDep, actor: ActorDep
+) -> None:
     """Delete a webhook with its deliveries and their log."""
     with store.database.begin() as tx:
         endpoints.delete(tx, tenant_id, webhook_id)
+        audit.note(tx, actor, "webhook.deleted", webhook_id)
     logger.info("webhook.deleted endpoint_id=%s", webhook_id)
 
 
 @router.post("/webhooks/{webhook_id}/rotate", responses=problems(404, 409))
 def rotate_webhook_secret(
-    webhook_id: WebhookId, store: StoreDep, settings: SettingsDep, tenant_id: TenantDep
+    webhook_id: WebhookId,
+    store: StoreDep,
+    settings: SettingsDep,
+    tenant_id: TenantDep,
+    actor: ActorDep,
 ) -> WebhookWithSecret:
     """Make a new secret. For 24 hours messages are signed with the one before, too."""
     with store.database.read() as tx:
@@ -121,8 +146,14 @@ def rotate_webhook_secret(
     )
     with store.database.begin() as tx:
         rotated = endpoints.rotate(tx, tenant_id, webhook_id, sealed=sealed)
+        audit.note(tx, actor, "webhook.rotated", webhook_id)
     logger.info("webhook.rotated endpoint_id=%s", webhook_id)
     return WebhookWithSecret.showing(rotated, secret)
+
+
+def _host(url: str) -> str:
+    """All of a URL that the audit keeps: path and query may hold the receiver's secrets."""
+    return urlsplit(url).hostname or ""
 
 
 def _key(settings: ServiceSettings) -> bytes:

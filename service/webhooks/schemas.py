@@ -23,6 +23,8 @@ EventType = Literal[
     "head.deleted",
     "dataset.created",
     "dataset.expired",
+    "drift.changed",
+    "key.expiring",
     "endpoint.disabled",
 ]
 """What can be listened to: all but `ping`, which comes when it is asked for."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, insert, or_, select, update
 
 from store.access import scopes as rules
 from store.access import secrets, tenants
 from store.database import cursors, tables
-from store.database.clock import now, read_clock
+from store.database.clock import now, read_clock, seconds_from_now
 from store.database.connection import Transaction
 from store.database.cursors import AnyRow, Page
 from store.errors import KeyEnded, LastAdminKey, NotFound
@@ -24,6 +24,8 @@ MAX_SECONDS: Final = 100 * 365 * DAY
 MAX_OVERLAP_SECONDS: Final = 7 * DAY
 """How long a rotated key may go on beside its successor, at most."""
 USUAL_OVERLAP_SECONDS: Final = DAY
+WARNING_SECONDS: Final = 7 * DAY
+"""How long before a key's end webhooks are told of it. Who makes a shorter one knows it."""
 USE_NOTED_SECONDS: Final = 300.0
 """How exact `last_used_at` is: it is not written more often."""
 
@@ -110,6 +112,8 @@ def create(
     )
     values = {one.name: getattr(key, one.name) for one in fields(key)}
     values |= {"scopes": list(key.scopes), "heads": key.heads and list(key.heads)}
+    if keep_seconds is not None and keep_seconds <= WARNING_SECONDS:
+        values["expiry_told_at"] = at
     tx.execute(insert(tables.api_keys).values(sha256=secrets.sha256_of(secret), **values))
     return NewKey(key=key, secret=secret)
 
@@ -214,6 +218,32 @@ def note_used(tx: Transaction, tenant_id: str, key_id: str) -> None:
     """Note that a key was used just now, by the database's clock."""
     mine = update(tables.api_keys).where(_keys.tenant_id == tenant_id, _keys.id == key_id)
     tx.execute(mine.values(last_used_at=now()))
+
+
+def expiring(tx: Transaction, *, limit: int) -> list[tuple[str, str]]:
+    """(tenant, id) of keys of all tenants that end soon, and of which nobody was told."""
+    query = select(_keys.tenant_id, _keys.id).where(*_ends_untold()).order_by(_keys.expires_at)
+    return [(row.tenant_id, row.id) for row in tx.execute(query.limit(limit))]
+
+
+def note_expiry_told(tx: Transaction, tenant_id: str, key_id: str) -> ApiKey | None:
+    """The key, if it is still to be told of its end; from now on it is not."""
+    mine = update(tables.api_keys).where(
+        _keys.tenant_id == tenant_id, _keys.id == key_id, *_ends_untold()
+    )
+    if not tx.execute(mine.values(expiry_told_at=now())).rowcount:
+        return None
+    return get(tx, tenant_id, key_id)
+
+
+def _ends_untold() -> tuple[ColumnElement[bool], ...]:
+    return (
+        _keys.revoked_at.is_(None),
+        _keys.expiry_told_at.is_(None),
+        _keys.successor_id.is_(None),  # whoever rotated it knows
+        _keys.expires_at > now(),
+        _keys.expires_at <= seconds_from_now(WARNING_SECONDS),
+    )
 
 
 def any_made(tx: Transaction) -> bool:

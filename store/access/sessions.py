@@ -151,5 +151,10 @@ def end(tx: Transaction, session: Session) -> None:
     tx.execute(delete(tables.sessions).where(*_mine(session)))
 
 
+def shown(sha256: str) -> str:
+    """A session's name for people: it opens nothing."""
+    return f"session_{sha256[:12]}"
+
+
 def _mine(session: Session) -> tuple[ColumnElement[bool], ...]:
     return (_sessions.tenant_id == session.tenant_id, _sessions.sha256 == session.sha256)

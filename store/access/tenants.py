@@ -1,9 +1,10 @@
 """Tenants: the owners of all rows. Only the operator's commands make them."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Select, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,7 @@ from store.errors import Conflict, NotFound, TenantNotNamed
 from store.names import check_name
 
 _tenants = tables.tenants.c
+_ANYWHERE: Final = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,13 @@ def create(tx: Transaction, tenant_id: str) -> Tenant:
     try:
         with tx.begin_nested():
             tx.execute(
-                insert(tables.tenants).values(tenant_id=tenant_id, created_at=now(), key_changes=0)
+                insert(tables.tenants).values(
+                    tenant_id=tenant_id,
+                    created_at=now(),
+                    # Not where a deleted tenant of this name stood: a process that remembers a key
+                    # of that one would take it for good.
+                    key_changes=secrets.randbelow(_ANYWHERE),
+                )
             )
     except IntegrityError as error:
         raise Conflict(f"There is a tenant {tenant_id!r} already.") from error
@@ -60,6 +68,24 @@ def sole(tx: Transaction) -> Tenant:
         names = ", ".join(one.tenant_id for one in found[:10])
         raise TenantNotNamed(f"There are {len(found)} tenants: say which with --tenant ({names}).")
     return found[0]
+
+
+def is_there(tx: Transaction, tenant_id: str) -> bool:
+    """Whether the tenant exists, which it then does until this transaction ends.
+
+    For what is written beside requests: it may come after the tenant's deletion.
+    """
+    mine = select(_tenants.tenant_id).where(_tenants.tenant_id == tenant_id)
+    held = mine.with_for_update(read=True, key_share=True)
+    return tx.execute(held).one_or_none() is not None
+
+
+def named_or_sole(tx: Transaction, named: str | None) -> str:
+    """The name of the tenant that was named, or of the only one.
+
+    Raises NotFound, and TenantNotNamed if there are several and none was named.
+    """
+    return (get(tx, named) if named is not None else sole(tx)).tenant_id
 
 
 def set_disabled(tx: Transaction, tenant_id: str, *, disabled: bool) -> Tenant:

@@ -152,18 +152,22 @@ class LocalArtifacts:
                 return False
         return True
 
-    def stored(self) -> Iterator[StoredArtifact]:
-        """All files by tenant, except those removed meanwhile."""
-        for path in self._root.glob("*/??/*"):
-            tenant_id, sha256 = path.parts[-3], path.name
-            if not is_name(tenant_id) or _SHA256.fullmatch(sha256) is None:
+    def stored(self, tenant_id: str | None = None) -> Iterator[StoredArtifact]:
+        """All files of a tenant, or by tenant, except those removed meanwhile."""
+        if tenant_id is None:
+            paths = self._root.glob("*/??/*")
+        else:
+            paths = (self._root / check_name("tenant", tenant_id)).glob("??/*")
+        for path in paths:
+            owner, sha256 = path.parts[-3], path.name
+            if not is_name(owner) or _SHA256.fullmatch(sha256) is None:
                 continue
             try:
                 stat = path.stat()
             except FileNotFoundError:
                 continue
             yield StoredArtifact(
-                tenant_id=tenant_id, sha256=sha256, size_bytes=stat.st_size, put_at=_put_at(stat)
+                tenant_id=owner, sha256=sha256, size_bytes=stat.st_size, put_at=_put_at(stat)
             )
 
     def remove_leftovers(self, *, older_than_seconds: float) -> int:

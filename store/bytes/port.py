@@ -83,8 +83,8 @@ class Artifacts(Protocol):
         """Remove the bytes unless they were put after that moment; return whether it did."""
         ...
 
-    def stored(self) -> Iterator[StoredArtifact]:
-        """All stored bytes of all tenants, for the garbage collection."""
+    def stored(self, tenant_id: str | None = None) -> Iterator[StoredArtifact]:
+        """All stored bytes of a tenant, or of all of them for the garbage collection."""
         ...
 
     def remove_leftovers(self, *, older_than_seconds: float) -> int:

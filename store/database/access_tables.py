@@ -1,4 +1,4 @@
-"""The tables of who may do what: tenants, their keys, and the sessions of browsers."""
+"""The tables of who may do what, and of who did: tenants, keys, browsers' sessions, audit."""
 
 from sqlalchemy import (
     Column,
@@ -13,7 +13,7 @@ from sqlalchemy import (
 )
 
 from store.database.clock import UtcDateTime
-from store.database.columns import ID, NAME, SHA256, json, metadata
+from store.database.columns import ID, NAME, SHA256, json, metadata, partial
 
 tenants = Table(
     "tenants",
@@ -45,10 +45,17 @@ api_keys = Table(
     Column("revoked_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
     Column("successor_id", ID),
+    # When webhooks were told that it ends soon: once.
+    Column("expiry_told_at", UtcDateTime),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("sha256"),
     ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
     Index("ix_api_keys_list", "tenant_id", "created_at", "id"),
+    partial(
+        "ix_api_keys_expires_at",
+        "expires_at",
+        where="revoked_at IS NULL AND expiry_told_at IS NULL",
+    ),
 )
 
 # A session has the rights of a key; or of the operator who followed a link: then it has no key; or
@@ -69,4 +76,26 @@ sessions = Table(
     ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
     ForeignKeyConstraint(["tenant_id", "key_id"], ["api_keys.tenant_id", "api_keys.id"]),
     Index("ix_sessions_expires_at", "expires_at"),
+)
+
+# What was done, and by whom: written in the transaction of the act. Its foreign key is also why
+# nothing can be done for a tenant once it is deleted.
+audit = Table(
+    "audit",
+    metadata,
+    Column("tenant_id", NAME, nullable=False),
+    Column("id", ID, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor_kind", String(16), nullable=False),
+    Column("actor_id", String(255), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("target", String(300), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("request_id", String(64)),
+    Column("address", String(64)),
+    json("details"),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
+    Index("ix_audit_list", "tenant_id", "at", "id"),
+    Index("ix_audit_at", "at"),
 )

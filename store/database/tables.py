@@ -29,6 +29,7 @@ from store.database.columns import tags as _tags
 
 tenants = access_tables.tenants
 api_keys = access_tables.api_keys
+audit = access_tables.audit
 sessions = access_tables.sessions
 webhook_attempts = webhook_tables.webhook_attempts
 webhook_deliveries = webhook_tables.webhook_deliveries
@@ -372,4 +373,15 @@ drift_windows = Table(
     Column("sums", LargeBinary, nullable=False),
     PrimaryKeyConstraint("tenant_id", "sha256", "started_at"),
     Index("ix_drift_windows_started_at", "started_at"),
+)
+
+# What webhooks were last told of a head's drift. As windows, about bytes.
+drift_states = Table(
+    "drift_states",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("sha256", _SHA256, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "sha256"),
 )

@@ -34,6 +34,8 @@ class EventName(StrEnum):
     HEAD_DELETED = "head.deleted"
     DATASET_CREATED = "dataset.created"
     DATASET_EXPIRED = "dataset.expired"
+    DRIFT_CHANGED = "drift.changed"
+    KEY_EXPIRING = "key.expiring"
     ENDPOINT_DISABLED = "endpoint.disabled"
     PING = "ping"
 
@@ -60,6 +62,14 @@ def write(tx: Transaction, tenant_id: str, *happened: Happened) -> None:
         told = [row.id for row in listening if one.name in row.events]
         if told:
             put(tx, tenant_id, one, told)
+
+
+def is_listened_to(tx: Transaction, tenant_id: str, name: EventName) -> bool:
+    """Whether an endpoint of the tenant listens: for what costs something to find out."""
+    query = select(_endpoints.events).where(
+        _endpoints.tenant_id == tenant_id, _endpoints.disabled_at.is_(None)
+    )
+    return any(name in events for events in tx.execute(query).scalars())
 
 
 def put(

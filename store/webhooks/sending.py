@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, exists, func, insert, literal, or_, select, update
 
+from store.access import audit
 from store.database import tables
 from store.database.clock import now, read_clock, seconds_from_now
 from store.database.connection import Transaction
@@ -206,9 +207,15 @@ def _judge(
     if failing_since is None:
         endpoints.change(tx, tenant_id, endpoint_id, values={"failing_since": now()})
     if outcome.status == GONE:
-        endpoints.disable(tx, tenant_id, endpoint_id, Disabled.GONE)
+        _disable(tx, tenant_id, endpoint_id, Disabled.GONE)
     elif failing_since is not None and failing_since <= read_clock(tx) - _FAILING:
-        endpoints.disable(tx, tenant_id, endpoint_id, Disabled.FAILING)
+        _disable(tx, tenant_id, endpoint_id, Disabled.FAILING)
+
+
+def _disable(tx: Transaction, tenant_id: str, endpoint_id: str, why: Disabled) -> None:
+    endpoints.disable(tx, tenant_id, endpoint_id, why)
+    actor = audit.worker(tenant_id, "courier")
+    audit.note(tx, actor, "webhook.disabled", endpoint_id, why=why.value)
 
 
 def _free_lost(tx: Transaction) -> None:

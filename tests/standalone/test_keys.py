@@ -1,5 +1,6 @@
 """Keys with real processes: made by the command, taken back everywhere, and never written down."""
 
+import json
 import re
 import sqlite3
 import subprocess
@@ -67,6 +68,21 @@ def test_the_commands_of_keys_and_tenants(folder: Path) -> None:
     assert "lab  disabled" in command(folder, "tenants", "list").stdout
     command(folder, "tenants", "enable", "lab")
     assert "lab  enabled" in command(folder, "tenants", "list").stdout
+    command(folder, "keys", "create", "ci", "--scopes", "read", "--tenant", "lab")
+    acts = command(folder, "audit", "--tenant", "lab").stdout.splitlines()
+    assert [json.loads(line)["action"] for line in acts] == [
+        "key.made", "tenant.enabled", "tenant.disabled", "tenant.created",
+    ]  # fmt: skip
+    assert {json.loads(line)["actor_kind"] for line in acts} == {"operator"}
+    assert "--tenant" in command(folder, "audit", status=1).stderr
+    told = command(folder, "tenants", "delete", "lab", status=2).stdout
+    assert re.search(r"^ +1  api_keys$", told, re.MULTILINE)
+    assert re.search(r"^ +4  audit$", told, re.MULTILINE)
+    assert "Nothing was deleted" in told
+    assert "lab" in command(folder, "tenants", "list").stdout
+    assert "so is the tenant lab" in command(folder, "tenants", "delete", "lab", "--yes").stdout
+    assert "lab" not in command(folder, "tenants", "list").stdout
+    assert "lab" in command(folder, "tenants", "delete", "lab", "--yes", status=1).stderr
 
 
 WRONG = {

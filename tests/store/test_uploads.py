@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from store import expiry, garbage, uploads
+from store.access import audit
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.errors import NotFound, OffsetMismatch, TooManyParts
@@ -53,11 +54,11 @@ def test_of_many_that_add_the_same_part_one_wins(store: Store) -> None:
 
 def test_no_part_is_added_to_what_is_not_there(store: Store) -> None:
     upload = create(store)
-    expiry.remove_upload(store, "default", upload.id)
+    expiry.remove_upload(store, audit.operator("default"), upload.id)
     with pytest.raises(NotFound):
         add(store, upload)
     with pytest.raises(NotFound):
-        expiry.remove_upload(store, "default", upload.id)
+        expiry.remove_upload(store, audit.operator("default"), upload.id)
 
 
 def test_there_may_not_be_more_parts_than_so_many(
@@ -76,7 +77,7 @@ def test_parts_are_no_garbage_until_the_upload_ends(store: Store) -> None:
         assert ("default", ref.sha256) in garbage.named(tx)
     garbage.collect(store, older_than_seconds=-1)
     assert store.artifacts.exists("default", ref.sha256)
-    expiry.remove_upload(store, "default", upload.id)
+    expiry.remove_upload(store, audit.operator("default"), upload.id)
     assert not store.artifacts.exists("default", ref.sha256)
 
 

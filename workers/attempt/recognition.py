@@ -12,8 +12,10 @@ from providers.errors import EncoderChanged, ProviderError, UnknownPath, WrongAn
 from providers.probe_texts import Signature
 from providers.provider import Provider
 from store import encoders
+from store.access import tenants
 from store.encoders import EncoderRecord
 from store.jobs import Job
+from store.leases import lost
 from store.states import JobKind
 from store.store import Store
 
@@ -34,6 +36,8 @@ def recognised(
     provider, signature = _answering(job, provider, should_stop, patience)
     identity = provider.encoder.identity
     with store.database.begin() as tx:
+        if not tenants.is_there(tx, job.tenant_id):
+            raise lost(job)  # the tenant was deleted, and the job with it
         wanted = (job.encoder or {}).get("fingerprint") if _is_bound(job) else None
         for seen in encoders.known(tx, job.tenant_id, identity):
             if wanted in (None, seen.fingerprint) and probe_texts.are_alike(

@@ -50,6 +50,7 @@ class CeleryWorker:
             poll_seconds=settings.poll_seconds,
             lease_seconds=settings.lease_seconds,
             job_files_days=settings.job_files_days,
+            audit_days=settings.audit_days,
         )
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._gate = StorageGate(store.artifacts)

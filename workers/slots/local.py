@@ -34,6 +34,7 @@ class LocalWorker:
             poll_seconds=settings.poll_seconds,
             lease_seconds=settings.lease_seconds,
             job_files_days=settings.job_files_days,
+            audit_days=settings.audit_days,
         )
         gate = StorageGate(store.artifacts)
         slots = [

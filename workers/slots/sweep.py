@@ -98,9 +98,10 @@ class Sweeper:
         poll_seconds: float,
         lease_seconds: float = 20.0,
         job_files_days: float = 0.0,
+        audit_days: float = 0.0,
     ) -> None:
-        """lease_seconds: the lease that workers ask for; job_files_days: 0 keeps them for ever."""
-        self._job_files_days = job_files_days
+        """lease_seconds: the lease that workers ask for; days: how long to keep, 0 for ever."""
+        self._job_files_days, self._audit_days = job_files_days, audit_days
         self._watch = Watch(lease_seconds=lease_seconds)
         self._clock = ClockWatch()
         self._store = store
@@ -128,7 +129,11 @@ class Sweeper:
                     is_trusted = self.remove_expired()
                 if is_trusted and time.monotonic() >= collect_at:
                     collect_at = time.monotonic() + GARBAGE_SECONDS
-                    garbage.collect(self._store, job_files_days=self._job_files_days)
+                    garbage.collect(
+                        self._store,
+                        job_files_days=self._job_files_days,
+                        audit_days=self._audit_days,
+                    )
             except StoreError as error:
                 self._watch.forget()
                 logger.warning("sweep.failed reason=%s", error)
@@ -152,6 +157,7 @@ class Sweeper:
         if self._clock.was_set_ahead(moment):
             return False
         expiry.remove_expired(self._store)
+        expiry.tell_of_expiring_keys(self._store)
         return True
 
     def _sweep(self) -> None:

@@ -2,6 +2,7 @@
 
 from nmtune_client._async.client import AsyncClient
 from nmtune_client._async.job import AsyncJob
+from nmtune_client._audit.values import AuditEntry
 from nmtune_client._datasets.values import Dataset, Split
 from nmtune_client._heads.bundle import BundleError, BundleReport, verify_bundle
 from nmtune_client._heads.comparison import HeadComparison
@@ -49,6 +50,7 @@ __all__ = [
     "ApiKey",
     "AsyncClient",
     "AsyncJob",
+    "AuditEntry",
     "AuthenticationError",
     "BadRequestError",
     "BadResponseError",

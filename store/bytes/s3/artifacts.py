@@ -200,13 +200,14 @@ class S3Artifacts:
             self._cache.discard(tenant_id, sha256)
         return is_removed
 
-    def stored(self) -> Iterator[StoredArtifact]:
-        """All objects that are artifacts, by key."""
-        for found in self._bucket.list(self._prefix):
-            tenant_id, _, sha256 = found.key.removeprefix(self._prefix).partition("/")
-            if is_name(tenant_id) and _SHA256.fullmatch(sha256):
+    def stored(self, tenant_id: str | None = None) -> Iterator[StoredArtifact]:
+        """All objects that are artifacts, of a tenant or of all, by key."""
+        mine = "" if tenant_id is None else f"{check_name('tenant', tenant_id)}/"
+        for found in self._bucket.list(self._prefix + mine):
+            owner, _, sha256 = found.key.removeprefix(self._prefix).partition("/")
+            if is_name(owner) and _SHA256.fullmatch(sha256):
                 yield StoredArtifact(
-                    tenant_id=tenant_id,
+                    tenant_id=owner,
                     sha256=sha256,
                     size_bytes=found.size_bytes,
                     put_at=found.put_at,

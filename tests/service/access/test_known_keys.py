@@ -14,6 +14,7 @@ from service.access.known_keys import KnownKeys, Refused
 from store.access import keys, tenants
 from store.errors import DatabaseUnavailable
 from store.store import Store
+from store.tenant_deletion import delete_tenant
 from tests.service.access.asking import Asking
 from tests.service.access.conftest import Clock
 from tests.store.access.access_calls import make_key, read_key
@@ -239,3 +240,17 @@ def test_over_http_an_unknown_key_waits_for_the_database(
         assert unknown.status_code == 503
         assert int(unknown.headers["retry-after"]) > 0
         assert ask.with_key(secrets["predict"], "GET", f"/heads/{head}").status_code == 503
+
+
+def test_a_key_of_a_deleted_tenant_opens_no_new_one_of_its_name(
+    ask: Asking, store: Store, clock: Clock
+) -> None:
+    with store.database.begin() as tx:
+        tenants.create(tx, "acme")
+    secret = make_key(store, "acme").secret
+    assert ask.with_key(secret, "GET", "/jobs").status_code == 200
+    delete_tenant(store, "acme")
+    with store.database.begin() as tx:
+        tenants.create(tx, "acme")
+    clock.pass_seconds(known_keys.FRESH_SECONDS)
+    assert ask.with_key(secret, "GET", "/jobs").status_code == 401

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from store import provider_keys, uploads
-from store.access import tenants
+from store.access import audit, tenants
 from store.store import Store
 from store.webhooks import endpoints
 from tests.service.access.asking import Asking
@@ -59,6 +59,7 @@ NAMES_NOTHING = {
     "GET /metrics", "GET /v2", "GET /v2/health/live", "GET /v2/health/ready",
 }  # fmt: skip
 LISTS = {
+    "GET /audit",
     "GET /datasets",
     "GET /jobs",
     "GET /heads",
@@ -92,6 +93,7 @@ def ids(store: Store, trained: bytes, head: str) -> dict[str, str]:
             sealed=b"sealed",
         )
         delivery_id = endpoints.ping(tx, "default", webhook.id)
+        audit.note(tx, audit.operator("default"), "head.described", "pets@1")
     return {
         "job_id": job.id,
         "dataset_id": job.dataset_id,

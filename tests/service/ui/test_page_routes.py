@@ -22,7 +22,7 @@ from tests.service.ui.test_pages import reported  # noqa: F401  a fixture
 from tests.store.made_rows import statements
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-ALWAYS = ("/ui/", "/ui/jobs", "/ui/new", "/ui/heads", "/ui/datasets")
+ALWAYS = ("/ui/", "/ui/jobs", "/ui/new", "/ui/heads", "/ui/datasets", "/ui/audit")
 
 
 @pytest.fixture

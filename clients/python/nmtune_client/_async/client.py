@@ -10,6 +10,7 @@ from typing import IO, Self, TypeVar
 
 import httpx
 
+from nmtune_client._async.audit import AsyncAudit
 from nmtune_client._async.concurrency import Turns, in_thread, sleep
 from nmtune_client._async.datasets import AsyncDatasets
 from nmtune_client._async.heads import AsyncHeads
@@ -71,6 +72,7 @@ class AsyncClient:
         self.provider_keys = AsyncProviderKeys(self)
         self.keys = AsyncKeys(self)
         self.webhooks = AsyncWebhooks(self)
+        self.audit = AsyncAudit(self)
 
     def __repr__(self) -> str:
         return f"AsyncClient({shown(self.base_url)!r})"

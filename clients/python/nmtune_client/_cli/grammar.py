@@ -3,6 +3,7 @@
 import argparse
 
 from nmtune_client import __version__
+from nmtune_client._cli.audit import add_audit
 from nmtune_client._cli.bundles import add_verify
 from nmtune_client._cli.datasets import add_datasets
 from nmtune_client._cli.heads import add_heads
@@ -40,6 +41,7 @@ ADD_COMMANDS = (
     add_login,
     add_keys,
     add_webhooks,
+    add_audit,
     add_verify,
 )
 

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from nmtune_client import Client
@@ -153,3 +154,13 @@ def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
         return value
 
     return read
+
+
+def moment_of(text: str) -> datetime:
+    """A time such as 2026-12-01T08:00Z; without a zone, this machine's."""
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time such as 2026-12-01T08:00Z"
+        ) from error

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from nmtune_client._cli.options import Subparsers, add_actions, declare, positive
+from nmtune_client._cli.options import Subparsers, add_actions, declare, moment_of, positive
 from nmtune_client._cli.output import print_json, print_list, say
 from nmtune_client._http.errors import NMTuneError
 from nmtune_client._sync.client import Client
@@ -44,7 +44,7 @@ def add_webhooks(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
             action.add_argument("--limit", metavar="N", type=positive(int), default=20)
         if name == "replay":
             action.add_argument(
-                "--since", metavar="TIME", type=_moment, help="all failed since 2026-12-01T08:00Z"
+                "--since", metavar="TIME", type=moment_of, help="all failed since 2026-12-01T08:00Z"
             )
 
 
@@ -138,15 +138,6 @@ def replay(client: Client, arguments: Namespace) -> None:
         print_json({"id": arguments.id, "n_deliveries": n_deliveries})
     else:
         say(f"{n_deliveries} will be sent again.")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time such as 2026-12-01T08:00Z"
-        ) from error
 
 
 def _json(value: Webhook | Delivery) -> dict[str, Any]:

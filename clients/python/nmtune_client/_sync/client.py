@@ -25,6 +25,7 @@ from nmtune_client._predict.batches import AT_ONCE, Batches
 from nmtune_client._predict.options import HeadLike, Options, Output
 from nmtune_client._predict.result import Prediction
 from nmtune_client._predict.whole_file import ROWS_KEPT_SECONDS, format_of
+from nmtune_client._sync.audit import Audit
 from nmtune_client._sync.concurrency import Turns, in_thread, sleep
 from nmtune_client._sync.datasets import Datasets
 from nmtune_client._sync.heads import Heads
@@ -72,6 +73,7 @@ class Client:
         self.provider_keys = ProviderKeys(self)
         self.keys = Keys(self)
         self.webhooks = Webhooks(self)
+        self.audit = Audit(self)
 
     def __repr__(self) -> str:
         return f"Client({shown(self.base_url)!r})"

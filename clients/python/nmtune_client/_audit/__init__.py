@@ -1,0 +1,1 @@
+"""The audit: its call, and what the server says of who did what."""
