@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from fastapi import Depends, FastAPI
@@ -19,6 +20,7 @@ import service.job_rows.routes
 import service.jobs.events
 import service.jobs.publication
 import service.jobs.routes
+import service.limits.routes
 import service.oip.routes
 import service.operate.health
 import service.predict.routes
@@ -38,6 +40,8 @@ from service.http.head_requests import HeadRequests
 from service.http.metrics import RequestMetrics
 from service.http.openapi import DocumentedAPI, problems
 from service.http.unknown_parameters import refuse_unknown_parameters
+from service.limits.layer import LimitsLayer
+from service.limits.limiter import Limiter
 from service.oip.errors import ProtocolErrors
 from service.oip.schemas import oip_errors
 from service.operate.health import OperateServices
@@ -52,6 +56,9 @@ from service.predict.warming import Warming
 from service.settings import ServiceSettings, available_cores
 from store.queue import Queue
 from store.store import Store
+
+if TYPE_CHECKING:
+    from service.limits.shared_buckets import SharedBuckets
 
 DESCRIPTION = """\
 Tunes small heads on the frozen embeddings of a foundation model, compares them in and out of
@@ -69,6 +76,7 @@ def create_app(
     queue: Queue,
     expected_schema: str | None = None,
     check_broker: Callable[[], object] | None = None,
+    shared_buckets: "SharedBuckets | None" = None,
 ) -> FastAPI:
     """The API over `store`, ringing `queue` for each new job.
 
@@ -78,9 +86,10 @@ def create_app(
         queue: the doorbell for workers.
         expected_schema: the database revision that readiness needs; None: any.
         check_broker: raises if the broker does not answer, of which /readyz warns. None: no broker.
+        shared_buckets: what a key has left, for all processes. None: each has its own buckets.
 
     `app.state.services` holds the `OperateServices`: all that lives as long as the application;
-    `app.state.access` the `Access`: who may do what.
+    `app.state.access` the `Access`: who may do what; `app.state.limiter` the `Limiter`: how much.
     """
     recorder = (
         DriftRecorder(store, flush_seconds=settings.drift_flush_seconds)
@@ -112,6 +121,13 @@ def create_app(
         ),
     )
     access = Access(store, keys_on=settings.keys_on)
+    limiter = Limiter(
+        store,
+        settings.limits,
+        burst_seconds=settings.limit_burst_seconds,
+        flush_seconds=settings.usage_flush_seconds,
+        shared=shared_buckets,
+    )
     app = DocumentedAPI(
         title="NMTune",
         version=__version__,
@@ -130,6 +146,7 @@ def create_app(
                 Gate, hosts=Hosts(listening_on=settings.host, allowed=settings.allowed_hosts)
             ),
             Middleware(AccessLayer, access=access),
+            Middleware(LimitsLayer, limiter=limiter),
             Middleware(
                 BodyLimit,
                 max_json_bytes=settings.max_json_bytes,
@@ -144,12 +161,14 @@ def create_app(
                 text_predictor=services.text_predictor,
                 route=service.predict.routes.POST_ROUTE,
                 bodies=services.bodies,
+                limiter=limiter,
             ),
             Middleware(HeadRequests),
         ],
     )
     app.state.services = services
     app.state.access = access
+    app.state.limiter = limiter
     errors.install(app)
     docs_page.install(app)
     refuse_unknown = Depends(refuse_unknown_parameters)
@@ -169,15 +188,18 @@ def create_app(
         service.providers.routes,
         service.access.key_routes,
         service.access.session_routes,
+        service.limits.routes,
         service.webhooks.routes,
         service.webhooks.delivery_routes,
     ):
         app.include_router(
-            routes.router, responses=problems(422, 500, 503), dependencies=[refuse_unknown]
+            routes.router, responses=problems(422, 429, 500, 503), dependencies=[refuse_unknown]
         )
     app.include_router(service.ui.routes.router)
     app.include_router(
-        service.oip.routes.router, responses=oip_errors(422, 500), dependencies=[refuse_unknown]
+        service.oip.routes.router,
+        responses=oip_errors(422, 429, 500),
+        dependencies=[refuse_unknown],
     )
     app.include_router(service.operate.health.router, responses=problems(500))
     return app
@@ -196,6 +218,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()
     aliased_heads.start()
+    app.state.limiter.start()
     yield
     gc.unfreeze()
     services.stopping.set()
@@ -203,3 +226,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     aliased_heads.stop()
     services.text_predictor.close()
     services.predictor.close()
+    await app.state.limiter.close()

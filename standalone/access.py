@@ -9,20 +9,21 @@ import sys
 from datetime import datetime
 from typing import Final
 
+from service.settings import ServiceSettings
 from standalone.process import open_store
-from standalone.times import NEVER
+from standalone.times import DEFAULT, NEVER
 from store.access import keys, tenants
 from store.access.keys import ApiKey, NewKey
 from store.database.clock import read_clock
 from store.database.connection import Transaction
-from store.settings import StoreSettings
 from store.store import Store
 
 OPERATOR: Final = "operator"
 
 
-def run(settings: StoreSettings, given: argparse.Namespace) -> None:
+def run(settings: ServiceSettings, given: argparse.Namespace) -> None:
     """Run one action. Raises StoreError."""
+    given.settings = settings
     with open_store(settings, writes_alone=given.action == "list") as store:
         _ACTIONS[given.command, given.action](store, given)
 
@@ -101,6 +102,28 @@ def _enable_tenant(store: Store, given: argparse.Namespace) -> None:
     print(f"The tenant {given.name} is let in again.")
 
 
+def _limits(store: Store, given: argparse.Namespace) -> None:
+    """Set what was given, then show all limits and who says them."""
+    changes: dict[str, float | None] = {}
+    forget = []
+    for name, value in given.set or ():
+        if value == DEFAULT:
+            forget.append(name)
+        else:
+            changes[name] = value
+    if changes or forget:
+        with store.database.begin() as tx:
+            tenants.set_limits(tx, given.name, changes, forget=forget)
+    with store.database.read() as tx:
+        own = tenants.get(tx, given.name).limits
+    settings = given.settings.limits
+    for name, value in vars(settings.overridden(own)).items():
+        shown = "none" if value is None else f"{value:,}"
+        print(f"{name}  {shown}  {'of this tenant' if name in own else 'of the settings'}")
+    if changes or forget:
+        print("Running servers follow within 10 seconds.", file=sys.stderr)
+
+
 _ACTIONS: Final = {
     ("keys", "create"): _create_key,
     ("keys", "list"): _list_keys,
@@ -110,6 +133,7 @@ _ACTIONS: Final = {
     ("tenants", "list"): _list_tenants,
     ("tenants", "disable"): _disable_tenant,
     ("tenants", "enable"): _enable_tenant,
+    ("tenants", "limits"): _limits,
 }
 
 

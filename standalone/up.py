@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -21,6 +22,9 @@ from store.store import Store
 from workers.settings import WorkerSettings
 from workers.slots.local import LocalWorker
 from workers.slots.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from service.limits.shared_buckets import SharedBuckets
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +75,8 @@ def api(service: ServiceSettings, workers: WorkerSettings) -> None:
         )
         sweeper.start()
         try:
-            _serve(service, listener, store, queue, title="NMTune API")
+            buckets = _shared_buckets(workers)
+            _serve(service, listener, store, queue, title="NMTune API", shared_buckets=buckets)
         finally:
             sweeper.stop()
 
@@ -93,6 +98,16 @@ def _doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
         queue.stop()
 
 
+def _shared_buckets(settings: WorkerSettings) -> "SharedBuckets | None":
+    """What the keys' rates are counted in by all processes, if the broker is a Redis."""
+    url = None if settings.broker_url is None else settings.broker_url.get_secret_value()
+    if url is None or not url.startswith(("redis://", "rediss://")):
+        return None
+    from service.limits.shared_buckets import SharedBuckets
+
+    return SharedBuckets(url)
+
+
 def _serve(
     settings: ServiceSettings,
     listener: socket.socket,
@@ -101,6 +116,7 @@ def _serve(
     *,
     title: str,
     prints_link: bool = False,
+    shared_buckets: "SharedBuckets | None" = None,
 ) -> None:
     revision = migrations.head_revision()
     app = create_app(
@@ -109,6 +125,7 @@ def _serve(
         queue=queue,
         expected_schema=revision,
         check_broker=getattr(queue, "ping", None),  # only a broker's doorbell has it
+        shared_buckets=shared_buckets,
     )
     config = uvicorn.Config(
         app,

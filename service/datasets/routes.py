@@ -101,7 +101,7 @@ router = APIRouter(tags=["datasets"], route_class=JsonRoute, dependencies=[READ_
             "description": "The dataset is stored.",
             "headers": idempotency.described_headers("The dataset."),
         },
-        **problems(404, 409, *BODY_STATUSES),
+        **problems(403, 404, 409, *BODY_STATUSES),
     },
 )
 async def create_dataset(
@@ -145,6 +145,8 @@ async def create_dataset(
             tenant_id=tenant_id,
             key=key,
             keep_seconds=query.keep_seconds or settings.dataset_keep_seconds,
+            limits=settings.limits,
+            upload_id=query.upload,
         )
         answer = await to_thread.run_sync(_record, received, storing, limiter=services.unpacking)
     return idempotency.http_response(answer, collection="datasets")

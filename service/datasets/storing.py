@@ -9,6 +9,8 @@ from service.http.idempotency import Answer, Key
 from service.ingest.dataset.prepared import PreparedDataset
 from service.ingest.dataset.texts import PreparedTexts
 from store import datasets, failpoints
+from store.access import quotas
+from store.access.limits import Limits
 from store.database.connection import Transaction
 from store.datasets import Lineage
 from store.idempotency import StoredResponse
@@ -25,6 +27,10 @@ class Storing:
     tenant_id: str
     key: Key | None
     keep_seconds: float | None
+    limits: Limits
+    """Of a tenant that has none of its own."""
+    upload_id: str | None = None
+    """The upload that the rows come from, which does not count beside them."""
 
     def earlier(self) -> Answer | None:
         """The answer to an earlier request with the key; ask before doing any work."""
@@ -43,6 +49,13 @@ class Storing:
         failpoints.reach("dataset.stored")
 
         def record(tx: Transaction) -> StoredResponse:
+            quotas.check_stored_bytes(
+                tx,
+                tenant_id,
+                self.limits,
+                more=artifact.size_bytes,
+                but_upload=self.upload_id,
+            )
             added = ready.add(
                 tx,
                 tenant_id,

@@ -1,6 +1,7 @@
-"""The tables of who may do what: tenants, their keys, and the sessions of browsers."""
+"""The tables of who may do what, and how much: tenants, keys, sessions of browsers, usage."""
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ForeignKeyConstraint,
     Index,
@@ -66,4 +67,16 @@ sessions = Table(
     ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
     ForeignKeyConstraint(["tenant_id", "key_id"], ["api_keys.tenant_id", "api_keys.id"]),
     Index("ix_sessions_expires_at", "expires_at"),
+)
+
+# No foreign key: a flush that comes after its tenant was deleted must not fail.
+usage = Table(
+    "usage",
+    metadata,
+    Column("tenant_id", NAME, nullable=False),
+    # `2026-12`, in UTC by the database's clock.
+    Column("month", String(7), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("count", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "month", "kind"),
 )

@@ -30,6 +30,7 @@ from store.database.columns import tags as _tags
 tenants = access_tables.tenants
 api_keys = access_tables.api_keys
 sessions = access_tables.sessions
+usage = access_tables.usage
 webhook_attempts = webhook_tables.webhook_attempts
 webhook_deliveries = webhook_tables.webhook_deliveries
 webhook_endpoints = webhook_tables.webhook_endpoints

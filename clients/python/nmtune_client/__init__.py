@@ -38,6 +38,7 @@ from nmtune_client._report.report import Report
 from nmtune_client._report.rows import ReportRow
 from nmtune_client._sync.client import Client
 from nmtune_client._sync.job import Job
+from nmtune_client._usage.values import Rate, Usage, Use
 from nmtune_client._version import __version__
 from nmtune_client._webhooks.values import Delivery, Webhook
 from nmtune_client._webhooks.verification import WebhookVerificationError, verify_webhook
@@ -82,6 +83,7 @@ __all__ = [
     "PermissionDeniedError",
     "Prediction",
     "Progress",
+    "Rate",
     "RateLimitedError",
     "Report",
     "ReportRow",
@@ -89,6 +91,8 @@ __all__ = [
     "ServerError",
     "Split",
     "UnsupportedMediaTypeError",
+    "Usage",
+    "Use",
     "ValidationError",
     "Verdict",
     "WaitTimeout",
