@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 
 from store.access import quotas, tenants, usage
 from store.access.usage import Kind
@@ -109,9 +109,11 @@ def test_an_upload_does_not_count_beside_the_dataset_that_is_made_of_it(
         content=content,
         headers=tus | {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"},
     )
-    with store.database.begin() as tx:
-        tenants.set_limits(tx, "default", {"stored_bytes": n_bytes(store)}, forget=())
     path = f"/datasets?name=d&upload={begun}"
+    made = ask.with_key(key, "POST", path).json()
+    ask.with_key(key, "DELETE", f"/datasets/{made['id']}")
+    with store.database.begin() as tx:
+        tenants.set_limits(tx, "default", {"stored_bytes": made["size_bytes"]}, forget=())
     assert ask.with_key(key, "POST", path).status_code == 201
     assert_problem(ask.with_key(key, "POST", path), 403, "quota_exceeded")
 
@@ -193,23 +195,19 @@ def test_rows_of_a_file_count_from_the_submission_on(
     assert (told["used"], told["allowed"]) == (80, 100)
 
 
-def test_tokens_of_the_month(
-    limited: Limited, key: str, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+def test_tokens_of_the_month(limited: Limited, key: str, store: Store) -> None:
     use(store, Kind.EMBEDDED_TOKENS, 1000)
     body = {
         "name": "d",
         "texts": ["one", "two", "three", "four"],
         "labels": ["a", "b", "a", "b"],
-        "provider": {"name": "ollama", "model": "m"},
+        "provider": {"name": "local-minilm"},
     }
-    enough = limited(embedded_tokens_per_month=1001, provider_hosts="http://127.0.0.1:11434")
-    assert enough
-    ask = limited(embedded_tokens_per_month=1000)
-    answer = ask.with_key(key, "POST", "/jobs", json=body)
-    told = assert_problem(answer, 429, "quota_exceeded")
+    full = limited(embedded_tokens_per_month=1000)
+    told = assert_problem(full.with_key(key, "POST", "/jobs", json=body), 429, "quota_exceeded")
     assert (told["limit"], told["used"]) == ("embedded_tokens_per_month", 1000)
+    roomy = limited(embedded_tokens_per_month=1001)
+    assert roomy.with_key(key, "POST", "/jobs", json=body).status_code == 202
 
 
 def test_the_months_counts_begin_anew(limited: Limited, key: str, head: str, store: Store) -> None:
@@ -316,7 +314,7 @@ def test_usage_is_the_tenants_own(limited: Limited, key: str, head: str, store: 
     assert theirs["tenant_id"] == "lab"
     assert {use["used"] for use in theirs["stock"].values()} == {0}
     assert theirs["monthly"]["training_seconds"] == {"used": 3, "limit": None}
-    assert mine["monthly"]["training_seconds"]["used"] == 0
+    assert mine["monthly"]["training_seconds"]["used"] == 1  # begun, of the one that made the head
     assert mine["rates"] == [{"name": "write", "unit": "requests", "per_second": 2.0, "burst": 20}]
     reader = make_key(store, scopes=["write"]).secret
     assert_problem(ask.with_key(reader, "GET", "/usage"), 403, "scope_missing")
@@ -328,5 +326,3 @@ def test_usage_without_keys(client: InProcess, store: Store, trained: bytes) -> 
     shown: dict[str, Any] = client.get("/usage").json()
     assert shown["monthly"]["predicted_rows"] == {"used": 1, "limit": None}
     assert shown["rates"] == []
-    with store.database.read() as tx:
-        assert tx.execute(select(tables.usage)).all() == []
