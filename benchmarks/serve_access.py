@@ -34,19 +34,19 @@ def lines(folder: Path, one_row: Body, *, seconds: float, rounds: int) -> list[s
     own, other = _keys(folder / "data")
     with (
         _api(folder, one_row, NMTUNE_AUTH="off") as off,
+        _api(folder, one_row, NMTUNE_AUTH="off") as twin,
         _api(folder, _with(one_row, own), NMTUNE_AUTH="on", **LIMITS) as on,
     ):
         sides: dict[str, Callable[[int], Load]] = {
             "off": lambda n: ask(off, one_row, connections=n, seconds=seconds),
+            "twin": lambda n: ask(twin, one_row, connections=n, seconds=seconds),
             "on": lambda n: ask(on, _with(one_row, own), connections=n, seconds=seconds),
         }
         found = [f"{n} connections: {_ratio(sides, n, rounds)}" for n in (64, 1)]
         with Bystander(on, _with(one_row, own)) as alone:
             _ = ask(off, one_row, connections=1, seconds=seconds)  # as much other work
         with Bystander(on, _with(one_row, own)) as beside:
-            refused = ask(
-                on, _with(one_row, other), connections=8, seconds=seconds, pause_ms=16
-            )
+            refused = ask(on, _with(one_row, other), connections=8, seconds=seconds, pause_ms=16)
     found.append(
         f"a tenant at its limit (1 row a second) that asks on: {refused.refused_rate:,.0f} of its "
         f"requests a second are refused; meanwhile another one is answered within "
@@ -57,17 +57,22 @@ def lines(folder: Path, one_row: Body, *, seconds: float, rounds: int) -> list[s
 
 
 def _ratio(sides: dict[str, Callable[[int], Load]], connections: int, rounds: int) -> str:
-    """The median share, and the smallest and largest of a round. Who goes first alternates."""
-    shares, rates = [], []
+    """The median share, and the smallest and largest of a round; the twin's tells the noise."""
+    shares: dict[str, list[float]] = {"on": [], "twin": []}
+    rates = []
     for number in range(rounds):
-        order = ("off", "on") if number % 2 == 0 else ("on", "off")
+        order = sorted(sides, key=lambda side: (list(sides).index(side) + number) % len(sides))
         rate = {side: sides[side](connections).rate for side in order}
-        shares.append(rate["on"] / rate["off"])
         rates.append(rate["off"])
+        for side, of_side in shares.items():
+            of_side.append(rate[side] / rate["off"])
+    on, twin = (
+        f"{statistics.median(one):.3f} ({min(one):.3f} to {max(one):.3f})"
+        for one in shares.values()
+    )
     return (
-        f"{statistics.median(shares):.3f} of the requests/s without keys "
-        f"({statistics.median(rates):,.0f}), {min(shares):.3f} to {max(shares):.3f} in {rounds} "
-        "alternating rounds"
+        f"{on} of the {statistics.median(rates):,.0f} requests/s without keys, where a second "
+        f"server without keys has {twin}: medians and ranges of {rounds} rounds, in turns"
     )
 
 
