@@ -1,6 +1,6 @@
 """Predictions under load: this server as users start it, beside others that serve the same head.
 
-python benchmarks/serve.py [--seconds 4] [--overload-seconds 30] [--peers DIR]
+python benchmarks/serve.py [--seconds 4] [--overload-seconds 30] [--rounds 7] [--peers DIR]
                            [--write docs/inside/benchmarks.md]
 
 One head (NMTune, 768 columns, 3072 hidden units, 10 classes), one machine, wrk as the load on the
@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import page
 import psutil
+import serve_access
 import serve_head
 from serve_load import Body, Bystander, Load, ask, free_port, proportional_bytes, running
 
@@ -353,6 +354,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--overload-seconds", type=float, default=30.0)
+    parser.add_argument("--rounds", type=int, default=7, help="of keys and limits against none")
     parser.add_argument("--peers", type=Path, help="the folder of the peers' environments")
     parser.add_argument("--write", type=Path, help="put the table between the marks of this page")
     arguments = parser.parse_args(argv)
@@ -376,6 +378,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         folded, layers = floor(head_, arguments.seconds)
         both, memory = two_processes(folder, arguments.seconds)
         notes = overload(folder, arguments.seconds, arguments.overload_seconds)
+        access = serve_access.lines(
+            folder, ours(1), seconds=arguments.seconds, rounds=arguments.rounds
+        )
     rows.append(["pure onnxruntime, folded as here", "", "", "", "", "", f"{folded:,.0f}", ""])
     rows.append(["pure onnxruntime, layer by layer", "", "", "", "", "", f"{layers:,.0f}", ""])
     lines = [
@@ -388,6 +393,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{memory:.0f} MB for the second process.",
         "",
         *(f"- Overload: {note}." for note in notes),
+        *(f"- Keys and limits: {note}." for note in access),
     ]
     print("\n".join(lines))
     if arguments.write:

@@ -169,8 +169,15 @@ class Bystander:
 
     def p99(self, *statuses: int) -> float:
         """Milliseconds of the requests that were answered so; NaN if none was."""
+        return self._quantile(0.99, statuses)
+
+    def p50(self, *statuses: int) -> float:
+        """The median of the same."""
+        return self._quantile(0.5, statuses)
+
+    def _quantile(self, at: float, statuses: Sequence[int]) -> float:
         times = sorted(one for status in statuses for one in self._times.get(status, []))
-        return times[int(0.99 * len(times))] if times else float("nan")
+        return times[int(at * len(times))] if times else float("nan")
 
     def counts(self) -> dict[int, int]:
         """How many answers there were of each status."""

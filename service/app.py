@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from fastapi import Depends, FastAPI
@@ -20,6 +21,7 @@ import service.job_rows.routes
 import service.jobs.events
 import service.jobs.publication
 import service.jobs.routes
+import service.limits.routes
 import service.oip.routes
 import service.operate.health
 import service.predict.routes
@@ -40,6 +42,8 @@ from service.http.head_requests import HeadRequests
 from service.http.metrics import RequestMetrics
 from service.http.openapi import DocumentedAPI, problems
 from service.http.unknown_parameters import refuse_unknown_parameters
+from service.limits.layer import LimitsLayer
+from service.limits.limiter import Limiter
 from service.oip.errors import ProtocolErrors
 from service.oip.schemas import oip_errors
 from service.operate.health import OperateServices
@@ -54,6 +58,9 @@ from service.predict.warming import Warming
 from service.settings import ServiceSettings, available_cores
 from store.queue import Queue
 from store.store import Store
+
+if TYPE_CHECKING:
+    from service.limits.shared_buckets import SharedBuckets
 
 DESCRIPTION = """\
 Tunes small heads on the frozen embeddings of a foundation model, compares them in and out of
@@ -71,6 +78,7 @@ def create_app(
     queue: Queue,
     expected_schema: str | None = None,
     check_broker: Callable[[], object] | None = None,
+    shared_buckets: "SharedBuckets | None" = None,
 ) -> FastAPI:
     """The API over `store`, ringing `queue` for each new job.
 
@@ -80,9 +88,10 @@ def create_app(
         queue: the doorbell for workers.
         expected_schema: the database revision that readiness needs; None: any.
         check_broker: raises if the broker does not answer, of which /readyz warns. None: no broker.
+        shared_buckets: what a key has left, for all processes. None: each has its own buckets.
 
     `app.state.services` holds the `OperateServices`: all that lives as long as the application;
-    `app.state.access` the `Access`: who may do what.
+    `app.state.access` the `Access`: who may do what; `app.state.limiter` the `Limiter`: how much.
     """
     recorder = (
         DriftRecorder(store, flush_seconds=settings.drift_flush_seconds)
@@ -115,6 +124,13 @@ def create_app(
     )
     openid = None if settings.openid is None else OpenId(settings.openid)
     access = Access(store, keys_on=settings.keys_on, openid=openid)
+    limiter = Limiter(
+        store,
+        settings.limits,
+        burst_seconds=settings.limit_burst_seconds,
+        flush_seconds=settings.usage_flush_seconds,
+        shared=shared_buckets,
+    )
     app = DocumentedAPI(
         title="NMTune",
         version=__version__,
@@ -133,6 +149,7 @@ def create_app(
                 Gate, hosts=Hosts(listening_on=settings.host, allowed=settings.allowed_hosts)
             ),
             Middleware(AccessLayer, access=access),
+            Middleware(LimitsLayer, limiter=limiter),
             Middleware(
                 BodyLimit,
                 max_json_bytes=settings.max_json_bytes,
@@ -147,12 +164,14 @@ def create_app(
                 text_predictor=services.text_predictor,
                 route=service.predict.routes.POST_ROUTE,
                 bodies=services.bodies,
+                limiter=limiter,
             ),
             Middleware(HeadRequests),
         ],
     )
     app.state.services = services
     app.state.access = access
+    app.state.limiter = limiter
     errors.install(app)
     docs_page.install(app)
     refuse_unknown = Depends(refuse_unknown_parameters)
@@ -173,15 +192,18 @@ def create_app(
         service.access.key_routes,
         service.access.session_routes,
         service.audit.routes,
+        service.limits.routes,
         service.webhooks.routes,
         service.webhooks.delivery_routes,
     ):
         app.include_router(
-            routes.router, responses=problems(422, 500, 503), dependencies=[refuse_unknown]
+            routes.router, responses=problems(422, 429, 500, 503), dependencies=[refuse_unknown]
         )
     app.include_router(service.ui.routes.router)
     app.include_router(
-        service.oip.routes.router, responses=oip_errors(422, 500), dependencies=[refuse_unknown]
+        service.oip.routes.router,
+        responses=oip_errors(422, 429, 500),
+        dependencies=[refuse_unknown],
     )
     app.include_router(service.operate.health.router, responses=problems(500))
     return app
@@ -200,6 +222,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()
     aliased_heads.start()
+    app.state.limiter.start()
     yield
     gc.unfreeze()
     services.stopping.set()
@@ -209,3 +232,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         openid.close()
     services.text_predictor.close()
     services.predictor.close()
+    await app.state.limiter.close()

@@ -3,14 +3,15 @@
 import os
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 
 from outbound.settings import WebhookSettings
 from providers.settings import ProviderSettings
 from service.hosts import Hosts, is_loopback
 from service.openid_choice import Choice, choice_of
+from store.access.limits import MOST, NAMES, RATES, Limits
 from store.settings import StoreSettings
 
 _MIB = 1024 * 1024
@@ -18,6 +19,17 @@ MAX_KEEP_SECONDS = 100 * 365 * 24 * 3600.0
 """The longest time after which a dataset can expire: a century, in seconds."""
 _MOST_THREADS = 8
 """More threads do not speed up a forward pass of a head."""
+
+_Rate: TypeAlias = Annotated[float, Field(gt=0, le=MOST)] | Literal["none"] | None
+_Quota: TypeAlias = Annotated[int, Field(ge=0, le=MOST)] | None
+
+USUAL_RATES: Final = Limits(
+    predict_rows_per_second=50_000.0,
+    reads_per_second=100.0,
+    writes_per_second=20.0,
+    uploads_per_second=20.0,
+)
+"""The rates of a server with keys whose settings name none."""
 
 
 class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
@@ -100,6 +112,32 @@ class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
     """`on`: add up what is predicted (sums by the hour, no rows) for `GET /heads/{name}/drift`."""
     drift_flush_seconds: float = Field(default=10.0, gt=0, le=3600)
     """How often a process stores what it added up; a process that dies loses that much at most."""
+    limit_predict_rows_per_second: _Rate = None
+    """Rows that one key may predict a second, or `none`. Unless set, 50,000 on a server with keys
+    and none on one without."""
+    limit_reads_per_second: _Rate = None
+    """Requests a second of one key that change nothing and do not predict, or `none`. Unless set,
+    100 on a server with keys."""
+    limit_writes_per_second: _Rate = None
+    """Requests a second of one key that change something, or `none`. Unless set, 20 on a server
+    with keys."""
+    limit_uploads_per_second: _Rate = None
+    """Requests a second of one key that bring rows or parts of files, or `none`. Unless set, 20 on
+    a server with keys."""
+    limit_burst_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """How many seconds' worth of these a key that was quiet may ask for at once."""
+    limit_stored_bytes: Annotated[ByteSize, Field(ge=0, le=MOST)] | None = None
+    """What one tenant may store, such as `50GiB`: datasets, uploads, heads, files of jobs."""
+    limit_unfinished_jobs: _Quota = None
+    """How many queued and running jobs one tenant may have."""
+    limit_heads: _Quota = None
+    """How many heads one tenant may have, counted by their names."""
+    limit_predicted_rows_per_month: _Quota = None
+    """How many rows one tenant may predict a month (UTC)."""
+    limit_embedded_tokens_per_month: _Quota = None
+    """How many tokens providers may embed for one tenant a month (UTC)."""
+    usage_flush_seconds: float = Field(default=10.0, gt=0, le=60)
+    """How often a process stores what it counted and reads the limits of tenants anew."""
     events_poll_seconds: float = Field(default=0.5, gt=0)
     """How often an open event stream, or a request that waits for a job, checks for news."""
     events_heartbeat_seconds: float = Field(default=15.0, gt=0)
@@ -150,6 +188,17 @@ class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
         if self.auth != "auto":
             return self.auth == "on"
         return not is_loopback(self.host)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of a tenant that has none of its own."""
+        values = {name: getattr(self, f"limit_{name}") for name in NAMES}
+        for name in RATES:
+            if values[name] is None and self.keys_on:
+                values[name] = getattr(USUAL_RATES, name)
+            elif values[name] == "none":
+                values[name] = None
+        return Limits(**values)
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from service.settings import ServiceSettings
 from standalone.process import open_store
-from standalone.times import NEVER
+from standalone.times import DEFAULT, NEVER
 from store import tenant_deletion
 from store.access import audit, keys, sessions, tenants
 from store.access.keys import ApiKey, NewKey
 from store.database.clock import read_clock
 from store.names import is_permanent
-from store.settings import StoreSettings
 from store.store import Store
 from store.tenant_deletion import Belongings
 
@@ -26,8 +26,9 @@ NOT_CONFIRMED: Final = 2
 """The exit status of a deletion that was not confirmed, so that no script takes it for done."""
 
 
-def run(settings: StoreSettings, given: argparse.Namespace) -> int:
+def run(settings: ServiceSettings, given: argparse.Namespace) -> int:
     """Run one action; its exit status. Raises StoreError."""
+    given.settings = settings
     with open_store(settings, writes_alone=given.action == "list") as store:
         return _ACTIONS[given.command, given.action](store, given) or 0
 
@@ -162,6 +163,35 @@ def _say_what(verb: str, tenant: str, found: Belongings) -> None:
     print(f"  {found.n_artifacts:>12,}  stored files, {found.n_bytes:,} bytes")
 
 
+def _limits(store: Store, given: argparse.Namespace) -> None:
+    """Set what was given, then show all limits and who says them."""
+    changes: dict[str, float | None] = {}
+    forget = []
+    for name, value in given.set or ():
+        if value == DEFAULT:
+            forget.append(name)
+        else:
+            changes[name] = value
+    if changes or forget:
+        with store.database.begin() as tx:
+            tenants.set_limits(tx, given.name, changes, forget=forget)
+            audit.note(
+                tx,
+                audit.operator(given.name),
+                "tenant.limited",
+                given.name,
+                limits=sorted([*changes, *forget]),
+            )
+    with store.database.read() as tx:
+        own = tenants.get(tx, given.name).limits
+    settings = given.settings.limits
+    for name, value in vars(settings.overridden(own)).items():
+        shown = "none" if value is None else f"{value:,}"
+        print(f"{name}  {shown}  {'of this tenant' if name in own else 'of the settings'}")
+    if changes or forget:
+        print("Running servers follow within 10 seconds.", file=sys.stderr)
+
+
 _ACTIONS: Final[Mapping[tuple[str, str], Callable[[Store, argparse.Namespace], int | None]]] = {
     ("keys", "create"): _create_key,
     ("keys", "list"): _list_keys,
@@ -174,6 +204,7 @@ _ACTIONS: Final[Mapping[tuple[str, str], Callable[[Store, argparse.Namespace], i
     ("tenants", "disable"): _disable_tenant,
     ("tenants", "enable"): _enable_tenant,
     ("tenants", "delete"): _delete_tenant,
+    ("tenants", "limits"): _limits,
 }
 
 

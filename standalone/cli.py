@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from standalone import PROGRAM, LogFormat, LogLevel
-from standalone.times import lifetime, overlap, words
+from standalone.times import lifetime, limit, overlap, words
 from workers import machine
 
 if TYPE_CHECKING:
@@ -165,8 +165,9 @@ def _whose(what: str) -> argparse.ArgumentParser:
 def _add_tenants(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "tenants",
-        help="make, list, disable, enable and delete tenants",
-        description="Make, list, disable, enable and delete tenants. Each sees its own data alone.",
+        help="make, list, disable, enable and delete tenants; their limits",
+        description="Make, list, disable, enable and delete tenants, show and set their limits. "
+        "Each tenant sees its own data alone.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", parents=[common], help="list tenants")
@@ -186,6 +187,15 @@ def _add_tenants(commands: "Subparsers", common: argparse.ArgumentParser) -> Non
     )
     deletion.add_argument("name", metavar="NAME", help="the tenant's name")
     deletion.add_argument("--yes", action="store_true", help="delete it, for good")
+    limits = actions.add_parser("limits", parents=[common], help="show or set a tenant's limits")
+    limits.add_argument("name", metavar="NAME", help="the tenant's name")
+    limits.add_argument(
+        "--set",
+        nargs="+",
+        type=limit,
+        metavar="LIMIT=VALUE",
+        help="a number such as heads=20 or stored_bytes=50GiB, none, or default (the settings')",
+    )
 
 
 def _common() -> argparse.ArgumentParser:

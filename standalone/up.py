@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -22,6 +23,9 @@ from store.store import Store
 from workers.settings import WorkerSettings
 from workers.slots.local import LocalWorker
 from workers.slots.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from service.limits.shared_buckets import SharedBuckets
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +87,15 @@ def api(service: ServiceSettings, workers: WorkerSettings) -> None:
         )
         sweeper.start()
         try:
-            _serve(service, listener, store, queue, title="NMTune API", certificate=certificate)
+            _serve(
+                service,
+                listener,
+                store,
+                queue,
+                title="NMTune API",
+                certificate=certificate,
+                shared_buckets=_shared_buckets(workers),
+            )
         finally:
             sweeper.stop()
 
@@ -105,6 +117,16 @@ def _doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
         queue.stop()
 
 
+def _shared_buckets(settings: WorkerSettings) -> "SharedBuckets | None":
+    """What the keys' rates are counted in by all processes, if the broker is a Redis."""
+    url = None if settings.broker_url is None else settings.broker_url.get_secret_value()
+    if url is None or not url.startswith(("redis://", "rediss://")):
+        return None
+    from service.limits.shared_buckets import SharedBuckets
+
+    return SharedBuckets(url)
+
+
 def _serve(
     settings: ServiceSettings,
     listener: socket.socket,
@@ -114,6 +136,7 @@ def _serve(
     title: str,
     certificate: Certificate | None,
     prints_link: bool = False,
+    shared_buckets: "SharedBuckets | None" = None,
 ) -> None:
     revision = migrations.head_revision()
     app = create_app(
@@ -122,6 +145,7 @@ def _serve(
         queue=queue,
         expected_schema=revision,
         check_broker=getattr(queue, "ping", None),  # only a broker's doorbell has it
+        shared_buckets=shared_buckets,
     )
     config = uvicorn.Config(
         app,

@@ -130,6 +130,35 @@ class TooManyEndpoints(StoreError):
     code = "quota_exceeded"
 
 
+class QuotaReached(StoreError):
+    """The tenant has as much as its `limit` allows; waiting does not help, deleting does."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, message: str, *, limit: str, allowed: int, used: int) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.allowed = allowed
+        self.used = used
+
+
+class MonthlyQuotaReached(QuotaReached):
+    """The tenant has used up its `limit` until the next month begins."""
+
+    def __init__(
+        self, message: str, *, limit: str, allowed: int, used: int, seconds_left: float
+    ) -> None:
+        super().__init__(message, limit=limit, allowed=allowed, used=used)
+        self.seconds_left = seconds_left
+        """Until the next month begins."""
+
+
+class InvalidLimit(StoreError):
+    """There is no such limit, or it cannot have this value."""
+
+    code = "invalid_limit"
+
+
 class MessageGone(StoreError):
     """The webhook message is older than messages are kept."""
 

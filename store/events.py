@@ -94,6 +94,16 @@ def page(
     ]
 
 
+def last_started(tx: Transaction, tenant_id: str, job_id: str) -> datetime | None:
+    """When the job's last attempt began."""
+    query = select(_events.created_at).where(
+        _events.tenant_id == tenant_id,
+        _events.job_id == job_id,
+        _events.type == EventType.STARTED.value,
+    )
+    return tx.execute(query.order_by(_events.sequence.desc()).limit(1)).scalar_one_or_none()
+
+
 def requeued_for(tx: Transaction, tenant_id: str, job_id: str, code: str) -> int:
     """How often the job went back to the queue because of an error with this code."""
     found = tx.execute(

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 
 from store import events, first_head
+from store.access import usage
 from store.database import tables
 from store.database.clock import now, read_clock, seconds_from_now
 from store.database.conditions import has_kind, has_status
@@ -167,8 +168,8 @@ def deliver(tx: Transaction, job: Job, *, output_sha256: str, output: Mapping[st
 
     The bytes must be stored before. Wins over a requested cancel. Raises LeaseLost.
     """
-    described = dict(output)
-    return _leave(
+    described: dict[str, Any] = dict(output)
+    ended = _leave(
         tx,
         job,
         JobStatus.SUCCEEDED,
@@ -176,6 +177,9 @@ def deliver(tx: Transaction, job: Job, *, output_sha256: str, output: Mapping[st
         output_sha256=output_sha256,
         output=described,
     )
+    n_rows = described.get("n_rows", 0)
+    usage.add(tx, job.tenant_id, usage.Kind.PREDICTED_ROWS, n_rows, at=ended.updated_at)
+    return ended
 
 
 def fail(tx: Transaction, job: Job, *, error: Mapping[str, object]) -> Job:
@@ -388,4 +392,6 @@ def _leave(
     moved = move(tx, *is_mine(job), values=common | values, event=lambda _: event)
     if moved is None:
         raise lost(job)
+    if moved.kind is JobKind.TRAINING:
+        usage.add_attempt(tx, moved.tenant_id, moved.id, ended_at=moved.updated_at)
     return moved

@@ -239,6 +239,30 @@ MUTANTS = (
         ("tests/store/access/test_keys.py",),
     ),
     Mutant(
+        "limits: a quota is checked without a lock",
+        "store/access/quotas.py",
+        {"tx.execute(row.with_for_update(key_share=True))": "tx.execute(row)"},
+        ("tests/store/access/test_usage.py",),
+    ),
+    Mutant(
+        "limits: rows after the first cost nothing",
+        "service/predict/door.py",
+        {"if n_rows > 1:": "if n_rows < 0:"},
+        ("tests/service/limits/test_rates.py",),
+    ),
+    Mutant(
+        "limits: what was counted is lost at the end",
+        "service/limits/limiter.py",
+        {"            self._try()\n        self._try()\n": "            self._try()\n"},
+        ("tests/service/limits/test_quotas.py",),
+    ),
+    Mutant(
+        "limits: heads that will be do not count",
+        "store/access/quotas.py",
+        {"names = union(there, coming).subquery()": "names = union(there, there).subquery()"},
+        ("tests/service/limits/test_quotas.py",),
+    ),
+    Mutant(
         "access: an expired key is let in",
         "service/access/known_keys.py",
         {"if not found.key.is_active(now) or found.tenant_disabled:": "if found.tenant_disabled:"},

@@ -35,7 +35,7 @@ ONLY_HOME: dict[str, set[str]] = {
     "alembic": {"migrations"},
     "celery": {"workers"},
     "kombu": {"workers"},
-    "redis": {"workers"},
+    "redis": {"workers", "service"},
     "fastapi": {"service"},
     "starlette": {"service"},
     "uvicorn": {"service", "standalone"},

@@ -19,6 +19,10 @@ from docs.generate.text import cell, page, table
 COMPUTED: Final = {
     "database_url": "SQLite file `nmtune.db` in the data folder",
     "artifacts_dir": "`artifacts` in the data folder",
+    "limit_predict_rows_per_second": "50,000 with keys",
+    "limit_reads_per_second": "100 with keys",
+    "limit_uploads_per_second": "20 with keys",
+    "limit_writes_per_second": "20 with keys",
     "n_threads": "the cores shared among the slots",
     "predict_threads": "0: the cores, at most 8",
     "s3_endpoint_url": "Amazon's endpoint",
@@ -34,6 +38,7 @@ SEE: Final = {
     "database_url": "[backups](../run/operations.md#backup-and-restore)",
     "dataset_keep_seconds": "[expiry](../use/datasets.md#how-long-a-dataset-is-kept)",
     "drift": "[drift](api.md#how-far-to-trust-a-prediction)",
+    "limit_burst_seconds": "[limits](../run/limits.md)",
     "log_format": "[logs](../run/operations.md#logs)",
     "max_connections": "[connections](../run/operations.md#connections-and-file-descriptors)",
     "metrics_port": "[metrics](../run/operations.md#metrics)",

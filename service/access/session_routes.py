@@ -109,8 +109,6 @@ def opened_for_member(access: Access, grant: Grant, subject: str, request: Reque
         )
         member = Identity(tenant.tenant_id, None, frozenset(), None, subject)
         _note_opened(tx, member, token, request)
-            tx, Identity(tenant.tenant_id, None, frozenset(), None, subject), token, request
-        )
     logger.info("session.opened by=%s tenant=%s", subject, grant.tenant_id)
     return token
 

@@ -56,7 +56,7 @@ def list_dataset_rows(
             }
         }
     },
-    responses={201: _CREATED, **problems(404, 409, *BODY_STATUSES)},
+    responses={201: _CREATED, **problems(403, 404, 409, *BODY_STATUSES)},
 )
 async def correct_dataset(
     dataset_id: DatasetId,
@@ -78,6 +78,7 @@ async def correct_dataset(
         actor=actor,
         key=await _key_of(request, idempotency_key),
         keep_seconds=body.keep_seconds or settings.dataset_keep_seconds,
+        limits=settings.limits,
     )
     async with workspace(settings) as workdir:
         answer = await to_thread.run_sync(
@@ -92,7 +93,7 @@ async def correct_dataset(
     status_code=201,
     response_model=Dataset,
     openapi_extra={"requestBody": request_body(RowsCreate)},
-    responses={201: _CREATED, **problems(404, 409, *BODY_STATUSES)},
+    responses={201: _CREATED, **problems(403, 404, 409, *BODY_STATUSES)},
 )
 async def append_rows(
     dataset_id: DatasetId,
@@ -137,6 +138,8 @@ async def append_rows(
             actor=actor,
             key=key_of(request, idempotency_key, received, extra=extra),
             keep_seconds=query.keep_seconds or settings.dataset_keep_seconds,
+            limits=settings.limits,
+            upload_id=query.upload,
         )
         answer = await to_thread.run_sync(
             partial(

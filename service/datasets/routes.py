@@ -102,7 +102,7 @@ router = APIRouter(tags=["datasets"], route_class=JsonRoute, dependencies=[READ_
             "description": "The dataset is stored.",
             "headers": idempotency.described_headers("The dataset."),
         },
-        **problems(404, 409, *BODY_STATUSES),
+        **problems(403, 404, 409, *BODY_STATUSES),
     },
 )
 async def create_dataset(
@@ -147,6 +147,8 @@ async def create_dataset(
             actor=actor,
             key=key,
             keep_seconds=query.keep_seconds or settings.dataset_keep_seconds,
+            limits=settings.limits,
+            upload_id=query.upload,
         )
         answer = await to_thread.run_sync(_record, received, storing, limiter=services.unpacking)
     return idempotency.http_response(answer, collection="datasets")

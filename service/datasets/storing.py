@@ -9,8 +9,9 @@ from service.http.idempotency import Answer, Key
 from service.ingest.dataset.prepared import PreparedDataset
 from service.ingest.dataset.texts import PreparedTexts
 from store import datasets, failpoints
-from store.access import audit
+from store.access import audit, quotas
 from store.access.audit import Actor
+from store.access.limits import Limits
 from store.database.connection import Transaction
 from store.datasets import Lineage
 from store.idempotency import StoredResponse
@@ -27,6 +28,10 @@ class Storing:
     actor: Actor
     key: Key | None
     keep_seconds: float | None
+    limits: Limits
+    """Of a tenant that has none of its own."""
+    upload_id: str | None = None
+    """The upload that the rows come from, which does not count beside them."""
 
     @property
     def tenant_id(self) -> str:
@@ -50,6 +55,13 @@ class Storing:
         failpoints.reach("dataset.stored")
 
         def record(tx: Transaction) -> StoredResponse:
+            quotas.check_stored_bytes(
+                tx,
+                tenant_id,
+                self.limits,
+                more=artifact.size_bytes,
+                but_upload=self.upload_id,
+            )
             added = ready.add(
                 tx,
                 tenant_id,

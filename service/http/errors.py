@@ -1,6 +1,7 @@
 """The one error body, and the one table that gives each error class its status."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from http import HTTPStatus
@@ -39,6 +40,9 @@ STATUSES: Final[Mapping[type[Exception], HTTPStatus]] = {
     store_errors.JobFileMissing: HTTPStatus.NOT_FOUND,
     store_errors.JobFileExpired: HTTPStatus.GONE,
     store_errors.TooManyEndpoints: HTTPStatus.FORBIDDEN,
+    store_errors.QuotaReached: HTTPStatus.FORBIDDEN,
+    store_errors.MonthlyQuotaReached: HTTPStatus.TOO_MANY_REQUESTS,
+    store_errors.InvalidLimit: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.MessageGone: HTTPStatus.GONE,
     store_errors.InvalidName: HTTPStatus.UNPROCESSABLE_ENTITY,
     store_errors.InvalidScope: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -262,7 +266,17 @@ def _problem_of_stone(error: NMTuneError | StoreError) -> Problem | None:
             row=error.row,
             column=error.column,
         )
+    if isinstance(error, store_errors.QuotaReached):
+        return _problem_of_quota(status, error)
     return Problem(status, error.code, str(error), field=_FIELDS.get(found))
+
+
+def _problem_of_quota(status: HTTPStatus, error: store_errors.QuotaReached) -> Problem:
+    headers = {}
+    if isinstance(error, store_errors.MonthlyQuotaReached):
+        headers["Retry-After"] = str(math.ceil(error.seconds_left))
+    told = {"limit": error.limit, "allowed": error.allowed, "used": error.used}
+    return Problem(status, error.code, str(error), headers=headers, extensions=told)
 
 
 def _problem_of_http(error: HTTPException) -> Problem:

@@ -71,7 +71,8 @@ _MEANINGS: Final[Mapping[int, str]] = {
     413: "The body, or the number of rows, is too large.",
     415: "This path does not take that Content-Type.",
     422: "Something in the request is wrong; errors names the field.",
-    429: "Too many predictions are queued; Retry-After says when to try again.",
+    429: "The key asks too often, the month's quota is used up, or too many predictions wait; "
+    "Retry-After says when to try again.",
     500: "A bug in the service, or an export that does not answer as the head; request_id finds it "
     "in the log.",
     503: "Temporarily unavailable: the storage or the database cannot be reached, or a stored file "

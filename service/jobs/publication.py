@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.heads.notes import Description, Tags
 from service.heads.schemas import HeadVersion
-from service.http.dependencies import ActorDep, StoreDep
+from service.http.dependencies import ActorDep, SettingsDep, StoreDep
 from service.http.fields import Alias, Name
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
@@ -16,8 +16,9 @@ from service.http.scopes import READ_WRITE
 from service.jobs.routes import JobId
 from service.predict.services import PredictorDep
 from store import aliases, candidates, heads, jobs
-from store.access import audit
+from store.access import audit, quotas
 from store.access.audit import Actor
+from store.access.limits import Limits
 from store.candidates import Publication
 from store.store import Store
 
@@ -57,7 +58,7 @@ class CandidateToPublish(BaseModel):
             "headers": _LOCATION,
         },
         201: {"description": "The new version.", "headers": _LOCATION},
-        **problems(404, 409, 410, *BODY_STATUSES),
+        **problems(403, 404, 409, 410, *BODY_STATUSES),
     },
 )
 def publish_candidate(
@@ -66,13 +67,14 @@ def publish_candidate(
     store: StoreDep,
     predictor: PredictorDep,
     actor: ActorDep,
+    settings: SettingsDep,
 ) -> Response:
     """Make another candidate of a succeeded job the next version of its head, as it was trained.
 
     Sent again, it answers with the same version. The heads of candidates are kept for
     NMTUNE_JOB_FILES_DAYS; 410 after that.
     """
-    published = publish(store, actor, job_id, body)
+    published = publish(store, actor, job_id, body, limits=settings.limits)
     predictor.known.forget()
     version = HeadVersion.of(published.version)
     return Response(
@@ -83,7 +85,9 @@ def publish_candidate(
     )
 
 
-def publish(store: Store, actor: Actor, job_id: str, body: CandidateToPublish) -> Publication:
+def publish(
+    store: Store, actor: Actor, job_id: str, body: CandidateToPublish, *, limits: Limits
+) -> Publication:
     """The candidate's version; alias and notes are set on one that was there before too.
 
     Raises NotFound, and as `candidates.check_succeeded` and `candidates.publish` do.
@@ -95,6 +99,7 @@ def publish(store: Store, actor: Actor, job_id: str, body: CandidateToPublish) -
     report = orjson.loads(store.artifacts.get_bytes(tenant_id, job.report_sha256 or ""))
     notes = body.model_dump(include=body.model_fields_set & {"description", "tags"})
     with store.database.begin() as tx:
+        quotas.check_head(tx, tenant_id, limits, head=job.name)
         published = candidates.publish(tx, job, report, body.candidate)
         name, number = published.version.name, published.version.version
         if body.alias is not None:

@@ -80,7 +80,7 @@ router = APIRouter(tags=["jobs"], route_class=JsonRoute, dependencies=[READ_WRIT
             "description": "With Prefer: wait, the ended job. With plan=true, the plan.",
         },
         202: QUEUED,
-        **problems(404, 409, *BODY_STATUSES),
+        **problems(403, 404, 409, *BODY_STATUSES),
     },
 )
 async def create_job(

@@ -19,8 +19,10 @@ from service.jobs.schemas import Job, JobCreate
 from service.providers import access
 from service.settings import ServiceSettings
 from store import datasets, failpoints, jobs
-from store.access import audit
+from store.access import audit, quotas
 from store.access.audit import Actor
+from store.access.limits import Limits
+from store.access.usage import Kind
 from store.database.connection import Transaction
 from store.datasets import Dataset
 from store.idempotency import StoredResponse
@@ -54,6 +56,7 @@ def submit(
     with _dataset_of(body, tenant_id=tenant_id, store=store, settings=settings) as dataset_in:
 
         def record(tx: Transaction) -> StoredResponse:
+            check_quotas(tx, tenant_id, settings.limits, head=body.name, encoder=encoder)
             dataset = dataset_in(tx)
             check_content(dataset.content, encoder)
             if body.dataset_id is None:
@@ -90,6 +93,16 @@ def record_once(
     return answer
 
 
+def check_quotas(
+    tx: Transaction, tenant_id: str, limits: Limits, *, head: str, encoder: Encoder | None
+) -> None:
+    """Raise QuotaReached if the tenant has no room for the job, its head and what it stores."""
+    quotas.check_training(tx, tenant_id, limits, head=head)
+    quotas.check_stored_bytes(tx, tenant_id, limits, more=0)
+    if encoder is not None:
+        quotas.check_month(tx, tenant_id, limits, Kind.EMBEDDED_TOKENS, more=1)
+
+
 @contextmanager
 def _dataset_of(
     body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings
@@ -107,6 +120,7 @@ def _dataset_of(
         artifact = ready.put(store.artifacts, tenant_id)
 
         def add(tx: Transaction) -> Dataset:
+            quotas.check_stored_bytes(tx, tenant_id, settings.limits, more=artifact.size_bytes)
             dataset = ready.add(
                 tx, tenant_id, name=body.name, artifact=artifact, artifacts=store.artifacts
             )

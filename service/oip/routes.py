@@ -7,6 +7,7 @@ too (`versions/prod`), and `pets@prod` is a model name for clients that send no 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
+from anyio import from_thread
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from nmtune.version import __version__
@@ -15,6 +16,7 @@ from service.http.errors import Problem
 from service.http.fields import MAX_REFERENCE_CHARACTERS
 from service.http.openapi import BODY_STATUSES
 from service.http.scopes import OPEN, PREDICT
+from service.limits.predictions import Meter, MeterDep
 from service.oip import inference_answer, inference_request
 from service.oip.inference_request import INPUT, LABELS, LENGTH_HEADER, PROBABILITIES, invalid
 from service.oip.schemas import (
@@ -200,10 +202,17 @@ _INFER: Final[dict[str, Any]] = {
 
 
 def _infer(
-    reference: str, body: bytes, header_length: str | None, predictor: PredictorDep, tenant_id: str
+    reference: str,
+    body: bytes,
+    header_length: str | None,
+    predictor: PredictorDep,
+    tenant_id: str,
+    meter: Meter,
 ) -> Response:
     asked = inference_request.read(body, header_length, check_n_rows=predictor.check_n_rows)
+    from_thread.run(meter.take_rest, len(asked.x))
     found = predictor.predict(tenant_id, reference, asked.x)
+    meter.count(len(asked.x))
     answer = inference_answer.write(asked, found)
     headers = rendering.headers_of(found.serving)
     if answer.n_json is None:
@@ -218,10 +227,11 @@ def infer(
     body: Body,
     predictor: PredictorDep,
     tenant_id: TenantDep,
+    meter: MeterDep,
     header_length: HeaderLength = None,
 ) -> Response:
     """Classify embeddings with a head, sent as JSON, or as bytes after the JSON."""
-    return _infer(reference, body, header_length, predictor, tenant_id)
+    return _infer(reference, body, header_length, predictor, tenant_id, meter)
 
 
 @router.post(
@@ -235,7 +245,8 @@ def infer_version(
     body: Body,
     predictor: PredictorDep,
     tenant_id: TenantDep,
+    meter: MeterDep,
     header_length: HeaderLength = None,
 ) -> Response:
     """Classify embeddings with one version of a head."""
-    return _infer(reference, body, header_length, predictor, tenant_id)
+    return _infer(reference, body, header_length, predictor, tenant_id, meter)

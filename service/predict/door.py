@@ -18,6 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.http import json_body
 from service.http.errors import problem_of
 from service.http.identity import Identity, check_head, identity_of
+from service.limits.allowance import Allowance
+from service.limits.classes import PREDICT_PATH, RequestClass
+from service.limits.limiter import Limiter
 from service.predict import rendering, request_body, trust
 from service.predict.batching import too_busy
 from service.predict.options import PredictionQuery, read_query
@@ -25,8 +28,9 @@ from service.predict.predictor import Predictor
 from service.predict.rendering import Answer
 from service.predict.request_body import JSON, Request
 from service.predict.texts import TextPredictor, check_encoder
+from store.access.usage import Kind
 
-PATH: Final = "/predict"
+PATH: Final = PREDICT_PATH
 
 LARGE_BYTES: Final = 64 * 1024
 """Larger JSON bodies are parsed in a thread, so that the event loop goes on; other bodies are
@@ -81,6 +85,7 @@ class PredictDoor:
         text_predictor: TextPredictor,
         route: BaseRoute,
         bodies: BodyBudget,
+        limiter: Limiter,
     ) -> None:
         """route: its name in the metrics. bodies: of all predictions, also under `/v2`."""
         self.app = app
@@ -88,6 +93,7 @@ class PredictDoor:
         self._text_predictor = text_predictor
         self._route = route
         self._budget = bodies
+        self._limiter = limiter
         self._threads = ThreadPoolExecutor(_PARSERS, thread_name_prefix="parse")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +116,10 @@ class PredictDoor:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         identity = identity_of(scope)
-        self._predictor.batcher.check_room()  # before anything is read: refusing must be cheap
+        allowance = self._limiter.known(identity) or await self._limiter.of(identity)
+        # Before anything is read: refusing must be cheap.
+        await allowance.take(identity.key_id, RequestClass.PREDICT)
+        self._predictor.batcher.check_room()
         content_type, accept, shape, length = _headers(scope)
         query = read_query(scope["query_string"])
         with self._budget.held() as held:
@@ -122,7 +131,14 @@ class PredictDoor:
             asked = await self._parsed(body, content_type, shape, query)
             del body
             form = rendering.media_type(accept)
-            return await self._answered(identity, asked, form)
+            n_rows = len(asked.x) if asked.texts is None else len(asked.texts)
+            if n_rows > 1:
+                await allowance.take(identity.key_id, RequestClass.PREDICT, n_rows, paid=1)
+            answer, headers = await self._answered(identity, asked, form, allowance)
+        self._limiter.count(allowance, Kind.PREDICTED_ROWS, n_rows)
+        if allowance.buckets:
+            headers += allowance.headers(identity.key_id, RequestClass.PREDICT)
+        return answer, headers
 
     async def _parsed(
         self, body: bytes, content_type: str, shape: str | None, query: PredictionQuery
@@ -141,13 +157,19 @@ class PredictDoor:
             return read()
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
-    async def _answered(self, identity: Identity, asked: Request, form: str) -> Answer:
+    async def _answered(
+        self, identity: Identity, asked: Request, form: str, allowance: Allowance
+    ) -> Answer:
         predictor, tenant = self._predictor, identity.tenant_id
         reference, x, options, texts, encoder = asked
         check_head(identity, reference)
         pinned = reference
         if texts is not None:
-            pinned, x = await self._text_predictor.embed(predictor, tenant, reference, texts)
+            allowance.check_tokens()
+            pinned, x, n_tokens = await self._text_predictor.embed(
+                predictor, tenant, reference, texts
+            )
+            self._limiter.count(allowance, Kind.EMBEDDED_TOKENS, n_tokens)
         if encoder is not None:
             check_encoder((await predictor.serving(tenant, reference)).version, encoder)
         if options.output == "embeddings":

@@ -15,6 +15,7 @@ from service.http.identity import check_head
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import PREDICT
 from service.ingest.dataset import texts
+from service.limits.predictions import MeterDep
 from service.predict import rendering, trust
 from service.predict.door import PATH
 from service.predict.options import PredictionQuery
@@ -41,6 +42,7 @@ async def predict_one(
     predictor: PredictorDep,
     text_predictor: TextPredictorDep,
     identity: IdentityDep,
+    meter: MeterDep,
 ) -> Prediction:
     """Classify one embedding, or one text with a head that was trained on texts."""
     reference, tenant_id = query.head, identity.tenant_id
@@ -49,8 +51,10 @@ async def predict_one(
         message = "Send either embedding or text, not both: leave out text."
         raise Problem(422, "invalid_request", message, field="text")
     if query.text is not None:
+        meter.allowance.check_tokens()
         read = texts.read_texts([query.text], field="text")
-        reference, x = await text_predictor.embed(predictor, tenant_id, query.head, read)
+        reference, x, n_tokens = await text_predictor.embed(predictor, tenant_id, query.head, read)
+        meter.count_tokens(n_tokens)
     elif query.embedding is not None:
         x = _embedding(query.embedding)
     else:
@@ -66,6 +70,7 @@ async def predict_one(
     except DataError as error:
         message = error.message.replace("embeddings", "embedding")
         raise DataError(message, field="embedding", column=error.column) from error
+    meter.count(1)
     response.headers.update(rendering.headers_of(serving))
     version = serving.version
     head = PredictHead(name=version.name, version=version.version, reference=query.head)

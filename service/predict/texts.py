@@ -54,8 +54,8 @@ class TextPredictor:
 
     async def embed(
         self, predictor: Predictor, tenant_id: str, reference: str, texts: Sequence[str]
-    ) -> tuple[str, NDArray[np.float32]]:
-        """The texts' embeddings (n, d) for the head `reference`, and its version's own reference.
+    ) -> tuple[str, NDArray[np.float32], int]:
+        """The version's own reference, the texts' embeddings (n, d) for it, and the tokens paid.
 
         Use that reference to predict: if an alias moves meanwhile, these vectors must not go to a
         head of another encoder.
@@ -80,16 +80,16 @@ class TextPredictor:
             self._limiter = CapacityLimiter(self._settings.predict_text_slots)
         # Only the wait for a slot can be cancelled; the thread keeps the deadline itself.
         with move_on_after(seconds):
-            x = await to_thread.run_sync(
+            x, n_tokens = await to_thread.run_sync(
                 self._embed, tenant_id, version.encoder, texts, deadline, limiter=self._limiter
             )
-            return f"{version.name}@{version.version}", x
+            return f"{version.name}@{version.version}", x, n_tokens
         raise _too_slow()
 
     def _embed(
         self, tenant_id: str, known: dict[str, Any], texts: Sequence[str], deadline: float
-    ) -> NDArray[np.float32]:
-        """The texts' embeddings (n, d), by the encoder of the head."""
+    ) -> tuple[NDArray[np.float32], int]:
+        """The texts' embeddings (n, d), by the encoder of the head, and the tokens paid."""
         encoder = Encoder.from_dict(known)
         provider = self._providers.open(
             encoder,
@@ -105,11 +105,13 @@ class TextPredictor:
         is_new = time.monotonic() >= self._recognised.get(known["fingerprint"], 0.0)
         asked = [*probe_texts.TEXTS, *texts] if is_new else list(texts)
         found: dict[int, NDArray[np.float32]] = {}
+        n_tokens = 0
         try:
             for part in embedder.embed(
                 provider, asked, should_stop=lambda: time.monotonic() > deadline, patience=patience
             ):
                 found |= dict(zip(part.places, part.vectors, strict=True))
+                n_tokens += part.n_tokens
         except Stopped as error:
             raise _too_slow() from error
         except ProviderError as error:
@@ -126,7 +128,7 @@ class TextPredictor:
                 )
             self._recognised[known["fingerprint"]] = time.monotonic() + RECOGNISED_SECONDS
             x = x[n_probes:]
-        return x
+        return x, n_tokens
 
 
 def check_encoder(version: HeadVersion, stated: str | None) -> None:

@@ -38,7 +38,7 @@ router = APIRouter(tags=["predictions"], route_class=JsonRoute, dependencies=[RE
     responses={
         200: {"model": Job, "description": "With Prefer: wait, the ended job."},
         202: QUEUED,
-        **problems(404, 409, 502, *BODY_STATUSES),
+        **problems(403, 404, 409, 502, *BODY_STATUSES),
     },
 )
 async def create_prediction(

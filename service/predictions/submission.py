@@ -10,8 +10,10 @@ from service.predictions.schemas import PredictionCreate
 from service.providers import access
 from service.settings import ServiceSettings
 from store import datasets, heads, jobs
-from store.access import audit
+from store.access import audit, quotas
 from store.access.audit import Actor
+from store.access.limits import Limits
+from store.access.usage import Kind
 from store.database.connection import Transaction
 from store.datasets import Dataset
 from store.heads import HeadVersion
@@ -49,12 +51,23 @@ def submit(
         )
 
     def record(tx: Transaction) -> StoredResponse:
+        _check_quotas(tx, dataset, settings.limits)
         job = _record(tx, body, version, dataset, to)
         reference = f"{version.name}@{version.version}"
         audit.note(tx, actor, "prediction.submitted", job.id, head=reference, dataset_id=dataset.id)
         return StoredResponse(status_code=202, body=Job.of(job).model_dump_json().encode())
 
     return record_once(store, tenant_id, key, record, queue=queue, to=to)
+
+
+def _check_quotas(tx: Transaction, dataset: Dataset, limits: Limits) -> None:
+    """Raise QuotaReached if the tenant has no room for the job, its rows and what it stores."""
+    tenant_id = dataset.tenant_id
+    quotas.check_job(tx, tenant_id, limits)
+    quotas.check_stored_bytes(tx, tenant_id, limits, more=0)
+    quotas.check_month(tx, tenant_id, limits, Kind.PREDICTED_ROWS, more=dataset.n_rows)
+    if dataset.content == datasets.TEXTS:
+        quotas.check_month(tx, tenant_id, limits, Kind.EMBEDDED_TOKENS, more=1)
 
 
 def _record(

@@ -18,7 +18,7 @@ from service.uploads.parts import PartStore, receive
 from service.uploads.schemas import Upload, UploadPage, UploadQuery
 from service.uploads.tus import TusRoute, read_checksum, read_metadata, read_number
 from store import expiry, uploads
-from store.access import audit
+from store.access import audit, quotas
 from store.uploads import Upload as UploadRecord
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ async def describe_uploads(settings: SettingsDep) -> Response:
             "description": "The upload has begun; send its bytes to Location.",
             "headers": {"Location": {"description": "The upload.", "schema": {"type": "string"}}},
         },
-        **problems(400, 413),
+        **problems(400, 403, 413),
         **_PRECONDITION,
     },
 )
@@ -120,6 +120,7 @@ def create_upload(
         )
     metadata = read_metadata(described)
     with store.database.begin() as tx:
+        quotas.check_stored_bytes(tx, tenant_id, settings.limits, more=size_bytes)
         upload = uploads.create(
             tx,
             tenant_id,

@@ -1,7 +1,7 @@
 """Tenants: the owners of all rows. Only the operator's commands make them."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Select, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from store.access import limits
 from store.database import tables
 from store.database.clock import now
 from store.database.connection import Transaction
@@ -27,6 +28,8 @@ class Tenant:
     tenant_id: str
     created_at: datetime
     disabled_at: datetime | None
+    limits: dict[str, Any]
+    """Its own limits, by the names of `Limits`; null: none. What is not here the settings say."""
 
 
 def create(tx: Transaction, tenant_id: str) -> Tenant:
@@ -99,6 +102,36 @@ def set_disabled(tx: Transaction, tenant_id: str, *, disabled: bool) -> Tenant:
     return get(tx, tenant_id)
 
 
+def set_limits(
+    tx: Transaction, tenant_id: str, changes: Mapping[str, float | None], *, forget: Iterable[str]
+) -> Tenant:
+    """Give a tenant limits of its own (None: none), and let the settings decide about `forget`.
+
+    Raises InvalidLimit, NotFound.
+    """
+    mine = select(_tenants.limits).where(_tenants.tenant_id == tenant_id)
+    row = tx.execute(mine.with_for_update(key_share=True)).one_or_none()
+    if row is None:
+        raise NotFound("tenant", tenant_id)
+    checked = {name: limits.check(name, value) for name, value in changes.items()}
+    for name in forget:
+        limits.check(name, None)
+    kept = {**(row.limits or {}), **checked}
+    for name in forget:
+        kept.pop(name, None)
+    changed = update(tables.tenants).where(_tenants.tenant_id == tenant_id)
+    tx.execute(changed.values(limits=kept or None))
+    return get(tx, tenant_id)
+
+
+def limits_of(tx: Transaction, tenant_ids: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
+    """The limits of their own of these tenants, by name; only of those that have some."""
+    query = select(_tenants.tenant_id, _tenants.limits).where(
+        _tenants.tenant_id.in_(list(tenant_ids)), _tenants.limits.is_not(None)
+    )
+    return {row.tenant_id: row.limits for row in tx.execute(query)}
+
+
 def note_key_change(tx: Transaction, tenant_id: str) -> None:
     """Count a change that takes something from a key, and hold the tenant's row until the end.
 
@@ -118,8 +151,13 @@ def key_changes(tx: Transaction) -> tuple[Mapping[str, int], datetime]:
 
 
 def _select() -> Select[Any]:
-    return select(_tenants.tenant_id, _tenants.created_at, _tenants.disabled_at)
+    return select(_tenants.tenant_id, _tenants.created_at, _tenants.disabled_at, _tenants.limits)
 
 
 def _record(row: AnyRow) -> Tenant:
-    return Tenant(tenant_id=row.tenant_id, created_at=row.created_at, disabled_at=row.disabled_at)
+    return Tenant(
+        tenant_id=row.tenant_id,
+        created_at=row.created_at,
+        disabled_at=row.disabled_at,
+        limits=dict(row.limits or {}),
+    )

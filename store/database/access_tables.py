@@ -1,6 +1,7 @@
-"""The tables of who may do what, and of who did: tenants, keys, browsers' sessions, audit."""
+"""The tables of who may do what, how much, and who did: tenants, keys, sessions, usage, audit."""
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ForeignKeyConstraint,
     Index,
@@ -98,4 +99,16 @@ audit = Table(
     ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
     Index("ix_audit_list", "tenant_id", "at", "id"),
     Index("ix_audit_at", "at"),
+)
+
+# No foreign key: a flush that comes after its tenant was deleted must not fail.
+usage = Table(
+    "usage",
+    metadata,
+    Column("tenant_id", NAME, nullable=False),
+    # `2026-12`, in UTC by the database's clock.
+    Column("month", String(7), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("count", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "month", "kind"),
 )

@@ -31,6 +31,7 @@ tenants = access_tables.tenants
 api_keys = access_tables.api_keys
 audit = access_tables.audit
 sessions = access_tables.sessions
+usage = access_tables.usage
 webhook_attempts = webhook_tables.webhook_attempts
 webhook_deliveries = webhook_tables.webhook_deliveries
 webhook_endpoints = webhook_tables.webhook_endpoints

@@ -34,6 +34,11 @@ def test_waits_double_with_jitter_up_to_the_longest() -> None:
         assert len(set(delays)) > 1
 
 
+def test_a_month_is_not_waited_for() -> None:
+    assert POLICY.delay(1, status=429, headers={"retry-after": "3601"}) is None
+    assert POLICY.delay(1, status=429, headers={"retry-after": "3600"}) == 60.0
+
+
 def test_retry_after_in_seconds_is_honoured_and_capped() -> None:
     assert POLICY.delay(1, status=503, headers={"retry-after": "7"}) == 7.0
     assert POLICY.delay(1, status=503, headers={"retry-after": "86400"}) == 60.0

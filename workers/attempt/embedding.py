@@ -22,6 +22,9 @@ from providers.errors import ProviderError, ProviderUnavailable, WrongAnswer
 from providers.pool import Providers
 from providers.provider import Provider, estimated_tokens
 from store import provider_keys, text_vectors, transitions
+from store.access import usage
+from store.access.usage import Kind
+from store.database.clock import read_clock
 from store.datasets import Dataset
 from store.encoders import EncoderRecord
 from store.files.texts import TextsFile
@@ -213,6 +216,8 @@ class _Work:
             with self._store.database.begin() as tx:
                 text_vectors.keep(tx, self._job.tenant_id, self._record.fingerprint, by_hash)
                 transitions.note_encoder(tx, self._job, self.encoder, has_come=True)
+                at = read_clock(tx)
+                usage.add(tx, self._job.tenant_id, Kind.EMBEDDED_TOKENS, part.n_tokens, at=at)
             n_done += len(places)
             self._tell(n_done, len(todo))
 

@@ -39,6 +39,7 @@ from nmtune_client._report.report import Report
 from nmtune_client._report.rows import ReportRow
 from nmtune_client._sync.client import Client
 from nmtune_client._sync.job import Job
+from nmtune_client._usage.values import Rate, Usage, Use
 from nmtune_client._version import __version__
 from nmtune_client._webhooks.values import Delivery, Webhook
 from nmtune_client._webhooks.verification import WebhookVerificationError, verify_webhook
@@ -84,6 +85,7 @@ __all__ = [
     "PermissionDeniedError",
     "Prediction",
     "Progress",
+    "Rate",
     "RateLimitedError",
     "Report",
     "ReportRow",
@@ -91,6 +93,8 @@ __all__ = [
     "ServerError",
     "Split",
     "UnsupportedMediaTypeError",
+    "Usage",
+    "Use",
     "ValidationError",
     "Verdict",
     "WaitTimeout",

@@ -55,7 +55,7 @@ BROUGHT: dict[str, dict[str, Any]] = {
 NAMES_NOTHING = {
     "POST /datasets", "POST /uploads", "OPTIONS /uploads", "PUT /provider-keys", "POST /keys",
     "POST /webhooks",
-    "POST /session", "DELETE /session", "GET /identity", "GET /livez", "GET /readyz",
+    "POST /session", "DELETE /session", "GET /identity", "GET /usage", "GET /livez", "GET /readyz",
     "GET /metrics", "GET /v2", "GET /v2/health/live", "GET /v2/health/ready",
 }  # fmt: skip
 LISTS = {

@@ -32,6 +32,8 @@ from nmtune_client._predict.batches import AT_ONCE, Batches
 from nmtune_client._predict.options import HeadLike, Options, Output
 from nmtune_client._predict.result import Prediction
 from nmtune_client._predict.whole_file import ROWS_KEPT_SECONDS, format_of
+from nmtune_client._usage.calls import read_usage
+from nmtune_client._usage.values import Usage
 
 T = TypeVar("T")
 
@@ -95,6 +97,10 @@ class AsyncClient:
     async def identity(self) -> Identity:
         """Who asks, as the server sees it: the tenant, and what the key may do."""
         return await self.send(who_asks())
+
+    async def usage(self) -> Usage:
+        """What the tenant uses this month and now, and its limits; for the scope `admin`."""
+        return await self.send(read_usage())
 
     async def predict(
         self,

@@ -16,6 +16,7 @@ from nmtune_client._cli.publish import add_publish
 from nmtune_client._cli.report import add_report
 from nmtune_client._cli.rows import add_rows
 from nmtune_client._cli.tune import add_tune
+from nmtune_client._cli.usage import add_usage
 from nmtune_client._cli.webhooks import add_webhooks
 from nmtune_client._http.api_key import KEY_VARIABLE
 from nmtune_client._http.server import DEFAULT_URL, URL_VARIABLE
@@ -42,6 +43,7 @@ ADD_COMMANDS = (
     add_keys,
     add_webhooks,
     add_audit,
+    add_usage,
     add_verify,
 )
 

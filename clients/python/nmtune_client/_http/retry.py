@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 _RETRIED_STATUSES = frozenset({408, 429, 502, 503, 504})
+_TOO_MANY = 429
+_NO_USE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,8 @@ class RetryPolicy:
     A request is sent again after a broken connection, a timeout, or an answer 408, 429, 502, 503
     or 504; after 409 only if the server sends Retry-After, which means that the first request is
     still running. The delay is random between half and all of first_delay_seconds * 2**(tries - 1),
-    at most longest_delay_seconds; Retry-After is honoured up to longest_retry_after_seconds.
+    at most longest_delay_seconds; Retry-After is honoured up to longest_retry_after_seconds. A
+    429 that asks for more than an hour is not retried: the month's quota is used up.
     Sending again is safe: each POST carries one Idempotency-Key over all its tries, and what would
     be done twice nevertheless (making a key or a webhook, rotating either) is sent once, unless the
     server says that it did nothing (429, 503).
@@ -49,6 +52,8 @@ class RetryPolicy:
             or (status == 409 and retry_after is not None)
         )
         if not wanted or tries_made >= self.tries:
+            return None
+        if status == _TOO_MANY and retry_after is not None and retry_after > _NO_USE_SECONDS:
             return None
         if retry_after is not None:
             return min(retry_after, self.longest_retry_after_seconds)

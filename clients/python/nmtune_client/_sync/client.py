@@ -33,6 +33,8 @@ from nmtune_client._sync.jobs import Jobs
 from nmtune_client._sync.keys import Keys
 from nmtune_client._sync.provider_keys import ProviderKeys
 from nmtune_client._sync.webhooks import Webhooks
+from nmtune_client._usage.calls import read_usage
+from nmtune_client._usage.values import Usage
 
 T = TypeVar("T")
 
@@ -96,6 +98,10 @@ class Client:
     def identity(self) -> Identity:
         """Who asks, as the server sees it: the tenant, and what the key may do."""
         return self.send(who_asks())
+
+    def usage(self) -> Usage:
+        """What the tenant uses this month and now, and its limits; for the scope `admin`."""
+        return self.send(read_usage())
 
     def predict(
         self,

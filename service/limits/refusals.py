@@ -1,0 +1,38 @@
+"""The answers to those who want more than they may: each names the limit, the use, what to do."""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from service.http.errors import Problem, problem_of
+from service.limits.buckets import Bucket
+from service.limits.classes import RequestClass
+from store.access import quotas
+from store.access.usage import Kind
+
+
+def rate_limited(
+    one: RequestClass, bucket: Bucket, wait: float, told: Sequence[tuple[bytes, bytes]]
+) -> Problem:
+    """429: this key asks too often. told: the headers that say what is left."""
+    seconds = math.ceil(wait)
+    about = "Smaller requests do not help: " if one is RequestClass.PREDICT else ""
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "rate_limited",
+        f"This key may use {bucket.per_second:,g} {one.unit} a second (limit {one.value}), "
+        f"{bucket.burst:,} at once after a pause, and has used them up. {about}Try again in "
+        f"{seconds} s, ask more slowly, or ask the operator for more.",
+        headers={"Retry-After": str(seconds)}
+        | {name.decode(): value.decode() for name, value in told},
+        extensions={"limit": one.value, "allowed": bucket.per_second, "unit": one.unit},
+    )
+
+
+def month_over(kind: Kind, *, allowed: int, used: int, more: int) -> Problem:
+    """429: the month's quota has no room for so much."""
+    at = datetime.now(UTC)
+    problem = problem_of(quotas.monthly(kind, allowed=allowed, used=used, more=more, at=at))
+    assert problem is not None  # noqa: S101 - for the type checker: the table of errors has it
+    return problem
