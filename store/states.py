@@ -14,9 +14,10 @@ queued     To be done, whether or not a message arrived. `submit` moves a job in
 running    A worker holds the lease until `lease_expires_at` and proves it by `fence`. Only `claim`
            moves a job in. A user's cancel is a request beside the status (`cancel_requested_at`);
            the worker learns of it at its next heartbeat. A crash leaves the row running with a
-           lease that runs out; `sweep` then moves it on.
-succeeded  The report and a head version exist, or a prediction's output; they were named in the
-           transaction that moved it.
+           lease that runs out; `sweep` then moves it on. A training publishes its head meanwhile
+           (`store.first_head`), and keeps it whatever status follows.
+succeeded  The report is complete and a head version exists, or a prediction's output; they were
+           named by the transaction that moved it, at the latest.
 failed     `error` says what went wrong and what to do.
 cancelled  A user asked for it.
 

@@ -48,6 +48,18 @@ MUTANTS = (
         ("tests/store/test_lost_leases.py",),
     ),
     Mutant(
+        "a head is published once more in each attempt",
+        "store/first_head.py",
+        {"if held.head_version is not None or held.cancel": "if held.cancel"},
+        ("tests/store/test_first_head.py",),
+    ),
+    Mutant(
+        "a job calls its report complete while the comparison is missing",
+        "service/jobs/schemas.py",
+        {'"complete" if record.status is JobStatus.SUCCEEDED else "incomplete"': '"complete"'},
+        ("tests/service/jobs/test_first_head.py",),
+    ),
+    Mutant(
         "the bell is rung before the commit",
         "service/jobs/submission.py",
         {

@@ -78,8 +78,9 @@ def test_a_fit_trains_on_all_rows_and_columns_follow_classes(
         "probabilities": [[0.9, 0.1], [0.2, 0.8]],
     }
     server.on("POST", "/predict", server.ok(answer))
-    fitted = RemoteClassifier("pets", config={"epochs": 3}, url=url).fit(X, Y)
+    fitted = RemoteClassifier("pets", config={"epochs": 3}, compare=False, url=url).fit(X, Y)
     sent = server.seen("POST", "/jobs")[0].json
+    assert sent["compare"] is False
     assert sent["splits"] == ["train"] * 4
     assert (sent["name"], sent["config"], sent["labels"]) == ("pets", {"epochs": 3}, Y.tolist())
     assert (fitted.head_, fitted.job_id_, fitted.n_features_in_) == ("pets@3", "job_1", 2)

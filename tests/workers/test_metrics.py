@@ -20,8 +20,9 @@ from workers.slots.sweep import sweep
 
 QUICK = {"epochs": 2, "l2": 1.0}
 
-TRAINING_STAGES = [one for one in metrics.STAGES if one not in {"embedding", "predicting"}]
-"""Those of a training on embeddings."""
+_OF_OTHERS = {"embedding", "predicting", "comparing"}
+TRAINING_STAGES = [one for one in metrics.STAGES if one not in _OF_OTHERS]
+"""Those of a linear probe on embeddings, which has nothing to be compared with."""
 
 
 def value(name: str, **labels: str) -> float:

@@ -61,6 +61,8 @@ class RemoteClassifier(
         What is trained; `auto` chooses by cross-validation.
     config : dict, optional
         ``preset`` and settings over it, such as ``{"epochs": 10}``.
+    compare : bool, default=True
+        False trains nothing that the server only compares with the published head.
     alias : str, optional
         The alias to point at the new version, such as ``"prod"``. Needs ``name``.
     queue : {"cpu", "gpu"}, optional
@@ -120,6 +122,7 @@ class RemoteClassifier(
         *,
         method: str = "auto",
         config: Mapping[str, Any] | None = None,
+        compare: bool = True,
         alias: str | None = None,
         queue: str | None = None,
         timeout: float | None = None,
@@ -129,6 +132,7 @@ class RemoteClassifier(
         self.name = name
         self.method = method
         self.config = config
+        self.compare = compare
         self.alias = alias
         self.queue = queue
         self.timeout = timeout
@@ -177,6 +181,7 @@ class RemoteClassifier(
                 splits=["train"] * len(indices),
                 method=self.method,
                 config=self.config,
+                compare=self.compare,
                 alias=self.alias,
                 queue=self.queue,
             )
