@@ -115,6 +115,8 @@ class Limiter:
         with self._store.database.begin() as tx:
             at = read_clock(tx)
             for tenant_id, counts in sorted(taken.items()):  # in one order, so that none deadlocks
+                if not tenants.is_there(tx, tenant_id):
+                    continue  # deleted meanwhile
                 for kind, n in sorted(counts.items()):
                     usage.add(tx, tenant_id, kind, n, at=at)
         with self._lock:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from store import candidates, encoders, job_files, transitions
-from store.access import audit
 from store.bytes.port import ArtifactRef, Artifacts
 from store.database.connection import Transaction
 from store.heads import NewHeadVersion
@@ -131,23 +130,4 @@ def write(tx: Transaction, job: Job, success: Success) -> Job:
         )
     ended = transitions.succeed(tx, job, report_sha256=success.report_sha256, head=success.head)
     job_files.add(tx, ended, success.files)
-    _note(tx, ended)
     return ended
-
-
-def _note(tx: Transaction, ended: Job) -> None:
-    """The audit of what a training published by itself."""
-    actor, name = audit.worker(ended.tenant_id, ended.worker or "worker"), ended.head_name
-    reference = f"{name}@{ended.head_version}"
-    audit.note(tx, actor, "head.published", reference, job_id=ended.id, candidate=ended.method)
-    alias = ended.alias_outcome
-    if alias is not None and alias["moved"]:
-        audit.note(
-            tx,
-            actor,
-            "alias.moved",
-            f"{name}@{alias['name']}",
-            before=alias["previous_version"],
-            after=alias["version"],
-            job_id=ended.id,
-        )
