@@ -56,11 +56,21 @@ def test_ensemble_that_is_clearly_worse_is_called_worse(linear: float, taken: st
 
 
 def test_ensemble_that_is_clearly_better_joins() -> None:
+    a_little_better = judged(2)
+    a_little_better.logits[:25] = judged(2.5).logits[:25]  # 3.3 standard errors
     choice = choose.choose(
-        {"linear_probe": judged(2), "whitened_probe": judged(2), "mlp_ensemble": judged(2.5)}
+        {"linear_probe": judged(2), "whitened_probe": judged(2), "mlp_ensemble": a_little_better}
     )
     assert choice.weights == {"whitened_probe": 0.5, "mlp_ensemble": 0.5}
     assert "blended half and half" in choice.reason
+
+
+def test_ensemble_that_is_better_by_far_has_three_quarters() -> None:
+    choice = choose.choose(
+        {"linear_probe": judged(2), "whitened_probe": judged(2), "mlp_ensemble": judged(2.5)}
+    )
+    assert choice.weights == {"whitened_probe": 0.25, "mlp_ensemble": 0.75}
+    assert "better by far" in choice.reason
 
 
 def test_linear_probe_that_is_clearly_better_replaces_the_whitened_one() -> None:
@@ -71,9 +81,9 @@ def test_linear_probe_that_is_clearly_better_replaces_the_whitened_one() -> None
 
 
 def test_noisy_labels_bring_in_the_robust_candidates() -> None:
-    names = ("linear_probe", "robust_probe", "whitened_probe", "mlp_ensemble")
-    choice = choose.choose({name: judged(2) for name in names}, noisy=True)
-    assert choice.weights == dict.fromkeys(("linear_probe", "robust_probe", "mlp_ensemble"), 1 / 3)
+    choice = choose.choose({name: judged(2) for name in CHOSEN_FROM}, noisy=True)
+    members = ("robust_probe", "trimmed_probe", "mlp_ensemble")
+    assert choice.weights == dict.fromkeys(members, 1 / 3)
     assert "labels look wrong" in choice.reason
 
 
