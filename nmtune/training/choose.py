@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nmtune.heads.head import Head
 from nmtune.heads.temperature import Calibration, calibrate
+from nmtune.numeric.statistics import wilson_interval
 from nmtune.rows.held_out import HeldOut
 from nmtune.study.label_errors import LabelErrors, find_label_errors
 from nmtune.study.noise_matrix import noise_matrix
@@ -32,16 +33,22 @@ FEWEST_ROWS_TO_CALL_NOISY: Final = 500
 _BASES = ("whitened_probe", "linear_probe")
 """Any of them may be the head or its half; the earlier ones carry over better to other domains."""
 
-_JOINS = "mlp_ensemble"
+JOINS: Final = "mlp_ensemble"
+"""Joins a base if it is better. Where rows are too few to tell, it need not be trained."""
+
 _BLENDED_UNDER_NOISE = ("robust_probe", "trimmed_probe", "mlp_ensemble")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """One calibrated candidate on the held-out rows: accuracy 0..1, log loss in nats."""
+    """One calibrated candidate on the held-out rows: accuracy 0..1, log loss in nats.
+
+    accuracy_interval: the 95 % interval of the accuracy (Wilson), wide where rows are few.
+    """
 
     candidate: str
     accuracy: float
+    accuracy_interval: tuple[float, float]
     log_loss: float
 
 
@@ -107,11 +114,11 @@ def choose(held_out: Mapping[str, HeldOut], *, noisy: bool = False) -> Choice:
     ensemble, which fail in different ways, are blended evenly.
     """
     known = {name: _calibrated(one) for name, one in held_out.items() if name in CHOSEN_FROM}
-    if "linear_probe" not in known or "whitened_probe" not in known:
+    if not known.keys() >= set(_BASES):
         return Choice(
-            weights={"linear_probe": 1.0},
-            reason="There are too few training rows to cross-validate, so the linear probe was "
-            "chosen.",
+            weights={_BASES[0]: 1.0},
+            reason="There are too few training rows to cross-validate, so "
+            f"{candidate_title(_BASES[0])} was chosen, which did best where we tried so few.",
             n_rows=0,
             labels_look_noisy=False,
             evidence=(),
@@ -120,10 +127,15 @@ def choose(held_out: Mapping[str, HeldOut], *, noisy: bool = False) -> Choice:
     return Choice(
         weights=weights,
         reason=reason,
-        n_rows=len(known["linear_probe"].y),
+        n_rows=len(known[_BASES[0]].y),
         labels_look_noisy=noisy,
         evidence=tuple(
-            Evidence(candidate=name, accuracy=one.accuracy, log_loss=float(one.losses.mean()))
+            Evidence(
+                candidate=name,
+                accuracy=one.accuracy,
+                accuracy_interval=wilson_interval(one.accuracy, len(one.y)),
+                log_loss=float(one.losses.mean()),
+            )
             for name, one in known.items()
         ),
     )
@@ -177,18 +189,18 @@ def held_out_of_blend(
 
 def _clean(known: Mapping[str, HeldOut]) -> tuple[dict[str, float], str]:
     probe, text = _base(known)
-    chosen, ensemble = candidate_title(probe), candidate_title(_JOINS)
-    if _JOINS not in known:
+    chosen, ensemble = candidate_title(probe), candidate_title(JOINS)
+    if JOINS not in known:
         return {probe: 1.0}, f"{text}, so it was chosen."
-    gain = _gain(known[_JOINS], known[probe])
+    gain = _gain(known[JOINS], known[probe])
     errors = "standard errors of log loss"
     if gain >= BY_FAR:
-        return {probe: 0.25, _JOINS: 0.75}, (
+        return {probe: 0.25, JOINS: 0.75}, (
             f"{text}; {ensemble} is better by far ({gain:.1f} {errors}), so it makes three "
             "quarters of the blend of the two."
         )
     if gain >= CLEARLY:
-        return {probe: 0.5, _JOINS: 0.5}, (
+        return {probe: 0.5, JOINS: 0.5}, (
             f"{text}; {ensemble} is clearly better still ({gain:.1f} {errors}), so the two were "
             "blended half and half."
         )

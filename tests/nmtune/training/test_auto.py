@@ -109,8 +109,31 @@ def test_evidence_is_of_every_candidate_that_was_weighed_and_of_no_other() -> No
 
 def test_nothing_held_out_falls_back_to_the_linear_probe() -> None:
     choice = choose.choose({"mlp_ensemble": judged(2)})
-    assert choice.weights == {"linear_probe": 1.0}
+    assert choice.weights == {"whitened_probe": 1.0}
     assert "too few training rows" in choice.reason
+
+
+def test_few_rows_give_the_whitened_probe_at_once() -> None:
+    x, y = load_digits(return_X_y=True)
+    at = np.flatnonzero(y < 3)[:18]
+    fit = fit_auto(x[at], y[at], classes=["0", "1", "2"])
+    assert fit.choice.weights == {"whitened_probe": 1.0}
+    assert set(fit.fits) == {"linear_probe", "whitened_probe"}
+    assert fit.head.configs[0].preset == "whitened_probe"
+    others = np.flatnonzero(y < 3)[18:]
+    assert (fit.head.predict_proba(x[others]).argmax(axis=1) == y[others]).mean() > 0.9
+
+
+def test_evidence_says_how_little_few_rows_tell() -> None:
+    widths = []
+    for n in (60, 2000):
+        names = ("linear_probe", "whitened_probe")
+        choice = choose.choose({name: judged(1, n=n) for name in names})
+        low, high = choice.evidence[0].accuracy_interval
+        assert low < choice.evidence[0].accuracy < high
+        widths.append(high - low)
+    assert widths[0] > 0.15
+    assert widths[1] < 0.05
 
 
 @pytest.mark.parametrize(("flipped", "is_noisy"), [(0.0, False), (0.3, True)])
