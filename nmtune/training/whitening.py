@@ -158,7 +158,7 @@ class Whitenings:
         axes: Axes,
     ) -> None:
         """folds: the indices of each fold's rows; at least one."""
-        parts = [rows.take(fold) for fold in folds]
+        parts = (rows.take(fold) for fold in folds)
         self._moments = [
             Moments.of(part.x, part.y, n_classes=n_classes, weight=part.weight) for part in parts
         ]
