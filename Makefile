@@ -59,6 +59,7 @@ compose-test: $(VENV)/.installed-test ## Start docker-compose.yml under a name o
 
 bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-learn on FILES="a.npz b.npz" (default: the bundled set)
 	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/inside/benchmarks.md
+	$(BIN)/python benchmarks/quality_peers.py $(or $(FILES),examples/data/*.npz) $(if $(PEERS),--peers $(PEERS)) --write docs/inside/benchmarks.md
 
 bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
 	$(BIN)/python benchmarks/train.py $(FILES) --write docs/inside/benchmarks.md

@@ -26,6 +26,7 @@ RULES: dict[str, Rule] = {
         "whitened_probe",
         "mlp_ensemble",
         "robust_probe",
+        "trimmed_probe",
     ),
     "transform": OneOf("none", "mlp", "residual_mlp", "whiten", "hidden"),
     "hidden_multiplier": Whole(1, 16),
@@ -45,6 +46,7 @@ RULES: dict[str, Rule] = {
     "schedule": OneOf("cosine", "linear", "constant"),
     "l2": Number(1e-8, 1e8, optional=True),
     "shrinkage": Number(1e-6, 1e6),
+    "trim": Flag(),
     "n_folds": Whole(2, 20),
     "n_bags": Whole(1, 20),
     "hidden_width": Whole(1, 4096),
@@ -91,8 +93,8 @@ class TuneConfig:
         arXiv 1805.07836), on which a wrong label pulls less; only for optimiser "lbfgs".
     optimiser : {"adamw", "lbfgs"}, default="adamw"
         "adamw" trains by mini-batches. "lbfgs" solves a linear probe's convex objective on all rows
-        at once; it needs a scaling (or transform "whiten") and uses only l2, n_folds and seed of
-        the fields below.
+        at once; it needs a scaling (or transform "whiten") and uses only l2, trim, n_folds and
+        seed of the fields below.
     learning_rate, weight_decay : float, default=1e-3, 1e-4
         For AdamW.
     batch_size : int, default=64
@@ -109,6 +111,9 @@ class TuneConfig:
         instead of two). None: chosen by cross-validation.
     shrinkage : float, default=3.0
         For "whiten": what is added to the covariance's diagonal, in units of its mean.
+    trim : bool, default=False
+        For optimiser "lbfgs": learn again without the rows whose label the cross-validation
+        contradicts; without effect if l2 is given.
     n_folds : int, default=5
         Folds of the cross-validation that chooses l2 and stops an ensemble's members.
     n_bags : int, default=2
@@ -156,6 +161,7 @@ class TuneConfig:
     schedule: Schedule = "cosine"
     l2: float | None = None
     shrinkage: float = 3.0
+    trim: bool = False
     n_folds: int = 5
     n_bags: int = 2
     hidden_width: int = 128
@@ -178,6 +184,8 @@ class TuneConfig:
             self._check_convex()
         elif self.loss == "gce":
             raise _wrong("loss", "'gce' is for optimiser 'lbfgs'")
+        if self.trim and not self.is_convex:
+            raise _wrong("trim", "is for optimiser 'lbfgs', whose folds it needs")
         if self.transform not in ("mlp", "residual_mlp"):
             for name in WEIGHTS:
                 if getattr(self, name):
@@ -295,11 +303,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "whitened_probe": {"preset": "whitened_probe", **_WHITENED},
     "mlp_ensemble": {"preset": "mlp_ensemble", **_ENSEMBLE},
     "robust_probe": {**_PROBE, "preset": "robust_probe", "scaling": "standardise", "loss": "gce"},
+    "trimmed_probe": {**_WHITENED, "preset": "trimmed_probe", "trim": True},
 }
 """What each preset changes from the defaults.
 
 `paper` is the method of arXiv 2309.17002, `reference` what its authors' code runs, `mlp` the
 paper's head without its terms, `linear_probe` an L2-tuned logistic regression on standardised
 embeddings, `whitened_probe` the same on embeddings whitened within classes, `mlp_ensemble` an
-average of small early-stopped MLPs, and `robust_probe` a linear probe for many wrong labels.
+average of small early-stopped MLPs, and two are for many wrong labels: `robust_probe`, a linear
+probe, and `trimmed_probe`, a whitened probe without the rows whose label looks wrong.
 """

@@ -56,7 +56,7 @@ class NMTuneClassifier(
     Parameters
     ----------
     method : {"auto", "nmtune", "mlp", "linear_probe", "whitened_probe", "robust_probe", \
-            "mlp_ensemble"}, default="auto"
+            "trimmed_probe", "mlp_ensemble"}, default="auto"
         "auto" trains probes and an ensemble of small MLPs, and chooses or blends them by
         cross-validation (see `nmtune.fit_auto`). Any other name trains that one candidate.
     preset : {"paper", "reference"}, default=None

@@ -25,6 +25,7 @@ CANDIDATE_TITLES: Final = {
     "linear_probe": "the linear probe",
     "whitened_probe": "the whitened probe",
     "robust_probe": "the robust probe",
+    "trimmed_probe": "the trimmed probe",
     "mlp": "the matched MLP",
     "nmtune": "NMTune",
     "nmtune_without_consistency": "NMTune without its consistency term",

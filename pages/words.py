@@ -19,6 +19,7 @@ _CANDIDATES: Final = {
     "linear_probe": "linear probe",
     "whitened_probe": "whitened probe",
     "robust_probe": "robust probe",
+    "trimmed_probe": "trimmed probe",
     "mlp": "matched MLP",
     "mlp_ensemble": "MLP ensemble",
     "nmtune": "NMTune",

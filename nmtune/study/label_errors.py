@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nmtune.errors import ConfigError, DataError
 from nmtune.numeric.numpy_state import numpy_state
+from nmtune.numeric.statistics import wilson_interval
 from nmtune.rows.checks import as_labels, as_numbers
 from nmtune.study.label_noise import ExpectedWrong, expected_wrong
 
@@ -82,6 +83,11 @@ class LabelErrors:
     suggested_probability: NDArray[np.float64]
 
     @property
+    def disagreement_interval(self) -> tuple[float, float]:
+        """The 95 % interval of `confident_disagreement` (Wilson), 0..1."""
+        return wilson_interval(self.confident_disagreement, self.n_confident_rows)
+
+    @property
     def suspected_share(self) -> float:
         """The share of all rows that are suspected, 0..1."""
         return len(self.rows) / self.n_rows
@@ -118,6 +124,7 @@ class LabelErrors:
             "noise_rate": self.noise_rate,
             "confident_disagreement": self.confident_disagreement,
             "disagreement_error": self.disagreement_error,
+            "disagreement_interval": list(self.disagreement_interval),
             "n_confident_rows": self.n_confident_rows,
             "expected_wrong": self.expected_wrong.to_dict(),
             "n_suspected": len(self.rows),

@@ -10,7 +10,7 @@ from nmtune.heads.head import Head
 from nmtune.numeric.torch_state import own_state
 from nmtune.training import choose
 from nmtune.training.candidates import CHOSEN_FROM, ROBUST, resolve
-from nmtune.training.choose import Choice
+from nmtune.training.choose import JOINS, Choice
 from nmtune.training.trainer import Fit, Trainer
 
 
@@ -53,7 +53,8 @@ def fit_auto(
 
     This gives the head that a job of method "auto" publishes. In domain the candidates often tie,
     and in ties the simpler one carries over better to other domains, so a more flexible candidate
-    is chosen only if its held-out log loss is lower by two standard errors.
+    is chosen only if its held-out log loss is lower by two standard errors. With fewer than 20 rows
+    the whitened probe is taken at once.
 
     Parameters
     ----------
@@ -94,9 +95,9 @@ def fit_auto(
     if configs is None:
         configs = resolve(method="auto", config={"seed": seed}).configs
     fits: dict[str, Fit] = {}
-    errors, noisy = None, False
+    errors, noisy, too_few = None, False, False
     for name in CHOSEN_FROM:
-        if name in ROBUST and not noisy:
+        if (name in ROBUST and not noisy) or (name == JOINS and too_few):
             continue
         trainer = Trainer(
             x,
@@ -112,6 +113,7 @@ def fit_auto(
             pass
         fits[name] = trainer.result()
         held_out = fits[name].held_out
+        too_few |= held_out is None
         if name == "linear_probe" and held_out is not None:
             errors = choose.label_errors(held_out)
             noisy = choose.labels_look_noisy(errors)

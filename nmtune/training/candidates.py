@@ -9,7 +9,7 @@ from nmtune.config_rules import OneOf
 from nmtune.errors import ConfigError
 from nmtune.vocabulary import ABLATION_PREFIX, METHODS
 
-ROBUST = ("robust_probe",)
+ROBUST = ("robust_probe", "trimmed_probe")
 """Candidates of `auto` that are trained only if many labels look wrong."""
 
 ANALYSES = ("ablation", "learning_curve")

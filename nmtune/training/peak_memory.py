@@ -15,6 +15,8 @@ _BLOCK_LOGITS = 1 << 23
 _BYTES_OF_A_LOGIT = 28  # two arrays of float32, two of float64, and log_softmax's own
 _ROWS_WATCHED = 8192
 _FLOAT = 4
+_DOUBLE = 8
+_SQUARES_OF_AXES = 4  # a covariance, its eigenvectors and the solver's own
 _ADAMW = 16  # a weight, its gradient and two moments
 
 
@@ -50,7 +52,11 @@ def _training(config: TuneConfig, *, n_rows: int, n_columns: int, n_classes: int
     if config.is_convex:
         copies = 3 if config.transform == "whiten" else 2  # all rows, a fold's, and the mapped ones
         logits = _BYTES_OF_A_LOGIT * min(n_rows * n_classes, _BLOCK_LOGITS)
-        return copies * rows + logits + held_out
+        axes = min(n_rows, n_columns) ** 2
+        squares = _DOUBLE * (axes * _SQUARES_OF_AXES + n_columns**2)
+        if config.transform == "whiten":  # the sums of each fold, and the map of all columns
+            squares += _DOUBLE * (axes * config.n_folds + 3 * n_columns**2)
+        return copies * rows + squares + logits + held_out
     if config.transform == "hidden":
         n_hidden = config.n_members * config.hidden_width
         watched = min(n_rows, _ROWS_WATCHED)

@@ -83,7 +83,8 @@ class Plan(BaseModel):
     classes: list[str]
     splits: list[Split]
     candidates: list[PlannedCandidate] = Field(
-        description="In the order of training; robust_probe only if many labels look wrong."
+        description="In the order of training; robust_probe and trimmed_probe only if many labels "
+        "look wrong."
     )
     embedding: PlannedEmbedding | None = Field(description="Null unless the rows are texts.")
     memory_bytes: int | None = Field(

@@ -43,8 +43,8 @@ def test_upload_tune_report_and_predict(client: Client, arrays: Arrays, npz: Pat
     report = job.report()
 
     compared = {"linear_probe", "whitened_probe", "mlp_ensemble", "mlp", "nmtune"}
-    # The robust probe is trained beside them only where labels look wrong.
-    assert set(report.candidates) - {"robust_probe"} == compared | {"auto"}
+    # Two more are trained beside them only where labels look wrong.
+    assert set(report.candidates) - {"robust_probe", "trimmed_probe"} == compared | {"auto"}
     raw = report.raw
     assert set(raw["spectra"]["raw"]) == {"train", "test", "ood/paint", "ood/sketch"}
     for candidate in raw["candidates"].values():

@@ -22,6 +22,7 @@ ADAMW = {
     "max_steps": None,
     "l2": None,
     "shrinkage": 3.0,
+    "trim": False,
     "n_folds": 5,
     "n_bags": 2,
     "hidden_width": 128,
@@ -71,6 +72,10 @@ TABLE = {
     | {"preset": "whitened_probe", "transform": "whiten", "scaling": "rms"},
     "mlp_ensemble": PAPER | NO_WEIGHTS | ENSEMBLE | {"preset": "mlp_ensemble"},
     "robust_probe": PAPER | NO_WEIGHTS | PROBE | {"preset": "robust_probe", "loss": "gce"},
+    "trimmed_probe": PAPER
+    | NO_WEIGHTS
+    | PROBE
+    | {"preset": "trimmed_probe", "transform": "whiten", "scaling": "rms", "trim": True},
 }
 
 

@@ -49,9 +49,10 @@ def of_labels(errors: LabelErrors | None, dataset: DatasetFile, names: RowNames)
 def label_sentence(errors: LabelErrors) -> str:
     """First whether the labels look noisy, then how many may be wrong, then what to look at."""
     found, n_rows, n_suspected = errors.expected_wrong, errors.n_rows, len(errors.rows)
+    least, most = errors.disagreement_interval
     disagreeing = (
         f"{errors.confident_disagreement:.1%} of the {errors.n_confident_rows:,} most confident "
-        "out-of-fold predictions disagree with the label"
+        f"out-of-fold predictions disagree with the label (95 % interval {least:.1%} to {most:.1%})"
     )
     low, high = math.floor(found.low), math.ceil(found.high)
     expected = (
@@ -60,7 +61,7 @@ def label_sentence(errors: LabelErrors) -> str:
     )
     if labels_look_noisy(errors):
         return (
-            f"The labels look noisy: {disagreeing} (the threshold is {NOISY:.0%}). {expected}. "
+            f"The labels look noisy: {disagreeing}, surely over {NOISY:.0%}. {expected}. "
             f"{n_suspected:,} rows have a doubtful label; the list of suspects starts with the "
             "most doubtful."
         )
@@ -69,8 +70,13 @@ def label_sentence(errors: LabelErrors) -> str:
             f"{n_rows:,} rows are too few to tell whether the labels look noisy (it takes "
             f"{FEWEST_ROWS_TO_CALL_NOISY}): {disagreeing}."
         )
+    elif most > NOISY:
+        test = (
+            f"Whether the labels are noisy is unclear: {disagreeing}, which may be more or less "
+            f"than {NOISY:.0%}."
+        )
     else:
-        test = f"The labels do not look noisy: {disagreeing} (the threshold is {NOISY:.0%})."
+        test = f"The labels do not look noisy: {disagreeing}, surely less than {NOISY:.0%}."
     if not n_suspected:
         return f"{test} {expected}; no row stands out."
     hard = "1 row is" if n_suspected == 1 else f"{n_suspected:,} rows are"

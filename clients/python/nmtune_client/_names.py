@@ -4,6 +4,7 @@ TITLES = {
     "linear_probe": "linear probe",
     "whitened_probe": "whitened probe",
     "robust_probe": "robust probe",
+    "trimmed_probe": "trimmed probe",
     "mlp": "MLP",
     "nmtune_without_consistency": "NMTune, no consistency",
     "nmtune_without_covariance": "NMTune, no covariance",

@@ -209,6 +209,7 @@ WORKS: dict[str, Callable[[], bytes]] = {
     "linear_probe": probe("linear_probe"),
     "whitened_probe": probe("whitened_probe"),
     "robust_probe": probe("robust_probe"),
+    "trimmed_probe": probe("trimmed_probe"),
     "mlp_ensemble": lambda: trained(TuneConfig.from_preset("mlp_ensemble", seed=0)),
     "together": together,
     "auto": auto,

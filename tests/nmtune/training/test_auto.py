@@ -56,11 +56,21 @@ def test_ensemble_that_is_clearly_worse_is_called_worse(linear: float, taken: st
 
 
 def test_ensemble_that_is_clearly_better_joins() -> None:
+    a_little_better = judged(2)
+    a_little_better.logits[:25] = judged(2.5).logits[:25]  # 3.3 standard errors
     choice = choose.choose(
-        {"linear_probe": judged(2), "whitened_probe": judged(2), "mlp_ensemble": judged(2.5)}
+        {"linear_probe": judged(2), "whitened_probe": judged(2), "mlp_ensemble": a_little_better}
     )
     assert choice.weights == {"whitened_probe": 0.5, "mlp_ensemble": 0.5}
     assert "blended half and half" in choice.reason
+
+
+def test_ensemble_that_is_better_by_far_has_three_quarters() -> None:
+    choice = choose.choose(
+        {"linear_probe": judged(2), "whitened_probe": judged(2), "mlp_ensemble": judged(2.5)}
+    )
+    assert choice.weights == {"whitened_probe": 0.25, "mlp_ensemble": 0.75}
+    assert "better by far" in choice.reason
 
 
 def test_linear_probe_that_is_clearly_better_replaces_the_whitened_one() -> None:
@@ -71,9 +81,9 @@ def test_linear_probe_that_is_clearly_better_replaces_the_whitened_one() -> None
 
 
 def test_noisy_labels_bring_in_the_robust_candidates() -> None:
-    names = ("linear_probe", "robust_probe", "whitened_probe", "mlp_ensemble")
-    choice = choose.choose({name: judged(2) for name in names}, noisy=True)
-    assert choice.weights == dict.fromkeys(("linear_probe", "robust_probe", "mlp_ensemble"), 1 / 3)
+    choice = choose.choose({name: judged(2) for name in CHOSEN_FROM}, noisy=True)
+    members = ("robust_probe", "trimmed_probe", "mlp_ensemble")
+    assert choice.weights == dict.fromkeys(members, 1 / 3)
     assert "labels look wrong" in choice.reason
 
 
@@ -99,8 +109,31 @@ def test_evidence_is_of_every_candidate_that_was_weighed_and_of_no_other() -> No
 
 def test_nothing_held_out_falls_back_to_the_linear_probe() -> None:
     choice = choose.choose({"mlp_ensemble": judged(2)})
-    assert choice.weights == {"linear_probe": 1.0}
+    assert choice.weights == {"whitened_probe": 1.0}
     assert "too few training rows" in choice.reason
+
+
+def test_few_rows_give_the_whitened_probe_at_once() -> None:
+    x, y = load_digits(return_X_y=True)
+    at = np.flatnonzero(y < 3)[:18]
+    fit = fit_auto(x[at], y[at], classes=["0", "1", "2"])
+    assert fit.choice.weights == {"whitened_probe": 1.0}
+    assert set(fit.fits) == {"linear_probe", "whitened_probe"}
+    assert fit.head.configs[0].preset == "whitened_probe"
+    others = np.flatnonzero(y < 3)[18:]
+    assert (fit.head.predict_proba(x[others]).argmax(axis=1) == y[others]).mean() > 0.9
+
+
+def test_evidence_says_how_little_few_rows_tell() -> None:
+    widths = []
+    for n in (60, 2000):
+        names = ("linear_probe", "whitened_probe")
+        choice = choose.choose({name: judged(1, n=n) for name in names})
+        low, high = choice.evidence[0].accuracy_interval
+        assert low < choice.evidence[0].accuracy < high
+        widths.append(high - low)
+    assert widths[0] > 0.15
+    assert widths[1] < 0.05
 
 
 @pytest.mark.parametrize(("flipped", "is_noisy"), [(0.0, False), (0.3, True)])

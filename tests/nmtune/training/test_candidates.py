@@ -36,6 +36,7 @@ def test_auto_is_the_default_and_trains_what_it_chooses_from_and_what_it_is_comp
     assert tuple(configs) == (
         "linear_probe",
         "robust_probe",
+        "trimmed_probe",
         "whitened_probe",
         "mlp_ensemble",
         "mlp",

@@ -1,5 +1,6 @@
 """The linear probe: the logistic regression that every other head must beat."""
 
+import re
 from itertools import islice
 from typing import Any
 
@@ -85,17 +86,20 @@ def test_chosen_penalty_is_the_strongest_within_one_standard_error_of_the_best(
     x, y = digits[0][:600], digits[1][:600]
     folds = assign_folds(y, n_folds=5, seed=0)
     scaled = StandardScaler().fit_transform(x)
-    accuracies = []
+    found = []
     for l2_per_row in L2_PER_ROW:
-        correct = np.zeros(600, bool)
+        correct = np.zeros(600)
         for kept, held_out in held_out_rows(folds):
             peer = LogisticRegression(C=1 / (l2_per_row * len(kept)), max_iter=5000, tol=1e-6)
             peer.fit(scaled[kept], y[kept])
             correct[held_out] = peer.predict(scaled[held_out]) == y[held_out]
-        accuracies.append(correct.mean())
-    best = max(accuracies)
-    enough = best - np.sqrt(best * (1 - best) / 600)
-    strongest = next(l2 for l2, one in zip(L2_PER_ROW, accuracies, strict=True) if one >= enough)
+        found.append(correct)
+    best = max(found, key=np.mean)
+    strongest = next(
+        l2
+        for l2, one in zip(L2_PER_ROW, found, strict=True)
+        if (best - one).mean() <= (best - one).std() / np.sqrt(600)
+    )
     assert fitted(x, y).head.config.l2 == pytest.approx(strongest * 600)
 
 
@@ -261,7 +265,11 @@ def test_one_common_factor_for_all_columns_will_do_too(digits: Digits) -> None:
     )
 
 
-@pytest.mark.parametrize("config", [PROBE, PROBE.replace(l2=3.0)], ids=["chosen", "fixed"])
+@pytest.mark.parametrize(
+    "config",
+    [PROBE, PROBE.replace(l2=3.0), TuneConfig.from_preset("trimmed_probe", n_folds=3)],
+    ids=["chosen", "fixed", "trimmed"],
+)
 @pytest.mark.parametrize("with_validation", [False, True])
 def test_continuing_from_any_checkpoint_gives_the_undisturbed_head(
     config: TuneConfig, with_validation: bool, digits: Digits
@@ -312,3 +320,58 @@ def test_generalised_cross_entropy_is_its_formula() -> None:
     expected = (1 - probability**0.7) / 0.7
     torch.testing.assert_close(row_losses(logits, y, "gce"), expected)
     torch.testing.assert_close(row_losses(logits, y, "cross_entropy"), -probability.log())
+
+
+def flipped_digits(digits: Digits, share: float) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    generator = np.random.default_rng(0)
+    flipped = generator.random(1200) < share
+    y = digits[1][:1200]
+    return np.where(flipped, (y + generator.integers(1, 10, 1200)) % 10, y), flipped
+
+
+def test_trimmed_probe_leaves_out_wrong_labels_and_predicts_them_all_the_same(
+    digits: Digits,
+) -> None:
+    labels, flipped = flipped_digits(digits, 0.3)
+    x = digits[0]
+    accuracy = {}
+    for preset in ("whitened_probe", "trimmed_probe"):
+        fit = fitted(x[:1200], labels, TuneConfig.from_preset(preset))
+        accuracy[preset] = (fit.head.logits(x[1200:]).argmax(1) == digits[1][1200:]).mean()
+    assert accuracy["trimmed_probe"] > accuracy["whitened_probe"] + 0.005
+    assert len(fit.history) == 11
+    said = re.fullmatch(r"(\d+) of 1,200 training rows were left out, .*", fit.notes[1])
+    assert said is not None
+    assert 0.8 * flipped.sum() < int(said[1]) < 1.3 * flipped.sum()
+    assert fit.held_out is not None
+    np.testing.assert_array_equal(fit.held_out.y, labels)
+    right = fit.held_out.logits.argmax(1) == digits[1][:1200]
+    assert right[flipped].mean() > 0.85
+
+
+def test_trimming_never_leaves_a_class_without_rows() -> None:
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(300, 5))
+    y = (x[:, 0] > 0).astype(np.int64)
+    y[:4] = 2  # like any other row
+    fit = fitted(x, y, TuneConfig.from_preset("trimmed_probe"))
+    assert np.isfinite(fit.head.logits(x)).all()
+    assert (fit.head.logits(x)[:, 2] > -100).all()
+
+
+@pytest.mark.parametrize("preset", ["linear_probe", "whitened_probe"])
+def test_more_columns_than_rows_is_the_same_problem_in_fewer_coordinates(preset: str) -> None:
+    generator = np.random.default_rng(2)
+    y = np.arange(90) % 3
+    x = generator.normal(size=(90, 200)) + 0.3 * generator.normal(size=(3, 200))[y]
+    few = TuneConfig.from_preset(preset, l2=9.0, scaling="rms")
+    head = fitted(x, y, few).head
+    turn = np.linalg.qr(generator.normal(size=(200, 200)))[0]
+    turned = fitted(x @ turn, y, few).head
+    np.testing.assert_allclose(head.logits(x), turned.logits(x @ turn), atol=2e-3)
+    if preset == "linear_probe":
+        scale = np.sqrt(np.square(x).mean())
+        peer = LogisticRegression(C=1 / 9.0, max_iter=5000, tol=1e-8).fit(x / scale, y)
+        theirs = peer.predict_log_proba(x / scale)
+        ours = np.log(head.calibrated(1.0).predict_proba(x))
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)

@@ -10,7 +10,15 @@ from nmtune import Head, evaluate, fit_auto, resolve
 from nmtune.config import TuneConfig
 from nmtune.training.trainer import Trainer
 
-SINGLE = ("linear_probe", "robust_probe", "whitened_probe", "mlp_ensemble", "mlp", "paper")
+SINGLE = (
+    "linear_probe",
+    "robust_probe",
+    "trimmed_probe",
+    "whitened_probe",
+    "mlp_ensemble",
+    "mlp",
+    "paper",
+)
 METHODS = ("auto", *SINGLE)
 
 

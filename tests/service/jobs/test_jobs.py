@@ -45,6 +45,7 @@ def test_the_documented_example_is_taken(
     assert list(job["config"]["configs"]) == [
         "linear_probe",
         "robust_probe",
+        "trimmed_probe",
         "whitened_probe",
         "mlp_ensemble",
         "mlp",

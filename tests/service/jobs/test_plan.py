@@ -38,6 +38,7 @@ def test_a_plan_of_rows_stores_nothing(
     assert [one.name for one in plan.candidates] == [
         "linear_probe",
         "robust_probe",
+        "trimmed_probe",
         "whitened_probe",
         "mlp_ensemble",
         "mlp",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nmtune import Head, HeldOut, Trainer, TuneConfig
 from nmtune.study.label_errors import LabelErrors, find_label_errors
+from nmtune.training.choose import NOISY, labels_look_noisy
 from store.files.dataset import DatasetFile, DatasetWriter
 from store.files.row_names import RowNames as Kept
 from store.files.rows import Ids
@@ -46,11 +47,21 @@ def test_clean_labels_lead_with_the_test_and_call_rows_hard() -> None:
 
 
 def test_noisy_labels_are_called_so_and_counted() -> None:
-    errors = errors_of(600, flipped=120)
+    errors = errors_of(600, flipped=180)
     sentence = findings.label_sentence(errors)
     assert sentence.startswith("The labels look noisy:")
-    assert "120 rows have a doubtful label" in sentence
-    assert errors.expected_wrong.low <= 120 <= errors.expected_wrong.high
+    assert "180 rows have a doubtful label" in sentence
+    assert errors.expected_wrong.low <= 180 <= errors.expected_wrong.high
+
+
+def test_an_interval_around_the_threshold_is_called_unclear_and_not_noisy() -> None:
+    errors = errors_of(600, flipped=78)
+    least, most = errors.disagreement_interval
+    assert least < NOISY < errors.confident_disagreement < most
+    sentence = findings.label_sentence(errors)
+    assert sentence.startswith("Whether the labels are noisy is unclear: ")
+    assert f"(95 % interval {least:.1%} to {most:.1%}), which may be more or less" in sentence
+    assert not labels_look_noisy(errors)
 
 
 def test_few_rows_cannot_tell() -> None:

@@ -37,6 +37,7 @@ class LabelErrors(Record):
     suspected_share: float | None = None
     confident_disagreement: float | None = None
     disagreement_error: float | None = None
+    disagreement_interval: tuple[float, float] | None = None
     n_confident_rows: int | None = None
     noisy_from: float | None = None
     rows_note: str | None = None

@@ -111,6 +111,7 @@ class Evidence(Record):
 
     candidate: str = ""
     accuracy: float | None = None
+    accuracy_interval: tuple[float, float] | None = None
     log_loss: float | None = None
 
 
