@@ -13,6 +13,7 @@ import service.access.session_routes
 import service.datasets.revision_routes
 import service.datasets.routes
 import service.export.routes
+import service.heads.adaptation_routes
 import service.heads.drift
 import service.heads.routes
 import service.job_rows.routes
@@ -163,6 +164,7 @@ def create_app(
         service.jobs.events,
         service.jobs.publication,
         service.heads.routes,
+        service.heads.adaptation_routes,
         service.export.routes,
         service.heads.drift,
         service.predict.routes,

@@ -40,7 +40,10 @@ class NewHeadVersion:
     config: Mapping[str, object]
     metrics: Mapping[str, object]
     lineage: Mapping[str, object] = field(default_factory=dict)
-    """How it was made: `job_method`, `encoder`, `seed`, `nmtune_version` and `machine`."""
+    """How it was made: `job_method`, `class_shares`, `encoder`, `seed`, `nmtune_version` and
+    `machine`; of an adapted version also `adaptation`."""
+    adapted_from: int | None = None
+    """The version of the same head that it was adapted from."""
     alias: str | None = None
     advised_against_because: str | None = None
     """Why the alias must not move to it from another version; None: it moves."""
@@ -81,6 +84,11 @@ class HeadVersion:
     dataset_sha256: str | None
     """The hash of its training data; it outlives the dataset."""
     lineage: dict[str, Any]
+    adapted_from: int | None = None
+    """The version of this head that it was adapted from, if it was; that may be deleted since."""
+    class_shares: dict[str, float] | None = None
+    """Of a version found by an alias: the class shares that the alias has predictions corrected to.
+    """
     description: str | None = None
     """Notes of its owner, like `tags`."""
     tags: dict[str, str] = field(default_factory=dict)
@@ -116,7 +124,8 @@ def publish(
     Raises InvalidName, and Conflict if this candidate of the job is published already.
     """
     check_name("head", new.name)
-    if of_candidate(tx, tenant_id, job_id, new.method) is not None:
+    is_trained = new.adapted_from is None
+    if is_trained and of_candidate(tx, tenant_id, job_id, new.method) is not None:
         raise Conflict(f"Job {job_id} has already published {new.method}.")
     number = _next_version(tx, tenant_id, new.name)
     values = {
@@ -221,7 +230,11 @@ def of_candidate(
     tx: Transaction, tenant_id: str, job_id: str, candidate: str
 ) -> HeadVersion | None:
     """The version that the candidate of a job was published as; None if there is none now."""
-    of_job = (_versions.tenant_id == tenant_id, _versions.job_id == job_id)
+    of_job = (
+        _versions.tenant_id == tenant_id,
+        _versions.job_id == job_id,
+        _versions.adapted_from.is_(None),
+    )
     row = tx.execute(_select_versions(*of_job).where(_versions.method == candidate)).one_or_none()
     return None if row is None else _version_of(row)
 
@@ -243,11 +256,14 @@ def resolve(tx: Transaction, tenant_id: str, reference: str) -> HeadVersion:
     elif re.fullmatch(r"[0-9]{1,9}", label):
         query = query.where(_versions.version == int(label))
     else:
-        query = query.where(
-            _versions.version
-            == select(_aliases.version)
-            .where(_aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias == label)
-            .scalar_subquery()
+        of_alias = (
+            _aliases.tenant_id == tenant_id,
+            _aliases.name == name,
+            _aliases.alias == label,
+        )
+        shares = select(_aliases.class_shares).where(*of_alias).scalar_subquery()
+        query = query.add_columns(shares.label("class_shares")).where(
+            _versions.version == select(_aliases.version).where(*of_alias).scalar_subquery()
         )
     row = tx.execute(query).one_or_none()
     if row is None:
@@ -269,12 +285,30 @@ def annotate(
     return version(tx, tenant_id, name, number)
 
 
-def set_alias(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -> HeadVersion:
-    """Point `alias` at a version, moving it if it exists. Raises NotFound, InvalidName."""
+def set_alias(
+    tx: Transaction,
+    tenant_id: str,
+    name: str,
+    alias: str,
+    number: int,
+    *,
+    class_shares: Mapping[str, float] | None = None,
+    keeps_shares: bool = True,
+) -> HeadVersion:
+    """Point `alias` at a version, moving it if it exists.
+
+    class_shares: what predictions by the alias are corrected to; None: nothing, or, if it
+    `keeps_shares`, what they were. Raises NotFound, InvalidName, and SharesDoNotFit if shares that
+    are kept name other classes than the version has.
+    """
     check_alias(alias)
     lock(tx, tenant_id, name)
     version(tx, tenant_id, name, number)
+    if not keeps_shares:
+        aliases.set_class_shares(tx, tenant_id, name, alias, None)  # they need not fit
     before = aliases.point(tx, tenant_id, name, alias, number)
+    if class_shares is not None:
+        aliases.set_class_shares(tx, tenant_id, name, alias, class_shares)
     if before != number:
         outbox.write(tx, tenant_id, aliases.moved(name, alias, before, number))
     return version(tx, tenant_id, name, number)

@@ -1,6 +1,6 @@
 """The answers of a session, in a module of their own that does not import onnxruntime."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,3 +17,18 @@ class Answers(NamedTuple):
     def rows(self, start: int, stop: int) -> "Answers":
         """The answers for rows start to stop - 1."""
         return Answers(self.scores[start:stop], self.probabilities[start:stop])
+
+    def shifted(self, offsets: NDArray[np.float32]) -> "Answers":
+        """The answers with `offsets` (c,) added to the scores."""
+        scores = self.scores + offsets
+        return Answers(scores, probabilities_of(scores))
+
+
+_Any = TypeVar("_Any", bound=np.floating[Any])
+
+
+def probabilities_of(scores: NDArray[_Any]) -> NDArray[_Any]:
+    """The softmax of scores (n, c), in their type."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    found: NDArray[_Any] = powers / powers.sum(axis=1, keepdims=True)
+    return found

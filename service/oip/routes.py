@@ -203,7 +203,7 @@ def _infer(
     reference: str, body: bytes, header_length: str | None, predictor: PredictorDep, tenant_id: str
 ) -> Response:
     asked = inference_request.read(body, header_length, check_n_rows=predictor.check_n_rows)
-    found = predictor.predict(tenant_id, reference, asked.x)
+    found = predictor.predict(tenant_id, reference, asked.x, asked.class_shares)
     answer = inference_answer.write(asked, found)
     headers = rendering.headers_of(found.serving)
     if answer.n_json is None:

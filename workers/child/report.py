@@ -81,15 +81,17 @@ def compose(
     scores: Mapping[str, Mapping[str, Score]],
     raw: Spectra,
     seconds: float,
+    class_shares: Mapping[str, float],
     choice: Mapping[str, Any] | None = None,
     findings: Mapping[str, Any] | None = None,
     abstention: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report of a job whose published head is `trained[method]`.
 
-    scores: candidate -> split -> score. raw: the spectra of the raw embeddings. choice: what auto
-    chose, with its "reason". findings: what else was found about the data, by name. abstention: the
-    advice for abstain_below. The last three are ready for JSON.
+    scores: candidate -> split -> score. raw: the spectra of the raw embeddings. class_shares: of
+    the training rows. choice: what auto chose, with its "reason". findings: what else was found
+    about the data, by name. abstention: the advice for abstain_below. The last three are ready for
+    JSON.
     """
     published = trained[method]
     id_split = ID_SPLIT if ID_SPLIT in raw else None
@@ -118,6 +120,7 @@ def compose(
             "name": plan.dataset_name,
             "n_columns": published.head.n_columns,
             "classes": list(classes),
+            "class_shares": dict(class_shares),
             "splits": [
                 {"name": split, "n_rows": one.n_rows, "n_classes_present": one.n_classes_present}
                 for split, one in published.evaluations.items()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune import Candidates, Choice, DataError, Head, HeldOut, LabelErrors, evaluate, spectrum
+from nmtune.heads.class_shares import shares_of
 from nmtune.numeric import runtime
 from nmtune.report.comparison import Score
 from nmtune.training import choose
@@ -83,6 +84,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
         scores=scores,
         raw=raw,
         seconds=time.monotonic() - started_at,
+        class_shares=shares_of(dataset.splits[TRAIN].y, dataset.classes),
         choice=choice.to_dict() if choice else None,
         findings=found,
         abstention=_abstention(
