@@ -15,6 +15,7 @@ from store.database.clock import UtcDateTime, latest, now
 from store.database.connection import Transaction
 from store.database.cursors import AnyRow, Page
 from store.errors import Conflict, InvalidReference, NotFound
+from store.head_to_publish import NewHeadVersion as NewHeadVersion
 from store.names import check_alias, check_name, is_name
 from store.webhooks import outbox
 from store.webhooks.outbox import EventName, Happened
@@ -24,31 +25,6 @@ _versions = tables.head_versions.c
 _aliases = tables.head_aliases.c
 _datasets = tables.datasets.c
 _jobs = tables.jobs.c
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewHeadVersion:
-    """A version to publish: `method` is its candidate, `sha256` names bytes that are stored."""
-
-    name: str
-    sha256: str
-    size_bytes: int
-    method: str
-    n_columns: int
-    classes: Sequence[str]
-    n_parameters: int
-    config: Mapping[str, object]
-    metrics: Mapping[str, object]
-    lineage: Mapping[str, object] = field(default_factory=dict)
-    """How it was made: `job_method`, `class_shares`, `encoder`, `seed`, `nmtune_version` and
-    `machine`; of an adapted version also `adaptation`."""
-    adapted_from: int | None = None
-    """The version of the same head that it was adapted from."""
-    alias: str | None = None
-    advised_against_because: str | None = None
-    """Why the alias must not move to it from another version; None: it moves."""
-    encoder: Mapping[str, object] | None = None
-    """The encoder of the embeddings, if known."""
 
 
 _ALIAS_FIELDS: Final = ("alias", "advised_against_because")
@@ -124,8 +100,7 @@ def publish(
     Raises InvalidName, and Conflict if this candidate of the job is published already.
     """
     check_name("head", new.name)
-    is_trained = new.adapted_from is None
-    if is_trained and of_candidate(tx, tenant_id, job_id, new.method) is not None:
+    if new.adapted_from is None and of_candidate(tx, tenant_id, job_id, new.method) is not None:
         raise Conflict(f"Job {job_id} has already published {new.method}.")
     number = _next_version(tx, tenant_id, new.name)
     values = {
@@ -256,11 +231,8 @@ def resolve(tx: Transaction, tenant_id: str, reference: str) -> HeadVersion:
     elif re.fullmatch(r"[0-9]{1,9}", label):
         query = query.where(_versions.version == int(label))
     else:
-        of_alias = (
-            _aliases.tenant_id == tenant_id,
-            _aliases.name == name,
-            _aliases.alias == label,
-        )
+        of_name = (_aliases.tenant_id == tenant_id, _aliases.name == name)
+        of_alias = (*of_name, _aliases.alias == label)
         shares = select(_aliases.class_shares).where(*of_alias).scalar_subquery()
         query = query.add_columns(shares.label("class_shares")).where(
             _versions.version == select(_aliases.version).where(*of_alias).scalar_subquery()

@@ -1,30 +1,33 @@
-r"""Adapt a head to a few labelled rows of a new domain: one bias per class and one temperature.
+"""Adapt a head to a few labelled rows of a new domain, and say what that is worth.
 
-With s the head's scores (logits divided by its temperature), the adapted probabilities are
-softmax(a s + b). A ridge pulls a towards 1 and b towards 0, the head as it is:
-
-.. math:: \min_{a, b} \sum_i \mathrm{CE}(\mathrm{softmax}(a s_i + b), y_i)
-          + \frac{\lambda}{2} \left( (a - 1)^2 + \lVert b \rVert^2 \right)
-
-The scaling is Platt's, with a bias per class (Guo et al., arXiv 1706.04599, section 4.2, "vector
-scaling" with one scale); the ridge makes it good for 20 rows. Its strength, or no change at all, is
-chosen by cross-validation, and what the choice is worth is measured on rows that neither the fit
-nor the choice has seen.
+The change is one bias per class and one temperature (`score_change`); from 40 rows on, a linear map
+of the embedding may come on top (`layer_change`). The strength of each ridge, or no change at all,
+is chosen by cross-validation, and what the choice is worth is measured on rows that neither the
+fits nor the choice have seen.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.errors import DataError
+from nmtune.heads import layer_change
+from nmtune.heads.layer_change import Basis
+from nmtune.heads.score_change import Change, fit, losses_of
 from nmtune.numeric.statistics import mean_interval
 from nmtune.rows.folds import assign_folds, held_out_rows
 
 STRENGTHS: Final = (100.0, 30.0, 10.0, 3.0, 1.0)
 """Of the ridge; beside them no change at all is tried. From strong to weak."""
+
+LAYER_STRENGTHS: Final = (10.0, 3.0, 1.0, 0.3)
+"""Of the ridge of the linear map; see `layer_change`."""
+
+FEWEST_ROWS_FOR_LAYER: Final = 40
 
 FEWEST_ROWS: Final = 10
 """With fewer, cross-validation could not tell a gain from chance."""
@@ -41,31 +44,11 @@ _ABOUT_AS_GOOD = 0.5
 it won the most out of domain and harmed the least (docs/inside/benchmarks.md)."""
 _MOST_WORK = 1 << 23
 """Rows times classes squared in cross-validation: a second or two; more rows choose no better."""
-_FEWEST_TO_CHOOSE = 200
-_LEAST_SCALE = 0.05
-_MOST_STEPS = 50
-_ENOUGH = 1e-10
+_MOST_LAYER_WORK = 1 << 13
+"""Rows times classes, the same where a layer is tried."""
+_FEWEST_TO_CHOOSE = 100
 
 _Wide = NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Change:
-    """What an adaptation does to scores s (n, c): scale * s + bias."""
-
-    scale: float
-    """a, above 0: one over the temperature that it adds."""
-    bias: _Wide
-    """b (c,)."""
-
-    @property
-    def temperature(self) -> float:
-        """One over the scale: above 1 the probabilities become less sure."""
-        return 1 / self.scale
-
-    def scores(self, scores: NDArray[np.floating]) -> _Wide:
-        """The adapted scores (n, c)."""
-        return self.scale * np.asarray(scores, np.float64) + self.bias
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +75,9 @@ class Adaptation:
     change : Change or None
         The change fitted to all rows; None if none is worth it.
     strength : float or None
-        The ridge of the change.
+        The ridge of biases and temperature; None if they do not change.
+    layer_strength : float or None
+        The ridge of the linear map; None without one.
     held_out : Loss
         What adapting in this way was worth on rows that it had not seen.
     held_out_scores : ndarray of float64, shape (m, c)
@@ -105,13 +90,20 @@ class Adaptation:
 
     change: Change | None
     strength: float | None
+    layer_strength: float | None
     held_out: Loss
     held_out_scores: _Wide
     held_out_y: NDArray[np.int64]
     reason: str
 
 
-def adapt(scores: NDArray[np.floating], y: NDArray[np.integer], *, seed: int = 0) -> Adaptation:
+def adapt(
+    scores: NDArray[np.floating],
+    y: NDArray[np.integer],
+    *,
+    x: NDArray[np.floating] | None = None,
+    seed: int = 0,
+) -> Adaptation:
     """Find the change that serves a new domain better, if there is one.
 
     Parameters
@@ -121,6 +113,8 @@ def adapt(scores: NDArray[np.floating], y: NDArray[np.integer], *, seed: int = 0
         10 to 10,000.
     y : ndarray of int, shape (n,)
         Their classes.
+    x : ndarray of float, shape (n, d), optional
+        Their embeddings. From 40 rows on a linear map of them is tried too.
     seed : int, default=0
         Deals the rows out to folds.
 
@@ -151,111 +145,135 @@ def adapt(scores: NDArray[np.floating], y: NDArray[np.integer], *, seed: int = 0
             + ("" if n_rows < FEWEST_ROWS else ": train on that many instead"),
             field="labels",
         )
-    some = _to_choose_by(n_rows, n_classes, seed)
-    chosen_by, given = np.asarray(scores[some], np.float64), np.asarray(y[some], np.int64)
-    held_out, strengths = _cross_fitted(chosen_by, given, seed=seed)
-    strength = _choose(chosen_by, given, n_folds=_N_FOLDS, seed=seed)
-    loss = _compare(chosen_by, held_out, given)
-    change, reason = None, ""
-    if strength is None or loss.gain <= 0 or not any(strengths):
-        strength = None
-        reason = (
-            f"Nothing was won on {len(some):,} held-out rows, so the head stays as it is: log loss "
-            f"{loss.before:.3g} as it is, {loss.after:.3g} adapted."
-        )
-    else:
-        change = fit(scores, y, strength)
-        low, high = loss.gain_interval
-        reason = (
-            f"Log loss {loss.after:.3g} instead of {loss.before:.3g} on {len(some):,} held-out "
-            f"rows: {loss.gain:.2g} less (95 % interval {low:.2g} to {high:.2g})."
-        )
+    basis = Basis.of(x) if x is not None and n_rows >= FEWEST_ROWS_FOR_LAYER else None
+    z = None if x is None or basis is None else basis.coordinates(x)
+    rows = _Rows(
+        scores=np.asarray(scores, np.float64),
+        y=np.asarray(y, np.int64),
+        z=z,
+        curvature=None if basis is None else basis.curvature,
+    )
+    some = rows.take(_to_choose_by(n_rows, n_classes, has_layer=z is not None, seed=seed))
+    held_out = _cross_fitted(some, seed=seed)
+    strengths = _choose(some, n_folds=_N_FOLDS, seed=seed)
+    loss = _compare(some.scores, held_out, some.y)
+    change = None
+    if strengths != _NONE and loss.gain > 0:
+        change = _change(_fit(rows, strengths), basis)
     return Adaptation(
         change=change,
-        strength=strength,
+        strength=None if change is None else strengths.of_biases,
+        layer_strength=None if change is None else strengths.of_layer,
         held_out=loss,
         held_out_scores=held_out,
-        held_out_y=given,
-        reason=reason,
+        held_out_y=some.y,
+        reason=_reason(loss, len(some.y), is_worth_it=change is not None),
     )
 
 
-def fit(
-    scores: NDArray[np.floating],
-    y: NDArray[np.integer],
-    strength: float,
-    *,
-    start: Change | None = None,
-) -> Change:
-    """The change at this ridge, by Newton's method; the objective is convex.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rows:
+    """Labelled rows: scores (n, c), y (n,), and, where a layer is tried, coordinates z (n, r)."""
 
-    start: another change to start from, which saves steps. The scale is at least 0.05: a head that
-    is wrong more often than right on the rows is not turned round.
+    scores: _Wide
+    y: NDArray[np.int64]
+    z: _Wide | None = None
+    curvature: _Wide | None = None
+
+    def take(self, at: NDArray[np.integer]) -> "_Rows":
+        z = None if self.z is None else self.z[at]
+        return replace(self, scores=self.scores[at], y=self.y[at], z=z)
+
+    @property
+    def losses(self) -> _Wide:
+        return losses_of(self.scores, self.y)
+
+
+class _Strengths(NamedTuple):
+    """The ridge of each part of a change; None where that part is left out."""
+
+    of_biases: float | None
+    of_layer: float | None
+
+
+_NONE = _Strengths(None, None)
+
+
+class _Fitted(NamedTuple):
+    """A change in the coordinates of its rows: weights (r, c), None without a layer."""
+
+    change: Change
+    weights: _Wide | None = None
+
+    def scores(self, rows: _Rows) -> _Wide:
+        found = self.change.scores(rows.scores)
+        if self.weights is None or rows.z is None:
+            return found
+        return np.asarray(found + rows.z @ self.weights)
+
+
+def _fit(rows: _Rows, strengths: _Strengths, start: _Fitted | None = None) -> _Fitted:
+    """The biases and temperature first, then the layer on top of them."""
+    change = Change(scale=1.0, bias=np.zeros(rows.scores.shape[1]))
+    if strengths.of_biases is not None:
+        begin = None if start is None else start.change
+        change = fit(rows.scores, rows.y, strengths.of_biases, start=begin)
+    if strengths.of_layer is None or rows.z is None or rows.curvature is None:
+        return _Fitted(change)
+    weights = layer_change.fit(
+        change.scores(rows.scores),
+        rows.z,
+        rows.y,
+        strengths.of_layer,
+        curvature=rows.curvature,
+        start=None if start is None else start.weights,
+    )
+    return _Fitted(change, weights)
+
+
+def _change(fitted: _Fitted, basis: Basis | None) -> Change:
+    """The change for embeddings as they are."""
+    if fitted.weights is None or basis is None:
+        return fitted.change
+    weights = basis.directions @ fitted.weights
+    bias = fitted.change.bias - basis.centre @ weights
+    return Change(scale=fitted.change.scale, bias=bias, weights=weights)
+
+
+def _choose(rows: _Rows, *, n_folds: int, seed: int) -> _Strengths:
+    """The strengths with about the least held-out loss: of the biases, then of the layer."""
+    folds = assign_folds(rows.y, n_folds=n_folds, seed=seed)
+    of_biases = _best([_Strengths(one, None) for one in STRENGTHS], rows, folds, _NONE)
+    if rows.z is None:
+        return of_biases
+    layers = [_Strengths(of_biases.of_biases, one) for one in LAYER_STRENGTHS]
+    return _best(layers, rows, folds, of_biases)
+
+
+def _best(
+    tried: Sequence[_Strengths], rows: _Rows, folds: NDArray[np.int64], otherwise: _Strengths
+) -> _Strengths:
+    """The strongest of the ridges that is about as good as the best; `otherwise` where that is not
+    clearly better.
+
+    tried: from strong to weak. Judged by held-out log loss, row by row.
     """
-    wide = np.asarray(scores, np.float64)
-    point = np.concatenate([[1.0], np.zeros(wide.shape[1])])
-    if start is not None:
-        point = np.concatenate([[start.scale], start.bias])
-    point = _minimise(wide, y, strength, point, is_scale_free=True)
-    if point[0] < _LEAST_SCALE:
-        point[0] = _LEAST_SCALE
-        point = _minimise(wide, y, strength, point, is_scale_free=False)
-    return Change(scale=float(point[0]), bias=point[1:])
-
-
-def _minimise(
-    scores: _Wide, y: NDArray[np.integer], strength: float, point: _Wide, *, is_scale_free: bool
-) -> _Wide:
-    rows = np.arange(len(y))
-    counts = np.bincount(y, minlength=scores.shape[1])
-    of_truth = float(scores[rows, y].sum())
-    none = np.concatenate([[1.0], np.zeros(scores.shape[1])])
-
-    def objective(at: _Wide) -> float:
-        logs = _log_softmax(at[0] * scores + at[1:])
-        return float(-logs[rows, y].sum() + strength / 2 * np.square(at - none).sum())
-
-    value = objective(point)
-    for _ in range(_MOST_STEPS):
-        p = np.exp(_log_softmax(point[0] * scores + point[1:]))
-        expected = np.einsum("ij,ij->i", p, scores)
-        gradient = strength * (point - none)
-        gradient[0] += expected.sum() - of_truth
-        gradient[1:] += p.sum(axis=0) - counts
-        hessian = np.empty((len(point), len(point)))
-        hessian[1:, 1:] = np.diag(p.sum(axis=0)) - p.T @ p
-        hessian[0, 0] = np.einsum("ij,ij->", p, np.square(scores)) - expected @ expected
-        hessian[0, 1:] = hessian[1:, 0] = np.einsum("ij,ij->j", p, scores) - expected @ p
-        hessian[np.diag_indices(len(point))] += strength
-        if not is_scale_free:
-            gradient[0], hessian[0, 1:], hessian[1:, 0] = 0.0, 0.0, 0.0
-        step = np.linalg.solve(hessian, gradient)
-        decrease, size = float(gradient @ step), 1.0
-        if decrease <= _ENOUGH:
-            return point - step
-        while (lower := objective(point - size * step)) > value - size * decrease / 4:
-            size /= 2
-            if size < _ENOUGH:
-                return point
-        point, value = point - size * step, lower
-    return point
-
-
-def _choose(scores: _Wide, y: NDArray[np.int64], *, n_folds: int, seed: int) -> float | None:
-    """The strongest ridge that is about as good as the best; None if no change is clearly better.
-
-    Judged by held-out log loss, row by row against no change and against the best.
-    """
-    losses = np.empty((len(STRENGTHS), len(y)))
-    for learnt, held_out in held_out_rows(assign_folds(y, n_folds=n_folds, seed=seed)):
-        change = None
-        for at, strength in enumerate(STRENGTHS):
-            change = fit(scores[learnt], y[learnt], strength, start=change)
-            losses[at, held_out] = _losses(change.scores(scores[held_out]), y[held_out])
+    losses = _held_out_losses(tried, rows, folds)
+    (usual,) = [rows.losses] if otherwise == _NONE else _held_out_losses([otherwise], rows, folds)
     best = losses[losses.mean(axis=1).argmin()]
     chosen = next(at for at, one in enumerate(losses) if _is_within(one - best, _ABOUT_AS_GOOD))
-    gain = _losses(scores, y) - losses[chosen]
-    return None if _is_within(gain, _CLEAR) else STRENGTHS[chosen]
+    return otherwise if _is_within(usual - losses[chosen], _CLEAR) else tried[chosen]
+
+
+def _held_out_losses(tried: Sequence[_Strengths], rows: _Rows, folds: NDArray[np.int64]) -> _Wide:
+    """Each row's loss (k, n) by changes fitted without its fold."""
+    losses = np.empty((len(tried), len(rows.y)))
+    for learnt, held_out in held_out_rows(folds):
+        some, others, fitted = rows.take(learnt), rows.take(held_out), None
+        for at, strengths in enumerate(tried):
+            fitted = _fit(some, strengths, fitted)
+            losses[at, held_out] = losses_of(fitted.scores(others), others.y)
+    return losses
 
 
 def _is_within(differences: _Wide, errors: float) -> bool:
@@ -265,22 +283,20 @@ def _is_within(differences: _Wide, errors: float) -> bool:
     )
 
 
-def _cross_fitted(
-    scores: _Wide, y: NDArray[np.int64], *, seed: int
-) -> tuple[_Wide, list[float | None]]:
+def _cross_fitted(rows: _Rows, *, seed: int) -> _Wide:
     """Each row's scores by a change that was fitted, and whose strength was chosen, without it."""
-    found, strengths = scores.copy(), []
-    for learnt, held_out in held_out_rows(assign_folds(y, n_folds=_N_FOLDS, seed=seed)):
-        strength = _choose(scores[learnt], y[learnt], n_folds=_N_INNER_FOLDS, seed=seed + 1)
-        strengths.append(strength)
-        if strength is not None:
-            change = fit(scores[learnt], y[learnt], strength)
-            found[held_out] = change.scores(scores[held_out])
-    return found, strengths
+    found = rows.scores.copy()
+    n_folds = _N_FOLDS if rows.z is None else _N_INNER_FOLDS
+    for learnt, held_out in held_out_rows(assign_folds(rows.y, n_folds=n_folds, seed=seed)):
+        some = rows.take(learnt)
+        strengths = _choose(some, n_folds=_N_INNER_FOLDS, seed=seed + 1)
+        if strengths != _NONE:
+            found[held_out] = _fit(some, strengths).scores(rows.take(held_out))
+    return found
 
 
 def _compare(scores: _Wide, adapted: _Wide, y: NDArray[np.int64]) -> Loss:
-    before, after = _losses(scores, y), _losses(adapted, y)
+    before, after = losses_of(scores, y), losses_of(adapted, y)
     return Loss(
         before=float(before.mean()),
         after=float(after.mean()),
@@ -291,18 +307,25 @@ def _compare(scores: _Wide, adapted: _Wide, y: NDArray[np.int64]) -> Loss:
     )
 
 
-def _to_choose_by(n_rows: int, n_classes: int, seed: int) -> NDArray[np.intp]:
+def _reason(loss: Loss, n_rows: int, *, is_worth_it: bool) -> str:
+    where = f"on {n_rows:,} held-out rows"
+    if not is_worth_it:
+        return (
+            f"Nothing was won {where}, so the head stays as it is: log loss {loss.before:.3g} as "
+            f"it is, {loss.after:.3g} adapted."
+        )
+    low, high = loss.gain_interval
+    return (
+        f"Log loss {loss.after:.3g} instead of {loss.before:.3g} {where}: {loss.gain:.2g} less "
+        f"(95 % interval {low:.2g} to {high:.2g})."
+    )
+
+
+def _to_choose_by(n_rows: int, n_classes: int, *, has_layer: bool, seed: int) -> NDArray[np.intp]:
     """The rows of the cross-validation, sorted: all, or as many as the work allows."""
     most = max(_FEWEST_TO_CHOOSE, _MOST_WORK // n_classes**2)
+    if has_layer:
+        most = min(most, max(_FEWEST_TO_CHOOSE, _MOST_LAYER_WORK // n_classes))
     if n_rows <= most:
         return np.arange(n_rows)
     return np.sort(np.random.default_rng(seed).permutation(n_rows)[:most])
-
-
-def _losses(scores: _Wide, y: NDArray[np.integer]) -> _Wide:
-    return np.asarray(-_log_softmax(scores)[np.arange(len(y)), y])
-
-
-def _log_softmax(scores: _Wide) -> _Wide:
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))

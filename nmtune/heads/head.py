@@ -1,6 +1,5 @@
 """Head: what is trained, versioned and served."""
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from nmtune.config import TuneConfig
 from nmtune.errors import DataError, HeadFormatError, NMTuneError
-from nmtune.heads.adaptation import Change
 from nmtune.heads.network import Network, forward_in_batches
 from nmtune.heads.scaling import Scaling
 from nmtune.numeric.tensor_file import check_layout, pack, prefixed, sections, unpack
@@ -126,26 +124,6 @@ class Head:
         SelfTest and knowledge are of the old temperature, so it has none.
         """
         return Head(self._members, classes=self._classes, temperature=temperature)
-
-    @own_state()
-    def adapted(self, change: Change) -> "Head":
-        """The head whose probabilities are those of this one after `change`.
-
-        The change goes into the temperature and into one classifier's bias, so that the new head is
-        folded, stored and exported as any other. Self-test rows are answered anew; of the knowledge
-        the conformal levels are left out, since they were fitted to other probabilities.
-        """
-        at = max(range(len(self._members)), key=lambda i: abs(self._members[i].weight))
-        member = self._members[at]
-        temperature = self._temperature * change.temperature
-        network = copy.deepcopy(member.network)
-        bias = network.classifier.bias
-        bias.data += torch.from_numpy(change.bias * temperature / member.weight).to(bias.dtype)
-        members = [*self._members[:at], replace(member, network=network), *self._members[at + 1 :]]
-        head = Head(members, classes=self._classes, temperature=temperature)
-        if self._knowledge is not None:
-            head = head.with_knowledge(replace(self._knowledge, conformal=None))
-        return head if self._self_test is None else head.with_self_test(self._self_test.x)
 
     def with_self_test(self, x: ArrayLike) -> "Head":
         """The same head with self-test rows x (k, d) and its probabilities; it shares the networks.

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.heads import adaptation
-from nmtune.heads.adaptation import MOST_ROWS, Adaptation, Change
+from nmtune.heads.adaptation import MOST_ROWS, Adaptation
 from nmtune.heads.class_shares import shares_of
+from nmtune.heads.score_change import Change
 from nmtune.serving.answers import probabilities_of
 from nmtune.trust import abstention
 from nmtune.vocabulary import TRAIN
@@ -158,14 +159,14 @@ def adapt(
 
     head = Head.from_bytes(store.artifacts.get_bytes(version.tenant_id, version.sha256))
     scores = head.logits(x) / np.float64(head.temperature)
-    found = adaptation.adapt(scores, labelled.y)
+    found = adaptation.adapt(scores, labelled.y, x=x)
     if found.change is None:
         answer = AdaptAnswer(published=False, reason=found.reason, held_out=_loss(found))
         stored = StoredResponse(status_code=200, body=answer.model_dump_json().encode())
         return idempotency.once(store, version.tenant_id, key, lambda _: stored)
     adapted = _equipped(head, found.change, found)
     reference = store.artifacts.put_bytes(version.tenant_id, adapted.to_bytes())
-    shares = _implied(found.change, scores, version)
+    shares = _implied(found.change.scores(scores, x), version)
     new = NewHeadVersion(
         name=version.name,
         sha256=reference.sha256,
@@ -173,7 +174,7 @@ def adapt(
         method=version.method,
         n_columns=version.n_columns,
         classes=version.classes,
-        n_parameters=version.n_parameters,
+        n_parameters=adapted.n_parameters,
         config=version.config,
         metrics={},  # those of the version before are of other probabilities
         lineage=version.lineage
@@ -219,9 +220,10 @@ def _publish(
 
 def _equipped(head: "Head", change: Change, found: Adaptation) -> "Head":
     """The adapted head, its conformal levels learnt anew from the rows' held-out probabilities."""
+    from nmtune.heads.adapted_head import adapted_head
     from nmtune.trust.conformal import Conformal
 
-    adapted = head.adapted(change)
+    adapted = adapted_head(head, change)
     if adapted.knowledge is None:
         return adapted
     probabilities = probabilities_of(found.held_out_scores)
@@ -229,11 +231,9 @@ def _equipped(head: "Head", change: Change, found: Adaptation) -> "Head":
     return adapted.with_knowledge(replace(adapted.knowledge, conformal=Conformal.fit(of_truth)))
 
 
-def _implied(
-    change: Change, scores: NDArray[np.floating], version: HeadVersion
-) -> dict[str, float]:
+def _implied(scores: NDArray[np.floating], version: HeadVersion) -> dict[str, float]:
     """The class shares for which the adapted probabilities hold: their mean over the rows."""
-    means = probabilities_of(change.scores(scores)).mean(axis=0)
+    means = probabilities_of(scores).mean(axis=0)
     return dict(zip(version.classes, means.tolist(), strict=True))
 
 
@@ -257,6 +257,7 @@ def _record(
         "rows_sha256": digest.hexdigest(),
         "class_shares": shares_of(labelled.y, version.classes),
         "strength": found.strength,
+        "layer_strength": found.layer_strength,
         "temperature": change.temperature,
         "biases": dict(zip(version.classes, change.bias.tolist(), strict=True)),
         "held_out": _loss(found).model_dump(mode="json"),

@@ -46,7 +46,13 @@ class AdaptationRecord(BaseModel):
     split: str | None
     rows_sha256: str = Field(description="Of the embeddings and class numbers of the rows.")
     class_shares: dict[str, float] = Field(description="The share of each class in the rows.")
-    strength: float = Field(description="Of the ridge towards no change, chosen on the rows.")
+    strength: float | None = Field(
+        description="Of the ridge of biases and temperature towards no change; null: no change."
+    )
+    layer_strength: float | None = Field(
+        default=None,
+        description="Of the ridge of a linear map of the embedding towards none; null: without.",
+    )
     temperature: float = Field(description="What the logits are divided by in addition.")
     biases: dict[str, float] = Field(description="What is added to the scores of each class.")
     held_out: HeldOutLoss

@@ -9,8 +9,11 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from nmtune import DataError, Head, Trainer, TuneConfig
-from nmtune.heads import adaptation
-from nmtune.heads.adaptation import Change, adapt, fit
+from nmtune.heads import adaptation, layer_change
+from nmtune.heads.adaptation import _Rows, adapt
+from nmtune.heads.adapted_head import adapted_head
+from nmtune.heads.layer_change import Basis
+from nmtune.heads.score_change import Change, fit
 from nmtune.serving.folded import fold
 
 Scores = NDArray[np.float64]
@@ -76,10 +79,12 @@ def test_each_rows_held_out_scores_do_not_depend_on_its_own_label() -> None:
         other[row] = (y[row] + 1) % 3
         folds = adaptation.assign_folds(y, n_folds=10, seed=0)
         learnt = np.flatnonzero(folds != folds[row])
-        strength = adaptation._choose(scores[learnt], y[learnt], n_folds=5, seed=1)
+        some = _Rows(scores=scores[learnt], y=other[learnt])
+        strengths = adaptation._choose(some, n_folds=5, seed=1)
         expected = scores[row]
-        if strength is not None:
-            expected = fit(scores[learnt], other[learnt], strength).scores(scores[row])
+        if strengths.of_biases is not None:
+            change = fit(scores[learnt], other[learnt], strengths.of_biases)
+            expected = change.scores(scores[row])
         np.testing.assert_allclose(found.held_out_scores[row], expected, atol=1e-9)
 
 
@@ -135,13 +140,56 @@ def test_an_adapted_head_computes_what_the_change_says(preset: str) -> None:
     blend = Head.blend([one, other], [0.3, 0.7]).with_self_test(x[:5])
     change = Change(scale=0.4, bias=np.array([0.5, -1.0, 0.25]))
     for head in (one, blend):
-        adapted = head.adapted(change)
+        adapted = adapted_head(head, change)
         expected = softmax(change.scores(head.logits(x) / head.temperature), axis=1)
         np.testing.assert_allclose(adapted.predict_proba(x), expected, atol=1e-5)
         np.testing.assert_allclose(fold(adapted).predict_proba(x), expected, atol=1e-5)
         again = Head.from_bytes(adapted.to_bytes())
         assert (again.predict_proba(x) == adapted.predict_proba(x)).all()
         np.testing.assert_array_equal(adapted.transform(x), head.transform(x))
-    assert blend.adapted(change).self_test is not None
+    layered = Change(scale=0.4, bias=change.bias, weights=generator.normal(size=(5, 3)))
+    adapted = adapted_head(blend, layered)
+    scores = layered.scores(blend.logits(x) / blend.temperature, x)
+    np.testing.assert_allclose(adapted.predict_proba(x), softmax(scores, axis=1), atol=1e-5)
+    np.testing.assert_allclose(fold(adapted).predict_proba(x), softmax(scores, axis=1), atol=1e-5)
+    again = Head.from_bytes(adapted.to_bytes())
+    assert (again.predict_proba(x) == adapted.predict_proba(x)).all()
+    assert adapted_head(blend, change).self_test is not None
     before = Head.from_bytes(blend.to_bytes()).predict_proba(x)
     assert (before == blend.predict_proba(x)).all()  # the parent keeps its own bias
+
+
+def test_the_layer_is_the_minimum_that_a_general_optimiser_finds() -> None:
+    generator = np.random.default_rng(0)
+    x, (scores, y) = generator.normal(size=(50, 6)) + 3, drawn(50)
+    basis = Basis.of(x)
+    z = basis.coordinates(x)
+    assert np.square(z).sum(axis=1).mean() == pytest.approx(1)
+    few = np.arange(40)  # of the rows that the basis is of, as in a fold
+
+    def objective(weights: Scores) -> float:
+        added = z[few] @ weights.reshape(-1, 3)
+        logs = log_softmax(scores[few] + added, axis=1)[few, y[few]]
+        return float(-logs.sum() + 0.3 / 2 * (weights**2).sum())
+
+    theirs = minimize(objective, np.zeros(z.shape[1] * 3), options={"gtol": 1e-7}).x
+    ours = layer_change.fit(scores[few], z[few], y[few], 0.3, curvature=basis.curvature)
+    np.testing.assert_allclose(ours.ravel(), theirs, atol=1e-4)
+
+
+def test_a_layer_comes_where_biases_cannot_do_it_and_not_where_they_can() -> None:
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(1200, 8))
+    scores = np.concatenate([2 * x[:, :1], -2 * x[:, :1]], axis=1)
+    other = (x[:, 1] > 0).astype(np.int64)  # the head looks at the wrong column
+    found = adapt(scores[:200], other[:200], x=x[:200])
+    assert found.layer_strength is not None
+    assert found.change is not None
+    adapted = found.change.scores(scores[200:], x[200:])
+    assert (adapted.argmax(axis=1) == other[200:]).mean() > 0.85
+    without = adapt(scores[:200], other[:200])
+    assert without.layer_strength is None
+    shifted = (x[:, 0] < 1).astype(np.int64)
+    biased = adapt(scores[:200], shifted[:200], x=x[:200])
+    assert biased.layer_strength is None
+    assert biased.change is not None
