@@ -35,10 +35,15 @@ FEWEST_ROWS: Final = 10
 MOST_ROWS: Final = 10_000
 """More rows are worth a training of their own."""
 
+MOST_CLASSES: Final = 1_000
+"""With more, the answer would take minutes."""
+
 _N_FOLDS = 10
 _N_INNER_FOLDS = 5
 _CLEAR = 1.0
 """Standard errors by which a change must beat none on the rows that choose the strength."""
+_CLEAR_OF_LAYER = 1.5
+"""The same for a linear map, against the biases and temperature without it."""
 _ABOUT_AS_GOOD = 0.5
 """Standard errors that a stronger ridge may be behind the best one: of the rules that were tried,
 it won the most out of domain and harmed the least (docs/inside/benchmarks.md)."""
@@ -126,7 +131,7 @@ def adapt(
     Raises
     ------
     DataError
-        Too few or too many rows.
+        Too few or too many rows, or more than 1,000 classes.
 
     Examples
     --------
@@ -143,6 +148,12 @@ def adapt(
         raise DataError(
             f"adapting takes {FEWEST_ROWS} to {MOST_ROWS:,} labelled rows, got {n_rows:,}"
             + ("" if n_rows < FEWEST_ROWS else ": train on that many instead"),
+            field="labels",
+        )
+    if n_classes > MOST_CLASSES:
+        raise DataError(
+            f"adapting takes a head of at most {MOST_CLASSES:,} classes, and this one has "
+            f"{n_classes:,}: train again with the rows added",
             field="labels",
         )
     basis = Basis.of(x) if x is not None and n_rows >= FEWEST_ROWS_FOR_LAYER else None
@@ -243,15 +254,21 @@ def _change(fitted: _Fitted, basis: Basis | None) -> Change:
 def _choose(rows: _Rows, *, n_folds: int, seed: int) -> _Strengths:
     """The strengths with about the least held-out loss: of the biases, then of the layer."""
     folds = assign_folds(rows.y, n_folds=n_folds, seed=seed)
-    of_biases = _best([_Strengths(one, None) for one in STRENGTHS], rows, folds, _NONE)
+    biases = [_Strengths(one, None) for one in STRENGTHS]
+    of_biases = _best(biases, rows, folds, _NONE, clear=_CLEAR)
     if rows.z is None:
         return of_biases
     layers = [_Strengths(of_biases.of_biases, one) for one in LAYER_STRENGTHS]
-    return _best(layers, rows, folds, of_biases)
+    return _best(layers, rows, folds, of_biases, clear=_CLEAR_OF_LAYER)
 
 
 def _best(
-    tried: Sequence[_Strengths], rows: _Rows, folds: NDArray[np.int64], otherwise: _Strengths
+    tried: Sequence[_Strengths],
+    rows: _Rows,
+    folds: NDArray[np.int64],
+    otherwise: _Strengths,
+    *,
+    clear: float,
 ) -> _Strengths:
     """The strongest of the ridges that is about as good as the best; `otherwise` where that is not
     clearly better.
@@ -262,7 +279,7 @@ def _best(
     (usual,) = [rows.losses] if otherwise == _NONE else _held_out_losses([otherwise], rows, folds)
     best = losses[losses.mean(axis=1).argmin()]
     chosen = next(at for at, one in enumerate(losses) if _is_within(one - best, _ABOUT_AS_GOOD))
-    return otherwise if _is_within(usual - losses[chosen], _CLEAR) else tried[chosen]
+    return otherwise if _is_within(usual - losses[chosen], clear) else tried[chosen]
 
 
 def _held_out_losses(tried: Sequence[_Strengths], rows: _Rows, folds: NDArray[np.int64]) -> _Wide:

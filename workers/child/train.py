@@ -18,7 +18,15 @@ from nmtune.training.peak_memory import peak_bytes
 from nmtune.vocabulary import TRAIN, VALIDATION
 from store.files.dataset import DatasetFile, Embeddings
 from workers import memory
-from workers.child import abstention, findings, map_points, publication, row_values, trust
+from workers.child import (
+    abstention,
+    findings,
+    map_points,
+    new_domain,
+    publication,
+    row_values,
+    trust,
+)
 from workers.child.candidate import FinishedCandidate, Message, Training
 from workers.child.progress import Workload
 from workers.child.report import CandidateResult, Spectra, compose
@@ -75,6 +83,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     noise = choose.noise_of(errors) if choice else None
     published = _equip(workdir, finished, candidates.method, dataset, noise)
     found |= trust.of_splits(published, dataset, noisy=noise is not None)
+    found |= new_domain.of_splits(published, dataset)
     report = compose(
         plan,
         method=candidates.method,
