@@ -243,9 +243,7 @@ class NMTuneClassifier(
         rows = self._checked(X)
         labels = np.asarray(as_array(y, name="y") if hasattr(y, "detach") else y)
         if labels.shape != (len(rows),):
-            raise ValueError(
-                f"y must have one label per row: {len(rows)} rows, shape {labels.shape}"
-            )
+            raise ValueError(f"y must have {len(rows)} labels, one per row, got {labels.shape}")
         index = {label: at for at, label in enumerate(self.classes_.tolist())}
         indices = np.array([index.get(label, -1) for label in labels.tolist()], np.int64)
         if (indices < 0).any():

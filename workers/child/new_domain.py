@@ -42,7 +42,7 @@ def of_splits(head: Head, dataset: DatasetFile) -> dict[str, Any]:
     }
     if not domains or len(dataset.classes) > MOST_CLASSES:
         return {}
-    splits = {}
+    splits: dict[str, dict[str, Any]] = {}
     for name, arrays in list(domains.items())[:MOST_DOMAINS]:
         seed = len(splits)
         some = np.sort(np.random.default_rng(seed).permutation(len(arrays.y))[:MOST_ROWS])
