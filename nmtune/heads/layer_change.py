@@ -18,7 +18,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nmtune.serving.answers import probabilities_of
+from nmtune.numeric.softmax import probabilities_of
 
 _Wide = NDArray[np.float64]
 

@@ -1,9 +1,11 @@
 """The answers of a session, in a module of their own that does not import onnxruntime."""
 
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nmtune.numeric.softmax import probabilities_of
 
 
 class Answers(NamedTuple):
@@ -22,13 +24,3 @@ class Answers(NamedTuple):
         """The answers with `offsets` (c,) added to the scores."""
         scores = self.scores + offsets
         return Answers(scores, probabilities_of(scores))
-
-
-_Any = TypeVar("_Any", bound=np.floating[Any])
-
-
-def probabilities_of(scores: NDArray[_Any]) -> NDArray[_Any]:
-    """The softmax of scores (n, c), in their type."""
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    found: NDArray[_Any] = powers / powers.sum(axis=1, keepdims=True)
-    return found

@@ -149,8 +149,8 @@ def _adapted(name: str, lineage: Mapping[str, Any]) -> str | None:
         return None
     held_out = record["held_out"]
     return (
-        f"{name}@{lineage['adapted_from']}, to {words.count(record['n_rows'])} labelled rows: log "
-        f"loss {held_out['after']:.3g} instead of {held_out['before']:.3g} on them, held out in turn"
+        f"{name}@{lineage['adapted_from']}, to {words.count(record['n_rows'])} labelled rows: "
+        f"log loss {held_out['after']:.3g} instead of {held_out['before']:.3g}, held out in turn"
     )
 
 

@@ -13,7 +13,7 @@ from nmtune.heads import adaptation
 from nmtune.heads.adaptation import MOST_ROWS, Adaptation
 from nmtune.heads.class_shares import shares_of
 from nmtune.heads.score_change import Change
-from nmtune.serving.answers import probabilities_of
+from nmtune.numeric.softmax import probabilities_of
 from nmtune.trust import abstention
 from nmtune.vocabulary import TRAIN
 from service.heads.adaptation_schemas import AdaptAnswer, AdaptRequest
