@@ -24,7 +24,7 @@ from nmtune.rows.folds import assign_folds, held_out_rows
 STRENGTHS: Final = (100.0, 30.0, 10.0, 3.0, 1.0)
 """Of the ridge; beside them no change at all is tried. From strong to weak."""
 
-LAYER_STRENGTHS: Final = (10.0, 3.0, 1.0, 0.3)
+LAYER_STRENGTHS: Final = (3.0, 1.0, 0.3)
 """Of the ridge of the linear map; see `layer_change`."""
 
 FEWEST_ROWS_FOR_LAYER: Final = 40
@@ -39,7 +39,8 @@ MOST_CLASSES: Final = 1_000
 """With more, the answer would take minutes."""
 
 _N_FOLDS = 10
-_N_INNER_FOLDS = 5
+_N_LAYER_FOLDS = 5
+"""Fewer where a linear map is tried, which takes longer. Within a fold half as many and one."""
 _CLEAR = 1.0
 """Standard errors by which a change must beat none on the rows that choose the strength."""
 _CLEAR_OF_LAYER = 1.5
@@ -49,7 +50,10 @@ _ABOUT_AS_GOOD = 0.5
 it won the most out of domain and harmed the least (docs/inside/benchmarks.md)."""
 _MOST_WORK = 1 << 23
 """Rows times classes squared in cross-validation: a second or two; more rows choose no better."""
-_MOST_LAYER_WORK = 1 << 13
+_EXACT, _ROUGH = 1e-4, 1e-2
+"""Tolerances of the linear map: of the one that is published, and of those that are compared, whose
+losses are right to five digits."""
+_MOST_LAYER_WORK = 6_000
 """Rows times classes, the same where a layer is tried."""
 _FEWEST_TO_CHOOSE = 100
 
@@ -156,17 +160,15 @@ def adapt(
             f"{n_classes:,}: train again with the rows added",
             field="labels",
         )
-    basis = Basis.of(x) if x is not None and n_rows >= FEWEST_ROWS_FOR_LAYER else None
-    z = None if x is None or basis is None else basis.coordinates(x)
-    rows = _Rows(
-        scores=np.asarray(scores, np.float64),
-        y=np.asarray(y, np.int64),
-        z=z,
-        curvature=None if basis is None else basis.curvature,
-    )
-    some = rows.take(_to_choose_by(n_rows, n_classes, has_layer=z is not None, seed=seed))
+    if n_rows < FEWEST_ROWS_FOR_LAYER:
+        x = None
+    rows, basis = _rows(scores, y, x)
+    chosen_by = _to_choose_by(n_rows, n_classes, has_layer=x is not None, seed=seed)
+    some = rows
+    if len(chosen_by) < n_rows:
+        some, _ = _rows(scores[chosen_by], y[chosen_by], None if x is None else x[chosen_by])
     held_out = _cross_fitted(some, seed=seed)
-    strengths = _choose(some, n_folds=_N_FOLDS, seed=seed)
+    strengths = _choose(some, n_folds=some.n_folds, seed=seed)
     loss = _compare(some.scores, held_out, some.y)
     change = None
     if strengths != _NONE and loss.gain > 0:
@@ -196,8 +198,24 @@ class _Rows:
         return replace(self, scores=self.scores[at], y=self.y[at], z=z)
 
     @property
+    def n_folds(self) -> int:
+        return _N_FOLDS if self.z is None else _N_LAYER_FOLDS
+
+    @property
     def losses(self) -> _Wide:
         return losses_of(self.scores, self.y)
+
+
+def _rows(
+    scores: NDArray[np.floating], y: NDArray[np.integer], x: NDArray[np.floating] | None
+) -> tuple[_Rows, Basis | None]:
+    """The rows as they are fitted, and the basis of their coordinates if there are embeddings."""
+    wide, classes = np.asarray(scores, np.float64), np.asarray(y, np.int64)
+    if x is None:
+        return _Rows(scores=wide, y=classes), None
+    basis = Basis.of(x)
+    z = basis.coordinates(x)
+    return _Rows(scores=wide, y=classes, z=z, curvature=basis.curvature), basis
 
 
 class _Strengths(NamedTuple):
@@ -223,7 +241,9 @@ class _Fitted(NamedTuple):
         return np.asarray(found + rows.z @ self.weights)
 
 
-def _fit(rows: _Rows, strengths: _Strengths, start: _Fitted | None = None) -> _Fitted:
+def _fit(
+    rows: _Rows, strengths: _Strengths, start: _Fitted | None = None, *, tolerance: float = _EXACT
+) -> _Fitted:
     """The biases and temperature first, then the layer on top of them."""
     change = Change(scale=1.0, bias=np.zeros(rows.scores.shape[1]))
     if strengths.of_biases is not None:
@@ -238,6 +258,7 @@ def _fit(rows: _Rows, strengths: _Strengths, start: _Fitted | None = None) -> _F
         strengths.of_layer,
         curvature=rows.curvature,
         start=None if start is None else start.weights,
+        tolerance=tolerance,
     )
     return _Fitted(change, weights)
 
@@ -288,7 +309,7 @@ def _held_out_losses(tried: Sequence[_Strengths], rows: _Rows, folds: NDArray[np
     for learnt, held_out in held_out_rows(folds):
         some, others, fitted = rows.take(learnt), rows.take(held_out), None
         for at, strengths in enumerate(tried):
-            fitted = _fit(some, strengths, fitted)
+            fitted = _fit(some, strengths, fitted, tolerance=_ROUGH)
             losses[at, held_out] = losses_of(fitted.scores(others), others.y)
     return losses
 
@@ -303,12 +324,12 @@ def _is_within(differences: _Wide, errors: float) -> bool:
 def _cross_fitted(rows: _Rows, *, seed: int) -> _Wide:
     """Each row's scores by a change that was fitted, and whose strength was chosen, without it."""
     found = rows.scores.copy()
-    n_folds = _N_FOLDS if rows.z is None else _N_INNER_FOLDS
-    for learnt, held_out in held_out_rows(assign_folds(rows.y, n_folds=n_folds, seed=seed)):
+    for learnt, held_out in held_out_rows(assign_folds(rows.y, n_folds=rows.n_folds, seed=seed)):
         some = rows.take(learnt)
-        strengths = _choose(some, n_folds=_N_INNER_FOLDS, seed=seed + 1)
+        strengths = _choose(some, n_folds=rows.n_folds // 2 + 1, seed=seed + 1)
         if strengths != _NONE:
-            found[held_out] = _fit(some, strengths).scores(rows.take(held_out))
+            fitted = _fit(some, strengths, tolerance=_ROUGH)
+            found[held_out] = fitted.scores(rows.take(held_out))
     return found
 
 

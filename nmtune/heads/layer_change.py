@@ -23,7 +23,6 @@ from nmtune.numeric.softmax import probabilities_of
 _Wide = NDArray[np.float64]
 
 _MOST_STEPS: Final = 2000
-_ENOUGH: Final = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,8 +61,12 @@ def fit(
     *,
     curvature: _Wide,
     start: _Wide | None = None,
+    tolerance: float = 1e-6,
 ) -> _Wide:
-    """The weights (r, c) for coordinates z (n, r) of some of the rows that the basis is of."""
+    """The weights (r, c) for coordinates z (n, r) of some of the rows that the basis is of.
+
+    tolerance: of the gradient's largest entry, where a row adds at most 1.
+    """
     rows, step = np.arange(len(y)), 1 / (curvature / 2 + strength)[:, None]
     weights = np.zeros((z.shape[1], scores.shape[1])) if start is None else start
     ahead, pace = weights, 1.0
@@ -72,7 +75,7 @@ def fit(
         errors[rows, y] -= 1
         gradient = z.T @ errors + strength * ahead
         after = ahead - step * gradient
-        if np.abs(gradient).max() < _ENOUGH:
+        if np.abs(gradient).max() < tolerance:
             return np.asarray(after)
         if float((gradient * (after - weights)).sum()) > 0:
             pace = 1.0  # overshot: lose the momentum
