@@ -47,7 +47,7 @@ _CLEAR_OF_LAYER = 1.5
 """The same for a linear map, against the biases and temperature without it."""
 _ABOUT_AS_GOOD = 0.5
 """Standard errors that a stronger ridge may be behind the best one: of the rules that were tried,
-it won the most out of domain and harmed the least (docs/inside/benchmarks.md)."""
+it won the most out of domain and harmed the least (docs/inside/method.md)."""
 _MOST_WORK = 1 << 23
 """Rows times classes squared in cross-validation: a second or two; more rows choose no better."""
 _EXACT, _ROUGH = 1e-4, 1e-2

@@ -42,9 +42,9 @@ def adapted_head(head: Head, change: Change) -> Head:
 def _linear_member(weights: NDArray[np.float64]) -> Member:
     """A member whose logits are weights (c, d) times the embedding."""
     n_classes, n_columns = weights.shape
-    config = TuneConfig.from_preset("linear_probe", scaling="none")
+    config = TuneConfig.from_preset("linear_probe", scaling="rms")
     network = Network(config, n_columns=n_columns, n_classes=n_classes).to_empty(device="cpu")
     network.classifier.weight.data = torch.from_numpy(weights.astype(np.float32))
     network.classifier.bias.data = torch.zeros(n_classes)
-    scaling = Scaling.from_tensors("none", {}, n_columns=n_columns)
+    scaling = Scaling.from_tensors("rms", {"divisor": torch.ones(1)}, n_columns=n_columns)
     return Member(network=network, scaling=scaling, config=config)

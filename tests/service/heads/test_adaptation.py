@@ -179,3 +179,20 @@ def test_what_is_not_there_is_404(client: InProcess) -> None:
     assert_problem(client.post(PATH, json={"dataset_id": "ds_" + "0" * 26}), 404, "not_found")
     texts = {"texts": ["a"] * 30, "labels": ["cat"] * 30}
     assert_problem(client.post(PATH, json=texts), 422, "text_not_supported")
+
+
+@pytest.mark.usefixtures("pets")
+def test_with_more_rows_a_linear_map_comes_on_top_and_is_served(
+    client: InProcess, store: Store
+) -> None:
+    """The third column tells the classes of this domain; the head looks at the others."""
+    x = np.random.default_rng(5).normal(0.5, 0.4, (120, N_COLUMNS)).astype(np.float32)
+    labels = [CLASSES[int(row[2] > 0.5)] for row in x]
+    answer = client.post(PATH, json={"embeddings": x.tolist(), "labels": labels})
+    assert answer.status_code == 201, answer.text
+    version = answer.json()["version"]
+    assert version["lineage"]["adaptation"]["layer_strength"] is not None
+    served = client.post("/predict", json={"head": "pets@2", "embeddings": x.tolist()}).json()
+    assert np.mean(np.array(served["labels"]) == labels) > 0.85
+    head = Head.from_bytes(store.artifacts.get_bytes(DEFAULT_TENANT, version["sha256"]))
+    np.testing.assert_allclose(served["probabilities"], head.predict_proba(x), atol=1e-5)
