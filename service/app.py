@@ -15,6 +15,7 @@ import service.audit.routes
 import service.datasets.revision_routes
 import service.datasets.routes
 import service.export.routes
+import service.heads.adaptation_routes
 import service.heads.drift
 import service.heads.routes
 import service.job_rows.routes
@@ -185,6 +186,7 @@ def create_app(
         service.jobs.events,
         service.jobs.publication,
         service.heads.routes,
+        service.heads.adaptation_routes,
         service.export.routes,
         service.heads.drift,
         service.predict.routes,

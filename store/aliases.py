@@ -4,7 +4,7 @@
 aliases of a head move one after the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ from store.database import tables
 from store.database.clock import latest, now
 from store.database.connection import Transaction
 from store.database.cursors import AnyRow
-from store.errors import NotFound, NothingToRollBack
+from store.errors import NotFound, NothingToRollBack, SharesDoNotFit
 from store.webhooks.outbox import EventName, Happened
 
 MAX_HISTORY: Final = 20
@@ -50,23 +50,37 @@ class Alias:
     """The version that an alias names, since when, and those that it named before, latest last.
 
     history: {"version", "set_at"} of each, `set_at` in ISO format; at most `MAX_HISTORY`.
+    class_shares: what predictions by the alias are corrected to; None: nothing.
     """
 
     alias: str
     version: int
     set_at: datetime
     history: list[dict[str, Any]]
+    class_shares: dict[str, float] | None = None
 
 
 def of_head(tx: Transaction, tenant_id: str, name: str) -> list[Alias]:
     """The aliases of a head by name; none of a head that is not there."""
     rows = tx.execute(
-        select(_aliases.alias, _aliases.version, _aliases.updated_at, _aliases.history)
+        select(
+            _aliases.alias,
+            _aliases.version,
+            _aliases.updated_at,
+            _aliases.history,
+            _aliases.class_shares,
+        )
         .where(_aliases.tenant_id == tenant_id, _aliases.name == name)
         .order_by(_aliases.alias)
     )
     return [
-        Alias(alias=row.alias, version=row.version, set_at=row.updated_at, history=row.history)
+        Alias(
+            alias=row.alias,
+            version=row.version,
+            set_at=row.updated_at,
+            history=row.history,
+            class_shares=row.class_shares,
+        )
         for row in rows
     ]
 
@@ -84,8 +98,10 @@ def follow(
 
     A new alias is made in any case: it serves nobody yet, so that nothing better is lost.
     """
-    row = None if advised_against_because is None else _row(tx, tenant_id, name, alias)
-    if row is not None and row.version != number:
+    row = _row(tx, tenant_id, name, alias)
+    if row is not None and not _fit(tx, tenant_id, name, row.class_shares, number):
+        advised_against_because = "its class shares name other classes than that version has"
+    if row is not None and row.version != number and advised_against_because is not None:
         return Outcome(
             name=alias,
             moved=False,
@@ -121,7 +137,8 @@ def point(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -
     """Point the alias at this version; return the version that it named before, None if new.
 
     Pointing it where it already points changes nothing, so that a repeated request cannot push the
-    version to roll back to out of the history.
+    version to roll back to out of the history. Raises SharesDoNotFit if the alias has class shares
+    for other classes.
     """
     row = _row(tx, tenant_id, name, alias)
     if row is None:
@@ -130,6 +147,7 @@ def point(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -
             insert(tables.head_aliases).values(version=number, history=[], updated_at=now(), **key)
         )
     elif row.version != number:
+        _check_fit(tx, tenant_id, name, alias, row.class_shares, number)
         left = {"version": row.version, "set_at": row.updated_at.isoformat()}
         history = [*row.history, left][-MAX_HISTORY:]
         _move(tx, tenant_id, name, alias, number, history)
@@ -142,8 +160,8 @@ def roll_back(
     """Point the alias at the version that it named before; return what it named, and that version.
 
     The alias forgets where it was, so a second rollback goes one step further back, past deleted
-    versions. Raises NotFound, and NothingToRollBack if no version is left or if the alias does not
-    point at `expected` (somebody has moved it).
+    versions. Raises NotFound, NothingToRollBack if no version is left or if the alias does not
+    point at `expected` (somebody has moved it), and SharesDoNotFit as `point` does.
     """
     row = _row(tx, tenant_id, name, alias)
     if row is None:
@@ -158,12 +176,28 @@ def roll_back(
     while history:
         number: int = history.pop()["version"]
         if number in there and number != row.version:
+            _check_fit(tx, tenant_id, name, alias, row.class_shares, number)
             _move(tx, tenant_id, name, alias, number, history)
             return int(row.version), number
     raise NothingToRollBack(
         f"There is no earlier version to go back to: {name}@{alias} points at version "
         f"{row.version}, and every other version that it named is gone. Point it at a version "
         "instead."
+    )
+
+
+def set_class_shares(
+    tx: Transaction,
+    tenant_id: str,
+    name: str,
+    alias: str,
+    class_shares: Mapping[str, float] | None,
+) -> None:
+    """Have predictions by the alias corrected to these class shares; None: not corrected."""
+    tx.execute(
+        update(tables.head_aliases)
+        .where(_aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias == alias)
+        .values(class_shares=None if class_shares is None else dict(class_shares))
     )
 
 
@@ -212,7 +246,7 @@ def moved(
 
 def _row(tx: Transaction, tenant_id: str, name: str, alias: str) -> AnyRow | None:
     return tx.execute(
-        select(_aliases.version, _aliases.history, _aliases.updated_at)
+        select(_aliases.version, _aliases.history, _aliases.updated_at, _aliases.class_shares)
         .where(_aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias == alias)
         .with_for_update()
     ).one_or_none()
@@ -240,3 +274,32 @@ def _existing(tx: Transaction, tenant_id: str, name: str, numbers: Sequence[int]
         _versions.tenant_id == tenant_id, _versions.name == name, _versions.version.in_(numbers)
     )
     return set(tx.execute(query).scalars())
+
+
+def _fit(
+    tx: Transaction, tenant_id: str, name: str, shares: Mapping[str, float] | None, number: int
+) -> bool:
+    """Whether the shares, if any, name the classes of this version."""
+    if shares is None:
+        return True
+    classes = tx.execute(
+        select(_versions.classes).where(
+            _versions.tenant_id == tenant_id, _versions.name == name, _versions.version == number
+        )
+    ).scalar_one()
+    return set(classes) == set(shares)
+
+
+def _check_fit(
+    tx: Transaction,
+    tenant_id: str,
+    name: str,
+    alias: str,
+    shares: Mapping[str, float] | None,
+    number: int,
+) -> None:
+    if not _fit(tx, tenant_id, name, shares, number):
+        raise SharesDoNotFit(
+            f"{name}@{alias} has class shares, and version {number} has other classes than they "
+            "name. Point the alias at it with other class_shares, or with null to have none."
+        )

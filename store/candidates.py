@@ -68,6 +68,8 @@ def as_version(
         },
         lineage={
             "job_method": job.method,  # which differs from `method` for a further candidate
+            # Jobs of earlier releases did not record them.
+            "class_shares": report["dataset"].get("class_shares"),
             # Embeddings that were sent as numbers have no encoder.
             "encoder": None if encoder is None else encoder["fingerprint"],
             "seed": environment["seed"],

@@ -8,6 +8,7 @@
     │   ├── OffsetMismatch     offset_mismatch
     │   ├── TooManyParts       too_many_parts
     │   ├── NothingToRollBack  nothing_to_roll_back
+    │   ├── SharesDoNotFit     class_shares_do_not_fit
     │   ├── OutputNotReady     output_not_ready
     │   ├── CandidatesNotReady candidates_not_ready
     │   ├── KeyEnded           key_ended
@@ -185,6 +186,12 @@ class NothingToRollBack(Conflict):
     """No version that the alias named before still exists."""
 
     code = "nothing_to_roll_back"
+
+
+class SharesDoNotFit(Conflict):
+    """An alias has class shares for other classes than the version has that it is to name."""
+
+    code = "class_shares_do_not_fit"
 
 
 class KeyEnded(Conflict):

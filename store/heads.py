@@ -15,6 +15,7 @@ from store.database.clock import UtcDateTime, latest, now
 from store.database.connection import Transaction
 from store.database.cursors import AnyRow, Page
 from store.errors import Conflict, InvalidReference, NotFound
+from store.head_to_publish import NewHeadVersion as NewHeadVersion
 from store.names import check_alias, check_name, is_name
 from store.webhooks import outbox
 from store.webhooks.outbox import EventName, Happened
@@ -24,28 +25,6 @@ _versions = tables.head_versions.c
 _aliases = tables.head_aliases.c
 _datasets = tables.datasets.c
 _jobs = tables.jobs.c
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewHeadVersion:
-    """A version to publish: `method` is its candidate, `sha256` names bytes that are stored."""
-
-    name: str
-    sha256: str
-    size_bytes: int
-    method: str
-    n_columns: int
-    classes: Sequence[str]
-    n_parameters: int
-    config: Mapping[str, object]
-    metrics: Mapping[str, object]
-    lineage: Mapping[str, object] = field(default_factory=dict)
-    """How it was made: `job_method`, `encoder`, `seed`, `nmtune_version` and `machine`."""
-    alias: str | None = None
-    advised_against_because: str | None = None
-    """Why the alias must not move to it from another version; None: it moves."""
-    encoder: Mapping[str, object] | None = None
-    """The encoder of the embeddings, if known."""
 
 
 _ALIAS_FIELDS: Final = ("alias", "advised_against_because")
@@ -81,6 +60,11 @@ class HeadVersion:
     dataset_sha256: str | None
     """The hash of its training data; it outlives the dataset."""
     lineage: dict[str, Any]
+    adapted_from: int | None = None
+    """The version of this head that it was adapted from, if it was; that may be deleted since."""
+    class_shares: dict[str, float] | None = None
+    """Of a version found by an alias: the class shares that the alias has predictions corrected to.
+    """
     description: str | None = None
     """Notes of its owner, like `tags`."""
     tags: dict[str, str] = field(default_factory=dict)
@@ -116,7 +100,7 @@ def publish(
     Raises InvalidName, and Conflict if this candidate of the job is published already.
     """
     check_name("head", new.name)
-    if of_candidate(tx, tenant_id, job_id, new.method) is not None:
+    if new.adapted_from is None and of_candidate(tx, tenant_id, job_id, new.method) is not None:
         raise Conflict(f"Job {job_id} has already published {new.method}.")
     number = _next_version(tx, tenant_id, new.name)
     values = {
@@ -221,7 +205,11 @@ def of_candidate(
     tx: Transaction, tenant_id: str, job_id: str, candidate: str
 ) -> HeadVersion | None:
     """The version that the candidate of a job was published as; None if there is none now."""
-    of_job = (_versions.tenant_id == tenant_id, _versions.job_id == job_id)
+    of_job = (
+        _versions.tenant_id == tenant_id,
+        _versions.job_id == job_id,
+        _versions.adapted_from.is_(None),
+    )
     row = tx.execute(_select_versions(*of_job).where(_versions.method == candidate)).one_or_none()
     return None if row is None else _version_of(row)
 
@@ -243,11 +231,11 @@ def resolve(tx: Transaction, tenant_id: str, reference: str) -> HeadVersion:
     elif re.fullmatch(r"[0-9]{1,9}", label):
         query = query.where(_versions.version == int(label))
     else:
-        query = query.where(
-            _versions.version
-            == select(_aliases.version)
-            .where(_aliases.tenant_id == tenant_id, _aliases.name == name, _aliases.alias == label)
-            .scalar_subquery()
+        of_name = (_aliases.tenant_id == tenant_id, _aliases.name == name)
+        of_alias = (*of_name, _aliases.alias == label)
+        shares = select(_aliases.class_shares).where(*of_alias).scalar_subquery()
+        query = query.add_columns(shares.label("class_shares")).where(
+            _versions.version == select(_aliases.version).where(*of_alias).scalar_subquery()
         )
     row = tx.execute(query).one_or_none()
     if row is None:
@@ -269,12 +257,30 @@ def annotate(
     return version(tx, tenant_id, name, number)
 
 
-def set_alias(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -> HeadVersion:
-    """Point `alias` at a version, moving it if it exists. Raises NotFound, InvalidName."""
+def set_alias(
+    tx: Transaction,
+    tenant_id: str,
+    name: str,
+    alias: str,
+    number: int,
+    *,
+    class_shares: Mapping[str, float] | None = None,
+    keeps_shares: bool = True,
+) -> HeadVersion:
+    """Point `alias` at a version, moving it if it exists.
+
+    class_shares: what predictions by the alias are corrected to; None: nothing, or, if it
+    `keeps_shares`, what they were. Raises NotFound, InvalidName, and SharesDoNotFit if shares that
+    are kept name other classes than the version has.
+    """
     check_alias(alias)
     lock(tx, tenant_id, name)
     version(tx, tenant_id, name, number)
+    if not keeps_shares:
+        aliases.set_class_shares(tx, tenant_id, name, alias, None)  # they need not fit
     before = aliases.point(tx, tenant_id, name, alias, number)
+    if class_shares is not None:
+        aliases.set_class_shares(tx, tenant_id, name, alias, class_shares)
     if before != number:
         outbox.write(tx, tenant_id, aliases.moved(name, alias, before, number))
     return version(tx, tenant_id, name, number)

@@ -42,6 +42,34 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "an adaptation's cross-validation sees its own rows",
+        "nmtune/heads/adaptation.py",
+        {"some = rows.take(learnt)\n        strengths": "some = rows\n        strengths"},
+        ("tests/nmtune/heads/test_adaptation.py",),
+    ),
+    Mutant(
+        "class shares are corrected the wrong way",
+        "nmtune/heads/class_shares.py",
+        {"np.log(shares) - np.log(learnt)": "np.log(learnt) - np.log(shares)"},
+        ("tests/nmtune/heads/test_class_shares.py",),
+    ),
+    Mutant(
+        "one door forgets the class shares of an alias",
+        "service/predict/predictor.py",
+        {
+            "shares = serving.version.class_shares if class_shares is None else class_shares": (
+                "shares = class_shares"
+            )
+        },
+        ("tests/service/predict/test_class_shares.py",),
+    ),
+    Mutant(
+        "the later batches of a prediction forget the class shares of an alias",
+        "clients/python/nmtune_client/_predict/batches.py",
+        {"replace(self._options, class_shares=shares)": "self._options"},
+        ("tests/clients/test_client_batches.py",),
+    ),
+    Mutant(
         "the fence is not compared",
         "store/leases.py",
         {"        _jobs.fence == job.fence,\n": ""},

@@ -20,7 +20,7 @@ from fastapi.testclient import TestClient
 from nmtune_client._datasets.upload import RESUMABLE_BYTES
 from nmtune_client._report import brief as _report_brief
 
-from nmtune.heads import temperature
+from nmtune.heads import adaptation, temperature
 from nmtune.study import evaluation
 from nmtune.training import choose
 from nmtune.trust import abstention, self_test
@@ -57,7 +57,7 @@ from store.queue import LocalQueue
 from store.settings import StoreSettings
 from store.store import Store
 from workers.attempt import failure
-from workers.child import findings, predict
+from workers.child import findings, new_domain, predict
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
@@ -147,6 +147,9 @@ STATED: dict[str, list[str]] = {
         f"has the PCA of {maps.N_DRAWN:,} rows",
     ],
     "use/heads": [
+        f"{adaptation.FEWEST_ROWS} to {adaptation.MOST_ROWS:,}, as `embeddings`",
+        f"may have {adaptation.MOST_CLASSES:,} classes",
+        f"from {adaptation.FEWEST_ROWS_FOR_LAYER} rows on",
         f"the last {aliases.MAX_HISTORY} versions",
         f"the up to {self_test.MOST_ROWS} rows",
         f"`description` ({notes.MAX_DESCRIPTION_CHARACTERS:,} characters) and `tags` "
@@ -196,6 +199,8 @@ STATED: dict[str, list[str]] = {
         f"no answer in {Patience().request_seconds:g} seconds",
     ],
     "use/report": [
+        f"for {new_domain.SIZES[0]}, {new_domain.SIZES[1]} and {new_domain.SIZES[2]} rows",
+        f"At most {new_domain.MOST_DOMAINS} domains, and {new_domain.MOST_CLASSES} classes",
         f"left out above {evaluation.LARGEST_MATRIX} classes",
         f"fewer than {temperature.FEWEST_ROWS} rows were held out",
         f"fewer than {abstention.FEWEST_ROWS} held-out rows or {abstention.FEWEST_WRONG} wrong",

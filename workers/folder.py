@@ -94,6 +94,8 @@ class PredictionInstructions:
     is_labelled: bool
     options: dict[str, Any]
     n_threads: int
+    trained_shares: dict[str, float] | None = None
+    """The class shares of the rows that the head learnt from, if they are known."""
 
     def save(self, workdir: "Workdir") -> None:
         workdir.write_json(PREDICTION_INSTRUCTIONS, asdict(self))

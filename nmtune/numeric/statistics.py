@@ -137,6 +137,20 @@ def newcombe_interval(
     )
 
 
+def mean_interval(values: _Numbers) -> tuple[float, float]:
+    """The 95 % interval (low, high) of the mean of values (n,), n at least 2.
+
+    Student's; its quantile by the expansion of Cornish and Fisher in 1 / (n - 1) (Abramowitz &
+    Stegun 26.7.5), which is right to 1 in 1000 from 10 values on.
+    """
+    n, z = len(values), _Z
+    free = n - 1
+    t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)
+    mean, half = float(values.mean()), t * float(values.std(ddof=1)) / math.sqrt(n)
+    return mean - half, mean + half
+
+
 @dataclass(frozen=True, kw_only=True)
 class RankCorrelation:
     """Spearman's rank correlation of n_values pairs.

@@ -34,13 +34,15 @@ UNPAIRED: Final = (
 class Version:
     """What a report says about one version: its name, its classes and, by split, its metrics.
 
-    identity: equal for two versions that are the same bytes, such as a sha256.
+    identity: equal for two versions that are the same bytes, such as a sha256. adapted: of a
+    version that was adapted and so has no metrics, a sentence on what that was worth.
     """
 
     title: str
     identity: str
     classes: Sequence[str]
     metrics: Mapping[str, Mapping[str, Any]]
+    adapted: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,8 @@ def verdict(before: Version, after: Version, splits: Sequence[SplitComparison]) 
         return f"{old} and {new} are the same head, byte for byte."
     if set(before.classes) != set(after.classes):
         return f"{old} and {new} have different classes, so their figures are not comparable."
+    if adapted := [one.adapted for one in (before, after) if one.adapted is not None]:
+        return " ".join(adapted)
     test = next((one for one in splits if one.split == ID_SPLIT), None)
     if test is None or test.accuracy.difference is None or test.accuracy.interval is None:
         return f"Nothing to judge by: {old} and {new} were not both tested on a test split."

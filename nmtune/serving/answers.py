@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nmtune.numeric.softmax import probabilities_of
+
 
 class Answers(NamedTuple):
     """A session's answers for n rows."""
@@ -17,3 +19,8 @@ class Answers(NamedTuple):
     def rows(self, start: int, stop: int) -> "Answers":
         """The answers for rows start to stop - 1."""
         return Answers(self.scores[start:stop], self.probabilities[start:stop])
+
+    def shifted(self, offsets: NDArray[np.float32]) -> "Answers":
+        """The answers with `offsets` (c,) added to the scores."""
+        scores = self.scores + offsets
+        return Answers(scores, probabilities_of(scores))

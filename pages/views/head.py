@@ -132,6 +132,7 @@ def _facts(version: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("encoder's fingerprint", lineage.get("encoder") or encoder.get("fingerprint")),
         ("parameters", words.count(version["n_parameters"])),
         ("size", words.size(version["size_bytes"])),
+        ("adapted from", _adapted(version["name"], lineage)),
         ("seed", lineage.get("seed")),
         ("trained by", _code(lineage, machine)),
         ("on", " on ".join(filter(None, (device, machine.get("platform"))))),
@@ -139,6 +140,18 @@ def _facts(version: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("sha256 of the data", lineage.get("dataset_sha256")),
     ]
     return [(name, value) for name, value in facts if value not in (None, "")]
+
+
+def _adapted(name: str, lineage: Mapping[str, Any]) -> str | None:
+    """The version before it, and what was won; None of a trained version."""
+    record = lineage.get("adaptation")
+    if lineage.get("adapted_from") is None or not record:
+        return None
+    held_out = record["held_out"]
+    return (
+        f"{name}@{lineage['adapted_from']}, to {words.count(record['n_rows'])} labelled rows: "
+        f"log loss {held_out['after']:.3g} instead of {held_out['before']:.3g}, held out in turn"
+    )
 
 
 def _code(lineage: Mapping[str, Any], machine: Mapping[str, Any]) -> str:

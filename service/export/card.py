@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from service.heads.adapted import sentence
 from store.heads import HeadVersion
 
 METRICS: Final = {
@@ -155,6 +156,8 @@ def _summary(version: HeadVersion, report: Mapping[str, Any]) -> str:
             f"\n\nIt is another candidate of its job, which published `{published}` by itself. The "
             f"report's verdict is on that one{f': **{verdict}**' if verdict else '.'}"
         )
+    if adapted := sentence(version):
+        found = f"\n\n{adapted} The report is on the training behind it."
     return (
         f"A classification head on frozen embeddings of width {version.n_columns}: "
         f"{len(version.classes)} classes ({shown}{more}), {version.n_parameters} parameters, "
@@ -197,6 +200,8 @@ def _results(version: HeadVersion, report: Mapping[str, Any]) -> str:
         cells = (figures.get(name) for name in METRICS)
         shown = ("-" if cell is None else f"{cell:.4f}" for cell in cells)
         rows.append((split, str(figures.get("n_rows", "-")), *shown))
+    if adapted := sentence(version):
+        return adapted
     sentences = _dict(report, "verdict").get("sentences") or []
     return f"{_table(rows)}\n\n{' '.join(map(str, sentences))}"
 

@@ -15,6 +15,7 @@ from nmtune.report.versions import (
     differences,
     verdict,
 )
+from service.heads.adapted import sentence
 from service.heads.pairing import Pairing, SharedRows
 from store.heads import HeadVersion
 
@@ -72,6 +73,7 @@ def _version(one: HeadVersion) -> Version:
         identity=one.sha256,
         classes=one.classes,
         metrics=one.metrics,
+        adapted=sentence(one),
     )
 
 

@@ -80,6 +80,12 @@ def pair(store: Store, before: HeadVersion, after: HeadVersion, shared: SharedRo
 def _counts(
     store: Store, before: HeadVersion, after: HeadVersion, shared: SharedRows
 ) -> dict[str, PairedCounts]:
+    for one in (before, after):
+        if one.adapted_from is not None:
+            raise _UnpairedError(
+                f"{one.name}@{one.version} was adapted, and its job's rows are those of another "
+                "version"
+            )
     if before.dataset_sha256 is None or after.dataset_sha256 is None:
         raise _UnpairedError("it is not known whether the two were tested on the same data")
     if not shared.are_known:

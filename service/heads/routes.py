@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from nmtune.heads import class_shares as known_shares
 from service.heads import comparison
 from service.heads.comparison_schemas import CompareQuery, HeadComparison
 from service.heads.notes import HeadVersionPatch
@@ -129,7 +130,9 @@ def list_head_aliases(name: HeadName, store: StoreDep, tenant_id: TenantDep) -> 
 
 
 @router.put(
-    "/heads/{name}/aliases/{alias}", dependencies=[WRITE], responses=problems(404, *BODY_STATUSES)
+    "/heads/{name}/aliases/{alias}",
+    dependencies=[WRITE],
+    responses=problems(404, 409, *BODY_STATUSES),
 )
 def set_head_alias(
     name: HeadName,
@@ -140,19 +143,33 @@ def set_head_alias(
     tenant_id: TenantDep,
     actor: ActorDep,
 ) -> HeadVersion:
-    """Point an alias at a version, moving it if it exists.
+    """Point an alias at a version, moving it if it exists, and set or remove its class shares.
 
     Predictions in this process follow at once, those in other processes within a second.
     """
     with store.database.begin() as tx:
+        if body.class_shares is not None:
+            version = heads.version(tx, tenant_id, name, body.version)
+            known_shares.offsets(
+                body.class_shares, version.lineage.get("class_shares"), version.classes
+            )
         before = _named(tx, tenant_id, name, alias)
-        moved = heads.set_alias(tx, tenant_id, name, alias, body.version)
+        moved = heads.set_alias(
+            tx,
+            tenant_id,
+            name,
+            alias,
+            body.version,
+            class_shares=body.class_shares,
+            keeps_shares="class_shares" not in body.model_fields_set,
+        )
+        sets_shares = "class_shares" in body.model_fields_set
         audit.note(
             tx,
             actor,
             "alias.moved",
             f"{name}@{alias}",
-            outcome=audit.UNCHANGED if before == body.version else audit.DONE,
+            outcome=audit.UNCHANGED if before == body.version and not sets_shares else audit.DONE,
             before=before,
             after=body.version,
         )

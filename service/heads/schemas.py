@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.http.fields import MAX_VERSION, Cursor, Limit
+from service.http.fields import MAX_VERSION, Cursor, Limit, Share
 from store.aliases import Alias as AliasRecord
 from store.heads import Head as HeadRecord
 from store.heads import HeadVersion as HeadVersionRecord
@@ -25,6 +25,41 @@ class Machine(BaseModel):
     n_threads: int | None = None
 
 
+class HeldOutLoss(BaseModel):
+    """A head as it is and adapted, on rows that the adaptation had not seen."""
+
+    n_rows: int
+    before: float = Field(description="Mean log loss of the head as it is, in nats.")
+    after: float = Field(description="The same of the adapted head.")
+    gain: float = Field(description="before minus after.")
+    gain_interval: tuple[float, float] = Field(description="Its 95 % interval.")
+    accuracy_before: float
+    accuracy_after: float
+
+
+class AdaptationRecord(BaseModel):
+    """What a version was adapted to, by what, and what that was worth."""
+
+    from_version: int
+    n_rows: int
+    dataset_id: str | None = Field(description="null if the rows came with the request.")
+    split: str | None
+    rows_sha256: str = Field(description="Of the embeddings and class numbers of the rows.")
+    class_shares: dict[str, float] = Field(description="The share of each class in the rows.")
+    strength: float | None = Field(
+        description="Of the ridge of biases and temperature towards no change; null: no change."
+    )
+    layer_strength: float | None = Field(
+        default=None,
+        description="Of the ridge of a linear map of the embedding towards none; null: without.",
+    )
+    temperature: float = Field(description="What the logits are divided by in addition.")
+    biases: dict[str, float] = Field(description="What is added to the scores of each class.")
+    held_out: HeldOutLoss
+    abstain_below: float | None = Field(description="The advice for abstain_below; null: none.")
+    abstain_reason: str
+
+
 class Lineage(BaseModel):
     """What a head version was made from and with; null where an older version did not record it."""
 
@@ -37,10 +72,20 @@ class Lineage(BaseModel):
         description="What its job published by itself; another than method if this version is a "
         "further candidate of the job."
     )
+    class_shares: dict[str, float] | None = Field(
+        description="The share of each class in the rows that its probabilities hold for: the "
+        "training rows, or those that it was adapted to."
+    )
     encoder: str | None = Field(description="The fingerprint of the model behind the embeddings.")
     seed: int | None
     nmtune_version: str | None = Field(description="The version of the code that trained it.")
     machine: Machine
+    adapted_from: int | None = Field(
+        default=None,
+        description="The version of this head that it was adapted from; null if it was trained. "
+        "Job, dataset, seed and machine are then of the training behind it.",
+    )
+    adaptation: AdaptationRecord | None = None
 
     @classmethod
     def of(cls, record: HeadVersionRecord) -> "Lineage":
@@ -51,10 +96,13 @@ class Lineage(BaseModel):
             dataset_id=record.dataset_id,
             dataset_sha256=record.dataset_sha256,
             job_method=known.get("job_method"),
+            class_shares=known.get("class_shares"),
             encoder=known.get("encoder"),
             seed=known.get("seed"),
             nmtune_version=known.get("nmtune_version"),
             machine=Machine(**known.get("machine", {})),
+            adapted_from=record.adapted_from,
+            adaptation=known.get("adaptation"),
         )
 
 
@@ -87,6 +135,7 @@ class HeadVersion(BaseModel):
                         "dataset_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0"
                         "f98a5e886266e7ae",
                         "job_method": "auto",
+                        "class_shares": {"cat": 0.5, "dog": 0.5},
                         "encoder": None,
                         "seed": 0,
                         "nmtune_version": "0.1.0",
@@ -214,6 +263,11 @@ class HeadAlias(BaseModel):
         description="The versions that it named before, the latest last; at most 20. A rollback "
         "goes back to the last that still exists."
     )
+    class_shares: dict[str, float] | None = Field(
+        default=None,
+        description="What predictions by the alias are corrected to, unless a request names other "
+        "shares; null: nothing.",
+    )
 
     @classmethod
     def of(cls, record: AliasRecord) -> "HeadAlias":
@@ -223,6 +277,7 @@ class HeadAlias(BaseModel):
             version=record.version,
             set_at=record.set_at,
             history=[AliasPlace(**one) for one in record.history],
+            class_shares=record.class_shares,
         )
 
 
@@ -239,6 +294,7 @@ class HeadAliases(BaseModel):
                             "version": 3,
                             "set_at": "2026-11-26T08:12:44.020000Z",
                             "history": [{"version": 2, "set_at": "2026-11-24T03:22:10.511000Z"}],
+                            "class_shares": {"cat": 0.3, "dog": 0.7},
                         }
                     ]
                 }
@@ -250,8 +306,19 @@ class HeadAliases(BaseModel):
 
 
 class AliasUpdate(BaseModel):
-    """Where an alias points from now on."""
+    """Where an alias points from now on, and for which class shares it answers."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 3}]})
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"version": 3, "class_shares": {"cat": 0.3, "dog": 0.7}}, {"version": 3}]
+        },
+    )
 
     version: int = Field(ge=1, le=MAX_VERSION, strict=True)
+    class_shares: dict[str, Share] | None = Field(
+        default=None,
+        description="The share of each class in use, as at POST /predict: predictions by this "
+        "alias are corrected to it unless a request names other shares. null removes it; left out, "
+        "the alias keeps what it has.",
+    )

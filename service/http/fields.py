@@ -44,3 +44,7 @@ MAX_REFERENCE_CHARACTERS = 129
 
 
 REFERENCE = "name (the latest version), name@version, name@alias or name@latest."
+
+
+Share = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""The share of a class, a number and no text; its bounds are checked where the class is known."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import Header, Response
+from anyio import to_thread
+from fastapi import Header, Request, Response
 
 from service.http.validation import KEY_PATTERN
 from store import idempotency
@@ -68,6 +69,17 @@ def request_hash(path: str, *, content_type: str, body_sha256: str, extra: str =
     """A hash that is the same for two requests if path, content type, body and `extra` are."""
     parts = (path, content_type, body_sha256, extra)
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+async def key_of(request: Request, idempotency_key: str | None) -> Key | None:
+    """The request's Idempotency-Key, with the hash of the request."""
+    if idempotency_key is None:
+        return None
+    body = await request.body()
+    digest = await to_thread.run_sync(lambda: hashlib.sha256(body).hexdigest())
+    content_type = request.headers.get("content-type", "")
+    hashed = request_hash(request.url.path, content_type=content_type, body_sha256=digest)
+    return Key(key=idempotency_key, request_hash=hashed)
 
 
 def earlier(store: Store, tenant_id: str, key: Key | None) -> Answer | None:

@@ -66,6 +66,37 @@ _LABEL_ERRORS: Final = _object(
     },
 )
 
+_NEW_DOMAIN: Final = _object(
+    "What a few labels of each OOD domain would be worth, by POST /heads/{name}/adapt: adapted to "
+    "some rows of the split, drawn at random, and judged on the others.",
+    {
+        "splits": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "n_rows": {"type": "integer"},
+                    "accuracy": {"type": "number", "description": "Of the head as it is."},
+                    "sizes": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "n_labels": {"type": "integer"},
+                                "accuracy": {"type": "number"},
+                                "gain": {"type": "number"},
+                                "gain_interval": {"type": "array", "items": {"type": "number"}},
+                            },
+                        },
+                    },
+                },
+            },
+        },
+        "hint": {"type": "string"},
+        "sentence": {"type": "string"},
+    },
+)
+
 _ANSWERED: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
@@ -150,7 +181,7 @@ REPORT: Final[dict[str, Any]] = {
         "spectra": _OBJECT,
         "findings": {
             "type": "object",
-            "properties": {"label_errors": _LABEL_ERRORS},
+            "properties": {"label_errors": _LABEL_ERRORS, "new_domain": _NEW_DOMAIN},
         },
         "warnings": {"type": "array", "items": {}},
         "environment": _OBJECT,

@@ -1,7 +1,6 @@
 """Routes of jobs: submit, list, show, cancel, read the report."""
 
 import asyncio
-import hashlib
 import logging
 import re
 from functools import partial
@@ -22,7 +21,7 @@ from service.http.dependencies import (
     services_of,
 )
 from service.http.errors import Problem
-from service.http.idempotency import Answer, IdempotencyKey, Key
+from service.http.idempotency import Answer, IdempotencyKey, key_of
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import READ_WRITE
@@ -241,19 +240,6 @@ def report_of(store: Store, job: JobRecord) -> bytes:
 def _get(store: Store, tenant_id: str, job_id: str) -> JobRecord:
     with store.database.read() as tx:
         return jobs.get(tx, tenant_id, job_id)
-
-
-async def key_of(request: Request, idempotency_key: str | None) -> Key | None:
-    """The request's Idempotency-Key, with the hash of the request."""
-    if idempotency_key is None:
-        return None
-    body = await request.body()
-    digest = await to_thread.run_sync(lambda: hashlib.sha256(body).hexdigest())
-    content_type = request.headers.get("content-type", "")
-    request_hash = idempotency.request_hash(
-        request.url.path, content_type=content_type, body_sha256=digest
-    )
-    return Key(key=idempotency_key, request_hash=request_hash)
 
 
 def _wait_seconds(prefer: str | None) -> int | None:

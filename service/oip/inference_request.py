@@ -15,11 +15,13 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from service.http import json_body
 from service.http.errors import Problem
 from service.ingest.limits import MAX_COLUMNS
 from service.ingest.numbers import as_float32
+from service.predict.options import ClassShares
 
 INPUT: Final = "embeddings"
 PROBABILITIES: Final = "probabilities"
@@ -34,6 +36,7 @@ DATATYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "FP64": np.dtype("<f8"),
 }
 
+_SHARES: Final = TypeAdapter[dict[str, float]](ClassShares)
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
 _NUMBERS: Final = {int, float}
 
@@ -57,6 +60,7 @@ class InferRequest:
     x: NDArray[np.float32]
     """(n, d), n and d at least 1, aligned; FP32 may hold values that are not finite."""
     outputs: tuple[RequestedOutput, ...]
+    class_shares: dict[str, float] | None = None
 
 
 def read(
@@ -79,7 +83,19 @@ def read(
     outputs = _outputs(asked)
     tensor = _the_input(asked.get("inputs"))
     x = _array(tensor, memoryview(body)[n_json:], header_length is not None, check_n_rows)
-    return InferRequest(id=id_, x=x, outputs=outputs)
+    return InferRequest(id=id_, x=x, outputs=outputs, class_shares=_class_shares(asked))
+
+
+def _class_shares(asked: Mapping[str, Any]) -> dict[str, float] | None:
+    """The parameter class_shares: an object, or its JSON, for clients that send only values."""
+    shares = _parameters(asked, "parameters").get("class_shares")
+    try:
+        return None if shares is None else _SHARES.validate_python(shares)
+    except ValidationError:
+        raise invalid(
+            "class_shares must be an object of class names and shares, or that object as JSON: "
+            '{"ham":0.5,"spam":0.5}.'
+        ) from None
 
 
 def invalid(message: str) -> Problem:

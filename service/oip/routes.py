@@ -211,7 +211,7 @@ def _infer(
 ) -> Response:
     asked = inference_request.read(body, header_length, check_n_rows=predictor.check_n_rows)
     from_thread.run(meter.take_rest, len(asked.x))
-    found = predictor.predict(tenant_id, reference, asked.x)
+    found = predictor.predict(tenant_id, reference, asked.x, asked.class_shares)
     meter.count(len(asked.x))
     answer = inference_answer.write(asked, found)
     headers = rendering.headers_of(found.serving)

@@ -123,7 +123,9 @@ class InferBody(BaseModel):
         "classes to name instead of probabilities, each as probability:index:class.",
     )
     parameters: dict[str, Any] | None = Field(
-        default=None, description="binary_data_output: all outputs as bytes after the JSON."
+        default=None,
+        description="binary_data_output: all outputs as bytes after the JSON. class_shares: as at "
+        "POST /predict, an object or its JSON.",
     )
 
 

@@ -163,19 +163,19 @@ class PredictDoor:
         predictor, tenant = self._predictor, identity.tenant_id
         reference, x, options, texts, encoder = asked
         check_head(identity, reference)
-        pinned = reference
+        pinned, shares = reference, options.class_shares
         if texts is not None:
             allowance.check_tokens()
-            pinned, x, n_tokens = await self._text_predictor.embed(
-                predictor, tenant, reference, texts
-            )
-            self._limiter.count(allowance, Kind.EMBEDDED_TOKENS, n_tokens)
+            embedded = await self._text_predictor.embed(predictor, tenant, reference, texts)
+            pinned, x = embedded.reference, embedded.x
+            shares = embedded.class_shares if shares is None else shares
+            self._limiter.count(allowance, Kind.EMBEDDED_TOKENS, embedded.n_tokens)
         if encoder is not None:
             check_encoder((await predictor.serving(tenant, reference)).version, encoder)
         if options.output == "embeddings":
             serving, z = await predictor.transform(tenant, pinned, x)
             return rendering.of_embeddings(z, serving, reference, options, form)
-        found = await predictor.answer(tenant, pinned, x)
+        found = await predictor.answer(tenant, pinned, x, shares)
         if form == JSON:
             said = await trust.of_rows(found, x, options)
             return rendering.of_prediction(found, reference, options, form, said)

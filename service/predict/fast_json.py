@@ -18,7 +18,9 @@ from service.ingest.numbers import is_finite
 from service.predict.options import OPTIONS
 
 _NEEDED: Final = frozenset({"head", "embeddings"})
-_KNOWN: Final = _NEEDED | OPTIONS
+_READ: Final = OPTIONS - {"class_shares"}
+"""The options that are one value; an object is left to the careful parser."""
+_KNOWN: Final = _NEEDED | _READ
 _KEPT_BYTES: Final = 64 * 1024
 """A parser keeps ten times its largest body in memory, so larger bodies get their own parser."""
 
@@ -64,7 +66,7 @@ def _parse(parser: simdjson.Parser, body: bytes, max_rows: int) -> Parsed | None
     values = np.frombuffer(rows.as_buffer(of_type="d"), np.float64)
     with np.errstate(over="ignore"):
         x = values.astype(np.float32).reshape(n_rows, n_columns)
-    options = {name: document[name] for name in names & OPTIONS} if len(names) > 2 else {}
+    options = {name: document[name] for name in names & _READ} if len(names) > 2 else {}
     return Parsed(reference, x, options) if is_finite(x) else None
 
 

@@ -2,18 +2,35 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl
 
+import orjson
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from service.http.fields import MAX_REFERENCE_CHARACTERS
+from service.http.fields import MAX_REFERENCE_CHARACTERS, Share
 from service.http.unknown_parameters import unknown_parameter
 
 Output = Literal["labels", "probabilities", "logits", "embeddings"]
 
 _MAX_FIELDS: Final = 32
+
+
+def _object_of(value: object) -> object:
+    """The object that a text is as JSON: a query has no other place for one."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        raise ValueError(
+            'must be an object of class names and shares as JSON, such as {"ham":0.5,"spam":0.5}'
+        ) from None
+
+
+ClassShares = Annotated[dict[str, Share], BeforeValidator(_object_of)]
+"""The share of each class; whether they are right for a head, `nmtune.heads.class_shares` says."""
 
 
 class PredictionOptions(BaseModel):
@@ -53,6 +70,13 @@ class PredictionOptions(BaseModel):
         description="For each row how far it is from the training rows, and whether that is "
         "farther than for 95 % of rows like them.",
         examples=[True],
+    )
+    class_shares: ClassShares | None = Field(
+        default=None,
+        description="The share of each class among the rows, if you know it and it differs from "
+        "that of the training rows: probabilities are corrected to it by Bayes' rule. All classes, "
+        "each above 0, adding up to 1; in a query as JSON. Left out, those of the alias, if any.",
+        examples=['{"cat":0.3,"dog":0.7}'],
     )
 
 

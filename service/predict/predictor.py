@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -14,6 +14,7 @@ from anyio import from_thread, to_thread
 from numpy.typing import NDArray
 
 from nmtune.errors import HeadFormatError
+from nmtune.heads import class_shares as known_shares
 from nmtune.serving.answers import Answers
 from service.http import metrics
 from service.ingest.numbers import check_n_rows
@@ -58,6 +59,8 @@ class Prediction:
 
     serving: Serving
     answers: Answers
+    class_shares: Mapping[str, float] | None = None
+    """What the answers are corrected to: the request's shares, or else the alias's."""
 
     @property
     def version(self) -> HeadVersion:
@@ -142,18 +145,33 @@ class Predictor:
         """BadInput (413) if that many rows are too many for one request."""
         check_n_rows(n_rows, self.max_rows, field="embeddings")
 
-    def predict(self, tenant_id: str, reference: str, x: NDArray[np.float32]) -> Prediction:
+    def predict(
+        self,
+        tenant_id: str,
+        reference: str,
+        x: NDArray[np.float32],
+        class_shares: Mapping[str, float] | None = None,
+    ) -> Prediction:
         """Like `answer`, for a route that runs in its own thread."""
-        return from_thread.run(self.answer, tenant_id, reference, x)
+        return from_thread.run(self.answer, tenant_id, reference, x, class_shares)
 
-    async def answer(self, tenant_id: str, reference: str, x: NDArray[np.float32]) -> Prediction:
+    async def answer(
+        self,
+        tenant_id: str,
+        reference: str,
+        x: NDArray[np.float32],
+        class_shares: Mapping[str, float] | None = None,
+    ) -> Prediction:
         """The prediction of the head `reference` for embeddings x (n, d).
+
+        class_shares: of the classes among such rows; None: those of the alias, if it has any.
 
         Raises:
             BadInput: too many rows.
             Problem: 429, too many predictions are waiting.
             NotFound, InvalidReference: there is no such head, or the reference is malformed.
-            DataError: x has another width than the head, or values it cannot take.
+            DataError: x has another width than the head, or values it cannot take; or the class
+                shares are not good for the head.
             ArtifactMissing, ArtifactCorrupt, HeadFormatError: the head's file is lost or damaged,
                 and the reference has served no other version before.
         """
@@ -167,7 +185,10 @@ class Predictor:
         metrics.PREDICTION_SECONDS.observe(time.perf_counter() - began)
         metrics.PREDICTED_ROWS.inc(len(x))
         self._record(tenant_id, serving, x, answers)
-        return Prediction(serving=serving, answers=answers)
+        shares = serving.version.class_shares if class_shares is None else class_shares
+        if shares is not None:
+            answers = _corrected(answers, serving, shares)
+        return Prediction(serving=serving, answers=answers, class_shares=shares)
 
     def _record(
         self, tenant_id: str, serving: Serving, x: NDArray[np.float32], answers: Answers
@@ -325,6 +346,12 @@ class Predictor:
         task = asyncio.get_running_loop().create_task(ask())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _corrected(answers: Answers, serving: Serving, shares: Mapping[str, float]) -> Answers:
+    """The answers for rows with these class shares; raises DataError."""
+    trained = serving.version.lineage.get("class_shares")
+    return answers.shifted(known_shares.offsets(shares, trained, serving.loaded.classes))
 
 
 async def _checked(loaded: LoadedHead, x: NDArray[np.float32]) -> NDArray[np.float32]:

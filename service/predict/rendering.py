@@ -30,6 +30,9 @@ HEAD_HEADER: Final = "X-NMTune-Head"
 CLASSES_HEADER: Final = "X-NMTune-Classes"
 SHAPE_HEADER: Final = "X-Shape"
 
+SHARES_HEADER: Final = "X-NMTune-Class-Shares"
+"""Whose class shares the answer is corrected to: `request` or `alias`; absent if it is not."""
+
 MAX_CLASSES_BYTES: Final = 4096
 """Longer lists of classes are not sent in a header; GET /heads/{name}/versions/{n} has them."""
 
@@ -59,15 +62,28 @@ def of_prediction(
     said: further fields of a JSON answer.
     """
     if form != JSON:
-        return _binary(_plain(found, options), found.serving, form)
-    answer = {"head": _head(found.serving, reference), **_fields(found, options), **said}
-    return _json(answer, found.serving)
+        body, headers = _binary(_plain(found, options), found.serving, form)
+    else:
+        answer = {"head": _head(found.serving, reference), **_fields(found, options), **said}
+        body, headers = _json(answer, found.serving)
+    if found.class_shares is not None:
+        whose = b"alias" if options.class_shares is None else b"request"
+        headers.append((SHARES_HEADER.lower().encode(), whose))
+    return body, headers
 
 
 def of_embeddings(
     z: NDArray[np.float32], serving: Serving, reference: str, options: PredictionOptions, form: str
 ) -> Answer:
     """The answer for tuned embeddings z (n, m)."""
+    check_goes_with_embeddings(options)
+    if form != JSON:
+        return _binary(z, serving, form)
+    return _json({"head": _head(serving, reference), "embeddings": z}, serving)
+
+
+def check_goes_with_embeddings(options: PredictionOptions) -> None:
+    """Raise Problem for an option that is about classes."""
     if options.top_k is not None or options.abstain_below is not None:
         raise _does_not_go(
             "top_k and abstain_below are about classes and do not go with output=embeddings: leave "
@@ -77,9 +93,8 @@ def of_embeddings(
         raise _does_not_go(
             "conformal_level and ood do not go with output=embeddings: leave them out."
         )
-    if form != JSON:
-        return _binary(z, serving, form)
-    return _json({"head": _head(serving, reference), "embeddings": z}, serving)
+    if options.class_shares is not None:
+        raise _does_not_go("class_shares does not go with output=embeddings: leave it out.")
 
 
 def headers_of(serving: Serving) -> dict[str, str]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from numpy.typing import NDArray
 
 from nmtune.errors import DataError
+from nmtune.heads import class_shares as known_shares
 from service.http.dependencies import IdentityDep
 from service.http.errors import Problem
 from service.http.identity import check_head
@@ -45,7 +46,7 @@ async def predict_one(
     meter: MeterDep,
 ) -> Prediction:
     """Classify one embedding, or one text with a head that was trained on texts."""
-    reference, tenant_id = query.head, identity.tenant_id
+    reference, tenant_id, shares = query.head, identity.tenant_id, query.class_shares
     check_head(identity, reference)
     if query.text is not None and query.embedding is not None:
         message = "Send either embedding or text, not both: leave out text."
@@ -53,21 +54,26 @@ async def predict_one(
     if query.text is not None:
         meter.allowance.check_tokens()
         read = texts.read_texts([query.text], field="text")
-        reference, x, n_tokens = await text_predictor.embed(predictor, tenant_id, query.head, read)
-        meter.count_tokens(n_tokens)
+        embedded = await text_predictor.embed(predictor, tenant_id, query.head, read)
+        reference, x = embedded.reference, embedded.x
+        shares = embedded.class_shares if shares is None else shares
+        meter.count_tokens(embedded.n_tokens)
     elif query.embedding is not None:
         x = _embedding(query.embedding)
     else:
         raise _wrong_embedding("embedding is required: send embedding=0.1,0.2,... (or text=...).")
     try:
         if query.output == "embeddings":
+            rendering.check_goes_with_embeddings(query)
             serving, z = await predictor.transform(tenant_id, reference, x)
             fields: dict[str, Any] = {"embedding": z[0].tolist()}
         else:
-            found = await predictor.answer(tenant_id, reference, x)
+            found = await predictor.answer(tenant_id, reference, x, shares)
             said = await trust.of_row(found, x, query)
             serving, fields = found.serving, _fields(found, query) | said
     except DataError as error:
+        if error.field == known_shares.FIELD:
+            raise
         message = error.message.replace("embeddings", "embedding")
         raise DataError(message, field="embedding", column=error.column) from error
     meter.count(1)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from anyio import CapacityLimiter, move_on_after, to_thread
@@ -25,6 +25,20 @@ RECOGNISED_SECONDS: Final = 3600.0
 """How long a recognised encoder is assumed to be unchanged."""
 
 _FIRST_PAUSE_SECONDS: Final = 0.2
+
+
+class Embedded(NamedTuple):
+    """Texts as embeddings, for one head version."""
+
+    reference: str
+    """The version's own. Use it to predict: if an alias moves meanwhile, these vectors must not go
+    to a head of another encoder."""
+    x: NDArray[np.float32]
+    """(n, d)."""
+    class_shares: dict[str, float] | None
+    """Those of the alias that was asked for, which the version's own reference does not have."""
+    n_tokens: int
+    """The tokens that the provider counted."""
 
 
 class TextPredictor:
@@ -54,11 +68,8 @@ class TextPredictor:
 
     async def embed(
         self, predictor: Predictor, tenant_id: str, reference: str, texts: Sequence[str]
-    ) -> tuple[str, NDArray[np.float32], int]:
-        """The version's own reference, the texts' embeddings (n, d) for it, and the tokens paid.
-
-        Use that reference to predict: if an alias moves meanwhile, these vectors must not go to a
-        head of another encoder.
+    ) -> Embedded:
+        """The texts' embeddings for the head `reference`, and how to ask it about them.
 
         Raises:
             Problem: the head does not read texts.
@@ -83,7 +94,7 @@ class TextPredictor:
             x, n_tokens = await to_thread.run_sync(
                 self._embed, tenant_id, version.encoder, texts, deadline, limiter=self._limiter
             )
-            return f"{version.name}@{version.version}", x, n_tokens
+            return Embedded(f"{version.name}@{version.version}", x, version.class_shares, n_tokens)
         raise _too_slow()
 
     def _embed(

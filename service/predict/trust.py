@@ -51,6 +51,8 @@ def _fields(found: Prediction, x: NDArray[np.floating], options: PredictionOptio
     fields: Fields = {}
     knowledge = found.serving.loaded.knowledge
     if options.conformal_level is not None:
+        if found.class_shares is not None:
+            raise not_with_class_shares(found.version, is_of_alias=options.class_shares is None)
         conformal = _conformal(knowledge, found.version)
         fields["conformal_level"] = conformal.level(options.conformal_level)
         fields["sets"] = _named(conformal.sets(found.probabilities, options.conformal_level), found)
@@ -72,6 +74,19 @@ def _named(is_in: NDArray[np.bool_], found: Prediction) -> list[list[str]]:
         [found.classes[at] for at in order[:size]]
         for order, size in zip(ordered.tolist(), is_in.sum(axis=1).tolist(), strict=True)
     ]
+
+
+def not_with_class_shares(version: HeadVersion, *, is_of_alias: bool) -> Problem:
+    """The refusal of conformal sets under class shares: their thresholds were learnt without."""
+    reference = f"{version.name}@{version.version}"
+    without = f"ask {reference}: the alias has shares" if is_of_alias else "leave out one of them"
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_request",
+        "conformal_level does not go with class_shares, since the sets are right only for rows "
+        f"with the class shares of the training rows: {without}.",
+        field="conformal_level",
+    )
 
 
 def _conformal(knowledge: "Knowledge | None", version: HeadVersion) -> "Conformal":

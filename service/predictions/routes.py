@@ -8,12 +8,12 @@ from fastapi import APIRouter, Header, Request, Response
 
 from service.http import stored_file
 from service.http.dependencies import ActorDep, QueueDep, SettingsDep, StoreDep, TenantDep
-from service.http.idempotency import IdempotencyKey
+from service.http.idempotency import IdempotencyKey, key_of
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import READ_WRITE
 from service.http.stored_file import StoredFile
-from service.jobs.routes import QUEUED, JobId, Prefer, key_of, when_ended
+from service.jobs.routes import QUEUED, JobId, Prefer, when_ended
 from service.jobs.schemas import Job
 from service.predictions.schemas import PredictionCreate
 from service.predictions.submission import submit

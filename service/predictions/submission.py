@@ -1,10 +1,12 @@
 """POST /predictions: check it, pin the head's version, record the job."""
 
+from nmtune.heads import class_shares
 from providers.encoder import Encoder
 from service.http.errors import Problem
 from service.http.idempotency import Answer, Key, earlier
 from service.jobs.schemas import Job
 from service.jobs.submission import record_once
+from service.predict import trust
 from service.predict.options import OPTIONS
 from service.predictions.schemas import PredictionCreate
 from service.providers import access
@@ -45,6 +47,7 @@ def submit(
         version = heads.resolve(tx, tenant_id, body.head)
         dataset = datasets.get(tx, tenant_id, body.dataset_id)
     _check_rows(version, dataset)
+    _check_class_shares(body, version)
     if dataset.content == datasets.TEXTS and version.encoder is not None:
         access.check(
             Encoder.from_dict(version.encoder), tenant_id=tenant_id, store=store, settings=settings
@@ -87,6 +90,7 @@ def _record(
         config={
             "format": body.format,
             **{name: getattr(body, name) for name in sorted(OPTIONS)},
+            "class_shares": _class_shares(body, version),
         },
         queue=to,
         priority=body.priority,
@@ -99,7 +103,7 @@ def _check_options(body: PredictionCreate) -> None:
     """Refuse options as POST /predict does."""
     if body.output != "embeddings":
         return
-    for name in ("top_k", "abstain_below", "conformal_level", "ood"):
+    for name in ("top_k", "abstain_below", "conformal_level", "ood", "class_shares"):
         if getattr(body, name) not in (None, False):
             raise Problem(
                 422,
@@ -107,6 +111,23 @@ def _check_options(body: PredictionCreate) -> None:
                 f"{name} does not go with output=embeddings: leave it out.",
                 field=name,
             )
+
+
+def _class_shares(body: PredictionCreate, version: HeadVersion) -> dict[str, float] | None:
+    """Those of the request, or else of the alias that names the version."""
+    if body.output == "embeddings":
+        return None
+    return version.class_shares if body.class_shares is None else body.class_shares
+
+
+def _check_class_shares(body: PredictionCreate, version: HeadVersion) -> None:
+    """Refuse what POST /predict would: raises DataError or Problem."""
+    shares = _class_shares(body, version)
+    if shares is None:
+        return
+    class_shares.offsets(shares, version.lineage.get("class_shares"), version.classes)
+    if body.conformal_level is not None:
+        raise trust.not_with_class_shares(version, is_of_alias=body.class_shares is None)
 
 
 def _check_rows(version: HeadVersion, dataset: Dataset) -> None:

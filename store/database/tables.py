@@ -296,17 +296,26 @@ head_versions = Table(
     # was deleted has none.
     Column("dataset_sha256", _SHA256),
     _json("lineage"),
+    # The version of this head that it was adapted from, which may be deleted since.
+    Column("adapted_from", Integer),
     # The owner's notes; everything else of a version never changes.
     Column("description", Text),
     _tags(),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "version"),
-    # Exactly once: one version of each candidate, however often a job ran or a request was sent.
-    UniqueConstraint("job_id", "method"),
     ForeignKeyConstraint(["tenant_id", "name"], ["heads.tenant_id", "heads.name"]),
     ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"]),
     CheckConstraint("version >= 1", name="version"),
     Index("ix_head_versions_sha256", "tenant_id", "sha256"),
+    # Exactly once: one version of each candidate, however often a job ran or a request was sent;
+    # versions adapted from it come beside it.
+    _partial(
+        "ix_head_versions_candidate",
+        "job_id",
+        "method",
+        where="adapted_from IS NULL",
+        unique=True,
+    ),
 )
 
 head_aliases = Table(
@@ -318,6 +327,8 @@ head_aliases = Table(
     Column("version", Integer, nullable=False),
     # The versions that it named before, the latest last, for rollbacks.
     _json("history"),
+    # The class shares that predictions by this alias are corrected to, if they name none.
+    _json("class_shares", nullable=True),
     Column("updated_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "name", "alias"),
     ForeignKeyConstraint(

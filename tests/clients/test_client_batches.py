@@ -151,3 +151,25 @@ def test_wide_rows_are_batched_by_their_bytes(
     assert len(client.predict("parity", np.ones((7, 100)))) == 7
     sizes = sorted(request.headers["x-shape"] for request in server.requests)
     assert sizes == ["1,100", "3,100", "3,100"]
+
+
+def test_all_batches_are_corrected_to_the_class_shares_of_the_alias(
+    server: Any, client: Client
+) -> None:
+    """The later requests ask the version, whose own reference has no shares."""
+    good = answers_by_first_value(server)
+    shares = {"even": 0.1, "odd": 0.9}
+
+    def answer(request: Any) -> Any:
+        found = good(request)
+        found.headers["X-NMTune-Class-Shares"] = "alias"
+        return found
+
+    server.on("POST", "/predict", answer)
+    alias = {"alias": "prod", "version": 3, "class_shares": shares}
+    server.on("GET", "/heads/parity/aliases", server.ok({"items": [alias]}))
+    client.predict("parity@prod", np.arange(5000, dtype=np.float64)[:, None])
+    asked = [r.query for r in server.requests if r.path == "/predict"]
+    assert "class_shares" not in asked[0]
+    assert [json.loads(one["class_shares"]) for one in asked[1:]] == [shares] * (len(asked) - 1)
+    assert len(asked) == 3

@@ -185,3 +185,35 @@ def test_importing_nmtune_does_not_import_scikit_learn() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'NMTuneClassifer'"):
         _ = nmtune.NMTuneClassifer
+
+
+def test_it_adapts_to_a_new_domain_and_stays_as_it_is() -> None:
+    random = np.random.default_rng(0)
+    y = np.where(np.arange(400) % 2, "dog", "cat")
+    x = random.normal(size=(400, 4)) + 2 * (y == "dog")[:, None]
+    classifier = NMTuneClassifier(method="linear_probe", random_state=0).fit(x[:200], y[:200])
+    before = classifier.predict_proba(x)
+    adapted = classifier.adapt(x[200:230] + 2, y[200:230])
+    assert adapted is not classifier
+    assert adapted.adaptation_.change is not None
+    new = x[230:] + 2
+    assert adapted.score(new, y[230:]) > classifier.score(new, y[230:]) + 0.1
+    np.testing.assert_array_equal(classifier.predict_proba(x), before)
+    assert not hasattr(classifier, "adaptation_")
+    with pytest.raises(ValueError, match="in row 1 a label that the classifier was not fitted on"):
+        classifier.adapt(x[:20], np.array(["cat", "cow", *y[2:20]]))
+    with pytest.raises(ValueError, match="takes 10 to 10,000 labelled rows, got 5"):
+        classifier.adapt(x[:5], y[:5])
+    with pytest.raises(ValueError, match="20 labels, one per row"):
+        classifier.adapt(x[:20], y[:19])
+
+
+def test_without_news_an_adapted_estimator_predicts_the_same() -> None:
+    random = np.random.default_rng(0)
+    y = np.arange(600) % 2
+    x = random.normal(size=(600, 4)) + y[:, None]
+    classifier = NMTuneClassifier(method="linear_probe", random_state=0).fit(x[:500], y[:500])
+    drawn = (random.random(100) < classifier.predict_proba(x[500:])[:, 1]).astype(int)
+    adapted = classifier.adapt(x[500:], drawn)
+    assert adapted.adaptation_.change is None
+    np.testing.assert_array_equal(adapted.predict_proba(x), classifier.predict_proba(x))

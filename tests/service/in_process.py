@@ -1,9 +1,9 @@
 """Call the app without a socket, and make the rows that it is asked for."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import numpy as np
@@ -19,6 +19,8 @@ from store.store import Store
 
 CLASSES = ("cat", "dog")
 N_COLUMNS = 3
+EVEN: Final = {"cat": 0.5, "dog": 0.5}
+"""The class shares of the training rows."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,11 @@ def succeed(
     *,
     report: bytes = b'{"version":1}',
     advised_against_because: str | None = None,
+    class_shares: Mapping[str, float] | None = EVEN,
 ) -> jobs.Job:
     """End a claimed job as a worker does: bytes first, then the row."""
     report_ref = store.artifacts.put_bytes(DEFAULT_TENANT, report)
-    new = _new_head(store, job, head, advised_against_because)
+    new = _new_head(store, job, head, advised_against_because, class_shares)
     with store.database.begin() as tx:
         return transitions.succeed(tx, job, report_sha256=report_ref.sha256, head=new)
 
@@ -132,13 +135,17 @@ def succeed(
 def publish_first(store: Store, job: jobs.Job, head: bytes, *, report: bytes) -> jobs.Job:
     """Publish the head of a claimed job, which goes on, with its report so far."""
     report_ref = store.artifacts.put_bytes(DEFAULT_TENANT, report)
-    new = _new_head(store, job, head, None)
+    new = _new_head(store, job, head, None, EVEN)
     with store.database.begin() as tx:
         return first_head.publish(tx, job, head=new, report_sha256=report_ref.sha256)
 
 
 def _new_head(
-    store: Store, job: jobs.Job, head: bytes, advised_against_because: str | None
+    store: Store,
+    job: jobs.Job,
+    head: bytes,
+    advised_against_because: str | None,
+    class_shares: Mapping[str, float] | None,
 ) -> NewHeadVersion:
     head_ref = store.artifacts.put_bytes(DEFAULT_TENANT, head)
     return NewHeadVersion(
@@ -151,15 +158,28 @@ def _new_head(
         n_parameters=10,
         config={"seed": 0},
         metrics={"test": {"n_rows": 8, "accuracy": 1.0}},
-        lineage={"seed": 0, "nmtune_version": "0.1.0", "machine": {"device": "cpu"}},
+        lineage={
+            "class_shares": None if class_shares is None else dict(class_shares),
+            "seed": 0,
+            "nmtune_version": "0.1.0",
+            "machine": {"device": "cpu"},
+        },
         alias=job.alias,
         advised_against_because=advised_against_because,
     )
 
 
-def publish(store: Store, head: bytes, *, name: str = "pets", alias: str | None = None) -> None:
+def publish(
+    store: Store,
+    head: bytes,
+    *,
+    name: str = "pets",
+    alias: str | None = None,
+    class_shares: Mapping[str, float] | None = EVEN,
+) -> None:
     """A version of the head `name`, made by a job that succeeded."""
-    succeed(store, claim(store, add_job(store, name=name, alias=alias)), head)
+    job = claim(store, add_job(store, name=name, alias=alias))
+    succeed(store, job, head, class_shares=class_shares)
 
 
 def assert_problem(

@@ -19,8 +19,9 @@ from store import (
     transitions,
     uploads,
 )
-from store.access import audit, keys, sessions, tenants
+from store.access import audit, keys, sessions, tenants, usage
 from store.database import tables
+from store.database.clock import read_clock
 from store.errors import LeaseLost, NotFound
 from store.job_files import NewJobFile
 from store.jobs import Job
@@ -65,6 +66,7 @@ def fill(store: Store, rows: Rows, tenant_id: str) -> None:
         drift.note_state(tx, tenant_id, sha256, "some")
         sessions.create(tx, tenant_id, key=key, scopes=("admin",))
         audit.note(tx, audit.operator(tenant_id), "key.made", key.id)
+        usage.add(tx, tenant_id, usage.Kind.PREDICTED_ROWS, 3, at=read_clock(tx))
     with store.database.begin() as tx:
         while (claimed := sending.claim(tx)) is not None:
             sending.record(tx, claimed, BROKEN)

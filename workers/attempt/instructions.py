@@ -34,6 +34,7 @@ def make(
             is_labelled=dataset.is_labelled,
             options=job.config,
             n_threads=settings.threads_per_prediction,
+            trained_shares=version.lineage.get("class_shares"),
         )
     return TrainingInstructions(
         job_id=job.id,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune import Candidates, Choice, Head, LabelErrors
+from nmtune.heads.class_shares import shares_of
 from nmtune.report.comparison import Score
 from nmtune.training import choose as choosing
 from nmtune.training.candidates import ROBUST
@@ -73,6 +74,7 @@ def choose(
             scores={method: scores},
             raw={},
             seconds=time.monotonic() - started_at,
+            class_shares=shares_of(dataset.splits[TRAIN].y, dataset.classes),
             choice=choice.to_dict() if choice else None,
             missing=MISSING,
         )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nmtune import Head
 from nmtune.errors import DataError
+from nmtune.heads import class_shares
 from nmtune.rows.checks import as_rows
 from nmtune.serving.answers import Answers
 from nmtune.serving.folded import fold
@@ -53,6 +54,7 @@ class Options:
     abstain_below: float | None = None
     conformal_level: float | None = None
     ood: bool = False
+    class_shares: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +152,17 @@ class _Selection:
     """One head and what to write about each row: the columns of the output."""
 
     def __init__(self, head: Head, options: Options, plan: PredictionInstructions) -> None:
-        """Raises NotLearnt, SelfTestError, or DataError for a level the head does not allow."""
+        """Raises NotLearnt, SelfTestError, or DataError for options the head does not allow."""
         folded = fold(head)
         self.classes = list(head.classes)
         self._n_columns = head.n_columns
         self._temperature = np.float32(head.temperature)
         self._options = options
+        self._offsets = (
+            None
+            if options.class_shares is None
+            else class_shares.offsets(options.class_shares, plan.trained_shares, head.classes)
+        )
         self._session = Session(folded, n_threads=plan.n_threads)
         if head.self_test is not None:
             check_self_test(self._session, head.self_test)
@@ -205,6 +212,8 @@ class _Selection:
         starts = range(0, len(x), ROWS_AT_A_TIME)
         passes = [self._session.run(x[start : start + ROWS_AT_A_TIME]) for start in starts]
         answers = Answers(*map(np.concatenate, zip(*passes, strict=True)))
+        if self._offsets is not None:
+            answers = answers.shifted(self._offsets)
         return found + self._of_classes(answers) + self._of_trust(answers, x)
 
     def _of_classes(self, answers: Answers) -> list[Column]:

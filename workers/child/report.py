@@ -81,6 +81,7 @@ def compose(
     scores: Mapping[str, Mapping[str, Score]],
     raw: Spectra,
     seconds: float,
+    class_shares: Mapping[str, float],
     choice: Mapping[str, Any] | None = None,
     findings: Mapping[str, Any] | None = None,
     abstention: Mapping[str, Any] | None = None,
@@ -88,10 +89,10 @@ def compose(
 ) -> dict[str, Any]:
     """The report of a job whose published head is `trained[method]`.
 
-    scores: candidate -> split -> score. raw: the spectra of the raw embeddings. choice: what auto
-    chose, with its "reason". findings: what else was found about the data, by name. abstention: the
-    advice for abstain_below. These three are ready for JSON. missing: what the job has still to
-    find out; the verdict then waits too.
+    scores: candidate -> split -> score. raw: the spectra of the raw embeddings. class_shares: of
+    the training rows. choice: what auto chose, with its "reason". findings: what else was found
+    about the data, by name. abstention: the advice for abstain_below. These three are ready for
+    JSON. missing: what the job has still to find out; the verdict then waits too.
     """
     published = trained[method]
     id_split = ID_SPLIT if ID_SPLIT in raw else None
@@ -127,6 +128,7 @@ def compose(
             "name": plan.dataset_name,
             "n_columns": published.head.n_columns,
             "classes": list(classes),
+            "class_shares": dict(class_shares),
             "splits": [
                 {"name": split, "n_rows": one.n_rows, "n_classes_present": one.n_classes_present}
                 for split, one in published.evaluations.items()

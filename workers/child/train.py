@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nmtune import Candidates, Choice, DataError, Head, HeldOut, LabelErrors, spectrum
+from nmtune.heads.class_shares import shares_of
 from nmtune.numeric import runtime
 from nmtune.report.comparison import Score
 from nmtune.training import choose
@@ -18,6 +19,7 @@ from workers.child import (
     findings,
     first_head,
     map_points,
+    new_domain,
     publication,
     row_values,
     scoring,
@@ -81,6 +83,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     published = chosen.head
     _equip(workdir, finished, chosen, dataset)
     found |= trust.of_splits(published, dataset, noisy=chosen.noise is not None)
+    found |= new_domain.of_splits(published, dataset)
     report = compose(
         plan,
         method=candidates.method,
@@ -90,6 +93,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
         scores=scores,
         raw=raw,
         seconds=time.monotonic() - started_at,
+        class_shares=shares_of(dataset.splits[TRAIN].y, dataset.classes),
         choice=chosen.choice.to_dict() if chosen.choice else None,
         findings=found,
         abstention=_abstention(

@@ -7,7 +7,7 @@ from nmtune_client._datasets.values import Dataset, Split
 from nmtune_client._heads.bundle import BundleError, BundleReport, verify_bundle
 from nmtune_client._heads.comparison import HeadComparison
 from nmtune_client._heads.drift import Drift
-from nmtune_client._heads.values import Head, HeadAlias, HeadRef, HeadVersion
+from nmtune_client._heads.values import Adaptation, Head, HeadAlias, HeadRef, HeadVersion
 from nmtune_client._http.errors import (
     APIConnectionError,
     APIStatusError,
@@ -48,6 +48,7 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "Adaptation",
     "ApiKey",
     "AsyncClient",
     "AsyncJob",

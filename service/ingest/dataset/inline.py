@@ -222,6 +222,11 @@ def read_beside(
     return Beside(classes=classes, y=y, rows_by_split=rows_by_split, warnings=[*warnings, *more])
 
 
+def read_labels(labels: object, *, n_rows: int) -> NamedColumn:
+    """The labels of n rows as codes and their names; raises BadInput."""
+    return _named(labels, "label", n_rows)
+
+
 def _named(value: object, part: str, n_rows: int) -> NamedColumn:
     field = f"{part}s"
     values = _column(value, field, n_rows)

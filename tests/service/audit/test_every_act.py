@@ -168,6 +168,13 @@ ACTS = {
     "DELETE /heads/{name}": Act("head.deleted", "pets@2"),
     "DELETE /datasets/{spare_id}": Act("dataset.deleted", "{spare_id}"),
 }
+ADAPTS = "POST /heads/{name}/adapt"
+ADAPT = Act(
+    "head.adapted",
+    "pets@2",
+    {"json": {"embeddings": "...", "labels": "...", "alias": "prod"}},
+    {"from_version": 1},
+)
 SESSIONS = {"POST /session": "session.opened", "DELETE /session": "session.closed"}
 SECRETS = ("sk-not-to-be-seen", "receivers-secret", "nmk_", "whsec_", "what the label cat means")
 
@@ -235,7 +242,19 @@ def pattern(name: str) -> str:
 def test_every_unsafe_route_is_here_or_says_why_not(ask: Asking) -> None:
     unsafe = {f"{method} {path}" for method, path in operations(ask) if method not in SAFE_METHODS}
     assert len(unsafe) > 30
-    assert unsafe == {pattern(name) for name in ACTS} | set(LEAVES_NONE) | set(SESSIONS)
+    assert unsafe == {pattern(name) for name in ACTS} | set(LEAVES_NONE) | set(SESSIONS) | {ADAPTS}
+
+
+def test_an_adaptation_that_publishes_leaves_its_rows(world: World) -> None:
+    x, labels = REPLACE
+    brings = {"json": {"embeddings": x, "labels": labels, "alias": "prod"}}
+    _, left = world.do(ADAPTS, replace(ADAPT, brings=brings))
+    acts = {one.action: one for one in left}
+    assert acts.keys() == {"head.adapted", "alias.moved"}
+    assert (acts["head.adapted"].target, acts["alias.moved"].target) == ("pets@2", "pets@prod")
+    assert acts["head.adapted"].details == {"from_version": 1}
+    assert acts["alias.moved"].details == {"before": 1, "after": 2}
+    assert {one.actor_id for one in left} == {world.key.key.id}
 
 
 def test_every_act_leaves_a_row_that_says_who_did_what(world: World) -> None:

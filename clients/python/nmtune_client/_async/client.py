@@ -1,6 +1,6 @@
 """The client itself: it sends calls, and predicts."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from os import PathLike
@@ -113,6 +113,7 @@ class AsyncClient:
         abstain_below: float | None = None,
         conformal_level: float | None = None,
         ood: bool | None = None,
+        class_shares: Mapping[str, float] | None = None,
     ) -> Prediction:
         """Classify embeddings (n, d) with a head: `pets` (its latest), `pets@3` or `pets@prod`.
 
@@ -126,7 +127,8 @@ class AsyncClient:
         only `labels`. top_k: only the k most probable classes of each row. abstain_below: no
         label (None) where the probability is less. conformal_level: for each row the set of
         classes that holds the true one with that probability. ood: whether each row looks unlike
-        the training rows.
+        the training rows. class_shares: the share of each class among such rows, if you know it and
+        it differs from that of the training rows; by default those of the alias, if it has any.
         """
         options = Options(
             output=output,
@@ -134,6 +136,7 @@ class AsyncClient:
             abstain_below=abstain_below,
             conformal_level=conformal_level,
             ood=ood,
+            class_shares=class_shares,
         )
         batches = Batches(head, embeddings, options, texts=texts)
         while True:
@@ -146,6 +149,8 @@ class AsyncClient:
         version: HeadVersion | None = None
         if (ask_classes := batches.class_names(first)) is not None:
             version = await self.send(ask_classes)
+        if (ask_shares := batches.ask_shares(first)) is not None:
+            batches.keep_shares(await self.send(ask_shares))
         rest = await self._turns.all(self.send, batches.rest(first), at_once=AT_ONCE)
         return batches.joined([first, *rest], version)
 
@@ -161,6 +166,7 @@ class AsyncClient:
         abstain_below: float | None = None,
         conformal_level: float | None = None,
         ood: bool | None = None,
+        class_shares: Mapping[str, float] | None = None,
         embedding: str | None = None,
         text: str | None = None,
         id: str | None = None,  # noqa: A002  the API's word
@@ -201,6 +207,7 @@ class AsyncClient:
                 abstain_below=abstain_below,
                 conformal_level=conformal_level,
                 ood=ood,
+                class_shares=class_shares,
                 queue=queue,
                 priority=priority,
             )

@@ -1,14 +1,17 @@
 """`client.heads`: the registry of tuned heads."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 from nmtune_client._async.concurrency import listing
 from nmtune_client._async.paging import paged
 from nmtune_client._async.sender import AsyncSender
-from nmtune_client._heads.arguments import compared, export, notes
+from nmtune_client._datasets.values import Dataset
+from nmtune_client._heads.arguments import alias_update, compared, export, labelled, notes
 from nmtune_client._heads.calls import (
+    adapt_head,
     annotate_head_version,
     compare_versions,
     delete_alias,
@@ -25,7 +28,7 @@ from nmtune_client._heads.calls import (
 from nmtune_client._heads.comparison import HeadComparison
 from nmtune_client._heads.drift import Drift
 from nmtune_client._heads.rows import HEAD_HEADER, head_row
-from nmtune_client._heads.values import Head, HeadAlias, HeadVersion
+from nmtune_client._heads.values import Adaptation, Head, HeadAlias, HeadVersion
 from nmtune_client._show.reprs import OfClient
 
 
@@ -88,9 +91,52 @@ class AsyncHeads(OfClient):
         """The head's aliases: what each names, since when, and what it named before."""
         return (await self._sender.send(list_aliases(name))).items
 
-    async def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `name@alias` mean `version` from now on."""
-        await self._sender.send(set_alias(name, alias, version))
+    async def set_alias(
+        self,
+        name: str,
+        alias: str,
+        version: int,
+        *,
+        class_shares: Mapping[str, float] | Literal["kept"] | None = "kept",
+    ) -> None:
+        """Let `name@alias` mean `version` from now on.
+
+        class_shares: the share of each class in use, such as {"ham": 0.52, "spam": 0.48}:
+        predictions by the alias are corrected to it unless they name other shares. None removes
+        it; "kept" leaves what the alias has.
+        """
+        call = set_alias(name, alias, alias_update(version, class_shares))
+        await self._sender.send(call)
+
+    async def adapt(
+        self,
+        name: str,
+        embeddings: object = None,
+        labels: object = None,
+        *,
+        texts: object = None,
+        dataset: str | Dataset | None = None,
+        split: str | None = None,
+        rows: Sequence[int] | None = None,
+        version: int | str = "latest",
+        alias: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Adaptation:
+        """Adapt a head to 10 to 10,000 labelled rows of a new domain; 20 are enough.
+
+        embeddings (n, d), or texts for a head that was trained on texts, with labels, one a row;
+        or a stored dataset, of which `split`, and `rows` in it, choose. Label a random sample of
+        the new rows. One bias per class and one temperature are fitted, and published as a new
+        version if rows held out in turn show that it pays: `Adaptation.published`. version: the
+        one to adapt, by number or alias. alias: to point at the new version; by default none moves.
+        """
+        data = labelled(embeddings, labels, texts, dataset)
+        data |= {"version": str(version)} | notes(description, tags)
+        chosen = {"split": split, "rows": None if rows is None else list(rows), "alias": alias}
+        data |= {key: value for key, value in chosen.items() if value is not None}
+        return await self._sender.send(adapt_head(name, data, idempotency_key=idempotency_key))
 
     async def delete_alias(self, name: str, alias: str) -> None:
         """Remove an alias; the version that it named stays."""

@@ -178,6 +178,7 @@ class AsyncJobs(OfClient):
         abstain_below: float | None = None,
         conformal_level: float | None = None,
         ood: bool | None = None,
+        class_shares: Mapping[str, float] | None = None,
         queue: str | None = None,
         priority: int | None = None,
         wait: int | None = None,
@@ -195,6 +196,7 @@ class AsyncJobs(OfClient):
             abstain_below=abstain_below,
             conformal_level=conformal_level,
             ood=ood,
+            class_shares=class_shares,
         )
         data = fields(
             needed_dataset(dataset, dataset_id),

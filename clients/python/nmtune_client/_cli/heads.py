@@ -5,6 +5,7 @@ from argparse import Namespace
 
 from nmtune_client import Client
 from nmtune_client._cli import inputs
+from nmtune_client._cli.adapt import add_adapt
 from nmtune_client._cli.bundles import export_version
 from nmtune_client._cli.drift import show_drift
 from nmtune_client._cli.head_names import name_alone, name_and_version, version_number
@@ -17,6 +18,7 @@ from nmtune_client._cli.options import (
     positive,
 )
 from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._cli.shares import add_shares, class_shares
 from nmtune_client._heads.rows import HEAD_HEADER, encoder_of, figure, head_row, notes_of
 from nmtune_client._show import plain
 
@@ -39,6 +41,11 @@ def add_heads(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
     alias.add_argument("head", metavar="HEAD", help="name of the head")
     alias.add_argument("alias", metavar="ALIAS", help="e.g. prod")
     alias.add_argument("version", metavar="VERSION", type=positive(int), help="e.g. 3")
+    add_shares(alias)
+    alias.add_argument(
+        "--no-class-shares", action="store_true", help="remove the class shares that it has"
+    )
+    add_adapt(actions, shared)
     back = declare(
         actions, shared, "rollback", roll_back_alias, "point an alias at what it named before"
     )
@@ -148,7 +155,15 @@ def edit_version(client: Client, arguments: Namespace) -> None:
 def set_alias(client: Client, arguments: Namespace) -> None:
     """`nmtune heads alias`"""
     name_alone(arguments.head, usage="alias HEAD ALIAS VERSION")
-    client.heads.set_alias(arguments.head, arguments.alias, arguments.version)
+    shares = class_shares(arguments.class_share)
+    if shares is not None and arguments.no_class_shares:
+        raise ValueError("--class-share and --no-class-shares contradict each other: choose one")
+    client.heads.set_alias(
+        arguments.head,
+        arguments.alias,
+        arguments.version,
+        class_shares="kept" if shares is None and not arguments.no_class_shares else shares,
+    )
     if arguments.json:
         print_json(client.heads.get(arguments.head).raw)
     else:

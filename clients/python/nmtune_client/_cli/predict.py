@@ -18,6 +18,7 @@ from nmtune_client._cli.predict_file import (
     check_order,
     predict_file,
 )
+from nmtune_client._cli.shares import add_shares, class_shares
 
 _ABSTAINED = "-"
 
@@ -62,6 +63,7 @@ def add_predict(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
         default=None,
         help="whether a row looks unlike the training rows",
     )
+    add_shares(predict)
     add_options(predict)
 
 
@@ -84,6 +86,7 @@ def predict_rows(client: Client, arguments: Namespace) -> None:
         abstain_below=arguments.abstain_below,
         conformal_level=arguments.conformal_level,
         ood=arguments.ood,
+        class_shares=class_shares(arguments.class_share),
     )
     if arguments.json:
         print_json(_json(prediction))

@@ -8,6 +8,7 @@ from nmtune_client import Client, JobData, WaitTimeout
 from nmtune_client._cli import inputs
 from nmtune_client._cli.options import positive
 from nmtune_client._cli.output import print_json, say
+from nmtune_client._cli.shares import class_shares
 from nmtune_client._http.download import check_place
 from nmtune_client._predict.whole_file import FORMATS, format_of, target
 from nmtune_client._show import plain
@@ -98,6 +99,7 @@ def predict_file(client: Client, arguments: Namespace) -> None:
             abstain_below=arguments.abstain_below,
             conformal_level=arguments.conformal_level,
             ood=arguments.ood,
+            class_shares=class_shares(arguments.class_share),
             embedding=arguments.embedding_column,
             text=arguments.text_column,
             id=arguments.id_column,

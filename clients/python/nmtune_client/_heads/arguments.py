@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Literal
 
+from nmtune_client._datasets import arrays
+from nmtune_client._datasets.labels import label_list
+from nmtune_client._datasets.values import Dataset
 from nmtune_client._heads import calls
 from nmtune_client._http.wire import Call
 
@@ -18,6 +22,37 @@ def export(
         raise ValueError(f"format must be one of {', '.join(EXPORT_SUFFIXES)}, got {form!r}")
     target = Path(fspath(path or f"{name}-{version}{EXPORT_SUFFIXES[form]}"))
     return calls.export_head_version(name, str(version), form=form), target
+
+
+def labelled(
+    embeddings: object, labels: object, texts: object, dataset: str | Dataset | None
+) -> dict[str, object]:
+    """The rows to adapt to, as the API has them; ValueError for none or for several kinds."""
+    if dataset is not None:
+        if embeddings is not None or texts is not None or labels is not None:
+            raise ValueError("a stored dataset has rows and labels of its own: pass it alone")
+        return {"dataset_id": dataset if isinstance(dataset, str) else dataset.id}
+    if (embeddings is None) == (texts is None):
+        raise ValueError("pass embeddings or texts, with labels, or dataset=")
+    if labels is None:
+        raise ValueError("adapting needs labels, one a row")
+    if texts is not None:
+        rows = arrays.text_list(texts)
+        return {"texts": rows, "labels": label_list(labels, n_rows=len(rows))}
+    x = arrays.embeddings_array(embeddings)
+    return {"embeddings": arrays.inline(x), "labels": label_list(labels, n_rows=len(x))}
+
+
+def alias_update(
+    version: int, class_shares: Mapping[str, float] | Literal["kept"] | None
+) -> dict[str, object]:
+    """Where an alias is to point; "kept" leaves its class shares as they are, None removes them."""
+    if class_shares == "kept":
+        return {"version": version}
+    return {
+        "version": version,
+        "class_shares": dict(class_shares) if isinstance(class_shares, Mapping) else None,
+    }
 
 
 def notes(description: str | None, tags: Mapping[str, str] | None) -> dict[str, object]:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from nmtune_client._heads.comparison import HeadComparison
 from nmtune_client._heads.drift import Drift
-from nmtune_client._heads.values import Head, HeadAlias, HeadVersion
+from nmtune_client._heads.values import Adaptation, Head, HeadAlias, HeadVersion
 from nmtune_client._http.calls import body, nothing, page_of, params_of, parser, post_headers
 from nmtune_client._http.values import Page
 from nmtune_client._http.wire import Call, Route
 
+_ADAPT_HEAD = Route("POST", "/heads/{name}/adapt")
 _COMPARE_VERSIONS = Route("GET", "/heads/{name}/compare")
 _DELETE_HEAD = Route("DELETE", "/heads/{name}")
 _DELETE_HEAD_VERSION = Route("DELETE", "/heads/{name}/versions/{version}")
@@ -25,6 +26,21 @@ _SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
 
 # The server makes the export and tries it before it sends the first byte.
 _EXPORT_READ_SECONDS = 600.0
+_ADAPT_READ_SECONDS = 120.0
+
+
+def adapt_head(
+    name: str, data: Mapping[str, object], *, idempotency_key: str | None = None
+) -> Call[Adaptation]:
+    """Adapt a version to labelled rows of a new domain."""
+    return Call(
+        route=_ADAPT_HEAD,
+        ids={"name": name},
+        parse=parser(Adaptation.from_json),
+        headers=post_headers("application/json", idempotency_key),
+        content=body(data),
+        extra_read_seconds=_ADAPT_READ_SECONDS,
+    )
 
 
 def annotate_head_version(
@@ -135,12 +151,12 @@ def get_head_version(name: str, version: int) -> Call[HeadVersion]:
     return Call(route=_GET_HEAD_VERSION, ids=ids, parse=parser(HeadVersion.from_json))
 
 
-def set_alias(name: str, alias: str, version: int) -> Call[None]:
-    """Make or move an alias."""
+def set_alias(name: str, alias: str, data: Mapping[str, object]) -> Call[None]:
+    """Make or move an alias, or give it class shares."""
     return Call(
         route=_SET_ALIAS,
         ids={"name": name, "alias": alias},
         parse=nothing,
         headers={"Content-Type": "application/json"},
-        content=body({"version": version}),
+        content=body(data),
     )

@@ -129,6 +129,8 @@ class HeadAlias(Shown):
     version: int
     set_at: datetime | None = None
     history: tuple[Mapping[str, Any], ...] = ()
+    class_shares: Mapping[str, float] | None = None
+    """What predictions by the alias are corrected to; None: nothing."""
     raw: Json = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -142,6 +144,30 @@ class HeadAlias(Shown):
 
     def __str__(self) -> str:
         return self.alias
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Adaptation(Shown):
+    """Whether adapting a head paid, and the version that was published if it did.
+
+    `held_out` has the log loss `before` and `after` on rows held out in turn, the `gain` with its
+    `gain_interval`, and `accuracy_before` and `accuracy_after`.
+    """
+
+    published: bool
+    reason: str
+    held_out: Mapping[str, Any] = field(default_factory=dict)
+    version: HeadVersion | None = None
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: object) -> Self:
+        version = member(data, "version")
+        made = None if version is None else HeadVersion.from_json(version)
+        return build(cls, known_in(cls, data, version=made))
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def _accuracy(metrics: object) -> float | None:

@@ -6,7 +6,7 @@ headers. A server answers in JSON if it does not know that form, or if the optio
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from nmtune_client._predict.options import BINARY, Options
 _VALUES = ("probabilities", "logits", "embeddings")
 _KNOWN = {"head", "classes", "labels", "ood", *_VALUES}
 _ABSTAINS = -1
+_SHARES_HEADER = "x-nmtune-class-shares"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +37,19 @@ class Part:
     values: Mapping[str, NDArray[Any]]
     extras: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     ood_threshold: float | None = None
+    has_shares_of_alias: bool = False
+    """Whether the answer was corrected to class shares that the alias has."""
 
 
 def read_part(answer: Answer, options: Options, *, n_rows: int) -> Part:
     """The answer to a request of n rows; ValueError and the like if it is not as expected."""
-    if answer.headers.get("content-type", "").partition(";")[0] == BINARY:
-        return _of_bytes(answer, options, n_rows)
-    return _of_json(answer.json(), options, n_rows)
+    is_binary = answer.headers.get("content-type", "").partition(";")[0] == BINARY
+    part = (
+        _of_bytes(answer, options, n_rows)
+        if is_binary
+        else _of_json(answer.json(), options, n_rows)
+    )
+    return replace(part, has_shares_of_alias=answer.headers.get(_SHARES_HEADER) == "alias")
 
 
 def _of_bytes(answer: Answer, options: Options, n_rows: int) -> Part:

@@ -1,6 +1,7 @@
 """Split the rows of a prediction into requests, and join the answers; no I/O."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from os import PathLike, fspath
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from nmtune_client._datasets import arrays
-from nmtune_client._heads.calls import get_head_version
-from nmtune_client._heads.values import HeadVersion
+from nmtune_client._heads.calls import get_head_version, list_aliases
+from nmtune_client._heads.values import HeadAlias, HeadVersion
+from nmtune_client._http.values import Page
 from nmtune_client._http.wire import Call
 from nmtune_client._predict.answers import Part, labels_of
 from nmtune_client._predict.calls import predict, predict_texts
@@ -74,6 +76,20 @@ class Batches:
         if first.classes is not None or first.numbers is None:
             return None
         return get_head_version(first.head_name, first.head_version)
+
+    def ask_shares(self, first: Part) -> Call[Page[HeadAlias]] | None:
+        """The request for the alias's class shares, which the other requests need: they ask the
+        version, not the alias, which may move meanwhile.
+        """
+        if not first.has_shares_of_alias or self._size >= len(self._rows):
+            return None
+        return list_aliases(first.head_name)
+
+    def keep_shares(self, aliases: Page[HeadAlias]) -> None:
+        """Ask the other requests with the class shares of the alias."""
+        label = self._head.partition("@")[2]
+        shares = next((one.class_shares for one in aliases.items if one.alias == label), None)
+        self._options = replace(self._options, class_shares=shares)
 
     def joined(self, parts: Sequence[Part], version: HeadVersion | None) -> Prediction:
         """The answers to all requests, in order, as one; `version` is what `class_names` got."""

@@ -1,5 +1,7 @@
 """What is asked with a prediction: the head, and the options."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias
 
@@ -23,6 +25,7 @@ class Options:
     abstain_below: float | None = None
     conformal_level: float | None = None
     ood: bool | None = None
+    class_shares: Mapping[str, float] | None = None
 
     @property
     def params(self) -> dict[str, str]:
@@ -48,4 +51,6 @@ class Options:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value), allow_nan=False, separators=(",", ":"))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -209,6 +209,34 @@ class ClassSpectra(Record):
 
 
 @record
+class LabelsOfDomain(Record):
+    """What so many labels of a domain would bring, on its other rows."""
+
+    n_labels: int | None = None
+    accuracy: float | None = None
+    gain: float | None = None
+    gain_interval: tuple[float, ...] = ()
+
+
+@record
+class DomainTried(Record):
+    """One OOD split: the head as it is, and adapted."""
+
+    n_rows: int | None = None
+    accuracy: float | None = None
+    sizes: tuple[LabelsOfDomain, ...] = ()
+
+
+@record
+class NewDomain(Record):
+    """What a few labels of each OOD domain would be worth, by `client.heads.adapt`."""
+
+    splits: Mapping[str, DomainTried] = field(default_factory=dict)
+    hint: str = field(default="", repr=False)
+    sentence: str = field(default="", repr=False)
+
+
+@record
 class Findings(Record):
     """What else was found about the data."""
 
@@ -216,4 +244,5 @@ class Findings(Record):
     near_duplicates: NearDuplicates | None = None
     class_spectra: ClassSpectra | None = None
     trust: Trust | None = None
+    new_domain: NewDomain | None = None
     learning_curve: LearningCurve | None = None

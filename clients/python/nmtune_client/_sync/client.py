@@ -1,7 +1,7 @@
 # Written by generate_sync.py out of _async/client.py: edit that file, then run the script.
 """The client itself: it sends calls, and predicts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from os import PathLike
@@ -114,6 +114,7 @@ class Client:
         abstain_below: float | None = None,
         conformal_level: float | None = None,
         ood: bool | None = None,
+        class_shares: Mapping[str, float] | None = None,
     ) -> Prediction:
         """Classify embeddings (n, d) with a head: `pets` (its latest), `pets@3` or `pets@prod`.
 
@@ -127,7 +128,8 @@ class Client:
         only `labels`. top_k: only the k most probable classes of each row. abstain_below: no
         label (None) where the probability is less. conformal_level: for each row the set of
         classes that holds the true one with that probability. ood: whether each row looks unlike
-        the training rows.
+        the training rows. class_shares: the share of each class among such rows, if you know it and
+        it differs from that of the training rows; by default those of the alias, if it has any.
         """
         options = Options(
             output=output,
@@ -135,6 +137,7 @@ class Client:
             abstain_below=abstain_below,
             conformal_level=conformal_level,
             ood=ood,
+            class_shares=class_shares,
         )
         batches = Batches(head, embeddings, options, texts=texts)
         while True:
@@ -147,6 +150,8 @@ class Client:
         version: HeadVersion | None = None
         if (ask_classes := batches.class_names(first)) is not None:
             version = self.send(ask_classes)
+        if (ask_shares := batches.ask_shares(first)) is not None:
+            batches.keep_shares(self.send(ask_shares))
         rest = self._turns.all(self.send, batches.rest(first), at_once=AT_ONCE)
         return batches.joined([first, *rest], version)
 
@@ -162,6 +167,7 @@ class Client:
         abstain_below: float | None = None,
         conformal_level: float | None = None,
         ood: bool | None = None,
+        class_shares: Mapping[str, float] | None = None,
         embedding: str | None = None,
         text: str | None = None,
         id: str | None = None,  # noqa: A002  the API's word
@@ -202,6 +208,7 @@ class Client:
                 abstain_below=abstain_below,
                 conformal_level=conformal_level,
                 ood=ood,
+                class_shares=class_shares,
                 queue=queue,
                 priority=priority,
             )

@@ -179,6 +179,7 @@ class Jobs(OfClient):
         abstain_below: float | None = None,
         conformal_level: float | None = None,
         ood: bool | None = None,
+        class_shares: Mapping[str, float] | None = None,
         queue: str | None = None,
         priority: int | None = None,
         wait: int | None = None,
@@ -196,6 +197,7 @@ class Jobs(OfClient):
             abstain_below=abstain_below,
             conformal_level=conformal_level,
             ood=ood,
+            class_shares=class_shares,
         )
         data = fields(
             needed_dataset(dataset, dataset_id),
