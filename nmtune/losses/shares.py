@@ -16,7 +16,7 @@ _LEAST = 1e-12
 
 
 class SharedTerm(NamedTuple):
-    """A term's value by member (K,), its gradient in Z, and the gradient's full length (K, 1, 1)."""
+    """A term's value by member (K,), its gradient in Z, and that one's full length (K, 1, 1)."""
 
     value: Tensor
     gradient: Tensor
@@ -55,16 +55,17 @@ def directions(z: Tensor, f: Tensor, learns: Tensor) -> SharedTerm:
     """
     kept = learns[..., None].to(z.dtype)
     n_rows = kept.sum(1, keepdim=True).clamp_min(1)
-    z_length = z.norm(dim=-1, keepdim=True)
-    inverse = torch.where(z_length > _LEAST, 1 / z_length, 0.0) * kept
-    unit_z = z * inverse
-    unit_f = f / f.norm(dim=-1, keepdim=True).clamp_min(_LEAST)
-    cosine = (unit_z * unit_f).sum(-1, keepdim=True)
-    has_direction = (inverse > 0) & (unit_f.norm(dim=-1, keepdim=True) > 0)
-    value = (2 * (1 - cosine) * has_direction).sum(1, keepdim=True) / n_rows
-    gradient = (unit_z * cosine - unit_f) * (2 * inverse / n_rows)
-    full = (2 * inverse / n_rows).square().sum(1, keepdim=True).sqrt()
-    return SharedTerm(value[:, 0, 0], gradient, full)
+    f_length = torch.linalg.vector_norm(f, dim=-1, keepdim=True)
+    unit_f = f / f_length.clamp_min(_LEAST)
+    z_length = torch.linalg.vecdot(z, z)[..., None].sqrt()
+    has_direction = kept * (z_length > _LEAST) * (f_length > _LEAST)
+    inverse = has_direction / z_length.clamp_min(_LEAST)
+    # Few passes over (K, b, d): what follows is one number per row.
+    cosine = torch.linalg.vecdot(z, unit_f)[..., None] * inverse
+    value = (2 * (has_direction - cosine)).sum(1, keepdim=True) / n_rows
+    strength = 2 * inverse / n_rows
+    gradient = (z * (strength * cosine * inverse)).addcmul_(unit_f, strength, value=-1)
+    return SharedTerm(value[:, 0, 0], gradient, _length(strength))
 
 
 def pull(gradient: Tensor, term: SharedTerm, share: float) -> Tensor:
@@ -74,4 +75,4 @@ def pull(gradient: Tensor, term: SharedTerm, share: float) -> Tensor:
 
 
 def _length(gradient: Tensor) -> Tensor:
-    return gradient.square().sum((1, 2), keepdim=True).sqrt()
+    return torch.linalg.vector_norm(gradient, dim=(1, 2), keepdim=True)

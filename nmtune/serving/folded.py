@@ -159,7 +159,7 @@ def fold(head: Head) -> FoldedHead:
         if on_x is not None:
             is_affine = True
             affine += on_x
-        if one.into is not None and one.into_bias is not None:
+        if one.into is not None and one.into_bias is not None and on_units is not None:
             into.append(one.into)
             into_bias.append(one.into_bias)
             out.append(on_units)

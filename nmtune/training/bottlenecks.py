@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from nmtune.heads.network import Bottlenecks
-from nmtune.losses.shares import SharedTerm, correlation, directions, pull
+from nmtune.losses.shares import correlation, directions, pull
 from nmtune.training.members import FoldedFit, Masks, Weights
 
 COLUMNS_AT_A_TIME = 128
@@ -43,23 +43,22 @@ class BottlenecksFit(FoldedFit):
 
     def _reshape(self, z: Tensor, f: Tensor, learns: Tensor, masks: Masks) -> None:
         """Let the terms add their shares to the cross-entropy's gradient in Z (K, b, d)."""
-        config = self._config
-        terms: list[tuple[float, SharedTerm]] = []
-        with torch.no_grad():
-            if config.w_consistency:
-                terms.append((config.w_consistency, directions(z, f, learns)))
-            if config.w_covariance:
-                at = masks.columns(z.shape[-1], COLUMNS_AT_A_TIME)
-                some = correlation(z[..., at], learns)
-                whole = torch.zeros_like(z).index_copy_(2, at, some.gradient)
-                terms.append((config.w_covariance, some._replace(gradient=whole)))
-        if not terms:
+        consistency, covariance = self._config.w_consistency, self._config.w_covariance
+        if not (consistency or covariance):
             return
+        at = masks.columns(z.shape[-1], COLUMNS_AT_A_TIME)
+        tuned = z.detach()
 
         def added(gradient: Tensor) -> Tensor:
-            return gradient + sum(pull(gradient, term, share) for share, term in terms)
+            changed = gradient.clone()
+            if consistency:
+                changed += pull(gradient, directions(tuned, f, learns), consistency)
+            if covariance:
+                some = correlation(tuned[..., at], learns)
+                changed.index_add_(2, at, pull(gradient, some, covariance))
+            return changed
 
-        z.register_hook(added)
+        z.register_hook(added)  # type: ignore[no-untyped-call]  # torch has no types here
 
     def _member_logits(self, x: Tensor, member: int, weights: Weights) -> Tensor:
         width = self._config.hidden_width

@@ -167,7 +167,9 @@ def _names(method: str, analyses: Sequence[str]) -> tuple[str, ...]:
     if "ablation" in analyses:
         # The folded form has no dominant term.
         names |= {
-            name for name, weight in _ABLATIONS.items() if method != "auto" or weight != "w_dominant"
+            name
+            for name, weight in _ABLATIONS.items()
+            if method != "auto" or weight != "w_dominant"
         }
     return tuple(name for name in _ORDER if name in names)
 

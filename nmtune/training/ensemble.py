@@ -37,7 +37,9 @@ class EnsembleFit(FoldedFit):
         width = self._config.hidden_width
         mine = slice(member * width, (member + 1) * width)
         hidden = torch.addmm(weights["hidden_bias"][mine], x, weights["hidden_weight"][mine].T)
-        return torch.addmm(weights["out_bias"][member], hidden.relu_(), weights["out_weight"][member])
+        return torch.addmm(
+            weights["out_bias"][member], hidden.relu_(), weights["out_weight"][member]
+        )
 
     def _publish(self) -> None:
         out = self._best["out_weight"]

@@ -42,7 +42,7 @@ class FoldedFit(ABC):
     logits, and its network holds their best weights side by side.
 
     All members see the same batches with the same inputs dropped, so that their first layers are
-    one matrix product.
+    one matrix product. Members that have stopped are taken out of it.
     """
 
     def __init__(
@@ -66,18 +66,26 @@ class FoldedFit(ABC):
         is_watched[torch.randperm(n_rows, generator=generator(config.seed, 0))[:_ROWS_WATCHED]] = 1
         self._watched = [(own & is_watched.to(device)).nonzero()[:, 0] for own in self._own]
         n_members = len(self._own)
-        self._live = self._initial_weights(n_members)
-        self._best = {name: tensor.clone() for name, tensor in self._live.items()}
-        for parameter in self._live.values():
-            parameter.requires_grad_(True)
+        self._active = torch.arange(n_members, device=device)
+        self._best = self._initial_weights(n_members)
+        self._live = {name: tensor.clone() for name, tensor in self._best.items()}
+        self._optimiser = self._optimise({})
         self._least = torch.full((n_members,), float("inf"), dtype=torch.float64, device=device)
         self._stale = torch.zeros(n_members, dtype=torch.int64, device=device)
-        self._optimiser = torch.optim.AdamW(
+
+    def _optimise(self, moments: Mapping[str, Mapping[str, Tensor]]) -> torch.optim.AdamW:
+        """An optimiser of the live weights that goes on with these moments."""
+        for parameter in self._live.values():
+            parameter.requires_grad_(True)
+        optimiser = torch.optim.AdamW(
             self._live.values(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
+            lr=self._config.learning_rate,
+            weight_decay=self._config.weight_decay,
             fused=True,
         )
+        for name, of_parameter in moments.items():
+            optimiser.state[self._live[name]] = dict(of_parameter)
+        return optimiser
 
     @abstractmethod
     def _initial_weights(self, n_members: int) -> dict[str, Tensor]:
@@ -85,11 +93,13 @@ class FoldedFit(ABC):
 
     @abstractmethod
     def _training_logits(self, x: Tensor, learns: Tensor, masks: "Masks") -> Tensor:
-        """Logits (K, b, c) of a batch x (b, d) with live weights; learns (K, b): who learns it."""
+        """Logits (K, b, c) of x (b, d) from the live weights of K members; learns (K, b): who
+        learns from which row.
+        """
 
     @abstractmethod
     def _member_logits(self, x: Tensor, member: int, weights: Weights) -> Tensor:
-        """One member's logits (n, c) of x (n, d)."""
+        """Logits (n, c) of x (n, d) from the member whose weights come at this place."""
 
     @abstractmethod
     def _publish(self) -> None:
@@ -106,12 +116,13 @@ class FoldedFit(ABC):
             torch.autograd.backward(loss)
             self._optimiser.step()
             total += loss.detach()
+        mean = (total / self._n_steps / len(self._active)).item()
         with torch.no_grad():
             watching = self._watch()
             self._publish()
-        if bool((self._stale >= config.patience).all()):
+        self._take_out(self._stale[self._active] < config.patience)
+        if not len(self._active):
             self.n_epochs = epoch
-        mean = (total / self._n_steps / len(self._own)).item()
         return Progress(
             losses={"total": mean, "cross_entropy": mean},
             learning_rate=config.learning_rate,
@@ -121,7 +132,7 @@ class FoldedFit(ABC):
     def _loss(self, at: Tensor, masks: "Masks") -> Tensor:
         """The sum over members of the mean loss over the batch's rows that they learn from."""
         x = masks.drop(self._rows.x[at], self._config.input_dropout)
-        learns = ~self._own[:, at]
+        learns = ~self._own[self._active[:, None], at]
         logits = self._training_logits(x, learns, masks)
         counts = learns.double()
         if self._rows.weight is not None:
@@ -133,19 +144,39 @@ class FoldedFit(ABC):
         return (losses.sum(1) / learns.sum(1).clamp_min(1)).sum()
 
     def _watch(self) -> dict[str, float]:
-        """Keep the members that improved on their own folds; score all of them there, pooled."""
-        logits, losses = self._out_of_fold(self._watched, self._live)
-        is_better = losses < self._least - _LEAST_GAIN
-        # A member that has run out of patience is finished for good.
-        is_better &= self._stale < self._config.patience
-        self._least = torch.where(is_better, losses, self._least)
-        self._stale = torch.where(is_better, 0, self._stale + 1)
+        """Keep what improved on its own fold; score the members there, pooled."""
+        active = self._active
+        watched = [self._watched[member] for member in active.tolist()]
+        logits, losses = self._out_of_fold(watched, self._live)
+        is_better = losses < self._least[active] - _LEAST_GAIN
+        better = active[is_better]
+        self._least[better] = losses[is_better]
+        self._stale[active] += 1
+        self._stale[better] = 0
         for name, tensor in self._best.items():
-            by_member = tensor.view(len(is_better), -1)
-            live = self._live[name].detach().view(len(is_better), -1)
-            by_member[is_better] = live[is_better]
-        seen = torch.cat(self._watched).unique()
+            live = _by_member(self._live[name].detach(), len(active))
+            _by_member(tensor, len(self._own))[better] = live[is_better]
+        seen = torch.unique(torch.cat(watched))
         return score_logits(logits[seen], self._rows.y[seen])
+
+    def _take_out(self, is_kept: Tensor) -> None:
+        """Go on with these (K,) of the active members only."""
+        if bool(is_kept.all()):
+            return
+
+        def kept(tensor: Tensor) -> Tensor:
+            return _by_member(tensor, len(is_kept))[is_kept].flatten(0, 1)
+
+        moments = {
+            name: {
+                moment: one if moment == "step" else kept(one)
+                for moment, one in self._optimiser.state[parameter].items()
+            }
+            for name, parameter in self._live.items()
+        }
+        self._live = {name: kept(one.detach()) for name, one in self._live.items()}
+        self._active = self._active[is_kept]
+        self._optimiser = self._optimise(moments)
 
     def _out_of_fold(self, held: list[Tensor], weights: Weights) -> tuple[Tensor, Tensor]:
         """Each row's mean logits (n, c) over the members that hold it, and their losses (K,).
@@ -158,7 +189,8 @@ class FoldedFit(ABC):
         n_held = torch.zeros(len(rows), 1, device=rows.x.device)
         losses = torch.zeros(n_members, dtype=torch.float64, device=rows.x.device)
         for member, at in enumerate(held):
-            for part in at.split(_ROWS_WATCHED):
+            for start in range(0, len(at), _ROWS_WATCHED):
+                part = at[start : start + _ROWS_WATCHED]
                 of_part = self._member_logits(rows.x[part], member, weights)
                 logits[part] += of_part
                 n_held[part] += 1
@@ -178,18 +210,17 @@ class FoldedFit(ABC):
             if self._validation is not None:
                 x = self._validation.x
                 members = range(len(self._own))
-                together = sum(self._member_logits(x, one, self._best) for one in members)
-                logits = torch.cat([logits, together / len(self._own)])
+                each = [self._member_logits(x, one, self._best) for one in members]
+                logits = torch.cat([logits, torch.stack(each).mean(0)])
                 y = torch.cat([y, self._validation.y])
         n_rows = len(self._rows)
         return HeldOut(logits=logits.cpu().numpy(), y=y.cpu().numpy(), n_train_rows=n_rows)
 
     def notes(self) -> list[str]:
-        n_stopped = int((self._stale >= self._config.patience).sum())
-        if n_stopped == len(self._own):
+        if not len(self._active):
             return []
         return [
-            f"{len(self._own) - n_stopped} of {len(self._own)} ensemble members were still "
+            f"{len(self._active)} of {len(self._own)} ensemble members were still "
             "improving after the last epoch: more epochs may help."
         ]
 
@@ -204,6 +235,10 @@ class FoldedFit(ABC):
         return {"n_epochs": self.n_epochs}, tensors
 
     def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+        stale = tensors["members.stale"]
+        check_layout({"stale": stale}, {"stale": self._stale})
+        self._stale = stale.to(self._stale.device)
+        self._take_out(self._stale < self._config.patience)
         expected = prefixed("live", self._live) | prefixed("best", self._best)
         expected |= {"members.stale": self._stale}
         # Before the first epoch the losses are infinite, which the layout's check would refuse.
@@ -215,19 +250,27 @@ class FoldedFit(ABC):
                     like = torch.zeros(()) if moment == "step" else parameter
                     expected[f"optimiser.{name}.{moment}"] = like
         check_layout(tensors, expected)
-        live, best, members, optimiser = sections(tensors, "live", "best", "members", "optimiser")
+        live, best, _, optimiser = sections(tensors, "live", "best", "members", "optimiser")
         with torch.no_grad():
             for name in self._live:
                 self._live[name].copy_(live[name])
                 self._best[name].copy_(best[name])
             self._publish()
         self._least = least.to(self._least.device)
-        self._stale = members["stale"].to(self._stale.device)
         self.n_epochs = int(document["n_epochs"])
-        for name, parameter in self._live.items() if epoch else ():
-            self._optimiser.state[parameter] = {
-                moment: optimiser[f"{name}.{moment}"].to(parameter.device) for moment in _MOMENTS
+        device = self._rows.x.device
+        names = self._live if epoch else ()
+        self._optimiser = self._optimise(
+            {
+                name: {moment: optimiser[f"{name}.{moment}"].to(device) for moment in _MOMENTS}
+                for name in names
             }
+        )
+
+
+def _by_member(tensor: Tensor, n_members: int) -> Tensor:
+    """The tensor with a dimension of members in front."""
+    return tensor.view(n_members, tensor.shape[0] // n_members, *tensor.shape[1:])
 
 
 class Masks:

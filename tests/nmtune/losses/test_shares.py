@@ -43,7 +43,9 @@ def plain_directions(z: Tensor, f: Tensor, learns: Tensor) -> Tensor:
 def test_values_and_gradients_are_those_of_autograd(term: str) -> None:
     z, f, learns = drawn()
     z.requires_grad_(True)
-    plain = plain_correlation(z, learns) if term == "correlation" else plain_directions(z, f, learns)
+    plain = (
+        plain_correlation(z, learns) if term == "correlation" else plain_directions(z, f, learns)
+    )
     (gradient,) = torch.autograd.grad(plain.sum(), z)
     found = _found(term)(z.detach(), f, learns)
     torch.testing.assert_close(found.value, plain.detach(), rtol=1e-12, atol=1e-12)
