@@ -60,6 +60,9 @@ compose-test: $(VENV)/.installed-test ## Start docker-compose.yml under a name o
 bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-learn on FILES="a.npz b.npz" (default: the bundled set)
 	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/inside/benchmarks.md
 
+bench-procedure: $(VENV)/.installed-test ## Ask what folded NMTune is worth, by itself and in the choice, on FILES (default: the bundled set)
+	$(BIN)/python benchmarks/procedure.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
+
 bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
 	$(BIN)/python benchmarks/train.py $(FILES) --write docs/inside/benchmarks.md
 
@@ -123,4 +126,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-train bench-ood bench-calibration bench-map bench-job bench-serve bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-procedure bench-train bench-ood bench-calibration bench-map bench-job bench-serve bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help

@@ -300,6 +300,7 @@ _BOTTLENECKS: dict[str, Any] = {
     "n_bags": 1,
     "hidden_width": 32,
     "hidden_dropout": 0.0,
+    "patience": 5,
 }
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

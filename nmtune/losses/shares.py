@@ -75,4 +75,5 @@ def pull(gradient: Tensor, term: SharedTerm, share: float) -> Tensor:
 
 
 def _length(gradient: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(gradient, dim=(1, 2), keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(gradient, dim=(1, 2), keepdim=True)
+    return length

@@ -65,6 +65,7 @@ BOTTLENECKS = ENSEMBLE | {
     "n_bags": 1,
     "hidden_width": 32,
     "hidden_dropout": 0.0,
+    "patience": 5,
 }
 TABLE = {
     "paper": PAPER,
