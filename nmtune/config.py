@@ -292,6 +292,7 @@ _ENSEMBLE: dict[str, Any] = {
     "batch_size": 128,
     "epochs": 60,
     "schedule": "constant",
+    "patience": 5,
     **_NO_WEIGHTS,
 }
 _BOTTLENECKS: dict[str, Any] = {
@@ -300,7 +301,6 @@ _BOTTLENECKS: dict[str, Any] = {
     "n_bags": 1,
     "hidden_width": 32,
     "hidden_dropout": 0.0,
-    "patience": 5,
 }
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

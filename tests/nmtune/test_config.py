@@ -59,13 +59,13 @@ ENSEMBLE = {
     "batch_size": 128,
     "epochs": 60,
     "schedule": "constant",
+    "patience": 5,
 }
 BOTTLENECKS = ENSEMBLE | {
     "transform": "bottlenecks",
     "n_bags": 1,
     "hidden_width": 32,
     "hidden_dropout": 0.0,
-    "patience": 5,
 }
 TABLE = {
     "paper": PAPER,

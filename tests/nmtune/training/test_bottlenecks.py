@@ -216,3 +216,25 @@ def test_every_row_of_every_group_is_held_out_by_somebody(preset: str, n_groups:
     held_out = trainer.result().held_out
     assert held_out is not None
     assert (np.abs(held_out.logits).sum(axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("preset", ["folded_nmtune", "mlp_ensemble"])
+def test_members_that_stop_are_taken_out_and_a_checkpoint_knows_which(preset: str) -> None:
+    config = TuneConfig.from_preset(
+        preset, epochs=200, hidden_width=8, patience=1, batch_size=32, n_folds=5
+    )
+    undisturbed = trainer_on(300, config)
+    n_active, saved = [], []
+    for _ in undisturbed:
+        saved.append(undisturbed.checkpoint())
+        n_active.append(len(undisturbed._procedure._active))  # type: ignore[attr-defined]
+    assert n_active == sorted(n_active, reverse=True)
+    assert n_active[-1] == 0
+    assert len(set(n_active)) > 2
+    expected = undisturbed.result().head.to_bytes()
+    some_left = next(at for at, n in enumerate(n_active) if 0 < n < config.n_members)
+    for checkpoint in (saved[some_left], saved[-1]):
+        again = trainer_on(300, config, checkpoint=checkpoint)
+        list(again)
+        assert len(again.result().history) == len(saved)
+        assert again.result().head.to_bytes() == expected
