@@ -61,6 +61,9 @@ bench-quality: $(VENV)/.installed-test ## Compare the candidates with scikit-lea
 	$(BIN)/python benchmarks/quality.py $(FILES) --write docs/inside/benchmarks.md
 	$(BIN)/python benchmarks/quality_peers.py $(or $(FILES),examples/data/*.npz) $(if $(PEERS),--peers $(PEERS)) --write docs/inside/benchmarks.md
 
+bench-procedure: $(VENV)/.installed-test ## Ask what folded NMTune is worth, by itself and in the choice, on FILES (default: the bundled set)
+	$(BIN)/python benchmarks/procedure.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
+
 bench-train: $(VENV)/.installed-test ## Time a training step, the way to the published loop's accuracy, and spectra
 	$(BIN)/python benchmarks/train.py $(FILES) --write docs/inside/benchmarks.md
 
@@ -127,4 +130,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-train bench-ood bench-calibration bench-adapt bench-map bench-job bench-serve bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-procedure bench-train bench-ood bench-calibration bench-adapt bench-map bench-job bench-serve bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help

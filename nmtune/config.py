@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from nmtune.config_rules import Flag, Number, OneOf, Rule, Whole
 from nmtune.errors import ConfigError
 
-Transform = Literal["none", "mlp", "residual_mlp", "whiten", "hidden"]
+Transform = Literal["none", "mlp", "residual_mlp", "whiten", "hidden", "bottlenecks"]
 ScalingKind = Literal["none", "rms", "standardise"]
 Optimiser = Literal["adamw", "lbfgs"]
 Schedule = Literal["cosine", "linear", "constant"]
@@ -16,6 +16,12 @@ Loss = Literal["cross_entropy", "gce"]
 
 WEIGHTS = ("w_consistency", "w_covariance", "w_dominant")
 """The weights of the three regularisers; with all zero, the head is the matched MLP."""
+
+_TERMS_OF: dict[str, tuple[str, ...]] = {
+    "mlp": WEIGHTS,
+    "residual_mlp": WEIGHTS,
+    "bottlenecks": ("w_consistency", "w_covariance"),
+}
 
 RULES: dict[str, Rule] = {
     "preset": OneOf(
@@ -27,8 +33,10 @@ RULES: dict[str, Rule] = {
         "mlp_ensemble",
         "robust_probe",
         "trimmed_probe",
+        "folded_mlp",
+        "folded_nmtune",
     ),
-    "transform": OneOf("none", "mlp", "residual_mlp", "whiten", "hidden"),
+    "transform": OneOf("none", "mlp", "residual_mlp", "whiten", "hidden", "bottlenecks"),
     "hidden_multiplier": Whole(1, 16),
     "scaling": OneOf("none", "rms", "standardise"),
     "w_consistency": Number(0, 1e6),
@@ -69,13 +77,14 @@ class TuneConfig:
     ----------
     preset : str, default="paper"
         The preset that the values started from; a label without effect.
-    transform : {"mlp", "residual_mlp", "none", "whiten", "hidden"}, default="mlp"
+    transform : {"mlp", "residual_mlp", "none", "whiten", "hidden", "bottlenecks"}, default="mlp"
         The map from embeddings F (n, d) to tuned embeddings Z (n, d). "mlp" is
         Linear(d, m d) - ReLU - Linear(m d, d). "residual_mlp" is
         F + scale * [Linear - BatchNorm - ReLU - Linear] with a learnt scale (d,). "none" is Z = F.
         "whiten" is the linear map that makes the training rows' covariance within a class the
         identity. "hidden" is ReLU(Linear(d, m)): the hidden layers of an ensemble of small MLPs
-        side by side.
+        side by side. "bottlenecks" is F + the mean over members of U ReLU(V F), each member with a
+        bottleneck of hidden_width units and a classifier of its own.
     hidden_multiplier : int, default=4
         m, the hidden width over d.
     scaling : {"none", "rms", "standardise"}, default="none"
@@ -83,7 +92,9 @@ class TuneConfig:
         divides by one factor that brings the root-mean-square entry to 1; "standardise" brings
         each column to mean 0 and deviation 1.
     w_consistency, w_covariance, w_dominant : float, default=0.01
-        Weights of the regularisers (see `nmtune_loss`).
+        Weights of the regularisers (see `nmtune_loss`). With "bottlenecks", w_consistency and
+        w_covariance are the lengths of the terms' gradients in Z, as shares of the cross-entropy's,
+        and the covariance is that of columns of unit variance; there is no dominant term.
     k : int, default=1
         How many leading singular values the dominant term rewards; at most batch_size.
     consistency_mean_over_dimensions : bool, default=False
@@ -117,13 +128,14 @@ class TuneConfig:
     n_folds : int, default=5
         Folds of the cross-validation that chooses l2 and stops an ensemble's members.
     n_bags : int, default=2
-        For "hidden": how often the rows are divided into folds; there are n_bags * n_folds members.
+        For "hidden" and "bottlenecks": how often the rows are divided into folds; there are
+        n_bags * n_folds members.
     hidden_width : int, default=128
-        For "hidden": hidden units of each member.
+        For the same: hidden units of each member.
     input_dropout, hidden_dropout : float, default=0.3, 0.5
-        For "hidden": shares of inputs and hidden units dropped at random in training.
+        For the same: shares of inputs and hidden units dropped at random in training.
     patience : int, default=10
-        For "hidden": a member stops after this many epochs without a better held-out loss.
+        For the same: a member stops after this many epochs without a better held-out loss.
     seed : int, default=0
         For the initial weights, the order of rows and the folds.
 
@@ -186,14 +198,13 @@ class TuneConfig:
             raise _wrong("loss", "'gce' is for optimiser 'lbfgs'")
         if self.trim and not self.is_convex:
             raise _wrong("trim", "is for optimiser 'lbfgs', whose folds it needs")
-        if self.transform not in ("mlp", "residual_mlp"):
-            for name in WEIGHTS:
-                if getattr(self, name):
-                    raise _wrong(
-                        name,
-                        f"must be 0 with transform {self.transform!r}: the terms are for 'mlp' and "
-                        "'residual_mlp'",
-                    )
+        for name in WEIGHTS:
+            if getattr(self, name) and name not in _TERMS_OF.get(self.transform, ()):
+                raise _wrong(
+                    name,
+                    f"must be 0 with transform {self.transform!r}: the terms are for 'mlp' and "
+                    "'residual_mlp', and for 'bottlenecks' all but w_dominant",
+                )
         if self.transform == "whiten" and not self.is_convex:
             raise _wrong("optimiser", "must be 'lbfgs' with transform 'whiten'")
         if self.l2 is not None and not self.is_convex:
@@ -220,9 +231,14 @@ class TuneConfig:
         return self.optimiser == "lbfgs"
 
     @property
+    def is_folded(self) -> bool:
+        """Whether members are trained side by side, each stopped by a fold that it never saw."""
+        return self.transform in ("hidden", "bottlenecks")
+
+    @property
     def n_members(self) -> int:
         """How many networks the trained one holds side by side."""
-        return self.n_bags * self.n_folds if self.transform == "hidden" else 1
+        return self.n_bags * self.n_folds if self.is_folded else 1
 
     def n_epochs(self, n_steps: int) -> int:
         """How many epochs to train if one takes n_steps steps; at least 1."""
@@ -284,7 +300,15 @@ _ENSEMBLE: dict[str, Any] = {
     "batch_size": 128,
     "epochs": 60,
     "schedule": "constant",
+    "patience": 5,
     **_NO_WEIGHTS,
+}
+_BOTTLENECKS: dict[str, Any] = {
+    **_ENSEMBLE,
+    "transform": "bottlenecks",
+    "n_bags": 1,
+    "hidden_width": 32,
+    "hidden_dropout": 0.0,
 }
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -304,12 +328,21 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "mlp_ensemble": {"preset": "mlp_ensemble", **_ENSEMBLE},
     "robust_probe": {**_PROBE, "preset": "robust_probe", "scaling": "standardise", "loss": "gce"},
     "trimmed_probe": {**_WHITENED, "preset": "trimmed_probe", "trim": True},
+    "folded_mlp": {"preset": "folded_mlp", **_BOTTLENECKS},
+    "folded_nmtune": {
+        **_BOTTLENECKS,
+        "preset": "folded_nmtune",
+        "w_consistency": 0.3,
+        "w_covariance": 0.3,
+    },
 }
 """What each preset changes from the defaults.
 
 `paper` is the method of arXiv 2309.17002, `reference` what its authors' code runs, `mlp` the
 paper's head without its terms, `linear_probe` an L2-tuned logistic regression on standardised
 embeddings, `whitened_probe` the same on embeddings whitened within classes, `mlp_ensemble` an
-average of small early-stopped MLPs, and two are for many wrong labels: `robust_probe`, a linear
-probe, and `trimmed_probe`, a whitened probe without the rows whose label looks wrong.
+average of small early-stopped MLPs, `folded_nmtune` an average of early-stopped bottlenecks with
+two of NMTune's terms, `folded_mlp` the same without them, and two are for many wrong labels:
+`robust_probe`, a linear probe, and `trimmed_probe`, a whitened probe without the rows whose label
+looks wrong.
 """

@@ -28,6 +28,8 @@ CANDIDATE_TITLES: Final = {
     "trimmed_probe": "the trimmed probe",
     "mlp": "the matched MLP",
     "nmtune": "NMTune",
+    "published_mlp": "the MLP of the published loop",
+    "published_nmtune": "NMTune of the published loop",
     "nmtune_without_consistency": "NMTune without its consistency term",
     "nmtune_without_covariance": "NMTune without its covariance term",
     "nmtune_without_dominant": "NMTune without its dominant term",

@@ -23,6 +23,8 @@ _CANDIDATES: Final = {
     "mlp": "matched MLP",
     "mlp_ensemble": "MLP ensemble",
     "nmtune": "NMTune",
+    "published_mlp": "matched MLP, published loop",
+    "published_nmtune": "NMTune, published loop",
     "auto": "auto",
 }
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

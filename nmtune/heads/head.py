@@ -164,7 +164,7 @@ class Head:
     @property
     def n_tuned_columns(self) -> int:
         """m, the width of a tuned embedding: d, except for an ensemble or a blend."""
-        return sum(member.network.classifier.in_features for member in self._members)
+        return sum(member.network.n_tuned for member in self._members)
 
     @property
     def n_parameters(self) -> int:

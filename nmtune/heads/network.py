@@ -15,19 +15,28 @@ _ROWS_AT_A_TIME = 1024
 class Network(nn.Module):
     """F (b, d) -> Z = transform(F) (b, m) and logits = Z W^T + bias (b, c).
 
-    m is d, except for transform `hidden`, where it is the hidden units of all members.
+    m is d, except for transform `hidden`, where it is the hidden units of all members. With
+    transform `bottlenecks`, every member classifies its own tuned embeddings F + U_k u_k, and Z is
+    their mean: the mean of the members' logits is a classifier of F beside the units u (b, K h).
     """
 
     def __init__(self, config: TuneConfig, *, n_columns: int, n_classes: int) -> None:
         """The network without storage (on the meta device): see `initialised`."""
         super().__init__()
         self.n_columns = n_columns
-        self.transform, n_tuned = _transform(config, n_columns)
-        self.classifier = nn.Linear(n_tuned, n_classes, device="meta")
+        self.transform, self.n_tuned = _transform(config, n_columns)
+        n_seen = self.n_tuned
+        if isinstance(self.transform, Bottlenecks):
+            n_seen += self.transform.into.out_features
+        self.classifier = nn.Linear(n_seen, n_classes, device="meta")
 
     def forward(self, f: Tensor) -> tuple[Tensor, Tensor]:
-        z = self.transform(f)
-        logits: Tensor = self.classifier(z)
+        if isinstance(self.transform, Bottlenecks):
+            units = self.transform.units(f)
+            z, seen = f + self.transform.back(units), torch.cat([f, units], dim=1)
+        else:
+            z = seen = self.transform(f)
+        logits: Tensor = self.classifier(seen)
         return z, logits
 
     @classmethod
@@ -46,7 +55,8 @@ class Network(nn.Module):
             if isinstance(module, nn.Linear):
                 bound = 1 / math.sqrt(module.in_features)
                 nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+                if module.bias is not None:
+                    nn.init.uniform_(module.bias, -bound, bound, generator=generator)
             elif isinstance(module, nn.BatchNorm1d):
                 module.reset_parameters()
             elif isinstance(module, _ScaledResidual):
@@ -69,6 +79,24 @@ class _ScaledResidual(nn.Module):
         return f + self.scale * change
 
 
+class Bottlenecks(nn.Module):
+    """F + back(u), u = ReLU(into(F)) (b, K h): the mean of K members' tuned embeddings."""
+
+    def __init__(self, n_columns: int, n_units: int) -> None:
+        super().__init__()
+        self.into = nn.Linear(n_columns, n_units, device="meta")
+        self.back = nn.Linear(n_units, n_columns, bias=False, device="meta")
+
+    def units(self, f: Tensor) -> Tensor:
+        """u (b, K h) of f (b, d)."""
+        units: Tensor = self.into(f).relu()
+        return units
+
+    def forward(self, f: Tensor) -> Tensor:
+        change: Tensor = self.back(self.units(f))
+        return f + change
+
+
 def _transform(config: TuneConfig, d: int) -> tuple[nn.Module, int]:
     """The module and the width of its output."""
     if config.transform == "none":
@@ -79,6 +107,8 @@ def _transform(config: TuneConfig, d: int) -> tuple[nn.Module, int]:
     if config.transform == "hidden":
         n_tuned = config.n_members * config.hidden_width
         return nn.Sequential(nn.Linear(d, n_tuned, device="meta"), nn.ReLU()), n_tuned
+    if config.transform == "bottlenecks":
+        return Bottlenecks(d, config.n_members * config.hidden_width), d
     hidden = config.hidden_multiplier * d
     into, back = nn.Linear(d, hidden, device="meta"), nn.Linear(hidden, d, device="meta")
     if config.transform == "mlp":

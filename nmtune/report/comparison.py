@@ -230,6 +230,8 @@ def _planned(method: str, scores: Collection[str]) -> list[tuple[str, str]]:
         ("nmtune", "linear_probe"),
         ("nmtune", "mlp"),  # its own transform without the regularisers
         ("mlp", "linear_probe"),
+        ("published_nmtune", "published_mlp"),
+        ("nmtune", "published_nmtune"),
         *(("nmtune", name) for name in scores if name.startswith(ABLATION_PREFIX)),
     ]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmtune.heads.head import Head, Member
-from nmtune.heads.network import Network
+from nmtune.heads.network import Bottlenecks, Network
 from nmtune.numeric.torch_state import own_state
 
 Matrix = NDArray[np.float32]
@@ -154,17 +154,15 @@ def fold(head: Head) -> FoldedHead:
         one = _Layers(member, shift)
         weight = member.weight / head.temperature
         classifier = _wide(member.network.classifier.weight).T * weight
-        bias += _wide(member.network.classifier.bias) * weight + one.bias @ classifier
-        if one.linear is not None:
+        on_x, on_units, offset = one.classified(classifier)
+        bias += _wide(member.network.classifier.bias) * weight + offset
+        if on_x is not None:
             is_affine = True
-            affine += one.linear @ classifier
-        elif one.diagonal is not None:
-            is_affine = True
-            affine += one.diagonal[:, None] * classifier
-        if one.into is not None and one.into_bias is not None:
+            affine += on_x
+        if one.into is not None and one.into_bias is not None and on_units is not None:
             into.append(one.into)
             into_bias.append(one.into_bias)
-            out.append(classifier if one.back is None else one.back @ classifier)
+            out.append(on_units)
         n_units = 0 if one.into is None else one.into.shape[1]
         tuned.append(one.tuned((n_hidden, n_hidden + n_units) if n_units else None))
         n_hidden += n_units
@@ -199,7 +197,8 @@ class _Layers:
         self.into: _Wide | None = None
         self.into_bias: _Wide | None = None
         self.back: _Wide | None = None
-        self.bias = np.zeros(network.classifier.in_features)
+        self.bias = np.zeros(network.n_tuned)
+        self.sees_units = isinstance(network.transform, Bottlenecks)
 
         def layer(linear: nn.Linear) -> tuple[_Wide, _Wide]:
             weight = _wide(linear.weight)
@@ -215,11 +214,28 @@ class _Layers:
             if norm is not None:
                 gain, offset = _affine_of(norm)
                 self.into, self.into_bias = self.into * gain, self.into_bias * gain + offset
-        if len(linears) == 2:
+        if self.sees_units:
+            self.back, self.diagonal, self.bias = _wide(linears[1].weight).T, scale, moved
+        elif len(linears) == 2:
             self.back, self.bias = _wide(linears[1].weight).T, _wide(linears[1].bias)
             if residual is not None:
                 self.back, self.bias = self.back * residual, self.bias * residual + moved
                 self.diagonal = scale
+
+    def classified(self, classifier: _Wide) -> tuple[_Wide | None, _Wide | None, _Wide]:
+        """What the classifier (m, c) makes of x - shift and of u, as matrices, and the offset."""
+        on_units: _Wide | None = None
+        if self.sees_units:
+            d = len(self.bias)
+            classifier, on_units = classifier[:d], classifier[d:]
+        elif self.into is not None:
+            on_units = classifier if self.back is None else self.back @ classifier
+        on_x: _Wide | None = None
+        if self.linear is not None:
+            on_x = self.linear @ classifier
+        elif self.diagonal is not None:
+            on_x = self.diagonal[:, None] * classifier
+        return on_x, on_units, self.bias @ classifier
 
     def tuned(self, hidden: tuple[int, int] | None) -> TunedPart:
         return TunedPart(

@@ -12,14 +12,16 @@ from nmtune.vocabulary import ABLATION_PREFIX, METHODS
 ROBUST = ("robust_probe", "trimmed_probe")
 """Candidates of `auto` that are trained only if many labels look wrong."""
 
-ANALYSES = ("ablation", "learning_curve")
+ANALYSES = ("ablation", "learning_curve", "published_loop")
 """Analyses that a job can be asked for."""
 
 CHOSEN_FROM = ("linear_probe", *ROBUST, "whitened_probe", "mlp_ensemble")
 """What `auto` chooses from, in training order."""
 
 _ABLATIONS = {f"{ABLATION_PREFIX}{name.removeprefix('w_')}": name for name in WEIGHTS}
-_ORDER = (*CHOSEN_FROM, "mlp", "nmtune", *_ABLATIONS)
+_LOOP = {"mlp": "published_mlp", "nmtune": "published_nmtune"}
+"""What the published loop's candidates are called beside those of `auto`."""
+_ORDER = (*CHOSEN_FROM, "mlp", "nmtune", *_ABLATIONS, *_LOOP.values())
 _PRESETS = {
     "linear_probe": OneOf("linear_probe"),
     "mlp": OneOf("paper", "reference", "mlp"),
@@ -31,6 +33,12 @@ _PROBE_FIELDS = ("preset", "scaling", "l2", "n_folds", "seed")
 _BASELINE_FIELDS = ("l2", "n_folds", "seed")
 _ENSEMBLE_FIELDS = ("n_bags", "hidden_width", "input_dropout", "hidden_dropout", "patience")
 _SHARED_FIELDS_OF_AUTO = ("seed", "n_folds", "max_steps")
+_FOLDED_FIELDS = (
+    *_SHARED_FIELDS_OF_AUTO,
+    *(name for name in WEIGHTS if name != "w_dominant"),
+    *("learning_rate", "weight_decay", "batch_size", "epochs"),
+)
+_FOLDED_WEIGHTS = dict.fromkeys(WEIGHTS, 0.0)
 
 STEPS_IN_AUTO = 6000
 """The most gradient steps of each candidate of `auto`, unless config.max_steps is given."""
@@ -105,17 +113,21 @@ def resolve(
     Parameters
     ----------
     method : {"auto", "nmtune", "mlp", "linear_probe"}, default="auto"
-        "auto" chooses from probes and an ensemble by cross-validation, and also trains the other
-        methods. Each of those trains itself and every simpler one.
+        "auto" chooses from probes and an ensemble by cross-validation, and to compare also trains
+        NMTune and the matched MLP in folds like the ensemble. "nmtune" and "mlp" are the published
+        loop on all rows; each method but "auto" trains itself and every simpler one.
     config : mapping of str to value, optional
         A ``preset`` ("paper", the default, or "reference") and any fields of TuneConfig over it.
         They shape the nmtune candidate; "mlp" is the same config with the three weights 0. The
         linear probe keeps its own preset and takes l2, n_folds and seed (with method
         "linear_probe" scaling too, and no other field). With "auto", seed, n_folds and max_steps
-        apply to every candidate.
-    analyses : sequence of {"ablation", "learning_curve"}, optional
+        apply to every candidate, and nmtune takes w_consistency, w_covariance, learning_rate,
+        weight_decay, batch_size and epochs; with the analysis "published_loop" a preset and all
+        fields shape the published loop instead.
+    analyses : sequence of {"ablation", "learning_curve", "published_loop"}, optional
         "ablation" also trains nmtune without each of its terms; "learning_curve" trains the head on
-        growing parts of the rows.
+        growing parts of the rows; "published_loop", for method "auto", also trains "published_mlp"
+        and "published_nmtune": the 30 epochs of the papers, as methods "mlp" and "nmtune" do.
     compare : bool, default=True
         False trains only what the published head is made of or chosen from.
 
@@ -138,24 +150,29 @@ def resolve(
     wanted = _checked_analyses(analyses, method, compare=compare)
     settings = dict(config or {})
     check_names(settings)
-    preset = settings.pop("preset", _FIRST_PRESET[method])
+    preset = settings.get("preset", _FIRST_PRESET[method])
     try:
         _PRESETS[method].accept(preset)
     except ValueError as refused:
         raise ConfigError(f"preset for method {method!r} {refused}", field="preset") from None
+    if method == "auto" and not compare:
+        _check_used_by_auto(settings)
+    if method == "auto" and "published_loop" not in wanted:
+        _check_folded(settings)
+    settings.pop("preset", None)
+    names = _names(method, wanted, compare=compare)
     if method == "linear_probe":
         configs = {method: _linear_probe(settings)}
+    elif method == "auto":
+        configs = _of_auto(preset, settings, with_loop="published_loop" in wanted)
     else:
-        if method == "auto" and not compare:
-            _check_used_by_auto(settings)
         configs = _tuned(method, preset, settings)
-        if method == "auto":
-            configs |= _chosen_from(settings)
     if "ablation" in wanted:
         configs |= {
-            name: configs["nmtune"].replace(**{weight: 0.0}) for name, weight in _ABLATIONS.items()
+            name: configs["nmtune"].replace(**{weight: 0.0})
+            for name, weight in _ABLATIONS.items()
+            if name in names
         }
-    names = _names(method, wanted, compare=compare)
     ordered = {name: configs[name] for name in names}
     return Candidates(method=method, configs=ordered, analyses=wanted, compare=compare)
 
@@ -170,9 +187,45 @@ def _names(method: str, analyses: Sequence[str], *, compare: bool) -> tuple[str,
     names = set(METHODS[: METHODS.index(method) + 1]) - {"auto"}
     if method == "auto":
         names |= set(CHOSEN_FROM)
+        if "published_loop" in analyses:
+            names |= set(_LOOP.values())
     if "ablation" in analyses:
-        names |= set(_ABLATIONS)
+        # The folded form has no dominant term.
+        names |= {
+            name
+            for name, weight in _ABLATIONS.items()
+            if method != "auto" or weight != "w_dominant"
+        }
     return tuple(name for name in _ORDER if name in names)
+
+
+def _of_auto(preset: str, settings: Mapping[str, Any], *, with_loop: bool) -> dict[str, TuneConfig]:
+    """What `auto` chooses from, NMTune and MLP in folds, and the published loop if asked for."""
+    loop = _tuned("auto", preset, settings if with_loop else _shared(settings))
+    of_folded = _shared(settings) if with_loop else settings
+    nmtune = TuneConfig.from_preset("folded_nmtune", **{"max_steps": STEPS_IN_AUTO, **of_folded})
+    mlp = nmtune.replace(preset="folded_mlp", **_FOLDED_WEIGHTS)
+    configs = {"linear_probe": loop["linear_probe"], "mlp": mlp, "nmtune": nmtune}
+    if with_loop:
+        configs |= {name: loop[method] for method, name in _LOOP.items()}
+    return configs | _chosen_from(settings)
+
+
+def _shared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for name in _SHARED_FIELDS_OF_AUTO if name in settings}
+
+
+def _check_folded(settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a setting that only shapes the published loop."""
+    _refuse(settings, ("l2",), "is chosen by cross-validation with method 'auto'")
+    _refuse(settings, _ENSEMBLE_FIELDS, "belongs to the MLP ensemble, whose settings are fixed")
+    for name in settings:
+        if name not in _FOLDED_FIELDS:
+            raise ConfigError(
+                f"{name} shapes the published loop, which method 'auto' only trains with the "
+                "analysis 'published_loop': ask for that, use method 'nmtune', or leave it out",
+                field=name,
+            )
 
 
 def _tuned(method: str, preset: str, settings: Mapping[str, Any]) -> dict[str, TuneConfig]:
@@ -209,7 +262,7 @@ def _tuned(method: str, preset: str, settings: Mapping[str, Any]) -> dict[str, T
 
 def _chosen_from(settings: Mapping[str, Any]) -> dict[str, TuneConfig]:
     """What `auto` can choose besides the linear probe."""
-    of_all = {name: settings[name] for name in _SHARED_FIELDS_OF_AUTO if name in settings}
+    of_all = _shared(settings)
     steps = {"max_steps": STEPS_IN_AUTO, **of_all}
     of_probe = {name: value for name, value in of_all.items() if name != "max_steps"}
     return {
@@ -258,10 +311,16 @@ def _checked_analyses(analyses: Sequence[str], method: str, *, compare: bool) ->
             "analyses 'ablation' needs method 'nmtune' or 'auto': it leaves out NMTune's terms",
             field="analyses",
         )
-    if "ablation" in analyses and not compare:
+    if not compare and (left := [one for one in ("ablation", "published_loop") if one in analyses]):
         raise ConfigError(
-            "analyses 'ablation' is a comparison, which compare false leaves out: leave out one of "
-            "the two",
+            f"analyses {left[0]!r} is a comparison, which compare false leaves out: leave out one "
+            "of the two",
+            field="analyses",
+        )
+    if "published_loop" in analyses and method != "auto":
+        raise ConfigError(
+            "analyses 'published_loop' is for method 'auto': methods 'nmtune' and 'mlp' are the "
+            "published loop",
             field="analyses",
         )
     return tuple(name for name in ANALYSES if name in analyses)

@@ -60,8 +60,17 @@ def _training(config: TuneConfig, *, n_rows: int, n_columns: int, n_classes: int
     if config.transform == "hidden":
         n_hidden = config.n_members * config.hidden_width
         watched = min(n_rows, _ROWS_WATCHED)
-        activations = watched * (2 * n_hidden + 6 * config.n_members * n_classes + n_columns)
+        # Each member scores its own fold by itself.
+        activations = watched * (2 * config.hidden_width + 6 * n_classes + n_columns)
+        activations += 4 * config.batch_size * (n_hidden + config.n_members * n_classes)
         weights = n_hidden * (n_columns + n_classes)
+        return rows + _FLOAT * activations + (_ADAMW + _FLOAT) * weights + held_out
+    if config.transform == "bottlenecks":
+        n_members, width = config.n_members, config.hidden_width
+        # A step's Z of every member, its gradient and what the terms make of them.
+        activations = 8 * config.batch_size * n_members * (n_columns + n_classes)
+        activations += min(n_rows, _ROWS_WATCHED) * (2 * n_columns + width + 4 * n_classes)
+        weights = n_members * n_columns * (2 * width + n_classes)
         return rows + _FLOAT * activations + (_ADAMW + _FLOAT) * weights + held_out
     weights = 2 * config.hidden_multiplier * n_columns**2 + n_columns * n_classes
     return rows + (_ADAMW + 2 * _FLOAT) * weights

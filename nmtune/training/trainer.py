@@ -22,9 +22,11 @@ from nmtune.numeric.torch_state import own_state
 from nmtune.rows.checks import as_classes
 from nmtune.rows.held_out import HeldOut
 from nmtune.training.adamw import AdamwFit
+from nmtune.training.bottlenecks import BottlenecksFit
 from nmtune.training.checkpoint import Checkpoint
 from nmtune.training.ensemble import EnsembleFit
 from nmtune.training.gpu_fit import GpuFit
+from nmtune.training.members import FoldedFit
 from nmtune.training.probe import ProbeFit
 from nmtune.training.procedure import EpochReport, Procedure
 from nmtune.training.rows import TrainingData, notes_on_classes
@@ -250,11 +252,13 @@ class Trainer:
         )
 
 
-def _procedure(config: TuneConfig, device: str) -> type[AdamwFit | ProbeFit | EnsembleFit]:
+def _procedure(config: TuneConfig, device: str) -> type[AdamwFit | ProbeFit | FoldedFit]:
     if config.is_convex:
         return ProbeFit
     if config.transform == "hidden":
         return EnsembleFit
+    if config.transform == "bottlenecks":
+        return BottlenecksFit
     return GpuFit if torch.device(device).type == "cuda" else AdamwFit
 
 

@@ -19,6 +19,7 @@ METHODS: Final = (
 ANALYSES: Final = (
     ("ablation", "what each term of NMTune is worth"),
     ("learning_curve", "whether more labels would help"),
+    ("published_loop", "MLP and NMTune as the papers train them, for 30 epochs (method auto)"),
 )
 _COLUMNS: Final = ("label", "embedding", "text", "split", "domain", "group", "id")
 

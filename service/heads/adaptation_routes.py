@@ -78,9 +78,7 @@ async def adapt_head(
         embedded = await text_predictor.embed(predictor, tenant_id, pinned, read)
         meter.count_tokens(embedded.n_tokens)
         x = embedded.x
-    fit = partial(
-        adaptation.adapt, key=key, store=store, actor=actor, limits=settings.limits
-    )
+    fit = partial(adaptation.adapt, key=key, store=store, actor=actor, limits=settings.limits)
     answer = await to_thread.run_sync(fit, body, version, labelled, x)
     predictor.known.forget()
     return _response(answer)

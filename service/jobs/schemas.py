@@ -67,11 +67,12 @@ class JobCreate(BaseModel):
         description="A preset (paper or reference) and settings that override it, such as epochs "
         "or w_covariance; the others keep the preset's value.",
     )
-    analyses: list[Literal["ablation", "learning_curve"]] = Field(
+    analyses: list[Literal["ablation", "learning_curve", "published_loop"]] = Field(
         default_factory=list,
-        max_length=2,
+        max_length=3,
         description="Further analyses: `ablation` also trains NMTune without each of its terms, "
-        "`learning_curve` tells whether more labels would help. Both take longer.",
+        "`learning_curve` tells whether more labels would help, `published_loop` also trains MLP "
+        "and NMTune as the papers do, for 30 epochs. All take longer.",
     )
     compare: bool = Field(
         default=True,

@@ -50,7 +50,9 @@ class NewJob(BaseModel):
     alias: Annotated[Alias | None, _Empty] = None
     alias_always: bool = False
     compare: bool = True
-    analyses: list[Literal["ablation", "learning_curve"]] = Field(default=[], max_length=2)
+    analyses: list[Literal["ablation", "learning_curve", "published_loop"]] = Field(
+        default=[], max_length=3
+    )
     config: _Text = Field(default=None, max_length=_MOST_CONFIG)
     provider_name: _Text = Field(default=None, alias="provider.name", max_length=64)
     provider_model: _Text = Field(default=None, alias="provider.model", max_length=200)

@@ -60,6 +60,13 @@ ENSEMBLE = {
     "batch_size": 128,
     "epochs": 60,
     "schedule": "constant",
+    "patience": 5,
+}
+BOTTLENECKS = ENSEMBLE | {
+    "transform": "bottlenecks",
+    "n_bags": 1,
+    "hidden_width": 32,
+    "hidden_dropout": 0.0,
 }
 TABLE = {
     "paper": PAPER,
@@ -71,6 +78,11 @@ TABLE = {
     | PROBE
     | {"preset": "whitened_probe", "transform": "whiten", "scaling": "rms"},
     "mlp_ensemble": PAPER | NO_WEIGHTS | ENSEMBLE | {"preset": "mlp_ensemble"},
+    "folded_mlp": PAPER | NO_WEIGHTS | BOTTLENECKS | {"preset": "folded_mlp"},
+    "folded_nmtune": PAPER
+    | NO_WEIGHTS
+    | BOTTLENECKS
+    | {"preset": "folded_nmtune", "w_consistency": 0.3, "w_covariance": 0.3},
     "robust_probe": PAPER | NO_WEIGHTS | PROBE | {"preset": "robust_probe", "loss": "gce"},
     "trimmed_probe": PAPER
     | NO_WEIGHTS

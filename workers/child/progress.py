@@ -48,7 +48,7 @@ class Workload:
             step = _multiplications(config, n_columns=n_columns, n_classes=n_classes)
             # Each head is applied twice to all rows: for its metrics and for its spectra.
             self._aftermath += rows_ratio * (2 * FORWARD * step + spectrum)
-            if config.transform == "hidden":
+            if config.is_folded:
                 step *= WATCHING * min(1.0, ENSEMBLE_STEPS * config.batch_size / n_rows)
             elif name not in self._by_batches:
                 step = float(PROBE_PASSES * n_columns * (n_classes + PROBE_ROW))
@@ -107,7 +107,7 @@ def _epochs(config: TuneConfig, n_rows: int) -> int:
     """How many epochs to expect before the training itself says."""
     if config.is_convex:
         return PROBE_FOLDS
-    if config.transform == "hidden":
+    if config.is_folded:
         return min(config.epochs, ENSEMBLE_EPOCHS)
     return config.n_epochs(max(1, n_rows // config.batch_size))
 
@@ -116,6 +116,9 @@ def _multiplications(config: TuneConfig, *, n_columns: int, n_classes: int) -> f
     """The multiplications of one row's pass through transform and classifier."""
     if config.transform == "hidden":
         return float(config.n_members * config.hidden_width * (n_columns + n_classes))
+    if config.transform == "bottlenecks":
+        by_member = config.hidden_width * 2 * n_columns + n_columns * n_classes
+        return float(config.n_members * by_member)
     if config.transform == "whiten":
         return float(n_columns * (n_columns + n_classes))
     transform = 0 if config.transform == "none" else 2 * config.hidden_multiplier * n_columns**2

@@ -10,6 +10,8 @@ TITLES = {
     "nmtune_without_covariance": "NMTune, no covariance",
     "nmtune_without_dominant": "NMTune, no dominant",
     "nmtune": "NMTune",
+    "published_mlp": "MLP, published loop",
+    "published_nmtune": "NMTune, published loop",
     "mlp_ensemble": "MLP ensemble",
     "auto": "auto",
 }

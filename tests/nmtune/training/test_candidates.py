@@ -46,10 +46,32 @@ def test_auto_is_the_default_and_trains_what_it_chooses_from_and_what_it_is_comp
     assert {config.n_folds for config in configs.values()} == {3}
     steps = {name: config.max_steps for name, config in configs.items() if not config.is_convex}
     assert set(steps.values()) == {STEPS_IN_AUTO}
-    assert configs["nmtune"].epochs == configs["mlp"].epochs == 7
+    assert configs["nmtune"] == TuneConfig.from_preset(
+        "folded_nmtune", seed=4, n_folds=3, epochs=7, max_steps=STEPS_IN_AUTO
+    )
+    assert configs["mlp"] == configs["nmtune"].replace(preset="folded_mlp", **NO_WEIGHTS)
     assert configs["mlp_ensemble"].epochs == 60
     budget = resolve(config={"max_steps": 50}).configs
     assert {one.max_steps for one in budget.values() if not one.is_convex} == {50}
+
+
+def test_the_published_loop_is_trained_on_request_as_methods_mlp_and_nmtune_do() -> None:
+    settings = {"preset": "reference", "k": 2, "seed": 3, "max_steps": 90}
+    asked = resolve(config=settings, analyses=["published_loop"])
+    alone = resolve(method="nmtune", config=settings).configs
+    assert asked.configs["published_mlp"] == alone["mlp"]
+    assert asked.configs["published_nmtune"] == alone["nmtune"]
+    assert asked.configs["nmtune"] == TuneConfig.from_preset("folded_nmtune", seed=3, max_steps=90)
+    assert tuple(asked.configs)[-2:] == ("published_mlp", "published_nmtune")
+    assert Candidates.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
+
+
+def test_ablation_of_auto_leaves_out_the_two_terms_of_the_folded_form() -> None:
+    configs = resolve(analyses=["ablation"], config={"w_covariance": 0.5}).configs
+    without = [name for name in configs if name.startswith("nmtune_without")]
+    assert without == ["nmtune_without_consistency", "nmtune_without_covariance"]
+    assert configs[without[0]] == configs["nmtune"].replace(w_consistency=0)
+    assert configs[without[1]] == configs["nmtune"].replace(w_covariance=0)
 
 
 def test_ablation_trains_nmtune_without_each_of_its_terms() -> None:
@@ -104,8 +126,20 @@ def test_linear_probe_alone_takes_a_scaling() -> None:
         ({"method": "nmtune", "config": {"l2": -1}}, "l2", "or nothing"),
         ({"config": {"l2": 1}}, "l2", "chosen by cross-validation"),
         ({"config": {"hidden_width": 8}}, "hidden_width", "belongs to the MLP ensemble"),
-        ({"config": {"transform": "none", **NO_WEIGHTS}}, "transform", "'residual_mlp'"),
-        ({"config": {"transform": "hidden", **NO_WEIGHTS}}, "transform", "'residual_mlp'"),
+        (
+            {"method": "nmtune", "config": {"transform": "none", **NO_WEIGHTS}},
+            "transform",
+            "'residual_mlp'",
+        ),
+        (
+            {"method": "nmtune", "config": {"transform": "hidden", **NO_WEIGHTS}},
+            "transform",
+            "'residual_mlp'",
+        ),
+        ({"config": {"preset": "paper"}}, "preset", "the analysis 'published_loop'"),
+        ({"config": {"k": 2}}, "k", "the analysis 'published_loop'"),
+        ({"config": {"w_dominant": 0.1}}, "w_dominant", "the analysis 'published_loop'"),
+        ({"method": "nmtune", "analyses": ["published_loop"]}, "analyses", "for method 'auto'"),
         ({"analyses": ["ablations"]}, "analyses", "did you mean 'ablation'?"),
         ({"method": "mlp", "analyses": ["ablation"]}, "analyses", "'nmtune' or 'auto'"),
         ({"method": "mlp", "config": {"w_covariance": 0.1}}, "w_covariance", "'nmtune'"),

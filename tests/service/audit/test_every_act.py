@@ -169,12 +169,6 @@ ACTS = {
     "DELETE /datasets/{spare_id}": Act("dataset.deleted", "{spare_id}"),
 }
 ADAPTS = "POST /heads/{name}/adapt"
-ADAPT = Act(
-    "head.adapted",
-    "pets@2",
-    {"json": {"embeddings": "...", "labels": "...", "alias": "prod"}},
-    {"from_version": 1},
-)
 SESSIONS = {"POST /session": "session.opened", "DELETE /session": "session.closed"}
 SECRETS = ("sk-not-to-be-seen", "receivers-secret", "nmk_", "whsec_", "what the label cat means")
 
@@ -246,9 +240,10 @@ def test_every_unsafe_route_is_here_or_says_why_not(ask: Asking) -> None:
 
 
 def test_an_adaptation_that_publishes_leaves_its_rows(world: World) -> None:
-    x, labels = REPLACE
-    brings = {"json": {"embeddings": x, "labels": labels, "alias": "prod"}}
-    _, left = world.do(ADAPTS, replace(ADAPT, brings=brings))
+    found = clouds(n_rows=400, seed=5)
+    swapped = ["dog" if label == 0 else "cat" for label in found["test_y"]]
+    body = {"embeddings": found["test_x"].tolist(), "labels": swapped, "alias": "prod"}
+    _, left = world.do(ADAPTS, Act("head.adapted", "pets@2", {"json": body}))
     acts = {one.action: one for one in left}
     assert acts.keys() == {"head.adapted", "alias.moved"}
     assert (acts["head.adapted"].target, acts["alias.moved"].target) == ("pets@2", "pets@prod")

@@ -41,12 +41,19 @@ def report(finished: Workplace, job: Job) -> dict[str, Any]:
 
 
 def test_candidates_are_compared_and_auto_is_among_them(report: dict[str, Any]) -> None:
-    ablations = [f"nmtune_without_{term}" for term in ("consistency", "covariance", "dominant")]
+    ablations = [f"nmtune_without_{term}" for term in ("consistency", "covariance")]
     assert set(report["candidates"]) == {*COMPARED, *ablations, "auto"}
     assert report["method"] == "auto"
     for candidate in report["candidates"].values():
         assert set(candidate["metrics"]) == set(candidate["spectra"]) == set(SPLITS)
-    assert report["candidates"]["nmtune_without_dominant"]["config"]["w_dominant"] == 0
+    configs = {name: one["config"] for name, one in report["candidates"].items()}
+    assert (
+        configs["nmtune_without_covariance"]["w_covariance"]
+        == 0
+        < configs["nmtune"]["w_covariance"]
+    )
+    terms = {"preset": "folded_mlp", "w_consistency": 0, "w_covariance": 0}
+    assert configs["mlp"] == configs["nmtune"] | terms
 
 
 def test_choice_rests_on_training_and_validation_rows_alone(report: dict[str, Any]) -> None:

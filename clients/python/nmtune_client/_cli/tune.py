@@ -65,8 +65,9 @@ def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
         "--analyse",
         metavar="WHAT",
         action="append",
-        choices=("ablation", "learning_curve"),
-        help="look into the ablation of NMTune's terms, or the learning_curve; may be repeated",
+        choices=("ablation", "learning_curve", "published_loop"),
+        help="look into the ablation of NMTune's terms, the learning_curve, or the published_loop "
+        "of the papers; may be repeated",
     )
     tune.add_argument(
         "--no-compare",
