@@ -88,9 +88,13 @@ class Candidates:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`, whatever the order of the keys in JSON."""
+        """The inverse of `to_dict`, whatever the order of the keys in JSON.
+
+        Candidates of before the trimmed probe get one, so that jobs that waited then still run.
+        """
         try:
             method, stored = values["method"], values["configs"]
+            stored = _completed(stored)
             configs = {
                 name: TuneConfig.from_dict(stored[name]) for name in _ORDER if name in stored
             }
@@ -175,6 +179,16 @@ def resolve(
         }
     ordered = {name: configs[name] for name in names}
     return Candidates(method=method, configs=ordered, analyses=wanted, compare=compare)
+
+
+def _completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored configs, with a trimmed probe if there is a robust one."""
+    robust = stored.get("robust_probe")
+    if robust is None or "trimmed_probe" in stored:
+        return dict(stored)
+    shared = {name: robust[name] for name in ("seed", "n_folds") if name in robust}
+    trimmed = TuneConfig.from_preset("trimmed_probe", **shared)
+    return {**stored, "trimmed_probe": trimmed.to_dict()}
 
 
 def _of_head(method: str) -> tuple[str, ...]:

@@ -66,6 +66,13 @@ def test_the_published_loop_is_trained_on_request_as_methods_mlp_and_nmtune_do()
     assert Candidates.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
 
 
+def test_stored_candidates_of_before_the_trimmed_probe_get_one() -> None:
+    asked = resolve(config={"seed": 7, "n_folds": 3})
+    stored = asked.to_dict()
+    del stored["configs"]["trimmed_probe"]
+    assert Candidates.from_dict(stored) == asked
+
+
 def test_ablation_of_auto_leaves_out_the_two_terms_of_the_folded_form() -> None:
     configs = resolve(analyses=["ablation"], config={"w_covariance": 0.5}).configs
     without = [name for name in configs if name.startswith("nmtune_without")]
