@@ -100,7 +100,7 @@ class Candidates:
             }
             analyses = tuple(values.get("analyses", ()))
             compare = bool(values.get("compare", True))
-        except (KeyError, TypeError):
+        except (AttributeError, KeyError, TypeError):
             raise ConfigError("candidates are stored as {'method', 'configs'}") from None
         return cls(method=method, configs=configs, analyses=analyses, compare=compare)
 

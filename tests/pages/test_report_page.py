@@ -34,7 +34,7 @@ def test_every_figure_is_there_sentence_first() -> None:
 
 
 def test_page_and_file_are_small() -> None:
-    assert len(report_page(real_report()).encode()) < 150_000
+    assert len(report_page(real_report()).encode()) < 160_000
     assert len(report_file(real_report()).html.encode()) < 400_000
 
 
@@ -219,9 +219,9 @@ def test_many_classes_are_listed_instead_of_drawn() -> None:
 
 def test_ood_scores_are_drawn_as_histograms_where_the_report_has_them() -> None:
     report = real_report()
-    assert "the last bin holds all above" not in report_page(report)
-    ood = report["findings"]["trust"]["ood"]
-    ood["edges"] = [0, ood["threshold"], 2 * ood["threshold"]]
-    for one in ood["splits"].values():
-        one["counts"] = [one["n_rows"] - 3, 3]
     assert "the last bin holds all above" in report_page(report)
+    ood = report["findings"]["trust"]["ood"]
+    del ood["edges"]
+    for one in ood["splits"].values():
+        del one["counts"]
+    assert "the last bin holds all above" not in report_page(report)
