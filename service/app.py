@@ -1,5 +1,6 @@
 """Build the HTTP API: `create_app` puts its parts together. Importing this does nothing."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -50,6 +51,7 @@ from service.predict.predictor import Predictor
 from service.predict.texts import TextPredictor
 from service.predict.warming import Warming
 from service.settings import ServiceSettings, available_cores
+from service.shared import Shared
 from store.queue import Queue
 from store.store import Store
 
@@ -69,6 +71,7 @@ def create_app(
     queue: Queue,
     expected_schema: str | None = None,
     check_broker: Callable[[], object] | None = None,
+    shared: Shared | None = None,
 ) -> FastAPI:
     """The API over `store`, ringing `queue` for each new job.
 
@@ -78,10 +81,12 @@ def create_app(
         queue: the doorbell for workers.
         expected_schema: the database revision that readiness needs; None: any.
         check_broker: raises if the broker does not answer, of which /readyz warns. None: no broker.
+        shared: what it has in common with the server's other processes. None: there are none.
 
     `app.state.services` holds the `OperateServices`: all that lives as long as the application;
     `app.state.access` the `Access`: who may do what.
     """
+    shared = shared or Shared()
     recorder = (
         DriftRecorder(store, flush_seconds=settings.drift_flush_seconds)
         if settings.drift == "on"
@@ -95,6 +100,7 @@ def create_app(
         max_waiting=settings.predict_queue,
         fresh_seconds=settings.predict_reference_seconds,
         recorder=recorder,
+        heads_folder=shared.heads_folder,
     )
     services = OperateServices(
         settings=settings,
@@ -103,7 +109,7 @@ def create_app(
         predictor=predictor,
         text_predictor=TextPredictor(store, settings),
         bodies=BodyBudget(settings.predict_body_bytes),
-        scrape=Scrape(store, predictor.cache),
+        scrape=Scrape(store, folder=shared.metrics_folder),
         readiness=Readiness(
             store,
             expected_schema=expected_schema,
@@ -111,7 +117,12 @@ def create_app(
             head_trouble=predictor.trouble,
         ),
     )
-    access = Access(store, keys_on=settings.keys_on)
+    access = Access(
+        store,
+        keys_on=settings.keys_on,
+        guesses=shared.guesses,
+        login_links=shared.login_links,
+    )
     app = DocumentedAPI(
         title="NMTune",
         version=__version__,
@@ -196,7 +207,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()
     aliased_heads.start()
+    noting = asyncio.create_task(services.scrape.keep_noting())
     yield
+    noting.cancel()
     gc.unfreeze()
     services.stopping.set()
     warming.close()

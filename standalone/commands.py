@@ -48,9 +48,13 @@ def run(given: argparse.Namespace) -> int:
 def _run(given: argparse.Namespace) -> int:
     options = vars(given)
     shared = _given(options, "data_dir")
-    service = ServiceSettings(**shared, **_given(options, "host", "port"))
+    service = ServiceSettings(**shared, **_given(options, "host", "port", "processes"))
     workers = WorkerSettings(**shared)
     match given.command:
+        case "up" | "api" if service.processes > 1:
+            from standalone import several
+
+            several.serve(service, workers, everything=given.command == "up")
         case "up":
             from standalone import up
 

@@ -4,7 +4,7 @@ import errno
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -12,8 +12,10 @@ import uvicorn
 import migrations
 from service.app import create_app
 from service.hosts import is_loopback
+from service.listen.shares import Share
 from service.server import Server
 from service.settings import ServiceSettings
+from service.shared import Shared
 from standalone.process import StartError, open_store, told_to_stop
 from store.access import keys
 from store.queue import LocalQueue, Queue
@@ -42,7 +44,7 @@ STARTING = (
 
 def up(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run API, worker and sweep in this process until it must stop."""
-    with _listening(service) as listener:
+    with listening(service) as listener:
         logger.info("server.starting %s", STARTING)
         migrations.upgrade(service.database_url)
         with open_store(service, writes_alone=True) as store:
@@ -50,7 +52,9 @@ def up(service: ServiceSettings, workers: WorkerSettings) -> None:
             worker = LocalWorker(store, queue, workers)
             worker.start()
             try:
-                _serve(service, listener, store, queue, title="NMTune", prints_link=True)
+                shared = Shared()
+                ready = ready_line(service, listener, store, shared, everything=True)
+                serve(service, listener, store, queue, shared, lambda: print(ready, flush=True))
             finally:
                 worker.stop()
 
@@ -58,26 +62,34 @@ def up(service: ServiceSettings, workers: WorkerSettings) -> None:
 def api(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run only the API. It sweeps too, so that jobs of dead workers move on."""
     with (
-        _listening(service) as listener,
+        listening(service) as listener,
         open_store(service) as store,
-        _doorbell(store, workers) as queue,
+        doorbell(store, workers) as queue,
+        sweeping(store, queue, workers),
     ):
-        sweeper = Sweeper(
-            store,
-            queue,
-            poll_seconds=workers.poll_seconds,
-            lease_seconds=workers.lease_seconds,
-            job_files_days=workers.job_files_days,
-        )
-        sweeper.start()
-        try:
-            _serve(service, listener, store, queue, title="NMTune API")
-        finally:
-            sweeper.stop()
+        ready = ready_line(service, listener, store, Shared(), everything=False)
+        serve(service, listener, store, queue, Shared(), lambda: print(ready, flush=True))
 
 
 @contextmanager
-def _doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
+def sweeping(store: Store, queue: Queue, settings: WorkerSettings) -> Iterator[None]:
+    """Sweep while the block runs, for jobs of workers that died."""
+    sweeper = Sweeper(
+        store,
+        queue,
+        poll_seconds=settings.poll_seconds,
+        lease_seconds=settings.lease_seconds,
+        job_files_days=settings.job_files_days,
+    )
+    sweeper.start()
+    try:
+        yield
+    finally:
+        sweeper.stop()
+
+
+@contextmanager
+def doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
     """The broker's doorbell, or without a broker one that nobody hears: workers poll."""
     if settings.broker_url is None:
         yield LocalQueue()
@@ -93,22 +105,27 @@ def _doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
         queue.stop()
 
 
-def _serve(
+def serve(
     settings: ServiceSettings,
     listener: socket.socket,
     store: Store,
     queue: Queue,
+    shared: Shared,
+    on_ready: Callable[[], None],
     *,
-    title: str,
-    prints_link: bool = False,
+    share: Share | None = None,
 ) -> None:
-    revision = migrations.head_revision()
+    """Serve the API until SIGTERM or Ctrl-C; `on_ready` is called once it answers.
+
+    share: of the connections, if other processes serve on the same socket.
+    """
     app = create_app(
         settings,
         store=store,
         queue=queue,
-        expected_schema=revision,
+        expected_schema=migrations.head_revision(),
         check_broker=getattr(queue, "ping", None),  # only a broker's doorbell has it
+        shared=shared,
     )
     config = uvicorn.Config(
         app,
@@ -118,20 +135,34 @@ def _serve(
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    ready = f"{title} is ready at {_url(listener)} (docs at /docs). {_state(settings)}"
-    if settings.keys_on:
-        ready += _about_keys(store)
-        if prints_link:
-            code = app.state.access.login_links.new_code()
-            ready += f"\nSign in once, within 10 minutes: {_local_url(listener)}/ui/login#{code}"
-    elif not is_loopback(settings.host):
-        logger.warning("access.off %s", OFF)
+    stopping = app.state.services.stopping
     # uvicorn raises the signal again at its end, which would kill us before our own cleanup.
-    server = _Server(config, settings, stopping=app.state.services.stopping, ready=ready)
-    with told_to_stop(app.state.services.stopping):
+    server = _Server(config, settings, stopping=stopping, on_ready=on_ready, share=share)
+    with told_to_stop(stopping):
         server.run(sockets=[listener])
     if not server.started:
         raise StartError("The API did not start. The log above has the reason.")
+
+
+def ready_line(
+    settings: ServiceSettings,
+    listener: socket.socket,
+    store: Store,
+    shared: Shared,
+    *,
+    everything: bool,
+) -> str:
+    """What to print once the server answers; where keys are on, `up` prints a link to sign in."""
+    title = "NMTune" if everything else "NMTune API"
+    ready = f"{title} is ready at {_url(listener)} (docs at /docs). {_state(settings)}"
+    if settings.keys_on:
+        ready += _about_keys(store)
+        if everything:
+            code = shared.login_links.new_code()
+            ready += f"\nSign in once, within 10 minutes: {_local_url(listener)}/ui/login#{code}"
+    elif not is_loopback(settings.host):
+        logger.warning("access.off %s", OFF)
+    return ready
 
 
 def _about_keys(store: Store) -> str:
@@ -152,7 +183,7 @@ def _state(settings: ServiceSettings) -> str:
 
 
 class _Server(Server):
-    """Prints a line once it answers."""
+    """Says when it answers."""
 
     def __init__(
         self,
@@ -160,26 +191,28 @@ class _Server(Server):
         settings: ServiceSettings,
         *,
         stopping: threading.Event,
-        ready: str,
+        on_ready: Callable[[], None],
+        share: Share | None,
     ) -> None:
         super().__init__(
             config,
             stopping=stopping,
             header_seconds=settings.header_seconds,
             max_connections=settings.max_connections,
+            share=share,
         )
-        self._ready = ready
+        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self._stopping.is_set():  # the signal came before uvicorn's handlers
             self.should_exit = True
         elif self.started:
-            print(self._ready, flush=True)
+            self._on_ready()
 
 
 @contextmanager
-def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
+def listening(settings: ServiceSettings) -> Iterator[socket.socket]:
     """The socket to serve on, opened before anything else."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:

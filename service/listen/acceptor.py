@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from service.http import metrics, request_id
 from service.listen import refusals
 from service.listen.protocol import BoundedProtocol, Connections
+from service.listen.shares import YIELD_SECONDS, Share
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ LOG_SECONDS: Final = 10.0
 """A crowd writes one line to the log in each span of this length."""
 
 _TAKEN_AT_ONCE: Final = 32
+_LAST_TAKEN: Final = 4096
 _NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -55,11 +57,14 @@ class Acceptor:
         connections: Connections,
         *,
         max_connections: int,
+        share: Share | None = None,
     ) -> None:
+        """share: of the connections, if other processes accept from the same socket."""
         self._listener = listener
         self._make_protocol = make_protocol
         self._connections = connections
         self._max_connections = max_connections
+        self._share = share
         self._loop = asyncio.get_running_loop()
         self._begun: set[asyncio.Task[object]] = set()
         self._pause: asyncio.TimerHandle | None = None
@@ -71,17 +76,38 @@ class Acceptor:
         self._pause = None
         if not self._is_stopped:
             self._listener.setblocking(False)
-            self._loop.add_reader(self._listener, self._take)
+            if self._share is not None:
+                self._share.note(self._n_open())
+            self._loop.add_reader(self._listener, self._on_readable)
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Accept those who are connected already, then no more: new ones are refused."""
         self._is_stopped = True
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
+        self._take(_LAST_TAKEN)
+        self._listener.close()
+        if self._share is not None:
+            self._share.note_dead()
 
-    def _take(self) -> None:
-        for _ in range(_TAKEN_AT_ONCE):
+    def _on_readable(self) -> None:
+        """Take new connections, or leave them for a moment to processes that have fewer."""
+        if self._share is None:
+            self._take(_TAKEN_AT_ONCE)
+        elif self._share.is_least():
+            self._take(1)
+        else:
+            self._loop.remove_reader(self._listener)
+            self._pause = self._loop.call_later(YIELD_SECONDS, self._take_anyway)
+
+    def _take_anyway(self) -> None:
+        self._take(1)
+        if self._pause is None or self._pause.when() <= self._loop.time():  # no error paused it
+            self.start()
+
+    def _take(self, n: int) -> None:
+        for _ in range(n):
             is_crowded = self._n_open() >= most_connections(self._max_connections)
             if is_crowded and self._begun:
                 return  # those just accepted are idle at the next turn of the loop
@@ -99,6 +125,11 @@ class Acceptor:
                 self._log("connections.crowded open=%d", self._n_open())
             self._begin(taken)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has taken connections that are not yet served."""
+        return bool(self._begun)
+
     def _n_open(self) -> int:
         return self._connections.n_open + len(self._begun)
 
@@ -107,6 +138,8 @@ class Acceptor:
         task = self._loop.create_task(self._connect(taken))
         self._begun.add(task)
         task.add_done_callback(self._begun.discard)
+        if self._share is not None:
+            self._share.note(self._n_open())
 
     async def _connect(self, taken: socket.socket) -> None:
         try:
