@@ -86,7 +86,9 @@ def serve(service: ServiceSettings, workers: WorkerSettings, *, everything: bool
                 for number, name in enumerate(names)
             ]
             if everything:
-                roles.append(Role(name=_WORKER, run=partial(_be_worker, service, workers, bell)))
+                roles.append(
+                    Role(name=_WORKER, run=partial(_be_worker, service, workers, listener, bell))
+                )
 
             def on_death(name: str) -> None:
                 if name in names:
@@ -130,13 +132,18 @@ def _be_api(
 
 
 def _be_worker(
-    service: ServiceSettings, workers: WorkerSettings, bell: PipeQueue, ready: Ready
+    service: ServiceSettings,
+    workers: WorkerSettings,
+    listener: "socket.socket",
+    bell: PipeQueue,
+    ready: Ready,
 ) -> None:
     """Work through jobs, deliver webhooks and sweep: all that a server does once."""
     import threading
 
     from workers.slots.local import LocalWorker
 
+    listener.close()  # or the port would take connections as long as this process ends its jobs
     metric_files.become(_WORKER)
     stopping = threading.Event()
     with told_to_stop(stopping), open_store(service, writes_alone=True) as store:

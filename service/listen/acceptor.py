@@ -102,8 +102,9 @@ class Acceptor:
             self._pause = self._loop.call_later(YIELD_SECONDS, self._take_anyway)
 
     def _take_anyway(self) -> None:
+        self._pause = None
         self._take(1)
-        if self._pause is None or self._pause.when() <= self._loop.time():  # no error paused it
+        if self._pause is None:  # else an error paused it, and it starts again later
             self.start()
 
     def _take(self, n: int) -> None:

@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_both_answer_alike_from_one_copy_of_the_head_and_count_together(server: 
         found = server.samples(connection)
         assert found[PREDICTED] == found["nmtune_prediction_seconds_count"] == 3
         assert found["nmtune_head_cache_misses_total"] == 2
-        wait_until(lambda on=connection: server.samples(on)["nmtune_connections"] == 2)
+        wait_until(partial(n_connections_are, 2, server, connection))
         assert found["nmtune_sweeps_total"] >= 1, "the worker's counts are among them"
         processes = {name for name in found if name.startswith("process_resident_memory_bytes")}
         assert len(processes) == 3
@@ -173,6 +174,11 @@ def test_a_killed_process_is_started_again_and_what_it_counted_stays(server: Sev
     found = server.samples(two)
     assert found[PREDICTED] == 5
     assert found["nmtune_prediction_seconds_count"] == 5
+
+
+def n_connections_are(n: int, server: Several, asked: http.client.HTTPConnection) -> bool:
+    """Whether that is what the process that has the connection says of all of them."""
+    return server.samples(asked)["nmtune_connections"] == n
 
 
 def pids(server: Several) -> set[int]:
