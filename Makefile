@@ -85,6 +85,9 @@ bench-job: $(VENV)/.installed-test ## Time whole jobs of method auto, and their 
 bench-serve: $(VENV)/.installed-test ## Predictions under load beside other servers (needs wrk; PEERS=DIR with their environments)
 	$(BIN)/python benchmarks/serve.py $(if $(PEERS),--peers $(PEERS)) --write docs/inside/benchmarks.md
 
+bench-processes: $(VENV)/.installed-test ## One server in one and two processes under load, and the memory of a further one (needs wrk)
+	PYTHONPATH=. $(BIN)/python benchmarks/processes.py --write docs/inside/benchmarks.md
+
 bench-stack: $(VENV)/.installed-test ## Time jobs through API, PostgreSQL, Redis and worker, and requests beside them
 	PYTHONPATH=. $(BIN)/python benchmarks/stack.py --write docs/inside/benchmarks.md
 
@@ -130,4 +133,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-procedure bench-train bench-ood bench-calibration bench-adapt bench-map bench-job bench-serve bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-procedure bench-train bench-ood bench-calibration bench-adapt bench-map bench-job bench-serve bench-processes bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help

@@ -1,5 +1,6 @@
 """Build the HTTP API: `create_app` puts its parts together. Importing this does nothing."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -57,6 +58,7 @@ from service.predict.predictor import Predictor
 from service.predict.texts import TextPredictor
 from service.predict.warming import Warming
 from service.settings import ServiceSettings, available_cores
+from service.shared import Shared
 from store.queue import Queue
 from store.store import Store
 
@@ -79,6 +81,7 @@ def create_app(
     queue: Queue,
     expected_schema: str | None = None,
     check_broker: Callable[[], object] | None = None,
+    shared: Shared | None = None,
     shared_buckets: "SharedBuckets | None" = None,
 ) -> FastAPI:
     """The API over `store`, ringing `queue` for each new job.
@@ -89,11 +92,13 @@ def create_app(
         queue: the doorbell for workers.
         expected_schema: the database revision that readiness needs; None: any.
         check_broker: raises if the broker does not answer, of which /readyz warns. None: no broker.
+        shared: what it has in common with the server's other processes. None: there are none.
         shared_buckets: what a key has left, for all processes. None: each has its own buckets.
 
     `app.state.services` holds the `OperateServices`: all that lives as long as the application;
     `app.state.access` the `Access`: who may do what; `app.state.limiter` the `Limiter`: how much.
     """
+    shared = shared or Shared()
     recorder = (
         DriftRecorder(store, flush_seconds=settings.drift_flush_seconds)
         if settings.drift == "on"
@@ -107,6 +112,7 @@ def create_app(
         max_waiting=settings.predict_queue,
         fresh_seconds=settings.predict_reference_seconds,
         recorder=recorder,
+        heads_folder=shared.heads_folder,
     )
     services = OperateServices(
         settings=settings,
@@ -115,7 +121,7 @@ def create_app(
         predictor=predictor,
         text_predictor=TextPredictor(store, settings),
         bodies=BodyBudget(settings.predict_body_bytes),
-        scrape=Scrape(store, predictor.cache),
+        scrape=Scrape(store, folder=shared.metrics_folder),
         readiness=Readiness(
             store,
             expected_schema=expected_schema,
@@ -124,7 +130,13 @@ def create_app(
         ),
     )
     openid = None if settings.openid is None else OpenId(settings.openid)
-    access = Access(store, keys_on=settings.keys_on, openid=openid)
+    access = Access(
+        store,
+        keys_on=settings.keys_on,
+        openid=openid,
+        guesses=shared.guesses,
+        login_links=shared.login_links,
+    )
     limiter = Limiter(
         store,
         settings.limits,
@@ -225,7 +237,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.freeze()
     aliased_heads.start()
     app.state.limiter.start()
+    noting = asyncio.create_task(services.scrape.keep_noting())
     yield
+    noting.cancel()
     gc.unfreeze()
     services.stopping.set()
     warming.close()

@@ -1,14 +1,21 @@
 """Run uvicorn with bounds on its connections, and with an end for event streams."""
 
+import asyncio
 import socket
 import threading
+import time
 from types import FrameType
+from typing import Final
 
 import uvicorn
 
 from service.listen.acceptor import Acceptor
 from service.listen.protocol import BoundedProtocol, Connections
+from service.listen.shares import Share
 from service.listen.tls import Certificate
+
+LAST_CALL_SECONDS: Final = 0.25
+"""How long open connections may still send a request when the server has been told to stop."""
 
 
 class Server(uvicorn.Server):
@@ -28,17 +35,20 @@ class Server(uvicorn.Server):
         header_seconds: float = 10.0,
         max_connections: int = 4096,
         certificate: Certificate | None = None,
+        share: Share | None = None,
     ) -> None:
         """Set the bounds of its connections.
 
         header_seconds: how long a new one may be silent, and a request's headers may take.
         max_connections: how many may be open; fewer if the system's limit is lower.
         certificate: with one, its connections speak TLS alone.
+        share: of the connections, if other processes accept from the same socket.
         """
         config.http = type("Protocol", (BoundedProtocol,), {"header_seconds": header_seconds})
         config.ws = "none"  # nothing here uses it, and it would bypass the guards
         super().__init__(config)
         self.server_state = Connections()
+        self.server_state.share = share
         self._stopping = stopping
         self._header_seconds = header_seconds
         self._max_connections = max_connections
@@ -58,6 +68,7 @@ class Server(uvicorn.Server):
                 max_connections=self._max_connections,
                 certificate=self._certificate,
                 handshake_seconds=self._header_seconds,
+                share=self.server_state.share,
             )
             for listener in sockets or []
         ]
@@ -65,12 +76,23 @@ class Server(uvicorn.Server):
             acceptor.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections, and end the open ones."""
+        """Accept no more connections, and end the open ones once they have their answers.
+
+        A request may be on its way over a connection that is idle here. So for a moment such
+        requests are answered too, and each answer says that the connection ends.
+        """
+        self.server_state.default_headers.append((b"connection", b"close"))
         for acceptor in self._acceptors:
             acceptor.stop()
+        ends_at = time.monotonic() + LAST_CALL_SECONDS
+        while self._is_connected() and time.monotonic() < ends_at and not self.force_exit:
+            await asyncio.sleep(0.01)
         if self._certificate is not None:  # the farewell of TLS would wait for idle clients
             self.server_state.close_idle(self.server_state.n_open, "stopping")
         await super().shutdown(sockets=sockets)
+
+    def _is_connected(self) -> bool:
+        return any(one.is_busy for one in self._acceptors) or bool(self.server_state.connections)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the signal, for uvicorn and for the event streams."""

@@ -19,6 +19,16 @@ MAX_KEEP_SECONDS = 100 * 365 * 24 * 3600.0
 """The longest time after which a dataset can expire: a century, in seconds."""
 _MOST_THREADS = 8
 """More threads do not speed up a forward pass of a head."""
+MOST_PROCESSES_A_CORE: Final = 4
+_PARTS: Final = (
+    ("max_connections", 8),
+    ("threads", 2),
+    ("database_pool_size", 2),
+    ("predict_queue", 1),
+    ("predict_body_bytes", 1024),
+    ("predict_text_slots", 1),
+)
+"""What processes have a part of, and the least one."""
 
 _Rate: TypeAlias = Annotated[float, Field(gt=0, le=MOST)] | Literal["none"] | None
 _Quota: TypeAlias = Annotated[int, Field(ge=0, le=MOST)] | None
@@ -75,6 +85,10 @@ class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
     """How long to keep a dataset that was stored without saying how long; unless set, for ever."""
     header_seconds: float = Field(default=10.0, gt=0)
     """How long a new connection may be silent, and a request's headers may take."""
+    processes: int = Field(default=1)
+    """How many processes `up` and `api` answer requests with, at most 4 for each core. They share
+    the port, the heads in memory and the limits: each has its part of threads, queues and
+    connections."""
     max_connections: int = Field(default=4096, ge=8)
     """The most connections; fewer where the limit on open files is low."""
     body_seconds: float = Field(default=30.0, gt=0)
@@ -181,6 +195,26 @@ class ServiceSettings(ProviderSettings, WebhookSettings, StoreSettings):
             groups_claim=self.oidc_groups_claim,
             groups=self.oidc_groups,
         )
+
+    @field_validator("processes")
+    @classmethod
+    def _of_cores(cls, n: int) -> int:
+        n_cores = len(os.sched_getaffinity(0))
+        if not 1 <= n <= MOST_PROCESSES_A_CORE * n_cores:
+            raise ValueError(
+                f"{n} processes: write 1 to {MOST_PROCESSES_A_CORE * n_cores}, that is at most "
+                f"{MOST_PROCESSES_A_CORE} for each core of this machine ({n_cores}); more than one "
+                "for each core is rarely faster"
+            )
+        return n
+
+    def of_one_process(self) -> Self:
+        """These settings as one of `processes` processes has them: with its part of the limits."""
+        if self.processes == 1:
+            return self
+        parts = {name: max(getattr(self, name) // self.processes, least) for name, least in _PARTS}
+        threads = self.predict_threads or max(available_cores() // self.processes, 1)
+        return self.model_copy(update={**parts, "predict_threads": threads})
 
     @property
     def keys_on(self) -> bool:

@@ -45,16 +45,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = _common()
     network = _network()
+    processes = _processes()
     commands.add_parser(
         "up",
-        parents=[common, network],
+        parents=[common, network, processes],
         help="run API, worker and database in one process",
         description="Run the API, a worker and the database (SQLite by default) in one process, "
         "after bringing the schema up to date.",
     )
     commands.add_parser(
         "api",
-        parents=[common, network],
+        parents=[common, network, processes],
         help="run only the HTTP API",
         description="Run only the HTTP API; jobs wait for a `worker` process.",
     )
@@ -233,5 +234,17 @@ def _network() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--tls-key", type=Path, metavar="FILE", help="its private key, in PEM form, not encrypted"
+    )
+    return options
+
+
+def _processes() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="processes that answer requests on the port; one for each core at most is sensible "
+        "(default: 1)",
     )
     return options

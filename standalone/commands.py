@@ -49,9 +49,15 @@ def run(given: argparse.Namespace) -> int:
 def _run(given: argparse.Namespace) -> int:
     options = vars(given)
     shared = _given(options, "data_dir")
-    service = ServiceSettings(**shared, **_given(options, "host", "port", "tls_cert", "tls_key"))
+    service = ServiceSettings(
+        **shared, **_given(options, "host", "port", "processes", "tls_cert", "tls_key")
+    )
     workers = WorkerSettings(**shared)
     match given.command:
+        case "up" | "api" if service.processes > 1:
+            from standalone import several
+
+            several.serve(service, workers, everything=given.command == "up")
         case "up":
             from standalone import up
 

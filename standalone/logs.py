@@ -18,7 +18,7 @@ from structlog.types import EventDict
 
 from service.http import request_id
 from standalone import LogFormat, LogLevel
-from workers import observe
+from workers import job_id
 
 TEXT = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s [%(about)s] %(message)s"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
@@ -82,7 +82,7 @@ def masked(line: str) -> str:
 
 def _about(record: logging.LogRecord) -> bool:
     """Add the ids of the thread's request and job; a filter runs in the thread that logs."""
-    ids = {"request_id": request_id.current(), "job_id": observe.job_id()}
+    ids = {"request_id": request_id.current(), "job_id": job_id.current()}
     about = ids["request_id"] or ids["job_id"] or "-"
     vars(record).update(ids, about=about)
     return True

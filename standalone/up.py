@@ -4,7 +4,7 @@ import errno
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,11 @@ import uvicorn
 import migrations
 from service.app import create_app
 from service.hosts import is_loopback
+from service.listen.shares import Share
 from service.listen.tls import Certificate, CertificateError
 from service.server import Server
 from service.settings import ServiceSettings
+from service.shared import Shared
 from standalone.process import StartError, open_store, told_to_stop
 from store.access import keys
 from store.queue import LocalQueue, Queue
@@ -47,8 +49,8 @@ STARTING = (
 
 def up(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run API, worker and sweep in this process until it must stop."""
-    certificate = _certificate(service)
-    with _listening(service) as listener:
+    certificate = certificate_of(service)
+    with listening(service) as listener:
         logger.info("server.starting %s", STARTING)
         migrations.upgrade(service.database_url)
         with open_store(service, writes_alone=True) as store:
@@ -56,14 +58,16 @@ def up(service: ServiceSettings, workers: WorkerSettings) -> None:
             worker = LocalWorker(store, queue, workers)
             worker.start()
             try:
-                _serve(
+                shared = Shared()
+                ready = ready_line(service, listener, store, shared, everything=True)
+                serve(
                     service,
                     listener,
                     store,
                     queue,
-                    title="NMTune",
+                    shared,
+                    lambda: print(ready, flush=True),
                     certificate=certificate,
-                    prints_link=True,
                 )
             finally:
                 worker.stop()
@@ -71,37 +75,47 @@ def up(service: ServiceSettings, workers: WorkerSettings) -> None:
 
 def api(service: ServiceSettings, workers: WorkerSettings) -> None:
     """Run only the API. It sweeps too, so that jobs of dead workers move on."""
-    certificate = _certificate(service)
+    certificate = certificate_of(service)
     with (
-        _listening(service) as listener,
+        listening(service) as listener,
         open_store(service) as store,
-        _doorbell(store, workers) as queue,
+        doorbell(store, workers) as queue,
+        sweeping(store, queue, workers),
     ):
-        sweeper = Sweeper(
+        shared = Shared()
+        ready = ready_line(service, listener, store, shared, everything=False)
+        serve(
+            service,
+            listener,
             store,
             queue,
-            poll_seconds=workers.poll_seconds,
-            lease_seconds=workers.lease_seconds,
-            job_files_days=workers.job_files_days,
-            audit_days=workers.audit_days,
+            shared,
+            lambda: print(ready, flush=True),
+            certificate=certificate,
+            shared_buckets=shared_buckets_of(workers),
         )
-        sweeper.start()
-        try:
-            _serve(
-                service,
-                listener,
-                store,
-                queue,
-                title="NMTune API",
-                certificate=certificate,
-                shared_buckets=_shared_buckets(workers),
-            )
-        finally:
-            sweeper.stop()
 
 
 @contextmanager
-def _doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
+def sweeping(store: Store, queue: Queue, settings: WorkerSettings) -> Iterator[None]:
+    """Sweep while the block runs, for jobs of workers that died."""
+    sweeper = Sweeper(
+        store,
+        queue,
+        poll_seconds=settings.poll_seconds,
+        lease_seconds=settings.lease_seconds,
+        job_files_days=settings.job_files_days,
+        audit_days=settings.audit_days,
+    )
+    sweeper.start()
+    try:
+        yield
+    finally:
+        sweeper.stop()
+
+
+@contextmanager
+def doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
     """The broker's doorbell, or without a broker one that nobody hears: workers poll."""
     if settings.broker_url is None:
         yield LocalQueue()
@@ -117,7 +131,7 @@ def _doorbell(store: Store, settings: WorkerSettings) -> Iterator[Queue]:
         queue.stop()
 
 
-def _shared_buckets(settings: WorkerSettings) -> "SharedBuckets | None":
+def shared_buckets_of(settings: WorkerSettings) -> "SharedBuckets | None":
     """What the keys' rates are counted in by all processes, if the broker is a Redis."""
     url = None if settings.broker_url is None else settings.broker_url.get_secret_value()
     if url is None or not url.startswith(("redis://", "rediss://")):
@@ -127,24 +141,29 @@ def _shared_buckets(settings: WorkerSettings) -> "SharedBuckets | None":
     return SharedBuckets(url)
 
 
-def _serve(
+def serve(
     settings: ServiceSettings,
     listener: socket.socket,
     store: Store,
     queue: Queue,
+    shared: Shared,
+    on_ready: Callable[[], None],
     *,
-    title: str,
     certificate: Certificate | None,
-    prints_link: bool = False,
+    share: Share | None = None,
     shared_buckets: "SharedBuckets | None" = None,
 ) -> None:
-    revision = migrations.head_revision()
+    """Serve the API until SIGTERM or Ctrl-C; `on_ready` is called once it answers.
+
+    share: of the connections, if other processes serve on the same socket.
+    """
     app = create_app(
         settings,
         store=store,
         queue=queue,
-        expected_schema=revision,
+        expected_schema=migrations.head_revision(),
         check_broker=getattr(queue, "ping", None),  # only a broker's doorbell has it
+        shared=shared,
         shared_buckets=shared_buckets,
     )
     config = uvicorn.Config(
@@ -155,29 +174,43 @@ def _serve(
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    scheme = "http" if certificate is None else "https"
-    ready = f"{title} is ready at {_url(listener, scheme)} (docs at /docs). {_state(settings)}"
-    if settings.keys_on:
-        ready += _about_keys(store)
-        if prints_link:
-            code = app.state.access.login_links.new_code()
-            ready += (
-                f"\nSign in once, within 10 minutes: {_local_url(listener, scheme)}/ui/login#{code}"
-            )
-    elif not is_loopback(settings.host):
-        logger.warning("access.off %s", OFF)
+    stopping = app.state.services.stopping
     # uvicorn raises the signal again at its end, which would kill us before our own cleanup.
     server = _Server(
         config,
         settings,
-        stopping=app.state.services.stopping,
+        stopping=stopping,
         certificate=certificate,
-        ready=ready,
+        on_ready=on_ready,
+        share=share,
     )
-    with told_to_stop(app.state.services.stopping):
+    with told_to_stop(stopping):
         server.run(sockets=[listener])
     if not server.started:
         raise StartError("The API did not start. The log above has the reason.")
+
+
+def ready_line(
+    settings: ServiceSettings,
+    listener: socket.socket,
+    store: Store,
+    shared: Shared,
+    *,
+    everything: bool,
+) -> str:
+    """What to print once the server answers; where keys are on, `up` prints a link to sign in."""
+    title = "NMTune" if everything else "NMTune API"
+    scheme = "http" if settings.tls_cert is None else "https"
+    ready = f"{title} is ready at {_url(listener, scheme)} (docs at /docs). {_state(settings)}"
+    if settings.keys_on:
+        ready += _about_keys(store)
+        if everything:
+            code = shared.login_links.new_code()
+            here = _local_url(listener, scheme)
+            ready += f"\nSign in once, within 10 minutes: {here}/ui/login#{code}"
+    elif not is_loopback(settings.host):
+        logger.warning("access.off %s", OFF)
+    return ready
 
 
 def _about_keys(store: Store) -> str:
@@ -198,7 +231,7 @@ def _state(settings: ServiceSettings) -> str:
 
 
 class _Server(Server):
-    """Prints a line once it answers."""
+    """Says when it answers."""
 
     def __init__(
         self,
@@ -207,7 +240,8 @@ class _Server(Server):
         *,
         stopping: threading.Event,
         certificate: Certificate | None,
-        ready: str,
+        on_ready: Callable[[], None],
+        share: Share | None,
     ) -> None:
         super().__init__(
             config,
@@ -215,19 +249,20 @@ class _Server(Server):
             certificate=certificate,
             header_seconds=settings.header_seconds,
             max_connections=settings.max_connections,
+            share=share,
         )
-        self._ready = ready
+        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self._stopping.is_set():  # the signal came before uvicorn's handlers
             self.should_exit = True
         elif self.started:
-            print(self._ready, flush=True)
+            self._on_ready()
 
 
 @contextmanager
-def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
+def listening(settings: ServiceSettings) -> Iterator[socket.socket]:
     """The socket to serve on, opened before anything else."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
@@ -246,7 +281,7 @@ def _listening(settings: ServiceSettings) -> Iterator[socket.socket]:
         yield listener
 
 
-def _certificate(settings: ServiceSettings) -> Certificate | None:
+def certificate_of(settings: ServiceSettings) -> Certificate | None:
     """What TLS is spoken with, read before anything else; None for plain HTTP."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None

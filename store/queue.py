@@ -1,6 +1,8 @@
 """The doorbell: it wakes a worker early, and a lost ring loses nothing."""
 
+import os
 import threading
+from contextlib import suppress
 from typing import Protocol
 
 
@@ -42,3 +44,25 @@ class LocalQueue:
         """End the present wait and all later ones at once."""
         self._closed = True
         self._rung.set()
+
+
+class PipeQueue:
+    """The doorbell between processes of one server; made before they are forked."""
+
+    def __init__(self) -> None:
+        self._read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._write_end, False)
+
+    def send(self, job_id: str, queue: str) -> None:  # noqa: ARG002  the worker looks itself
+        """Ring in the process that forwards."""
+        with suppress(BlockingIOError):  # full of rings that nobody has heard yet
+            os.write(self._write_end, b"1")
+
+    def forward(self, queue: Queue) -> None:
+        """Ring `queue` for each ring from another process, in a thread, as long as this lives."""
+
+        def run() -> None:
+            while os.read(self._read_end, 1 << 16):
+                queue.send("", "")
+
+        threading.Thread(target=run, name="doorbell", daemon=True).start()

@@ -42,7 +42,11 @@ OTHER: Final = "other"
 
 _SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
 
-RUNNING = Gauge("nmtune_worker_running_jobs", "Jobs that this process is working on")
+RUNNING = Gauge(
+    "nmtune_worker_running_jobs",
+    "Jobs that this process is working on",
+    multiprocess_mode="livesum",
+)
 ATTEMPT_SECONDS = Histogram(
     "nmtune_attempt_seconds",
     "Time of an attempt from its claim to its end; end=queued was handed back",

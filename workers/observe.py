@@ -3,30 +3,9 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 from store.jobs import Job
-from workers import metrics
-
-_job_id: ContextVar[str | None] = ContextVar("nmtune_job_id", default=None)
-
-
-def job_id() -> str | None:
-    """The id of the job that this thread works on, or None."""
-    return _job_id.get()
-
-
-@contextmanager
-def working_on(job_id: str) -> Iterator[None]:
-    """Have this thread work on the job while the block runs.
-
-    A thread that the block starts has the id only if it runs in a copy of the context.
-    """
-    token = _job_id.set(job_id)
-    try:
-        yield
-    finally:
-        _job_id.reset(token)
+from workers import job_id, metrics
 
 
 @contextmanager
@@ -46,7 +25,7 @@ def attempt(job: Job) -> Iterator[Callable[[Job | None], None]]:
 
     metrics.began(method)
     try:
-        with working_on(job.id):
+        with job_id.working_on(job.id):
             yield ends_as
     finally:
         metrics.ended(method, end=end, seconds=time.monotonic() - began)

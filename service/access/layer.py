@@ -36,14 +36,24 @@ _CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 class Access:
     """Keys and sessions of one application."""
 
-    def __init__(self, store: Store, *, keys_on: bool, openid: OpenId | None = None) -> None:
-        """openid: the company's provider, if there is one to sign in at."""
+    def __init__(
+        self,
+        store: Store,
+        *,
+        keys_on: bool,
+        openid: OpenId | None = None,
+        guesses: Guesses | None = None,
+        login_links: LoginLinks | None = None,
+    ) -> None:
+        """openid: the company's provider, if there is one to sign in at. guesses, login_links: what
+        other processes of the server share; None: there are none.
+        """
         self.store = store
         self.keys_on = keys_on
         self.openid = openid
         self.known_keys = KnownKeys(store)
-        self.guesses = Guesses()
-        self.login_links = LoginLinks()
+        self.guesses = guesses or Guesses()
+        self.login_links = login_links or LoginLinks()
 
     async def who(self, scope: Scope, path: str) -> Identity:
         """Who asks. Raises Problem, StoreError."""

@@ -1,4 +1,4 @@
-"""Count and time what the HTTP API does, as Prometheus metrics of this process.
+"""Count and time what the HTTP API does, as Prometheus metrics of this server.
 
 No label holds an id, a name or a text: routes are templates, and each label has a fixed set of
 values. `service.operate.scrape` has what is only looked up when Prometheus asks.
@@ -26,8 +26,16 @@ REQUEST_SECONDS = Histogram(
     ["route", "method"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-IN_FLIGHT = Gauge("nmtune_http_requests_in_flight", "Requests not yet answered to their end")
-CONNECTIONS = Gauge("nmtune_connections", "Open connections, idle ones included")
+IN_FLIGHT = Gauge(
+    "nmtune_http_requests_in_flight",
+    "Requests not yet answered to their end",
+    multiprocess_mode="livesum",
+)
+CONNECTIONS = Gauge(
+    "nmtune_connections",
+    "Open connections, idle ones included",
+    multiprocess_mode="livesum",
+)
 CLOSED_CONNECTIONS = Counter(
     "nmtune_connections_closed_total",
     "Connections closed by the server before a request",
@@ -42,6 +50,19 @@ PREDICTION_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 PREDICTED_ROWS = Counter("nmtune_predicted_rows_total", "Embeddings that were classified")
+HEAD_CACHE_HITS = Counter("nmtune_head_cache_hits_total", "Predictions whose head was loaded")
+HEAD_CACHE_MISSES = Counter("nmtune_head_cache_misses_total", "Heads loaded for a prediction")
+HEAD_CACHE_BYTES = Gauge(
+    "nmtune_head_cache_bytes",
+    "Size of the heads kept loaded; of several processes the most, for they share the arrays",
+    multiprocess_mode="livemax",
+)
+DATABASE_CONNECTIONS = Gauge(
+    "nmtune_database_connections",
+    "Database connections in use",
+    ["pool"],
+    multiprocess_mode="livesum",
+)
 
 
 class RequestMetrics:

@@ -22,6 +22,7 @@ from service.http import metrics, request_id
 from service.http.errors import Problem
 from service.listen import refusals
 from service.listen.protocol import BoundedProtocol, Connections
+from service.listen.shares import YIELD_SECONDS, Share
 from service.listen.tls import FAREWELL_SECONDS, FIRST_BYTE, Certificate
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ LOG_SECONDS: Final = 10.0
 """A crowd writes one line to the log in each span of this length."""
 
 _TAKEN_AT_ONCE: Final = 32
+_LAST_TAKEN: Final = 4096
 _NOTHING_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -61,14 +63,20 @@ class Acceptor:
         max_connections: int,
         certificate: Certificate | None,
         handshake_seconds: float,
+        share: Share | None = None,
     ) -> None:
-        """certificate: with one, connections speak TLS, and must do so within handshake_seconds."""
+        """Set its bounds.
+
+        certificate: with one, connections speak TLS, and must do so within handshake_seconds.
+        share: of the connections, if other processes accept from the same socket.
+        """
         self._listener = listener
         self._make_protocol = make_protocol
         self._connections = connections
         self._max_connections = max_connections
         self._certificate = certificate
         self._handshake_seconds = handshake_seconds
+        self._share = share
         self._loop = asyncio.get_running_loop()
         self._begun: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._pause: asyncio.TimerHandle | None = None
@@ -80,17 +88,39 @@ class Acceptor:
         self._pause = None
         if not self._is_stopped:
             self._listener.setblocking(False)
-            self._loop.add_reader(self._listener, self._take)
+            if self._share is not None:
+                self._share.note(self._n_open())
+            self._loop.add_reader(self._listener, self._on_readable)
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Accept those who are connected already, then no more: new ones are refused."""
         self._is_stopped = True
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
+        self._take(_LAST_TAKEN)
+        self._listener.close()
+        if self._share is not None:
+            self._share.note_dead()
 
-    def _take(self) -> None:
-        for _ in range(_TAKEN_AT_ONCE):
+    def _on_readable(self) -> None:
+        """Take new connections, or leave them for a moment to processes that have fewer."""
+        if self._share is None:
+            self._take(_TAKEN_AT_ONCE)
+        elif self._share.is_least():
+            self._take(1)
+        else:
+            self._loop.remove_reader(self._listener)
+            self._pause = self._loop.call_later(YIELD_SECONDS, self._take_anyway)
+
+    def _take_anyway(self) -> None:
+        self._pause = None
+        self._take(1)
+        if self._pause is None:  # else an error paused it, and it starts again later
+            self.start()
+
+    def _take(self, n: int) -> None:
+        for _ in range(n):
             is_crowded = self._n_open() >= most_connections(self._max_connections)
             if is_crowded and self._begun and self._certificate is None:
                 return  # those just accepted are idle at the next turn of the loop
@@ -107,6 +137,11 @@ class Acceptor:
             if is_crowded:
                 self._log("connections.crowded open=%d", self._n_open())
             self._begin(taken)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has taken connections that are not yet served."""
+        return bool(self._begun)
 
     def _n_open(self) -> int:
         return self._connections.n_open + len(self._begun)
@@ -128,6 +163,8 @@ class Acceptor:
         task = self._loop.create_task(self._connect(taken))
         self._begun[task] = None
         task.add_done_callback(partial(self._on_connected, taken))
+        if self._share is not None:
+            self._share.note(self._n_open())
 
     def _on_connected(self, taken: socket.socket, task: asyncio.Task[None]) -> None:
         self._begun.pop(task, None)

@@ -17,6 +17,7 @@ from service.http import metrics, request_id
 from service.http.errors import Problem
 from service.listen import refusals
 from service.listen.joined_writes import JoinedWritesProtocol
+from service.listen.shares import Share
 
 MOST_HEADER_BYTES: Final = 64 * 1024
 """The most bytes of all headers of a request, and of the framing of a chunked body."""
@@ -45,11 +46,18 @@ class Connections(ServerState):
 
     def __init__(self) -> None:
         super().__init__()
+        self.share: Share | None = None
+        """Where other processes see how many there are, if others accept from the same socket."""
         self._idle: dict[BoundedProtocol, None] = {}  # the longest idle first
 
     @property
     def n_open(self) -> int:
         return len(self.connections)
+
+    def note_open(self) -> None:
+        """Tell the other processes how many there are."""
+        if self.share is not None and not self.share.is_dead():
+            self.share.note(self.n_open)
 
     def rests(self, connection: "BoundedProtocol") -> None:
         """The connection's last request is answered, or it has sent none yet."""
@@ -97,6 +105,7 @@ class BoundedProtocol(JoinedWritesProtocol):
         """Begin with a connection, which must soon say something."""
         super().connection_made(transport)
         metrics.CONNECTIONS.inc()
+        self.server_state.note_open()
         self.server_state.rests(self)
         self._set_deadline()
 
@@ -114,6 +123,7 @@ class BoundedProtocol(JoinedWritesProtocol):
         metrics.CONNECTIONS.dec()
         self.server_state.works(self)
         super().connection_lost(exc)
+        self.server_state.note_open()
 
     def data_received(self, data: bytes) -> None:
         """Read what came, in pieces that the parser may hold."""

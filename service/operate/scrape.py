@@ -1,22 +1,25 @@
-"""Answer Prometheus: ask the store and the head cache, and write all metrics as text.
+"""Answer Prometheus: ask the store, and write all metrics as text.
 
 The backlog is one statement, run at most once in `MAX_AGE_SECONDS` however often Prometheus asks. A
 scrape does not fail while the database is away: `nmtune_database_up` says so.
 """
 
+import asyncio
 import platform
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import REGISTRY, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from nmtune.version import __version__
-from service.predict.loaded_heads import HeadCache
+from service.http import metrics
+from service.operate import metric_files
 from store import backlog
 from store.backlog import Backlog
 from store.errors import StoreError
@@ -24,48 +27,45 @@ from store.store import Store
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 MAX_AGE_SECONDS: Final = 5.0
+NOTE_SECONDS: Final = 1.0
+"""How old may be what another process of the server says of its database connections."""
 
 
 class Scrape(Collector):
-    """Metrics of one application's store and head cache, read anew at each scrape."""
+    """Metrics of one application's store, read anew at each scrape, beside those counted."""
 
-    def __init__(self, store: Store, cache: HeadCache) -> None:
+    def __init__(self, store: Store, *, folder: Path | None = None) -> None:
+        """folder: where all processes of this server count; None: it has one process."""
+        self._counted = REGISTRY if folder is None else metric_files.registry(folder)
         self._store = store
-        self._cache = cache
         self._lock = threading.Lock()
         self._backlog: Backlog | None = None
         self._read_at = float("-inf")
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
+        self.note_connections()
 
     def text(self) -> bytes:
-        """All metrics of this process and this application, in Prometheus' text format."""
-        return generate_latest(REGISTRY) + generate_latest(self._registry)
+        """All metrics of this server, in Prometheus' text format."""
+        self.note_connections()
+        return generate_latest(self._counted) + generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """The metrics that are looked up rather than counted."""
         build = {"version": __version__, "python": platform.python_version()}
         yield InfoMetricFamily("nmtune_build", "Version of the service", value=build)
-        yield from self._of_cache()
-        connections = GaugeMetricFamily(
-            "nmtune_database_connections", "Database connections in use", labels=["pool"]
-        )
-        for pool, n_in_use in self._store.database.connections_in_use().items():
-            connections.add_metric([pool], n_in_use)
-        yield connections
         yield from _of_backlog(self._fresh_backlog())
 
-    def _of_cache(self) -> Iterator[Metric]:
-        cache = self._cache
-        yield CounterMetricFamily(
-            "nmtune_head_cache_hits", "Predictions whose head was loaded", value=cache.n_hits
-        )
-        yield CounterMetricFamily(
-            "nmtune_head_cache_misses", "Heads loaded for a prediction", value=cache.n_misses
-        )
-        yield GaugeMetricFamily(
-            "nmtune_head_cache_bytes", "Size of the heads kept loaded", value=cache.n_bytes
-        )
+    def note_connections(self) -> None:
+        """Set the gauge of database connections to what this process has now."""
+        for pool, n_in_use in self._store.database.connections_in_use().items():
+            metrics.DATABASE_CONNECTIONS.labels(pool).set(n_in_use)
+
+    async def keep_noting(self) -> None:
+        """Note the connections for scrapes that another process answers, until cancelled."""
+        while True:
+            self.note_connections()
+            await asyncio.sleep(NOTE_SECONDS)
 
     def _fresh_backlog(self) -> Backlog | None:
         with self._lock:

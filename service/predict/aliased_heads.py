@@ -8,6 +8,7 @@ import threading
 from typing import Final
 
 from nmtune.errors import HeadFormatError
+from service.predict.head_sessions import OwnSessions
 from service.predict.loaded_heads import LoadedHead
 from service.predict.predictor import Predictor
 from store import heads
@@ -77,5 +78,6 @@ class AliasedHeads:
         key = (version.tenant_id, version.sha256)
         if key not in self._sound:
             data = self._store.artifacts.get_bytes(version.tenant_id, version.sha256)
-            LoadedHead(Head.from_bytes(data), n_threads=1)
+            head = Head.from_bytes(data)
+            LoadedHead(head, OwnSessions(head, n_threads=1))
             self._sound.add(key)

@@ -4,12 +4,14 @@ torch, which reads a head, and onnxruntime, which serves it, are imported with t
 `warming`.
 """
 
+import ctypes
 import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +20,9 @@ from numpy.typing import NDArray
 
 from nmtune.errors import DataError
 from nmtune.rows.checks import as_rows
+from service.http import metrics
 from service.ingest.numbers import is_finite
+from service.predict.head_sessions import HeadSessions, sessions_of
 
 if TYPE_CHECKING:
     from nmtune.heads.head import Head
@@ -30,30 +34,25 @@ logger = logging.getLogger(__name__)
 class LoadedHead:
     """One head, ready to answer: one session for probabilities, one for tuned embeddings."""
 
-    def __init__(self, head: "Head", *, n_threads: int) -> None:
+    def __init__(self, head: "Head", sessions: HeadSessions) -> None:
         """Raises SelfTestError if the head has self-test rows and the session fails them."""
-        from nmtune.serving.folded import fold
-        from nmtune.serving.session import Session, check_self_test
+        from nmtune.serving.session import check_self_test
 
         self.classes = head.classes
         self.n_columns = head.n_columns
         self.temperature = np.float32(head.temperature)
         self.knowledge = head.knowledge
         self.classes_json = orjson.Fragment(orjson.dumps(head.classes))
-        self._folded = fold(head)
-        self._n_threads = n_threads
-        self.session = Session(self._folded, n_threads=n_threads)
-        self.n_bytes = 2 * self._folded.n_bytes
-        """The size of the arrays and of the session's copy."""
+        self._sessions = sessions
+        self.session = sessions.session
+        self.n_bytes = sessions.n_bytes
         if head.self_test is not None:
             check_self_test(self.session, head.self_test)
 
     @cached_property
     def tuned(self) -> "TunedSession":
         """The session for tuned embeddings, built when they are first asked for."""
-        from nmtune.serving.session import TunedSession
-
-        return TunedSession(self._folded, n_threads=self._n_threads)
+        return self._sessions.tuned()
 
     def transform(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Tuned embeddings (n, m) of rows x (n, d) that `check` has passed. Blocking."""
@@ -90,17 +89,15 @@ class HeadCache:
     threads ask for a head that is not loaded, one of them loads it and the others wait for it.
     """
 
-    def __init__(self, *, max_bytes: int, n_threads: int = 1) -> None:
+    def __init__(self, *, max_bytes: int, n_threads: int = 1, folder: Path | None = None) -> None:
+        """folder: where heads are files that all processes of the server map; None: it has one."""
         self.max_bytes = max_bytes
         self._n_threads = n_threads
+        self._folder = folder
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, LoadedHead] = OrderedDict()
         self._loading: dict[str, Future[LoadedHead]] = {}
         self._n_bytes = 0
-        self.n_hits = 0
-        """How often a head was loaded or being loaded."""
-        self.n_misses = 0
-        """How often a head had to be loaded."""
 
     @property
     def n_bytes(self) -> int:
@@ -112,7 +109,7 @@ class HeadCache:
         with self._lock:
             loaded = self._loaded.get(sha256)
             if loaded is not None:
-                self.n_hits += 1
+                metrics.HEAD_CACHE_HITS.inc()
                 self._loaded.move_to_end(sha256)
             return loaded
 
@@ -130,16 +127,18 @@ class HeadCache:
                 return self._loaded[sha256]
             pending = self._loading.get(sha256)
             if pending is None:
-                self.n_misses += 1
+                metrics.HEAD_CACHE_MISSES.inc()
                 mine = self._loading[sha256] = Future()
             else:
-                self.n_hits += 1
+                metrics.HEAD_CACHE_HITS.inc()
         if pending is not None:
             return pending.result()
         try:
             from nmtune.heads.head import Head
 
-            loaded = LoadedHead(Head.from_bytes(load()), n_threads=self._n_threads)
+            head = Head.from_bytes(load())
+            sessions = sessions_of(head, sha256, root=self._folder, n_threads=self._n_threads)
+            loaded = LoadedHead(head, sessions)
         except BaseException as error:
             with self._lock:
                 del self._loading[sha256]
@@ -149,6 +148,7 @@ class HeadCache:
             del self._loading[sha256]
             self._keep(sha256, loaded)
         mine.set_result(loaded)
+        _give_back_memory()
         return loaded
 
     def _keep(self, sha256: str, loaded: LoadedHead) -> None:
@@ -157,6 +157,7 @@ class HeadCache:
         while self._n_bytes > self.max_bytes and len(self._loaded) > 1:
             _, dropped = self._loaded.popitem(last=False)
             self._n_bytes -= dropped.n_bytes
+        metrics.HEAD_CACHE_BYTES.set(self._n_bytes)
         if loaded.n_bytes > self.max_bytes:
             logger.warning(
                 "head_cache.too_small sha256=%s head_bytes=%s max_bytes=%s",
@@ -164,3 +165,13 @@ class HeadCache:
                 loaded.n_bytes,
                 self.max_bytes,
             )
+
+
+def _give_back_memory() -> None:
+    """Give the system back what loading took for a moment: several times the head's size.
+
+    Otherwise glibc keeps it for this process, which may not load another head for days.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -128,11 +129,15 @@ class Predictor:
         max_waiting_rows: int = 16_384,
         fresh_seconds: float = 0.0,
         recorder: DriftRecorder | None = None,
+        heads_folder: Path | None = None,
     ) -> None:
-        """recorder: counts the predicted rows for drift; None: they are not counted."""
+        """recorder: counts the predicted rows for drift; None: they are not counted.
+
+        heads_folder: where heads are files that all processes of the server map; None: it has one.
+        """
         self.max_rows = max_rows
         self.known = KnownHeads(store, fresh_seconds=fresh_seconds)
-        self.cache = HeadCache(max_bytes=max_cache_bytes, n_threads=n_threads)
+        self.cache = HeadCache(max_bytes=max_cache_bytes, n_threads=n_threads, folder=heads_folder)
         self.batcher = Batcher(max_requests=max_waiting, max_rows=max_waiting_rows)
         self._recorder = recorder
         self._store = store

@@ -12,7 +12,7 @@ import pytest
 from service.http import request_id
 from standalone import logs
 from standalone.logs import LogSettings, masked
-from workers import observe
+from workers import job_id
 
 logger = logging.getLogger("tests.some.module")
 
@@ -94,7 +94,7 @@ def test_a_traceback_is_one_field_without_local_variables(lines: Lines) -> None:
 
 def test_ids_of_what_is_done_are_on_every_line(lines: Lines) -> None:
     logs.configure(JSON)
-    with observe.working_on("job_7"):
+    with job_id.working_on("job_7"):
         logger.info("a.b")
         logging.getLogger("celery.worker").info("anything")
     logger.info("a.b")
@@ -118,7 +118,7 @@ def test_every_line_of_a_text_record_says_what_it_is_about(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure(LogSettings())
-    with observe.working_on("job_7"):
+    with job_id.working_on("job_7"):
         logger.error("job.child_failed log=%s", "first\nMemoryError\n2026-11-26T00:00:00 forged")
     lines = capsys.readouterr().err.splitlines()
     assert re.fullmatch(

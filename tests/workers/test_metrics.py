@@ -12,7 +12,7 @@ from store.queue import LocalQueue
 from tests.support.waiting import wait_until
 from tests.workers.attempt.test_lease import database_away, job, lease_of  # noqa: F401 - `job` is a fixture
 from tests.workers.workplace import Workplace
-from workers import metrics, observe
+from workers import job_id, metrics
 from workers.attempt import embedding
 from workers.attempt.supervise import Ending
 from workers.settings import WorkerSettings
@@ -85,11 +85,11 @@ def test_log_lines_of_the_leases_thread_are_about_the_job(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     about: list[str | None] = []
-    caplog.handler.addFilter(lambda _: about.append(observe.job_id()) or True)
-    with observe.working_on(job.id), lease_of(workplace, job, seconds=60), database_away(workplace):
+    caplog.handler.addFilter(lambda _: about.append(job_id.current()) or True)
+    with job_id.working_on(job.id), lease_of(workplace, job, seconds=60), database_away(workplace):
         wait_until(lambda: "lease.heartbeat_failed" in caplog.text)
     assert set(about) == {job.id}
-    assert observe.job_id() is None
+    assert job_id.current() is None
 
 
 def test_what_is_in_no_set_has_one_label() -> None:

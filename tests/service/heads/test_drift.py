@@ -224,3 +224,32 @@ def test_a_bug_in_the_counting_touches_no_prediction(
     assert InProcess(app).get("/predict?head=pets&embedding=0,0,0").status_code == 200
     app.state.services.predictor.close()
     assert "drift.lost" in caplog.text
+
+
+def test_the_sums_of_two_processes_add_up_exactly(
+    settings: ServiceSettings, store: Store, knowing: bytes
+) -> None:
+    """Each flushes many times while the other does; of whole numbers no sum is rounded."""
+    sketch = sketch_of(knowing)
+    other = Store.open(settings)
+    recorders = [DriftRecorder(one, flush_seconds=3600) for one in (store, other)]
+    rows = [np.full((4, 3), number, np.float32) for number in range(20)]
+
+    def serve(recorder: DriftRecorder) -> None:
+        for x in rows:
+            record(recorder, sketch, x)
+            recorder.fold()
+            recorder.flush()
+
+    threads = [threading.Thread(target=serve, args=(one,)) for one in recorders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for recorder in recorders:
+        recorder.close()
+    other.close()
+    found = stored(store, sketch)
+    assert found.n_rows == 2 * 4 * len(rows)
+    one = sum(sketch.sums(x, np.ones(4, np.int64)) for x in rows)
+    np.testing.assert_allclose(found.sums, 2 * one, rtol=1e-12)
