@@ -152,6 +152,8 @@ def test_both_answer_alike_from_one_copy_of_the_head_and_count_together(server: 
         assert found["nmtune_sweeps_total"] >= 1, "the worker's counts are among them"
         processes = {name for name in found if name.startswith("process_resident_memory_bytes")}
         assert len(processes) == 3
+    listening = [child.pid for child in server.children() if listens(child, server.port)]
+    assert sorted(listening) == sorted(server.to), "the worker would keep the port open at a stop"
     for pid in server.to:
         maps = psutil.Process(pid).memory_maps(grouped=True)
         (data,) = [one for one in maps if one.path.endswith("predict.onnx.data")]
@@ -174,11 +176,17 @@ def test_a_killed_process_is_started_again_and_what_it_counted_stays(server: Sev
     found = server.samples(two)
     assert found[PREDICTED] == 5
     assert found["nmtune_prediction_seconds_count"] == 5
+    wait_until(partial(n_connections_are, 2, server, two))
 
 
 def n_connections_are(n: int, server: Several, asked: http.client.HTTPConnection) -> bool:
     """Whether that is what the process that has the connection says of all of them."""
     return server.samples(asked)["nmtune_connections"] == n
+
+
+def listens(process: psutil.Process, port: int) -> bool:
+    found = process.net_connections("tcp")
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
 
 
 def pids(server: Several) -> set[int]:
