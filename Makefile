@@ -43,7 +43,7 @@ test-fast: $(VENV)/.installed-test ## Run the tests that take seconds
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 mutants: $(VENV)/.installed-test ## Break the product in many ways: the tests must notice each
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python -m tests.mutants
 
 soak: $(VENV)/.installed-test ## Do random faults to a real deployment for SECONDS (default: 600)
 	NMTUNE_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -s --timeout 0 tests/faults/test_soak.py

@@ -10,8 +10,8 @@ from nmtune.heads.head import Head, Member
 from nmtune.heads.network import Network
 from nmtune.heads.scaling import Scaling
 from store import datasets, jobs, transitions
-from store.heads import NewHeadVersion
 from store.names import DEFAULT_TENANT
+from store.registry.heads import NewHeadVersion
 from store.settings import StoreSettings
 from store.store import Store
 

@@ -38,10 +38,10 @@ from service.access.layer import Access, AccessLayer
 from service.access.openid import OpenId
 from service.hosts import Hosts
 from service.http import docs_page, errors
-from service.http.gate import Gate
-from service.http.guards import BodyLimit, RequestLog
-from service.http.head_requests import HeadRequests
-from service.http.metrics import RequestMetrics
+from service.http.layers.gate import Gate
+from service.http.layers.guards import BodyLimit, RequestLog
+from service.http.layers.head_requests import HeadRequests
+from service.http.layers.metrics import RequestMetrics
 from service.http.openapi import DocumentedAPI, problems
 from service.http.unknown_parameters import refuse_unknown_parameters
 from service.limits.layer import LimitsLayer

@@ -16,7 +16,7 @@ import structlog
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from structlog.types import EventDict
 
-from service.http import request_id
+from service.http.layers import request_id
 from standalone import LogFormat, LogLevel
 from workers import job_id
 

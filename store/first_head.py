@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from store import aliases, heads
 from store.access import audit
-from store.aliases import Outcome
 from store.database.connection import Transaction
 from store.events import EventType
-from store.heads import NewHeadVersion
 from store.jobs import Job, move
 from store.leases import hold, is_mine, lost
+from store.registry import aliases, heads
+from store.registry.aliases import Outcome
+from store.registry.heads import NewHeadVersion
 from store.states import JobKind
 from store.webhooks import outbox
 

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import null, select, update
 
-from store import garbage, jobs
+from store import jobs
+from store.cleanup import garbage
 from store.database import tables
 from store.database.conditions import has_status
 from store.database.connection import Transaction

@@ -20,7 +20,6 @@ from store.database.clock import now, read_clock, seconds_from_now
 from store.database.conditions import has_kind, has_status
 from store.database.connection import Transaction
 from store.events import EventType
-from store.heads import NewHeadVersion
 from store.jobs import COLUMNS, DONE, NOT_BEFORE_NOW, QUEUES, Job, job_of, move
 from store.leases import (
     SLACK_SECONDS,
@@ -32,6 +31,7 @@ from store.leases import (
     stands,
     worker_lost,
 )
+from store.registry.heads import NewHeadVersion
 from store.states import JobKind, JobStatus
 
 log = logging.getLogger(__name__)

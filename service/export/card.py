@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from service.heads.adapted import sentence
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 
 METRICS: Final = {
     "accuracy": ("accuracy", "Accuracy"),

@@ -21,8 +21,9 @@ from service.export.shared_report import without_rows
 from service.heads.schemas import Lineage
 from service.http.errors import Problem
 from service.jobs.report_pages import bundled_report
-from store import heads, jobs
-from store.heads import HeadVersion
+from store import jobs
+from store.registry import heads
+from store.registry.heads import HeadVersion
 from store.store import Store
 
 logger = logging.getLogger(__name__)

@@ -25,15 +25,16 @@ from service.http.idempotency import Answer, Key
 from service.ingest.dataset import inline
 from service.ingest.errors import BadInput
 from service.ingest.numbers import check_n_rows
-from store import datasets, heads
+from store import datasets
 from store.access import audit, quotas
 from store.access.audit import Actor
 from store.access.limits import Limits
-from store.aliases import Outcome
 from store.database.connection import Transaction
 from store.files.labelled import LabelledFile, LabelledSplit
-from store.heads import HeadVersion, NewHeadVersion
 from store.idempotency import StoredResponse
+from store.registry import heads
+from store.registry.aliases import Outcome
+from store.registry.heads import HeadVersion, NewHeadVersion
 from store.store import Store
 
 if TYPE_CHECKING:

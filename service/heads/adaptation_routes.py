@@ -19,7 +19,7 @@ from service.ingest.dataset import texts
 from service.limits.predictions import MeterDep
 from service.predict.services import PredictorDep, TextPredictorDep
 from service.predict.texts import check_encoder
-from store import heads
+from store.registry import heads
 
 router = APIRouter(tags=["heads"], route_class=JsonRoute)
 

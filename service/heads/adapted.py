@@ -1,6 +1,6 @@
 """What an adapted version is, in a sentence for people."""
 
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 
 
 def sentence(one: HeadVersion) -> str | None:

@@ -17,7 +17,7 @@ from nmtune.report.versions import (
 )
 from service.heads.adapted import sentence
 from service.heads.pairing import Pairing, SharedRows
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 
 __all__ = ["METRICS", "Difference", "HeadComparison", "SplitComparison", "compare"]
 

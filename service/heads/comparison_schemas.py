@@ -9,7 +9,7 @@ from service.heads.comparison import HeadComparison as ComparisonRecord
 from service.heads.comparison import SplitComparison as SplitRecord
 from service.http.fields import Name
 from store.datasets import Dataset
-from store.heads import HeadVersion as HeadVersionRecord
+from store.registry.heads import HeadVersion as HeadVersionRecord
 
 
 class CompareQuery(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nmtune.trust.drift import Drift, State
 from service.http.fields import MAX_VERSION, Alias
 from store.drift import KEPT_HOURS, Total, Window
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 
 
 class DriftQuery(BaseModel):

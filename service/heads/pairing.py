@@ -23,7 +23,7 @@ from store.errors import (
     StorageUnavailable,
 )
 from store.files.job_rows import JobRows
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 from store.store import Store
 
 _UNREADABLE: Final = (ArtifactCorrupt, ArtifactMissing, InvalidDatasetFile, StorageUnavailable)

@@ -30,14 +30,15 @@ from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import PREDICT, READ, WRITE
 from service.predict.services import PredictorDep
-from store import aliases, datasets, head_deletion, heads
+from store import datasets
 from store.access import audit
 from store.access.audit import Actor
 from store.bytes.port import Artifacts
 from store.database.connection import Transaction
-from store.head_deletion import Deleted
 from store.idempotency import StoredResponse
 from store.names import NAME_PATTERN
+from store.registry import aliases, head_deletion, heads
+from store.registry.head_deletion import Deleted
 
 HeadName = Annotated[
     str, Path(pattern=NAME_PATTERN, description="The head's name.", examples=["pets"])

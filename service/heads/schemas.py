@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.http.fields import MAX_VERSION, Cursor, Limit, Share
-from store.aliases import Alias as AliasRecord
-from store.heads import Head as HeadRecord
-from store.heads import HeadVersion as HeadVersionRecord
+from store.registry.aliases import Alias as AliasRecord
+from store.registry.heads import Head as HeadRecord
+from store.registry.heads import HeadVersion as HeadVersionRecord
 
 
 class Machine(BaseModel):

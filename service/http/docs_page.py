@@ -11,8 +11,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import HTMLResponse, JSONResponse
 
+from service.http.layers.security_headers import CONTENT_SECURITY_POLICY
 from service.http.scopes import READ
-from service.http.security_headers import CONTENT_SECURITY_POLICY
 
 ADDRESS: Final = "/openapi.json"
 STATIC: Final = "/docs/static"

@@ -15,7 +15,8 @@ from starlette.routing import Match
 
 from nmtune.errors import ConfigError, DataError, HeadFormatError, NMTuneError
 from providers.errors import ProviderError
-from service.http import provider_problems, request_id, validation
+from service.http import provider_problems, validation
+from service.http.layers import request_id
 from service.http.validation import FieldError
 from service.ingest.errors import BadInput
 from store import errors as store_errors

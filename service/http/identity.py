@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
-from service.http import request_id
 from service.http.errors import Problem
+from service.http.layers import request_id
 from store.access import scopes
 from store.access.audit import Actor, ActorKind
 from store.names import DEFAULT_TENANT

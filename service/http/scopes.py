@@ -14,8 +14,8 @@ from fastapi.params import Depends as Dependency
 from fastapi.security.base import SecurityBase
 
 from service.http.errors import Problem
-from service.http.gate import SAFE_METHODS
 from service.http.identity import check_head, identity_of
+from service.http.layers.gate import SAFE_METHODS
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from providers import batches, catalogue, local
 from providers.encoder import Encoder
 from providers.provider import Limits, estimated_tokens
-from store import encoders, text_vectors
+from store.embedding import encoders, text_vectors
 from store.store import Store
 
 

@@ -15,11 +15,12 @@ from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import READ_WRITE
 from service.jobs.routes import JobId
 from service.predict.services import PredictorDep
-from store import aliases, candidates, heads, jobs
+from store import jobs
 from store.access import audit, quotas
 from store.access.audit import Actor
 from store.access.limits import Limits
-from store.candidates import Publication
+from store.registry import aliases, candidates, heads
+from store.registry.candidates import Publication
 from store.store import Store
 
 logger = logging.getLogger(__name__)

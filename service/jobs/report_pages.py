@@ -9,8 +9,8 @@ import orjson
 from pages.views import report as views
 from pages.views.report import Rendered
 from service.jobs.schemas import Job
-from store.heads import HeadVersion
 from store.jobs import Job as JobRecord
+from store.registry.heads import HeadVersion
 
 logger = logging.getLogger(__name__)
 

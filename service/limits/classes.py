@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 from typing import Final
 
-from service.http.gate import SAFE_METHODS
+from service.http.layers.gate import SAFE_METHODS
 from store.access.limits import Limits
 
 

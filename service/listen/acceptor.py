@@ -18,8 +18,8 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.http import metrics, request_id
 from service.http.errors import Problem
+from service.http.layers import metrics, request_id
 from service.listen import refusals
 from service.listen.protocol import BoundedProtocol, Connections
 from service.listen.shares import YIELD_SECONDS, Share

@@ -13,8 +13,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from service.http import metrics, request_id
 from service.http.errors import Problem
+from service.http.layers import metrics, request_id
 from service.listen import refusals
 from service.listen.joined_writes import JoinedWritesProtocol
 from service.listen.shares import Share

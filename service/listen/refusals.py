@@ -5,8 +5,8 @@ import logging
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from service.http import metrics, request_id, security_headers
 from service.http.errors import Problem
+from service.http.layers import metrics, request_id, security_headers
 from service.oip import errors as oip_errors
 
 logger = logging.getLogger(__name__)

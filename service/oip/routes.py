@@ -33,7 +33,7 @@ from service.oip.schemas import (
 from service.operate import health
 from service.predict import rendering
 from service.predict.services import BodyBudgetDep, PredictorDep
-from store import heads
+from store.registry import heads
 
 BINARY: Final = "application/octet-stream"
 

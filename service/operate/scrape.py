@@ -18,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from nmtune.version import __version__
-from service.http import metrics
+from service.http.layers import metrics
 from service.operate import metric_files
 from store import backlog
 from store.backlog import Backlog

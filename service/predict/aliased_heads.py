@@ -11,9 +11,9 @@ from nmtune.errors import HeadFormatError
 from service.predict.head_sessions import OwnSessions
 from service.predict.loaded_heads import LoadedHead
 from service.predict.predictor import Predictor
-from store import heads
 from store.errors import StoreError
-from store.heads import HeadVersion
+from store.registry import heads
+from store.registry.heads import HeadVersion
 from store.store import Store
 
 logger = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ import time
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from store import heads
 from store.errors import DatabaseUnavailable, NotFound, StoreError
-from store.heads import HeadVersion
+from store.registry import heads
+from store.registry.heads import HeadVersion
 from store.store import Store
 
 logger = logging.getLogger(__name__)

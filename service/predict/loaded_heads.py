@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from nmtune.errors import DataError
 from nmtune.rows.checks import as_rows
-from service.http import metrics
+from service.http.layers import metrics
 from service.ingest.numbers import is_finite
 from service.predict.head_sessions import HeadSessions, sessions_of
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from nmtune.errors import HeadFormatError
 from nmtune.heads import class_shares as known_shares
 from nmtune.serving.answers import Answers
-from service.http import metrics
+from service.http.layers import metrics
 from service.ingest.numbers import check_n_rows
 from service.predict.batching import Batcher
 from service.predict.drift_recorder import DriftRecorder
 from service.predict.known_heads import MOST, Known, KnownHeads
 from service.predict.loaded_heads import HeadCache, LoadedHead, too_large
 from store.errors import StoreError
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 from store.store import Store
 
 logger = logging.getLogger(__name__)

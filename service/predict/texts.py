@@ -18,7 +18,7 @@ from service.http.errors import Problem
 from service.predict.predictor import Predictor
 from service.providers import access
 from service.settings import ServiceSettings
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 from store.store import Store
 
 RECOGNISED_SECONDS: Final = 3600.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service.http.errors import Problem
 from service.predict.options import PredictionOptions
 from service.predict.predictor import Prediction
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 
 if TYPE_CHECKING:
     from nmtune.trust.conformal import Conformal

@@ -11,8 +11,8 @@ import threading
 from importlib import import_module
 from typing import Final
 
-from store import heads
 from store.errors import StoreError
+from store.registry import heads
 from store.store import Store
 
 logger = logging.getLogger(__name__)

@@ -11,16 +11,17 @@ from service.predict.options import OPTIONS
 from service.predictions.schemas import PredictionCreate
 from service.providers import access
 from service.settings import ServiceSettings
-from store import datasets, heads, jobs
+from store import datasets, jobs
 from store.access import audit, quotas
 from store.access.audit import Actor
 from store.access.limits import Limits
 from store.access.usage import Kind
 from store.database.connection import Transaction
 from store.datasets import Dataset
-from store.heads import HeadVersion
 from store.idempotency import StoredResponse
 from store.queue import Queue
+from store.registry import heads
+from store.registry.heads import HeadVersion
 from store.store import Store
 
 

@@ -5,7 +5,7 @@ from providers.base_url import parse_base_url
 from providers.encoder import Encoder
 from providers.errors import KeyMissing, NotInstalled
 from service.settings import ServiceSettings
-from store import provider_keys
+from store.embedding import provider_keys
 from store.store import Store
 
 

@@ -13,8 +13,8 @@ from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import ADMIN
 from service.providers.schemas import KnownKey, KnownKeys, ProviderKey
 from service.settings import ServiceSettings
-from store import provider_keys
 from store.access import audit
+from store.embedding import provider_keys
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["providers"], route_class=JsonRoute, dependencies=[ADMIN])

@@ -13,8 +13,8 @@ from fastapi.routing import APIRoute
 
 from service.http.errors import Problem, problem_of
 from service.http.identity import KEY, Identity
+from service.http.layers.security_headers import CONTENT_SECURITY_POLICY
 from service.http.scopes import READ
-from service.http.security_headers import CONTENT_SECURITY_POLICY
 
 if TYPE_CHECKING:
     from pages.views.shell import Place

@@ -17,8 +17,9 @@ from service.uploads import tus
 from service.uploads.parts import PartStore, receive
 from service.uploads.schemas import Upload, UploadPage, UploadQuery
 from service.uploads.tus import TusRoute, read_checksum, read_metadata, read_number
-from store import expiry, uploads
+from store import uploads
 from store.access import audit, quotas
+from store.cleanup import expiry
 from store.uploads import Upload as UploadRecord
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from nmtune_client import (
     PermissionDeniedError,
     RetryPolicy,
 )
-from nmtune_client._cli import login
+from nmtune_client._cli.operate import login
 from nmtune_client._http import api_key
 
 KEY = "nmk_canary4711"

@@ -19,7 +19,7 @@ from nmtune_client._cli.main import main
 from nmtune import Head, Trainer, TuneConfig
 from service.export import exports
 from service.export.agreement import check_rows
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 
 Files = dict[str, bytes]
 

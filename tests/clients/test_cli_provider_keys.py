@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from nmtune_client._cli import provider_keys
+from nmtune_client._cli.operate import provider_keys
 
 SECRET = "sk-canary-4711"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from nmtune_client._cli.grammar import make_parser
-from nmtune_client._cli.words import for_command_line
+from nmtune_client._cli.shared.words import for_command_line
 
 PREDICT = "use nmtune predict HEAD FILE --output OUT"
 

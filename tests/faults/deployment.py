@@ -16,10 +16,11 @@ import numpy as np
 import psutil
 from nmtune_client import Client
 
-from store import events, heads, jobs
+from store import events, jobs
 from store.errors import NotFound
 from store.events import Event
 from store.jobs import Job
+from store.registry import heads
 from store.settings import StoreSettings
 from store.states import JobKind
 from store.store import Store

@@ -7,7 +7,8 @@ import httpx
 import pytest
 from nmtune_client import Client
 
-from store import datasets, garbage, jobs
+from store import datasets, jobs
+from store.cleanup import garbage
 from tests.faults.deployment import QUICK, Deployment, Predictions, head_versions, upload
 from tests.support.processes import Process
 from tests.support.waiting import wait_until

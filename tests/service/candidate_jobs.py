@@ -9,12 +9,12 @@ import orjson
 from numpy.typing import NDArray
 
 from store import datasets, job_files, jobs, transitions
-from store.candidates import as_version
 from store.datasets import Lineage
 from store.files.job_rows import JobRows, Predictions, SplitRows
 from store.job_files import NewJobFile
 from store.jobs import Job
 from store.names import DEFAULT_TENANT
+from store.registry.candidates import as_version
 from store.store import Store
 from tests.service.in_process import CLASSES, N_COLUMNS
 

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from nmtune import Trainer, TuneConfig
 from store import datasets, first_head, jobs, transitions
-from store.heads import NewHeadVersion
 from store.names import DEFAULT_TENANT
 from store.queue import LocalQueue
+from store.registry.heads import NewHeadVersion
 from store.store import Store
 
 CLASSES = ("cat", "dog")

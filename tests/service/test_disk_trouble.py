@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from service.settings import ServiceSettings
-from store import heads
 from store.bytes.local import LocalArtifacts
 from store.errors import DatabaseFull, StorageReadOnly
+from store.registry import heads
 from store.store import Store
 from tests.service.in_process import (
     N_COLUMNS,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.http import request_id
+from service.http.layers import request_id
 from standalone import logs
 from standalone.logs import LogSettings, masked
 from workers import job_id

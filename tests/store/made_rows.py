@@ -12,8 +12,8 @@ from store import datasets, jobs, transitions
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.datasets import Dataset, Lineage
-from store.heads import NewHeadVersion
 from store.jobs import Job
+from store.registry.heads import NewHeadVersion
 from store.store import Store
 
 

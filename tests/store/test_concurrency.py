@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Callable
 
-from store import datasets, heads, idempotency, jobs, transitions
+from store import datasets, idempotency, jobs, transitions
 from store.errors import Conflict, DatasetInUse, LeaseLost, NotFound
 from store.jobs import Job
+from store.registry import heads
 from store.store import Store
 from tests.store.conftest import OpenStore
 from tests.store.made_rows import Rows, new_head

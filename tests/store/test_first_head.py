@@ -2,9 +2,10 @@
 
 import pytest
 
-from store import first_head, head_deletion, heads, jobs, transitions
+from store import first_head, jobs, transitions
 from store.errors import LeaseLost
 from store.jobs import Job
+from store.registry import head_deletion, heads
 from store.states import JobStatus
 from store.store import Store
 from tests.store.job_moves import ERROR, ask_to_cancel, last_event, release, sweep, told

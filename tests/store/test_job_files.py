@@ -2,7 +2,8 @@
 
 import pytest
 
-from store import garbage, job_files, transitions
+from store import job_files, transitions
+from store.cleanup import garbage
 from store.errors import JobFileExpired, JobFileMissing, LeaseLost
 from store.job_files import NewJobFile
 from store.jobs import Job

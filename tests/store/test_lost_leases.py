@@ -3,9 +3,10 @@
 import pytest
 from sqlalchemy import literal, select
 
-from store import heads, leases, transitions
+from store import leases, transitions
 from store.database.clock import UtcDateTime, now
 from store.errors import LeaseLost
+from store.registry import heads
 from store.states import JobStatus
 from store.store import Store
 from store.transitions import SweepResult

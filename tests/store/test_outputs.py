@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import null, update
 from sqlalchemy.exc import IntegrityError
 
-from store import garbage, jobs, outputs, transitions
+from store import jobs, outputs, transitions
+from store.cleanup import garbage
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.errors import LeaseLost, NotFound, OutputNotReady

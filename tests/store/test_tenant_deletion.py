@@ -8,20 +8,11 @@ import numpy as np
 import pytest
 from sqlalchemy import Table, inspect, select, text
 
-from store import (
-    drift,
-    encoders,
-    idempotency,
-    job_files,
-    provider_keys,
-    tenant_deletion,
-    text_vectors,
-    transitions,
-    uploads,
-)
+from store import drift, idempotency, job_files, tenant_deletion, transitions, uploads
 from store.access import audit, keys, sessions, tenants, usage
 from store.database import tables
 from store.database.clock import read_clock
+from store.embedding import encoders, provider_keys, text_vectors
 from store.errors import LeaseLost, NotFound
 from store.job_files import NewJobFile
 from store.jobs import Job

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from store import datasets, events, head_deletion, heads, jobs, transitions
+from store import datasets, events, jobs, transitions
 from store.database.connection import Transaction
 from store.errors import LeaseLost, NotFound
 from store.jobs import Job
+from store.registry import head_deletion, heads
 from store.store import Store
 from tests.store.made_rows import Rows
 

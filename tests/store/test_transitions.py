@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert, select
 
-from store import heads, transitions
+from store import transitions
 from store.database import tables
 from store.errors import Conflict
+from store.registry import heads
 from store.states import JobStatus
 from store.store import Store
 from store.transitions import SweepResult

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from store import expiry, garbage, uploads
+from store import uploads
 from store.access import audit
+from store.cleanup import expiry, garbage
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.errors import NotFound, OffsetMismatch, TooManyParts

@@ -11,12 +11,13 @@ import orjson
 import psutil
 
 from nmtune import resolve
-from store import datasets, events, heads, jobs, transitions
+from store import datasets, events, jobs, transitions
 from store.datasets import Dataset
 from store.events import Event
 from store.files.dataset import DatasetWriter
 from store.jobs import Job
 from store.queue import LocalQueue
+from store.registry import heads
 from store.store import Store
 from tests.support import leftovers
 from workers.attempt.run import run_claimed

@@ -21,12 +21,13 @@ from providers.encoder import Encoder
 from providers.errors import ProviderError, ProviderUnavailable, WrongAnswer
 from providers.pool import Providers
 from providers.provider import Provider, estimated_tokens
-from store import provider_keys, text_vectors, transitions
+from store import transitions
 from store.access import usage
 from store.access.usage import Kind
 from store.database.clock import read_clock
 from store.datasets import Dataset
-from store.encoders import EncoderRecord
+from store.embedding import provider_keys, text_vectors
+from store.embedding.encoders import EncoderRecord
 from store.files.texts import TextsFile
 from store.jobs import PRICE, Job
 from store.store import Store

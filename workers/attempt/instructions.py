@@ -1,11 +1,11 @@
 """The instructions of a worker to its child, by the job's kind."""
 
-from store import heads
 from store.database.connection import Transaction
 from store.datasets import TEXTS, Dataset
 from store.errors import NotFound
-from store.heads import HeadVersion
 from store.jobs import Job
+from store.registry import heads
+from store.registry.heads import HeadVersion
 from store.states import JobKind
 from store.store import Store
 from workers.attempt import text_job

@@ -13,8 +13,8 @@ from store import failpoints, first_head, transitions
 from store.database.connection import Transaction
 from store.errors import DatabaseUnavailable, LeaseLost, StorageUnavailable
 from store.events import EventType
-from store.heads import NewHeadVersion
 from store.jobs import Job
+from store.registry.heads import NewHeadVersion
 from store.store import Store
 from workers import metrics
 from workers.attempt.supervise import Ending

@@ -11,9 +11,9 @@ from providers.encoder import fingerprint
 from providers.errors import EncoderChanged, ProviderError, UnknownPath, WrongAnswer
 from providers.probe_texts import Signature
 from providers.provider import Provider
-from store import encoders
 from store.access import tenants
-from store.encoders import EncoderRecord
+from store.embedding import encoders
+from store.embedding.encoders import EncoderRecord
 from store.jobs import Job
 from store.leases import lost
 from store.states import JobKind

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from store import candidates, encoders, job_files, transitions
+from store import job_files, transitions
 from store.bytes.port import ArtifactRef, Artifacts
 from store.database.connection import Transaction
-from store.heads import NewHeadVersion
+from store.embedding import encoders
 from store.job_files import NewJobFile
 from store.jobs import Job
+from store.registry import candidates
+from store.registry.heads import NewHeadVersion
 from store.states import JobKind
 from store.store import Store
 from workers.attempt.lease import FirstHead

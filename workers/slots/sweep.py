@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from store import expiry, garbage, transitions
+from store import transitions
+from store.cleanup import expiry, garbage
 from store.database.clock import read_clock
 from store.errors import StoreError
 from store.jobs import QUEUES

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store import provider_keys, uploads
+from store import uploads
 from store.access import audit, tenants
+from store.embedding import provider_keys
 from store.store import Store
 from store.webhooks import endpoints
 from tests.service.access.asking import Asking

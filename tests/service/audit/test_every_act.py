@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.http.gate import SAFE_METHODS
+from service.http.layers.gate import SAFE_METHODS
 from service.webhooks import delivery_routes
 from store import transitions
 from store.access import audit

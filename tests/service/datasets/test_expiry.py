@@ -8,7 +8,7 @@ import pytest
 import migrations
 from service.app import create_app
 from service.settings import ServiceSettings
-from store import expiry
+from store.cleanup import expiry
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.queue import LocalQueue

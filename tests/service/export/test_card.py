@@ -6,7 +6,7 @@ import yaml
 
 from service.export.card import model_card
 from service.export.card import yaml as written_yaml
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 
 
 def test_hostile_names_begin_no_line_of_the_card() -> None:

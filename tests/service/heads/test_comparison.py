@@ -10,7 +10,7 @@ from nmtune.numeric.statistics import newcombe_interval
 from service.heads.comparison import HeadComparison
 from service.heads.comparison import compare as compare_paired
 from service.heads.pairing import Pairing, SharedRows
-from store.heads import HeadVersion
+from store.registry.heads import HeadVersion
 
 
 def metrics(accuracy: float, *, n_rows: int = 1000) -> dict[str, Any]:

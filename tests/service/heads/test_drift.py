@@ -18,10 +18,11 @@ from nmtune.trust.row_summary import RowSummary
 from service.app import create_app
 from service.predict.drift_recorder import MOST_BYTES, DriftRecorder
 from service.settings import ServiceSettings
-from store import drift, heads
+from store import drift
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.queue import LocalQueue
+from store.registry import heads
 from store.store import Store
 from tests.service.in_process import InProcess, assert_problem, publish
 from tests.support.waiting import wait_until

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from store import garbage, job_files
+from store import job_files
+from store.cleanup import garbage
 from store.database import tables
 from store.datasets import Lineage
 from store.jobs import Job

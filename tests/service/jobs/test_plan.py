@@ -9,7 +9,7 @@ import pytest
 from providers import catalogue
 from providers.encoder import fingerprint
 from service.jobs.plan import Plan
-from store import encoders, text_vectors
+from store.embedding import encoders, text_vectors
 from store.store import Store
 from tests.service.in_process import (
     InProcess,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nmtune import Head
-from store import garbage
+from store.cleanup import garbage
 from store.jobs import Job
 from store.store import Store
 from tests.service.candidate_jobs import CandidateJob, right

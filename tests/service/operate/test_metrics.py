@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.http import metrics
+from service.http.layers import metrics
 from service.operate import scrape
 from service.settings import ServiceSettings
 from store.jobs import QUEUES

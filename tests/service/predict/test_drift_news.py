@@ -11,9 +11,10 @@ from nmtune import Head
 from nmtune.trust.knowledge import learn
 from nmtune.trust.row_summary import RowSummary
 from service.predict.drift_recorder import DriftRecorder
-from store import drift, heads
+from store import drift
 from store.database import tables
 from store.database.clock import seconds_from_now
+from store.registry import heads
 from store.store import Store
 from store.webhooks.endpoints import Endpoint
 from tests.service.in_process import publish

@@ -7,10 +7,10 @@ import pytest
 
 from service.predict import known_heads
 from service.predict.known_heads import KnownHeads
-from store import heads
 from store.database.connection import Transaction
 from store.errors import DatabaseUnavailable, NotFound
-from store.heads import HeadVersion
+from store.registry import heads
+from store.registry.heads import HeadVersion
 from store.store import Store
 from tests.service.in_process import InProcess, publish
 

@@ -13,7 +13,8 @@ from service.app import create_app
 from service.http.errors import problem_of
 from service.predict.texts import _name_row
 from service.settings import ServiceSettings
-from store import datasets, jobs, provider_keys
+from store import datasets, jobs
+from store.embedding import provider_keys
 from store.files.texts import TextsFile
 from store.store import Store
 from tests.service.in_process import InProcess, RecordingQueue, assert_problem, train

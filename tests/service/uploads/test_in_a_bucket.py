@@ -11,7 +11,7 @@ from nmtune_client import Client
 import migrations
 from service.app import create_app
 from service.settings import ServiceSettings
-from store import expiry
+from store.cleanup import expiry
 from store.database.connection import Database
 from store.queue import LocalQueue
 from store.store import Store

@@ -18,7 +18,8 @@ from tusclient.exceptions import TusUploadFailed
 import migrations
 from service.app import create_app
 from service.settings import ServiceSettings
-from store import expiry, uploads
+from store import uploads
+from store.cleanup import expiry
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.names import DEFAULT_TENANT

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from store import garbage
 from store.access import audit, secrets
 from store.access.audit import Actor, ActorKind, Entry, Wanted
+from store.cleanup import garbage
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.store import Store

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from store import expiry
 from store.access import keys
 from store.access.keys import DAY, ApiKey
+from store.cleanup import expiry
 from store.store import Store
 from store.webhooks.endpoints import Endpoint
 from tests.store.access.access_calls import age_key, make_key

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from store import garbage
 from store.bytes.local import LocalArtifacts
 from store.bytes.port import Artifacts
 from store.bytes.s3 import artifacts as s3_artifacts
 from store.bytes.s3.artifacts import S3Artifacts
 from store.bytes.s3.bucket import Bucket
 from store.bytes.s3.client import Patience
+from store.cleanup import garbage
 from store.errors import ArtifactMissing, StorageUnavailable, StoreError
 from store.settings import StoreSettings
 from store.store import Store, open_artifacts

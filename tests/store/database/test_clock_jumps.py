@@ -6,10 +6,11 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import select
 
-from store import events, heads, jobs, transitions
+from store import events, jobs, transitions
 from store.database.clock import now
 from store.jobs import Job
 from store.leases import LONGEST_LEASE_SECONDS, running_leases
+from store.registry import heads
 from store.store import Store
 from store.transitions import SweepResult
 from tests.store.made_rows import Rows, clock_ahead, new_head

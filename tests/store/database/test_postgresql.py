@@ -4,9 +4,11 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
-from store import datasets, events, garbage, head_deletion, heads, idempotency, jobs, transitions
+from store import datasets, events, idempotency, jobs, transitions
+from store.cleanup import garbage
 from store.database import tables
-from store.heads import NewHeadVersion
+from store.registry import head_deletion, heads
+from store.registry.heads import NewHeadVersion
 from store.store import Store
 from tests.store.made_rows import Clause, Rows, clauses, new_head
 

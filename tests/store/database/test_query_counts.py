@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from store import datasets, events, heads, jobs, transitions
+from store import datasets, events, jobs, transitions
 from store.database.connection import Transaction
+from store.registry import heads
 from store.store import Store
 from tests.store.made_rows import Rows, new_head, statements
 

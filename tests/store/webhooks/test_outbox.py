@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from store import datasets, expiry, head_deletion, heads, jobs, transitions
+from store import datasets, jobs, transitions
+from store.cleanup import expiry
 from store.database.connection import Transaction
 from store.errors import LeaseLost
+from store.registry import head_deletion, heads
 from store.store import Store
 from store.webhooks.outbox import MOST_BODY_BYTES
 from tests.store.job_moves import ERROR

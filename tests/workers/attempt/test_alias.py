@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from store import heads, transitions
+from store import transitions
 from store.errors import LeaseLost, NotFound
 from store.jobs import Job
+from store.registry import heads
 from tests.store.made_rows import new_head
 from tests.workers.workplace import Workplace
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nmtune import Head
-from store import heads
 from store.jobs import Job
+from store.registry import heads
 from tests.support.waiting import wait_until
 from tests.workers.workplace import CLASSES, SPLITS, OpenWorkplace, Workplace, children
 

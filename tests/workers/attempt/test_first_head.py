@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from nmtune import Head
-from store import heads
 from store.jobs import Job
+from store.registry import heads
 from tests.support.places import ROOT
 from tests.support.waiting import wait_until
 from tests.workers.workplace import (

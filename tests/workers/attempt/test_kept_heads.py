@@ -3,9 +3,10 @@
 import pytest
 
 from nmtune import Head
-from store import candidates, heads, job_files
-from store.heads import HeadVersion
+from store import job_files
 from store.jobs import Job
+from store.registry import candidates, heads
+from store.registry.heads import HeadVersion
 from tests.workers.workplace import SPLITS, OpenWorkplace, Workplace
 
 CONFIG = {"epochs": 3, "seed": 3}

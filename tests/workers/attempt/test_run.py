@@ -8,9 +8,10 @@ import psutil
 import pytest
 
 from nmtune import Head
-from store import heads, jobs, transitions
+from store import jobs, transitions
 from store.errors import DatabaseUnavailable
 from store.jobs import Job
+from store.registry import heads
 from tests.support.waiting import wait_until
 from tests.workers.workplace import CLASSES, ENDLESS, SPLITS, OpenWorkplace, Workplace, children
 

@@ -3,8 +3,8 @@
 import threading
 from pathlib import Path
 
-from store import heads
 from store.jobs import Job
+from store.registry import heads
 from tests.store.made_rows import flip
 from tests.support.waiting import wait_until
 from tests.workers.workplace import ENDLESS, Workplace

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store import heads
 from store.files.dataset import DatasetFile
 from store.jobs import PRICE
+from store.registry import heads
 from tests.servers import fault_server
 from tests.servers.fault_server import Server, status
 from tests.support.waiting import wait_until

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import update
 
-from store import heads
 from store.database import tables
+from store.registry import heads
 from tests.workers.child.test_predict import (
     add_rows,
     expected,

@@ -5,7 +5,7 @@ import json
 from nmtune_client import Report
 
 from service.export.card import model_card
-from store import heads
+from store.registry import heads
 from tests.workers.workplace import Workplace
 
 DOMAINS = ("ood/\u6771\u4eac", "ood/New York, NY", "ood/a/b: 100%|x")

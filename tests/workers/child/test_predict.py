@@ -17,14 +17,15 @@ from nmtune import Head
 from nmtune.serving.folded import fold
 from nmtune.serving.session import Session
 from nmtune.trust.self_test import SelfTest
-from store import datasets, head_deletion, heads, jobs, outputs, transitions
+from store import datasets, jobs, outputs, transitions
 from store.database import tables
 from store.datasets import Dataset
 from store.errors import OutputNotReady
 from store.files import rows as rows_file
 from store.files.rows import Ids
-from store.heads import NewHeadVersion
 from store.jobs import Job
+from store.registry import head_deletion, heads
+from store.registry.heads import NewHeadVersion
 from tests.store.made_rows import flip
 from tests.support.waiting import wait_until
 from tests.workers.workplace import (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from store import garbage
+from store.cleanup import garbage
 from store.tenant_deletion import belongings, delete_tenant
 from tests.support.waiting import wait_until
 from tests.workers.workplace import ENDLESS, Workplace, children, start_worker

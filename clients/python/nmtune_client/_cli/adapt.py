@@ -5,10 +5,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from nmtune_client import Client
-from nmtune_client._cli import inputs
-from nmtune_client._cli.head_names import name_and_version
-from nmtune_client._cli.options import FILE, Subparsers, add_columns, add_notes, declare
-from nmtune_client._cli.output import print_json, say
+from nmtune_client._cli.shared import inputs
+from nmtune_client._cli.shared.head_names import name_and_version
+from nmtune_client._cli.shared.options import FILE, Subparsers, add_columns, add_notes, declare
+from nmtune_client._cli.shared.output import print_json, say
 
 _KEPT_SECONDS = 24 * 3600
 

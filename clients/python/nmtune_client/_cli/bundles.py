@@ -4,10 +4,10 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from nmtune_client import BundleError, Client, verify_bundle
-from nmtune_client._cli import inputs
-from nmtune_client._cli.head_names import name_and_version
-from nmtune_client._cli.options import Subparsers, declare
-from nmtune_client._cli.output import print_json, say
+from nmtune_client._cli.shared import inputs
+from nmtune_client._cli.shared.head_names import name_and_version
+from nmtune_client._cli.shared.options import Subparsers, declare
+from nmtune_client._cli.shared.output import print_json, say
 from nmtune_client._show import plain
 
 

@@ -5,8 +5,9 @@ from argparse import Namespace
 from pathlib import Path
 
 from nmtune_client import Client, Dataset
-from nmtune_client._cli import inputs
-from nmtune_client._cli.options import (
+from nmtune_client._cli.revisions import add_revisions
+from nmtune_client._cli.shared import inputs
+from nmtune_client._cli.shared.options import (
     FILE,
     Subparsers,
     add_actions,
@@ -15,9 +16,8 @@ from nmtune_client._cli.options import (
     add_reading,
     declare,
 )
-from nmtune_client._cli.output import print_json, print_list, say
-from nmtune_client._cli.revisions import add_revisions
-from nmtune_client._cli.shown_dataset import show, warn
+from nmtune_client._cli.shared.output import print_json, print_list, say
+from nmtune_client._cli.shared.shown_dataset import show, warn
 from nmtune_client._datasets.files import names_in
 from nmtune_client._datasets.rows import DATASET_HEADER, dataset_row
 from nmtune_client._show import plain

@@ -3,8 +3,8 @@
 from argparse import Namespace
 from collections.abc import Sequence
 
-from nmtune_client._cli.head_names import name_and_version
-from nmtune_client._cli.output import print_json, say
+from nmtune_client._cli.shared.head_names import name_and_version
+from nmtune_client._cli.shared.output import print_json, say
 from nmtune_client._heads.drift import DriftWindow
 from nmtune_client._show import plain
 from nmtune_client._sync.client import Client

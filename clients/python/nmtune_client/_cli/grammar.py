@@ -3,21 +3,21 @@
 import argparse
 
 from nmtune_client import __version__
-from nmtune_client._cli.audit import add_audit
 from nmtune_client._cli.bundles import add_verify
 from nmtune_client._cli.datasets import add_datasets
 from nmtune_client._cli.heads import add_heads
 from nmtune_client._cli.jobs import add_jobs
-from nmtune_client._cli.keys import add_keys
-from nmtune_client._cli.login import add_login
+from nmtune_client._cli.operate.audit import add_audit
+from nmtune_client._cli.operate.keys import add_keys
+from nmtune_client._cli.operate.login import add_login
+from nmtune_client._cli.operate.provider_keys import add_provider_keys
+from nmtune_client._cli.operate.usage import add_usage
+from nmtune_client._cli.operate.webhooks import add_webhooks
 from nmtune_client._cli.predict import add_predict
-from nmtune_client._cli.provider_keys import add_provider_keys
 from nmtune_client._cli.publish import add_publish
 from nmtune_client._cli.report import add_report
 from nmtune_client._cli.rows import add_rows
 from nmtune_client._cli.tune import add_tune
-from nmtune_client._cli.usage import add_usage
-from nmtune_client._cli.webhooks import add_webhooks
 from nmtune_client._http.api_key import KEY_VARIABLE
 from nmtune_client._http.server import DEFAULT_URL, URL_VARIABLE
 

@@ -4,12 +4,12 @@ import argparse
 from argparse import Namespace
 
 from nmtune_client import Client
-from nmtune_client._cli import inputs
 from nmtune_client._cli.adapt import add_adapt
 from nmtune_client._cli.bundles import export_version
 from nmtune_client._cli.drift import show_drift
-from nmtune_client._cli.head_names import name_alone, name_and_version, version_number
-from nmtune_client._cli.options import (
+from nmtune_client._cli.shared import inputs
+from nmtune_client._cli.shared.head_names import name_alone, name_and_version, version_number
+from nmtune_client._cli.shared.options import (
     Subparsers,
     add_actions,
     add_limit,
@@ -17,7 +17,7 @@ from nmtune_client._cli.options import (
     declare,
     positive,
 )
-from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._cli.shared.output import print_json, print_list, say
 from nmtune_client._cli.shares import add_shares, class_shares
 from nmtune_client._heads.rows import HEAD_HEADER, encoder_of, figure, head_row, notes_of
 from nmtune_client._show import plain

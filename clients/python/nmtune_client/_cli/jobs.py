@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nmtune_client import Client, Job
-from nmtune_client._cli.options import (
+from nmtune_client._cli.predict_file import output_command, save_output
+from nmtune_client._cli.shared.options import (
     NO_DEFAULT,
     Subparsers,
     add_actions,
@@ -15,8 +16,7 @@ from nmtune_client._cli.options import (
     add_waiting,
     declare,
 )
-from nmtune_client._cli.output import print_json, print_list, say
-from nmtune_client._cli.predict_file import output_command, save_output
+from nmtune_client._cli.shared.output import print_json, print_list, say
 from nmtune_client._jobs.rows import JOB_HEADER, job_row
 from nmtune_client._show import plain
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from nmtune_client._cli.grammar import make_parser
-from nmtune_client._cli.output import say
-from nmtune_client._cli.words import for_command_line
+from nmtune_client._cli.shared.output import say
+from nmtune_client._cli.shared.words import for_command_line
 from nmtune_client._http.errors import APIConnectionError, ConnectionSetupError, NMTuneError
 from nmtune_client._jobs.errors import WaitTimeout
 from nmtune_client._sync.client import Client

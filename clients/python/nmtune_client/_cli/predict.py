@@ -9,15 +9,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nmtune_client import Client, Prediction
-from nmtune_client._cli import inputs
-from nmtune_client._cli.options import Subparsers, declare, positive
-from nmtune_client._cli.output import print_json, say
 from nmtune_client._cli.predict_file import (
     add_options,
     check_not_of_files,
     check_order,
     predict_file,
 )
+from nmtune_client._cli.shared import inputs
+from nmtune_client._cli.shared.options import Subparsers, declare, positive
+from nmtune_client._cli.shared.output import print_json, say
 from nmtune_client._cli.shares import add_shares, class_shares
 
 _ABSTAINED = "-"

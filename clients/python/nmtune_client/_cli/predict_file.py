@@ -5,9 +5,9 @@ from argparse import Namespace
 from pathlib import Path
 
 from nmtune_client import Client, JobData, WaitTimeout
-from nmtune_client._cli import inputs
-from nmtune_client._cli.options import positive
-from nmtune_client._cli.output import print_json, say
+from nmtune_client._cli.shared import inputs
+from nmtune_client._cli.shared.options import positive
+from nmtune_client._cli.shared.output import print_json, say
 from nmtune_client._cli.shares import class_shares
 from nmtune_client._http.download import check_place
 from nmtune_client._predict.whole_file import FORMATS, format_of, target

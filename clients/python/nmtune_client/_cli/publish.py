@@ -2,9 +2,9 @@
 
 from argparse import ArgumentParser, Namespace
 
-from nmtune_client._cli import inputs
-from nmtune_client._cli.options import Subparsers, add_notes, declare
-from nmtune_client._cli.output import print_json
+from nmtune_client._cli.shared import inputs
+from nmtune_client._cli.shared.options import Subparsers, add_notes, declare
+from nmtune_client._cli.shared.output import print_json
 from nmtune_client._sync.client import Client
 
 

@@ -3,8 +3,8 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
-from nmtune_client._cli.options import Subparsers, declare
-from nmtune_client._cli.output import print_json, say
+from nmtune_client._cli.shared.options import Subparsers, declare
+from nmtune_client._cli.shared.output import print_json, say
 from nmtune_client._report.report import Report
 from nmtune_client._report.suspects import write_csv
 from nmtune_client._sync.client import Client

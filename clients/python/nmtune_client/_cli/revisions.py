@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nmtune_client import Client
-from nmtune_client._cli import inputs
-from nmtune_client._cli.options import (
+from nmtune_client._cli.shared import inputs
+from nmtune_client._cli.shared.options import (
     FILE,
     Subparsers,
     add_columns,
@@ -15,8 +15,8 @@ from nmtune_client._cli.options import (
     declare,
     positive,
 )
-from nmtune_client._cli.output import print_list, say
-from nmtune_client._cli.shown_dataset import show, warn
+from nmtune_client._cli.shared.output import print_list, say
+from nmtune_client._cli.shared.shown_dataset import show, warn
 from nmtune_client._datasets.corrections import read_csv
 from nmtune_client._datasets.rows import ROW_HEADER, row_row
 from nmtune_client._show import plain

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nmtune_client import Client, Job, JobRow
-from nmtune_client._cli.options import Subparsers, declare, positive
-from nmtune_client._cli.output import print_list, say
+from nmtune_client._cli.shared.options import Subparsers, declare, positive
+from nmtune_client._cli.shared.output import print_list, say
 from nmtune_client._http.download import downloading
 from nmtune_client._job_rows.values import ROW_HEADER, row_line
 

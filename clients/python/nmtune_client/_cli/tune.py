@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from nmtune_client import APIStatusError, Client
-from nmtune_client._cli import inputs
 from nmtune_client._cli.datasets import upload
 from nmtune_client._cli.jobs import watch
-from nmtune_client._cli.options import (
+from nmtune_client._cli.shared import inputs
+from nmtune_client._cli.shared.options import (
     FILE,
     Subparsers,
     add_keep,
@@ -20,7 +20,7 @@ from nmtune_client._cli.options import (
     add_waiting,
     declare,
 )
-from nmtune_client._cli.output import print_json, say
+from nmtune_client._cli.shared.output import print_json, say
 from nmtune_client._datasets.sources import name_of
 from nmtune_client._jobs.calls import plan_job
 from nmtune_client._jobs.submission import submission

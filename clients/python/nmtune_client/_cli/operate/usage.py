@@ -4,8 +4,8 @@ import argparse
 from argparse import Namespace
 from dataclasses import asdict
 
-from nmtune_client._cli.options import Subparsers, declare
-from nmtune_client._cli.output import print_json, print_list
+from nmtune_client._cli.shared.options import Subparsers, declare
+from nmtune_client._cli.shared.output import print_json, print_list
 from nmtune_client._sync.client import Client
 from nmtune_client._usage.values import Usage
 

@@ -6,8 +6,8 @@ import sys
 from argparse import Namespace
 from getpass import getpass
 
-from nmtune_client._cli.options import Subparsers, add_actions, declare
-from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._cli.shared.options import Subparsers, add_actions, declare
+from nmtune_client._cli.shared.output import print_json, print_list, say
 from nmtune_client._sync.client import Client
 
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from nmtune_client._cli.options import Subparsers, add_actions, declare, moment_of, positive
-from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._cli.shared.options import Subparsers, add_actions, declare, moment_of, positive
+from nmtune_client._cli.shared.output import print_json, print_list, say
 from nmtune_client._http.errors import NMTuneError
 from nmtune_client._sync.client import Client
 from nmtune_client._webhooks.values import (

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from store import encoders, heads, job_files
+from store import job_files
 from store.bytes.port import ArtifactRef
 from store.database.connection import Transaction
+from store.embedding import encoders
 from store.errors import CandidatesNotReady, HeadDeleted, UnknownCandidate
-from store.heads import HeadVersion, NewHeadVersion
 from store.jobs import Job
+from store.registry import heads
+from store.registry.heads import HeadVersion, NewHeadVersion
 from store.states import JobKind, JobStatus
 
 HEADLINES: Final = ("n_rows", "accuracy", "macro_f1", "log_loss", "ece")

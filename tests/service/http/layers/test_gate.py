@@ -15,9 +15,9 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.listen import protocol
 from service.settings import ServiceSettings
-from store import heads
 from store.names import DEFAULT_TENANT
 from store.queue import LocalQueue
+from store.registry import heads
 from store.store import Store
 from tests.service.in_process import InProcess, add_dataset, add_job, assert_problem, publish
 from tests.support.places import ROOT

@@ -4,8 +4,8 @@ import argparse
 from argparse import Namespace
 from typing import Any
 
-from nmtune_client._cli.options import Subparsers, add_actions, declare, time_of
-from nmtune_client._cli.output import print_json, print_list, say
+from nmtune_client._cli.shared.options import Subparsers, add_actions, declare, time_of
+from nmtune_client._cli.shared.output import print_json, print_list, say
 from nmtune_client._keys.rows import KEY_HEADER, key_row
 from nmtune_client._keys.values import ApiKey, NewApiKey
 from nmtune_client._sync.client import Client

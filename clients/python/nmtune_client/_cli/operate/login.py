@@ -5,8 +5,8 @@ import sys
 from argparse import Namespace
 from getpass import getpass
 
-from nmtune_client._cli.options import Subparsers, declare
-from nmtune_client._cli.output import print_json, say
+from nmtune_client._cli.shared.options import Subparsers, declare
+from nmtune_client._cli.shared.output import print_json, say
 from nmtune_client._http import api_key
 from nmtune_client._sync.client import Client
 

@@ -4,8 +4,8 @@ from argparse import Namespace
 from collections.abc import Mapping
 
 from nmtune_client import Dataset
-from nmtune_client._cli.output import print_json, say
-from nmtune_client._cli.words import for_command_line
+from nmtune_client._cli.shared.output import print_json, say
+from nmtune_client._cli.shared.words import for_command_line
 from nmtune_client._show import plain
 
 

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import text
 
 import migrations
-from store import candidates, garbage, head_deletion, heads, job_files, transitions
+from store import job_files, transitions
 from store.bytes.port import ArtifactRef
-from store.candidates import Publication
+from store.cleanup import garbage
 from store.errors import (
     CandidatesNotReady,
     Conflict,
@@ -20,6 +20,8 @@ from store.errors import (
 )
 from store.job_files import NewJobFile
 from store.jobs import Job
+from store.registry import candidates, head_deletion, heads
+from store.registry.candidates import Publication
 from store.states import JobKind, JobStatus
 from store.store import Store
 from tests.store.conftest import OpenStore

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from store import datasets, garbage, idempotency, transitions
+from store import datasets, idempotency, transitions
+from store.cleanup import garbage
 from store.store import Store
 from tests.store.made_rows import Rows, new_head
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
-from store import aliases
 from store.database import cursors, tables
 from store.database.clock import UtcDateTime, latest, now
 from store.database.connection import Transaction
@@ -17,6 +16,7 @@ from store.database.cursors import AnyRow, Page
 from store.errors import Conflict, InvalidReference, NotFound
 from store.head_to_publish import NewHeadVersion as NewHeadVersion
 from store.names import check_alias, check_name, is_name
+from store.registry import aliases
 from store.webhooks import outbox
 from store.webhooks.outbox import EventName, Happened
 

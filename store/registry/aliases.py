@@ -1,6 +1,6 @@
 """Aliases: the version that each names, and the versions that it named before.
 
-`store.heads` and `store.head_deletion` call these functions with the head's row locked, so that the
+`heads` and `head_deletion` beside it call these functions with the head's row locked, so that the
 aliases of a head move one after the other.
 """
 

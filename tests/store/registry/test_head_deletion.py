@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import datasets, head_deletion, heads, jobs, transitions
+from store import datasets, jobs, transitions
 from store.errors import HeadInUse, NotFound
-from store.head_deletion import Deleted
+from store.registry import head_deletion, heads
+from store.registry.head_deletion import Deleted
 from store.store import Store
 from tests.store.conftest import OpenStore
 from tests.store.made_rows import Rows, new_head

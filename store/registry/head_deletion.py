@@ -6,11 +6,12 @@ from typing import Final
 
 from sqlalchemy import delete, select
 
-from store import aliases, garbage, heads
+from store.cleanup import garbage
 from store.database import tables
 from store.database.conditions import has_status
 from store.database.connection import Transaction
 from store.errors import HeadInUse, NotFound
+from store.registry import aliases, heads
 from store.states import JobStatus
 from store.webhooks import outbox
 from store.webhooks.outbox import EventName, Happened

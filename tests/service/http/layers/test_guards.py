@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from service.app import create_app
-from service.http import request_id
+from service.http.layers import request_id
 from service.settings import ServiceSettings
 from store.queue import LocalQueue
 from store.store import Store

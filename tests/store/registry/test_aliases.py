@@ -2,9 +2,9 @@
 
 import pytest
 
-from store import head_deletion, heads
-from store.aliases import MAX_HISTORY
 from store.errors import NotFound, NothingToRollBack
+from store.registry import head_deletion, heads
+from store.registry.aliases import MAX_HISTORY
 from store.store import Store
 from tests.store.conftest import OpenStore
 from tests.store.made_rows import Rows

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from nmtune_client._audit.values import AUDIT_HEADER, AuditEntry, audit_row
-from nmtune_client._cli.options import Subparsers, declare, moment_of, positive
-from nmtune_client._cli.output import print_list
+from nmtune_client._cli.shared.options import Subparsers, declare, moment_of, positive
+from nmtune_client._cli.shared.output import print_list
 from nmtune_client._sync.client import Client
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from store import datasets, expiry, jobs, transitions
+from store import datasets, jobs, transitions
+from store.cleanup import expiry
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.datasets import Dataset

@@ -7,12 +7,13 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, null, select, true, union, update
 
-from store import idempotency, job_files, text_vectors
+from store import idempotency, job_files
 from store.access import audit
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.database.conditions import has_status
 from store.database.connection import Transaction
+from store.embedding import text_vectors
 from store.jobs import NOT_BEFORE_NOW
 from store.states import JobStatus
 from store.store import Store

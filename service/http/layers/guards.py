@@ -13,9 +13,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import hosts
-from service.http import request_id, security_headers
 from service.http.errors import Problem, internal_problem
 from service.http.json_body import is_json
+from service.http.layers import request_id, security_headers
 from store.access.secrets import without_keys
 
 CLIENT_CLOSED_REQUEST: Final = 499

@@ -2,9 +2,9 @@
 
 import pytest
 
-from store import heads
 from store.errors import InvalidName, InvalidReference, NotFound
-from store.heads import HeadVersion
+from store.registry import heads
+from store.registry.heads import HeadVersion
 from store.store import Store
 from tests.store.made_rows import Rows, new_head
 

@@ -1,0 +1,1 @@
+"""Commands of an administrator: keys, sign-in, webhooks, usage, audit."""

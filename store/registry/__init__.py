@@ -1,0 +1,1 @@
+"""The registry of heads: versions under a name, aliases, candidates, and their deletion."""
