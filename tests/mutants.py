@@ -15,14 +15,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.broken import science, service, store_and_workers
+from tests.broken import http_service, science, store_and_workers
 from tests.broken.mutant import Mutant
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 900
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "docs")
 
-MUTANTS = (*science.MUTANTS, *service.MUTANTS, *store_and_workers.MUTANTS)
+MUTANTS = (*science.MUTANTS, *http_service.MUTANTS, *store_and_workers.MUTANTS)
 
 
 def run(folder: Path, tests: Iterable[str]) -> tuple[int, str]:
