@@ -86,9 +86,17 @@ def _list_keys(store: Store, given: argparse.Namespace) -> None:
 def _revoke_key(store: Store, given: argparse.Namespace) -> None:
     with store.database.begin() as tx:
         tenant = tenants.named_or_sole(tx, given.tenant)
+        before = keys.get(tx, tenant, given.id)
         key = keys.revoke(tx, tenant, given.id, force=given.force)
-        actor = audit.operator(tenant)
-        audit.note(tx, actor, "key.revoked", given.id, name=key.name, forced=given.force)
+        audit.note(
+            tx,
+            audit.operator(tenant),
+            "key.revoked",
+            given.id,
+            outcome=audit.UNCHANGED if key == before else audit.DONE,
+            name=key.name,
+            forced=given.force,
+        )
     print(f"The key {key.name} is revoked; running servers refuse it within a second.")
 
 
@@ -180,7 +188,7 @@ def _limits(store: Store, given: argparse.Namespace) -> None:
                 audit.operator(given.name),
                 "tenant.limited",
                 given.name,
-                limits=sorted([*changes, *forget]),
+                changed=sorted([*(f"{name}={value}" for name, value in changes.items()), *forget]),
             )
     with store.database.read() as tx:
         own = tenants.get(tx, given.name).limits
@@ -189,7 +197,7 @@ def _limits(store: Store, given: argparse.Namespace) -> None:
         shown = "none" if value is None else f"{value:,}"
         print(f"{name}  {shown}  {'of this tenant' if name in own else 'of the settings'}")
     if changes or forget:
-        print("Running servers follow within 10 seconds.", file=sys.stderr)
+        print("Running servers follow: quotas at once, rates within seconds.", file=sys.stderr)
 
 
 _ACTIONS: Final[Mapping[tuple[str, str], Callable[[Store, argparse.Namespace], int | None]]] = {

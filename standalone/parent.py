@@ -60,7 +60,7 @@ class _Child:
     def note_death(self) -> float:
         """Forget the process; the seconds until it is started again."""
         is_quick = time.monotonic() - self.began < QUICK_SECONDS
-        pause = min(FIRST_PAUSE_SECONDS * 2**self.n_quick, LONGEST_PAUSE_SECONDS)
+        pause = min(FIRST_PAUSE_SECONDS * 2 ** min(self.n_quick, 10), LONGEST_PAUSE_SECONDS)
         pause = pause if is_quick else FIRST_PAUSE_SECONDS
         self.n_quick = self.n_quick + 1 if is_quick else 1
         self.pid, self.start_at = None, time.monotonic() + pause

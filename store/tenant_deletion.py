@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import Table, delete, func, select, tuple_, update
@@ -71,7 +72,7 @@ def delete_tenant(
     again. Raises NotFound, DatabaseUnavailable, StorageUnavailable.
     """
     with store.database.begin() as tx:
-        was_disabled = tenants.get(tx, tenant_id).disabled_at is not None
+        tenants.get(tx, tenant_id)
         tenants.set_disabled(tx, tenant_id, disabled=True)
         for job_id in _unfinished(tx, tenant_id):
             jobs.request_cancel(tx, tenant_id, job_id)
@@ -79,6 +80,7 @@ def delete_tenant(
     counts: dict[str, int] = {}
     for table in _leaves():
         counts[table.name] = _delete_by_parts(store, table, tenant_id)
+    began = datetime.now(UTC)  # what is stored from now on may belong to the emptied tenant
     with store.database.begin() as tx:
         # Whoever is acting for the tenant ends first, or fails afterwards.
         tx.execute(
@@ -86,13 +88,14 @@ def delete_tenant(
         )
         for table in owned_tables():
             if table is tables.tenants and is_permanent(tenant_id):
-                _reset(tx, tenant_id, was_disabled=was_disabled)
+                _reset(tx, tenant_id)
                 continue
             n = tx.execute(delete(table).where(table.c.tenant_id == tenant_id)).rowcount
             counts[table.name] = counts.get(table.name, 0) + n
     sizes = [
-        _delete_bytes(store, tenant_id, one.sha256, one.size_bytes)
+        one.size_bytes
         for one in store.artifacts.stored(tenant_id)
+        if store.artifacts.delete(tenant_id, one.sha256, unless_put_after=began)
     ]
     found = Belongings(rows=_some(counts), n_artifacts=len(sizes), n_bytes=sum(sizes))
     log.info("tenant.deleted tenant_id=%s %s", tenant_id, found)
@@ -144,14 +147,9 @@ def _delete_by_parts(store: Store, table: Table, tenant_id: str) -> int:
             return n_deleted
 
 
-def _delete_bytes(store: Store, tenant_id: str, sha256: str, size_bytes: int) -> int:
-    store.artifacts.delete(tenant_id, sha256)
-    return size_bytes
-
-
-def _reset(tx: Transaction, tenant_id: str, *, was_disabled: bool) -> None:
+def _reset(tx: Transaction, tenant_id: str) -> None:
     """The row of a tenant that stays, as that of a new one."""
-    tenants.set_disabled(tx, tenant_id, disabled=was_disabled)
+    tenants.set_disabled(tx, tenant_id, disabled=False)
     mine = update(tables.tenants).where(_tenants.tenant_id == tenant_id)
     tx.execute(mine.values(limits=None))
     audit.note(tx, audit.operator(tenant_id), "tenant.emptied", tenant_id)

@@ -213,19 +213,22 @@ class ProbeFit:
     def _chosen_index(self) -> int:
         """The strongest penalty within one standard error of the best accuracy.
 
-        Of the accuracy, not of the paired difference, which is smaller: weaker penalties gained as
-        often as they lost in domain and cost up to 1.6 points out of it (docs/inside/method.md).
+        Of the accuracy for the probes of clean labels. Of the difference on the same rows, which is
+        smaller, for those of wrong labels: there one of the accuracy takes penalties that are too
+        strong, and elsewhere one of the difference won nothing (docs/inside/method.md).
         """
         paths = self._last_paths
         counted = np.concatenate([self._kept, np.ones(len(self._validation or ()), bool)])
-        accuracies = np.array(
-            [
-                self._held_out(index, paths).correct[counted].mean()
-                for index in range(max(map(len, paths)))
-            ]
-        )
-        best = accuracies.max()
-        enough = best - np.sqrt(best * (1 - best) / np.count_nonzero(counted))
+        correct = np.stack(
+            [self._held_out(index, paths).correct for index in range(max(map(len, paths)))]
+        )[:, counted].astype(np.float64)
+        accuracies = correct.mean(axis=1)
+        best = accuracies.argmax()
+        if self._config.trim or self._config.loss == "gce":
+            spread = (correct[best] - correct).std(axis=1)
+        else:
+            spread = correct[best].std()
+        enough = accuracies[best] - spread / np.sqrt(correct.shape[1])
         return int(np.argmax(accuracies >= enough))
 
     def held_out(self) -> HeldOut | None:

@@ -114,8 +114,17 @@ def revoke_key(
 ) -> Key:
     """Revoke a key: at once in this process, and within a second in others."""
     with store.database.begin() as tx:
+        before = keys.get(tx, identity.tenant_id, key_id)
         key = keys.revoke(tx, identity.tenant_id, key_id, force=force)
-        audit.note(tx, actor, "key.revoked", key_id, name=key.name, forced=force)
+        audit.note(
+            tx,
+            actor,
+            "key.revoked",
+            key_id,
+            outcome=audit.UNCHANGED if key == before else audit.DONE,
+            name=key.name,
+            forced=force,
+        )
     access.known_keys.forget()
     logger.info("key.revoked key_id=%s by=%s", key_id, _by(identity))
     return Key.of(key)

@@ -17,6 +17,8 @@ from service.http.identity import OPERATOR, Identity, acting
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import OPEN, PREDICT
+from service.limits.classes import RequestClass
+from service.limits.predictions import LimiterDep
 from service.openid_choice import Grant
 from store.access import audit, keys, scopes, secrets, sessions, tenants
 from store.access.keys import ApiKey
@@ -53,7 +55,11 @@ def who_asks(store: StoreDep, identity: IdentityDep, access: AccessDep) -> Who:
     responses=problems(401, 403, 409, 429, *BODY_STATUSES),
 )
 async def sign_in(
-    body: SessionCreate, request: Request, response: Response, access: AccessDep
+    body: SessionCreate,
+    request: Request,
+    response: Response,
+    access: AccessDep,
+    limiter: LimiterDep,
 ) -> None:
     """Open a session of 12 hours for a browser, which its cookie names; 2 idle hours end it."""
     if not access.keys_on:
@@ -69,6 +75,9 @@ async def sign_in(
         identity = OPERATOR
     else:
         raise access.wrong_key(address)
+    # Who it is was not known when the request came in.
+    allowance = limiter.known(identity) or await limiter.of(identity)
+    await allowance.take(identity.bucket, RequestClass.WRITE)
     token = await to_thread.run_sync(_opened, access, identity, request)
     logger.info("session.opened by=%s", identity.actor)
     response.headers["Set-Cookie"] = session_cookie(token)

@@ -1,15 +1,24 @@
 """JSON shapes of the audit, with one example each."""
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from service.http.fields import Cursor, Limit
 from service.http.validation import KEY_PATTERN
 from store.access.audit import Entry, Wanted
 
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999, in UTC too") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Word = Annotated[str | None, Field(max_length=255, pattern=KEY_PATTERN)]
 
 _ENTRY: dict[str, Any] = {
@@ -37,8 +46,8 @@ class AuditEntry(BaseModel):
         description="anyone: whoever reaches a server without keys."
     )
     actor_id: str = Field(
-        description="The key's id, also of a browser that signed in with it; operator; or the "
-        "worker's name."
+        description="The key's id, also of a browser that signed in with it; the subject of who "
+        "signed in at the identity provider; operator; anyone; or the worker's name."
     )
     action: str = Field(description="What was done, as noun.verb.")
     target: str = Field(description="What it was done to: an id, a name or a reference.")
@@ -62,12 +71,12 @@ class AuditFilter(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: AwareDatetime | None = Field(
+    since: Moment | None = Field(
         default=None,
         description="From this moment on, with a time zone.",
         examples=["2026-12-01T00:00:00Z"],
     )
-    until: AwareDatetime | None = Field(
+    until: Moment | None = Field(
         default=None, description="Before this moment.", examples=["2026-12-02T00:00:00Z"]
     )
     actor: Word = Field(

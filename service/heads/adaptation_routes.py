@@ -10,7 +10,7 @@ from service.heads import adaptation
 from service.heads.adaptation_schemas import AdaptAnswer, AdaptRequest
 from service.heads.routes import HeadName
 from service.http import idempotency
-from service.http.dependencies import ActorDep, SettingsDep, StoreDep, TenantDep
+from service.http.dependencies import ActorDep, ServicesDep, StoreDep, TenantDep
 from service.http.idempotency import REPLAYED_HEADER, Answer, IdempotencyKey, key_of
 from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
@@ -48,7 +48,7 @@ async def adapt_head(
     text_predictor: TextPredictorDep,
     tenant_id: TenantDep,
     actor: ActorDep,
-    settings: SettingsDep,
+    services: ServicesDep,
     meter: MeterDep,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -78,8 +78,9 @@ async def adapt_head(
         embedded = await text_predictor.embed(predictor, tenant_id, pinned, read)
         meter.count_tokens(embedded.n_tokens)
         x = embedded.x
-    fit = partial(adaptation.adapt, key=key, store=store, actor=actor, limits=settings.limits)
-    answer = await to_thread.run_sync(fit, body, version, labelled, x)
+    limits = services.settings.limits
+    fit = partial(adaptation.adapt, key=key, store=store, actor=actor, limits=limits)
+    answer = await to_thread.run_sync(fit, body, version, labelled, x, limiter=services.adapting)
     predictor.known.forget()
     return _response(answer)
 

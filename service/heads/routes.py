@@ -173,6 +173,7 @@ def set_head_alias(
             outcome=audit.UNCHANGED if before == body.version and not sets_shares else audit.DONE,
             before=before,
             after=body.version,
+            sets_class_shares=sets_shares,
         )
     predictor.known.forget()
     return HeadVersion.of(moved)

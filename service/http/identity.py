@@ -36,6 +36,11 @@ class Identity(NamedTuple):
     """Whether a browser that signed in asks."""
 
     @property
+    def bucket(self) -> str:
+        """Whose requests count together for the rates."""
+        return self.key_id or self.subject or self.tenant_id
+
+    @property
     def actor(self) -> str:
         """Who it is in 64 characters, for what is noted of an act."""
         return self.key_id or (self.subject or "operator")[:64]
@@ -74,7 +79,9 @@ def acting(identity: Identity, scope: Scope) -> Actor:
     return Actor(
         tenant_id=identity.tenant_id,
         kind=kind,
-        id="anyone" if kind is ActorKind.ANYONE else identity.actor,
+        id=identity.key_id
+        or identity.subject
+        or ("anyone" if kind is ActorKind.ANYONE else "operator"),
         request_id=request_id.current(),
         address=scope["client"][0] if scope.get("client") else None,
     )

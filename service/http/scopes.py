@@ -23,7 +23,7 @@ _SAY: Final = {
     "predict": "make predictions",
     "read": "read this",
     "write": "change this",
-    "admin": "manage keys and webhooks",
+    "admin": "do what is for administrators",
 }
 
 

@@ -102,6 +102,8 @@ def publish(
     with store.database.begin() as tx:
         quotas.check_head(tx, tenant_id, limits, head=job.name)
         published = candidates.publish(tx, job, report, body.candidate)
+        if published.is_new:
+            quotas.check_stored_bytes(tx, tenant_id, limits, more=0)  # it counts already
         name, number = published.version.name, published.version.version
         if body.alias is not None:
             before = aliases.named(tx, tenant_id, name, body.alias)  # the head is locked

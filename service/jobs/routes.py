@@ -169,8 +169,17 @@ def cancel_job(job_id: JobId, store: StoreDep, tenant_id: TenantDep, actor: Acto
     its worker has stopped, usually within seconds.
     """
     with store.database.begin() as tx:
+        before = jobs.get(tx, tenant_id, job_id)
         job = jobs.request_cancel(tx, tenant_id, job_id)
-        audit.note(tx, actor, "job.cancelled", job_id, name=job.name, status=job.status.value)
+        audit.note(
+            tx,
+            actor,
+            "job.cancelled",
+            job_id,
+            outcome=audit.UNCHANGED if job == before else audit.DONE,
+            name=job.name,
+            status=job.status.value,
+        )
     return Job.of(job)
 
 

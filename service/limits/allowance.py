@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from service.limits import headers
 from service.limits.buckets import Bucket
-from service.limits.classes import RequestClass, key_of
+from service.limits.classes import RequestClass
 from service.limits.refusals import month_over, rate_limited
 from store.access.limits import Limits
 from store.access.usage import Kind
@@ -27,6 +27,7 @@ class Allowance:
         "_shared",
         "buckets",
         "counted",
+        "rows_waiting",
         "tenant_id",
         "used_before",
     )
@@ -47,6 +48,8 @@ class Allowance:
         """What was used here since the last flush."""
         self.used_before: Mapping[Kind, int] = NO_COUNTS
         """What all processes had stored of this month."""
+        self.rows_waiting = 0
+        """Rows of files that are still to be predicted, as of the last look."""
         self.follow(limits, burst_seconds)
 
     def follow(self, limits: Limits, burst_seconds: float) -> None:
@@ -59,15 +62,14 @@ class Allowance:
                 self.buckets.pop(one, None)
                 continue
             if old is None or old.per_second != rate:
-                self.buckets[one] = Bucket(rate, burst_seconds)
-                self.buckets[one].full_at = {} if old is None else old.full_at
-                self._policies[one] = headers.policy_of(one, self.buckets[one])
+                bucket = Bucket(rate, burst_seconds)
+                bucket.full_at = {} if old is None else old.full_at
+                self._policies[one] = headers.policy_of(one, bucket)
+                self.buckets[one] = bucket  # last: requests are served meanwhile
             self.buckets[one].forget_full(at)
 
-    async def take(
-        self, key_id: str | None, one: RequestClass, cost: int = 1, *, paid: int = 0
-    ) -> None:
-        """Take `cost`, of which `paid` was taken before, out of the key's bucket.
+    async def take(self, key: str, one: RequestClass, cost: int = 1, *, paid: int = 0) -> None:
+        """Take `cost`, of which `paid` was taken before, out of a bucket (`Identity.bucket`).
 
         Raises Problem if it does not hold so much.
         """
@@ -76,7 +78,7 @@ class Allowance:
         bucket = self.buckets.get(one)
         if bucket is None:
             return
-        key, wait = key_of(key_id, self.tenant_id), None
+        wait = None
         if self._shared is not None:
             wait = await self._shared.take(bucket, one.value, key, cost, paid)
         if wait is None:
@@ -94,19 +96,22 @@ class Allowance:
         """What was used of the month, as far as this process knows."""
         return self.used_before[kind] + self.counted.get(kind, 0)
 
-    def headers(self, key_id: str | None, one: RequestClass) -> list[Header]:
+    def headers(self, key: str, one: RequestClass) -> list[Header]:
         """What an answer tells of the class: its policy, and what is left of it."""
         bucket = self.buckets.get(one)
         if bucket is None:
             return []
-        left = bucket.left(key_of(key_id, self.tenant_id), time.monotonic())
+        left = bucket.left(key, time.monotonic())
         return [self._policies[one], headers.state_of(one, left)]
 
     def _check_month(self, kind: Kind, allowed: int, more: int) -> None:
-        if self.used(kind) + more > allowed:
-            raise month_over(kind, allowed=allowed, used=self.used(kind), more=more)
+        used = self.used(kind)
+        if kind is Kind.PREDICTED_ROWS:
+            used += self.rows_waiting
+        if used + more > allowed:
+            raise month_over(kind, allowed=allowed, used=used, more=more)
 
     def _rate_limited(self, one: RequestClass, bucket: Bucket, key: str, wait: float) -> Exception:
         left = bucket.left(key, time.monotonic())
         told = [self._policies[one], headers.state_of(one, left)]
-        return rate_limited(one, bucket, wait, told)
+        return rate_limited(one, bucket, wait, told, left=left[0])

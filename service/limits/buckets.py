@@ -4,6 +4,7 @@ The number is the moment at which the key's bucket will be full again. A bucket 
 kept at all.
 """
 
+import math
 from typing import Final
 
 EXACT: Final = 1e-6
@@ -55,7 +56,7 @@ class Bucket:
         if full_in <= 0.0:
             return self.burst, 0
         held = int((self.burst_seconds - full_in) * self.per_second + EXACT)
-        return (held if held > 0 else 0), int(full_in) + 1
+        return (held if held > 0 else 0), math.ceil(full_in - EXACT)
 
     def forget_full(self, at: float) -> None:
         """Drop what says nothing any more."""

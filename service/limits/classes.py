@@ -53,8 +53,3 @@ def class_of(method: str, path: str) -> RequestClass | None:
     if _UPLOADS.fullmatch(path) and method != "DELETE":
         return RequestClass.UPLOAD
     return RequestClass.WRITE
-
-
-def key_of(key_id: str | None, tenant_id: str) -> str:
-    """Whose bucket: the key's; without keys, and for the operator, the tenant's."""
-    return key_id or tenant_id

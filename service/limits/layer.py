@@ -38,7 +38,7 @@ class LimitsLayer:
         allowance = self._limiter.known(identity) or await self._limiter.of(identity)
         scope[ALLOWANCE] = allowance
         try:
-            await allowance.take(identity.key_id, one)
+            await allowance.take(identity.bucket, one)
         except Problem as problem:
             await problem.response()(scope, receive, send)
             return
@@ -48,7 +48,7 @@ class LimitsLayer:
 
         async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
-                told = allowance.headers(identity.key_id, one)
+                told = allowance.headers(identity.bucket, one)
                 known = {name for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],

@@ -13,7 +13,7 @@ from anyio import CapacityLimiter, to_thread
 
 from service.http.identity import Identity
 from service.limits.allowance import NO_COUNTS, Allowance
-from store.access import tenants, usage
+from store.access import quotas, tenants, usage
 from store.access.limits import Limits
 from store.access.usage import Kind
 from store.database.clock import read_clock
@@ -130,9 +130,16 @@ class Limiter:
         with self._store.database.read() as tx:
             own = tenants.limits_of(tx, names)
             used = usage.of_month(tx, names, usage.month_of(read_clock(tx)))
+            limits = {name: self.defaults.overridden(own.get(name)) for name in names}
+            waiting = {
+                name: quotas.rows_waiting(tx, name)
+                for name in names
+                if limits[name].predicted_rows_per_month is not None
+            }
         for one in everyone:
             one.used_before = used.get(one.tenant_id, NO_COUNTS)
-            one.follow(self.defaults.overridden(own.get(one.tenant_id)), self._burst_seconds)
+            one.rows_waiting = waiting.get(one.tenant_id, 0)
+            one.follow(limits[one.tenant_id], self._burst_seconds)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._flush_seconds):

@@ -18,15 +18,15 @@ from store.access.usage import Kind
 class Meter:
     """The rows of one request."""
 
-    def __init__(self, limiter: Limiter, allowance: Allowance, key_id: str | None) -> None:
+    def __init__(self, limiter: Limiter, allowance: Allowance, bucket: str) -> None:
         self._limiter = limiter
         self.allowance = allowance
-        self._key_id = key_id
+        self._bucket = bucket
 
     async def take_rest(self, n_rows: int) -> None:
         """Before they are predicted. Raises Problem if they are too many for now."""
         if n_rows > 1:
-            await self.allowance.take(self._key_id, RequestClass.PREDICT, n_rows, paid=1)
+            await self.allowance.take(self._bucket, RequestClass.PREDICT, n_rows, paid=1)
 
     def count(self, n_rows: int) -> None:
         """After they were predicted. From any thread."""
@@ -44,8 +44,8 @@ async def _limiter(request: Request) -> Limiter:
 
 async def _meter(request: Request) -> Meter:
     limiter: Limiter = request.app.state.limiter
-    key_id = identity_of(request.scope).key_id
-    return Meter(limiter, request.scope[ALLOWANCE], key_id)
+    bucket = identity_of(request.scope).bucket
+    return Meter(limiter, request.scope[ALLOWANCE], bucket)
 
 
 LimiterDep = Annotated[Limiter, Depends(_limiter)]

@@ -13,17 +13,22 @@ from store.access.usage import Kind
 
 
 def rate_limited(
-    one: RequestClass, bucket: Bucket, wait: float, told: Sequence[tuple[bytes, bytes]]
+    one: RequestClass,
+    bucket: Bucket,
+    wait: float,
+    told: Sequence[tuple[bytes, bytes]],
+    *,
+    left: int,
 ) -> Problem:
-    """429: this key asks too often. told: the headers that say what is left."""
+    """429: somebody asks too often. told: the headers that say what is left; left: so much."""
     seconds = math.ceil(wait)
-    about = "Smaller requests do not help: " if one is RequestClass.PREDICT else ""
+    fewer = "Send fewer at a time, or try" if left else "Try"
     return Problem(
         HTTPStatus.TOO_MANY_REQUESTS,
         "rate_limited",
-        f"This key may use {bucket.per_second:,g} {one.unit} a second (limit {one.value}), "
-        f"{bucket.burst:,} at once after a pause, and has used them up. {about}Try again in "
-        f"{seconds} s, ask more slowly, or ask the operator for more.",
+        f"The limit {one.value} is {bucket.per_second:,g} {one.unit} a second, and "
+        f"{bucket.burst:,} at once after a pause; {left:,} are left at the moment. {fewer} again "
+        f"in {seconds} s, ask more slowly, or ask the operator for more.",
         headers={"Retry-After": str(seconds)}
         | {name.decode(): value.decode() for name, value in told},
         extensions={"limit": one.value, "allowed": bucket.per_second, "unit": one.unit},

@@ -76,7 +76,7 @@ class SharedBuckets:
                         paid * bucket.seconds_each,
                     ],
                 )
-        except (RedisError, OSError) as error:  # a TimeoutError is an OSError
+        except (RedisError, OSError, TypeError, ValueError) as error:  # also of options in the URL
             self._away_until = time.monotonic() + RETRY_SECONDS
             logger.warning("limits.local reason=%s", type(error).__name__)
             return None

@@ -118,7 +118,7 @@ class PredictDoor:
         identity = identity_of(scope)
         allowance = self._limiter.known(identity) or await self._limiter.of(identity)
         # Before anything is read: refusing must be cheap.
-        await allowance.take(identity.key_id, RequestClass.PREDICT)
+        await allowance.take(identity.bucket, RequestClass.PREDICT)
         self._predictor.batcher.check_room()
         content_type, accept, shape, length = _headers(scope)
         query = read_query(scope["query_string"])
@@ -133,11 +133,11 @@ class PredictDoor:
             form = rendering.media_type(accept)
             n_rows = len(asked.x) if asked.texts is None else len(asked.texts)
             if n_rows > 1:
-                await allowance.take(identity.key_id, RequestClass.PREDICT, n_rows, paid=1)
+                await allowance.take(identity.bucket, RequestClass.PREDICT, n_rows, paid=1)
             answer, headers = await self._answered(identity, asked, form, allowance)
         self._limiter.count(allowance, Kind.PREDICTED_ROWS, n_rows)
         if allowance.buckets:
-            headers += allowance.headers(identity.key_id, RequestClass.PREDICT)
+            headers += allowance.headers(identity.bucket, RequestClass.PREDICT)
         return answer, headers
 
     async def _parsed(

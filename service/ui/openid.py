@@ -1,6 +1,7 @@
 """The way to the company's provider, and back with its answer."""
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Annotated
 
@@ -49,6 +50,14 @@ def end_sign_in(
     """Open a session for who signed in at the provider; or say why not."""
     openid = _openid(access)
     sign_in = SignIn.read(request.cookies.get(COOKIE))
+    address = request.client.host if request.client else ""
+    if seconds := access.guesses.seconds_to_wait(address):
+        raise Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many sign-ins failed from this address. Try again later.",
+            headers={"Retry-After": str(math.ceil(seconds))},
+        )
     try:
         if sign_in is None or not sign_in.is_answered_by(state):
             raise _not_begun_here()
@@ -59,6 +68,7 @@ def end_sign_in(
         member = openid.member(code, sign_in, _callback(request))
         token = _session(access, openid, member, request)
     except Problem as problem:
+        access.guesses.note_wrong(address)
         problem.headers = {**(problem.headers or {}), "Set-Cookie": ENDED}
         raise
     then = page_or_start(sign_in.then)

@@ -103,7 +103,7 @@ def check_month(
     at = read_clock(tx)
     used = usage.of_month(tx, [tenant_id], usage.month_of(at))[tenant_id][kind]
     if kind is Kind.PREDICTED_ROWS:
-        used += _rows_waiting(tx, tenant_id)
+        used += rows_waiting(tx, tenant_id)
     if used + more > allowed:
         raise monthly(kind, allowed=allowed, used=used, more=more, at=at)
 
@@ -180,7 +180,8 @@ def _check_head(tx: Transaction, tenant_id: str, allowed: int, head: str) -> Non
         )
 
 
-def _rows_waiting(tx: Transaction, tenant_id: str) -> int:
+def rows_waiting(tx: Transaction, tenant_id: str) -> int:
+    """The rows of files whose prediction has not ended: they are promised."""
     datasets = tables.datasets.c
     query = (
         select(func.coalesce(func.sum(datasets.n_rows), 0))

@@ -171,7 +171,7 @@ def _too_slow() -> Problem:
 def _is_over_https(scope: Scope) -> bool:
     """Whether browsers may be told to ask this host by https alone. Never of this machine's own
     names, which other servers on it share."""
-    if scope["scheme"] != "https":
+    if scope.get("scheme") != "https":
         return False
     host = hosts.read(Headers(scope=scope).get("host", ""))
     return host is not None and not host.is_loopback

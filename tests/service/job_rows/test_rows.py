@@ -371,6 +371,7 @@ def test_a_page_costs_three_queries(
 ) -> None:
     """The job, its file, its dataset; the other routes of a job cost one."""
     made = add_job_with_rows(store, tmp_path, trained)
+    assert client.get("/heads").status_code == 200  # the tenant's limits are known from now on
     for path, n_queries in ((f"/jobs/{made.job.id}", 1), (f"/jobs/{made.job.id}/rows", 3)):
         with statements() as seen:
             assert client.get(path).status_code == 200

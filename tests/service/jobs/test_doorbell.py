@@ -30,6 +30,7 @@ RINGING = {
     "service/jobs/submission.py",
     "workers/slots/sweep.py",
     "workers/doorbell/queue.py",
+    "store/queue.py",
 }
 """Who rings: each is tried below, or rings for rows that it has read from the database."""
 

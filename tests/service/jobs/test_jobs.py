@@ -51,7 +51,7 @@ def test_the_documented_example_is_taken(
         "mlp",
         "nmtune",
     ]
-    assert job["config"]["configs"]["nmtune"]["epochs"] == 30
+    assert job["config"]["configs"]["nmtune"]["epochs"] == 60
     assert job["created_at"].endswith("Z")
     assert queue.rung_for == [job["id"]]
     assert client.get(response.headers["location"]).json() == job

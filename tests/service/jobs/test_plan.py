@@ -45,7 +45,7 @@ def test_a_plan_of_rows_stores_nothing(
         "nmtune",
     ]
     assert plan.candidates[0].n_steps is None
-    assert plan.candidates[-1].n_steps == 30
+    assert plan.candidates[-1].n_steps == 60
     assert plan.memory_bytes > 100 << 20
     assert plan.seconds is None
     assert plan.warnings[0].code == "split_made"

@@ -357,7 +357,7 @@ def test_the_docs_page_may_run_its_own_scripts_and_nobody_elses(client: InProces
 
 def test_every_refusal_is_documented() -> None:
     page = (ROOT / "docs/reference/api.md").read_text()
-    files = ("http/gate.py", "listen/refusals.py")
+    files = ("http/layers/gate.py", "listen/refusals.py")
     source = "".join((ROOT / "service" / name).read_text() for name in files)
     codes = re.findall(r'HTTPStatus\.([A-Z_]+),\s+"([a-z_]+)"', source)
     assert len(codes) >= 9
