@@ -19,6 +19,9 @@
     ├── JobFileMissing         job_file_missing
     ├── JobFileExpired         job_file_expired
     ├── TooManyEndpoints       quota_exceeded
+    ├── QuotaReached           quota_exceeded
+    │   └── MonthlyQuotaReached quota_exceeded
+    ├── InvalidLimit           invalid_limit
     ├── MessageGone            message_gone
     ├── LeaseLost              lease_lost
     ├── InvalidName            invalid_name

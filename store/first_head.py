@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from store.access import audit
 from store.database.connection import Transaction
 from store.events import EventType
 from store.jobs import Job, move
@@ -53,30 +52,7 @@ def put(tx: Transaction, held: Job, *, head: NewHeadVersion, **values: Any) -> J
     )
     if moved is None:
         raise lost(held)
-    actor = audit.worker(held.tenant_id, held.worker or "worker")
-    audit.note(
-        tx,
-        actor,
-        "head.published",
-        f"{published.version.name}@{published.version.version}",
-        job_id=held.id,
-        candidate=held.method,
-    )
-    if published.alias is not None and published.alias.moved:
-        _note_alias(tx, moved, published.version.name, published.alias)
     return moved
-
-
-def _note_alias(tx: Transaction, held: Job, head: str, outcome: Outcome) -> None:
-    audit.note(
-        tx,
-        audit.worker(held.tenant_id, held.worker or "worker"),
-        "alias.moved",
-        f"{head}@{outcome.name}",
-        before=outcome.previous_version,
-        after=outcome.version,
-        job_id=held.id,
-    )
 
 
 def reference(job: Job) -> dict[str, object] | None:
@@ -123,7 +99,6 @@ def settle_alias(tx: Transaction, held: Job, *, head: NewHeadVersion) -> dict[st
     if outcome.moved and outcome.previous_version != number:
         told = aliases.moved(name, alias, outcome.previous_version, number)
         outbox.write(tx, held.tenant_id, told)
-        _note_alias(tx, held, name, outcome)
     return outcome.to_dict()
 
 

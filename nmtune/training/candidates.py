@@ -90,16 +90,17 @@ class Candidates:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`, whatever the order of the keys in JSON.
 
-        Candidates of before the trimmed probe get one, so that jobs that waited then still run.
+        So that jobs of an earlier version still run, `auto` gets the trimmed probe that it lacks
+        and loses the ablation that its folded NMTune has not.
         """
         try:
             method, stored = values["method"], values["configs"]
             stored = _completed(stored)
+            analyses = tuple(values.get("analyses", ()))
+            compare = bool(values.get("compare", True))
             configs = {
                 name: TuneConfig.from_dict(stored[name]) for name in _ORDER if name in stored
             }
-            analyses = tuple(values.get("analyses", ()))
-            compare = bool(values.get("compare", True))
         except (AttributeError, KeyError, TypeError):
             raise ConfigError("candidates are stored as {'method', 'configs'}") from None
         return cls(method=method, configs=configs, analyses=analyses, compare=compare)
@@ -182,10 +183,11 @@ def resolve(
 
 
 def _completed(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored configs, with a trimmed probe if there is a robust one."""
+    """Stored configs of `auto` as they would be today; others as they are."""
     robust = stored.get("robust_probe")
     if robust is None or "trimmed_probe" in stored:
         return dict(stored)
+    stored = {name: one for name, one in stored.items() if name != f"{ABLATION_PREFIX}dominant"}
     shared = {name: robust[name] for name in ("seed", "n_folds") if name in robust}
     trimmed = TuneConfig.from_preset("trimmed_probe", **shared)
     return {**stored, "trimmed_probe": trimmed.to_dict()}

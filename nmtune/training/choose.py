@@ -114,7 +114,7 @@ def choose(held_out: Mapping[str, HeldOut], *, noisy: bool = False) -> Choice:
     ensemble, which fail in different ways, are blended evenly.
     """
     known = {name: _calibrated(one) for name, one in held_out.items() if name in CHOSEN_FROM}
-    if not known.keys() >= set(_BASES):
+    if not known.keys() >= set(_BASES) or _has_one_row_a_class(known[_BASES[0]]):
         return Choice(
             weights={_BASES[0]: 1.0},
             reason="There are too few training rows to cross-validate, so "
@@ -185,6 +185,11 @@ def held_out_of_blend(
         y=first.y,
         n_train_rows=first.n_train_rows,
     )
+
+
+def _has_one_row_a_class(held_out: HeldOut) -> bool:
+    """Whether no held-out row is of a class that was learnt: then the flattest guess looks best."""
+    return int(np.bincount(held_out.y[: held_out.n_train_rows]).max()) < 2
 
 
 def _clean(known: Mapping[str, HeldOut]) -> tuple[dict[str, float], str]:

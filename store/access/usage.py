@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select, update
 
 from store import events
 from store.database import tables
-from store.database.connection import Transaction
+from store.database.connection import Transaction, insert_or_ignore
 
 _usage = tables.usage.c
 
@@ -34,14 +33,13 @@ def add(tx: Transaction, tenant_id: str, kind: Kind, count: float, *, at: dateti
     whole = math.ceil(count)
     if whole <= 0:
         return
-    insert = (postgresql if tx.dialect.name == "postgresql" else sqlite).insert(tables.usage)
-    values = {"tenant_id": tenant_id, "kind": kind.value, "count": whole}
-    tx.execute(
-        insert.values(month=month_of(at), **values).on_conflict_do_update(
-            index_elements=["tenant_id", "month", "kind"],
-            set_={"count": _usage["count"] + insert.excluded.count},
-        )
-    )
+    month = month_of(at)
+    mine = (_usage.tenant_id == tenant_id, _usage.month == month, _usage.kind == kind.value)
+    more = update(tables.usage).where(*mine).values(count=_usage["count"] + whole)
+    if not tx.execute(more).rowcount:
+        key = {"tenant_id": tenant_id, "month": month, "kind": kind.value}
+        tx.execute(insert_or_ignore(tx, tables.usage).values(**key, count=0))
+        tx.execute(more)
 
 
 def add_attempt(tx: Transaction, tenant_id: str, job_id: str, *, ended_at: datetime) -> None:

@@ -70,7 +70,7 @@ MUTANTS = (
     Mutant(
         "a deletion of a tenant forgets the bytes",
         "store/tenant_deletion.py",
-        {"    store.artifacts.delete(tenant_id, sha256)\n": ""},
+        {"if store.artifacts.delete(tenant_id, one.sha256, unless_put_after=began)": ""},
         ("tests/store/test_tenant_deletion.py",),
     ),
     Mutant(

@@ -75,7 +75,8 @@ def test_every_error_has_a_code_of_its_own_that_the_tree_shows() -> None:
     ]
     codes = [cls.code for cls in classes]
     shared = {code for code in codes if codes.count(code) > 1}
-    assert shared == {"storage_full"}  # a full disk is one thing to a user, whatever it holds
+    # One thing to a user each: a full disk, whatever it holds, and a quota, of stock or of a month.
+    assert shared == {"storage_full", "quota_exceeded"}
     assert errors.__doc__ is not None
     for cls in classes:
         assert f"{cls.__name__} " in errors.__doc__

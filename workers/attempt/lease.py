@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from store import failpoints, first_head, transitions
+from store import failpoints, first_head, jobs, transitions
 from store.database.connection import Transaction
 from store.errors import DatabaseUnavailable, LeaseLost, StorageUnavailable
 from store.events import EventType
@@ -17,6 +17,7 @@ from store.jobs import Job
 from store.registry.heads import NewHeadVersion
 from store.store import Store
 from workers import metrics
+from workers.attempt.noted import note_published
 from workers.attempt.supervise import Ending
 
 logger = logging.getLogger(__name__)
@@ -200,9 +201,11 @@ class Lease:
         )
         if news.head is None:
             return is_cancelled
-        first_head.publish(
+        held = jobs.get(tx, self._job.tenant_id, self._job.id)
+        published = first_head.publish(
             tx, self._job, head=news.head.head, report_sha256=news.head.report_sha256
         )
+        note_published(tx, held, published)
         return transitions.heartbeat(tx, self._job, lease_seconds=self._lease_seconds, events=after)
 
     def _put_back(self, old: _News) -> None:

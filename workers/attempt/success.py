@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from store import job_files, transitions
+from store import job_files, jobs, transitions
 from store.bytes.port import ArtifactRef, Artifacts
 from store.database.connection import Transaction
 from store.embedding import encoders
@@ -15,6 +15,7 @@ from store.registry.heads import NewHeadVersion
 from store.states import JobKind
 from store.store import Store
 from workers.attempt.lease import FirstHead
+from workers.attempt.noted import note_published
 from workers.folder import (
     MAP,
     MAP_POINTS,
@@ -130,6 +131,8 @@ def write(tx: Transaction, job: Job, success: Success) -> Job:
         return transitions.deliver(
             tx, job, output_sha256=success.output_sha256, output=success.output
         )
+    before = jobs.get(tx, job.tenant_id, job.id)
     ended = transitions.succeed(tx, job, report_sha256=success.report_sha256, head=success.head)
     job_files.add(tx, ended, success.files)
+    note_published(tx, before, ended)
     return ended

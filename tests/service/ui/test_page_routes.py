@@ -134,6 +134,7 @@ def test_a_page_sends_no_statement_that_its_routes_would_not(
     publish(store, trained)
     places = {"job": add_job(store), "dataset": add_dataset(store)}
     client.get("/readyz")  # whose checks hold for a second, and have threads of their own
+    client.get("/heads")  # the tenant's limits are known from now on
 
     def sent(paths: Sequence[str]) -> list[str]:
         with statements() as seen:
@@ -153,6 +154,7 @@ def test_a_new_job_sends_the_statements_of_the_dataset_and_the_plan(
     client: InProcess, store: Store
 ) -> None:
     dataset_id = add_dataset(store)
+    client.get("/heads")  # the tenant's limits are known from now on
     with statements() as seen:
         assert client.get(f"/ui/new?dataset_id={dataset_id}").status_code == 200
     with statements() as expected:

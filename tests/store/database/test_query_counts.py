@@ -71,7 +71,7 @@ def test_operations_send_as_many_statements_as_listed(store: Store, rows: Rows) 
         "heartbeat with ten events": 2,
         "get": 1,
         "request_cancel": 2,
-        "succeed": 14,
+        "succeed": 21,  # with the first head, its alias and the usage
         "page of jobs": 1,
         "page of datasets": 1,
         "page of heads": 2,
