@@ -86,7 +86,7 @@ def test_what_is_left() -> None:
     bucket.take("k", 5, 0.0)
     assert bucket.left("k", 0.0) == (15, 1)
     bucket.take("k", 15, 0.0)
-    assert bucket.left("k", 0.0) == (0, 3)
+    assert bucket.left("k", 0.0) == (0, 2)
     bucket.forget_full(1.9)
     assert bucket.full_at
     bucket.forget_full(2.0)
