@@ -192,7 +192,7 @@ class NothingToRollBack(Conflict):
 
 
 class SharesDoNotFit(Conflict):
-    """An alias has class shares for other classes than the version has that it is to name."""
+    """An alias has class shares that the version it is to name cannot be corrected to."""
 
     code = "class_shares_do_not_fit"
 

@@ -95,12 +95,10 @@ def judge_job(
     )
 
 
-def pending(missing: Sequence[str], choice: Mapping[str, Any] | None = None) -> Verdict:
+def pending(choice: Mapping[str, Any] | None = None) -> Verdict:
     """What stands in place of a verdict as long as a published head is not compared."""
-    *first, last = missing
-    named = f"{', '.join(first)} and {last} are" if first else f"{last} is"
     return Verdict(
-        summary=f"The head is published, but this report is incomplete: {named} missing.",
+        summary="The job is not finished: the report has only the head's own metrics so far.",
         sentences=(str(choice["reason"]),) if choice else (),
         recommended=None,
         advises_against=False,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nmtune.config import TuneConfig
 from nmtune.errors import NMTuneError
-from nmtune.training.candidates import Candidates
+from nmtune.training.candidates import ROBUST, Candidates
 from nmtune.training.peak_memory import peak_bytes
 from providers import local
 from providers.encoder import Encoder
@@ -268,16 +268,30 @@ def _seconds(job: Job) -> float:
 
 
 def _work(candidates: Candidates, n_rows: int, n_columns: int, n_classes: int) -> float:
-    """Multiplications of all candidates, roughly: it scales a pace from one job to another."""
+    """Multiplications of all candidates, roughly: it scales a pace from one job to another.
+
+    Those that are only trained where labels look noisy are left out.
+    """
     total = 0.0
-    for config in candidates.configs.values():
+    for name, config in candidates.configs.items():
+        if name in ROBUST:
+            continue
         n_steps = _n_steps(config, n_rows)
         if n_steps is None:
             total += float(_SOLVER_STEPS * (config.n_folds + 1)) * n_rows * n_columns * n_classes
         else:
-            hidden = 2 * config.hidden_multiplier * n_columns**2
-            total += float(n_steps * config.batch_size) * (hidden + n_columns * n_classes)
+            of_row = _multiplications(config, n_columns, n_classes)
+            total += float(n_steps * config.batch_size) * of_row
     return total
+
+
+def _multiplications(config: TuneConfig, n_columns: int, n_classes: int) -> int:
+    """Those of one row's pass through a head that is trained by steps."""
+    if config.transform == "hidden":
+        return config.n_members * config.hidden_width * (n_columns + n_classes)
+    if config.transform == "bottlenecks":
+        return config.n_members * n_columns * (2 * config.hidden_width + n_classes)
+    return n_columns * (2 * config.hidden_multiplier * n_columns + n_classes)
 
 
 def _n_steps(config: TuneConfig, n_rows: int) -> int | None:

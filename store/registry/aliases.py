@@ -100,7 +100,9 @@ def follow(
     """
     row = _row(tx, tenant_id, name, alias)
     if row is not None and not _fit(tx, tenant_id, name, row.class_shares, number):
-        advised_against_because = "its class shares name other classes than that version has"
+        advised_against_because = (
+            "its class shares need a version with known training rows of each of them"
+        )
     if row is not None and row.version != number and advised_against_because is not None:
         return Outcome(
             name=alias,
@@ -138,7 +140,7 @@ def point(tx: Transaction, tenant_id: str, name: str, alias: str, number: int) -
 
     Pointing it where it already points changes nothing, so that a repeated request cannot push the
     version to roll back to out of the history. Raises SharesDoNotFit if the alias has class shares
-    for other classes.
+    that predictions of the version cannot be corrected to.
     """
     row = _row(tx, tenant_id, name, alias)
     if row is None:
@@ -279,15 +281,19 @@ def _existing(tx: Transaction, tenant_id: str, name: str, numbers: Sequence[int]
 def _fit(
     tx: Transaction, tenant_id: str, name: str, shares: Mapping[str, float] | None, number: int
 ) -> bool:
-    """Whether the shares, if any, name the classes of this version."""
+    """Whether predictions of this version can be corrected to the shares, if there are any.
+
+    They name its classes then, and it has learnt from known shares of each.
+    """
     if shares is None:
         return True
-    classes = tx.execute(
-        select(_versions.classes).where(
+    row = tx.execute(
+        select(_versions.classes, _versions.lineage).where(
             _versions.tenant_id == tenant_id, _versions.name == name, _versions.version == number
         )
-    ).scalar_one()
-    return set(classes) == set(shares)
+    ).one()
+    trained = row.lineage.get("class_shares") or {}
+    return set(row.classes) == set(shares) and all(trained.get(one) for one in shares)
 
 
 def _check_fit(
@@ -300,6 +306,8 @@ def _check_fit(
 ) -> None:
     if not _fit(tx, tenant_id, name, shares, number):
         raise SharesDoNotFit(
-            f"{name}@{alias} has class shares, and version {number} has other classes than they "
-            "name. Point the alias at it with other class_shares, or with null to have none."
+            f"{name}@{alias} has class shares, which version {number} cannot be corrected to: it "
+            "has other classes, or does not know its training rows of each, as versions of earlier "
+            "releases do not. Point the alias at it with class_shares null to have none, or with "
+            "others for other classes."
         )

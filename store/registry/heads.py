@@ -271,7 +271,7 @@ def set_alias(
 
     class_shares: what predictions by the alias are corrected to; None: nothing, or, if it
     `keeps_shares`, what they were. Raises NotFound, InvalidName, and SharesDoNotFit if shares that
-    are kept name other classes than the version has.
+    are kept do not fit the version.
     """
     check_alias(alias)
     lock(tx, tenant_id, name)

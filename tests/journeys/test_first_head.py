@@ -31,7 +31,7 @@ def test_head_predicts_while_the_job_goes_on_is_killed_and_is_cancelled(
     assert (np.array(before.labels) == arrays["class_names"][arrays["test_y"]]).mean() > 0.6
     report = job.report()
     assert "comparison" in report.missing
-    assert report.verdict.summary.startswith("The head is published, but this report is incomplete")
+    assert report.verdict.summary.startswith("The job is not finished")
     assert "incomplete" in str(report)
     sha256 = client.heads.version("pets", 1).sha256
 

@@ -177,7 +177,7 @@ def test_job_shows_its_head_as_soon_as_it_is_published(watched: Watched, site: S
     assert site.api.get(f"/jobs/{job['id']}").json()["status"] == "running"
     assert not watched.barriers()
     page.get_by_role("link", name="The report so far").click()
-    expect(page.get_by_text("this report is incomplete: comparison, ").first).to_be_visible()
+    expect(page.get_by_text("The job is not finished: ").first).to_be_visible()
     assert not watched.barriers()
 
     site.api.post(f"/jobs/{job['id']}/cancel")

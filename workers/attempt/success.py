@@ -49,7 +49,9 @@ class Predicted:
     output: Mapping[str, Any]
 
 
-_WAIT: Final = "its report, which may advise against it, is not there yet"
+_WAIT: Final = (
+    "it moves only once the job has succeeded with a report that does not advise against it"
+)
 """Why an alias that serves somebody does not follow a head at once."""
 
 Success: TypeAlias = PublishedHead | Predicted

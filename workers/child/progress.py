@@ -10,6 +10,7 @@ from nmtune import EpochReport, TuneConfig
 FORWARD = 1 / 3
 SPECTRUM = 2 / 3  # of one row's outer product, in float64
 REGULARISERS = 1.3
+FOLDED_REGULARISERS = 3.0  # they look at each member's own rows after tuning
 # One fold of a linear probe with all its penalties: passes over the rows, and the cost of a row
 # besides its multiplications. The first fold tells how many there are.
 PROBE_PASSES = 150
@@ -50,9 +51,10 @@ class Workload:
             self._aftermath += rows_ratio * (2 * FORWARD * step + spectrum)
             if config.is_folded:
                 step *= WATCHING * min(1.0, ENSEMBLE_STEPS * config.batch_size / n_rows)
+                step *= FOLDED_REGULARISERS if _is_regularised(config) else 1.0
             elif name not in self._by_batches:
                 step = float(PROBE_PASSES * n_columns * (n_classes + PROBE_ROW))
-            elif config.w_consistency or config.w_covariance or config.w_dominant:
+            elif _is_regularised(config):
                 step *= REGULARISERS
             self._cost[name] = step
         self._done = dict.fromkeys(configs, 0)
@@ -103,10 +105,14 @@ class Workload:
         return round(left, 1)
 
 
+def _is_regularised(config: TuneConfig) -> bool:
+    return bool(config.w_consistency or config.w_covariance or config.w_dominant)
+
+
 def _epochs(config: TuneConfig, n_rows: int) -> int:
     """How many epochs to expect before the training itself says."""
     if config.is_convex:
-        return PROBE_FOLDS
+        return PROBE_FOLDS + config.trim * config.n_folds  # a trimmed one learns each fold twice
     if config.is_folded:
         return min(config.epochs, ENSEMBLE_EPOCHS)
     return config.n_epochs(max(1, n_rows // config.batch_size))

@@ -101,7 +101,7 @@ def compose(
     rival = best_rival(scores, method=method, id_split=id_split, same=same)
     comparisons = compare_candidates(scores, method=method, id_split=id_split, rival=rival)
     verdict = (
-        pending(missing, choice)
+        pending(choice)
         if missing
         else judge_job(
             scores,

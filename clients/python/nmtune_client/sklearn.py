@@ -60,7 +60,7 @@ class RemoteClassifier(
     method : {"auto", "nmtune", "mlp", "linear_probe", ...}, default="auto"
         What is trained; `auto` chooses by cross-validation.
     config : dict, optional
-        ``preset`` and settings over it, such as ``{"epochs": 10}``.
+        Settings, such as ``{"seed": 1}``; ``preset`` is for methods nmtune and mlp.
     compare : bool, default=True
         False trains nothing that the server only compares with the published head.
     alias : str, optional

@@ -68,6 +68,21 @@ def test_a_plan_knows_the_pace_of_earlier_jobs(
     assert len(client.get("/jobs").json()["items"]) == 1
 
 
+def test_what_auto_trains_takes_twice_as_long_on_rows_twice_as_wide(
+    client: InProcess, store: Store, trained: bytes
+) -> None:
+    body = {"name": "pets", "dataset_id": add_dataset(store), "method": "auto"}
+    job_id = client.post("/jobs", json=body).json()["id"]
+    succeed(store, claim(store, job_id), trained)
+    seconds = []
+    for width in (2000, 4000):
+        x = np.random.default_rng(0).integers(-9, 9, (20, width)).tolist()
+        plan = client.post("/jobs?plan=true", json=rows_body(embeddings=x)).json()
+        assert plan["n_jobs_measured"] == 1
+        seconds.append(plan["seconds"])
+    assert seconds[1] / seconds[0] == pytest.approx(2, rel=0.1)
+
+
 def test_a_job_of_another_version_does_not_count(
     client: InProcess, store: Store, trained: bytes
 ) -> None:

@@ -1,13 +1,16 @@
 """What aliases remember, and how far back they go."""
 
+from dataclasses import replace
+
 import pytest
 
-from store.errors import NotFound, NothingToRollBack
+from store import transitions
+from store.errors import NotFound, NothingToRollBack, SharesDoNotFit
 from store.registry import head_deletion, heads
-from store.registry.aliases import MAX_HISTORY
+from store.registry.aliases import MAX_HISTORY, Outcome
 from store.store import Store
 from tests.store.conftest import OpenStore
-from tests.store.made_rows import Rows
+from tests.store.made_rows import Rows, new_head
 from tests.store.test_concurrency import at_once
 
 
@@ -93,3 +96,58 @@ def test_aliases_that_are_made_at_once_are_one(open_store: OpenStore, rows: Rows
     rows.succeeded()
     outcomes = at_once(open_store, *[lambda store: point(store, 1)] * 4)
     assert outcomes == [None] * 4
+
+
+KNOWN = {"class_shares": {"cat": 0.8, "dög": 0.2}}
+UNKNOWN = [{}, {"class_shares": None}, {"class_shares": {"cat": 1.0, "dög": 0.0}}]
+
+
+def publish(store: Store, rows: Rows, lineage: dict[str, object]) -> Outcome:
+    """A version with this lineage, which prod follows unless it must not."""
+    head = replace(new_head(alias="prod"), lineage=lineage)
+    job = rows.running()
+    with store.database.begin() as tx:
+        job = transitions.succeed(tx, job, report_sha256="e" * 64, head=head)
+    assert job.alias_outcome is not None
+    return Outcome(**job.alias_outcome)
+
+
+def answer_for_many_dogs(store: Store, number: int) -> None:
+    with store.database.begin() as tx:
+        shares = {"cat": 0.1, "dög": 0.9}
+        heads.set_alias(tx, "default", "pets", "prod", number, class_shares=shares)
+
+
+def named(store: Store) -> int:
+    with store.database.read() as tx:
+        return heads.resolve(tx, "default", "pets@prod").version
+
+
+@pytest.mark.parametrize("lineage", UNKNOWN)
+def test_an_alias_with_shares_does_not_go_back_to_a_version_that_knows_none(
+    store: Store, rows: Rows, lineage: dict[str, object]
+) -> None:
+    publish(store, rows, KNOWN)
+    publish(store, rows, lineage)
+    publish(store, rows, KNOWN)
+    answer_for_many_dogs(store, 3)
+    with pytest.raises(SharesDoNotFit, match="version 2 cannot be corrected to"):
+        roll_back(store)
+    with pytest.raises(SharesDoNotFit, match="version 2 cannot be corrected to"):
+        point(store, 2)
+    assert named(store) == 3
+    point(store, 1)
+    assert named(store) == 1
+
+
+@pytest.mark.parametrize("lineage", UNKNOWN)
+def test_an_alias_with_shares_follows_no_job_whose_version_knows_none(
+    store: Store, rows: Rows, lineage: dict[str, object]
+) -> None:
+    publish(store, rows, KNOWN)
+    answer_for_many_dogs(store, 1)
+    outcome = publish(store, rows, lineage)
+    assert not outcome.moved
+    assert "its class shares need a version" in outcome.reason
+    assert publish(store, rows, KNOWN).moved
+    assert named(store) == 3

@@ -105,3 +105,23 @@ def test_ensemble_that_stops_early_is_done() -> None:
     last = load.progress("mlp_ensemble", report(12, 12))
     assert first["fraction"] < last["fraction"]
     assert last["fraction"] > 0.8
+
+
+def test_folded_nmtune_takes_three_times_as_long_as_its_mlp() -> None:
+    configs = resolve().configs
+    load = Workload(configs, n_columns=64, n_classes=4, n_rows=1000, rows_ratio=0.0)
+    for name in configs:
+        if name not in {"mlp", "nmtune"}:
+            load.skip(name)
+    left = load.progress("mlp", report(30, 30, seconds=2))["eta_seconds"]
+    assert left == 30 * 2 * 3
+
+
+def test_trimmed_probe_is_twice_the_folds() -> None:
+    configs = resolve().configs
+    fractions = {}
+    for left_out in ("robust_probe", "trimmed_probe"):
+        load = Workload(configs, n_columns=64, n_classes=4, n_rows=1000, rows_ratio=1.5)
+        load.leave_out(left_out)
+        fractions[left_out] = load.progress("linear_probe", report(6, 6))["fraction"]
+    assert fractions["trimmed_probe"] > fractions["robust_probe"]

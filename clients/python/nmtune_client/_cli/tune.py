@@ -53,13 +53,17 @@ def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
     add_reading(tune)
     add_provider(tune)
     tune.add_argument("--method", metavar="M", help="auto (default), nmtune, mlp or linear_probe")
-    tune.add_argument("--preset", metavar="P", help="paper (default) or reference")
+    tune.add_argument(
+        "--preset",
+        metavar="P",
+        help="paper or reference: for methods nmtune and mlp, or with the analysis published_loop",
+    )
     tune.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="a setting over the preset, e.g. epochs=10; may be repeated",
+        help="a setting, e.g. seed=1, which goes before the preset's; may be repeated",
     )
     tune.add_argument(
         "--analyse",

@@ -86,14 +86,15 @@ class Jobs(OfClient):
         texts: n strings in place of embeddings; provider: what embeds them, a name such as
         "local-minilm" or {"name": "openai", "model": "text-embedding-3-small"}, with `base_url`
         and `dimensions` where needed.
-        method: auto (the server's default), nmtune, mlp or linear_probe. config: `preset` and
-        settings over it, e.g. {"preset": "reference", "epochs": 10}. analyses: what else to look
-        into, `ablation` and `learning_curve`. compare: False trains nothing that is only compared
-        with the published head. alias: moves to the new head version, unless the
-        report's verdict advises against it; alias_always: whatever the verdict says.
-        `Job.alias_outcome` tells which. description and tags: noted of the new version, e.g.
-        tags={"ticket": "ML-12"}. queue: cpu or gpu, the workers that train it. priority:
-        -100 to 100, higher ones are taken first.
+        method: auto (the server's default), nmtune, mlp or linear_probe. config: settings,
+        e.g. {"seed": 1}; `preset` is for methods nmtune and mlp, or with the analysis
+        published_loop. analyses: what else to look into, `ablation`, `learning_curve` and
+        `published_loop`. compare: False trains nothing that is only compared with the published
+        head. alias: moves to the new head version, unless the report's verdict advises against
+        it; alias_always: whatever the verdict says. `Job.alias_outcome` tells which.
+        description and tags: noted of the new version, e.g. tags={"ticket": "ML-12"}.
+        queue: cpu or gpu, the workers that train it. priority: -100 to 100, higher ones are taken
+        first.
         wait: seconds the server may hold its answer for the job to end; `Job.wait` is what waits.
         idempotency_key: a key of your own makes repeating the call, even from another process,
         return the first job.
