@@ -172,6 +172,8 @@ class NMTuneClassifier(
         ValueError
             The data cannot be trained on, or a parameter is out of bounds.
         """
+        if hasattr(self, "adaptation_"):
+            del self.adaptation_  # of the head that goes now
         rows: NDArray[Any]
         y = as_array(y, name="y") if hasattr(y, "detach") else y
         if (row := missing_label(y)) is not None:
@@ -185,7 +187,8 @@ class NMTuneClassifier(
         self.classes_, indices = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"NMTuneClassifier needs at least two classes, got 1 class: {self.classes_[0]!r}"
+                f"NMTuneClassifier needs at least two classes, got 1 class: "
+                f"{self.classes_.tolist()[0]!r}"
             )
         _warn_of_similar(self.classes_)
         weight = None
@@ -226,7 +229,7 @@ class NMTuneClassifier(
         Raises
         ------
         ValueError
-            A label is not in `classes_`, or there are too few or too many rows.
+            A label is not in `classes_`, there are too few or too many rows, or all of one class.
 
         Examples
         --------
@@ -249,7 +252,8 @@ class NMTuneClassifier(
         if (indices < 0).any():
             row = int(indices.argmin())
             raise ValueError(
-                f"y has in row {row} a label that the classifier was not fitted on: {labels[row]!r}"
+                f"y has in row {row} a label that the classifier was not fitted on: "
+                f"{labels.tolist()[row]!r}"
             )
         scores = self._logits(X) / self.head_.temperature
         try:

@@ -144,6 +144,7 @@ STATED: dict[str, list[str]] = {
         f"{adaptation.FEWEST_ROWS} to {adaptation.MOST_ROWS:,}, as `embeddings`",
         f"may have {adaptation.MOST_CLASSES:,} classes",
         f"from {adaptation.FEWEST_ROWS_FOR_LAYER} rows on",
+        f"(up to {adaptation.MOST_CLASSES_FOR_LAYER} classes)",
         f"the last {aliases.MAX_HISTORY} versions",
         f"the up to {self_test.MOST_ROWS} rows",
         f"`description` ({notes.MAX_DESCRIPTION_CHARACTERS:,} characters) and `tags` "

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nmtune.errors import DataError
 from nmtune.heads import layer_change
+from nmtune.heads.choosing_rows import rows_to_choose_by
 from nmtune.heads.layer_change import Basis
 from nmtune.heads.score_change import Change, fit, losses_of
 from nmtune.numeric.statistics import mean_interval
@@ -38,6 +39,9 @@ MOST_ROWS: Final = 10_000
 MOST_CLASSES: Final = 1_000
 """With more, the answer would take minutes."""
 
+MOST_CLASSES_FOR_LAYER: Final = 200
+"""The same of a linear map, whose weights no few rows can tell for more classes."""
+
 _N_FOLDS = 10
 _N_LAYER_FOLDS = 5
 """Fewer where a linear map is tried, which takes longer. Within a fold half as many and one."""
@@ -48,14 +52,9 @@ _CLEAR_OF_LAYER = 1.5
 _ABOUT_AS_GOOD = 0.5
 """Standard errors that a stronger ridge may be behind the best one: of the rules that were tried,
 it won the most out of domain and harmed the least (docs/inside/method.md)."""
-_MOST_WORK = 1 << 23
-"""Rows times classes squared in cross-validation: a second or two; more rows choose no better."""
 _EXACT, _ROUGH = 1e-4, 1e-2
 """Tolerances of the linear map: of the one that is published, and of those that are compared, whose
 losses are right to five digits."""
-_MOST_LAYER_WORK = 6_000
-"""Rows times classes, the same where a layer is tried."""
-_FEWEST_TO_CHOOSE = 100
 
 _Wide = NDArray[np.float64]
 
@@ -135,7 +134,7 @@ def adapt(
     Raises
     ------
     DataError
-        Too few or too many rows, or more than 1,000 classes.
+        Too few or too many rows, rows of one class only, or more than 1,000 classes.
 
     Examples
     --------
@@ -147,26 +146,7 @@ def adapt(
     >>> (scores.argmax(axis=1) == y).mean(), found.held_out.after < found.held_out.before
     (np.float64(1.0), True)
     """
-    n_rows, n_classes = scores.shape
-    if not FEWEST_ROWS <= n_rows <= MOST_ROWS:
-        raise DataError(
-            f"adapting takes {FEWEST_ROWS} to {MOST_ROWS:,} labelled rows, got {n_rows:,}"
-            + ("" if n_rows < FEWEST_ROWS else ": train on that many instead"),
-            field="labels",
-        )
-    if n_classes > MOST_CLASSES:
-        raise DataError(
-            f"adapting takes a head of at most {MOST_CLASSES:,} classes, and this one has "
-            f"{n_classes:,}: train again with the rows added",
-            field="labels",
-        )
-    if n_rows < FEWEST_ROWS_FOR_LAYER:
-        x = None
-    rows, basis = _rows(scores, y, x)
-    chosen_by = _to_choose_by(n_rows, n_classes, has_layer=x is not None, seed=seed)
-    some = rows
-    if len(chosen_by) < n_rows:
-        some, _ = _rows(scores[chosen_by], y[chosen_by], None if x is None else x[chosen_by])
+    rows, basis, some = _prepared(scores, y, x, seed=seed)
     held_out = _cross_fitted(some, seed=seed)
     strengths = _choose(some, n_folds=some.n_folds, seed=seed)
     loss = _compare(some.scores, held_out, some.y)
@@ -182,6 +162,45 @@ def adapt(
         held_out_y=some.y,
         reason=_reason(loss, len(some.y), is_worth_it=change is not None),
     )
+
+
+def change_for(
+    scores: NDArray[np.floating],
+    y: NDArray[np.integer],
+    *,
+    x: NDArray[np.floating] | None = None,
+    seed: int = 0,
+) -> Change | None:
+    """The change that `adapt` would choose, without measuring what it is worth; None for none.
+
+    It takes a tenth of the time, for who judges the change on rows of their own. `adapt` in
+    addition drops a change that won nothing on the rows held out. Takes and raises the same.
+    """
+    rows, basis, some = _prepared(scores, y, x, seed=seed)
+    strengths = _choose(some, n_folds=some.n_folds, seed=seed)
+    return None if strengths == _NONE else _change(_fit(rows, strengths), basis)
+
+
+def check(y: NDArray[np.integer], *, n_classes: int, field: str = "labels") -> None:
+    """Raise DataError, naming `field`, if a head cannot be adapted to rows of classes y (n,)."""
+    n_rows = len(y)
+    if not FEWEST_ROWS <= n_rows <= MOST_ROWS:
+        raise DataError(
+            f"adapting takes {FEWEST_ROWS} to {MOST_ROWS:,} labelled rows, got {n_rows:,}"
+            + ("" if n_rows < FEWEST_ROWS else ": train on that many instead"),
+            field=field,
+        )
+    if n_classes > MOST_CLASSES:
+        raise DataError(
+            f"adapting takes a head of at most {MOST_CLASSES:,} classes, and this one has "
+            f"{n_classes:,}: train again with the rows added",
+            field=field,
+        )
+    if n_classes > 1 and (y == y[0]).all():
+        raise DataError(
+            "all labels are of one class, which tells nothing of the others: draw rows at random",
+            field=field,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -204,6 +223,26 @@ class _Rows:
     @property
     def losses(self) -> _Wide:
         return losses_of(self.scores, self.y)
+
+
+def _prepared(
+    scores: NDArray[np.floating],
+    y: NDArray[np.integer],
+    x: NDArray[np.floating] | None,
+    *,
+    seed: int,
+) -> tuple[_Rows, Basis | None, _Rows]:
+    """All rows, with the basis of their coordinates, and those that choose the strengths."""
+    n_rows, n_classes = scores.shape
+    check(y, n_classes=n_classes)
+    if n_rows < FEWEST_ROWS_FOR_LAYER or n_classes > MOST_CLASSES_FOR_LAYER:
+        x = None
+    rows, basis = _rows(scores, y, x)
+    chosen_by = rows_to_choose_by(n_rows, n_classes, has_layer=x is not None, seed=seed)
+    if len(chosen_by) == n_rows:
+        return rows, basis, rows
+    some, _ = _rows(scores[chosen_by], y[chosen_by], None if x is None else x[chosen_by])
+    return rows, basis, some
 
 
 def _rows(
@@ -357,13 +396,3 @@ def _reason(loss: Loss, n_rows: int, *, is_worth_it: bool) -> str:
         f"Log loss {loss.after:.3g} instead of {loss.before:.3g} {where}: {loss.gain:.2g} less "
         f"(95 % interval {low:.2g} to {high:.2g})."
     )
-
-
-def _to_choose_by(n_rows: int, n_classes: int, *, has_layer: bool, seed: int) -> NDArray[np.intp]:
-    """The rows of the cross-validation, sorted: all, or as many as the work allows."""
-    most = max(_FEWEST_TO_CHOOSE, _MOST_WORK // n_classes**2)
-    if has_layer:
-        most = min(most, max(_FEWEST_TO_CHOOSE, _MOST_LAYER_WORK // n_classes))
-    if n_rows <= most:
-        return np.arange(n_rows)
-    return np.sort(np.random.default_rng(seed).permutation(n_rows)[:most])

@@ -23,6 +23,8 @@ from nmtune.numeric.softmax import probabilities_of
 _Wide = NDArray[np.float64]
 
 _MOST_STEPS: Final = 2000
+_NEGLIGIBLE: Final = 1e-10
+"""Of the largest curvature: directions with less are rounding, and no use to a fit."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,12 +47,27 @@ class Basis:
         centre = x.mean(axis=0, dtype=np.float64)
         centred = x - centre
         size = math.sqrt(float(np.square(centred).sum(axis=1).mean())) or 1.0
-        _, singular, rows = np.linalg.svd(centred / size, full_matrices=False)
-        return cls(centre=centre, directions=rows.T / size, curvature=np.square(singular))
+        curvature, directions = _principal(centred / size)
+        return cls(centre=centre, directions=directions / size, curvature=curvature)
 
     def coordinates(self, x: NDArray[np.floating]) -> _Wide:
         """Rows x (n, d) in this basis, (n, r)."""
         return np.asarray((x - self.centre) @ self.directions)
+
+
+def _principal(rows: _Wide) -> tuple[_Wide, _Wide]:
+    """The sums of squares (r,) of rows (n, d) along orthonormal directions (d, r).
+
+    From the smaller of the two Gram matrices: a decomposition of the rows themselves costs many
+    times as much, most of it in threads of BLAS that wait for one another.
+    """
+    if len(rows) >= rows.shape[1]:
+        squares, directions = np.linalg.eigh(rows.T @ rows)
+        return np.maximum(squares, 0.0), directions
+    squares, combined = np.linalg.eigh(rows @ rows.T)
+    kept = squares > _NEGLIGIBLE * squares[-1]
+    squares = squares[kept]
+    return squares, rows.T @ (combined[:, kept] / np.sqrt(squares))
 
 
 def fit(
@@ -75,7 +92,7 @@ def fit(
         errors[rows, y] -= 1
         gradient = z.T @ errors + strength * ahead
         after = ahead - step * gradient
-        if np.abs(gradient).max() < tolerance:
+        if np.abs(gradient).max(initial=0.0) < tolerance:
             return np.asarray(after)
         if float((gradient * (after - weights)).sum()) > 0:
             pace = 1.0  # overshot: lose the momentum

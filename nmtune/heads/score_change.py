@@ -90,14 +90,13 @@ def _minimise(
         gradient = strength * (point - none)
         gradient[0] += expected.sum() - of_truth
         gradient[1:] += p.sum(axis=0) - counts
-        hessian = np.empty((len(point), len(point)))
-        hessian[1:, 1:] = np.diag(p.sum(axis=0)) - p.T @ p
-        hessian[0, 0] = np.einsum("ij,ij->", p, np.square(scores)) - expected @ expected
-        hessian[0, 1:] = hessian[1:, 0] = np.einsum("ij,ij->j", p, scores) - expected @ p
-        hessian[np.diag_indices(len(point))] += strength
+        curvature = np.einsum("ij,ij->", p, np.square(scores)) - expected @ expected + strength
+        mixed = np.einsum("ij,ij->j", p, scores) - expected @ p
         if not is_scale_free:
-            gradient[0], hessian[0, 1:], hessian[1:, 0] = 0.0, 0.0, 0.0
-        step = np.linalg.solve(hessian, gradient)
+            gradient[0], mixed = 0.0, np.zeros_like(mixed)
+        solved = _solve_biases(p, strength, np.stack([gradient[1:], mixed], axis=1))
+        of_scale = (gradient[0] - mixed @ solved[:, 0]) / (curvature - mixed @ solved[:, 1])
+        step: _Wide = np.concatenate([[of_scale], solved[:, 0] - of_scale * solved[:, 1]])
         decrease, size = float(gradient @ step), 1.0
         if decrease <= _ENOUGH:
             return point - step
@@ -107,6 +106,20 @@ def _minimise(
                 return point
         point, value = point - size * step, lower
     return point
+
+
+def _solve_biases(p: _Wide, strength: float, right: _Wide) -> _Wide:
+    """Solve the Hessian of the biases, diag(sum of p + strength) - p'p, for columns (c, k).
+
+    p: the probabilities (n, c). With fewer rows than classes through a matrix of n x n (Woodbury):
+    1,000 classes of 100 rows would otherwise take a hundred times as long.
+    """
+    diagonal = (p.sum(axis=0) + strength)[:, None]
+    if len(p) >= p.shape[1]:
+        return np.asarray(np.linalg.solve(np.diag(diagonal[:, 0]) - p.T @ p, right), np.float64)
+    scaled = p.T / diagonal
+    inner = np.eye(len(p)) - p @ scaled
+    return np.asarray(right / diagonal + scaled @ np.linalg.solve(inner, scaled.T @ right))
 
 
 def losses_of(scores: _Wide, y: NDArray[np.integer]) -> _Wide:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.heads import adaptation
-from nmtune.heads.adaptation import MOST_ROWS, Adaptation
+from nmtune.heads.adaptation import MOST_ROWS, Adaptation, check
 from nmtune.heads.class_shares import shares_of
 from nmtune.heads.score_change import Change
 from nmtune.numeric.softmax import probabilities_of
@@ -59,9 +59,19 @@ class Labelled:
 
 
 def read(body: AdaptRequest, version: HeadVersion, store: Store) -> Labelled:
-    """The rows of a request. Blocking. Raises BadInput, NotFound and Problem."""
+    """The rows of a request, as many and of such classes as adapting takes: a provider may be paid
+    for them next. Blocking. Raises BadInput, DataError, NotFound and Problem.
+    """
     if body.dataset_id is not None:
-        return _stored(body, body.dataset_id, version, store)
+        found = _stored(body, body.dataset_id, version, store)
+    else:
+        found = _sent(body, version)
+    field = "labels" if body.dataset_id is None else "dataset_id"
+    check(found.y, n_classes=len(version.classes), field=field)
+    return found
+
+
+def _sent(body: AdaptRequest, version: HeadVersion) -> Labelled:
     rows: Rows
     if body.texts is not None:
         rows = body.texts

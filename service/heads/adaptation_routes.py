@@ -3,9 +3,11 @@
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 
+from nmtune.heads.adaptation import MOST_ROWS
 from service.heads import adaptation
 from service.heads.adaptation_schemas import AdaptAnswer, AdaptRequest
 from service.heads.routes import HeadName
@@ -72,12 +74,17 @@ async def adapt_head(
     x = labelled.rows
     if isinstance(x, list):
         field = "texts" if body.texts is not None else "dataset_id"
-        read = texts.read_texts(x, field=field, max_rows=text_predictor.max_texts)
+        read = texts.read_texts(x, field=field, max_rows=MOST_ROWS)
         pinned = f"{version.name}@{version.version}"
-        meter.allowance.check_tokens()
-        embedded = await text_predictor.embed(predictor, tenant_id, pinned, read)
-        meter.count_tokens(embedded.n_tokens)
-        x = embedded.x
+        at_once, parts = text_predictor.max_texts, []
+        for first in range(0, len(read), at_once):  # each within the limits of a prediction
+            meter.allowance.check_tokens()
+            embedded = await text_predictor.embed(
+                predictor, tenant_id, pinned, read[first : first + at_once], first_row=first
+            )
+            meter.count_tokens(embedded.n_tokens)
+            parts.append(embedded.x)
+        x = np.concatenate(parts)
     limits = services.settings.limits
     fit = partial(adaptation.adapt, key=key, store=store, actor=actor, limits=limits)
     answer = await to_thread.run_sync(fit, body, version, labelled, x, limiter=services.adapting)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -67,9 +68,17 @@ class TextPredictor:
         self._providers.close()
 
     async def embed(
-        self, predictor: Predictor, tenant_id: str, reference: str, texts: Sequence[str]
+        self,
+        predictor: Predictor,
+        tenant_id: str,
+        reference: str,
+        texts: Sequence[str],
+        *,
+        first_row: int = 0,
     ) -> Embedded:
         """The texts' embeddings for the head `reference`, and how to ask it about them.
+
+        first_row: where in the request the texts begin, if they are a piece of its texts.
 
         Raises:
             Problem: the head does not read texts.
@@ -91,14 +100,18 @@ class TextPredictor:
             self._limiter = CapacityLimiter(self._settings.predict_text_slots)
         # Only the wait for a slot can be cancelled; the thread keeps the deadline itself.
         with move_on_after(seconds):
-            x, n_tokens = await to_thread.run_sync(
-                self._embed, tenant_id, version.encoder, texts, deadline, limiter=self._limiter
-            )
+            embed = partial(self._embed, tenant_id, version.encoder, texts, deadline, first_row)
+            x, n_tokens = await to_thread.run_sync(embed, limiter=self._limiter)
             return Embedded(f"{version.name}@{version.version}", x, version.class_shares, n_tokens)
         raise _too_slow()
 
     def _embed(
-        self, tenant_id: str, known: dict[str, Any], texts: Sequence[str], deadline: float
+        self,
+        tenant_id: str,
+        known: dict[str, Any],
+        texts: Sequence[str],
+        deadline: float,
+        first_row: int,
     ) -> tuple[NDArray[np.float32], int]:
         """The texts' embeddings (n, d), by the encoder of the head, and the tokens paid."""
         encoder = Encoder.from_dict(known)
@@ -126,7 +139,7 @@ class TextPredictor:
         except Stopped as error:
             raise _too_slow() from error
         except ProviderError as error:
-            _name_row(error, len(asked) - len(texts))
+            _name_row(error, len(asked) - len(texts), first_row)
             raise
         x = np.array([found[place] for place in range(len(asked))], np.float32)
         if is_new:
@@ -155,12 +168,13 @@ def check_encoder(version: HeadVersion, stated: str | None) -> None:
         )
 
 
-def _name_row(error: ProviderError, n_probes: int) -> None:
+def _name_row(error: ProviderError, n_probes: int, first_row: int) -> None:
     """Name the text of the request that the error is about, if it is about one."""
     if isinstance(error, ProviderUnavailable):
         return  # it is about all texts
     row = -1 if error.place is None else error.place - n_probes
     if row >= 0:
+        row += first_row
         error.found_at(f"This is about texts[{row}].", row=row)
 
 

@@ -136,6 +136,17 @@ def test_predictions_from_text_meet_the_provider_as_it_is(client: Client, provid
     provider.faults.append(fault_server.status(429, {}, Retry_After="0"))
     assert len(client.predict("toy", texts=texts[:3])) == 3
 
+    new = {"texts": [f"tweet {number}" for number in range(600)], "labels": ["a", "b"] * 300}
+    url, n_before = f"{client.base_url}/heads/toy/adapt", len(provider.requests)
+    adapted = httpx.post(url, json=new, timeout=60)
+    assert adapted.status_code in (200, 201), adapted.text
+    paid = [text for _, _, body in provider.requests[n_before:] for text in body["input"]]
+    n_after = len(provider.requests)
+    assert sorted(paid) == sorted(new["texts"]), "in pieces, and each text once"
+    wrong = httpx.post(url, json=new | {"labels": ["a"] * 600}, timeout=60)
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "labels")
+    assert len(provider.requests) == n_after, "checked before a provider is paid"
+
     asked = {"head": "toy", "text": "text 1"}
     provider.always = fault_server.hang
     late = httpx.get(f"{client.base_url}/predict", params=asked, timeout=60)

@@ -206,6 +206,16 @@ def test_it_adapts_to_a_new_domain_and_stays_as_it_is() -> None:
         classifier.adapt(x[:5], y[:5])
     with pytest.raises(ValueError, match="20 labels, one per row"):
         classifier.adapt(x[:20], y[:19])
+    assert not hasattr(adapted.fit(x, y), "adaptation_"), "it was of the head before"
+
+
+def test_a_label_that_is_refused_is_shown_as_it_was_written() -> None:
+    x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    classifier = NMTuneClassifier(method="linear_probe", random_state=0).fit(x, y)
+    with pytest.raises(ValueError, match=r"that the classifier was not fitted on: 2$"):
+        classifier.adapt(x, np.arange(40) % 3)
+    with pytest.raises(ValueError, match="all labels are of one class"):
+        classifier.adapt(x, np.zeros(40, int))
 
 
 def test_without_news_an_adapted_estimator_predicts_the_same() -> None:

@@ -83,7 +83,8 @@ def run(workdir: Workdir) -> Iterator[Message]:
     published = chosen.head
     _equip(workdir, finished, chosen, dataset)
     found |= trust.of_splits(published, dataset, noisy=chosen.noise is not None)
-    found |= new_domain.of_splits(published, dataset)
+    if candidates.compare:
+        found |= new_domain.of_splits(published, dataset)
     report = compose(
         plan,
         method=candidates.method,

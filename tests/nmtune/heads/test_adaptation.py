@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -104,15 +104,16 @@ def test_rows_without_information_change_nothing(n: int, value: float, n_classes
 @given(seed=st.integers(0, 10_000), n=st.integers(10, 40))
 def test_it_is_never_worse_on_held_out_rows(seed: int, n: int) -> None:
     scores, y = drawn(n, seed=seed)
+    assume(len(set(y.tolist())) > 1)
     found = adapt(scores, y)
     if found.change is not None:
         assert found.held_out.gain > 0
         assert found.held_out.after < found.held_out.before
 
 
-def test_extreme_scores_and_single_classes_give_a_number() -> None:
+def test_extreme_scores_give_a_number() -> None:
     for scores in (np.full((20, 3), 1e4), np.eye(3)[np.arange(20) % 3] * 1e4, np.zeros((20, 3))):
-        for y in (np.zeros(20, np.int64), np.arange(20) % 3):
+        for y in ((np.arange(20) == 7).astype(np.int64), np.arange(20) % 3):
             found = adapt(scores, y)
             assert np.isfinite([found.held_out.before, found.held_out.after]).all()
             if found.change is not None:
@@ -124,6 +125,59 @@ def test_too_few_and_too_many_rows_are_refused(n: int) -> None:
     with pytest.raises(DataError, match="takes 10 to 10,000 labelled rows") as refused:
         adapt(np.zeros((n, 2)), np.zeros(n, np.int64))
     assert refused.value.field == "labels"
+
+
+def test_rows_of_one_class_are_refused() -> None:
+    """They would teach that it is the only one; a head of one class cannot learn otherwise."""
+    scores, _ = drawn(40)
+    for work in (adapt, adaptation.change_for):
+        with pytest.raises(DataError, match="all labels are of one class") as refused:
+            work(scores, np.full(40, 2))
+        assert refused.value.field == "labels"
+    assert adapt(np.zeros((20, 1)), np.zeros(20, np.int64)).change is None
+
+
+def test_a_change_without_its_measure_is_the_one_that_is_published() -> None:
+    """And is found without the nested folds, which are nearly all of the work."""
+    scores, y = drawn(120, scale=0.5, bias=(1.5, 0.0, -1.5))
+    x = np.random.default_rng(1).normal(size=(120, 5)) + np.eye(3, 5)[y]
+    found, change = adapt(scores, y, x=x).change, adaptation.change_for(scores, y, x=x)
+    assert found is not None
+    assert change is not None
+    assert (found.scale, found.bias.tolist()) == (change.scale, change.bias.tolist())
+    np.testing.assert_array_equal(found.weights, change.weights)
+
+
+@pytest.mark.parametrize("scale", [0.4, -1.0])
+def test_fewer_rows_than_classes_are_solved_as_more_are(scale: float) -> None:
+    """Through the matrix of the rows; copies of the rows with less weight say the same."""
+    scores, y = drawn(30, scale=scale, bias=(1.0, *[0.0] * 39))
+    few = fit(scores, y, 2.0)
+    many = fit(np.tile(scores, (2, 1)), np.tile(y, 2), 4.0)
+    assert len(scores) < scores.shape[1] < 2 * len(scores)
+    np.testing.assert_allclose([few.scale, *few.bias], [many.scale, *many.bias], atol=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(60, 200), (200, 60), (60, 60)])
+def test_a_basis_is_that_of_the_singular_vectors(shape: tuple[int, int]) -> None:
+    x = np.random.default_rng(0).normal(size=shape) * np.geomspace(1, 1e-3, shape[1]) + 3
+    basis = Basis.of(x)
+    centred = x - x.mean(axis=0)
+    size = np.sqrt(np.square(centred).sum(axis=1).mean())
+    singular = np.linalg.svd(centred / size, compute_uv=False)
+    rank = int((singular**2 > 1e-10 * singular[0] ** 2).sum())
+    order = np.argsort(-basis.curvature)[:rank]
+    np.testing.assert_allclose(basis.curvature[order], singular[:rank] ** 2, rtol=1e-5)
+    z, expected = basis.coordinates(x), centred / size
+    np.testing.assert_allclose(z @ basis.directions.T * size, expected, atol=1e-9)
+    directions = basis.directions * size
+    np.testing.assert_allclose(directions.T @ directions, np.eye(directions.shape[1]), atol=1e-9)
+
+
+def test_rows_that_do_not_differ_span_nothing() -> None:
+    scores, y = drawn(60)
+    found = adapt(scores, y, x=np.ones((60, 80)))
+    assert found.layer_strength is None
 
 
 @pytest.mark.parametrize("preset", ["linear_probe", "paper", "reference"])

@@ -156,6 +156,7 @@ def test_a_comparison_with_the_parent_says_what_it_is(client: InProcess) -> None
         ({"labels": ["cat"] * 29 + [None]}, None, "labels"),
         ({"embeddings": [[1.0, 2.0]] * 30}, "invalid_data", "embeddings"),
         ({"embeddings": [[1.0, 2.0, 3.0]] * 5, "labels": ["cat"] * 5}, "invalid_data", "labels"),
+        ({"labels": ["dog"] * 30}, "invalid_data", "labels"),
         ({"labels": None}, "invalid_request", "body"),
         ({"texts": ["a"] * 30}, "invalid_request", "body"),
         ({"dataset_id": "ds_" + "0" * 26}, "invalid_request", "body"),
@@ -177,8 +178,25 @@ def test_what_is_not_there_is_404(client: InProcess) -> None:
     assert_problem(client.post("/heads/none/adapt", json=_body()), 404, "not_found")
     assert_problem(client.post(PATH, json=_body(version="9")), 404, "not_found")
     assert_problem(client.post(PATH, json={"dataset_id": "ds_" + "0" * 26}), 404, "not_found")
-    texts = {"texts": ["a"] * 30, "labels": ["cat"] * 30}
+    texts = {"texts": ["a"] * 30, "labels": ["cat", "dog"] * 15}
     assert_problem(client.post(PATH, json=texts), 422, "text_not_supported")
+
+
+@pytest.mark.usefixtures("pets")
+@pytest.mark.parametrize(
+    ("labels", "code"),
+    [
+        (["cat", "dog"] * 14, "length_mismatch"),
+        (["cat", "cow"] * 15, "unknown_class"),
+        (["cat"] * 30, "invalid_data"),
+    ],
+)
+def test_labels_are_checked_before_a_provider_is_asked(
+    client: InProcess, labels: list[str], code: str
+) -> None:
+    """This head has no provider, which is what an answer after asking would say."""
+    body = {"texts": ["a"] * 30, "labels": labels}
+    assert_problem(client.post(PATH, json=body), 422, code, "labels")
 
 
 @pytest.mark.usefixtures("pets")

@@ -297,9 +297,9 @@ def test_what_is_not_installed_is_refused_before_a_job_is_taken(
 def test_the_text_that_a_provider_refuses_is_named_by_its_row_in_the_request() -> None:
     refused = errors.InputRefused("Not this one.")
     refused.place = 5
-    _name_row(refused, 3)
+    _name_row(refused, 3, 256)  # three probes before a piece that begins with row 256
     problem = problem_of(refused)
     assert problem is not None
     (place,) = problem.errors
-    assert (problem.status_code, place.field, place.row) == (422, "texts", 2)
-    assert "texts[2]" in problem.detail
+    assert (problem.status_code, place.field, place.row) == (422, "texts", 258)
+    assert "texts[258]" in problem.detail

@@ -115,6 +115,7 @@ def test_without_comparison_there_is_the_same_head_and_no_more(
 ) -> None:
     [job] = alone.jobs()
     report = alone.report(job)
+    assert "new_domain" not in report["findings"], "it is a comparison"
     assert (job.status, report["missing"]) == ("succeeded", [])
     assert not {"mlp", "nmtune"} & set(report["candidates"])
     assert "comparing" not in stages(alone, job)

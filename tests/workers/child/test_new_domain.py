@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nmtune import Head, Trainer, TuneConfig
+from nmtune.heads import adaptation
 from store.files.dataset import DatasetFile, DatasetWriter
 from workers.child import new_domain
 
@@ -55,9 +56,40 @@ def test_labels_that_say_nothing_are_worth_nothing(tmp_path: Path) -> None:
     dataset = _file(tmp_path / "a", {"train": 300, "ood/noise": 300}, shift=0)
     head = _head(dataset)
     y = np.random.default_rng(1).permutation(np.arange(300) % 3)
-    one = new_domain._of_domain(head, np.asarray(dataset.splits["ood/noise"].x), y, seed=0)
+    one = new_domain._of_domain(
+        head, np.asarray(dataset.splits["ood/noise"].x), y, seed=0, n_draws=5
+    )
     for size in one["sizes"]:
         assert size["accuracy"] < 1 / 3 + 0.08
+
+
+def test_it_measures_nothing_that_it_does_not_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each draw chooses and fits one change: the nested folds would cost more than the training."""
+    draws: list[int] = []
+    choose = adaptation._choose
+
+    def counted(rows: adaptation._Rows, **how: int) -> adaptation._Strengths:
+        draws.append(len(rows.y))
+        return choose(rows, **how)
+
+    monkeypatch.setattr(adaptation, "_choose", counted)
+    few = _file(tmp_path / "a", {"train": 300, "ood/far": 500}, shift=2.5)
+    new_domain.of_splits(_head(few), few)
+    assert draws == [20] * 5 + [50] * 5 + [200] * 5
+    draws.clear()
+    many = _file(tmp_path / "b", {"train": 300} | {f"ood/{at}": 60 for at in range(10)}, shift=1)
+    found = new_domain.of_splits(_head(many), many)["new_domain"]
+    assert draws == [20] * 3 * new_domain.MOST_DOMAINS
+    assert "Means over 3 draws" in found["sentence"]
+
+
+def test_labels_of_one_class_leave_the_head_as_it_is(tmp_path: Path) -> None:
+    dataset = _file(tmp_path / "a", {"train": 300, "ood/cats": 60}, shift=0)
+    x = np.asarray(dataset.splits["ood/cats"].x)
+    one = new_domain._of_domain(_head(dataset), x, np.zeros(60, np.int64), seed=0, n_draws=5)
+    assert [size["gain"] for size in one["sizes"]] == [0.0]
 
 
 def test_without_a_domain_of_enough_rows_there_is_no_section(tmp_path: Path) -> None:
