@@ -173,7 +173,7 @@ def change_for(
 ) -> Change | None:
     """The change that `adapt` would choose, without measuring what it is worth; None for none.
 
-    It takes a tenth of the time, for who judges the change on rows of their own. `adapt` in
+    It takes a fraction of the time, for who judges the change on rows of their own. `adapt` in
     addition drops a change that won nothing on the rows held out. Takes and raises the same.
     """
     rows, basis, some = _prepared(scores, y, x, seed=seed)

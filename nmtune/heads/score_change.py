@@ -112,7 +112,7 @@ def _solve_biases(p: _Wide, strength: float, right: _Wide) -> _Wide:
     """Solve the Hessian of the biases, diag(sum of p + strength) - p'p, for columns (c, k).
 
     p: the probabilities (n, c). With fewer rows than classes through a matrix of n x n (Woodbury):
-    1,000 classes of 100 rows would otherwise take a hundred times as long.
+    100 rows of 1,000 classes would otherwise take many times as long.
     """
     diagonal = (p.sum(axis=0) + strength)[:, None]
     if len(p) >= p.shape[1]:
