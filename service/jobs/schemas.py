@@ -64,8 +64,8 @@ class JobCreate(BaseModel):
     config: dict[str, Any] = Field(
         default_factory=dict,
         max_length=64,
-        description="Settings, such as seed or w_covariance. The `preset` (paper or reference) "
-        "that they override is for methods nmtune and mlp, or with the analysis published_loop.",
+        description="Settings, such as seed or w_covariance. A `preset` (paper, reference), which "
+        "they override is for methods nmtune and mlp, or with the analysis published_loop.",
     )
     analyses: list[Literal["ablation", "learning_curve", "published_loop"]] = Field(
         default_factory=list,

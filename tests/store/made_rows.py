@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ClauseElement, Engine, event, update
 
 from store import datasets, jobs, transitions
+from store.access import tenants
 from store.database import tables
 from store.database.clock import seconds_from_now
 from store.datasets import Dataset, Lineage
@@ -55,6 +56,8 @@ class Rows:
         lineage: Lineage | None = None,
     ) -> Dataset:
         with self._store.database.begin() as tx:
+            if not tenants.is_there(tx, tenant_id):
+                tenants.create(tx, tenant_id)
             return datasets.add(
                 tx,
                 tenant_id,
