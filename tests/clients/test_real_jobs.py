@@ -100,7 +100,7 @@ def test_every_member_of_a_report_has_an_attribute(job: Job) -> None:
     parts["candidates"] = {name: report.candidate(name) for name in report.candidates}
     found = {one for name, part in parts.items() for one in unread(part, name)}
     assert found == {"findings.label_errors.suspected"}  # Report.suspects
-    others = {"version", "job_id", "name", "method", "verdict", "warnings"}
+    others = {"version", "job_id", "name", "method", "missing", "verdict", "warnings"}
     assert report.raw.keys() == parts.keys() | others
     assert report.findings.label_errors is not None
     assert report.findings.label_errors.n_suspected == len(report.suspects)
@@ -192,7 +192,8 @@ def test_tune_and_predict_on_the_command_line(
     x, y = blobs(120, seed=7)
     path = tmp_path / "by-hand.npz"
     np.savez(path, train_x=x.astype(np.float32), train_y=y)
-    large = ["--set", "k=500", "--set", "batch_size=4096", "--analyse", "learning_curve"]
+    large = ["--method", "nmtune", "--set", "k=500", "--set", "batch_size=4096"]
+    large += ["--analyse", "learning_curve"]
     assert main(["tune", str(path), *large, "--plan"]) == 0, "what suits the file is not refused"
     assert main(["tune", str(path), "--method", "linear_probe"]) == 0
     assert "by-hand@1" in capsys.readouterr().err

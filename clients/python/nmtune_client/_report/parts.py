@@ -202,6 +202,8 @@ class ReportedDataset(Record):
     sha256: str = field(default="", repr=False)
     n_columns: int | None = None
     classes: tuple[str, ...] = ()
+    class_shares: dict[str, float] | None = field(default=None, repr=False)
+    """Of the training rows."""
     splits: tuple[ReportedSplit, ...] = ()
 
 
