@@ -99,7 +99,8 @@ class ProbeFit:
         """Leave out the rows that the first folds contradict, once all of them are done."""
         if not (self._config.trim and self._n_folds and n_done == self._n_folds):
             return
-        held_out = self._held_out(self._chosen_index(), self._paths[: self._n_folds])
+        paths = self._paths[: self._n_folds]  # when it is restored, the others are there too
+        held_out = self._held_out(self._chosen_index(paths), paths)
         held_out = held_out.tempered(fit_temperature(held_out.logits, held_out.y))
         n_rows = len(self._rows)
         y = held_out.y[:n_rows]
@@ -144,7 +145,7 @@ class ProbeFit:
         mapping = self._mapping(None)
         start = self._zeros()
         if self._paths:  # the folds' mean is near the solution
-            index = self._chosen_index()
+            index = self._chosen_index(self._last_paths)
             start = torch.stack([_of(path, index) for path in self._last_paths]).mean(0)
         rows = self._rows
         if not self._kept.all():
@@ -204,20 +205,19 @@ class ProbeFit:
             return self._config.l2
         if not len(self._folds):
             return FALLBACK_L2_PER_ROW * len(self._rows)
-        return L2_PER_ROW[self._chosen_index()] * int(self._kept.sum())
+        return L2_PER_ROW[self._chosen_index(self._last_paths)] * int(self._kept.sum())
 
     @property
     def _last_paths(self) -> list[Tensor]:
         return self._paths[-self._n_folds :]
 
-    def _chosen_index(self) -> int:
+    def _chosen_index(self, paths: list[Tensor]) -> int:
         """The strongest penalty within one standard error of the best accuracy.
 
         Of the accuracy for the probes of clean labels. Of the difference on the same rows, which is
         smaller, for those of wrong labels: there one of the accuracy takes penalties that are too
         strong, and elsewhere one of the difference won nothing (docs/inside/method.md).
         """
-        paths = self._last_paths
         counted = np.concatenate([self._kept, np.ones(len(self._validation or ()), bool)])
         correct = np.stack(
             [self._held_out(index, paths).correct for index in range(max(map(len, paths)))]
@@ -234,7 +234,7 @@ class ProbeFit:
     def held_out(self) -> HeldOut | None:
         if not self._paths:
             return None
-        return self._held_out(self._chosen_index(), self._last_paths)
+        return self._held_out(self._chosen_index(self._last_paths), self._last_paths)
 
     def _held_out(self, index: int, paths: list[Tensor]) -> HeldOut:
         """The held-out predictions of the folds' models with one penalty."""
