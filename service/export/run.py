@@ -138,6 +138,9 @@ def _member_logits(x: Any, t: dict[str, Any]) -> Any:
             gain = norm["weight"] / np.sqrt(variance + np.float32(BATCHNORM_EPS))
             hidden = (hidden - mean) * gain + norm["bias"]
             z = x + t["transform.scale"] * _linear(np.maximum(hidden, 0), t, "transform.branch.3")
+        elif "transform.into.weight" in t:  # bottlenecks: the classifier sees x and their units
+            units = np.maximum(_linear(x, t, "transform.into"), 0)
+            z = np.concatenate([x, units], axis=1)
         elif "transform.0.weight" in t:  # hidden units, and perhaps a layer after them
             z = np.maximum(_linear(x, t, "transform.0"), 0)
             if "transform.2.weight" in t:

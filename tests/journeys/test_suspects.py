@@ -64,7 +64,8 @@ def test_suspects_of_a_file_are_the_rows_that_were_flipped(
 
     found = report.findings["label_errors"]
     assert found["labels_look_noisy"] is False
-    assert found["sentence"].startswith("The labels do not look noisy")
+    # With so few rows the interval of the disagreement holds the threshold.
+    assert found["sentence"].startswith("Whether the labels are noisy is unclear")
     assert "doubtful" not in found["sentence"]
     in_train = sum(one.file_row in flipped for one in report.suspects)
     assert found["expected_wrong"]["low"] <= in_train <= found["expected_wrong"]["high"]

@@ -18,6 +18,7 @@ CONFIGS = {
     "none": TuneConfig.from_preset("linear_probe", l2=1.0),
     "whiten": TuneConfig.from_preset("whitened_probe", l2=1.0),
     "hidden": TuneConfig.from_preset("mlp_ensemble", epochs=2, hidden_width=4),
+    "bottlenecks": TuneConfig.from_preset("folded_nmtune", epochs=2, hidden_width=4),
     "mlp": TuneConfig.from_preset("paper", epochs=2),
     "residual_mlp": TuneConfig.from_preset("reference", epochs=2, scaling="standardise"),
 }

@@ -41,6 +41,7 @@ CONFIGS: dict[str, TuneConfig] = {
         ("none", "linear_probe", {"l2": 1.0}),
         ("whiten", "whitened_probe", {"l2": 1.0}),
         ("hidden", "mlp_ensemble", {"epochs": 2, "hidden_width": 4}),
+        ("bottlenecks", "folded_nmtune", {"epochs": 2, "hidden_width": 4}),
         ("mlp", "paper", {"epochs": 2}),
         ("residual_mlp", "reference", {"epochs": 2}),
     ]
