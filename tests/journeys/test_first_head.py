@@ -23,7 +23,13 @@ def test_head_predicts_while_the_job_goes_on_is_killed_and_is_cancelled(
     process = site.start(NMTUNE_CHECKPOINT_SECONDS="0", NMTUNE_N_THREADS="1")
     client = process.client
     dataset = client.datasets.upload(arrays, name="pets")
-    job = client.jobs.create(dataset=dataset.id, name="pets", alias="prod", config=ENDLESS_REST)
+    job = client.jobs.create(
+        dataset=dataset.id,
+        name="pets",
+        alias="prod",
+        config=ENDLESS_REST,
+        analyses=["published_loop"],
+    )
 
     job.wait(timeout=240, until="head")
     assert (job.status, str(job.head)) == ("running", "pets@1")

@@ -162,7 +162,9 @@ def _journey(
     api: Process, environment: dict[str, str], provider: Server, receiver: Receiver
 ) -> tuple[dict[str, str], list[str]]:
     """The secrets that were given and made, and every answer but those that hand one out."""
-    operator = _made_by_the_operator(environment)
+    operator = _made_by_the_operator(
+        environment | {"NMTUNE_DATA_DIR": str(api.log_path.parent / "data")}
+    )
     with Client(api.url, api_key=operator) as client:
         key = str(client.keys.create("batch", scopes=["write"]).key)
         webhook = client.webhooks.create(receiver.url, ["job.succeeded", "dataset.created"])

@@ -93,7 +93,7 @@ def test_a_file_becomes_a_dataset_a_job_and_a_head(
     page.get_by_role("button", name="Upload").click()
     page.wait_for_url("**/ui/new?dataset_id=*")
     expect(page.locator("#plan")).to_contain_text("Candidates")
-    page.get_by_label("Method").select_option("linear_probe")
+    page.locator("select[name=method]").select_option("linear_probe")
     page.get_by_role("button", name="Tune").click()
     page.wait_for_url("**/ui/jobs/job_*")
     page.get_by_role("link", name="Read the report").click()
@@ -156,7 +156,7 @@ def test_without_scripts_all_is_read_and_nothing_acted_on(browser: Browser, site
     page.get_by_role("link", name="succeeded", exact=True).click()
     page.wait_for_url("**status=succeeded")
     page.goto(f"{site.ui}/new?dataset_id={site.dataset_id}")
-    page.get_by_label("Method").select_option("mlp")
+    page.locator("select[name=method]").select_option("mlp")
     page.get_by_role("button", name="Show the plan").click()
     page.wait_for_url("**method=mlp**")
     expect(page.get_by_role("button", name="Tune")).to_be_disabled()
@@ -168,6 +168,7 @@ def test_job_shows_its_head_as_soon_as_it_is_published(watched: Watched, site: S
     page = watched.page
     endless_rest = {"seed": 0, "max_steps": 10**9, "epochs": 10_000, "batch_size": 4}
     body = job_request() | {"name": "owls", "method": "auto", "config": endless_rest}
+    body |= {"analyses": ["published_loop"]}
     job = site.api.post("/jobs", json=body).json()
     page.goto(f"{site.ui}/jobs/{job['id']}")
     page.evaluate("window.isTheSame = true")

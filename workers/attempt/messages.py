@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from store.errors import DatabaseUnavailable
 from store.jobs import Job
 from store.store import Store
 from workers.attempt import success
@@ -58,7 +59,11 @@ class Listener:
                 logger.warning("child.unknown_message type=%s", message.get("type"))
 
     def _publish(self, name: str, report: str) -> None:
-        first = success.first_head(self._job, self._workdir, report, self._store)
+        try:
+            first = success.first_head(self._job, self._workdir, report, self._store)
+        except DatabaseUnavailable:
+            logger.warning("head.later reason=database")  # the job's end publishes it
+            return
         self._checkpoint[name] = first.head.sha256
         self._lease.publish(first, self._checkpoint)
 

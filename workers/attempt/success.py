@@ -84,8 +84,10 @@ def first_head(job: Job, workdir: Workdir, report_name: str, store: Store) -> Fi
 def _version(
     job: Job, report: Mapping[str, Any], workdir: Workdir, store: Store, *, advice: str | None
 ) -> NewHeadVersion:
-    with store.database.read() as tx:
-        encoder = encoders.of_head(tx, job.tenant_id, job.encoder)
+    encoder = None
+    if job.encoder is not None:
+        with store.database.read() as tx:
+            encoder = encoders.of_head(tx, job.tenant_id, job.encoder)
     return candidates.as_version(
         job,
         report,

@@ -85,7 +85,7 @@ def worker_of(workplace: Workplace) -> Iterator[None]:
 
 
 def test_head_predicts_while_the_job_goes_on_and_survives_its_cancel(workplace: Workplace) -> None:
-    job = workplace.submit(ENDLESS_REST, method="auto")
+    job = workplace.submit(ENDLESS_REST, method="auto", analyses=["published_loop"])
     with workplace.running(job):
         early = wait_for_head(workplace, job)
         assert (early.status, early.head_version) == ("running", 1)
@@ -95,7 +95,7 @@ def test_head_predicts_while_the_job_goes_on_and_survives_its_cancel(workplace: 
         assert head.knowledge is not None
         report = workplace.report(early)
         assert "comparison" in report["missing"]
-        assert report["verdict"]["summary"].startswith("The head is published, but this report is")
+        assert report["verdict"]["summary"].startswith("The job is not finished")
         assert list(report["candidates"]) == ["auto"]
         assert 0.5 < report["candidates"]["auto"]["metrics"]["test"]["accuracy"] <= 1
         wait_until(lambda: workplace.read(job).stage == "comparing")
@@ -168,7 +168,7 @@ def test_worker_that_is_killed_after_the_head_has_published_it_once(
 def test_rest_that_fails_in_every_attempt_leaves_the_head_and_says_so(
     workplace: Workplace,
 ) -> None:
-    job = workplace.submit(ENDLESS_REST, method="auto")
+    job = workplace.submit(ENDLESS_REST, method="auto", analyses=["published_loop"])
     with worker_of(workplace):
         for attempt in (1, 2, 3):
             wait_until(
