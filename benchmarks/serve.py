@@ -14,10 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -262,36 +261,6 @@ def floor(head_: object, seconds: float) -> tuple[float, float]:
     return rate(lambda: engine.run(x)), rate(lambda: session.run(None, {"x": x}))
 
 
-def two_processes(folder: Path, seconds: float) -> tuple[float, float]:
-    """Requests a second of two API processes, each with half of 64 connections; MB of one more."""
-    data = str(folder / "data")
-    with ExitStack() as stack:
-        urls, processes = [], []
-        for _ in range(2):
-            one = Contestant(
-                name="api",
-                command=lambda port: [
-                    *(sys.executable, "-m", "standalone", "api"),
-                    *("--port", str(port), "--data-dir", data),
-                ],
-                json_body=ours,
-            )
-            url, process = stack.enter_context(started(one, folder))
-            urls.append(url)
-            processes.append(process)
-        rates: list[float] = []
-
-        def load(url: str) -> None:
-            rates.append(ask(url, ours(1), connections=32, seconds=seconds).rate)
-
-        threads = [threading.Thread(target=load, args=(url,)) for url in urls]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return sum(rates), proportional_bytes(processes[1]) / 1e6
-
-
 def overload(folder: Path, seconds: float, overload_seconds: float) -> list[str]:
     """What twice the load does: refusals, times, and what is left of it afterwards."""
     ours_up = next(contestants(folder, None))
@@ -376,7 +345,6 @@ def main(argv: Sequence[str] | None = None) -> None:
                 continue
             print(rows[-1], flush=True)
         folded, layers = floor(head_, arguments.seconds)
-        both, memory = two_processes(folder, arguments.seconds)
         notes = overload(folder, arguments.seconds, arguments.overload_seconds)
         access = serve_access.lines(
             folder, ours(1), seconds=arguments.seconds, rounds=arguments.rounds
@@ -388,9 +356,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{arguments.seconds:g} s a cell, one run.",
         "",
         *page.table(HEAD, rows),
-        "",
-        f"Two `api` processes, 32 connections each, 1 row JSON: {both:,.0f} requests/s in all; "
-        f"{memory:.0f} MB for the second process.",
         "",
         *(f"- Overload: {note}." for note in notes),
         *(f"- Keys and limits: {note}." for note in access),

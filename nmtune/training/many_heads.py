@@ -18,7 +18,7 @@ from nmtune.numeric.random_numbers import generator
 from nmtune.numeric.torch_state import own_state
 from nmtune.rows.checks import as_classes
 from nmtune.rows.held_out import HeldOut
-from nmtune.training.gpu_stack import Stack
+from nmtune.training.gpu.stack import Stack
 from nmtune.training.procedure import EpochReport, score_logits
 from nmtune.training.rows import LabelledRows, TrainingData, notes_on_classes
 from nmtune.training.trainer import Fit, finish

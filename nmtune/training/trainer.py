@@ -25,7 +25,7 @@ from nmtune.training.adamw import AdamwFit
 from nmtune.training.bottlenecks import BottlenecksFit
 from nmtune.training.checkpoint import Checkpoint
 from nmtune.training.ensemble import EnsembleFit
-from nmtune.training.gpu_fit import GpuFit
+from nmtune.training.gpu.fit import GpuFit
 from nmtune.training.members import FoldedFit
 from nmtune.training.probe import ProbeFit
 from nmtune.training.procedure import EpochReport, Procedure

@@ -14,9 +14,9 @@ from store.database.clock import UtcDateTime, latest, now
 from store.database.connection import Transaction
 from store.database.cursors import AnyRow, Page
 from store.errors import Conflict, InvalidReference, NotFound
-from store.head_to_publish import NewHeadVersion as NewHeadVersion
 from store.names import check_alias, check_name, is_name
 from store.registry import aliases
+from store.registry.head_to_publish import NewHeadVersion as NewHeadVersion
 from store.webhooks import outbox
 from store.webhooks.outbox import EventName, Happened
 

@@ -1,6 +1,5 @@
 """Folded NMTune: members trained together are those trained one by one, folded and honest."""
 
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,12 @@ from nmtune.losses.shares import correlation, directions, pull
 from nmtune.numeric.random_numbers import generator
 from nmtune.rows.folds import assign_folds
 from nmtune.training.trainer import Fit, Trainer
+from tests.nmtune.training.resuming import check_resumes
 
 NMTUNE = TuneConfig.from_preset(
     "folded_nmtune", epochs=6, hidden_width=8, n_folds=3, patience=3, batch_size=32
 )
+
 MLP = NMTUNE.replace(preset="folded_mlp", w_consistency=0, w_covariance=0)
 CLASSES = [str(index) for index in range(10)]
 
@@ -172,17 +173,7 @@ def test_terms_do_what_they_are_for() -> None:
 
 @pytest.mark.parametrize("config", [NMTUNE, MLP], ids=["nmtune", "mlp"])
 def test_continuing_from_any_checkpoint_gives_the_undisturbed_head(config: TuneConfig) -> None:
-    config = config.replace(epochs=4)
-    undisturbed = trainer_on(200, config)
-    history = list(undisturbed)
-    expected = undisturbed.result()
-    for n_done in range(len(history) + 1):
-        first = trainer_on(200, config)
-        assert len(list(islice(first, n_done))) == n_done
-        second = trainer_on(200, config, checkpoint=first.checkpoint())
-        rest = list(second)
-        assert [report.losses for report in rest] == [r.losses for r in history[n_done:]]
-        assert second.result().head.to_bytes() == expected.head.to_bytes()
+    check_resumes(trainer_on, config.replace(epochs=4))
 
 
 def test_a_checkpoint_of_the_published_loop_is_refused() -> None:

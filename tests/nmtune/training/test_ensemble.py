@@ -1,6 +1,5 @@
 """The ensemble: members side by side, each stopped by rows it never saw."""
 
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.datasets import load_digits
 
 from nmtune.config import TuneConfig
 from nmtune.training.trainer import Fit, Trainer
+from tests.nmtune.training.resuming import check_resumes
 
 SMALL = TuneConfig.from_preset(
     "mlp_ensemble", epochs=8, hidden_width=16, n_folds=3, patience=3, batch_size=32
@@ -85,17 +85,7 @@ def test_validation_rows_come_after_the_training_rows() -> None:
 
 
 def test_continuing_from_any_checkpoint_gives_the_undisturbed_head() -> None:
-    config = SMALL.replace(epochs=5)
-    undisturbed = trainer_on(200, config)
-    history = list(undisturbed)
-    expected = undisturbed.result()
-    for n_done in range(len(history) + 1):
-        first = trainer_on(200, config)
-        assert len(list(islice(first, n_done))) == n_done
-        second = trainer_on(200, config, checkpoint=first.checkpoint())
-        rest = list(second)
-        assert [report.losses for report in rest] == [r.losses for r in history[n_done:]]
-        assert second.result().head.to_bytes() == expected.head.to_bytes()
+    check_resumes(trainer_on, SMALL.replace(epochs=5))
 
 
 def test_torchs_own_random_numbers_are_left_alone() -> None:

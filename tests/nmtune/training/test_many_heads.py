@@ -11,7 +11,7 @@ from nmtune.config import TuneConfig
 from nmtune.heads.network import Network
 from nmtune.numeric.random_numbers import generator
 from nmtune.training.adamw import AdamwFit
-from nmtune.training.gpu_fit import GpuFit
+from nmtune.training.gpu.fit import GpuFit
 from nmtune.training.many_heads import bytes_of_a_head
 from nmtune.training.rows import LabelledRows
 

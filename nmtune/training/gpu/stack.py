@@ -16,7 +16,7 @@ from nmtune.losses import terms as loss_terms
 from nmtune.losses.objective import NMTuneLoss, differentiable
 from nmtune.losses.terms import Batch, Term
 from nmtune.training.adamw import batch_bounds, epoch_order, notes_on_steps, remaining
-from nmtune.training.gpu_graphs import GraphedSteps
+from nmtune.training.gpu.graphs import GraphedSteps
 from nmtune.training.rows import LabelledRows
 
 

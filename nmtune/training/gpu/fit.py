@@ -9,7 +9,7 @@ from torch import Tensor
 from nmtune.config import TuneConfig
 from nmtune.heads.network import Network
 from nmtune.training.adamw import AdamwFit
-from nmtune.training.gpu_stack import Stack
+from nmtune.training.gpu.stack import Stack
 from nmtune.training.procedure import Progress, score
 from nmtune.training.rows import LabelledRows
 

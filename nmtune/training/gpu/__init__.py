@@ -1,0 +1,1 @@
+"""Many small heads trained at once on a GPU: stacked, in CUDA graphs."""
