@@ -138,7 +138,11 @@ def shared_buckets_of(settings: WorkerSettings) -> "SharedBuckets | None":
         return None
     from service.limits.shared_buckets import SharedBuckets
 
-    return SharedBuckets(url)
+    try:
+        return SharedBuckets(url)
+    except ValueError as error:
+        logger.warning("limits.not_shared each process counts rates by itself: %s", error)
+        return None
 
 
 def serve(

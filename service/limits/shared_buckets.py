@@ -6,6 +6,7 @@ on with its own buckets, and asks again after a second.
 
 import asyncio
 import logging
+import re
 import time
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ PATIENCE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
 """How long to leave alone a Redis that did not answer."""
 PREFIX: Final = "nmtune:limits:"
+_CERTIFICATES: Final = re.compile(r"(ssl_cert_reqs=)CERT_(\w+)")
+"""As Celery's URLs have it; redis-py takes the last word in small letters."""
 
 _TAKE: Final = """
 local time = redis.call('TIME')
@@ -47,10 +50,20 @@ class SharedBuckets:
     """The same buckets for all processes that name this Redis. For the event loop alone."""
 
     def __init__(self, url: str) -> None:
-        """url: `redis://...`, `rediss://...` or `unix://...`; nothing is connected yet."""
+        """url: `redis://...`, `rediss://...` or `unix://...`; nothing is connected yet.
+
+        Raises ValueError for options in it that only a broker's client knows.
+        """
         self._redis: Any = Redis.from_url(
-            url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS
+            _CERTIFICATES.sub(lambda found: found[1] + found[2].lower(), url),
+            socket_timeout=PATIENCE_SECONDS,
+            socket_connect_timeout=PATIENCE_SECONDS,
         )
+        try:
+            pool: Any = self._redis.connection_pool
+            pool.make_connection()
+        except (RedisError, TypeError) as error:
+            raise ValueError(str(error)) from error
         self._script = self._redis.register_script(_TAKE)
         self._away_until = 0.0
 
@@ -76,7 +89,7 @@ class SharedBuckets:
                         paid * bucket.seconds_each,
                     ],
                 )
-        except (RedisError, OSError, TypeError, ValueError) as error:  # also of options in the URL
+        except (RedisError, OSError) as error:  # a TimeoutError is an OSError
             self._away_until = time.monotonic() + RETRY_SECONDS
             logger.warning("limits.local reason=%s", type(error).__name__)
             return None

@@ -40,6 +40,18 @@ def shared(server: RedisServer, *works: Work) -> list[list[float | None]]:
     return found
 
 
+@pytest.mark.parametrize("option", ["", "?ssl_cert_reqs=CERT_REQUIRED", "?ssl_cert_reqs=none"])
+def test_options_of_a_brokers_url_are_read(option: str) -> None:
+    SharedBuckets(f"rediss://:secret@redis.example:6380/0{option}")
+
+
+@pytest.mark.parametrize("option", ["?connect_timeout=3", "?ssl_cert_reqs=CERT_MAYBE"])
+def test_options_that_redis_does_not_know_are_told_at_the_start(option: str) -> None:
+    with pytest.raises(ValueError, match=r"connect_timeout|maybe") as refused:
+        SharedBuckets(f"rediss://:secret@redis.example:6380/0{option}")
+    assert "secret" not in str(refused.value)
+
+
 def test_two_processes_share_a_burst(redis_server: RedisServer) -> None:
     async def take(buckets: SharedBuckets) -> list[float | None]:
         bucket = Bucket(0.01, 3000.0)  # 30 at once, then one in 100 s
