@@ -12,6 +12,7 @@ from store import drift, idempotency, job_files, tenant_deletion, transitions, u
 from store.access import audit, keys, sessions, tenants, usage
 from store.database import tables
 from store.database.clock import read_clock
+from store.database.connection import Transaction
 from store.embedding import encoders, provider_keys, text_vectors
 from store.errors import LeaseLost, NotFound
 from store.job_files import NewJobFile
@@ -126,6 +127,25 @@ def test_the_tenant_of_a_server_without_keys_is_emptied_and_stays(store: Store, 
         assert tenants.get(tx, "default").disabled_at is None
         assert tenants.key_changes(tx)[0]["default"] > changes  # remembered keys are asked again
     rows.queued()
+
+
+def test_bytes_that_come_while_it_is_emptied_stay(
+    store: Store, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, rows, "default")
+    reset = tenant_deletion._reset
+
+    def reset_and_put(tx: Transaction, tenant_id: str) -> None:
+        reset(tx, tenant_id)
+        store.artifacts.put_bytes(tenant_id, b"of somebody who asks again already")
+
+    monkeypatch.setattr(tenant_deletion, "_reset", reset_and_put)
+    with store.database.begin() as tx:  # an earlier deletion was cut short
+        tenants.set_disabled(tx, "default", disabled=True)
+    delete_tenant(store, "default")
+    assert sizes(store, "default") == [len(b"of somebody who asks again already")]
+    with store.database.read() as tx:
+        assert tenants.get(tx, "default").disabled_at is None
 
 
 def test_what_would_be_deleted_is_said_and_nothing_done(store: Store, rows: Rows) -> None:

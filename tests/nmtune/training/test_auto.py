@@ -107,7 +107,7 @@ def test_evidence_is_of_every_candidate_that_was_weighed_and_of_no_other() -> No
     assert choice.to_dict()["evidence"][2]["candidate"] == "mlp_ensemble"
 
 
-def test_nothing_held_out_falls_back_to_the_linear_probe() -> None:
+def test_nothing_held_out_falls_back_to_the_whitened_probe() -> None:
     choice = choose.choose({"mlp_ensemble": judged(2)})
     assert choice.weights == {"whitened_probe": 1.0}
     assert "too few training rows" in choice.reason
@@ -122,6 +122,14 @@ def test_few_rows_give_the_whitened_probe_at_once() -> None:
     assert fit.head.configs[0].preset == "whitened_probe"
     others = np.flatnonzero(y < 3)[18:]
     assert (fit.head.predict_proba(x[others]).argmax(axis=1) == y[others]).mean() > 0.9
+
+
+def test_one_row_a_class_gives_the_whitened_probe_at_once() -> None:
+    """No held-out row is of a class that was learnt, so that the flattest head would win."""
+    x = np.random.default_rng(2).normal(size=(30, 8))
+    fit = fit_auto(x, np.arange(30), classes=[f"c{at}" for at in range(30)])
+    assert dict(fit.choice.weights) == {"whitened_probe": 1.0}
+    assert (fit.head.logits(x).argmax(axis=1) == np.arange(30)).mean() > 0.5
 
 
 def test_evidence_says_how_little_few_rows_tell() -> None:

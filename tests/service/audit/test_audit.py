@@ -76,6 +76,8 @@ WRONG = {
     "unknown": ({"actions": "a"}, "actions"),
     "a form": ({"format": "csv"}, "format"),
     "a cursor of lines": ({"format": "jsonl", "cursor": "x"}, "cursor"),
+    "before the calendar": ({"since": "0001-01-01T00:00:00+14:00"}, "since"),
+    "after the calendar": ({"until": "9999-12-31T23:59:59-14:00"}, "until"),
     "a limit of lines": ({"format": "jsonl", "limit": 5}, "limit"),
 }
 

@@ -301,6 +301,17 @@ def test_what_changes_nothing_leaves_nothing_or_says_so(world: World) -> None:
     world.ask.with_key(make_key(store, scopes=["read"]).secret, "POST", "/jobs", json=body)
     world.ask.with_key("nmk_wrong", "POST", "/jobs", json=body)
     assert len(entries(store)) == n
+    ended = make_key(store, scopes=["read"]).key.id
+    job = world.ids["job_id"]
+    for method, path in (("DELETE", f"/keys/{ended}"), ("POST", f"/jobs/{job}/cancel")):
+        for _ in range(2):
+            assert world.ask.with_key(key, method, path).status_code == 200
+    assert [(one.action, one.outcome) for one in entries(store)[:4]] == [
+        ("job.cancelled", "unchanged"),  # it had succeeded
+        ("job.cancelled", "unchanged"),
+        ("key.revoked", "unchanged"),
+        ("key.revoked", "done"),
+    ]
     for _ in range(2):
         world.ask.with_key(key, "PUT", "/heads/pets/aliases/prod", json={"version": 1})
     assert [one.outcome for one in entries(store)[:2]] == ["unchanged", "unchanged"]

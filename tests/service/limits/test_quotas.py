@@ -195,6 +195,19 @@ def test_rows_of_a_file_count_from_the_submission_on(
     assert (told["used"], told["allowed"]) == (80, 100)
 
 
+def test_rows_of_a_file_that_waits_are_not_predicted_twice(
+    limited: Limited, key: str, head: str, store: Store
+) -> None:
+    ask = limited(predicted_rows_per_month=41)
+    body = {"head": head, "dataset_id": add_dataset(store), "format": "csv"}  # 40 rows
+    assert ask.with_key(key, "POST", "/predictions", json=body).status_code == 202
+    ask.app.state.limiter.refresh()
+    two = ROW | {"embeddings": ROW["embeddings"] * 2}
+    refused = ask.with_key(key, "POST", "/predict", json=two)
+    assert assert_problem(refused, 429, "quota_exceeded")["used"] == 40
+    assert ask.with_key(key, "POST", "/predict", json=ROW).status_code == 200
+
+
 def test_tokens_of_the_month(limited: Limited, key: str, store: Store) -> None:
     use(store, Kind.EMBEDDED_TOKENS, 1000)
     body = {

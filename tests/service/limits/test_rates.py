@@ -13,7 +13,7 @@ from sqlalchemy import event
 from service.app import create_app
 from service.limits.classes import RequestClass, class_of
 from service.settings import USUAL_RATES, ServiceSettings
-from store.access import tenants
+from store.access import sessions, tenants
 from store.queue import LocalQueue
 from store.store import Store
 from tests.service.access.asking import Asking
@@ -50,6 +50,13 @@ UPLOADS = {
     "POST /uploads",
     "PATCH /uploads/{upload_id}",
 }
+
+
+class Vouching:
+    """A provider that vouches for everybody."""
+
+    def vouches_for(self, subject: str) -> bool:
+        return bool(subject)
 
 
 def operations(app: FastAPI) -> set[tuple[str, str]]:
@@ -173,6 +180,30 @@ def test_another_key_and_another_tenant_have_buckets_of_their_own(
     assert ask.with_key(key, "GET", "/jobs").status_code == 429
     for other in (make_key(store).secret, make_key(store, "lab").secret):
         assert ask.with_key(other, "GET", "/jobs").status_code == 200
+
+
+def test_a_login_counts_as_a_write(limited: Limited, key: str, clock: Clock) -> None:
+    ask = limited(writes_per_second=1.0, burst_seconds=2.0)
+    answers = [ask.post("/session", json={"key": key}).status_code for _ in range(3)]
+    assert answers == [204, 204, 429]
+    clock.pass_seconds(1)
+    assert ask.post("/session", json={"key": key}).status_code == 204
+
+
+def test_each_member_has_a_bucket_of_their_own(
+    limited: Limited, store: Store, clock: Clock
+) -> None:
+    assert clock
+    ask = limited(reads_per_second=1.0, burst_seconds=1.0)
+    with store.database.begin() as tx:
+        tokens = [
+            sessions.create(tx, "default", key=None, scopes=("read",), subject=f"{name} at here")
+            for name in ("ann", "bob")
+        ]
+    ask.app.state.access.openid = Vouching()
+    for token in tokens:
+        answers = [ask.with_cookie(token, "GET", "/jobs").status_code for _ in range(2)]
+        assert answers == [200, 429]
 
 
 def test_a_refused_prediction_reads_no_body_asks_no_database_and_loads_no_head(
