@@ -26,14 +26,23 @@ class Encoder:
     truncation: str = "ours"
     """Who cuts texts that are too long: we (`ours`, and count them) or silently the `provider`."""
 
+    adapter: str | None = None
+    """The sha256 of the adapter that changes the model (LoRA), if one does."""
+
     @property
     def identity(self) -> str:
         """The sha256 of all these fields: what the encoder is called, not what it is."""
-        data = orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)
+        data = orjson.dumps(self.to_dict(), option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(data).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """All fields; those that came later only where they say something, for old identities."""
+        later = ("adapter",)
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if value is not None or name not in later
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -11,7 +11,10 @@ from providers.errors import KeyMissing
 from providers.http.exchange import Exchange
 from providers.http.provider import HttpProvider
 from providers.local import minilm
+from providers.local.provider import LocalEncoder
 from providers.provider import Provider
+
+ReadHead = Callable[[], bytes]
 
 FindKey = Callable[[str], str | None]
 """Looks up the key of an origin, if there is one."""
@@ -31,14 +34,28 @@ class Providers:
         self._stores_keys = stores_keys
         self._exchange = Exchange(GuardedBackend(self.allowed))
 
-    def open(self, encoder: Encoder, find_key: FindKey, *, has_answered: bool = False) -> Provider:
+    def open(
+        self,
+        encoder: Encoder,
+        find_key: FindKey,
+        *,
+        has_answered: bool = False,
+        read_head: ReadHead | None = None,
+    ) -> Provider:
         """The provider of an encoder that `catalogue.resolve` made.
 
         `has_answered`: whether it did before; a name that leads nowhere may then come back.
+        `read_head`: reads the bytes of the head that keeps the encoder's adapter, if it has one.
         Raises InvalidProvider if the operator no longer allows its host, KeyMissing, NotInstalled.
         """
         if encoder.base_url is None:
-            return minilm.LocalMiniLM(encoder)
+            catalogue.check_installed(encoder)
+            base = LocalEncoder(encoder, lambda _: minilm.place())
+            if encoder.adapter is None or read_head is None:
+                return base
+            from providers.local.adapter import AdaptedEncoder  # numpy, scipy and safetensors
+
+            return AdaptedEncoder(encoder, base, read_head)
         entry = catalogue.ENTRIES[encoder.provider]
         base_url = parse_base_url(encoder.base_url, self.allowed)
         key = find_key(base_url.origin)

@@ -17,6 +17,14 @@ from providers.local import minilm
 from service.datasets.schemas import DatasetWarning, Split
 from service.ingest.dataset import inline, prepared, texts
 from service.jobs import embedding_cost
+from service.jobs.adapting import LORA_KEY, check_texts, lora_of
+from service.jobs.adapting_plan import (
+    adapting_bytes,
+    lora_paces,
+    seconds_of,
+    steps_of,
+    texts_seen,
+)
 from service.jobs.embedding_cost import PlannedEmbedding
 from service.jobs.schemas import JobCreate
 from service.jobs.submission import check_content, check_trainable, examine
@@ -25,7 +33,6 @@ from store import datasets, jobs
 from store.datasets import Dataset
 from store.errors import NotFound
 from store.files.texts import TextsFile
-from store.jobs import Job
 from store.states import JobKind, JobStatus
 from store.store import Store
 
@@ -91,9 +98,9 @@ class Plan(BaseModel):
         description="The peak memory of the training, roughly; null without n_columns."
     )
     seconds: float | None = Field(
-        description="How long the training would take, at the pace of earlier jobs of this method; "
-        "null without such jobs, and without n_columns. Waiting for a worker, and for a provider's "
-        "embeddings, is not included."
+        description="How long the training would take, at the pace of earlier jobs of this method "
+        "and paradigm; null without such jobs, and without n_columns. Waiting for a worker, and "
+        "for a provider's embeddings, is not included."
     )
     n_jobs_measured: int = Field(
         description="How many earlier jobs the estimate of seconds is based on."
@@ -122,8 +129,10 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
     """What the job of `body` would do. Blocking. Raises what submitting it would raise."""
     candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
     rows = _rows(body, tenant_id, store, settings)
+    check_texts(rows.content, lora_of(body))
     check_content(rows.content, encoder)
     check_trainable(rows.splits, field="splits" if rows.dataset_id is None else "dataset_id")
+    lora = lora_of(body)
     n_trained = rows.n_rows_of("train", "validation")
     paces = _paces(store, tenant_id, body.method)
     n_columns = rows.n_columns if encoder is None else _width(encoder)
@@ -136,9 +145,20 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
             n_classes=len(rows.classes),
             most_rows=max(split["n_rows"] for split in rows.splits),
         )
-        if paces:
+        if paces and lora is None:
             work = _work(candidates, n_trained, n_columns, len(rows.classes))
             seconds = round(work / median(paces), 1)
+    planned = [
+        PlannedCandidate(name=name, n_steps=_n_steps(config, n_trained))
+        for name, config in candidates.configs.items()
+    ]
+    if lora is not None:
+        n_train, n_validation = rows.n_rows_of("train"), rows.n_rows_of("validation")
+        steps = steps_of(lora, n_train=n_train, n_validation=n_validation)
+        planned += [PlannedCandidate(name=name, n_steps=n) for name, n in steps.items()]
+        memory_bytes = max(memory_bytes or 0, adapting_bytes(lora))
+        paces = lora_paces(store, tenant_id)
+        seconds = round(texts_seen(lora, steps) / median(paces), 1) if paces else None
     return Plan(
         dataset_id=rows.dataset_id,
         method=body.method,
@@ -153,10 +173,7 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
             )
             for split in rows.splits
         ],
-        candidates=[
-            PlannedCandidate(name=name, n_steps=_n_steps(config, n_trained))
-            for name, config in candidates.configs.items()
-        ],
+        candidates=planned,
         embedding=_embedding(body, rows, encoder, tenant_id=tenant_id, store=store),
         memory_bytes=memory_bytes,
         seconds=seconds,
@@ -243,6 +260,8 @@ def _paces(store: Store, tenant_id: str, method: str) -> list[float]:
         for job in page.items:
             if job.kind is not JobKind.TRAINING or job.method != method or job.attempt != 1:
                 continue
+            if LORA_KEY in job.config:
+                continue
             try:
                 dataset = datasets.get(tx, tenant_id, job.dataset_id)
                 candidates = Candidates.from_dict(job.config)
@@ -256,15 +275,9 @@ def _paces(store: Store, tenant_id: str, method: str) -> list[float]:
                 if split["name"] in ("train", "validation")
             )
             work = _work(candidates, n_rows, dataset.n_columns, len(dataset.classes))
-            if (seconds := _seconds(job)) > 0:
+            if (seconds := seconds_of(job)) > 0:
                 paces.append(work / seconds)
     return paces
-
-
-def _seconds(job: Job) -> float:
-    if job.started_at is None or job.finished_at is None:
-        return 0.0
-    return (job.finished_at - job.started_at).total_seconds()
 
 
 def _work(candidates: Candidates, n_rows: int, n_columns: int, n_classes: int) -> float:

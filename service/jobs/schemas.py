@@ -1,18 +1,19 @@
-"""JSON shapes of jobs and events, with one example each."""
+"""JSON shapes of jobs, with one example each."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.heads.notes import Description, Tags
 from service.http.fields import Alias, Cursor, Limit, Name
 from service.http.rows import Embeddings, Labels, MergeSimilar, Splits
-from service.http.validation import EVENT_ID_PATTERN, ID_PATTERN
+from service.http.validation import ID_PATTERN
 from service.providers.schemas import ProviderChoice, Texts
-from store.events import Event as EventRecord
 from store.jobs import Job as JobRecord
 from store.states import JobKind, JobStatus
+
+Analysis: TypeAlias = Literal["ablation", "learning_curve", "published_loop", "full_finetuning"]
 
 
 class JobCreate(BaseModel):
@@ -61,18 +62,24 @@ class JobCreate(BaseModel):
         description="What is published; simpler methods are trained as well, for comparison. "
         "`auto` chooses by cross-validation on the training rows.",
     )
+    paradigm: Literal["black_box", "lora"] = Field(
+        default="black_box",
+        description="`black_box` trains heads on frozen embeddings. `lora` adapts the encoder of a "
+        "dataset of texts as well, and publishes that only if it wins on held-out texts.",
+    )
     config: dict[str, Any] = Field(
         default_factory=dict,
         max_length=64,
         description="Settings, such as seed or w_covariance. A `preset` (paper, reference), which "
         "they override is for methods nmtune and mlp, or with the analysis published_loop.",
     )
-    analyses: list[Literal["ablation", "learning_curve", "published_loop"]] = Field(
+    analyses: list[Analysis] = Field(
         default_factory=list,
-        max_length=3,
+        max_length=4,
         description="Further analyses: `ablation` also trains NMTune without each of its terms, "
         "`learning_curve` tells whether more labels would help, `published_loop` also trains MLP "
-        "and NMTune as the papers do, for 30 epochs. All take longer.",
+        "and NMTune as the papers do, for 30 epochs; `full_finetuning`, for paradigm lora, also "
+        "trains all weights of the encoder, to compare. All take longer.",
     )
     compare: bool = Field(
         default=True,
@@ -178,6 +185,7 @@ class Job(BaseModel):
                     "kind": "training",
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
                     "method": "nmtune",
+                    "paradigm": "black_box",
                     "alias": "prod",
                     "alias_always": False,
                     "alias_outcome": None,
@@ -222,6 +230,9 @@ class Job(BaseModel):
     kind: JobKind
     dataset_id: str
     method: str
+    paradigm: Literal["black_box", "lora"] = Field(
+        description="Whether the job adapts the encoder too (`lora`)."
+    )
     alias: str | None
     alias_always: bool = Field(
         description="Whether the alias moves even if the verdict advises against it."
@@ -240,7 +251,8 @@ class Job(BaseModel):
     status: JobStatus
     stage: str | None = Field(
         description="While the job runs: embedding (of texts), loading, training or predicting, "
-        "comparing, evaluating, spectra or publishing. The head is published after training."
+        "adapting (the encoder), comparing, evaluating, spectra or publishing. The head is "
+        "published after training, or after adapting."
     )
     progress: dict[str, Any] | None = Field(
         description="How far training is: fraction (0 to 1, of the whole job), eta_seconds, and "
@@ -292,6 +304,7 @@ class Job(BaseModel):
             kind=record.kind,
             dataset_id=record.dataset_id,
             method=record.method,
+            paradigm="lora" if "lora" in record.config else "black_box",
             alias=record.alias,
             alias_always=record.alias_always,
             alias_outcome=None
@@ -340,33 +353,6 @@ class JobPage(BaseModel):
     next_cursor: str | None = Field(description="Pass it as cursor for the next page.")
 
 
-class Event(BaseModel):
-    """Something that happened to a job."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "evt_000003",
-                    "type": "job.progress",
-                    "data": {"candidate": "nmtune", "epoch": 1, "fraction": 0.4},
-                    "created_at": "2026-11-24T03:21:47.020000Z",
-                }
-            ]
-        }
-    )
-
-    id: str
-    type: str
-    data: dict[str, Any]
-    created_at: datetime
-
-    @classmethod
-    def of(cls, record: EventRecord) -> "Event":
-        """The stored event as the API shows it."""
-        return cls(id=record.id, type=record.type, data=record.data, created_at=record.created_at)
-
-
 class JobQuery(BaseModel):
     """Which jobs to list."""
 
@@ -377,24 +363,3 @@ class JobQuery(BaseModel):
     status: JobStatus | None = Field(
         default=None, description="List only jobs with this status.", examples=["running"]
     )
-
-
-class EventQuery(BaseModel):
-    """Which events to list."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    after: str | None = Field(
-        default=None,
-        pattern=EVENT_ID_PATTERN,
-        description="List only events after this one.",
-        examples=["evt_000012"],
-    )
-    limit: Limit = 100
-
-
-class EventPage(BaseModel):
-    """Events of one job, oldest first."""
-
-    items: list[Event]
-    next_cursor: str | None = Field(description="Pass it as after for the next page.")

@@ -15,6 +15,7 @@ from service.http.idempotency import Answer, Key, earlier, once
 from service.ingest.dataset import inline, prepared, texts
 from service.ingest.dataset.prepared import PreparedDataset
 from service.ingest.dataset.texts import PreparedTexts
+from service.jobs.adapting import LORA_KEY, check_opened, check_texts, lora_of
 from service.jobs.schemas import Job, JobCreate
 from service.providers import access
 from service.settings import ServiceSettings
@@ -52,16 +53,20 @@ def submit(
     if (found := earlier(store, tenant_id, key)) is not None:
         return found
     candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
+    config = candidates.to_dict()
+    if (lora := lora_of(body)) is not None:
+        config[LORA_KEY] = lora.to_dict()
     to = body.queue or settings.default_queue
     with _dataset_of(body, tenant_id=tenant_id, store=store, settings=settings) as dataset_in:
 
         def record(tx: Transaction) -> StoredResponse:
             check_quotas(tx, tenant_id, settings.limits, head=body.name, encoder=encoder)
             dataset = dataset_in(tx)
+            check_texts(dataset.content, lora)
             check_content(dataset.content, encoder)
             if body.dataset_id is None:
                 audit.note(tx, actor, "dataset.created", dataset.id, name=dataset.name)
-            job = _record(tx, body, candidates, dataset, encoder, to=to)
+            job = _record(tx, body, config, dataset, encoder, to=to)
             audit.note(
                 tx,
                 actor,
@@ -148,7 +153,7 @@ def _prepared(body: JobCreate, workdir: Path) -> PreparedDataset | PreparedTexts
 def _record(
     tx: Transaction,
     body: JobCreate,
-    candidates: Candidates,
+    config: Mapping[str, Any],
     dataset: Dataset,
     encoder: Encoder | None,
     *,
@@ -162,7 +167,7 @@ def _record(
         name=body.name,
         dataset_id=dataset.id,
         method=body.method,
-        config=candidates.to_dict(),
+        config=dict(config),
         alias=body.alias,
         alias_always=body.alias_always,
         description=body.description,
@@ -198,6 +203,7 @@ def examine(
         )
     encoder = _encoder(body, settings)
     _check_source(body)
+    check_opened(encoder, lora_of(body))
     if encoder is not None:
         access.check(encoder, tenant_id=tenant_id, store=store, settings=settings)
     return candidates, encoder
@@ -211,6 +217,9 @@ def _candidates(body: JobCreate) -> Candidates:
         if isinstance(value, list | dict):
             message = f"{name} must be one value, not a list or an object"
             raise ConfigError(message, field=name)
+    if (lora := lora_of(body)) is not None:
+        (seed,) = {one.seed for one in lora.configs.values()}
+        return resolve(method=body.method, config={"seed": seed}, compare=False)
     return resolve(
         method=body.method, config=body.config, analyses=body.analyses, compare=body.compare
     )
@@ -235,6 +244,8 @@ def _check_source(body: JobCreate) -> None:
             "Send either embeddings or texts, not both: leave out texts.",
             field="texts",
         )
+    if body.embeddings is not None:
+        check_texts(datasets.EMBEDDINGS, lora_of(body))
     if body.embeddings is not None and body.provider is not None:
         raise _provider_for_nothing()
     if body.dataset_id is None:

@@ -1,5 +1,6 @@
 """The instructions of a worker to its child, by the job's kind."""
 
+from providers.local import minilm
 from store.database.connection import Transaction
 from store.datasets import TEXTS, Dataset
 from store.errors import NotFound
@@ -44,6 +45,8 @@ def make(
         dataset_path=dataset_path,
         dataset_sha256=sha256,
         texts_path=_texts_path(job, dataset, store),
+        encoder=job.encoder,
+        encoder_place=_encoder_place(job),
         dataset_warnings=[*dataset.warnings, *text_job.warnings(job)],
         candidates=job.config,
         device=settings.device,
@@ -57,6 +60,13 @@ def _texts_path(job: Job, dataset: Dataset, store: Store) -> str | None:
     if dataset.content != TEXTS:
         return None
     return str(store.artifacts.open_path(job.tenant_id, dataset.sha256))
+
+
+def _encoder_place(job: Job) -> str | None:
+    """Where the files of the encoder are that the job adapts; None if it adapts none."""
+    if "lora" not in job.config or job.encoder is None:
+        return None
+    return str(minilm.place())
 
 
 def check_head(tx: Transaction, job: Job) -> None:

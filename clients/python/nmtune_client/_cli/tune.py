@@ -59,6 +59,11 @@ def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
         help="paper or reference: for methods nmtune and mlp, or with the analysis published_loop",
     )
     tune.add_argument(
+        "--paradigm",
+        choices=("black_box", "lora"),
+        help="lora also adapts the encoder of texts, and publishes that only if it wins",
+    )
+    tune.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
@@ -69,9 +74,9 @@ def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
         "--analyse",
         metavar="WHAT",
         action="append",
-        choices=("ablation", "learning_curve", "published_loop"),
-        help="look into the ablation of NMTune's terms, the learning_curve, or the published_loop "
-        "of the papers; may be repeated",
+        choices=("ablation", "learning_curve", "published_loop", "full_finetuning"),
+        help="look into the ablation of NMTune's terms, the learning_curve, the published_loop of "
+        "the papers, or with --paradigm lora full_finetuning; may be repeated",
     )
     tune.add_argument(
         "--no-compare",
@@ -114,6 +119,7 @@ def tune_file(client: Client, arguments: Namespace) -> None:
         "name": arguments.name,
         "provider": provider,
         "method": arguments.method,
+        "paradigm": arguments.paradigm,
         "config": config,
         "analyses": arguments.analyse,
         "compare": arguments.compare,
@@ -186,7 +192,10 @@ def _show_plan(
     dataset_id: str,
     fields: Mapping[str, Any],
 ) -> None:
-    asked = {name: fields[name] for name in ("provider", "method", "config", "analyses", "compare")}
+    asked = {
+        name: fields[name]
+        for name in ("provider", "method", "paradigm", "config", "analyses", "compare")
+    }
     plan = client.jobs.plan(dataset_id, **asked)
     if arguments.json:
         print_json(plan)
