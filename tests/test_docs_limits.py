@@ -21,6 +21,7 @@ from nmtune.training import choose
 from nmtune.trust import abstention, self_test
 from pages.figures import confusion, per_class
 from pages.views import map as maps
+from outbound import documents
 from providers.embedder import Patience
 from providers.http import exchange
 from service.datasets.revision_schemas import MAX_CORRECTIONS
@@ -170,6 +171,7 @@ STATED: dict[str, list[str]] = {
         "after an answer",
         f"goes {default('STANDBY_IDLE_SECONDS') // 60:g} minutes after its last",
         f"at most `NMTUNE_MAX_CONNECTIONS` ({default('MAX_CONNECTIONS'):,}) connections",
+        f"after at most {documents.SECONDS:g} seconds for a request",
     ],
     "use/predicting-rows": [
         f"requests and {WAITING_ROWS:,} rows wait",
