@@ -19,9 +19,9 @@ from nmtune.heads import adaptation, temperature
 from nmtune.study import evaluation
 from nmtune.training import choose
 from nmtune.trust import abstention, self_test
+from outbound import documents
 from pages.figures import confusion, per_class
 from pages.views import map as maps
-from outbound import documents
 from providers.embedder import Patience
 from providers.http import exchange
 from service.datasets.revision_schemas import MAX_CORRECTIONS
