@@ -26,6 +26,8 @@ class Encoder:
     truncation: str = "ours"
     """Who cuts texts that are too long: we (`ours`, and count them) or silently the `provider`."""
 
+    sha256: str | None = None
+    """Of the files of an encoder that was added to this server; None for every other."""
     adapter: str | None = None
     """The sha256 of the adapter that changes the model (LoRA), if one does."""
 
@@ -36,13 +38,12 @@ class Encoder:
         return hashlib.sha256(data).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields; those that came later only where they say something, for old identities."""
-        later = ("adapter",)
-        return {
-            name: value
-            for name, value in asdict(self).items()
-            if value is not None or name not in later
-        }
+        """All fields, `sha256` and `adapter` only where there is one."""
+        fields = asdict(self)
+        for name in ("sha256", "adapter"):
+            if fields[name] is None:
+                del fields[name]  # identities are of all fields, and these came later
+        return fields
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -50,12 +50,11 @@ class Providers:
         """
         if encoder.base_url is None:
             catalogue.check_installed(encoder)
-            base = LocalEncoder(encoder, lambda _: minilm.place())
             if encoder.adapter is None or read_head is None:
-                return base
+                return LocalEncoder(encoder, lambda _: minilm.place())
             from providers.local.adapter import AdaptedEncoder  # numpy, scipy and safetensors
 
-            return AdaptedEncoder(encoder, base, read_head)
+            return AdaptedEncoder(encoder, lambda _: minilm.place(), read_head)
         entry = catalogue.ENTRIES[encoder.provider]
         base_url = parse_base_url(encoder.base_url, self.allowed)
         key = find_key(base_url.origin)

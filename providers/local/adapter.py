@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from providers.encoder import Encoder
 from providers.errors import InvalidEncoder
+from providers.local import provider
 from providers.local.network import Array, Network
-from providers.local.provider import LIMITS, LoadedEncoder, LocalEncoder
+from providers.local.provider import LIMITS, FindPlace, LoadedEncoder
 from providers.provider import Embedded
 
 ReadHead = Callable[[], bytes]
@@ -56,11 +57,15 @@ class AdaptedEncoder:
 
     limits = LIMITS
 
-    def __init__(self, encoder: Encoder, base: LocalEncoder, read_head: ReadHead) -> None:
-        """`read_head` is asked unless the adapter is loaded. Raises as it, and InvalidEncoder."""
+    def __init__(self, encoder: Encoder, find_place: FindPlace, read_head: ReadHead) -> None:
+        """`find_place` and `read_head` are asked unless base or adapter is loaded.
+
+        Raises as they do, and InvalidEncoder.
+        """
         self.encoder = encoder
         adapter = loaded(str(encoder.adapter), read_head)
-        whole = base.loaded
+        key = encoder.sha256 or encoder.model
+        whole = provider.loaded(key, lambda: find_place(encoder))
         network = AdaptedNetwork(whole.network.config, whole.network.weights, adapter)
         settings = replace(whole.settings, normalise=adapter.normalised)
         self._loaded = LoadedEncoder(network, settings, whole.tokenizer)

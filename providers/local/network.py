@@ -98,13 +98,13 @@ class Network:
 
     def _linear(self, name: str, x: Array) -> Array:
         # Flattened to one matrix: numpy would multiply a stack of matrices one by one.
-        flat = x.reshape(-1, x.shape[-1]) @ self.weights[f"{name}.weight"].T
+        flat: Array = x.reshape(-1, x.shape[-1]) @ self.weights[f"{name}.weight"].T
         flat += self.weights[f"{name}.bias"]
         y: Array = flat.reshape(*x.shape[:-1], -1)
         return y
 
     def _normalised(self, name: str, x: Array) -> Array:
-        centred = x - x.mean(axis=-1, keepdims=True)
+        centred: Array = x - x.mean(axis=-1, keepdims=True)
         epsilon = np.float32(self.config.epsilon)
         centred /= np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon)
         centred *= self.weights[f"{name}.weight"]
@@ -132,7 +132,8 @@ def _buckets(distance: NDArray[np.int64]) -> NDArray[np.int64]:
     scaled = np.log(np.maximum(far, 1).astype(np.float32) / np.float32(near))
     steps = scaled / np.float32(math.log(_FARTHEST / near)) * np.float32(half - near)
     buckets = np.where(far < near, far, np.minimum(near + steps.astype(np.int64), half - 1))
-    return buckets + half * (distance < 0)
+    buckets += half * (distance < 0)
+    return buckets
 
 
 def _gelu(x: Array) -> Array:

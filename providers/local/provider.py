@@ -76,14 +76,10 @@ class LoadedEncoder:
         )
 
     def _tokenized(self, texts: Sequence[str]) -> Any:
-        try:
+        from providers.local.tokenizer import failures_as
+
+        with failures_as(_refused):
             return self.tokenizer.encode_batch([self.settings.prefix + text for text in texts])
-        except BaseException as error:
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            raise InputRefused(
-                f"The encoder's tokenizer fails on these texts. It says: {str(error)[:200]}"
-            ) from None
 
     def _vectors(self, ids: Sequence[Sequence[int]]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The vectors of texts of similar length, the longest last."""
@@ -106,6 +102,10 @@ class LoadedEncoder:
         return pooled(hidden, mask, pooling=settings.pooling, normalise=settings.normalise)
 
 
+def _refused(words: str) -> InputRefused:
+    return InputRefused(f"The encoder's tokenizer fails on these texts. It says: {words}")
+
+
 class LocalEncoder:
     """The provider of one local encoder."""
 
@@ -114,7 +114,7 @@ class LocalEncoder:
     def __init__(self, encoder: Encoder, find_place: FindPlace) -> None:
         """`find_place` is asked unless the encoder is loaded. Raises as it, and InvalidEncoder."""
         self.encoder = encoder
-        self.loaded = loaded(encoder.model, lambda: find_place(encoder))
+        self._loaded = loaded(encoder.sha256 or encoder.model, lambda: find_place(encoder))
 
     def elsewhere(self) -> "Sequence[LocalEncoder]":
         """See `Provider.elsewhere`."""
@@ -122,7 +122,7 @@ class LocalEncoder:
 
     def embed(self, texts: Sequence[str], *, seconds: float) -> Embedded:  # noqa: ARG002
         """See `Provider.embed`. It cannot be interrupted."""
-        return self.loaded.embed(texts)
+        return self._loaded.embed(texts)
 
 
 def loaded(key: str, place: Callable[[], Path]) -> LoadedEncoder:

@@ -1,12 +1,13 @@
 """The tokenizer of an encoder, from a tokenizer.json that a stranger wrote."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from tokenizers import Tokenizer, normalizers
 
-from providers.errors import InvalidEncoder
+from providers.errors import InvalidEncoder, ProviderError
 from providers.local import plain_json
 from providers.local.config import Config
 from providers.local.files import TOKENIZER
@@ -27,25 +28,21 @@ def read_tokenizer(data: bytes, config: Config, settings: TextSettings) -> Token
     Raises InvalidEncoder.
     """
     _check(plain_json.read_object(data, file=TOKENIZER))
-    try:
+    with failures_as(_unreadable):
         found = Tokenizer.from_str(data.decode())
         n_special = found.num_special_tokens_to_add(is_pair=False)
-        if n_special >= settings.max_tokens:
-            raise InvalidEncoder(
-                TOKENIZER,
-                f"adds {n_special} tokens to each text, which leaves no room among "
-                f"{settings.max_tokens}.",
-            )
-        found.enable_truncation(settings.max_tokens)
         found.no_padding()
         if settings.lower_case:
             own = [found.normalizer] if found.normalizer is not None else []
             found.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
         highest = max(found.get_vocab(with_added_tokens=True).values(), default=-1)
-    except InvalidEncoder:
-        raise
-    except BaseException as error:
-        raise _unreadable(error) from None
+    if n_special >= settings.max_tokens:
+        raise InvalidEncoder(
+            TOKENIZER,
+            f"adds {n_special} tokens to each text, which leaves no room among "
+            f"{settings.max_tokens}.",
+        )
+    found.enable_truncation(settings.max_tokens)
     if not 0 <= highest < config.vocabulary:
         raise InvalidEncoder(
             TOKENIZER,
@@ -55,12 +52,23 @@ def read_tokenizer(data: bytes, config: Config, settings: TextSettings) -> Token
     return found
 
 
-def _unreadable(error: BaseException) -> BaseException:
-    """The refusal of a file that the library does not take; its panics are no Exception."""
-    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-        return error  # such as KeyboardInterrupt
+@contextmanager
+def failures_as(explained: Callable[[str], ProviderError]) -> Iterator[None]:
+    """Raise what `explained` makes of the library's own words, where it fails.
+
+    Its panics, as on a file that breaks its own rules, are no Exception in Python.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise explained(str(error)[:200]) from None
+
+
+def _unreadable(words: str) -> InvalidEncoder:
     return InvalidEncoder(
-        TOKENIZER, f"is not read by the library tokenizers: {str(error)[:200]}. Save it again."
+        TOKENIZER, f"is not read by the library tokenizers: {words}. Save it anew."
     )
 
 
