@@ -69,6 +69,8 @@ def export(store: Store, tenant_id: str, reference: str, form: Format) -> Export
             content = _tried_skops(head, check)
         case "bundle":
             content = _bundle(version, head, data, check, report)
+        case "peft" | "encoder":
+            content = _adapted(version, head, form)
         case _:
             content = _folder(version, head, check, report, form)
     logger.info(
@@ -114,6 +116,13 @@ def _tried_skops(head: Head, check: CheckRows) -> bytes:
     found = sklearn_file.run_skops(content, check.x, head.classes)
     require_agreement("the scikit-learn estimator", found, check)
     return content
+
+
+def _adapted(version: HeadVersion, head: Head, form: Format) -> bytes:
+    from service.export import adapted_encoder  # tokenizers, of the extra `local`
+
+    make = adapted_encoder.peft_bytes if form == "peft" else adapted_encoder.merged_bytes
+    return make(version, head)
 
 
 def _folder(

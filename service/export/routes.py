@@ -63,7 +63,9 @@ async def export_head_version(
             description="safetensors: the head as it is stored. onnx: for onnxruntime and others. "
             "bundle: a zip of both with a model card, metrics and a runner that needs only numpy. "
             "sklearn: a skops file of scikit-learn's own classes. mlflow: a zip of a folder that "
-            "MLflow loads and serves. hf: a zip of a folder for a model hub.",
+            "MLflow loads and serves. hf: a zip of a folder for a model hub. Where the encoder was "
+            "adapted also peft: a zip of the adapter in PEFT's layout, and encoder: a zip of the "
+            "merged encoder as a directory of sentence-transformers.",
             examples=["bundle"],
         ),
     ] = "bundle",

@@ -1,16 +1,26 @@
 """A job that adapts its encoder: chosen by held-out texts, resumed bit for bit, and served."""
 
+import io
+import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import load as load_tensors
 
 from nmtune import Head
+from nmtune.encoder.adapter import Adapter
 from providers import probe_texts
 from providers.encoder import Encoder
+from providers.local.provider import load
 from providers.pool import Providers
+from service.export import adapted_encoder
+from service.http.errors import Problem
 from store.errors import UnknownCandidate
 from store.jobs import Job
 from store.registry import candidates, heads
@@ -110,6 +120,41 @@ def test_other_candidates_can_be_published_but_not_the_whole_encoder(adapted: Ad
     assert frozen.encoder is not None
     assert frozen.encoder["fingerprint"] == job.encoder["fingerprint"]
     assert lora.encoder == published(adapted).encoder
+
+
+def test_the_exports_embed_as_the_served_encoder(adapted: Adapted, tmp_path: Path) -> None:
+    version = published(adapted)
+    head = Head.from_bytes(adapted.place.store.artifacts.get_bytes("default", version.sha256))
+    texts = [text for text, _ in lora_jobs.word_pairs()["test"]]
+    with ZipFile(io.BytesIO(adapted_encoder.merged_bytes(version, head))) as archive:
+        archive.extractall(tmp_path)
+    merged = load(tmp_path / "order-1-encoder").embed(texts).vectors
+    assert np.abs(merged - served(adapted.place, version, texts)).max() < 1e-5
+
+    with ZipFile(io.BytesIO(adapted_encoder.peft_bytes(version, head))) as archive:
+        files = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    config = json.loads(files["adapter_config.json"])
+    names = list(load_tensors(files["adapter_model.safetensors"]))
+    assert (config["peft_type"], config["r"], len(names)) == ("LORA", 8, 2 * 36)
+    assert "base_model.model.encoder.layer.0.attention.self.query.lora_A.weight" in names
+    for layer in ("encoder.layer.3.output.dense", "encoder.layer.0.attention.self.key"):
+        assert re.fullmatch(config["target_modules"], layer)
+    assert not re.fullmatch(config["target_modules"], "pooler.dense")
+    assert Head.from_bytes(files["head.safetensors"]).adapter is None
+
+
+def test_an_export_that_embeds_otherwise_is_refused(adapted: Adapted) -> None:
+    version = published(adapted)
+    head = Head.from_bytes(adapted.place.store.artifacts.get_bytes("default", version.sha256))
+    served(adapted.place, version, ["its adapter is loaded"])
+    assert head.adapter is not None
+    other = head.with_adapter(Adapter.from_bytes(head.adapter).at(0.5).to_bytes())
+    for make in (adapted_encoder.peft_bytes, adapted_encoder.merged_bytes):
+        with pytest.raises(Problem, match="does not embed as the served encoder") as refused:
+            make(version, other)
+        assert refused.value.code == "export_disagrees"
+        with pytest.raises(Problem, match="no adapter to export"):
+            make(version, head.with_adapter(None))
 
 
 def test_a_job_killed_while_it_adapts_goes_on_bit_for_bit(
