@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,6 @@ from nmtune.encoder.adapter import Adapter
 from nmtune.heads.head import Head
 from providers import probe_texts
 from providers.encoder import Encoder
-from providers.local import minilm
 from providers.local.adapter import AdaptedEncoder
 from providers.local.directory import EncoderFiles, read_encoder
 from providers.local.files import MODULES, WEIGHTS
@@ -34,9 +34,24 @@ _PREFIX: Final = "base_model.model."
 _TEXTS: Final = (*probe_texts.TEXTS, "yes", "Please cancel the order that I made this morning.")
 
 
-def peft_bytes(version: HeadVersion, head: Head) -> bytes:
-    """A zip of an adapter in PEFT's layout, and the head in a file of ours. Raises Problem."""
-    adapter, base, expected = _opened(version, head)
+def check_adapted(version: HeadVersion, head: Head) -> None:
+    """Raise Problem unless the head judges the vectors of an adapted encoder."""
+    if head.adapter is None or (version.encoder or {}).get("adapter") is None:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "no_adapter",
+            f"{version.name}@{version.version} judges embeddings of an encoder that was not "
+            "adapted, so there is no adapter to export. Use another format.",
+            field="format",
+        )
+
+
+def peft_bytes(version: HeadVersion, head: Head, place: Path) -> bytes:
+    """A zip of an adapter in PEFT's layout, and the head in a file of ours.
+
+    place: of the base's files. Raises Problem.
+    """
+    adapter, base, expected = _opened(version, head, place)
     family = base.config.family
     tensors, layers = {}, set()
     for name, pair in adapter.pairs.items():
@@ -58,7 +73,7 @@ def peft_bytes(version: HeadVersion, head: Head) -> bytes:
         "modules_to_save": None,
     }
     weights = _saved(tensors)
-    _require_same("the PEFT adapter", _by_peft(weights, config, base), expected, adapter)
+    _require_same("the PEFT adapter", _by_peft(weights, config, base), expected, adapter, base)
     about = _readme(
         version,
         "An adapter in PEFT's layout. Load it on the base encoder with "
@@ -74,15 +89,18 @@ def peft_bytes(version: HeadVersion, head: Head) -> bytes:
     )
 
 
-def merged_bytes(version: HeadVersion, head: Head) -> bytes:
-    """A zip of a directory that sentence-transformers loads, and the head. Raises Problem."""
-    adapter, base, expected = _opened(version, head)
+def merged_bytes(version: HeadVersion, head: Head, place: Path) -> bytes:
+    """A zip of a directory that sentence-transformers loads, and the head.
+
+    place: of the base's files. Raises Problem.
+    """
+    adapter, base, expected = _opened(version, head, place)
     folded = adapter.folded(base.tensors)
     weights = _saved({base.stored_names[name]: one for name, one in folded.items()})
     files = {name: part.read() for name, part in base.files.items() if name != WEIGHTS}
     if base.settings.normalise and not adapter.normalised:
         files[MODULES] = _without_normalize(files[MODULES])
-    _require_same("the merged encoder", _by_weights(weights, base), expected, adapter)
+    _require_same("the merged encoder", _by_weights(weights, base), expected, adapter, base)
     about = _readme(
         version,
         "The adapted encoder as a directory of sentence-transformers: "
@@ -91,21 +109,16 @@ def merged_bytes(version: HeadVersion, head: Head) -> bytes:
     return _zipped(version, "encoder", head, {"README.md": about, **files, WEIGHTS: weights})
 
 
-def _opened(version: HeadVersion, head: Head) -> tuple[Adapter, EncoderFiles, NDArray[np.float32]]:
+def _opened(
+    version: HeadVersion, head: Head, place: Path
+) -> tuple[Adapter, EncoderFiles, NDArray[np.float32]]:
     """The adapter, the files of its base, and the vectors that are served."""
+    check_adapted(version, head)
+    adapter = Adapter.from_bytes(head.adapter or b"")
     known = version.encoder or {}
-    if head.adapter is None or known.get("adapter") is None:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "no_adapter",
-            f"{version.name}@{version.version} judges embeddings of an encoder that was not "
-            "adapted, so there is no adapter to export. Use another format.",
-            field="format",
-        )
-    adapter = Adapter.from_bytes(head.adapter)
-    base = read_encoder(minilm.place())
+    base = read_encoder(place)
     data = head.to_bytes()
-    provider = AdaptedEncoder(Encoder.from_dict(known), lambda _: minilm.place(), lambda: data)
+    provider = AdaptedEncoder(Encoder.from_dict(known), lambda _: place, lambda: data)
     return adapter, base, provider.embed(_TEXTS, seconds=60).vectors
 
 
@@ -150,9 +163,9 @@ def _require_same(
     weights: Mapping[str, NDArray[np.float32]],
     expected: NDArray[np.float32],
     adapter: Adapter,
+    base: EncoderFiles,
 ) -> None:
     """Problem `export_disagrees` unless the exported weights give the vectors that are served."""
-    base = read_encoder(minilm.place())
     settings = replace(base.settings, normalise=adapter.normalised)
     tokenizer = read_tokenizer(base.tokenizer, base.config, base.settings)
     found = LoadedEncoder(Network(base.config, weights), settings, tokenizer).embed(_TEXTS).vectors

@@ -1,6 +1,7 @@
 """What a job of paradigm `lora` would take: steps, memory, and seconds by earlier jobs."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from nmtune.encoder import memory
@@ -8,7 +9,7 @@ from nmtune.encoder.architecture import Architecture
 from nmtune.encoder.candidates import LoraCandidates, n_steps
 from nmtune.errors import NMTuneError
 from nmtune.vocabulary import FULL_FINETUNING
-from providers.local import minilm, plain_json
+from providers.local import files, plain_json
 from providers.local.config import parse_config
 from providers.local.files import CONFIG
 from service.jobs.adapting import LORA_KEY
@@ -35,11 +36,10 @@ def texts_seen(lora: LoraCandidates, steps: Mapping[str, int]) -> int:
     return sum(steps[name] * config.batch_size for name, config in lora.configs.items())
 
 
-def adapting_bytes(lora: LoraCandidates) -> int:
-    """The peak memory of the training, roughly, with texts as long as they may be."""
-    config = parse_config(
-        plain_json.read_object((minilm.place() / CONFIG).read_bytes(), file=CONFIG)
-    )
+def adapting_bytes(lora: LoraCandidates, place: Path) -> int:
+    """The peak memory of adapting the encoder at `place`, roughly, with the longest texts."""
+    data = files.find(place)[CONFIG].read()
+    config = parse_config(plain_json.read_object(data, file=CONFIG))
     architecture = Architecture(
         n_layers=config.n_layers,
         n_heads=config.n_heads,

@@ -17,6 +17,7 @@ from nmtune import Head
 from nmtune.encoder.adapter import Adapter
 from providers import probe_texts
 from providers.encoder import Encoder
+from providers.local import minilm
 from providers.local.provider import load
 from providers.pool import Providers
 from service.export import adapted_encoder
@@ -126,12 +127,15 @@ def test_the_exports_embed_as_the_served_encoder(adapted: Adapted, tmp_path: Pat
     version = published(adapted)
     head = Head.from_bytes(adapted.place.store.artifacts.get_bytes("default", version.sha256))
     texts = [text for text, _ in lora_jobs.word_pairs()["test"]]
-    with ZipFile(io.BytesIO(adapted_encoder.merged_bytes(version, head))) as archive:
+    with ZipFile(
+        io.BytesIO(adapted_encoder.merged_bytes(version, head, minilm.place()))
+    ) as archive:
         archive.extractall(tmp_path)
     merged = load(tmp_path / "order-1-encoder").embed(texts).vectors
     assert np.abs(merged - served(adapted.place, version, texts)).max() < 1e-5
 
-    with ZipFile(io.BytesIO(adapted_encoder.peft_bytes(version, head))) as archive:
+    zipped = adapted_encoder.peft_bytes(version, head, minilm.place())
+    with ZipFile(io.BytesIO(zipped)) as archive:
         files = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
     config = json.loads(files["adapter_config.json"])
     names = list(load_tensors(files["adapter_model.safetensors"]))
@@ -151,10 +155,10 @@ def test_an_export_that_embeds_otherwise_is_refused(adapted: Adapted) -> None:
     other = head.with_adapter(Adapter.from_bytes(head.adapter).at(0.5).to_bytes())
     for make in (adapted_encoder.peft_bytes, adapted_encoder.merged_bytes):
         with pytest.raises(Problem, match="does not embed as the served encoder") as refused:
-            make(version, other)
+            make(version, other, minilm.place())
         assert refused.value.code == "export_disagrees"
         with pytest.raises(Problem, match="no adapter to export"):
-            make(version, head.with_adapter(None))
+            make(version, head.with_adapter(None), minilm.place())
 
 
 def test_a_job_killed_while_it_adapts_goes_on_bit_for_bit(
