@@ -127,6 +127,8 @@ jobs = Table(
     _json("config"),
     # The encoder of a dataset of texts; later also its fingerprint and the cost.
     _json("encoder", nullable=True),
+    # The encoders that the job compares before it trains with the chosen one; null: it has one.
+    _json("encoders", nullable=True),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
     Column("fence", BigInteger, nullable=False),
