@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from providers import catalogue, local, truncation
+from providers import catalogue, truncation
 from providers.encoder import Encoder
 from providers.errors import ProviderError
+from providers.local import minilm
 from service.http.errors import Problem
 from service.http.provider_problems import field_of, status_of
 from service.jobs.schemas import JobCreate
@@ -58,7 +59,7 @@ def width(encoder: Encoder) -> int | None:
     """The width of an encoder's vectors, if it is known before the first one."""
     if encoder.truncate_dim is not None:
         return encoder.truncate_dim
-    return local.N_COLUMNS if encoder.provider == local.NAME else encoder.dimensions
+    return minilm.N_COLUMNS if encoder.provider == minilm.NAME else encoder.dimensions
 
 
 def examine(
@@ -161,7 +162,7 @@ def _check_different(found: Sequence[Compared]) -> None:
 
 def _name(encoder: Encoder) -> str:
     name = encoder.provider
-    if encoder.provider != local.NAME:
+    if encoder.provider != minilm.NAME:
         name = f"{encoder.provider}/{encoder.model}"
     if encoder.dimensions is not None:
         name += f" dimensions={encoder.dimensions}"
