@@ -125,9 +125,8 @@ jobs = Table(
     Column("stage", _NAME),
     _json("progress", nullable=True),
     _json("config"),
-    # The encoder of a dataset of texts; later also its fingerprint and the cost.
+    # The encoder of a dataset of texts, later with fingerprint and cost; and those it is chosen from.
     _json("encoder", nullable=True),
-    # The encoders that the job compares before it trains with the chosen one; null: it has one.
     _json("encoders", nullable=True),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),

@@ -221,8 +221,11 @@ def _plan(
         try:
             rows = dataset if dataset_id is None else _dataset(job, dataset_id, store)
         except NotFound:
-            message = f"The dataset {dataset_id} was deleted before it could be compared."
-            compared.drop([place], {"code": "dataset_deleted", "message": message})
+            gone = Refused(
+                "dataset_deleted",
+                f"The dataset {dataset_id} was deleted before it could be compared.",
+            )
+            compared.drop([place], {"code": gone.code, "message": str(gone)})
             continue
         encoders.append(
             EncoderToCompare(
