@@ -5,7 +5,7 @@ If any field of two encoders differs, the vectors of one cannot replace those of
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import orjson
@@ -25,7 +25,8 @@ class Encoder:
     """The stated purpose of the vectors; `none` for a provider that accepts no purpose."""
     truncation: str = "ours"
     """Who cuts texts that are too long: we (`ours`, and count them) or silently the `provider`."""
-
+    truncate_dim: int | None = None
+    """How many of the first numbers of each vector are kept, by us; None: all. See `truncation`."""
     sha256: str | None = None
     """Of the files of an encoder that was added to this server; None for every other."""
     adapter: str | None = None
@@ -37,13 +38,18 @@ class Encoder:
         data = orjson.dumps(self.to_dict(), option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(data).hexdigest()
 
+    @property
+    def whole(self) -> "Encoder":
+        """The same encoder with whole vectors: the one that is asked."""
+        return replace(self, truncate_dim=None)
+
     def to_dict(self) -> dict[str, Any]:
-        """All fields, `sha256` and `adapter` only where there is one."""
-        fields = asdict(self)
-        for name in ("sha256", "adapter"):
-            if fields[name] is None:
-                del fields[name]  # identities are of all fields, and these came later
-        return fields
+        """The fields by name, as stored; those that came later only where they say something."""
+        found = asdict(self)
+        for name in ("truncate_dim", "sha256", "adapter"):
+            if found[name] is None:
+                del found[name]  # identities are of all fields
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -13,6 +13,7 @@ import orjson
 from nmtune.heads.head import Head
 from nmtune.serving.onnx_file import onnx_bytes, run_onnx
 from outbound.shared_report import without_rows
+from providers.local import minilm
 from service.export import folders, run
 from service.export.agreement import TOLERANCE, CheckRows, check_rows, require_agreement
 from service.export.archive import bundle_bytes, json_bytes, npz_bytes
@@ -121,8 +122,9 @@ def _tried_skops(head: Head, check: CheckRows) -> bytes:
 def _adapted(version: HeadVersion, head: Head, form: Format) -> bytes:
     from service.export import adapted_encoder  # tokenizers, of the extra `local`
 
+    adapted_encoder.check_adapted(version, head)
     make = adapted_encoder.peft_bytes if form == "peft" else adapted_encoder.merged_bytes
-    return make(version, head)
+    return make(version, head, minilm.place())
 
 
 def _folder(

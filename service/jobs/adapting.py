@@ -33,6 +33,12 @@ def lora_of(body: JobCreate) -> LoraCandidates | None:
             "method must be auto for paradigm lora, which chooses between auto's head on frozen "
             "embeddings and the adapted encoder.",
         )
+    if body.encoders:
+        raise _refused(
+            "encoders",
+            "Encoders are compared by heads on frozen embeddings: leave out encoders, or paradigm "
+            "lora.",
+        )
     for name in body.analyses:
         if name not in ANALYSES:
             raise _refused(
@@ -48,7 +54,13 @@ def _refused(field: str, message: str) -> Problem:
 
 def check_opened(encoder: Encoder | None, lora: LoraCandidates | None) -> None:
     """Raise Problem unless the encoder is one that can be adapted."""
-    if lora is not None and encoder is not None and encoder.provider not in _OPENED:
+    if lora is None or encoder is None:
+        return
+    if encoder.truncate_dim is not None:
+        raise _refused(
+            "provider.truncate_dim", "An encoder is adapted with whole vectors: leave it out."
+        )
+    if encoder.provider not in _OPENED:
         raise Problem(
             422,
             "encoder_closed",

@@ -16,8 +16,8 @@ from providers.encoder import Encoder
 from providers.local import minilm
 from service.datasets.schemas import DatasetWarning, Split
 from service.ingest.dataset import inline, prepared, texts
-from service.jobs import embedding_cost
-from service.jobs.adapting import LORA_KEY, check_texts, lora_of
+from service.jobs import embedding_cost, planned_comparison
+from service.jobs.adapting import LORA_KEY
 from service.jobs.adapting_plan import (
     adapting_bytes,
     lora_paces,
@@ -26,6 +26,8 @@ from service.jobs.adapting_plan import (
     texts_seen,
 )
 from service.jobs.embedding_cost import PlannedEmbedding
+from service.jobs.encoders import Compared, rows_of, width
+from service.jobs.planned_comparison import PlannedComparison
 from service.jobs.schemas import JobCreate
 from service.jobs.submission import check_content, check_trainable, examine
 from service.settings import ServiceSettings
@@ -70,6 +72,7 @@ class Plan(BaseModel):
                     ],
                     "candidates": [{"name": "linear_probe", "n_steps": None}],
                     "embedding": None,
+                    "encoders": None,
                     "memory_bytes": 503316480,
                     "seconds": 4.5,
                     "n_jobs_measured": 3,
@@ -94,6 +97,9 @@ class Plan(BaseModel):
         "look wrong."
     )
     embedding: PlannedEmbedding | None = Field(description="Null unless the rows are texts.")
+    encoders: PlannedComparison | None = Field(
+        description="Null unless encoders are compared; what each would take."
+    )
     memory_bytes: int | None = Field(
         description="The peak memory of the training, roughly; null without n_columns."
     )
@@ -127,15 +133,23 @@ class _Rows:
 
 def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings) -> Plan:
     """What the job of `body` would do. Blocking. Raises what submitting it would raise."""
-    candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
-    rows = _rows(body, tenant_id, store, settings)
-    check_texts(rows.content, lora_of(body))
-    check_content(rows.content, encoder)
+    asked = examine(body, tenant_id=tenant_id, store=store, settings=settings)
+    candidates, compared = asked.candidates, asked.compared
+    if asked.dataset_id is not None and compared is not None:
+        with store.database.read() as tx:
+            first, compared = rows_of(tx, tenant_id, compared)
+        rows = _stored(first, store)
+    else:
+        rows = _rows(body, tenant_id, store, settings)
+    check_content(rows.content, asked)
     check_trainable(rows.splits, field="splits" if rows.dataset_id is None else "dataset_id")
-    lora = lora_of(body)
     n_trained = rows.n_rows_of("train", "validation")
     paces = _paces(store, tenant_id, body.method)
-    n_columns = rows.n_columns if encoder is None else _width(encoder)
+    encoders = _encoders(body, rows, compared, tenant_id=tenant_id, store=store)
+    n_columns = rows.n_columns if asked.encoder is None else width(asked.encoder)
+    if encoders is not None:
+        widths = [one.n_columns for one in encoders.compared]
+        n_columns = None if None in widths else max(filter(None, widths))
     seconds = memory_bytes = None
     if n_columns is not None:
         memory_bytes = peak_bytes(
@@ -145,18 +159,19 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
             n_classes=len(rows.classes),
             most_rows=max(split["n_rows"] for split in rows.splits),
         )
-        if paces and lora is None:
+        if paces and asked.lora is None:
             work = _work(candidates, n_trained, n_columns, len(rows.classes))
-            seconds = round(work / median(paces), 1)
+            n_trainings = 1 if encoders is None else len(encoders.compared)
+            seconds = round(n_trainings * work / median(paces), 1)
     planned = [
         PlannedCandidate(name=name, n_steps=_n_steps(config, n_trained))
         for name, config in candidates.configs.items()
     ]
-    if lora is not None:
+    if (lora := asked.lora) is not None:
         n_train, n_validation = rows.n_rows_of("train"), rows.n_rows_of("validation")
         steps = steps_of(lora, n_train=n_train, n_validation=n_validation)
         planned += [PlannedCandidate(name=name, n_steps=n) for name, n in steps.items()]
-        memory_bytes = max(memory_bytes or 0, adapting_bytes(lora))
+        memory_bytes = max(memory_bytes or 0, adapting_bytes(lora, minilm.place()))
         paces = lora_paces(store, tenant_id)
         seconds = round(texts_seen(lora, steps) / median(paces), 1) if paces else None
     return Plan(
@@ -174,7 +189,8 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
             for split in rows.splits
         ],
         candidates=planned,
-        embedding=_embedding(body, rows, encoder, tenant_id=tenant_id, store=store),
+        embedding=_embedding(body, rows, asked.encoder, tenant_id=tenant_id, store=store),
+        encoders=encoders,
         memory_bytes=memory_bytes,
         seconds=seconds,
         n_jobs_measured=len(paces),
@@ -186,16 +202,7 @@ def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettin
     if body.dataset_id is not None:
         with store.database.read() as tx:
             dataset = datasets.get(tx, tenant_id, body.dataset_id)
-        return _Rows(
-            dataset_id=dataset.id,
-            content=dataset.content,
-            n_rows=dataset.n_rows,
-            n_columns=dataset.n_columns,
-            classes=dataset.classes,
-            splits=dataset.splits,
-            warnings=dataset.warnings,
-            texts=_texts_of(dataset, store),
-        )
+        return _stored(dataset, store)
     if body.texts is not None:
         sent = texts.prepare(body.texts, body.labels, body.splits, merge_similar=body.merge_similar)
         return _Rows(
@@ -227,6 +234,19 @@ def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettin
         )
 
 
+def _stored(dataset: Dataset, store: Store) -> _Rows:
+    return _Rows(
+        dataset_id=dataset.id,
+        content=dataset.content,
+        n_rows=dataset.n_rows,
+        n_columns=dataset.n_columns,
+        classes=dataset.classes,
+        splits=dataset.splits,
+        warnings=dataset.warnings,
+        texts=_texts_of(dataset, store),
+    )
+
+
 def _texts_of(dataset: Dataset, store: Store) -> TextsFile | None:
     if dataset.content != datasets.TEXTS:
         return None
@@ -247,9 +267,19 @@ def _embedding(
     )
 
 
-def _width(encoder: Encoder) -> int | None:
-    """The width of an encoder's vectors, if it is known before the first one."""
-    return minilm.N_COLUMNS if encoder.provider == minilm.NAME else encoder.dimensions
+def _encoders(
+    body: JobCreate,
+    rows: _Rows,
+    compared: Sequence[Compared] | None,
+    *,
+    tenant_id: str,
+    store: Store,
+) -> PlannedComparison | None:
+    if compared is None:
+        return None
+    return planned_comparison.of(
+        compared, rows.texts, sample=body.sample, tenant_id=tenant_id, store=store
+    )
 
 
 def _paces(store: Store, tenant_id: str, method: str) -> list[float]:

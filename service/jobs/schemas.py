@@ -9,7 +9,7 @@ from service.heads.notes import Description, Tags
 from service.http.fields import Alias, Cursor, Limit, Name
 from service.http.rows import Embeddings, Labels, MergeSimilar, Splits
 from service.http.validation import ID_PATTERN
-from service.providers.schemas import ProviderChoice, Texts
+from service.providers.schemas import EncoderChoice, ProviderChoice, Texts
 from store.jobs import Job as JobRecord
 from store.states import JobKind, JobStatus
 
@@ -56,6 +56,18 @@ class JobCreate(BaseModel):
     texts: Texts = None
     provider: ProviderChoice | None = Field(
         default=None, description="What embeds the texts of the request or of the dataset."
+    )
+    encoders: list[EncoderChoice] | None = Field(
+        default=None,
+        description="In place of `provider`: 2 to 8 encoders to compare on the same rows. The job "
+        "trains the head of `auto` for each and goes on with the best by held-out log loss; of "
+        "those that tie, with the cheapest, then the narrowest.",
+    )
+    sample: int | None = Field(
+        default=None,
+        ge=50,
+        description="Rank the encoders on so many rows; only the chosen one then embeds all.",
+        examples=[1000],
     )
     method: Literal["linear_probe", "mlp", "nmtune", "auto"] = Field(
         default="auto",
@@ -209,6 +221,7 @@ class Job(BaseModel):
                         "configs": {"nmtune": {"preset": "paper", "epochs": 10, "seed": 0}},
                     },
                     "encoder": None,
+                    "encoders": None,
                     "attempt": 1,
                     "max_attempts": 3,
                     "waiting": None,
@@ -250,9 +263,9 @@ class Job(BaseModel):
     priority: int
     status: JobStatus
     stage: str | None = Field(
-        description="While the job runs: embedding (of texts), loading, training or predicting, "
-        "adapting (the encoder), comparing, evaluating, spectra or publishing. The head is "
-        "published after training, or after adapting."
+        description="While the job runs: embedding (of texts), ranking (of encoders), loading, "
+        "training or predicting, adapting (the encoder), comparing, evaluating, spectra or "
+        "publishing. The head is published after training, or after adapting."
     )
     progress: dict[str, Any] | None = Field(
         description="How far training is: fraction (0 to 1, of the whole job), eta_seconds, and "
@@ -264,6 +277,11 @@ class Job(BaseModel):
     encoder: dict[str, Any] | None = Field(
         description="What embeds the texts of the dataset, if it has texts; afterwards with its "
         "fingerprint, and in usage how many texts and tokens it took."
+    )
+    encoders: dict[str, Any] | None = Field(
+        description="What the job compares encoders by: `compared` has each with its name, what it "
+        "took, and its error if it dropped out; `chosen` names the one that the head is trained "
+        "on, once it is chosen. Null for a job of one encoder."
     )
     attempt: int
     max_attempts: int
@@ -319,6 +337,7 @@ class Job(BaseModel):
             progress=_progress(record.progress),
             config=record.config,
             encoder=record.encoder,
+            encoders=record.encoders,
             attempt=record.attempt,
             max_attempts=record.max_attempts,
             waiting=JobWaiting.of(record),

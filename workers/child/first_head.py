@@ -53,10 +53,10 @@ def choose(
     report.
     """
     method, workdir = candidates.method, training.workdir
-    finished, errors, choice = yield from _train(training, candidates)
+    finished, errors, choice = yield from train(training, candidates)
     noise = choosing.noise_of(errors) if choice else None
     if choice is not None:
-        finished[method] = _blend(choice, finished, noise)
+        finished[method] = blend(choice, finished, noise)
     if lora is not None:
         choice = yield from _adapt(training, lora, finished, method, noisy=noise is not None)
         noise = None if method in training.adapted else noise
@@ -103,7 +103,7 @@ def choose(
     )
 
 
-def _train(
+def train(
     training: Training, candidates: Candidates
 ) -> Generator[
     Message, None, tuple[dict[str, FinishedCandidate], LabelErrors | None, Choice | None]
@@ -149,7 +149,7 @@ def _adapt(
     return adapted.choice
 
 
-def _blend(
+def blend(
     choice: Choice,
     finished: Mapping[str, FinishedCandidate],
     noise: NDArray[np.float64] | None,
