@@ -25,15 +25,21 @@ class Encoder:
     """The stated purpose of the vectors; `none` for a provider that accepts no purpose."""
     truncation: str = "ours"
     """Who cuts texts that are too long: we (`ours`, and count them) or silently the `provider`."""
+    sha256: str | None = None
+    """Of the files of an encoder that was added to this server; None for every other."""
 
     @property
     def identity(self) -> str:
         """The sha256 of all these fields: what the encoder is called, not what it is."""
-        data = orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)
+        data = orjson.dumps(self.to_dict(), option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(data).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """All fields, `sha256` only where there is one."""
+        fields = asdict(self)
+        if self.sha256 is None:
+            del fields["sha256"]  # identities are of all fields, and this one came later
+        return fields
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from nmtune.errors import ConfigError
 from nmtune.training.candidates import Candidates, resolve
 from providers import catalogue
 from providers.encoder import Encoder
+from service.encoders import provided
 from service.http.errors import Problem
 from service.http.idempotency import Answer, Key, earlier, once
 from service.ingest.dataset import inline, prepared, texts
@@ -59,6 +61,8 @@ def submit(
             check_quotas(tx, tenant_id, settings.limits, head=body.name, encoder=encoder)
             dataset = dataset_in(tx)
             check_content(dataset.content, encoder)
+            if encoder is not None:
+                access.hold(tx, tenant_id, encoder, settings)
             if body.dataset_id is None:
                 audit.note(tx, actor, "dataset.created", dataset.id, name=dataset.name)
             job = _record(tx, body, candidates, dataset, encoder, to=to)
@@ -196,7 +200,7 @@ def examine(
             "or leave out alias_always.",
             field="alias_always",
         )
-    encoder = _encoder(body, settings)
+    encoder = _encoder(body, tenant_id=tenant_id, store=store, settings=settings)
     _check_source(body)
     if encoder is not None:
         access.check(encoder, tenant_id=tenant_id, store=store, settings=settings)
@@ -249,8 +253,10 @@ def _check_source(body: JobCreate) -> None:
                 )
 
 
-def _encoder(body: JobCreate, settings: ServiceSettings) -> Encoder | None:
-    """The encoder that the body's provider means. Raises InvalidProvider."""
+def _encoder(
+    body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings
+) -> Encoder | None:
+    """The encoder that the body's provider means. Raises InvalidProvider, InvalidEncoder."""
     if body.provider is None:
         return None
     choice = body.provider
@@ -260,6 +266,9 @@ def _encoder(body: JobCreate, settings: ServiceSettings) -> Encoder | None:
         base_url=choice.base_url,
         dimensions=choice.dimensions,
         allowed=settings.provider_hosts,
+        find_local=partial(
+            provided.find_local, tenant_id=tenant_id, store=store, settings=settings
+        ),
     )
 
 

@@ -28,13 +28,15 @@ class ProviderChoice(BaseModel):
     name: str = Field(
         max_length=64,
         description="openai, azure, mistral, jina, together, cohere, voyage, gemini, tei, vllm, "
-        "infinity, ollama, lmstudio, openai-compatible or local-minilm.",
+        "infinity, ollama, lmstudio, openai-compatible, local-minilm or local (an encoder of "
+        "GET /encoders).",
         examples=["openai"],
     )
     model: str | None = Field(
         default=None,
         max_length=200,
-        description="The embedding model, as the provider names it; for azure the deployment.",
+        description="The embedding model, as the provider names it; for azure the deployment, for "
+        "local the encoder's name.",
         examples=["text-embedding-3-small"],
     )
     base_url: str | None = Field(

@@ -351,6 +351,20 @@ encoders = Table(
     Index("ix_encoders_identity", "tenant_id", "identity"),
 )
 
+# Encoders that a tenant added, as archives of their files. They never change; one with other files
+# needs another name, or the deletion of the first.
+local_encoders = Table(
+    "local_encoders",
+    metadata,
+    Column("tenant_id", _NAME, nullable=False),
+    Column("name", _NAME, nullable=False),
+    Column("sha256", _SHA256, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    _json("description"),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "name"),
+)
+
 # Little-endian float32. Not bound to a dataset or job, so that no text is paid for twice.
 text_vectors = Table(
     "text_vectors",

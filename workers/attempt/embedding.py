@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -26,7 +27,7 @@ from store.access import usage
 from store.access.usage import Kind
 from store.database.clock import read_clock
 from store.datasets import Dataset
-from store.embedding import provider_keys, text_vectors
+from store.embedding import local_encoders, provider_keys, text_vectors
 from store.embedding.encoders import EncoderRecord
 from store.files.texts import TextsFile
 from store.jobs import PRICE, Job
@@ -64,12 +65,16 @@ def embed(
     assert job.encoder is not None  # noqa: S101 - for the type checker: `needs_embedding` said so
     lease.enter_stage(STAGE)
     texts = TextsFile.from_bytes(store.artifacts.get_bytes(job.tenant_id, dataset.sha256))
-    stores_keys = settings.secret_key is not None
-    with Providers(allowed=settings.provider_hosts, stores_keys=stores_keys) as providers:
+    with Providers(
+        allowed=settings.provider_hosts,
+        stores_keys=settings.secret_key is not None,
+        encoders_dir=settings.encoders_dir,
+    ) as providers:
         provider = providers.open(
             Encoder.from_dict(job.encoder),
             lambda origin: _find_key(job, origin, store, settings),
             has_answered="usage" in job.encoder,
+            find_stored=partial(local_encoders.stored, store.artifacts, job.tenant_id),
         )
         provider, record, memory = _recognised(job, provider, store, should_stop)
         work = _Work(job, record, provider, texts, lease=lease, store=store)
