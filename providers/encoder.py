@@ -5,7 +5,7 @@ If any field of two encoders differs, the vectors of one cannot replace those of
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import orjson
@@ -27,6 +27,8 @@ class Encoder:
     """Who cuts texts that are too long: we (`ours`, and count them) or silently the `provider`."""
     sha256: str | None = None
     """Of the files of an encoder that was added to this server; None for every other."""
+    truncate_dim: int | None = None
+    """How many of the first numbers of each vector are kept, by us; None: all. See `truncation`."""
 
     @property
     def identity(self) -> str:
@@ -34,12 +36,16 @@ class Encoder:
         data = orjson.dumps(self.to_dict(), option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(data).hexdigest()
 
+    @property
+    def whole(self) -> "Encoder":
+        """The same encoder with whole vectors: the one that is asked."""
+        return replace(self, truncate_dim=None)
+
     def to_dict(self) -> dict[str, Any]:
-        """All fields, `sha256` only where there is one."""
-        fields = asdict(self)
-        if self.sha256 is None:
-            del fields["sha256"]  # identities are of all fields, and this one came later
-        return fields
+        """The fields by name, as stored; without the later ones where they are None."""
+        later = ("sha256", "truncate_dim")  # identities are of all fields, and older than these
+        fields = asdict(self).items()
+        return {name: one for name, one in fields if one is not None or name not in later}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Text, cast, or_, select
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import select
 
 from store.bytes.port import Artifacts
 from store.database import tables
@@ -129,7 +129,10 @@ def _check_unused(tx: Transaction, tenant_id: str, name: str, sha256: str) -> No
         .where(
             _jobs.tenant_id == tenant_id,
             has_status(JobStatus.QUEUED, JobStatus.RUNNING),
-            _jobs.encoder["sha256"].as_string() == sha256,
+            or_(
+                _jobs.encoder["sha256"].as_string() == sha256,
+                cast(_jobs.encoders, Text).contains(sha256),  # those that it compares
+            ),
         )
         .limit(1)
     ).scalar_one_or_none()

@@ -161,6 +161,19 @@ def test_a_job_needs_its_encoder(client: InProcess, archive: bytes, tmp_path: Pa
     assert client.delete("/encoders/twin").status_code == 204
 
 
+def test_a_comparison_needs_each_of_its_encoders(client: InProcess, archive: bytes) -> None:
+    put(client, "mine", archive)
+    body = TEXT_JOB | {"name": "topics"}
+    compared = [{"name": "local-minilm"}, {"name": "local", "model": "mine"}]
+    submitted = client.post("/jobs", json=body | {"encoders": compared})
+    assert submitted.status_code == 202, submitted.text
+    assert_problem(client.delete("/encoders/mine"), 409, "encoder_in_use")
+    client.post(f"/jobs/{submitted.json()['id']}/cancel")
+    assert client.delete("/encoders/mine").status_code == 204
+    problem = client.post("/jobs", json=body | {"encoders": compared})
+    assert_problem(problem, 422, "invalid_provider", "encoders.model")
+
+
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
     encoders.write(tmp_path / "shelf" / "house")
