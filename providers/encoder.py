@@ -25,10 +25,10 @@ class Encoder:
     """The stated purpose of the vectors; `none` for a provider that accepts no purpose."""
     truncation: str = "ours"
     """Who cuts texts that are too long: we (`ours`, and count them) or silently the `provider`."""
-    truncate_dim: int | None = None
-    """How many of the first numbers of each vector are kept, by us; None: all. See `truncation`."""
     sha256: str | None = None
     """Of the files of an encoder that was added to this server; None for every other."""
+    truncate_dim: int | None = None
+    """How many of the first numbers of each vector are kept, by us; None: all. See `truncation`."""
     adapter: str | None = None
     """The sha256 of the adapter that changes the model (LoRA), if one does."""
 
@@ -44,12 +44,14 @@ class Encoder:
         return replace(self, truncate_dim=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, as stored; those that came later only where they say something."""
-        found = asdict(self)
-        for name in ("truncate_dim", "sha256", "adapter"):
-            if found[name] is None:
-                del found[name]  # identities are of all fields
-        return found
+        """The fields by name, as stored; without the later ones where they are None."""
+        later = (
+            "sha256",
+            "truncate_dim",
+            "adapter",
+        )  # identities are of all fields, and older than these
+        fields = asdict(self).items()
+        return {name: one for name, one in fields if one is not None or name not in later}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

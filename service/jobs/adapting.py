@@ -4,6 +4,7 @@ from nmtune.encoder.candidates import ANALYSES, LoraCandidates, resolve_lora
 from nmtune.vocabulary import FULL_FINETUNING
 from providers.encoder import Encoder
 from providers.local import minilm
+from providers.local import provider as local
 from service.http.errors import Problem
 from service.jobs.schemas import JobCreate
 from store import datasets
@@ -11,7 +12,7 @@ from store import datasets
 LORA_KEY = "lora"
 """Where a job's config has its adapted candidates."""
 
-_OPENED = (minilm.NAME,)
+_OPENED = (minilm.NAME, local.NAME)
 """The providers whose encoders run here, so that they can be adapted."""
 
 

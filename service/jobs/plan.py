@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from statistics import median
 from typing import Any, Final
@@ -13,7 +14,7 @@ from nmtune.errors import NMTuneError
 from nmtune.training.candidates import ROBUST, Candidates
 from nmtune.training.peak_memory import peak_bytes
 from providers.encoder import Encoder
-from providers.local import minilm
+from providers.pool import Providers
 from service.datasets.schemas import DatasetWarning, Split
 from service.ingest.dataset import inline, prepared, texts
 from service.jobs import embedding_cost, planned_comparison
@@ -30,6 +31,7 @@ from service.jobs.encoders import Compared, rows_of, width
 from service.jobs.planned_comparison import PlannedComparison
 from service.jobs.schemas import JobCreate
 from service.jobs.submission import check_content, check_trainable, examine
+from service.providers import access
 from service.settings import ServiceSettings
 from store import datasets, jobs
 from store.datasets import Dataset
@@ -167,11 +169,14 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
         PlannedCandidate(name=name, n_steps=_n_steps(config, n_trained))
         for name, config in candidates.configs.items()
     ]
-    if (lora := asked.lora) is not None:
+    if (lora := asked.lora) is not None and asked.encoder is not None:
+        with Providers(encoders_dir=settings.encoders_dir) as providers:
+            find_stored = partial(access.stored_place, tenant_id=tenant_id, store=store)
+            place = providers.place(find_stored, asked.encoder)
         n_train, n_validation = rows.n_rows_of("train"), rows.n_rows_of("validation")
         steps = steps_of(lora, n_train=n_train, n_validation=n_validation)
         planned += [PlannedCandidate(name=name, n_steps=n) for name, n in steps.items()]
-        memory_bytes = max(memory_bytes or 0, adapting_bytes(lora, minilm.place()))
+        memory_bytes = max(memory_bytes or 0, adapting_bytes(lora, place))
         paces = lora_paces(store, tenant_id)
         seconds = round(texts_seen(lora, steps) / median(paces), 1) if paces else None
     return Plan(
