@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.study.answer import CENTRINGS, N_DRAWS, RAW, TOO_FEW, Answer, plain
+from benchmarks.study.answer import CENTRINGS, N_DRAWS, RAW, TOO_FEW, Answer, counted, plain
 from benchmarks.study.summary import FEWEST_SEEDS, Interval, Numbers, Results
 
 FEWEST_CONDITIONS: Final = 3
@@ -51,7 +51,7 @@ def forecast(results: Results) -> Answer:
     sets |= {kind: results.of_kind(kind) for kind in results.kinds}
     for measure, where in (("sve", "id"), ("lsvr", "ood")):
         for name, at in sets.items():
-            verdicts = []
+            verdicts, signs = [], []
             for centring in CENTRINGS:
                 found = judge(
                     results.spectrum(measure, where, centring, method=RAW)[at],
@@ -59,12 +59,16 @@ def forecast(results: Results) -> Answer:
                     results.accuracy(RAW, "ood")[at],
                 )
                 verdicts.append(found.verdict)
+                signs.append(found.partial.sign if found.partial else None)
                 told = [
                     "" if one is None else plain(one)
                     for one in (found.given_id, found.alone, found.partial)
                 ]
                 rows.append([f"{measure.upper()}, {centring}", name, *told, found.verdict])
             sentences.append(f"{measure.upper()}, {name}: {_over_centrings(verdicts)}.")
+            if name == "all":
+                goes = counted(signs, ("higher", "lower"))
+                sentences.append(f"With more of it, accuracy at equal ID accuracy: {goes}.")
     return Answer(
         question="Do SVE and LSVR forecast accuracy out of domain once ID accuracy is known?",
         sentences=sentences,
