@@ -45,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit("No seed has all its cells yet, so there is nothing to report.")
     print(report.summary(results))
     if arguments.write:
-        seconds = sum(line["seconds"] for line in lines)
-        text = report.markdown(results, size, machine=page.machine(), seconds=seconds)
+        text = report.markdown(results, size, machine=page.machine())
         page.write(arguments.write, f"study-{size.name}", text)
         for name, drawing in plots.pictures(results).items():
             (arguments.pictures / f"study-{size.name}-{name}.svg").write_text(drawing + "\n")

@@ -9,15 +9,15 @@ from benchmarks.study.summary import Interval, Results
 from benchmarks.study.verdict import answers
 
 
-def markdown(results: Results, size: Size, *, machine: str, seconds: float) -> str:
+def markdown(results: Results, size: Size, *, machine: str) -> str:
     """Everything between a size's marks on the page."""
     n_models = len(results.conditions) * len(results.seeds)
     lines = [
         f"`{size.name}`: {n_models} pre-trained models, {len(results.seeds)} seeds for each of "
-        f"{len(results.conditions)} conditions, {seconds / 60:.0f} minutes of wall time in one "
-        f"process. Measured {machine}.",
+        f"{len(results.conditions)} conditions.",
+        f"Measured {machine}.",
         "",
-        "Mean over seeds and its 95 % interval, in per cent; OOD is the mean of the domains "
+        "Mean over seeds and its 95 % interval, in per cent; OOD is the mean over domains:",
         f"{', '.join(results.domains)}.",
         "",
         *page.table(_head(results), list(_rows(results))),
@@ -39,7 +39,9 @@ def summary(results: Results) -> str:
 
 def _written(answer: Answer) -> list[str]:
     return [
-        f"**{answer.question}** {' '.join(answer.sentences)}",
+        f"**{answer.question}**",
+        "",
+        *(f"- {one}" for one in answer.sentences),
         *(["", *page.table(answer.head, answer.rows)] if answer.rows else []),
     ]
 
