@@ -15,10 +15,12 @@ import service.access.session_routes
 import service.audit.routes
 import service.datasets.revision_routes
 import service.datasets.routes
+import service.encoders.routes
 import service.export.routes
 import service.heads.adaptation_routes
 import service.heads.drift
 import service.heads.routes
+import service.heads.selection_routes
 import service.job_rows.routes
 import service.jobs.events
 import service.jobs.publication
@@ -190,6 +192,7 @@ def create_app(
     refuse_unknown = Depends(refuse_unknown_parameters)
     for routes in (
         service.datasets.routes,
+        service.encoders.routes,
         service.datasets.revision_routes,
         service.uploads.routes,
         service.jobs.routes,
@@ -199,6 +202,7 @@ def create_app(
         service.jobs.publication,
         service.heads.routes,
         service.heads.adaptation_routes,
+        service.heads.selection_routes,
         service.export.routes,
         service.heads.drift,
         service.predict.routes,
