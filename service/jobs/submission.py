@@ -154,8 +154,10 @@ def _dataset_of(
 
     The bytes of these rows are stored before it begins.
     """
-    dataset_id = body.dataset_id or asked.dataset_id
-    if dataset_id is not None:
+    if (compared := asked.compared) is not None and asked.dataset_id is not None:
+        yield lambda tx: encoders.rows_of(tx, tenant_id, compared)[0]
+        return
+    if (dataset_id := body.dataset_id) is not None:
         yield lambda tx: datasets.get(tx, tenant_id, dataset_id)
         return
     with prepared.workspace(settings.data_dir) as workdir:
