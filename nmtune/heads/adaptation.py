@@ -52,9 +52,18 @@ _CLEAR_OF_LAYER = 1.5
 _ABOUT_AS_GOOD = 0.5
 """Standard errors that a stronger ridge may be behind the best one: of the rules that were tried,
 it won the most out of domain and harmed the least (docs/inside/method.md)."""
-_EXACT, _ROUGH = 1e-4, 1e-2
-"""Tolerances of the linear map: of the one that is published, and of those that are compared, whose
-losses are right to five digits."""
+
+
+class _Tolerance(NamedTuple):
+    """How exactly the biases and the linear map are fitted; see their `fit`."""
+
+    of_biases: float
+    of_layer: float
+
+
+_EXACT, _ROUGH = _Tolerance(1e-10, 1e-4), _Tolerance(1e-4, 1e-2)
+"""For the change that is published, and for those that are compared, whose losses are right to five
+digits."""
 
 _Wide = NDArray[np.float64]
 
@@ -281,13 +290,19 @@ class _Fitted(NamedTuple):
 
 
 def _fit(
-    rows: _Rows, strengths: _Strengths, start: _Fitted | None = None, *, tolerance: float = _EXACT
+    rows: _Rows,
+    strengths: _Strengths,
+    start: _Fitted | None = None,
+    *,
+    tolerance: _Tolerance = _EXACT,
 ) -> _Fitted:
     """The biases and temperature first, then the layer on top of them."""
     change = Change(scale=1.0, bias=np.zeros(rows.scores.shape[1]))
     if strengths.of_biases is not None:
         begin = None if start is None else start.change
-        change = fit(rows.scores, rows.y, strengths.of_biases, start=begin)
+        change = fit(
+            rows.scores, rows.y, strengths.of_biases, start=begin, tolerance=tolerance.of_biases
+        )
     if strengths.of_layer is None or rows.z is None or rows.curvature is None:
         return _Fitted(change)
     weights = layer_change.fit(
@@ -297,7 +312,7 @@ def _fit(
         strengths.of_layer,
         curvature=rows.curvature,
         start=None if start is None else start.weights,
-        tolerance=tolerance,
+        tolerance=tolerance.of_layer,
     )
     return _Fitted(change, weights)
 

@@ -21,6 +21,7 @@ import hashlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ from store import trouble
 from store.bytes.faults import corrupt
 from store.errors import StoreError
 from workers import memory
-from workers.child import predict, train
+from workers.child import train
+from workers.child.candidate import Message
 from workers.folder import INSTRUCTIONS, LOG, PREDICTION_INSTRUCTIONS, Workdir
 
 REFUSED = 2  # exit status: an error message was sent
@@ -46,8 +48,7 @@ def main() -> None:
     stage = "starting"
     try:
         workdir = Workdir(_folder())
-        work = predict if workdir.has(PREDICTION_INSTRUCTIONS) else train
-        for message in work.run(workdir):
+        for message in _work(workdir):
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
@@ -101,6 +102,14 @@ def _folder() -> Path:
     os.dup2(log, 2)
     os.close(log)
     return folder
+
+
+def _work(workdir: Workdir) -> Iterator[Message]:
+    if not workdir.has(PREDICTION_INSTRUCTIONS):
+        return train.run(workdir)
+    from workers.child import predict  # onnxruntime, which no training needs
+
+    return predict.run(workdir)
 
 
 def _damage(workdir: Workdir) -> dict[str, Any] | None:

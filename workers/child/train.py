@@ -174,6 +174,7 @@ def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
         n_classes=len(dataset.classes),
         n_rows=n_train,
         rows_ratio=n_rows / n_train,
+        tries_new_domains=candidates.compare and new_domain.is_tried(dataset),
     )
 
 
