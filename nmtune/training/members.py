@@ -270,8 +270,8 @@ class Masks:
         if not n_dropped:
             return x
         drawn = self._random.integers(0, 256, size=tuple(x.shape), dtype=np.uint8)
-        kept = torch.from_numpy(drawn >= n_dropped).to(self._device)
-        return x * kept * (256 / (256 - n_dropped))
+        mask = torch.from_numpy(drawn >= n_dropped).to(self._device, torch.float32)
+        return x * mask.mul_(256 / (256 - n_dropped))
 
     def columns(self, n_columns: int, most: int) -> Tensor:
         """Up to `most` different columns, drawn evenly."""

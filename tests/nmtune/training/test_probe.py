@@ -283,7 +283,11 @@ def test_continuing_from_any_checkpoint_gives_the_undisturbed_head(
     undisturbed = Trainer(x, y, **options)
     history = list(undisturbed)
     expected = undisturbed.result()
-    for n_done in range(len(history) + 1):
+    # In the middle, where the penalties begin anew, and at both ends.
+    anew = [
+        at for at in range(1, len(history) - 1) if (history[at].l2 or 0) > (history[at - 1].l2 or 0)
+    ]
+    for n_done in {0, 1, len(history) // 3, *anew, len(history) - 1, len(history)}:
         first = Trainer(x, y, **options)
         assert len(list(islice(first, n_done))) == n_done
         second = Trainer(x, y, **options, checkpoint=first.checkpoint())
