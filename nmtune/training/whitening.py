@@ -105,9 +105,11 @@ def whitening(moments: Moments, *, shrinkage: float, n_columns: int) -> tuple[Te
         added = torch.ones_like(added)
     eye = torch.eye(len(within), dtype=torch.float64, device=within.device)
     lower = torch.linalg.cholesky(within + added * eye)
-    # The mean square entry of Z follows from the two covariances, without mapping the rows.
+    # The mean square entry of Z follows from the two covariances, without mapping the rows: with
+    # S = L L^T - a I, the trace of L^-1 S L^-T is that of I - a L^-1 L^-T.
     inverse = torch.linalg.solve_triangular(lower, eye, upper=False)
-    variance = ((inverse @ within) * inverse).sum() + (between @ inverse.T).square().sum()
+    of_within = (len(within) - added * inverse.square().sum()).clamp_min(0)
+    variance = of_within + (between @ inverse.T).square().sum()
     if bool(variance > 0):
         inverse = inverse / (variance / n_columns).sqrt()
     return inverse, -(inverse @ moments.mean)
@@ -198,7 +200,9 @@ class Whitenings:
         """The whitening of all rows but those of one fold, or of all rows, for turned rows."""
         kept = [one for index, one in enumerate(self._moments) if index != fold]
         weight, bias = self._whitening(reduce(add, kept))
-        return Affine(self._turn @ weight, self._turn @ bias)
+        # A rotation changes no solution, so float32 will do for it.
+        turned = self._turn.float() @ torch.cat([weight, bias[:, None]], dim=1).float()
+        return Affine(turned[:, :-1].double(), turned[:, -1].double())
 
     def whole(self) -> Affine:
         """The whitening of all rows, for rows as they were before they were turned."""
