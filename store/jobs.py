@@ -67,6 +67,8 @@ class Job:
     config: dict[str, Any]
     encoder: dict[str, Any] | None
     """The encoder of its dataset's texts, if it has texts, later with the cost."""
+    encoders: dict[str, Any] | None = None
+    """The encoders that it compares; see `encoder_comparison`."""
     attempt: int
     """Executions so far that count; 0 before the first."""
     max_attempts: int
@@ -115,6 +117,7 @@ def submit(
     priority: int = 0,
     max_attempts: int = 3,
     encoder: Mapping[str, object] | None = None,
+    encoders: Mapping[str, object] | None = None,
     predicting: tuple[str, int] | None = None,
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
@@ -157,6 +160,7 @@ def submit(
             status=JobStatus.QUEUED.value,
             config=dict(config),
             encoder=None if encoder is None else dict(encoder),
+            encoders=None if encoders is None else dict(encoders),
             attempt=0,
             max_attempts=max_attempts,
             fence=0,

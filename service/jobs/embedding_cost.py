@@ -27,11 +27,18 @@ class PlannedEmbedding(BaseModel):
 
 
 def of_texts(
-    texts: Iterable[str], encoder: Encoder, *, price: float | None, tenant_id: str, store: Store
+    texts: Iterable[str],
+    encoder: Encoder,
+    *,
+    price: float | None,
+    tenant_id: str,
+    store: Store,
+    n_timed: int = 0,
 ) -> PlannedEmbedding:
     """The cost of `texts`. price: of a million tokens, if known. Blocking; asks no provider.
 
-    A text counts as known if it was embedded under the encoder's newest fingerprint.
+    A text counts as known if it was embedded under the encoder's newest fingerprint. n_timed: how
+    many are asked for one by one to measure the latency, known ones where too few are not.
     """
     n_texts = 0
     by_hash: dict[str, str] = {}
@@ -40,13 +47,16 @@ def of_texts(
         by_hash[hashlib.sha256(text.encode()).hexdigest()] = text
     known = _known(list(by_hash), encoder, tenant_id=tenant_id, store=store)
     todo = [text for text_hash, text in by_hash.items() if text_hash not in known]
-    planned = list(batches.split(todo, _limits(encoder), range(len(todo))))
+    single = [*todo, *(text for text_hash, text in by_hash.items() if text_hash in known)][:n_timed]
+    together = todo[n_timed:]
+    planned = list(batches.split(together, _limits(encoder), range(len(together))))
     n_tokens = sum(estimated_tokens(text) for batch in planned for text in batch.texts)
+    n_tokens += sum(map(estimated_tokens, single))
     return PlannedEmbedding(
         n_texts=n_texts,
         n_different=len(by_hash),
         n_known=len(known),
-        n_requests=len(planned),
+        n_requests=len(single) + len(planned),
         n_tokens=n_tokens,
         cost=None if price is None else round(n_tokens * price / 1e6, 6),
     )
@@ -54,7 +64,7 @@ def of_texts(
 
 def _known(text_hashes: list[str], encoder: Encoder, *, tenant_id: str, store: Store) -> set[str]:
     with store.database.read() as tx:
-        seen = encoders.known(tx, tenant_id, encoder.identity)
+        seen = encoders.known(tx, tenant_id, encoder.whole.identity)
         if not seen:
             return set()
         return text_vectors.known(tx, tenant_id, seen[0].fingerprint, text_hashes)

@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.heads.notes import Description, Tags
 from service.http.fields import Alias, Cursor, Limit, Name
 from service.http.rows import Embeddings, Labels, MergeSimilar, Splits
-from service.http.validation import EVENT_ID_PATTERN, ID_PATTERN
-from service.providers.schemas import ProviderChoice, Texts
-from store.events import Event as EventRecord
+from service.http.validation import ID_PATTERN
+from service.providers.schemas import EncoderChoice, ProviderChoice, Texts
 from store.jobs import Job as JobRecord
 from store.states import JobKind, JobStatus
 
@@ -55,6 +54,18 @@ class JobCreate(BaseModel):
     texts: Texts = None
     provider: ProviderChoice | None = Field(
         default=None, description="What embeds the texts of the request or of the dataset."
+    )
+    encoders: list[EncoderChoice] | None = Field(
+        default=None,
+        description="In place of `provider`: 2 to 8 encoders to compare on the same rows. The job "
+        "trains the head of `auto` for each and goes on with the best by held-out log loss; of "
+        "those that tie, with the cheapest, then the narrowest.",
+    )
+    sample: int | None = Field(
+        default=None,
+        ge=50,
+        description="Rank the encoders on so many rows; only the chosen one then embeds all.",
+        examples=[1000],
     )
     method: Literal["linear_probe", "mlp", "nmtune", "auto"] = Field(
         default="auto",
@@ -201,6 +212,7 @@ class Job(BaseModel):
                         "configs": {"nmtune": {"preset": "paper", "epochs": 10, "seed": 0}},
                     },
                     "encoder": None,
+                    "encoders": None,
                     "attempt": 1,
                     "max_attempts": 3,
                     "waiting": None,
@@ -239,8 +251,9 @@ class Job(BaseModel):
     priority: int
     status: JobStatus
     stage: str | None = Field(
-        description="While the job runs: embedding (of texts), loading, training or predicting, "
-        "comparing, evaluating, spectra or publishing. The head is published after training."
+        description="While the job runs: embedding (of texts), ranking (of encoders), loading, "
+        "training or predicting, comparing, evaluating, spectra or publishing. The head is "
+        "published after training."
     )
     progress: dict[str, Any] | None = Field(
         description="How far training is: fraction (0 to 1, of the whole job), eta_seconds, and "
@@ -252,6 +265,11 @@ class Job(BaseModel):
     encoder: dict[str, Any] | None = Field(
         description="What embeds the texts of the dataset, if it has texts; afterwards with its "
         "fingerprint, and in usage how many texts and tokens it took."
+    )
+    encoders: dict[str, Any] | None = Field(
+        description="What the job compares encoders by: `compared` has each with its name, what it "
+        "took, and its error if it dropped out; `chosen` names the one that the head is trained "
+        "on, once it is chosen. Null for a job of one encoder."
     )
     attempt: int
     max_attempts: int
@@ -306,6 +324,7 @@ class Job(BaseModel):
             progress=_progress(record.progress),
             config=record.config,
             encoder=record.encoder,
+            encoders=record.encoders,
             attempt=record.attempt,
             max_attempts=record.max_attempts,
             waiting=JobWaiting.of(record),
@@ -340,33 +359,6 @@ class JobPage(BaseModel):
     next_cursor: str | None = Field(description="Pass it as cursor for the next page.")
 
 
-class Event(BaseModel):
-    """Something that happened to a job."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "evt_000003",
-                    "type": "job.progress",
-                    "data": {"candidate": "nmtune", "epoch": 1, "fraction": 0.4},
-                    "created_at": "2026-11-24T03:21:47.020000Z",
-                }
-            ]
-        }
-    )
-
-    id: str
-    type: str
-    data: dict[str, Any]
-    created_at: datetime
-
-    @classmethod
-    def of(cls, record: EventRecord) -> "Event":
-        """The stored event as the API shows it."""
-        return cls(id=record.id, type=record.type, data=record.data, created_at=record.created_at)
-
-
 class JobQuery(BaseModel):
     """Which jobs to list."""
 
@@ -377,24 +369,3 @@ class JobQuery(BaseModel):
     status: JobStatus | None = Field(
         default=None, description="List only jobs with this status.", examples=["running"]
     )
-
-
-class EventQuery(BaseModel):
-    """Which events to list."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    after: str | None = Field(
-        default=None,
-        pattern=EVENT_ID_PATTERN,
-        description="List only events after this one.",
-        examples=["evt_000012"],
-    )
-    limit: Limit = 100
-
-
-class EventPage(BaseModel):
-    """Events of one job, oldest first."""
-
-    items: list[Event]
-    next_cursor: str | None = Field(description="Pass it as after for the next page.")

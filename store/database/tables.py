@@ -125,8 +125,9 @@ jobs = Table(
     Column("stage", _NAME),
     _json("progress", nullable=True),
     _json("config"),
-    # The encoder of a dataset of texts; later also its fingerprint and the cost.
+    # The encoder of the texts, later with fingerprint and cost; and those that it is chosen from.
     _json("encoder", nullable=True),
+    _json("encoders", nullable=True),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
     Column("fence", BigInteger, nullable=False),

@@ -1,4 +1,4 @@
-"""A quarter of a minute, or as long as NMTUNE_SOAK_SECONDS says, of random faults under a stream of jobs."""
+"""Random faults under a stream of jobs, for a quarter of a minute or NMTUNE_SOAK_SECONDS."""
 
 import os
 import random

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from providers import embedder, probe_texts
+from providers import embedder, probe_texts, truncation
 from providers.embedder import EmbeddedBatch, Patience
-from providers.encoder import fingerprint
+from providers.encoder import Encoder, fingerprint
 from providers.errors import EncoderChanged, ProviderError, UnknownPath, WrongAnswer
 from providers.probe_texts import Signature
 from providers.provider import Provider
@@ -30,6 +30,8 @@ def recognised(
 ) -> tuple[Provider, EncoderRecord]:
     """The provider to go on with, and its encoder: one seen before if it embeds alike, else new.
 
+    Both are of whole vectors.
+
     The provider is another one if the base URL leads nowhere and a usual variant of it answers. A
     prediction needs the very encoder of its head: raises EncoderChanged.
     """
@@ -38,11 +40,9 @@ def recognised(
     with store.database.begin() as tx:
         if not tenants.is_there(tx, job.tenant_id):
             raise lost(job)  # the tenant was deleted, and the job with it
-        wanted = (job.encoder or {}).get("fingerprint") if _is_bound(job) else None
         for seen in encoders.known(tx, job.tenant_id, identity):
-            if wanted in (None, seen.fingerprint) and probe_texts.are_alike(
-                seen.signature, signature
-            ):
+            is_wanted = not _is_bound(job) or _is_of(job, seen)
+            if is_wanted and probe_texts.are_alike(seen.signature, signature):
                 return provider, seen
         if _is_bound(job):
             encoder = provider.encoder
@@ -68,7 +68,23 @@ def recorded(job: Job, provider: Provider, store: Store) -> EncoderRecord | None
         return None
     with store.database.read() as tx:
         seen = encoders.known(tx, job.tenant_id, provider.encoder.identity)
-    return next((one for one in seen if one.fingerprint == job.encoder["fingerprint"]), None)
+    return next((one for one in seen if _is_of(job, one)), None)
+
+
+def keep(job: Job, whole: EncoderRecord, encoder: Encoder, store: Store) -> None:
+    """Keep an encoder of truncated vectors beside the one that is asked, which is kept already."""
+    if encoder.truncate_dim is None:
+        return
+    with store.database.begin() as tx:
+        encoders.add(
+            tx,
+            job.tenant_id,
+            fingerprint=truncation.fingerprint_of(encoder, whole.fingerprint),
+            identity=encoder.identity,
+            encoder=encoder.to_dict(),
+            signature=whole.signature,
+            n_columns=encoder.truncate_dim,
+        )
 
 
 def _answering(
@@ -90,6 +106,14 @@ def _answering(
             except ProviderError:
                 continue
         raise error
+
+
+def _is_of(job: Job, whole: EncoderRecord) -> bool:
+    """Whether the encoder of the job's row asks this one."""
+    known = job.encoder or {}
+    return truncation.fingerprint_of(Encoder.from_dict(known), whole.fingerprint) == known.get(
+        "fingerprint"
+    )
 
 
 def _signature(parts: Sequence[EmbeddedBatch]) -> Signature:

@@ -1,7 +1,7 @@
 """The training process: `python -m workers.child.main WORKDIR`, one job's child.
 
-It trains, or predicts a whole dataset, as the folder's plan says. With `--standby` instead of
-WORKDIR, it waits for the folder's path on a line of stdin.
+It trains, compares encoders, or predicts a whole dataset, as the folder's plan says. With
+`--standby` instead of WORKDIR, it waits for the folder's path on a line of stdin.
 
 It reports to its supervisor in JSON lines on stdout; `type` is one of
 
@@ -33,11 +33,18 @@ from store import trouble
 from store.bytes.faults import corrupt
 from store.errors import StoreError
 from workers import memory
-from workers.child import train
+from workers.child import encoders, train
 from workers.child.candidate import Message
-from workers.folder import INSTRUCTIONS, LOG, PREDICTION_INSTRUCTIONS, Workdir
+from workers.folder import (
+    COMPARISON_INSTRUCTIONS,
+    INSTRUCTIONS,
+    LOG,
+    PREDICTION_INSTRUCTIONS,
+    Workdir,
+)
 
 REFUSED = 2  # exit status: an error message was sent
+_PLANS = (INSTRUCTIONS, COMPARISON_INSTRUCTIONS, PREDICTION_INSTRUCTIONS)
 
 
 def main() -> None:
@@ -105,19 +112,28 @@ def _folder() -> Path:
 
 
 def _work(workdir: Workdir) -> Iterator[Message]:
-    if not workdir.has(PREDICTION_INSTRUCTIONS):
-        return train.run(workdir)
-    from workers.child import predict  # onnxruntime, which no training needs
+    plan = _instructions(workdir)
+    if plan == PREDICTION_INSTRUCTIONS:
+        from workers.child import predict  # onnxruntime, which no training needs
 
-    return predict.run(workdir)
+        return predict.run(workdir)
+    return train.run(workdir) if plan == INSTRUCTIONS else encoders.run(workdir)
+
+
+def _instructions(workdir: Workdir) -> str:
+    """The file with the folder's plan. A training comes after the comparison in its folder."""
+    return next(name for name in _PLANS if workdir.has(name))
 
 
 def _damage(workdir: Workdir) -> dict[str, Any] | None:
     """The error to report instead if the stored rows changed: then the user is not to blame."""
-    plan = workdir.read_json(
-        PREDICTION_INSTRUCTIONS if workdir.has(PREDICTION_INSTRUCTIONS) else INSTRUCTIONS
-    )
-    path, sha256 = Path(plan["dataset_path"]), plan["dataset_sha256"]
+    plan = workdir.read_json(_instructions(workdir))
+    plans = [plan] if "dataset_path" in plan else [one["training"] for one in plan["encoders"]]
+    found = (_damage_of(Path(one["dataset_path"]), one["dataset_sha256"]) for one in plans)
+    return next((one for one in found if one is not None), None)
+
+
+def _damage_of(path: Path, sha256: str) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() == sha256:

@@ -32,6 +32,7 @@ class Plan(Table, dict[str, Any]):
             "splits": _listed(f"{one['name']} {one['n_rows']}" for one in self.get("splits") or ()),
             "candidates": _listed(one["name"] for one in self.get("candidates") or ()),
             "texts": _embedding(self.get("embedding")),
+            "encoders": _encoders(self.get("encoders")),
             "memory": "unknown before texts are embedded" if memory is None else plain.size(memory),
             "training": "unknown before a first job"
             if seconds is None
@@ -54,3 +55,19 @@ def _embedding(planned: Mapping[str, Any] | None) -> str:
         f"{planned['n_different']:,} different, {planned['n_known']:,} known; about "
         f"{planned['n_requests']:,} requests, {planned['n_tokens']:,} tokens{cost}"
     )
+
+
+def _encoders(planned: Mapping[str, Any] | None) -> str:
+    """What comparing encoders would take; nothing where none are."""
+    if planned is None:
+        return ""
+    names = ", ".join(one["name"] for one in planned["compared"])
+    cost = "" if planned["cost"] is None else f", cost {planned['cost']:g}"
+    if not planned["n_tokens"]:
+        return names
+    told = f"{names}; about {planned['n_tokens']:,} tokens{cost}"
+    if planned["n_tokens_at_most"] == planned["n_tokens"]:
+        return told
+    most = planned["cost_at_most"]
+    cost = "" if most is None else f", cost {most:g}"
+    return f"{told}; with the rest of the chosen one at most {planned['n_tokens_at_most']:,}{cost}"

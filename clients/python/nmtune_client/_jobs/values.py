@@ -54,6 +54,8 @@ class JobData(Shown):
     config: Json = field(default_factory=dict, repr=False)
     encoder: Json | None = None
     """What embeds its texts; once it has, `usage` counts texts and tokens."""
+    encoders: Json | None = None
+    """The encoders that it compares (`compared`), and which one it goes on with (`chosen`)."""
     attempt: int = 0
     max_attempts: int | None = None
     waiting: Json | None = None
