@@ -17,7 +17,7 @@ from sqlalchemy import (
     false,
 )
 
-from store.database import access_tables, webhook_tables
+from store.database import access_tables, encoder_tables, webhook_tables
 from store.database.clock import UtcDateTime
 from store.database.columns import ID as _ID
 from store.database.columns import NAME as _NAME
@@ -32,6 +32,10 @@ api_keys = access_tables.api_keys
 audit = access_tables.audit
 sessions = access_tables.sessions
 usage = access_tables.usage
+encoders = encoder_tables.encoders
+local_encoders = encoder_tables.local_encoders
+provider_keys = encoder_tables.provider_keys
+text_vectors = encoder_tables.text_vectors
 webhook_attempts = webhook_tables.webhook_attempts
 webhook_deliveries = webhook_tables.webhook_deliveries
 webhook_endpoints = webhook_tables.webhook_endpoints
@@ -336,43 +340,6 @@ head_aliases = Table(
         ["tenant_id", "name", "version"],
         ["head_versions.tenant_id", "head_versions.name", "head_versions.version"],
     ),
-)
-
-encoders = Table(
-    "encoders",
-    metadata,
-    Column("tenant_id", _NAME, nullable=False),
-    Column("fingerprint", _SHA256, nullable=False),
-    Column("identity", _SHA256, nullable=False),
-    _json("encoder"),
-    _json("sketch"),
-    Column("n_columns", Integer, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "fingerprint"),
-    Index("ix_encoders_identity", "tenant_id", "identity"),
-)
-
-# Little-endian float32. Not bound to a dataset or job, so that no text is paid for twice.
-text_vectors = Table(
-    "text_vectors",
-    metadata,
-    Column("tenant_id", _NAME, nullable=False),
-    Column("fingerprint", _SHA256, nullable=False),
-    Column("text_sha256", _SHA256, nullable=False),
-    Column("vector", LargeBinary, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "fingerprint", "text_sha256"),
-    Index("ix_text_vectors_created_at", "created_at"),
-)
-
-provider_keys = Table(
-    "provider_keys",
-    metadata,
-    Column("tenant_id", _NAME, nullable=False),
-    Column("origin", String(300), nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "origin"),
 )
 
 # No foreign key: a window is about bytes, whatever happens to the versions that name them.

@@ -13,6 +13,7 @@ import httpx
 from nmtune_client._async.audit import AsyncAudit
 from nmtune_client._async.concurrency import Turns, in_thread, sleep
 from nmtune_client._async.datasets import AsyncDatasets
+from nmtune_client._async.encoders import AsyncEncoders
 from nmtune_client._async.heads import AsyncHeads
 from nmtune_client._async.jobs import AsyncJobs
 from nmtune_client._async.keys import AsyncKeys
@@ -71,6 +72,7 @@ class AsyncClient:
         self.datasets = AsyncDatasets(self)
         self.jobs = AsyncJobs(self, self.datasets)
         self.heads = AsyncHeads(self)
+        self.encoders = AsyncEncoders(self)
         self.provider_keys = AsyncProviderKeys(self)
         self.keys = AsyncKeys(self)
         self.webhooks = AsyncWebhooks(self)
@@ -273,7 +275,7 @@ class AsyncClient:
         try:
             with self._server.translated(call):
                 arguments = self._server.request_arguments(call)
-                async with self._http.stream(**arguments) as response:
+                async with self._http.stream(content=call.content, **arguments) as response:
                     if response.status_code != httpx.codes.OK:
                         await response.aread()
                         return answer_of(response)
