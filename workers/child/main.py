@@ -21,6 +21,7 @@ import hashlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ from store import trouble
 from store.bytes.faults import corrupt
 from store.errors import StoreError
 from workers import memory
-from workers.child import encoders, predict, train
+from workers.child import encoders, train
+from workers.child.candidate import Message
 from workers.folder import (
     COMPARISON_INSTRUCTIONS,
     INSTRUCTIONS,
@@ -42,7 +44,7 @@ from workers.folder import (
 )
 
 REFUSED = 2  # exit status: an error message was sent
-_WORK = {INSTRUCTIONS: train, COMPARISON_INSTRUCTIONS: encoders, PREDICTION_INSTRUCTIONS: predict}
+_PLANS = (INSTRUCTIONS, COMPARISON_INSTRUCTIONS, PREDICTION_INSTRUCTIONS)
 
 
 def main() -> None:
@@ -53,7 +55,7 @@ def main() -> None:
     stage = "starting"
     try:
         workdir = Workdir(_folder())
-        for message in _WORK[_instructions(workdir)].run(workdir):
+        for message in _work(workdir):
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
@@ -109,9 +111,18 @@ def _folder() -> Path:
     return folder
 
 
+def _work(workdir: Workdir) -> Iterator[Message]:
+    plan = _instructions(workdir)
+    if plan == PREDICTION_INSTRUCTIONS:
+        from workers.child import predict  # onnxruntime, which no training needs
+
+        return predict.run(workdir)
+    return train.run(workdir) if plan == INSTRUCTIONS else encoders.run(workdir)
+
+
 def _instructions(workdir: Workdir) -> str:
     """The file with the folder's plan. A training comes after the comparison in its folder."""
-    return next(name for name in _WORK if workdir.has(name))
+    return next(name for name in _PLANS if workdir.has(name))
 
 
 def _damage(workdir: Workdir) -> dict[str, Any] | None:
