@@ -24,6 +24,7 @@ import service.jobs.events
 import service.jobs.publication
 import service.jobs.routes
 import service.limits.routes
+import service.migration.routes
 import service.oip.routes
 import service.operate.health
 import service.predict.routes
@@ -199,6 +200,7 @@ def create_app(
         service.jobs.publication,
         service.heads.routes,
         service.heads.adaptation_routes,
+        service.migration.routes,
         service.export.routes,
         service.heads.drift,
         service.predict.routes,

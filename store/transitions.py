@@ -128,20 +128,33 @@ _append = events.add  # `events` is a parameter's name above
 
 
 def note_encoder(
-    tx: Transaction, job: Job, encoder: Mapping[str, object], *, has_come: bool = False
+    tx: Transaction,
+    job: Job,
+    encoder: Mapping[str, object],
+    *,
+    has_come: bool = False,
+    is_old: bool = False,
 ) -> None:
     """Write which encoder makes a running job's vectors, and what they cost. Raises LeaseLost.
 
-    has_come: vectors came with it, so the job no longer waits for its provider.
+    has_come: vectors came with it, so the job no longer waits for its provider. is_old: it is the
+    encoder that a migration leaves.
     """
-    values = {"encoder": dict(encoder)} | ({"waiting": None} if has_come else {})
+    values: dict[str, object] = {"encoder": dict(encoder)}
+    if is_old:
+        values = {"migration": {**(job.migration or {}), "old_encoder": dict(encoder)}}
+    if has_come:
+        values["waiting"] = None
     if tx.execute(update(tables.jobs).where(*is_mine(job)).values(**values)).rowcount == 0:
         raise lost(job)
 
 
-def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersion) -> Job:
+def succeed(
+    tx: Transaction, job: Job, *, report_sha256: str | None, head: NewHeadVersion, **values: Any
+) -> Job:
     """Finish the job: report, alias and status in one transaction, and the head if it is not out.
 
+    report_sha256: None for a migration, which has no report. values: further columns to write.
     A head that was published before stays the version that it is. The row and the event say what
     happened to the alias. The bytes must be stored before. Wins over a requested cancel. Raises
     LeaseLost before anything is written.
@@ -160,6 +173,7 @@ def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersi
         (EventType.SUCCEEDED, data),
         alias_outcome=alias,
         report_sha256=report_sha256,
+        **values,
     )
 
 
@@ -392,6 +406,6 @@ def _leave(
     moved = move(tx, *is_mine(job), values=common | values, event=lambda _: event)
     if moved is None:
         raise lost(job)
-    if moved.kind is JobKind.TRAINING:
+    if moved.kind is not JobKind.PREDICTION:
         usage.add_attempt(tx, moved.tenant_id, moved.id, ended_at=moved.updated_at)
     return moved

@@ -19,28 +19,42 @@ class PlannedEmbedding(BaseModel):
     n_different: int
     n_known: int = Field(description="How many of these this encoder has embedded before.")
     n_requests: int = Field(description="With the provider's documented limits.")
-    n_tokens: int = Field(description="Estimated at three bytes per token, rather too many.")
+    n_tokens: int = Field(
+        description="Estimated: as many for each byte as an earlier job took where one is known, "
+        "else at three bytes per token, rather too many."
+    )
     cost: float | None = Field(
         description="In the currency of provider.price_per_million_tokens; null without it."
     )
 
 
 def of_texts(
-    texts: Iterable[str], encoder: Encoder, *, price: float | None, tenant_id: str, store: Store
+    texts: Iterable[str],
+    encoder: Encoder,
+    *,
+    price: float | None,
+    tenant_id: str,
+    store: Store,
+    fingerprint: str | None = None,
+    tokens_per_byte: float | None = None,
 ) -> PlannedEmbedding:
     """The cost of `texts`. price: of a million tokens, if known. Blocking; asks no provider.
 
-    A text counts as known if it was embedded under the encoder's newest fingerprint.
+    A text counts as known if it was embedded under this fingerprint, or else under the encoder's
+    newest one. tokens_per_byte: what such texts took before, if that is known.
     """
     n_texts = 0
     by_hash: dict[str, str] = {}
     for text in texts:
         n_texts += 1
         by_hash[hashlib.sha256(text.encode()).hexdigest()] = text
-    known = _known(list(by_hash), encoder, tenant_id=tenant_id, store=store)
+    known = _known(list(by_hash), encoder, fingerprint, tenant_id=tenant_id, store=store)
     todo = [text for text_hash, text in by_hash.items() if text_hash not in known]
     planned = list(batches.split(todo, _limits(encoder), range(len(todo))))
-    n_tokens = sum(estimated_tokens(text) for batch in planned for text in batch.texts)
+    if tokens_per_byte is None:
+        n_tokens = sum(estimated_tokens(text) for text in todo)
+    else:
+        n_tokens = round(tokens_per_byte * sum(len(text.encode()) for text in todo))
     return PlannedEmbedding(
         n_texts=n_texts,
         n_different=len(by_hash),
@@ -51,12 +65,21 @@ def of_texts(
     )
 
 
-def _known(text_hashes: list[str], encoder: Encoder, *, tenant_id: str, store: Store) -> set[str]:
+def _known(
+    text_hashes: list[str],
+    encoder: Encoder,
+    fingerprint: str | None,
+    *,
+    tenant_id: str,
+    store: Store,
+) -> set[str]:
     with store.database.read() as tx:
-        seen = encoders.known(tx, tenant_id, encoder.identity)
-        if not seen:
+        if fingerprint is None:
+            seen = encoders.known(tx, tenant_id, encoder.identity)
+            fingerprint = seen[0].fingerprint if seen else None
+        if fingerprint is None:
             return set()
-        return text_vectors.known(tx, tenant_id, seen[0].fingerprint, text_hashes)
+        return text_vectors.known(tx, tenant_id, fingerprint, text_hashes)
 
 
 def _limits(encoder: Encoder) -> Limits:

@@ -16,8 +16,8 @@ from service.http.errors import Problem
 from service.http.openapi import problems
 from service.http.scopes import READ
 from service.http.validation import EVENT_ID_PATTERN
+from service.jobs.event_schemas import Event, EventPage, EventQuery
 from service.jobs.routes import JobId
-from service.jobs.schemas import Event, EventPage, EventQuery
 from store import events, jobs
 from store.errors import DatabaseUnavailable
 from store.events import Event as EventRecord

@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.heads.notes import Description, Tags
 from service.http.fields import Alias, Cursor, Limit, Name
 from service.http.rows import Embeddings, Labels, MergeSimilar, Splits
-from service.http.validation import EVENT_ID_PATTERN, ID_PATTERN
+from service.http.validation import ID_PATTERN
 from service.providers.schemas import ProviderChoice, Texts
-from store.events import Event as EventRecord
 from store.jobs import Job as JobRecord
 from store.states import JobKind, JobStatus
 
@@ -167,7 +166,7 @@ class JobOutput(BaseModel):
 
 
 class Job(BaseModel):
-    """A durable request to train a head or to predict a dataset."""
+    """A durable request to train or move a head, or to predict a dataset."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -201,6 +200,7 @@ class Job(BaseModel):
                         "configs": {"nmtune": {"preset": "paper", "epochs": 10, "seed": 0}},
                     },
                     "encoder": None,
+                    "migration": None,
                     "attempt": 1,
                     "max_attempts": 3,
                     "waiting": None,
@@ -252,6 +252,11 @@ class Job(BaseModel):
     encoder: dict[str, Any] | None = Field(
         description="What embeds the texts of the dataset, if it has texts; afterwards with its "
         "fingerprint, and in usage how many texts and tokens it took."
+    )
+    migration: dict[str, Any] | None = Field(
+        description="For a job of POST /heads/{name}/migrate: from_version, and the way (refit or "
+        "bridge). Of a bridge also the old encoder with its usage and, at the end, what was found: "
+        "made_by, map, agreement, trial."
     )
     attempt: int
     max_attempts: int
@@ -306,6 +311,7 @@ class Job(BaseModel):
             progress=_progress(record.progress),
             config=record.config,
             encoder=record.encoder,
+            migration=record.migration,
             attempt=record.attempt,
             max_attempts=record.max_attempts,
             waiting=JobWaiting.of(record),
@@ -340,33 +346,6 @@ class JobPage(BaseModel):
     next_cursor: str | None = Field(description="Pass it as cursor for the next page.")
 
 
-class Event(BaseModel):
-    """Something that happened to a job."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "evt_000003",
-                    "type": "job.progress",
-                    "data": {"candidate": "nmtune", "epoch": 1, "fraction": 0.4},
-                    "created_at": "2026-11-24T03:21:47.020000Z",
-                }
-            ]
-        }
-    )
-
-    id: str
-    type: str
-    data: dict[str, Any]
-    created_at: datetime
-
-    @classmethod
-    def of(cls, record: EventRecord) -> "Event":
-        """The stored event as the API shows it."""
-        return cls(id=record.id, type=record.type, data=record.data, created_at=record.created_at)
-
-
 class JobQuery(BaseModel):
     """Which jobs to list."""
 
@@ -377,24 +356,3 @@ class JobQuery(BaseModel):
     status: JobStatus | None = Field(
         default=None, description="List only jobs with this status.", examples=["running"]
     )
-
-
-class EventQuery(BaseModel):
-    """Which events to list."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    after: str | None = Field(
-        default=None,
-        pattern=EVENT_ID_PATTERN,
-        description="List only events after this one.",
-        examples=["evt_000012"],
-    )
-    limit: Limit = 100
-
-
-class EventPage(BaseModel):
-    """Events of one job, oldest first."""
-
-    items: list[Event]
-    next_cursor: str | None = Field(description="Pass it as after for the next page.")

@@ -100,7 +100,9 @@ class TextPredictor:
             self._limiter = CapacityLimiter(self._settings.predict_text_slots)
         # Only the wait for a slot can be cancelled; the thread keeps the deadline itself.
         with move_on_after(seconds):
-            embed = partial(self._embed, tenant_id, version.encoder, texts, deadline, first_row)
+            embed = partial(
+                self._embed, tenant_id, version.name, version.encoder, texts, deadline, first_row
+            )
             x, n_tokens = await to_thread.run_sync(embed, limiter=self._limiter)
             return Embedded(f"{version.name}@{version.version}", x, version.class_shares, n_tokens)
         raise _too_slow()
@@ -108,6 +110,7 @@ class TextPredictor:
     def _embed(
         self,
         tenant_id: str,
+        name: str,
         known: dict[str, Any],
         texts: Sequence[str],
         deadline: float,
@@ -147,8 +150,8 @@ class TextPredictor:
             if not probe_texts.are_alike(known["sketch"], probe_texts.signature(x[:n_probes])):
                 raise EncoderChanged(
                     f"{encoder.model} of {encoder.provider} returns other vectors than when this "
-                    "head was trained, so the head cannot judge them. Train it again: submit the "
-                    "same job."
+                    "head was trained, so the head cannot judge them. Take it to the encoder as it "
+                    f"is now with POST /heads/{name}/migrate."
                 )
             self._recognised[known["fingerprint"]] = time.monotonic() + RECOGNISED_SECONDS
             x = x[n_probes:]
@@ -163,7 +166,8 @@ def check_encoder(version: HeadVersion, stated: str | None) -> None:
             409,
             "wrong_encoder",
             f"The embeddings come from the encoder {stated[:64]}, as the request says, but this "
-            f"head was trained on embeddings from {known}. Embed the rows with that encoder.",
+            f"head was trained on embeddings from {known}. Embed the rows with that encoder, or "
+            f"take the head to another one with POST /heads/{version.name}/migrate.",
             field="encoder",
         )
 

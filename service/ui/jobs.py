@@ -6,8 +6,9 @@ from fastapi import Query, Request, Response
 
 from service.http.dependencies import StoreDep, TenantDep
 from service.http.errors import Problem
+from service.jobs.event_schemas import Event
 from service.jobs.routes import JobId, get_job, list_jobs
-from service.jobs.schemas import Event, JobQuery
+from service.jobs.schemas import JobQuery
 from service.ui.again import settings_of
 from service.ui.answers import html, page_router, place
 from store import events

@@ -17,7 +17,7 @@ from sqlalchemy import (
     false,
 )
 
-from store.database import access_tables, webhook_tables
+from store.database import access_tables, encoder_tables, webhook_tables
 from store.database.clock import UtcDateTime
 from store.database.columns import ID as _ID
 from store.database.columns import NAME as _NAME
@@ -32,6 +32,9 @@ api_keys = access_tables.api_keys
 audit = access_tables.audit
 sessions = access_tables.sessions
 usage = access_tables.usage
+encoders = encoder_tables.encoders
+provider_keys = encoder_tables.provider_keys
+text_vectors = encoder_tables.text_vectors
 webhook_attempts = webhook_tables.webhook_attempts
 webhook_deliveries = webhook_tables.webhook_deliveries
 webhook_endpoints = webhook_tables.webhook_endpoints
@@ -104,7 +107,7 @@ jobs = Table(
     Column("id", _ID, primary_key=True),
     Column("tenant_id", _NAME, nullable=False),
     Column("name", _NAME, nullable=False),
-    # `training`, which publishes a head, or `prediction`, which writes an output.
+    # `training` and `migration`, which publish a head, or `prediction`, which writes an output.
     Column("kind", String(16), nullable=False),
     Column("dataset_id", _ID, nullable=False),
     Column("method", _NAME, nullable=False),
@@ -127,6 +130,8 @@ jobs = Table(
     _json("config"),
     # The encoder of a dataset of texts; later also its fingerprint and the cost.
     _json("encoder", nullable=True),
+    # Which version it takes to another encoder, and how; for a bridge later also what it found.
+    _json("migration", nullable=True),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
     Column("fence", BigInteger, nullable=False),
@@ -169,10 +174,15 @@ jobs = Table(
         "AND head_name IS NOT NULL AND head_version IS NOT NULL)",
         name="succeeded",
     ),
-    CheckConstraint("kind IN ('training', 'prediction')", name="kind"),
+    CheckConstraint("kind IN ('training', 'prediction', 'migration')", name="kind"),
     CheckConstraint(
         "kind <> 'prediction' OR (head_name IS NOT NULL AND head_version IS NOT NULL)",
         name="prediction",
+    ),
+    CheckConstraint(
+        "kind <> 'migration' OR (migration IS NOT NULL AND (status <> 'succeeded' "
+        "OR (head_name IS NOT NULL AND head_version IS NOT NULL)))",
+        name="migration",
     ),
     CheckConstraint(
         "output_sha256 IS NULL OR (kind = 'prediction' AND status = 'succeeded')", name="output"
@@ -298,6 +308,8 @@ head_versions = Table(
     _json("lineage"),
     # The version of this head that it was adapted from, which may be deleted since.
     Column("adapted_from", Integer),
+    # The version of this head that it replaces with another encoder, which may be deleted since.
+    Column("migrated_from", Integer),
     # The owner's notes; everything else of a version never changes.
     Column("description", Text),
     _tags(),
@@ -335,43 +347,6 @@ head_aliases = Table(
         ["tenant_id", "name", "version"],
         ["head_versions.tenant_id", "head_versions.name", "head_versions.version"],
     ),
-)
-
-encoders = Table(
-    "encoders",
-    metadata,
-    Column("tenant_id", _NAME, nullable=False),
-    Column("fingerprint", _SHA256, nullable=False),
-    Column("identity", _SHA256, nullable=False),
-    _json("encoder"),
-    _json("sketch"),
-    Column("n_columns", Integer, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "fingerprint"),
-    Index("ix_encoders_identity", "tenant_id", "identity"),
-)
-
-# Little-endian float32. Not bound to a dataset or job, so that no text is paid for twice.
-text_vectors = Table(
-    "text_vectors",
-    metadata,
-    Column("tenant_id", _NAME, nullable=False),
-    Column("fingerprint", _SHA256, nullable=False),
-    Column("text_sha256", _SHA256, nullable=False),
-    Column("vector", LargeBinary, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "fingerprint", "text_sha256"),
-    Index("ix_text_vectors_created_at", "created_at"),
-)
-
-provider_keys = Table(
-    "provider_keys",
-    metadata,
-    Column("tenant_id", _NAME, nullable=False),
-    Column("origin", String(300), nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "origin"),
 )
 
 # No foreign key: a window is about bytes, whatever happens to the versions that name them.

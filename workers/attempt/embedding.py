@@ -18,7 +18,7 @@ import numpy as np
 from providers import embedder, keys
 from providers.embedder import EmbeddedBatch
 from providers.encoder import Encoder
-from providers.errors import ProviderError, ProviderUnavailable, WrongAnswer
+from providers.errors import EncoderChanged, ProviderError, ProviderUnavailable, WrongAnswer
 from providers.pool import Providers
 from providers.provider import Provider, estimated_tokens
 from store import transitions
@@ -36,7 +36,7 @@ from workers.attempt.embedded_file import Vectors
 from workers.attempt.failure import MustWait
 from workers.attempt.lease import Lease
 from workers.attempt.provider_wait import Memory
-from workers.attempt.text_job import EMBEDDINGS, SHARE
+from workers.attempt.text_job import EMBEDDINGS, OLD_EMBEDDINGS, SHARE
 from workers.folder import Workdir
 from workers.settings import WorkerSettings
 
@@ -56,14 +56,74 @@ def embed(
     store: Store,
     settings: WorkerSettings,
     should_stop: ShouldStop,
+    is_old: bool = False,
 ) -> Job:
     """Embed the job's texts; return the job with its embeddings and its encoder's fingerprint.
 
-    Raises Stopped if `should_stop` returns True, MustWait, ProviderError, LeaseLost.
+    is_old: by the encoder that a migration leaves, of which no request is made if its vectors of
+    all texts are kept. Raises Stopped if `should_stop` returns True, MustWait, ProviderError,
+    LeaseLost.
     """
-    assert job.encoder is not None  # noqa: S101 - for the type checker: `needs_embedding` said so
+    encoder = (job.migration or {})["old_encoder"] if is_old else job.encoder
+    assert encoder is not None  # noqa: S101 - for the type checker: `needs_embedding` said so
+    name = OLD_EMBEDDINGS if is_old else EMBEDDINGS
     lease.enter_stage(STAGE)
     texts = TextsFile.from_bytes(store.artifacts.get_bytes(job.tenant_id, dataset.sha256))
+    vectors = _kept_vectors(job, encoder, texts, store) if is_old else None
+    if vectors is None:
+        vectors, encoder = _asked_for(
+            replace(job, encoder=encoder),
+            texts,
+            lease,
+            store=store,
+            settings=settings,
+            should_stop=should_stop,
+            is_old=is_old,
+        )
+    embedded_file.write(workdir / name, texts, vectors)
+    reference = workdir.move(store.artifacts, job.tenant_id, name)
+    checkpoint = {**job.checkpoint, name: reference.sha256}
+    lease.keep(checkpoint)
+    if is_old:
+        migration = {**(job.migration or {}), "old_encoder": encoder}
+        return replace(job, checkpoint=checkpoint, migration=migration)
+    return replace(job, checkpoint=checkpoint, encoder=encoder)
+
+
+def _kept_vectors(
+    job: Job, encoder: Mapping[str, Any], texts: TextsFile, store: Store
+) -> Vectors | None:
+    """The encoder's vectors of all texts, if all are kept: then it need not even exist any more."""
+    hashes = {
+        text: hashlib.sha256(text.encode()).hexdigest()
+        for split in texts.splits
+        for text in split.texts
+    }
+    with store.database.read() as tx:
+        known = text_vectors.find(
+            tx, job.tenant_id, encoder["fingerprint"], list(dict.fromkeys(hashes.values()))
+        )
+    if any(one not in known for one in hashes.values()):
+        return None
+    rows = [np.frombuffer(known[one], "<f4") for one in hashes.values()]
+    return Vectors({text: place for place, text in enumerate(hashes)}, np.stack(rows))
+
+
+def _asked_for(
+    job: Job,
+    texts: TextsFile,
+    lease: Lease,
+    *,
+    store: Store,
+    settings: WorkerSettings,
+    should_stop: ShouldStop,
+    is_old: bool,
+) -> tuple[Vectors, dict[str, Any]]:
+    """The vectors, and the encoder as the job's row has it: those that are known, the rest asked.
+
+    Raises EncoderChanged if the encoder has changed meanwhile, and forgets what it gave.
+    """
+    assert job.encoder is not None  # noqa: S101
     stores_keys = settings.secret_key is not None
     with Providers(allowed=settings.provider_hosts, stores_keys=stores_keys) as providers:
         provider = providers.open(
@@ -71,18 +131,15 @@ def embed(
             lambda origin: _find_key(job, origin, store, settings),
             has_answered="usage" in job.encoder,
         )
-        provider, record, memory = _recognised(job, provider, store, should_stop)
-        work = _Work(job, record, provider, texts, lease=lease, store=store)
+        provider, record, memory = _recognised(job, provider, store, should_stop, is_old=is_old)
+        work = _Work(job, record, provider, texts, lease=lease, store=store, is_old=is_old)
         work.run(should_stop, memory)
-    embedded_file.write(workdir / EMBEDDINGS, texts, work.vectors)
-    reference = workdir.move(store.artifacts, job.tenant_id, EMBEDDINGS)
-    checkpoint = {**job.checkpoint, EMBEDDINGS: reference.sha256}
-    lease.keep(checkpoint)
-    return replace(job, checkpoint=checkpoint, encoder=work.encoder)
+        work.check_unchanged(should_stop, memory)
+    return work.vectors, work.encoder
 
 
 def _recognised(
-    job: Job, provider: Provider, store: Store, should_stop: ShouldStop
+    job: Job, provider: Provider, store: Store, should_stop: ShouldStop, *, is_old: bool
 ) -> tuple[Provider, EncoderRecord, Memory]:
     """The provider, its encoder, and the memory of earlier attempts.
 
@@ -95,7 +152,7 @@ def _recognised(
     try:
         patience = memory.patience(is_for_probes=True)
         provider, record = recognition.recognised(
-            job, provider, store, should_stop=should_stop, patience=patience
+            job, provider, store, should_stop=should_stop, patience=patience, is_old=is_old
         )
     except ProviderUnavailable as error:
         raise MustWait(provider_wait.wait_for(error, memory)) from error
@@ -129,7 +186,9 @@ class _Work:
         *,
         lease: Lease,
         store: Store,
+        is_old: bool,
     ) -> None:
+        self._is_old = is_old
         self._job = job
         self._record = record
         self._provider = provider
@@ -156,6 +215,7 @@ class _Work:
             "n_texts": sum(len(split.texts) for split in texts.splits),
             "n_different": len(self._texts),
             "n_embedded": before.get("n_embedded", 0),
+            "n_bytes": before.get("n_bytes", 0),
             "n_tokens": before.get("n_tokens", 0),
             "n_requests": before.get("n_requests", 0),
             "n_truncated": before.get("n_truncated", 0),
@@ -192,7 +252,7 @@ class _Work:
         n_known = len(self._texts) - len(todo)
         logger.info("embedding.begin n_texts=%d n_known=%d", len(self._texts), n_known)
         with self._store.database.begin() as tx:
-            transitions.note_encoder(tx, self._job, self.encoder)
+            transitions.note_encoder(tx, self._job, self.encoder, is_old=self._is_old)
         n_done = 0
         self._tell(0, len(todo))
         for part in self._parts(todo, should_stop, memory):
@@ -207,6 +267,7 @@ class _Work:
                 raise error
             self._vectors[places] = part.vectors
             self._usage["n_embedded"] += len(places)
+            self._usage["n_bytes"] += sum(len(self._texts[at].encode()) for at in places)
             self._usage["n_tokens"] += part.n_tokens
             self._usage["n_requests"] += 1
             self._usage["n_truncated"] += part.n_truncated
@@ -216,11 +277,45 @@ class _Work:
             }
             with self._store.database.begin() as tx:
                 text_vectors.keep(tx, self._job.tenant_id, self._record.fingerprint, by_hash)
-                transitions.note_encoder(tx, self._job, self.encoder, has_come=True)
+                transitions.note_encoder(
+                    tx, self._job, self.encoder, has_come=True, is_old=self._is_old
+                )
                 at = read_clock(tx)
                 usage.add(tx, self._job.tenant_id, Kind.EMBEDDED_TOKENS, part.n_tokens, at=at)
             n_done += len(places)
             self._tell(n_done, len(todo))
+
+    def check_unchanged(self, should_stop: ShouldStop, memory: Memory) -> None:
+        """Ask the probe texts once more if this job has paid for vectors, which may be of two.
+
+        Raises EncoderChanged, after the vectors of this job are forgotten, and MustWait.
+        """
+        if not self._usage["n_embedded"]:
+            return
+        try:
+            is_same = recognition.is_same(
+                self._record,
+                self._provider,
+                should_stop=should_stop,
+                patience=memory.patience(is_for_probes=True),
+            )
+        except ProviderUnavailable as error:
+            raise MustWait(provider_wait.wait_for(error, memory)) from error
+        if is_same:
+            return
+        with self._store.database.begin() as tx:
+            text_vectors.forget(
+                tx,
+                self._job.tenant_id,
+                self._record.fingerprint,
+                self._hashes,
+                since=self._job.started_at,
+            )
+        raise EncoderChanged(
+            f"{self._provider.encoder.model} of {self._provider.encoder.provider} changed its "
+            "vectors while the texts were embedded, and what it gave cannot be told apart. These "
+            "vectors were thrown away: submit the job again."
+        )
 
     def _parts(
         self, todo: list[int], should_stop: ShouldStop, memory: Memory

@@ -25,7 +25,7 @@ from workers.attempt.messages import Listener
 from workers.attempt.standby import Standby
 from workers.attempt.success import PublishedHead, Success
 from workers.attempt.supervise import Ending, Outcome, supervise
-from workers.attempt.text_job import EMBEDDINGS, needs_embedding
+from workers.attempt.text_job import OF_TEXTS, needs_embedding, needs_old_embedding
 from workers.folder import LOG, Workdir, open_workdir
 from workers.settings import WorkerSettings
 
@@ -119,19 +119,21 @@ def _attempt(
             with store.database.read() as tx:
                 instructions.check_head(tx, job)
                 dataset = datasets.get(tx, job.tenant_id, job.dataset_id, even_expired=True)
-            if needs_embedding(job, store):
-                from workers.attempt import embedding
+            for is_old, needed in ((False, needs_embedding), (True, needs_old_embedding)):
+                if needed(job, store):
+                    from workers.attempt import embedding
 
-                job = embedding.embed(
-                    job,
-                    dataset,
-                    workdir,
-                    lease,
-                    store=store,
-                    settings=settings,
-                    should_stop=lambda: should_stop() is not None,
-                )
-            files = {name: sha for name, sha in job.checkpoint.items() if name != EMBEDDINGS}
+                    job = embedding.embed(
+                        job,
+                        dataset,
+                        workdir,
+                        lease,
+                        store=store,
+                        settings=settings,
+                        should_stop=lambda: should_stop() is not None,
+                        is_old=is_old,
+                    )
+            files = {name: sha for name, sha in job.checkpoint.items() if name not in OF_TEXTS}
             workdir.restore(store.artifacts, job.tenant_id, files)
             instructions.make(job, dataset, store, settings).save(workdir)
             listener = Listener(job, workdir=workdir, lease=lease, store=store)

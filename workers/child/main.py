@@ -1,7 +1,7 @@
 """The training process: `python -m workers.child.main WORKDIR`, one job's child.
 
-It trains, or predicts a whole dataset, as the folder's plan says. With `--standby` instead of
-WORKDIR, it waits for the folder's path on a line of stdin.
+It trains, predicts a whole dataset, or moves a head by a bridge, as the folder's plan says. With
+`--standby` instead of WORKDIR, it waits for the folder's path on a line of stdin.
 
 It reports to its supervisor in JSON lines on stdout; `type` is one of
 
@@ -32,10 +32,22 @@ from store import trouble
 from store.bytes.faults import corrupt
 from store.errors import StoreError
 from workers import memory
-from workers.child import predict, train
-from workers.folder import INSTRUCTIONS, LOG, PREDICTION_INSTRUCTIONS, Workdir
+from workers.child import migrate, predict, train
+from workers.folder import (
+    INSTRUCTIONS,
+    LOG,
+    MIGRATION_INSTRUCTIONS,
+    PREDICTION_INSTRUCTIONS,
+    Workdir,
+)
 
 REFUSED = 2  # exit status: an error message was sent
+WORK = {
+    PREDICTION_INSTRUCTIONS: predict.run,
+    MIGRATION_INSTRUCTIONS: migrate.run,
+    INSTRUCTIONS: train.run,
+}
+"""What carries out which plan."""
 
 
 def main() -> None:
@@ -46,8 +58,7 @@ def main() -> None:
     stage = "starting"
     try:
         workdir = Workdir(_folder())
-        work = predict if workdir.has(PREDICTION_INSTRUCTIONS) else train
-        for message in work.run(workdir):
+        for message in WORK[_plan(workdir)](workdir):
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
@@ -103,11 +114,14 @@ def _folder() -> Path:
     return folder
 
 
+def _plan(workdir: Workdir) -> str:
+    """The file of the folder that says what to do."""
+    return next(name for name in WORK if workdir.has(name))
+
+
 def _damage(workdir: Workdir) -> dict[str, Any] | None:
     """The error to report instead if the stored rows changed: then the user is not to blame."""
-    plan = workdir.read_json(
-        PREDICTION_INSTRUCTIONS if workdir.has(PREDICTION_INSTRUCTIONS) else INSTRUCTIONS
-    )
+    plan = workdir.read_json(_plan(workdir))
     path, sha256 = Path(plan["dataset_path"]), plan["dataset_sha256"]
     try:
         with path.open("rb") as file:

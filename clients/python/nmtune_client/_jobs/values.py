@@ -37,7 +37,7 @@ class JobData(Shown):
     name: str
     status: str
     kind: str = "training"
-    """training or prediction."""
+    """training, prediction, or migration (of a head, by a bridge)."""
     dataset_id: str | None = None
     method: str | None = None
     alias: str | None = None
@@ -54,6 +54,8 @@ class JobData(Shown):
     config: Json = field(default_factory=dict, repr=False)
     encoder: Json | None = None
     """What embeds its texts; once it has, `usage` counts texts and tokens."""
+    migration: Json | None = None
+    """Of `heads.migrate`: from_version, and the way, refit or bridge; of a bridge what it found."""
     attempt: int = 0
     max_attempts: int | None = None
     waiting: Json | None = None
