@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from providers import local
 from providers.base_url import BaseUrl, parse_base_url
 from providers.dialects.cohere import Cohere
 from providers.dialects.gemini import Gemini
@@ -17,6 +16,7 @@ from providers.dialects.tei import TextEmbeddingsInference
 from providers.dialects.voyage import Voyage
 from providers.encoder import Encoder
 from providers.errors import InvalidProvider
+from providers.local import minilm
 from providers.provider import Dialect, Limits
 
 MAX_DIMENSIONS: Final = 16_384
@@ -105,8 +105,8 @@ ENTRIES: Final[dict[str, Entry]] = {
 
 def check_installed(encoder: Encoder) -> None:
     """Raise NotInstalled if an encoder that runs in this process lacks its library."""
-    if encoder.provider == local.NAME:
-        local.check_installed()
+    if encoder.provider == minilm.NAME:
+        minilm.check_installed()
 
 
 def is_own(name: str, base_url: BaseUrl) -> bool:
@@ -117,7 +117,7 @@ def is_own(name: str, base_url: BaseUrl) -> bool:
 
 def names() -> list[str]:
     """All names that `resolve` knows."""
-    return [*ENTRIES, local.NAME]
+    return [*ENTRIES, minilm.NAME]
 
 
 def resolve(
@@ -129,7 +129,7 @@ def resolve(
     allowed: Iterable[tuple[str, int]] = (),
 ) -> Encoder:
     """The encoder that a request names, with all defaults filled in. Raises InvalidProvider."""
-    if name == local.NAME:
+    if name == minilm.NAME:
         return _local(model=model, base_url=base_url, dimensions=dimensions)
     if name not in ENTRIES:
         message = f"There is no provider {name[:64]!r}. Choose one of {', '.join(names())}."
@@ -166,15 +166,15 @@ def resolve(
 
 
 def _local(*, model: str | None, base_url: str | None, dimensions: int | None) -> Encoder:
-    if model not in {None, local.MODEL}:
-        raise InvalidProvider(f"{local.NAME} has only the model {local.MODEL}.", field="model")
+    if model not in {None, minilm.MODEL}:
+        raise InvalidProvider(f"{minilm.NAME} has only the model {minilm.MODEL}.", field="model")
     if base_url is not None:
         raise InvalidProvider(
-            f"{local.NAME} runs in the server and has no base_url.", field="base_url"
+            f"{minilm.NAME} runs in the server and has no base_url.", field="base_url"
         )
-    if dimensions not in {None, local.N_COLUMNS}:
-        message = f"{local.NAME} always gives {local.N_COLUMNS} dimensions."
+    if dimensions not in {None, minilm.N_COLUMNS}:
+        message = f"{minilm.NAME} always gives {minilm.N_COLUMNS} dimensions."
         raise InvalidProvider(message, field="dimensions")
     return Encoder(
-        provider=local.NAME, base_url=None, model=local.MODEL, intent="none", truncation=OURS
+        provider=minilm.NAME, base_url=None, model=minilm.MODEL, intent="none", truncation=OURS
     )

@@ -5,6 +5,7 @@
     │   ├── NothingThere       invalid_provider            (nothing answers at base_url)
     │   ├── UnknownPath        invalid_provider            (404, 405: base_url has the wrong path)
     │   └── NotInstalled       provider_not_installed
+    ├── InvalidEncoder         invalid_encoder             (a model whose files cannot be run)
     ├── AddressForbidden       provider_address_forbidden
     ├── KeyMissing             provider_key_missing
     ├── KeyRefused             provider_key_refused        (401, 403)
@@ -66,6 +67,19 @@ class NotInstalled(InvalidProvider):
     """The provider needs an optional library."""
 
     code = "provider_not_installed"
+
+
+class InvalidEncoder(ProviderError):
+    """A file of an encoder is missing, damaged, or of a model that cannot be run here."""
+
+    code = "invalid_encoder"
+
+    def __init__(self, file: str, what: str, *, tensor: str | None = None) -> None:
+        """`what` goes on from the file's name, or the tensor's, and says what to do."""
+        subject = file if tensor is None else f"{file}: the tensor {tensor[:200]}"
+        super().__init__(f"{subject} {what}")
+        self.field = file
+        self.tensor = tensor
 
 
 class AddressForbidden(ProviderError):

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable
 from typing import Self
 
 from outbound.sockets import GuardedBackend
-from providers import catalogue, keys, local
+from providers import catalogue, keys
 from providers.base_url import parse_base_url
 from providers.encoder import Encoder
 from providers.errors import KeyMissing
 from providers.http.exchange import Exchange
 from providers.http.provider import HttpProvider
+from providers.local import minilm
 from providers.provider import Provider
 
 FindKey = Callable[[str], str | None]
@@ -37,7 +38,7 @@ class Providers:
         Raises InvalidProvider if the operator no longer allows its host, KeyMissing, NotInstalled.
         """
         if encoder.base_url is None:
-            return local.LocalMiniLM(encoder)
+            return minilm.LocalMiniLM(encoder)
         entry = catalogue.ENTRIES[encoder.provider]
         base_url = parse_base_url(encoder.base_url, self.allowed)
         key = find_key(base_url.origin)

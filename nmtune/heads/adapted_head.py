@@ -33,7 +33,7 @@ def adapted_head(head: Head, change: Change) -> Head:
     members[at] = replace(members[at], network=network)
     if change.weights is not None:
         members.append(_linear_member(change.weights.T * temperature))
-    adapted = Head(members, classes=head.classes, temperature=temperature)
+    adapted = Head(members, classes=head.classes, temperature=temperature, adapter=head.adapter)
     if head.knowledge is not None:
         adapted = adapted.with_knowledge(replace(head.knowledge, conformal=None))
     return adapted if head.self_test is None else adapted.with_self_test(head.self_test.x)

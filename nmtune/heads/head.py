@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from nmtune.config import TuneConfig
 from nmtune.errors import DataError, HeadFormatError, NMTuneError
-from nmtune.heads.network import Network, forward_in_batches
-from nmtune.heads.scaling import Scaling
+from nmtune.heads.member import Member as Member
+from nmtune.heads.member import read_member
+from nmtune.heads.network import forward_in_batches
 from nmtune.numeric.tensor_file import check_layout, pack, prefixed, sections, unpack
 from nmtune.numeric.torch_state import own_state
 from nmtune.rows.checks import as_classes, as_rows
@@ -27,18 +28,9 @@ _OLDER_VERSIONS = (2,)
 """They have no self-test and no knowledge, and load without them."""
 _SELF_TEST, _KNOWLEDGE = "canary", "knowledge"
 """The keys under which they are stored; self-test rows keep the key of their older name."""
+_ADAPTER, _BYTES = "adapter", torch.uint8
 _MAX_COLUMNS = 1 << 20
 _MAX_MEMBERS = 64
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Member:
-    """One trained network of a head, the scaling before it, and the weight of its logits."""
-
-    network: Network
-    scaling: Scaling
-    config: TuneConfig
-    weight: float = 1.0
 
 
 class Head:
@@ -85,6 +77,7 @@ class Head:
         temperature: float = 1.0,
         self_test: SelfTest | None = None,
         knowledge: Knowledge | None = None,
+        adapter: bytes | None = None,
     ) -> None:
         """Take over the members' networks, which from now on only predict."""
         self._members = tuple(members)
@@ -92,6 +85,7 @@ class Head:
         self._temperature = temperature
         self._self_test = self_test
         self._knowledge = knowledge
+        self._adapter = adapter
         for member in self._members:
             member.network.to("cpu").eval().requires_grad_(False)
 
@@ -123,7 +117,9 @@ class Head:
 
         SelfTest and knowledge are of the old temperature, so it has none.
         """
-        return Head(self._members, classes=self._classes, temperature=temperature)
+        return Head(
+            self._members, classes=self._classes, temperature=temperature, adapter=self._adapter
+        )
 
     def with_self_test(self, x: ArrayLike) -> "Head":
         """The same head with self-test rows x (k, d) and its probabilities; it shares the networks.
@@ -136,19 +132,29 @@ class Head:
                 f"a self-test has at most {MOST_ROWS} rows, got {len(rows)}", field="embeddings"
             )
         self_test = SelfTest(x=rows, probabilities=self.predict_proba(rows))
-        return self._carrying(self_test, self._knowledge)
+        return self._carrying(self_test, self._knowledge, self._adapter)
 
     def with_knowledge(self, knowledge: Knowledge) -> "Head":
         """The same head with what `knowledge.learn` found for it; it shares the networks."""
-        return self._carrying(self._self_test, knowledge)
+        return self._carrying(self._self_test, knowledge, self._adapter)
 
-    def _carrying(self, self_test: SelfTest | None, knowledge: Knowledge | None) -> "Head":
+    def with_adapter(self, adapter: bytes | None) -> "Head":
+        """The same head with the adapter (`Adapter.to_bytes`) of the encoder that it judges."""
+        return self._carrying(self._self_test, self._knowledge, adapter=adapter)
+
+    def _carrying(
+        self,
+        self_test: SelfTest | None,
+        knowledge: Knowledge | None,
+        adapter: bytes | None = None,
+    ) -> "Head":
         return Head(
             self._members,
             classes=self._classes,
             temperature=self._temperature,
             self_test=self_test,
             knowledge=knowledge,
+            adapter=adapter,
         )
 
     @property
@@ -205,6 +211,11 @@ class Head:
     def knowledge(self) -> Knowledge | None:
         """What the head knows about when to trust it; None if it has none."""
         return self._knowledge
+
+    @property
+    def adapter(self) -> bytes | None:
+        """The adapter of its encoder (see `nmtune.encoder`); None if that is as it was."""
+        return self._adapter
 
     @own_state()
     def predict_proba(self, x: ArrayLike) -> NDArray[np.float32]:
@@ -289,6 +300,8 @@ class Head:
             tensors |= prefixed(_SELF_TEST, self._self_test.tensors())
         if self._knowledge is not None:
             tensors |= prefixed(_KNOWLEDGE, self._knowledge.tensors())
+        if self._adapter is not None:
+            tensors[f"{_ADAPTER}.bytes"] = torch.frombuffer(bytearray(self._adapter), dtype=_BYTES)
         return pack(document, tensors)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -322,11 +335,13 @@ class Head:
         described = document["members"]
         if not 1 <= len(described) <= _MAX_MEMBERS:
             raise ValueError(f"a head has 1 to {_MAX_MEMBERS} members, got {len(described)}")
-        optional = [] if document["version"] in _OLDER_VERSIONS else [_SELF_TEST, _KNOWLEDGE]
+        optional = (
+            [] if document["version"] in _OLDER_VERSIONS else [_SELF_TEST, _KNOWLEDGE, _ADAPTER]
+        )
         names = [*map(str, range(len(described))), *optional]
         by_name = dict(zip(names, sections(tensors, *names), strict=True))
         members = [
-            _member(one, by_name[str(index)], n_columns=n_columns, n_classes=len(classes))
+            read_member(one, by_name[str(index)], n_columns=n_columns, n_classes=len(classes))
             for index, one in enumerate(described)
         ]
         self_test, knowledge = None, None
@@ -344,29 +359,15 @@ class Head:
             temperature=temperature,
             self_test=self_test,
             knowledge=knowledge,
+            adapter=_adapter(by_name.get(_ADAPTER) or {}),
         )
 
 
-def _member(
-    described: Mapping[str, Any],
-    tensors: Mapping[str, Tensor],
-    *,
-    n_columns: int,
-    n_classes: int,
-) -> Member:
-    config, weight = TuneConfig.from_dict(described["config"]), described["weight"]
-    if type(weight) is not float or not math.isfinite(weight):
-        raise ValueError("a member's weight must be a finite number")
-    of_network, of_scaling = sections(tensors, "network", "scaling")
-    # The network has shapes but no storage until the tensors are known to fit.
-    network = Network(config, n_columns=n_columns, n_classes=n_classes)
-    check_layout(of_network, network.state_dict())
-    for name, tensor in of_network.items():
-        if name.endswith("running_var") and bool((tensor < 0).any()):
-            raise ValueError(f"tensor {name} is a variance and must not be negative")
-    network.load_state_dict(of_network, assign=True)
-    scaling = Scaling.from_tensors(config.scaling, of_scaling, n_columns=n_columns)
-    return Member(network=network, scaling=scaling, config=config, weight=weight)
+def _adapter(tensors: Mapping[str, Tensor]) -> bytes | None:
+    if not tensors:
+        return None
+    check_layout(tensors, {"bytes": torch.empty(len(tensors["bytes"]), dtype=_BYTES)})
+    return tensors["bytes"].numpy().tobytes()
 
 
 def _tensor(rows: NDArray[np.float32]) -> Tensor:

@@ -10,6 +10,7 @@ from providers.errors import InvalidProvider, ProviderError, ProviderUnavailable
 
 STATUSES: Final[Mapping[type[ProviderError], HTTPStatus]] = {
     errors.InvalidProvider: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidEncoder: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.AddressForbidden: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.KeyMissing: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.KeyRefused: HTTPStatus.BAD_GATEWAY,
@@ -36,6 +37,8 @@ def field_of(error: ProviderError) -> str | None:
         return "texts"
     if isinstance(error, InvalidProvider):
         return f"provider.{error.field}" if error.field else "provider"
+    if isinstance(error, errors.InvalidEncoder):
+        return error.field
     if isinstance(error, errors.AddressForbidden):
         return "provider.base_url"
     return "provider" if isinstance(error, errors.KeyMissing) else None

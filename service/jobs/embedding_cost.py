@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, Field
 
-from providers import batches, catalogue, local
+from providers import batches, catalogue
 from providers.encoder import Encoder
+from providers.local import minilm
 from providers.provider import Limits, estimated_tokens
 from store.embedding import encoders, text_vectors
 from store.store import Store
@@ -83,6 +84,6 @@ def _known(
 
 
 def _limits(encoder: Encoder) -> Limits:
-    if encoder.provider == local.NAME:
-        return local.LocalMiniLM.limits
+    if encoder.provider == minilm.NAME:
+        return minilm.LocalMiniLM.limits
     return catalogue.ENTRIES[encoder.provider].limits

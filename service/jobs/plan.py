@@ -12,8 +12,8 @@ from nmtune.config import TuneConfig
 from nmtune.errors import NMTuneError
 from nmtune.training.candidates import ROBUST, Candidates
 from nmtune.training.peak_memory import peak_bytes
-from providers import local
 from providers.encoder import Encoder
+from providers.local import minilm
 from service.datasets.schemas import DatasetWarning, Split
 from service.ingest.dataset import inline, prepared, texts
 from service.jobs import embedding_cost
@@ -232,7 +232,7 @@ def _embedding(
 
 def _width(encoder: Encoder) -> int | None:
     """The width of an encoder's vectors, if it is known before the first one."""
-    return local.N_COLUMNS if encoder.provider == local.NAME else encoder.dimensions
+    return minilm.N_COLUMNS if encoder.provider == minilm.NAME else encoder.dimensions
 
 
 def _paces(store: Store, tenant_id: str, method: str) -> list[float]:

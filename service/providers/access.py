@@ -1,9 +1,10 @@
 """Check, before a provider is used, that its key and its library are there."""
 
-from providers import catalogue, keys, local
+from providers import catalogue, keys
 from providers.base_url import parse_base_url
 from providers.encoder import Encoder
 from providers.errors import KeyMissing, NotInstalled
+from providers.local import minilm
 from service.settings import ServiceSettings
 from store.embedding import provider_keys
 from store.store import Store
@@ -19,7 +20,7 @@ def find_key(origin: str, *, tenant_id: str, store: Store, settings: ServiceSett
 def local_provider_lacks() -> str | None:
     """What `local-minilm` lacks here, with what to do; None if it lacks nothing."""
     try:
-        local.check_installed()
+        minilm.check_installed()
     except NotInstalled as error:
         return str(error)
     return None

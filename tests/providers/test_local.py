@@ -5,15 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from providers import catalogue, local, probe_texts
+from providers import catalogue, probe_texts
+from providers.local import minilm
 from tests.support.places import ROOT
 
 pytest.importorskip("tokenizers")
 SENTENCES = ROOT / "tests" / "data" / "intents.jsonl"
 
 
-def provider() -> local.LocalMiniLM:
-    return local.LocalMiniLM(catalogue.resolve("local-minilm"))
+def provider() -> minilm.LocalMiniLM:
+    return minilm.LocalMiniLM(catalogue.resolve("local-minilm"))
 
 
 def test_its_vectors_are_those_of_the_original() -> None:

@@ -86,7 +86,7 @@ def _load() -> tuple[Any, Any]:
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
-        from providers.bert import Bert
+        from providers.local.bert import Bert
     except ImportError as error:
         raise _missing(str(error.name)) from error
     folder = _folder()
