@@ -26,6 +26,7 @@ from store.access import audit
 from store.access.audit import Actor
 from store.database.connection import Transaction
 from store.datasets import Dataset
+from store.embedding import encoders
 from store.errors import NotFound
 from store.files.texts import TextsFile
 from store.idempotency import StoredResponse
@@ -141,10 +142,22 @@ def make_plan(
         way=way.name,
         from_version=way.version.version,
         dataset_id=way.dataset.id,
-        embedding=cost(way.encoder, way.price, None),
+        embedding=cost(way.encoder, way.price, _newer(way, store)),
         old_embedding=old,
         notes=way.notes,
     )
+
+
+def _newer(way: _Way, store: Store) -> str | None:
+    """Under which fingerprint the new encoder's vectors are kept; "" if surely under none yet.
+
+    A head goes to an encoder of the same name because that has changed: the vectors of the head's
+    own fingerprint are of no use then.
+    """
+    mine = (way.version.encoder or {}).get("fingerprint")
+    with store.database.read() as tx:
+        seen = encoders.known(tx, way.version.tenant_id, way.encoder.identity)
+    return "" if seen and seen[0].fingerprint == mine else None
 
 
 def _examine(

@@ -62,8 +62,7 @@ class HeadVersion:
     lineage: dict[str, Any]
     adapted_from: int | None = None
     """The version of this head that it was adapted from, if it was; that may be deleted since."""
-    migrated_from: int | None = None
-    """The version of this head that it replaces with another encoder; that may be deleted since."""
+    migrated_from: int | None = None  # the same of one that it replaces with another encoder
     class_shares: dict[str, float] | None = None
     """Of a version found by an alias: the class shares that the alias has predictions corrected to.
     """

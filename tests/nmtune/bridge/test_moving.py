@@ -1,5 +1,7 @@
 """A head behind a map answers as the head before it, and what moving costs is measured honestly."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -44,7 +46,8 @@ PRESETS = ("linear_probe", "whitened_probe", "paper", "reference", "mlp_ensemble
 @pytest.fixture(scope="module")
 def heads() -> dict[str, Head]:
     """A head of each kind, and a blend of two."""
-    changes = {"paper": {"epochs": 2}, "reference": {"epochs": 2, "k": 1}}
+    more: dict[str, Any] = {"epochs": 20, "batch_size": 16}
+    changes = {"paper": more, "reference": more | {"k": 1}}
     short = {"max_steps": 20}
     found = {
         name: fitted(

@@ -78,9 +78,10 @@ def migrate_head(client: Client, arguments: Namespace) -> None:
 
 def _bridge(client: Client, arguments: Namespace) -> str | None:
     """The id of the bridge, which is uploaded if it is a file."""
-    if arguments.bridge is None or arguments.bridge.startswith("ds_"):
-        return arguments.bridge
-    path = Path(arguments.bridge)
+    named: str | None = arguments.bridge
+    if named is None or named.startswith("ds_"):
+        return named
+    path = Path(named)
     inputs.check_file(path, holds="texts")
     columns = {"text": arguments.text or "text", "label": arguments.label}
     unlabelled = arguments.label is None
