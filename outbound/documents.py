@@ -35,17 +35,22 @@ class Documents:
 
     def get(self, url: str) -> tuple[int, bytes]:
         """Status and body. Raises NoDocument."""
-        return self._ask("GET", url, None, {})
+        return self.ask("GET", url)
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """Status and body of the answer to a form. Raises NoDocument."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._ask("POST", url, body, {**kind, **headers})
+        return self.ask("POST", url, body, {**kind, **headers})
 
-    def _ask(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    def ask(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        sent = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
+        """Status and body of the answer to any request. Raises NoDocument."""
+        sent = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
         try:
             with (
                 deadline(SECONDS),

@@ -13,6 +13,7 @@ from tests.servers.postgres import PostgresServer, migrated
 from tests.servers.redis import RedisServer
 from tests.support import leftovers, places
 from tests.support.run_end import pytest_sessionfinish as pytest_sessionfinish  # a hook
+from tests.support.told import pytest_configure as pytest_configure  # a hook
 from tests.support.turns import Turns
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from nmtune.heads import adaptation, temperature
 from nmtune.study import evaluation
 from nmtune.training import choose
 from nmtune.trust import abstention, self_test
+from outbound import documents
 from pages.figures import confusion, per_class
 from pages.views import map as maps
 from providers.embedder import Patience
@@ -174,6 +175,7 @@ STATED: dict[str, list[str]] = {
         "after an answer",
         f"goes {default('STANDBY_IDLE_SECONDS') // 60:g} minutes after its last",
         f"at most `NMTUNE_MAX_CONNECTIONS` ({default('MAX_CONNECTIONS'):,}) connections",
+        f"after at most {documents.SECONDS:g} seconds for a request",
     ],
     "use/predicting-rows": [
         f"requests and {WAITING_ROWS:,} rows wait",

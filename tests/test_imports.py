@@ -28,6 +28,7 @@ ONLY_HOME: dict[str, set[str]] = {
     "onnx": {"nmtune"},
     "onnxruntime": {"nmtune"},
     "sklearn": {"nmtune", "clients/python/nmtune_client"},
+    "skops": {"nmtune"},
     "matplotlib": {"nmtune"},
     "sqlalchemy": {"store", "migrations"},
     "boto3": {"store"},

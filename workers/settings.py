@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -58,6 +59,14 @@ class WorkerSettings(ProviderSettings, WebhookSettings, StoreSettings):
     map_seconds: float = Field(default=120.0, ge=0.0, le=3600.0)
     """How long a slot may draw the map of a job that has succeeded by t-SNE, unless another job
     waits; 0: never, and maps have principal axes alone."""
+    mlflow_tracking_uri: SecretStr | None = None
+    """An MLflow server, such as `https://user:password@mlflow.example.org`: each training that has
+    succeeded is logged there as a run, with its settings, figures and report. One that does not
+    answer costs a warning in the log."""
+    mlflow_tracking_token: SecretStr | None = None
+    """A bearer token for it, in place of user and password."""
+    mlflow_experiment: str = Field(default="nmtune", min_length=1, max_length=250)
+    """The experiment that the runs go to; it is made if it does not exist."""
     poll_seconds: float = Field(default=1.0, gt=0.0, le=60.0)
     """How often to look for jobs nobody rang for, and for leases that ran out."""
     provider_patience_seconds: float = Field(default=86_400.0, ge=0.0)
@@ -67,6 +76,16 @@ class WorkerSettings(ProviderSettings, WebhookSettings, StoreSettings):
     """The port of a `worker`'s own `/metrics`; 0 lets the system choose."""
     metrics_host: str = "127.0.0.1"
     """The address of that port; the default is reachable from this machine only."""
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _is_http(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            port = parts.port  # ValueError for one that is none
+            if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+                raise ValueError("must be an http:// or https:// URL, such as http://mlflow:5000")
+        return value
 
     @field_validator("standby", mode="before")
     @classmethod

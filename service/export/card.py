@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from service.heads.adapted import sentence
 from store.registry.heads import HeadVersion
@@ -29,7 +29,7 @@ _LIMITS: Final = """\
   has intervals.
 """
 
-_HOW_TO: Final = """\
+_BY_RUNNER: Final = """\
 With only numpy:
 
 ```sh
@@ -45,18 +45,46 @@ probabilities, classes = predict_proba(x)  # x (n, {n_columns})
 With onnxruntime: `model.onnx`, input `embeddings` (n, {n_columns}) float32, output
 `probabilities` (n, {n_classes}). With NMTune's own package:
 `nmtune.Head.from_bytes(open("head.safetensors", "rb").read())`.
+"""
 
+_BY_MLFLOW: Final = """\
+```python
+import mlflow
+
+model = mlflow.pyfunc.load_model("{folder}")
+model.predict(x)  # x (n, {n_columns}) float32: a table of `label` and `probabilities`
+```
+
+```sh
+mlflow models serve -m {folder}        # POST /invocations {{"inputs": [[...], ...]}}
+```
+
+`probabilities` has the order of `classes` in `config.json`. To register it:
+`mlflow.register_model` with the URI to which `mlflow.log_artifacts` wrote the folder.
+"""
+
+_VERIFY: Final = """
 `nmtune verify FILE.zip` checks every file against `MANIFEST.json`, and that the runner and the ONNX
 model answer for the rows in `check.npz` as the served head did.
 """
 
+HOW_TO: Final = {"bundle": _BY_RUNNER + _VERIFY, "hf": _BY_RUNNER, "mlflow": _BY_MLFLOW}
+"""How to use a head, by the form that it is in."""
+
+CardForm: TypeAlias = Literal["bundle", "hf", "mlflow"]
+
 
 def model_card(
-    version: HeadVersion, report: Mapping[str, Any], *, temperature: float, stored_rows: int
+    version: HeadVersion,
+    report: Mapping[str, Any],
+    *,
+    temperature: float,
+    stored_rows: int,
+    form: CardForm = "bundle",
 ) -> str:
     """The card: YAML front matter for programs, then prose. `report` may be of any version.
 
-    stored_rows: how many rows of the user's data the bundle carries to check itself by.
+    stored_rows: how many rows of the user's data it carries to check itself by.
     """
     return (
         f"---\n{_LICENSE}{yaml(_front_matter(version, report))}---\n\n"
@@ -66,7 +94,11 @@ def model_card(
                 f"# {version.name}, version {version.version}",
                 _summary(version, report),
                 "## How to use it",
-                _HOW_TO.format(n_columns=version.n_columns, n_classes=len(version.classes)),
+                HOW_TO[form].format(
+                    n_columns=version.n_columns,
+                    n_classes=len(version.classes),
+                    folder=f"{version.name}-{version.version}-{form}",
+                ),
                 "## Intended use",
                 _intended_use(version),
                 "## How it was trained",

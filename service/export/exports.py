@@ -12,12 +12,12 @@ import orjson
 
 from nmtune.heads.head import Head
 from nmtune.serving.onnx_file import onnx_bytes, run_onnx
-from service.export import run
+from outbound.shared_report import without_rows
+from service.export import folders, run
 from service.export.agreement import TOLERANCE, CheckRows, check_rows, require_agreement
 from service.export.archive import bundle_bytes, json_bytes, npz_bytes
 from service.export.card import model_card
-from service.export.formats import MEDIA_TYPES, SUFFIXES, Format
-from service.export.shared_report import without_rows
+from service.export.formats import MEDIA_TYPES, SUFFIXES, FolderFormat, Format
 from service.heads.schemas import Lineage
 from service.http.errors import Problem
 from service.jobs.report_pages import bundled_report
@@ -60,12 +60,17 @@ def export(store: Store, tenant_id: str, reference: str, form: Format) -> Export
             b"{}" if report_sha256 is None else store.artifacts.get_bytes(tenant_id, report_sha256)
         )
 
-    if form == "safetensors":
-        content = _tried_by_runner(data, check)
-    elif form == "onnx":
-        content = _tried_onnx(head, check)
-    else:
-        content = _bundle(version, head, data, check, report)
+    match form:
+        case "safetensors":
+            content = _tried_by_runner(data, check)
+        case "onnx":
+            content = _tried_onnx(head, check)
+        case "sklearn":
+            content = _tried_skops(head, check)
+        case "bundle":
+            content = _bundle(version, head, data, check, report)
+        case _:
+            content = _folder(version, head, check, report, form)
     logger.info(
         "head.exported name=%s version=%d format=%s bytes=%d seconds=%.2f",
         *(version.name, version.version, form, len(content), time.perf_counter() - began),
@@ -100,6 +105,43 @@ def _tried_onnx(head: Head, check: CheckRows) -> bytes:
         ) from error
     require_agreement("the ONNX model", run_onnx(model, check.x), check)
     return model
+
+
+def _tried_skops(head: Head, check: CheckRows) -> bytes:
+    from nmtune.serving import sklearn_file  # scikit-learn, which nothing else here needs
+
+    content = sklearn_file.skops_bytes(head)
+    found = sklearn_file.run_skops(content, check.x, head.classes)
+    require_agreement("the scikit-learn estimator", found, check)
+    return content
+
+
+def _folder(
+    version: HeadVersion,
+    head: Head,
+    check: CheckRows,
+    report: Callable[[], bytes],
+    form: FolderFormat,
+) -> bytes:
+    report_bytes = report()
+    found: Any = orjson.loads(report_bytes)
+    about = {
+        "README.md": model_card(
+            version,
+            found if isinstance(found, dict) else {},
+            temperature=head.temperature,
+            stored_rows=0,
+            form=form,
+        ).encode(),
+        "config.json": json_bytes(_config(version, head, check)),
+        "metrics.json": json_bytes(version.metrics),
+        "report.json": without_rows(report_bytes),
+    }
+    # The weights alone: self-test and knowledge come from training rows.
+    weights = _tried_by_runner(head.calibrated(head.temperature).to_bytes(), check)
+    if form == "hf":
+        return folders.hub(version, weights, _tried_onnx(head, check), about)
+    return folders.mlflow(version, weights, about)
 
 
 def _bundle(

@@ -2,15 +2,23 @@
 
 from typing import Final, Literal, TypeAlias
 
-Format: TypeAlias = Literal["safetensors", "onnx", "bundle"]
+FolderFormat: TypeAlias = Literal["mlflow", "hf"]
+Format: TypeAlias = Literal["safetensors", "onnx", "bundle", "sklearn", "mlflow", "hf"]
 
 MEDIA_TYPES: Final[dict[Format, str]] = {
     "safetensors": "application/octet-stream",
     "onnx": "application/octet-stream",
     "bundle": "application/zip",
+    "sklearn": "application/octet-stream",
+    "mlflow": "application/zip",
+    "hf": "application/zip",
 }
+FOLDER_SUFFIXES: Final[dict[FolderFormat, str]] = {"mlflow": "-mlflow", "hf": "-hf"}
 SUFFIXES: Final[dict[Format, str]] = {
     "safetensors": ".safetensors",
     "onnx": ".onnx",
     "bundle": ".zip",
+    "sklearn": ".skops",
+    "mlflow": "-mlflow.zip",
+    "hf": "-hf.zip",
 }

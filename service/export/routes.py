@@ -61,7 +61,9 @@ async def export_head_version(
         Query(
             alias="format",
             description="safetensors: the head as it is stored. onnx: for onnxruntime and others. "
-            "bundle: a zip of both with a model card, metrics and a runner that needs only numpy.",
+            "bundle: a zip of both with a model card, metrics and a runner that needs only numpy. "
+            "sklearn: a skops file of scikit-learn's own classes. mlflow: a zip of a folder that "
+            "MLflow loads and serves. hf: a zip of a folder for a model hub.",
             examples=["bundle"],
         ),
     ] = "bundle",

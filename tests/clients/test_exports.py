@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,37 @@ def test_the_command_exports_by_number_alias_or_latest(
         assert (tmp_path / f"pets-{version}.zip").read_bytes() == FILE
     code, out, _ = nmtune("heads", "export", "pets@3", "--format", "onnx", "-o", "m.onnx")
     assert (code, out) == (0, "m.onnx\n")
+
+
+def zipped(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    return file.getvalue()
+
+
+def test_a_folder_is_unpacked_whole_or_not_at_all(
+    nmtune: Command,
+    server: Any,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    body = zipped("pets-3-mlflow/MLmodel", "pets-3-mlflow/code/nmtune_head/run.py")
+    server.on("GET", EXPORT, type(server.DROP)(body=body))
+    code, out, _ = nmtune("heads", "export", "pets@3", "--format", "mlflow")
+    assert (code, out) == (0, "pets-3-mlflow\n")
+    assert (tmp_path / "pets-3-mlflow/code/nmtune_head/run.py").is_file()
+    assert [one.name for one in tmp_path.iterdir()] == ["pets-3-mlflow"]
+    with pytest.raises(FileExistsError, match="pets-3-mlflow exists already"):
+        client.heads.export("pets", 3, format="mlflow")
+    for hostile in ("pets/../../out", "pets//../out", "alone"):
+        server.on("GET", EXPORT, type(server.DROP)(body=zipped("pets/README.md", hostile)))
+        with pytest.raises(ValueError, match="not a file in its folder"):
+            client.heads.export("pets", 3, format="hf", path="new")
+        assert [one.name for one in tmp_path.iterdir()] == ["pets-3-mlflow"]
 
 
 def test_two_versions_are_compared(nmtune: Command, server: Any, client: Client) -> None:

@@ -18,7 +18,7 @@ from store.errors import DatabaseUnavailable, LeaseLost
 from store.jobs import Job
 from store.store import Store
 from workers import memory, observe
-from workers.attempt import drawing, failure, instructions, success
+from workers.attempt import drawing, failure, instructions, success, tracking
 from workers.attempt.failure import Failure, MustWait, Refused, Wait
 from workers.attempt.lease import Lease
 from workers.attempt.messages import Listener
@@ -52,13 +52,16 @@ def run_claimed(
     Call it from a thread that lives as long as the worker: the training process dies with it.
     When `stopping` is set, the training ends and the job goes back to the queue. `slot` is the
     number of the GPU to train on, below 0 for no GPU; `standby` is the slot's. After a training has
-    succeeded its map is drawn, as long as no other job waits for the slot.
+    succeeded it is logged to MLflow, if the settings name a server, and its map is drawn, as long
+    as no other job waits for the slot.
     """
     with observe.attempt(job) as ends_as:
         ended, end = _run(
             job, store=store, settings=settings, stopping=stopping, slot=slot, standby=standby
         )
         ends_as(ended)
+    if ended is not None and isinstance(end, PublishedHead) and settings.mlflow_tracking_uri:
+        tracking.log(ended, store=store, settings=settings)
     if ended is not None and isinstance(end, PublishedHead) and end.undrawn:
         drawing.draw(
             ended,

@@ -36,7 +36,9 @@ from store.store import Store
 from workers.slots.local import LocalWorker
 from workers.settings import WorkerSettings
 
-settings = WorkerSettings(data_dir=sys.argv[1], n_threads=1, lease_seconds=6)
+settings = WorkerSettings(
+    data_dir=sys.argv[1], n_threads=1, lease_seconds=6, standby="never"
+)
 failpoints.arm("run.head_published:kill")
 LocalWorker(Store.open(settings), LocalQueue(), settings).start()
 threading.Event().wait()

@@ -27,7 +27,7 @@ from workers.slots.local import LocalWorker
 from workers.settings import WorkerSettings
 
 settings = WorkerSettings(
-    data_dir=sys.argv[1], n_threads=1, lease_seconds=6, checkpoint_seconds=0
+    data_dir=sys.argv[1], n_threads=1, lease_seconds=6, checkpoint_seconds=0, standby="never"
 )
 LocalWorker(Store.open(settings), LocalQueue(), settings).start()
 threading.Event().wait()

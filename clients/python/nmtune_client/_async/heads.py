@@ -10,7 +10,14 @@ from nmtune_client._async.job import AsyncJob
 from nmtune_client._async.paging import paged
 from nmtune_client._async.sender import AsyncSender
 from nmtune_client._datasets.values import Dataset
-from nmtune_client._heads.arguments import alias_update, compared, export, labelled, notes
+from nmtune_client._heads.arguments import (
+    FOLDERS,
+    alias_update,
+    compared,
+    export,
+    labelled,
+    notes,
+)
 from nmtune_client._heads.calls import (
     adapt_head,
     annotate_head_version,
@@ -28,6 +35,7 @@ from nmtune_client._heads.calls import (
 )
 from nmtune_client._heads.comparison import HeadComparison
 from nmtune_client._heads.drift import Drift
+from nmtune_client._heads.folder import unpacking
 from nmtune_client._heads.rows import HEAD_HEADER, head_row
 from nmtune_client._heads.values import Adaptation, Head, HeadAlias, HeadVersion
 from nmtune_client._jobs.migration import migrate_head, migration, plan_migration
@@ -239,13 +247,18 @@ class AsyncHeads(OfClient):
         format: str = "bundle",  # noqa: A002  the API's word
         path: str | PathLike[str] | None = None,
     ) -> Path:
-        """Write a version, by number or alias, to a file; its path.
+        """Write a version, by number or alias, to a file or folder; its path.
 
-        format: bundle (a zip of all forms, a model card and a numpy runner), onnx or safetensors.
-        path: by default NAME-VERSION with the format's ending, in this folder. The file is there
-        whole or not at all. ServerError with code `export_disagrees`: the server refuses an export
-        that would not answer as the head does.
+        format: bundle (a zip of the head, ONNX, a model card and a numpy runner), onnx,
+        safetensors, sklearn (a skops file); or a new folder: mlflow (a model that MLflow loads),
+        hf (for a model hub). path: by default NAME-VERSION with the format's ending, in this
+        folder. It is there whole or not at all. ServerError with code `export_disagrees`: the
+        server refuses an export that would not answer as the head does.
         """
         call, target = export(name, version, form=format, path=path)
-        await self._sender.download(call, target)
+        if format in FOLDERS:
+            with unpacking(target) as packed:
+                await self._sender.download(call, packed)
+        else:
+            await self._sender.download(call, target)
         return target

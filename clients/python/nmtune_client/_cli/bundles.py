@@ -21,13 +21,15 @@ def add_verify(commands: Subparsers, shared: ArgumentParser) -> None:
 
 
 def export_version(client: Client, arguments: Namespace) -> None:
-    """`nmtune heads export`: prints the path of the file"""
+    """`nmtune heads export`: prints the path of the file or folder"""
     name, named = name_and_version(arguments.head)
     version = named or "latest"
     path = client.heads.export(name, version, format=arguments.format, path=arguments.output)
-    say(f"Exported {name}@{version}, {plain.size(path.stat().st_size)}.")
+    files = [one for one in (path, *path.rglob("*")) if one.is_file()]
+    n_bytes = sum(one.stat().st_size for one in files)
+    say(f"Exported {name}@{version}, {plain.size(n_bytes)}.")
     if arguments.json:
-        print_json({"path": str(path), "size_bytes": path.stat().st_size})
+        print_json({"path": str(path), "size_bytes": n_bytes})
     else:
         print(path)
 

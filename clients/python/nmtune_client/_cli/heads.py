@@ -63,11 +63,14 @@ def add_heads(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
     export.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
     export.add_argument(
         "--format",
-        choices=("bundle", "onnx", "safetensors"),
+        choices=("bundle", "onnx", "safetensors", "sklearn", "mlflow", "hf"),
         default="bundle",
-        help="bundle (default): a zip of all, with model card and numpy runner",
+        help="bundle (default): a zip of head, ONNX, model card and numpy runner; sklearn: a skops "
+        "file; mlflow, hf: a folder for MLflow or a model hub",
     )
-    export.add_argument("--output", "-o", metavar="FILE", help="where to (HEAD-VERSION.zip)")
+    export.add_argument(
+        "--output", "-o", metavar="PATH", help="file or new folder to write (HEAD-VERSION.zip)"
+    )
     delete = declare(actions, shared, "delete", delete_versions, "delete a version")
     delete.add_argument("head", metavar="HEAD", help="pets@3; or pets, with --all")
     delete.add_argument("--all", action="store_true", help="all versions of the head")

@@ -11,16 +11,29 @@ from nmtune_client._datasets.values import Dataset
 from nmtune_client._heads import calls
 from nmtune_client._http.wire import Call
 
-EXPORT_SUFFIXES = {"bundle": ".zip", "onnx": ".onnx", "safetensors": ".safetensors"}
+EXPORT_SUFFIXES = {
+    "bundle": ".zip",
+    "onnx": ".onnx",
+    "safetensors": ".safetensors",
+    "sklearn": ".skops",
+    "mlflow": "-mlflow",
+    "hf": "-hf",
+}
+FOLDERS = ("mlflow", "hf")
+"""Formats that become a folder."""
 
 
 def export(
     name: str, version: int | str, *, form: str, path: str | PathLike[str] | None
 ) -> tuple[Call[None], Path]:
-    """The download of a version, and the file it goes to; ValueError for another format."""
+    """The download of a version, and where it goes; ValueError for another format, FileExistsError
+    for a folder that is there.
+    """
     if form not in EXPORT_SUFFIXES:
         raise ValueError(f"format must be one of {', '.join(EXPORT_SUFFIXES)}, got {form!r}")
     target = Path(fspath(path or f"{name}-{version}{EXPORT_SUFFIXES[form]}"))
+    if form in FOLDERS and target.exists():
+        raise FileExistsError(f"{target} exists already: remove it, or name another place")
     return calls.export_head_version(name, str(version), form=form), target
 
 

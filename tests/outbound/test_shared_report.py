@@ -2,7 +2,7 @@
 
 import json
 
-from service.export.shared_report import without_rows
+from outbound.shared_report import without_rows
 
 ROW = {"row": 1, "file_row": 7, "id": "patient-3", "text": "secret", "given": "a", "score": 0.5}
 PAIR = {"row": 1, "id": "p1", "train_row": 2, "train_id": "p2", "train_text": "secret"}

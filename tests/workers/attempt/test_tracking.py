@@ -1,0 +1,171 @@
+"""A training is logged to a real MLflow server, and one that is away fails no job."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from store import jobs
+from store.jobs import Job
+from store.registry import heads
+from tests.support import mlflow_server
+from tests.workers.workplace import SPLITS, OpenWorkplace, Workplace
+from workers.attempt import tracking
+from workers.settings import WorkerSettings
+
+FEW = {"epochs": 2, "seed": 3, "l2": 1.0}
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def trained(
+    open_workplace: OpenWorkplace, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Workplace, Job, list[str]]:
+    """A workplace whose one job was run while its tracking server was away; the job, and what was
+    said of it in the log.
+    """
+    workplace = open_workplace(tmp_path_factory.mktemp("trained"))
+    workplace.settings = naming(workplace.settings, NOBODY)
+    said: list[str] = []
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    heard = Heard()
+    tracking.logger.addHandler(heard)
+    try:
+        ended = workplace.run(workplace.submit(FEW, alias="prod"))
+    finally:
+        tracking.logger.removeHandler(heard)
+    assert ended is not None
+    return workplace, ended, said
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with mlflow_server.serving(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
+
+
+def naming(settings: WorkerSettings, url: str) -> WorkerSettings:
+    return settings.model_copy(update={"mlflow_tracking_uri": SecretStr(url)})
+
+
+def runs_at(url: str) -> list[dict[str, Any]]:
+    path = f"{url}/api/2.0/mlflow"
+    found = httpx.get(
+        f"{path}/experiments/get-by-name", params={"experiment_name": "nmtune"}
+    ).json()
+    answer = httpx.post(
+        f"{path}/runs/search", json={"experiment_ids": [found["experiment"]["experiment_id"]]}
+    )
+    return list(answer.json()["runs"])
+
+
+def test_a_server_that_is_away_fails_no_job(trained: tuple[Workplace, Job, list[str]]) -> None:
+    _, job, said = trained
+    assert (job.status, job.head_version, job.error) == ("succeeded", 1, None)
+    (line,) = said
+    assert line.startswith(f"job.not_tracked job_id={job.id} reason=")
+
+
+@pytest.mark.slow
+def test_a_training_is_a_run_with_settings_figures_and_report(
+    trained: tuple[Workplace, Job, list[str]], mlflow: str
+) -> None:
+    workplace, job, _ = trained
+    for _ in range(2):  # the second finds the experiment
+        tracking.log(job, store=workplace.store, settings=naming(workplace.settings, mlflow))
+    run, _ = runs_at(mlflow)
+    with workplace.store.database.read() as tx:
+        version = heads.version(tx, "default", "pets", 1)
+    info, data = run["info"], run["data"]
+    assert (info["run_name"], info["status"]) == ("pets@1", "FINISHED")
+    assert info["end_time"] >= info["start_time"] > 0
+    params = {one["key"]: one["value"] for one in data["params"]}
+    assert (params["method"], params["n_columns"], params["n_classes"]) == ("nmtune", "16", "3")
+    assert (params["config.seed"], params["config.epochs"]) == ("3", "2")
+    metrics = {one["key"]: one["value"] for one in data["metrics"]}
+    for split in ("test", "ood/paint", "ood/sketch"):
+        assert metrics[f"{split}/accuracy"] == pytest.approx(version.metrics[split]["accuracy"])
+    assert metrics["test/n_rows"] == SPLITS["test"]
+    tags = {one["key"]: one["value"] for one in data["tags"]}
+    assert (tags["nmtune.job_id"], tags["nmtune.tenant"]) == (job.id, "default")
+    path = f"{mlflow}/api/2.0/mlflow-artifacts/artifacts"
+    place = info["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    report = httpx.get(f"{path}/{place}/report.json").json()
+    assert report == workplace.report(job)
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[tuple[str, list[str | None]]]:
+    """A server that gives each request this answer: its place, and the authorisations sent."""
+    sent: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sent.append(self.headers["Authorization"])
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}", sent
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (500, b"broken", "experiments/get-by-name was answered with 500: broken"),
+        (302, b"elsewhere", "was answered with 302: elsewhere"),
+        (200, b"<html>", "is no JSON"),
+        (200, b'{"experiment": {}}', "KeyError: 'experiment_id'"),
+    ],
+)
+def test_what_a_server_answers_wrongly_is_said_in_the_log(
+    trained: tuple[Workplace, Job, list[str]],
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    body: bytes,
+    says: str,
+) -> None:
+    workplace, job, _ = trained
+    with answering(status, body) as (place, sent):
+        settings = naming(workplace.settings, f"http://ada:s%40fe@{place}/mlflow/")
+        tracking.log(job, store=workplace.store, settings=settings)
+        token = settings.model_copy(update={"mlflow_tracking_token": SecretStr("t0ken")})
+        tracking.log(job, store=workplace.store, settings=token)
+    assert caplog.text.count(f"job.not_tracked job_id={job.id}") == 2
+    assert says in caplog.text
+    assert "s%40fe" not in caplog.text
+    assert sent == ["Basic YWRhOnNAZmU=", "Bearer t0ken"]
+
+
+def test_only_the_url_of_a_server_is_taken() -> None:
+    for wrong in ("mlflow:5000", "ftp://mlflow", "http://", "http://u:s3cret@h:x", "databricks"):
+        with pytest.raises(ValidationError, match="mlflow_tracking_uri") as refused:
+            WorkerSettings(mlflow_tracking_uri=wrong)  # type: ignore[arg-type]
+        assert "s3cret" not in str(refused.value)
+
+
+def test_the_row_of_the_job_is_as_it_was(trained: tuple[Workplace, Job, list[str]]) -> None:
+    workplace, job, _ = trained
+    with workplace.store.database.read() as tx:
+        assert jobs.get(tx, "default", job.id) == job
