@@ -5,7 +5,7 @@ If any field of two encoders differs, the vectors of one cannot replace those of
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import orjson
@@ -25,15 +25,26 @@ class Encoder:
     """The stated purpose of the vectors; `none` for a provider that accepts no purpose."""
     truncation: str = "ours"
     """Who cuts texts that are too long: we (`ours`, and count them) or silently the `provider`."""
+    truncate_dim: int | None = None
+    """How many of the first numbers of each vector are kept, by us; None: all. See `truncation`."""
 
     @property
     def identity(self) -> str:
         """The sha256 of all these fields: what the encoder is called, not what it is."""
-        data = orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)
+        data = orjson.dumps(self.to_dict(), option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(data).hexdigest()
 
+    @property
+    def whole(self) -> "Encoder":
+        """The same encoder with whole vectors: the one that is asked."""
+        return replace(self, truncate_dim=None)
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The fields by name, as stored; whole vectors have no truncate_dim."""
+        found = asdict(self)
+        if self.truncate_dim is None:
+            del found["truncate_dim"]
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

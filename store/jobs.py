@@ -70,6 +70,8 @@ class Job:
     migration: dict[str, Any] | None = None
     """Which version it takes to another encoder and how: `from_version` and `way`. For a bridge
     also `old_encoder`, later with the cost, and at the end what was found."""
+    encoders: dict[str, Any] | None = None
+    """The encoders that it compares; see `encoder_comparison`."""
     attempt: int
     """Executions so far that count; 0 before the first."""
     max_attempts: int
@@ -118,6 +120,7 @@ def submit(
     priority: int = 0,
     max_attempts: int = 3,
     encoder: Mapping[str, object] | None = None,
+    encoders: Mapping[str, object] | None = None,
     predicting: tuple[str, int] | None = None,
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
@@ -166,6 +169,7 @@ def submit(
             config=dict(config),
             encoder=None if encoder is None else dict(encoder),
             migration=None if migration is None else dict(migration),
+            encoders=None if encoders is None else dict(encoders),
             attempt=0,
             max_attempts=max_attempts,
             fence=0,

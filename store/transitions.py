@@ -20,6 +20,7 @@ from store.database.clock import now, read_clock, seconds_from_now
 from store.database.conditions import has_kind, has_status
 from store.database.connection import Transaction
 from store.events import EventType
+from store.job_encoder import note_encoder as note_encoder
 from store.jobs import COLUMNS, DONE, NOT_BEFORE_NOW, QUEUES, Job, job_of, move
 from store.leases import (
     SLACK_SECONDS,
@@ -125,28 +126,6 @@ def heartbeat(
 
 
 _append = events.add  # `events` is a parameter's name above
-
-
-def note_encoder(
-    tx: Transaction,
-    job: Job,
-    encoder: Mapping[str, object],
-    *,
-    has_come: bool = False,
-    is_old: bool = False,
-) -> None:
-    """Write which encoder makes a running job's vectors, and what they cost. Raises LeaseLost.
-
-    has_come: vectors came with it, so the job no longer waits for its provider. is_old: it is the
-    encoder that a migration leaves.
-    """
-    values: dict[str, object] = {"encoder": dict(encoder)}
-    if is_old:
-        values = {"migration": {**(job.migration or {}), "old_encoder": dict(encoder)}}
-    if has_come:
-        values["waiting"] = None
-    if tx.execute(update(tables.jobs).where(*is_mine(job)).values(**values)).rowcount == 0:
-        raise lost(job)
 
 
 def succeed(

@@ -27,6 +27,10 @@ MAP_POINTS = "map_points.safetensors"
 LOG = "training.log"
 LOCK = "lock"
 
+COMPARISON_INSTRUCTIONS = "comparison.json"
+ENCODERS = "encoders.json"
+"""What a comparison of encoders has found, for the report: it marks the comparison finished."""
+
 MIGRATION_INSTRUCTIONS = "migration.json"
 MIGRATED = "migrated.json"
 
@@ -74,6 +78,8 @@ class TrainingInstructions:
     checkpoint_seconds: float
     tsne_seconds: float = 0.0
     """How long the drawing of the map may take after the job's end; 0: it is not drawn."""
+    encoders: dict[str, Any] | None = None
+    """What a comparison of encoders has found, for the report."""
 
     def save(self, workdir: "Workdir") -> None:
         workdir.write_json(INSTRUCTIONS, asdict(self))
@@ -81,6 +87,38 @@ class TrainingInstructions:
     @classmethod
     def load(cls, workdir: "Workdir") -> Self:
         return cls(**workdir.read_json(INSTRUCTIONS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderToCompare:
+    """One encoder of a comparison: its embeddings, as a training would get them."""
+
+    name: str
+    folder: str
+    """The folder of its training's files, in the attempt's folder."""
+    cost: float | None
+    """Of embedding 1,000 texts, if known."""
+    training: TrainingInstructions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonInstructions:
+    """What the child must compare: the same rows, embedded by several encoders."""
+
+    encoders: list[EncoderToCompare]
+
+    def save(self, workdir: "Workdir") -> None:
+        workdir.write_json(COMPARISON_INSTRUCTIONS, asdict(self))
+
+    @classmethod
+    def load(cls, workdir: "Workdir") -> Self:
+        stored = workdir.read_json(COMPARISON_INSTRUCTIONS)
+        return cls(
+            encoders=[
+                EncoderToCompare(**one | {"training": TrainingInstructions(**one["training"])})
+                for one in stored["encoders"]
+            ]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +207,7 @@ class Workdir:
     def restore(self, artifacts: Artifacts, tenant_id: str, checkpoint: Mapping[str, str]) -> None:
         """Fetch the files (name -> sha256) of an earlier attempt; lost work is done again."""
         for name, sha256 in checkpoint.items():
+            (self / name).parent.mkdir(exist_ok=True)
             try:
                 artifacts.copy_to(tenant_id, sha256, self / name)
             except (ArtifactMissing, ArtifactCorrupt) as error:

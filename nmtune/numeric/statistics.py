@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from statistics import NormalDist
 from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
@@ -137,13 +138,13 @@ def newcombe_interval(
     )
 
 
-def mean_interval(values: _Numbers) -> tuple[float, float]:
-    """The 95 % interval (low, high) of the mean of values (n,), n at least 2.
+def mean_interval(values: _Numbers, *, level: float = 0.95) -> tuple[float, float]:
+    """The interval (low, high) of the mean of values (n,), n at least 2; of 95 % by default.
 
     Student's; its quantile by the expansion of Cornish and Fisher in 1 / (n - 1) (Abramowitz &
     Stegun 26.7.5), which is right to 1 in 1000 from 10 values on.
     """
-    n, z = len(values), _Z
+    n, z = len(values), NormalDist().inv_cdf((1 + level) / 2)
     free = n - 1
     t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
     t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)

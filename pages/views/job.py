@@ -14,7 +14,16 @@ from pages.views.shell import Place, page
 
 _STAGES: Final = {
     "training": (
-        *("embedding", "loading", "training", "comparing", "evaluating", "spectra", "publishing"),
+        *(
+            "embedding",
+            "ranking",
+            "loading",
+            "training",
+            "comparing",
+            "evaluating",
+            "spectra",
+            "publishing",
+        ),
     ),
     "prediction": ("embedding", "loading", "predicting", "publishing"),
 }
@@ -47,9 +56,7 @@ def job_page(
     settings that make the same job again, None where there are none. Raises NoCandidateError.
     """
     status, kind = str(job["status"]), str(job["kind"])
-    stages = _STAGES.get(kind, ())
-    if job.get("encoder") is None:
-        stages = stages[1:]
+    stages = [stage for stage in _STAGES.get(kind, ()) if stage not in _left_out(job)]
     names, panel = _losses(events, candidate)
     is_final = status in _FINAL
     return page(
@@ -88,6 +95,13 @@ def job_page(
     )
 
 
+def _left_out(job: Mapping[str, Any]) -> set[str]:
+    """The stages that the job does not go through."""
+    compared = (job.get("encoders") or {}).get("compared") or ()
+    embeds = job.get("encoder") is not None or any(one.get("encoder") for one in compared)
+    return (set() if embeds else {"embedding"}) | (set() if compared else {"ranking"})
+
+
 def _facts(job: Mapping[str, Any]) -> list[tuple[str, object]]:
     tags = ", ".join(f"{name}={value}" for name, value in (job.get("tags") or {}).items())
     head = job.get("head") if job["kind"] == "prediction" else None
@@ -95,6 +109,8 @@ def _facts(job: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("kind", job["kind"]),
         ("predicts with", f"{head['name']}@{head['version']}" if head else None),
         ("method", words.candidate(str(job["method"]))),
+        ("compares", ", ".join(map(_encoder, (job.get("encoders") or {}).get("compared") or ()))),
+        ("goes on with", (job.get("encoders") or {}).get("chosen")),
         ("analyses", ", ".join(job["config"].get("analyses") or ()).replace("_", " ")),
         ("alias", job.get("alias")),
         ("attempt", f"{job['attempt']} of at most {job['max_attempts']}"),
@@ -108,6 +124,10 @@ def _facts(job: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("tags", tags),
     ]
     return [(name, value) for name, value in facts if value not in (None, "", words.NOTHING, 0)]
+
+
+def _encoder(one: Mapping[str, Any]) -> str:
+    return f"{one['name']} (dropped out)" if one.get("error") else str(one["name"])
 
 
 def _publishable(job: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""JSON shapes of a job's events, with one example each."""
+"""JSON shapes of a job's events, with one example."""
 
 from datetime import datetime
 from typing import Any

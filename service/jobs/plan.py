@@ -13,11 +13,12 @@ from nmtune.errors import NMTuneError
 from nmtune.training.candidates import ROBUST, Candidates
 from nmtune.training.peak_memory import peak_bytes
 from providers.encoder import Encoder
-from providers.local import minilm
 from service.datasets.schemas import DatasetWarning, Split
 from service.ingest.dataset import inline, prepared, texts
-from service.jobs import embedding_cost
+from service.jobs import embedding_cost, planned_comparison
 from service.jobs.embedding_cost import PlannedEmbedding
+from service.jobs.encoders import Compared, rows_of, width
+from service.jobs.planned_comparison import PlannedComparison
 from service.jobs.schemas import JobCreate
 from service.jobs.submission import check_content, check_trainable, examine
 from service.settings import ServiceSettings
@@ -63,6 +64,7 @@ class Plan(BaseModel):
                     ],
                     "candidates": [{"name": "linear_probe", "n_steps": None}],
                     "embedding": None,
+                    "encoders": None,
                     "memory_bytes": 503316480,
                     "seconds": 4.5,
                     "n_jobs_measured": 3,
@@ -87,6 +89,9 @@ class Plan(BaseModel):
         "look wrong."
     )
     embedding: PlannedEmbedding | None = Field(description="Null unless the rows are texts.")
+    encoders: PlannedComparison | None = Field(
+        description="Null unless encoders are compared; what each would take."
+    )
     memory_bytes: int | None = Field(
         description="The peak memory of the training, roughly; null without n_columns."
     )
@@ -120,13 +125,23 @@ class _Rows:
 
 def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings) -> Plan:
     """What the job of `body` would do. Blocking. Raises what submitting it would raise."""
-    candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
-    rows = _rows(body, tenant_id, store, settings)
-    check_content(rows.content, encoder)
+    asked = examine(body, tenant_id=tenant_id, store=store, settings=settings)
+    candidates, compared = asked.candidates, asked.compared
+    if asked.dataset_id is not None and compared is not None:
+        with store.database.read() as tx:
+            first, compared = rows_of(tx, tenant_id, compared)
+        rows = _stored(first, store)
+    else:
+        rows = _rows(body, tenant_id, store, settings)
+    check_content(rows.content, asked)
     check_trainable(rows.splits, field="splits" if rows.dataset_id is None else "dataset_id")
     n_trained = rows.n_rows_of("train", "validation")
     paces = _paces(store, tenant_id, body.method)
-    n_columns = rows.n_columns if encoder is None else _width(encoder)
+    encoders = _encoders(body, rows, compared, tenant_id=tenant_id, store=store)
+    n_columns = rows.n_columns if asked.encoder is None else width(asked.encoder)
+    if encoders is not None:
+        widths = [one.n_columns for one in encoders.compared]
+        n_columns = None if None in widths else max(filter(None, widths))
     seconds = memory_bytes = None
     if n_columns is not None:
         memory_bytes = peak_bytes(
@@ -138,7 +153,8 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
         )
         if paces:
             work = _work(candidates, n_trained, n_columns, len(rows.classes))
-            seconds = round(work / median(paces), 1)
+            n_trainings = 1 if encoders is None else len(encoders.compared)
+            seconds = round(n_trainings * work / median(paces), 1)
     return Plan(
         dataset_id=rows.dataset_id,
         method=body.method,
@@ -157,7 +173,8 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
             PlannedCandidate(name=name, n_steps=_n_steps(config, n_trained))
             for name, config in candidates.configs.items()
         ],
-        embedding=_embedding(body, rows, encoder, tenant_id=tenant_id, store=store),
+        embedding=_embedding(body, rows, asked.encoder, tenant_id=tenant_id, store=store),
+        encoders=encoders,
         memory_bytes=memory_bytes,
         seconds=seconds,
         n_jobs_measured=len(paces),
@@ -169,16 +186,7 @@ def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettin
     if body.dataset_id is not None:
         with store.database.read() as tx:
             dataset = datasets.get(tx, tenant_id, body.dataset_id)
-        return _Rows(
-            dataset_id=dataset.id,
-            content=dataset.content,
-            n_rows=dataset.n_rows,
-            n_columns=dataset.n_columns,
-            classes=dataset.classes,
-            splits=dataset.splits,
-            warnings=dataset.warnings,
-            texts=_texts_of(dataset, store),
-        )
+        return _stored(dataset, store)
     if body.texts is not None:
         sent = texts.prepare(body.texts, body.labels, body.splits, merge_similar=body.merge_similar)
         return _Rows(
@@ -210,6 +218,19 @@ def _rows(body: JobCreate, tenant_id: str, store: Store, settings: ServiceSettin
         )
 
 
+def _stored(dataset: Dataset, store: Store) -> _Rows:
+    return _Rows(
+        dataset_id=dataset.id,
+        content=dataset.content,
+        n_rows=dataset.n_rows,
+        n_columns=dataset.n_columns,
+        classes=dataset.classes,
+        splits=dataset.splits,
+        warnings=dataset.warnings,
+        texts=_texts_of(dataset, store),
+    )
+
+
 def _texts_of(dataset: Dataset, store: Store) -> TextsFile | None:
     if dataset.content != datasets.TEXTS:
         return None
@@ -230,9 +251,19 @@ def _embedding(
     )
 
 
-def _width(encoder: Encoder) -> int | None:
-    """The width of an encoder's vectors, if it is known before the first one."""
-    return minilm.N_COLUMNS if encoder.provider == minilm.NAME else encoder.dimensions
+def _encoders(
+    body: JobCreate,
+    rows: _Rows,
+    compared: Sequence[Compared] | None,
+    *,
+    tenant_id: str,
+    store: Store,
+) -> PlannedComparison | None:
+    if compared is None:
+        return None
+    return planned_comparison.of(
+        compared, rows.texts, sample=body.sample, tenant_id=tenant_id, store=store
+    )
 
 
 def _paces(store: Store, tenant_id: str, method: str) -> list[float]:

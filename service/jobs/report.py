@@ -97,6 +97,56 @@ _NEW_DOMAIN: Final = _object(
     },
 )
 
+_ENCODERS: Final = _object(
+    "The encoders that the job compared: by rank, then those that dropped out. Null if it compared "
+    "none.",
+    {
+        "chosen": {"type": "string", "description": "What the head is trained on."},
+        "best": {"type": "string", "description": "The one with the lowest held-out log loss."},
+        "reason": {"type": "string"},
+        "n_held_out_rows": {"type": "integer"},
+        "sample": {
+            "type": ["integer", "null"],
+            "description": "How many rows they were ranked on.",
+        },
+        "compared": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "status": {"enum": ["ranked", "failed"]},
+                    "error": _NULLABLE_OBJECT,
+                    "n_columns": {"type": "integer"},
+                    "held_out": {
+                        "type": "object",
+                        "description": "On held-out training rows: accuracy, log_loss, and its "
+                        "difference to the best with the paired interval; ties if that holds 0.",
+                    },
+                    "metrics": _OBJECT,
+                    "ood_accuracy": _NULLABLE_NUMBER,
+                    "embedded_with": {
+                        **_NULLABLE_STRING,
+                        "description": "The encoder whose vectors it truncates: it cost nothing.",
+                    },
+                    "tokens_per_1000_texts": _NULLABLE_NUMBER,
+                    "cost_per_1000_texts": _NULLABLE_NUMBER,
+                    "latency": {
+                        **_NULLABLE_OBJECT,
+                        "description": "median_seconds and p95_seconds of n_texts single texts.",
+                    },
+                    "share_truncated": _NULLABLE_NUMBER,
+                },
+            },
+        },
+        "comparison": {
+            "type": "array",
+            "items": _OBJECT,
+            "description": "Each against the best on the same rows, as in the report's comparison.",
+        },
+    },
+)
+
 _ANSWERED: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
@@ -173,6 +223,7 @@ REPORT: Final[dict[str, Any]] = {
         },
         "verdict": _VERDICT,
         "dataset": _OBJECT,
+        "encoders": _ENCODERS,
         "choice": _NULLABLE_OBJECT,
         "candidates": _OBJECT,
         "comparison": {"type": "array", "items": _OBJECT},

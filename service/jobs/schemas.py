@@ -9,7 +9,7 @@ from service.heads.notes import Description, Tags
 from service.http.fields import Alias, Cursor, Limit, Name
 from service.http.rows import Embeddings, Labels, MergeSimilar, Splits
 from service.http.validation import ID_PATTERN
-from service.providers.schemas import ProviderChoice, Texts
+from service.providers.schemas import EncoderChoice, ProviderChoice, Texts
 from store.jobs import Job as JobRecord
 from store.states import JobKind, JobStatus
 
@@ -54,6 +54,18 @@ class JobCreate(BaseModel):
     texts: Texts = None
     provider: ProviderChoice | None = Field(
         default=None, description="What embeds the texts of the request or of the dataset."
+    )
+    encoders: list[EncoderChoice] | None = Field(
+        default=None,
+        description="In place of `provider`: 2 to 8 encoders to compare on the same rows. The job "
+        "trains the head of `auto` for each and goes on with the best by held-out log loss; of "
+        "those that tie, with the cheapest, then the narrowest.",
+    )
+    sample: int | None = Field(
+        default=None,
+        ge=50,
+        description="Rank the encoders on so many rows; only the chosen one then embeds all.",
+        examples=[1000],
     )
     method: Literal["linear_probe", "mlp", "nmtune", "auto"] = Field(
         default="auto",
@@ -166,7 +178,7 @@ class JobOutput(BaseModel):
 
 
 class Job(BaseModel):
-    """A durable request to train or move a head, or to predict a dataset."""
+    """A durable request to train a head or to predict a dataset."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -200,6 +212,7 @@ class Job(BaseModel):
                         "configs": {"nmtune": {"preset": "paper", "epochs": 10, "seed": 0}},
                     },
                     "encoder": None,
+                    "encoders": None,
                     "migration": None,
                     "attempt": 1,
                     "max_attempts": 3,
@@ -239,8 +252,9 @@ class Job(BaseModel):
     priority: int
     status: JobStatus
     stage: str | None = Field(
-        description="While the job runs: embedding (of texts), loading, training or predicting, "
-        "comparing, evaluating, spectra or publishing. The head is published after training."
+        description="While the job runs: embedding (of texts), ranking (of encoders), loading, "
+        "training or predicting, comparing, evaluating, spectra or publishing. The head is "
+        "published after training."
     )
     progress: dict[str, Any] | None = Field(
         description="How far training is: fraction (0 to 1, of the whole job), eta_seconds, and "
@@ -257,6 +271,11 @@ class Job(BaseModel):
         description="For a job of POST /heads/{name}/migrate: from_version, and the way (refit or "
         "bridge). Of a bridge also the old encoder with its usage and, at the end, what was found: "
         "made_by, map, agreement, trial."
+    )
+    encoders: dict[str, Any] | None = Field(
+        description="What the job compares encoders by: `compared` has each with its name, what it "
+        "took, and its error if it dropped out; `chosen` names the one that the head is trained "
+        "on, once it is chosen. Null for a job of one encoder."
     )
     attempt: int
     max_attempts: int
@@ -311,6 +330,7 @@ class Job(BaseModel):
             progress=_progress(record.progress),
             config=record.config,
             encoder=record.encoder,
+            encoders=record.encoders,
             migration=record.migration,
             attempt=record.attempt,
             max_attempts=record.max_attempts,

@@ -3,18 +3,20 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from nmtune.errors import ConfigError
 from nmtune.training.candidates import Candidates, resolve
-from providers import catalogue
 from providers.encoder import Encoder
 from service.http.errors import Problem
 from service.http.idempotency import Answer, Key, earlier, once
 from service.ingest.dataset import inline, prepared, texts
 from service.ingest.dataset.prepared import PreparedDataset
 from service.ingest.dataset.texts import PreparedTexts
+from service.jobs import encoders
+from service.jobs.encoders import Compared
 from service.jobs.schemas import Job, JobCreate
 from service.providers import access
 from service.settings import ServiceSettings
@@ -35,6 +37,25 @@ MAX_SETTING_CHARACTERS: Final = 64
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a request asks for: `encoder` embeds its texts, or `compared` are to."""
+
+    candidates: Candidates
+    encoder: Encoder | None
+    compared: tuple[Compared, ...] | None
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the job embeds texts."""
+        return self.encoder is not None or any(one.encoder for one in self.compared or ())
+
+    @property
+    def dataset_id(self) -> str | None:
+        """The dataset of embeddings that is compared first."""
+        return self.compared[0].dataset_id if self.compared else None
+
+
 def submit(
     body: JobCreate,
     *,
@@ -51,17 +72,19 @@ def submit(
     tenant_id = actor.tenant_id
     if (found := earlier(store, tenant_id, key)) is not None:
         return found
-    candidates, encoder = examine(body, tenant_id=tenant_id, store=store, settings=settings)
+    asked = examine(body, tenant_id=tenant_id, store=store, settings=settings)
     to = body.queue or settings.default_queue
-    with _dataset_of(body, tenant_id=tenant_id, store=store, settings=settings) as dataset_in:
+    with _dataset_of(
+        body, asked, tenant_id=tenant_id, store=store, settings=settings
+    ) as dataset_in:
 
         def record(tx: Transaction) -> StoredResponse:
-            check_quotas(tx, tenant_id, settings.limits, head=body.name, encoder=encoder)
+            check_quotas(tx, tenant_id, settings.limits, head=body.name, embeds=asked.embeds)
             dataset = dataset_in(tx)
-            check_content(dataset.content, encoder)
-            if body.dataset_id is None:
+            check_content(dataset.content, asked)
+            if body.texts is not None or body.embeddings is not None:
                 audit.note(tx, actor, "dataset.created", dataset.id, name=dataset.name)
-            job = _record(tx, body, candidates, dataset, encoder, to=to)
+            job = _record(tx, body, asked, dataset, to=to)
             audit.note(
                 tx,
                 actor,
@@ -94,25 +117,25 @@ def record_once(
 
 
 def check_quotas(
-    tx: Transaction, tenant_id: str, limits: Limits, *, head: str, encoder: Encoder | None
+    tx: Transaction, tenant_id: str, limits: Limits, *, head: str, embeds: bool
 ) -> None:
     """Raise QuotaReached if the tenant has no room for the job, its head and what it stores."""
     quotas.check_training(tx, tenant_id, limits, head=head)
     quotas.check_stored_bytes(tx, tenant_id, limits, more=0)
-    if encoder is not None:
+    if embeds:
         quotas.check_month(tx, tenant_id, limits, Kind.EMBEDDED_TOKENS, more=1)
 
 
 @contextmanager
 def _dataset_of(
-    body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings
+    body: JobCreate, asked: Asked, *, tenant_id: str, store: Store, settings: ServiceSettings
 ) -> Iterator[Callable[[Transaction], Dataset]]:
     """What finds the dataset of the job, or adds the rows sent along, in a transaction.
 
     The bytes of these rows are stored before it begins.
     """
-    if body.dataset_id is not None:
-        dataset_id = body.dataset_id
+    dataset_id = body.dataset_id or asked.dataset_id
+    if dataset_id is not None:
         yield lambda tx: datasets.get(tx, tenant_id, dataset_id)
         return
     with prepared.workspace(settings.data_dir) as workdir:
@@ -148,9 +171,8 @@ def _prepared(body: JobCreate, workdir: Path) -> PreparedDataset | PreparedTexts
 def _record(
     tx: Transaction,
     body: JobCreate,
-    candidates: Candidates,
+    asked: Asked,
     dataset: Dataset,
-    encoder: Encoder | None,
     *,
     to: str,
 ) -> jobs.Job:
@@ -162,26 +184,33 @@ def _record(
         name=body.name,
         dataset_id=dataset.id,
         method=body.method,
-        config=candidates.to_dict(),
+        config=asked.candidates.to_dict(),
         alias=body.alias,
         alias_always=body.alias_always,
         description=body.description,
         tags=body.tags,
         queue=to,
         priority=body.priority,
-        encoder=None if encoder is None else _asked(encoder, body),
+        encoder=None if asked.encoder is None else _priced(asked.encoder, body),
+        encoders=encoders.stored(_named(tx, dataset, asked), body.sample),
     )
 
 
-def _asked(encoder: Encoder, body: JobCreate) -> dict[str, Any]:
+def _named(tx: Transaction, dataset: Dataset, asked: Asked) -> tuple[Compared, ...] | None:
+    """The encoders to compare; those that are datasets have the datasets' names."""
+    if asked.compared is None or asked.embeds:
+        return asked.compared
+    _, named = encoders.rows_of(tx, dataset.tenant_id, asked.compared)
+    return named
+
+
+def _priced(encoder: Encoder, body: JobCreate) -> dict[str, Any]:
     """The encoder as stored in the job row, plus the price, which is not part of its identity."""
     price = None if body.provider is None else body.provider.price_per_million_tokens
     return encoder.to_dict() | ({} if price is None else {PRICE: price})
 
 
-def examine(
-    body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings
-) -> tuple[Candidates, Encoder | None]:
+def examine(body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceSettings) -> Asked:
     """What the job would train, and what would embed its texts.
 
     Raises everything that can be found without the rows: ConfigError, Problem, and the errors of
@@ -196,11 +225,12 @@ def examine(
             "or leave out alias_always.",
             field="alias_always",
         )
-    encoder = _encoder(body, settings)
+    compared = encoders.examine(body, tenant_id=tenant_id, store=store, settings=settings)
+    encoder = None if body.provider is None else encoders.resolve(body.provider, settings)
     _check_source(body)
     if encoder is not None:
         access.check(encoder, tenant_id=tenant_id, store=store, settings=settings)
-    return candidates, encoder
+    return Asked(candidates=candidates, encoder=encoder, compared=compared)
 
 
 def _candidates(body: JobCreate) -> Candidates:
@@ -235,8 +265,12 @@ def _check_source(body: JobCreate) -> None:
             "Send either embeddings or texts, not both: leave out texts.",
             field="texts",
         )
-    if body.embeddings is not None and body.provider is not None:
-        raise _provider_for_nothing()
+    if body.embeddings is not None and (body.provider or body.encoders):
+        raise _provider_for_nothing("provider" if body.provider else "encoders")
+    if body.encoders and body.encoders[0].dataset_id is not None:
+        if given:
+            raise _invalid_beside_datasets(given[0])
+        return
     if body.dataset_id is None:
         for name in ("embeddings" if body.texts is None else "texts", "labels"):
             if name not in given:
@@ -249,23 +283,18 @@ def _check_source(body: JobCreate) -> None:
                 )
 
 
-def _encoder(body: JobCreate, settings: ServiceSettings) -> Encoder | None:
-    """The encoder that the body's provider means. Raises InvalidProvider."""
-    if body.provider is None:
-        return None
-    choice = body.provider
-    return catalogue.resolve(
-        choice.name,
-        model=choice.model,
-        base_url=choice.base_url,
-        dimensions=choice.dimensions,
-        allowed=settings.provider_hosts,
+def _invalid_beside_datasets(field: str) -> Problem:
+    return Problem(
+        422,
+        "invalid_request",
+        f"The encoders are datasets, which have the rows: leave out {field}.",
+        field=field,
     )
 
 
-def check_content(content: str, encoder: Encoder | None) -> None:
+def check_content(content: str, asked: Asked) -> None:
     """Raise Problem unless texts have a provider and embeddings have none."""
-    if content == datasets.TEXTS and encoder is None:
+    if content == datasets.TEXTS and not asked.embeds:
         raise Problem(
             422,
             "provider_required",
@@ -273,16 +302,16 @@ def check_content(content: str, encoder: Encoder | None) -> None:
             "model: text-embedding-3-small}.",
             field="provider",
         )
-    if content != datasets.TEXTS and encoder is not None:
-        raise _provider_for_nothing()
+    if content != datasets.TEXTS and asked.embeds:
+        raise _provider_for_nothing("provider" if asked.compared is None else "encoders")
 
 
-def _provider_for_nothing() -> Problem:
+def _provider_for_nothing(field: str = "provider") -> Problem:
     return Problem(
         422,
         "invalid_request",
-        "A provider embeds texts, but these rows are already embeddings: leave out provider.",
-        field="provider",
+        f"A provider embeds texts, but these rows are already embeddings: leave out {field}.",
+        field=field,
     )
 
 

@@ -98,7 +98,7 @@ def submit(
     to = body.queue or settings.default_queue
 
     def record(tx: Transaction) -> StoredResponse:
-        check_quotas(tx, tenant_id, settings.limits, head=name, encoder=way.encoder)
+        check_quotas(tx, tenant_id, settings.limits, head=name, embeds=True)
         heads.version(tx, tenant_id, name, way.version.version)  # it may have been deleted since
         job = _record(tx, body, way, to=to)
         audit.note(

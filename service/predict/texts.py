@@ -9,7 +9,7 @@ import numpy as np
 from anyio import CapacityLimiter, move_on_after, to_thread
 from numpy.typing import NDArray
 
-from providers import embedder, probe_texts
+from providers import embedder, probe_texts, truncation
 from providers.embedder import Patience
 from providers.encoder import Encoder
 from providers.errors import EncoderChanged, ProviderError, ProviderUnavailable
@@ -119,7 +119,7 @@ class TextPredictor:
         """The texts' embeddings (n, d), by the encoder of the head, and the tokens paid."""
         encoder = Encoder.from_dict(known)
         provider = self._providers.open(
-            encoder,
+            encoder.whole,
             lambda origin: access.find_key(
                 origin, tenant_id=tenant_id, store=self._store, settings=self._settings
             ),
@@ -155,7 +155,7 @@ class TextPredictor:
                 )
             self._recognised[known["fingerprint"]] = time.monotonic() + RECOGNISED_SECONDS
             x = x[n_probes:]
-        return x, n_tokens
+        return truncation.truncated(x, encoder.truncate_dim), n_tokens
 
 
 def check_encoder(version: HeadVersion, stated: str | None) -> None:

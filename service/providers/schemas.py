@@ -1,9 +1,12 @@
 """JSON shapes of providers and their keys, with one example each."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from providers.catalogue import MAX_DIMENSIONS
+from service.http.validation import ID_PATTERN
 
 Texts = Annotated[
     Any,
@@ -18,6 +21,74 @@ Texts = Annotated[
 ]
 
 
+Model = Annotated[
+    str | None,
+    Field(
+        max_length=200,
+        description="The embedding model, as the provider names it; for azure the deployment.",
+        examples=["text-embedding-3-small"],
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    Field(
+        max_length=500,
+        description="The address of the service; by default the provider's own. The operator must "
+        "have allowed any address that is not https on port 443.",
+        examples=["https://gateway.example/v1"],
+    ),
+]
+Dimensions = Annotated[
+    int | None, Field(description="The width to ask for, if the model offers a choice.")
+]
+TruncateDim = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=MAX_DIMENSIONS,
+        description="Keep only the first so many numbers of each vector, scaled to length 1: for "
+        "models trained so (Matryoshka). Unlike dimensions, this asks the provider for whole "
+        "vectors, so that texts embedded before are known at every width.",
+    ),
+]
+Price = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=1e6,
+        description="What you pay, in any currency; the job then reports its cost.",
+        examples=[0.02],
+    ),
+]
+_NAMES: Final = (
+    "openai, azure, mistral, jina, together, cohere, voyage, gemini, tei, vllm, infinity, ollama, "
+    "lmstudio, openai-compatible or local-minilm."
+)
+
+
+class EncoderChoice(BaseModel):
+    """One of the encoders that a job compares: a provider, or embeddings that you made."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": "local-minilm"}]}
+    )
+
+    name: str | None = Field(
+        default=None, max_length=64, description=f"The provider: {_NAMES}", examples=["openai"]
+    )
+    model: Model = None
+    base_url: BaseUrl = None
+    dimensions: Dimensions = None
+    truncate_dim: TruncateDim = None
+    price_per_million_tokens: Price = None
+    dataset_id: str | None = Field(
+        default=None,
+        pattern=ID_PATTERN,
+        description="In place of a provider: a dataset of embeddings, with the same rows as those "
+        "of the other encoders.",
+    )
+
+
 class ProviderChoice(BaseModel):
     """What embeds texts."""
 
@@ -25,35 +96,12 @@ class ProviderChoice(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"name": "local-minilm"}]}
     )
 
-    name: str = Field(
-        max_length=64,
-        description="openai, azure, mistral, jina, together, cohere, voyage, gemini, tei, vllm, "
-        "infinity, ollama, lmstudio, openai-compatible or local-minilm.",
-        examples=["openai"],
-    )
-    model: str | None = Field(
-        default=None,
-        max_length=200,
-        description="The embedding model, as the provider names it; for azure the deployment.",
-        examples=["text-embedding-3-small"],
-    )
-    base_url: str | None = Field(
-        default=None,
-        max_length=500,
-        description="The address of the service; by default the provider's own. The operator must "
-        "have allowed any address that is not https on port 443.",
-        examples=["https://gateway.example/v1"],
-    )
-    dimensions: int | None = Field(
-        default=None, description="The width to ask for, if the model offers a choice."
-    )
-    price_per_million_tokens: float | None = Field(
-        default=None,
-        ge=0,
-        le=1e6,
-        description="What you pay, in any currency; the job then reports its cost.",
-        examples=[0.02],
-    )
+    name: str = Field(max_length=64, description=_NAMES, examples=["openai"])
+    model: Model = None
+    base_url: BaseUrl = None
+    dimensions: Dimensions = None
+    truncate_dim: TruncateDim = None
+    price_per_million_tokens: Price = None
 
 
 class ProviderKey(BaseModel):

@@ -128,10 +128,11 @@ jobs = Table(
     Column("stage", _NAME),
     _json("progress", nullable=True),
     _json("config"),
-    # The encoder of a dataset of texts; later also its fingerprint and the cost.
+    # The encoder of the texts, later with fingerprint and cost; and those that it is chosen from.
     _json("encoder", nullable=True),
     # Which version it takes to another encoder, and how; for a bridge later also what it found.
     _json("migration", nullable=True),
+    _json("encoders", nullable=True),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
     Column("fence", BigInteger, nullable=False),

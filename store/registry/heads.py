@@ -26,7 +26,6 @@ _aliases = tables.head_aliases.c
 _datasets = tables.datasets.c
 _jobs = tables.jobs.c
 
-
 _ALIAS_FIELDS: Final = ("alias", "advised_against_because")
 
 

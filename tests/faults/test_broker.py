@@ -22,8 +22,8 @@ def test_whatever_redis_does_no_job_is_lost_and_submitting_stays_quick(
     deployment.wait_for("succeeded", job_id=first)
     with Predictions(api.url, "pets@prod", arrays["test_x"][:4]) as predictions:
         seconds = []
-        for number in range(6):
-            if number == 2:
+        for number in range(3):
+            if number == 1:
                 {"kill": deployment.redis.kill, "freeze": deployment.redis.freeze}.get(
                     trouble, lambda: deployment.redis.client().flushall()
                 )()
@@ -35,11 +35,11 @@ def test_whatever_redis_does_no_job_is_lost_and_submitting_stays_quick(
             deployment.redis.start()
         elif trouble == "freeze":
             deployment.redis.thaw()
-        assert deployment.check()["succeeded"] == 7
+        assert deployment.check()["succeeded"] == 4
     assert max(seconds) < 10, "a broker in trouble must not delay POST /jobs"
     assert predictions.wrong == []
     assert predictions.n_done > 10
-    assert head_versions(deployment) == 7
+    assert head_versions(deployment) == 4
     assert worker.is_running()
     deployment.expected += ["Cannot connect to redis", "Connection to broker lost", "Traceback"]
 
@@ -50,7 +50,7 @@ def test_doubled_garbled_and_strange_messages_do_no_harm(
     api = deployment.start("api")
     dataset = upload(api.client, arrays)
     app = make_app(deployment.redis.url)
-    ids = [deployment.submit(api, dataset) for _ in range(3)]
+    ids = [deployment.submit(api, dataset) for _ in range(2)]
     for job_id in reversed(ids):
         for _ in range(5):
             app.send_task(TASK, args=[job_id], queue="cpu")
@@ -64,8 +64,8 @@ def test_doubled_garbled_and_strange_messages_do_no_harm(
         '"body_encoding": "base64", "delivery_info": {"exchange": "", "routing_key": "cpu"}}}',
     )
     worker = deployment.start("worker")
-    assert deployment.check()["succeeded"] == 3
-    assert head_versions(deployment) == 3
+    assert deployment.check()["succeeded"] == 2
+    assert head_versions(deployment) == 2
     wait_until(lambda: client.llen("cpu") == 0)
     assert worker.is_running()
     # Celery says in words of its own what it makes of such messages.

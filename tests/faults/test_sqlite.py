@@ -15,7 +15,7 @@ from store.settings import StoreSettings
 from tests.faults.deployment import Accepting, head_versions, upload
 from tests.support.processes import Process
 
-N_KILLS = int(os.environ.get("NMTUNE_KILLS", "5"))
+N_KILLS = int(os.environ.get("NMTUNE_KILLS", "3"))
 SEED = int(os.environ.get("NMTUNE_SOAK_SEED", str(time.time_ns() % 100_000)))
 
 

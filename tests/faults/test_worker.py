@@ -117,7 +117,7 @@ def test_a_poison_job_ends_after_its_attempts_and_the_others_get_done(
     api, worker = deployment.start("api"), deployment.start("worker")
     dataset = upload(api.client, arrays)
     poison = deployment.submit(api, dataset, **ENDLESS)
-    good = [deployment.submit(api, dataset) for _ in range(3)]
+    good = [deployment.submit(api, dataset) for _ in range(2)]
     deployment.expected.append("job.child_failed")
 
     def is_final() -> bool:

@@ -48,6 +48,46 @@ def renamed(report: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return changed
 
 
+def compared(name: str, **changes: Any) -> dict[str, Any]:
+    """An encoder that a job compared."""
+    metrics = {
+        split: {"n_rows": 100, "accuracy": 0.9, "log_loss": 0.3, "ece": 0.02}
+        for split in ("train", "test", "ood/hwu")
+    }
+    return {
+        "name": name,
+        "status": "ranked",
+        "n_columns": 384,
+        "held_out": {"log_loss": 0.31, "difference": 0.0, "interval": None, "ties": True},
+        "metrics": metrics,
+        "tokens_per_1000_texts": 10_250.0,
+        "cost_per_1000_texts": 0.000205,
+        "latency": {"n_texts": 20, "median_seconds": 0.0121, "p95_seconds": 0.0304},
+        "share_truncated": 0.015,
+    } | changes
+
+
+def with_encoders(*encoders: dict[str, Any]) -> dict[str, Any]:
+    """The real report as that of a job that compared these encoders, the first of them chosen."""
+    pair = {
+        "split": "test",
+        "kind": "id",
+        "candidate": encoders[-1]["name"],
+        "baseline": encoders[0]["name"],
+        "accuracy_difference": -0.01,
+        "interval": [-0.02, 0.0],
+        "finding": "unclear",
+    }
+    part = {
+        "chosen": encoders[0]["name"],
+        "reason": "It ties and is cheaper.",
+        "sample": 1000,
+        "compared": list(encoders),
+        "comparison": [pair],
+    }
+    return real_report() | {"encoders": part}
+
+
 class Page(HTMLParser):
     """A page taken apart: its elements, its text, its ids."""
 

@@ -13,7 +13,7 @@ from pages.reading import Absent
 from pages.views.report import FIGURES, UnknownError, figure_csv, figure_svg, report_file
 from pages.views.report import report_page as page_of
 from pages.views.shell import Place
-from tests.pages.reports import HOSTILE, Page, real_report, renamed
+from tests.pages.reports import HOSTILE, Page, compared, real_report, renamed, with_encoders
 
 PLACE = Place(root="../../../")
 
@@ -26,7 +26,7 @@ def report_page(report: dict[str, Any], **arguments: Any) -> str:
 
 
 def test_every_figure_is_there_sentence_first() -> None:
-    page = Page(report_page(real_report()))
+    page = Page(report_page(with_encoders(compared("a/small"), compared("b/large"))))
     ids = [attributes["id"] for attributes in page.named("section")]
     assert ids == list(FIGURES)
     assert "absent" not in {attributes.get("class") for attributes in page.named("p")}

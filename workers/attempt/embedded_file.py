@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from providers import truncation
 from store.files import rows as rows_file
 from store.files.dataset import DatasetWriter
 from store.files.row_names import RowNames
@@ -28,6 +29,10 @@ class Vectors:
         """The vectors of these texts, in their order."""
         found: NDArray[np.float32] = self.x[[self.places[text] for text in texts]]
         return found
+
+    def truncated(self, truncate_dim: int | None) -> "Vectors":
+        """The vectors cut to their first numbers; see `providers.truncation`."""
+        return Vectors(self.places, truncation.truncated(self.x, truncate_dim))
 
 
 def write(path: Path, texts: TextsFile, vectors: Vectors) -> None:

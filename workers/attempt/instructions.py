@@ -1,5 +1,9 @@
 """The instructions of a worker to its child, by the job's kind."""
 
+from typing import Any
+
+import orjson
+
 from store.database.connection import Transaction
 from store.datasets import TEXTS, Dataset
 from store.errors import NotFound
@@ -11,7 +15,12 @@ from store.store import Store
 from workers.attempt import text_job
 from workers.attempt.failure import Refused
 from workers.attempt.text_job import EMBEDDINGS, OLD_EMBEDDINGS
-from workers.folder import MigrationInstructions, PredictionInstructions, TrainingInstructions
+from workers.folder import (
+    ENCODERS,
+    MigrationInstructions,
+    PredictionInstructions,
+    TrainingInstructions,
+)
 from workers.settings import WorkerSettings
 
 
@@ -19,9 +28,8 @@ def make(
     job: Job, dataset: Dataset, store: Store, settings: WorkerSettings
 ) -> TrainingInstructions | PredictionInstructions | MigrationInstructions:
     """The instructions for a job whose texts are embedded. Raises Refused, StoreError."""
-    sha256 = job.checkpoint.get(EMBEDDINGS, dataset.sha256)
-    dataset_path = str(store.artifacts.open_path(job.tenant_id, sha256))
     if job.kind is JobKind.PREDICTION:
+        sha256 = job.checkpoint.get(EMBEDDINGS, dataset.sha256)
         with store.database.read() as tx:
             version = _version(tx, job)
         return PredictionInstructions(
@@ -29,7 +37,7 @@ def make(
             head=f"{version.name}@{version.version}",
             head_path=str(store.artifacts.open_path(job.tenant_id, version.sha256)),
             head_sha256=version.sha256,
-            dataset_path=dataset_path,
+            dataset_path=str(store.artifacts.open_path(job.tenant_id, sha256)),
             dataset_sha256=sha256,
             is_labelled=dataset.is_labelled,
             options=job.config,
@@ -38,12 +46,20 @@ def make(
         )
     if job.kind is JobKind.MIGRATION:
         return _of_bridge(job, dataset, store, settings)
+    return of_training(job, dataset, store, settings)
+
+
+def of_training(
+    job: Job, dataset: Dataset, store: Store, settings: WorkerSettings
+) -> TrainingInstructions:
+    """The instructions for a training whose texts are embedded. Raises StoreError."""
+    sha256 = job.checkpoint.get(EMBEDDINGS, dataset.sha256)
     return TrainingInstructions(
         job_id=job.id,
         job_name=job.name,
         dataset_id=dataset.id,
         dataset_name=dataset.name,
-        dataset_path=dataset_path,
+        dataset_path=str(store.artifacts.open_path(job.tenant_id, sha256)),
         dataset_sha256=sha256,
         texts_path=_texts_path(job, dataset, store),
         dataset_warnings=[*dataset.warnings, *text_job.warnings(job)],
@@ -52,7 +68,17 @@ def make(
         n_threads=settings.threads_per_slot,
         checkpoint_seconds=settings.checkpoint_seconds,
         tsne_seconds=settings.map_seconds,
+        encoders=_comparison(job, store),
     )
+
+
+def _comparison(job: Job, store: Store) -> dict[str, Any] | None:
+    """What the comparison of the job's encoders has found, once it is finished."""
+    sha256 = job.checkpoint.get(ENCODERS)
+    if sha256 is None:
+        return None
+    found: dict[str, Any] = orjson.loads(store.artifacts.get_bytes(job.tenant_id, sha256))
+    return found
 
 
 def _of_bridge(

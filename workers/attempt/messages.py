@@ -8,7 +8,7 @@ from store.jobs import Job
 from store.store import Store
 from workers.attempt import success
 from workers.attempt.lease import Lease
-from workers.attempt.text_job import SHARE
+from workers.attempt.text_job import Span
 from workers.folder import Workdir
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,10 @@ logger = logging.getLogger(__name__)
 class Listener:
     """Turns the child's messages into news for the lease, and its files into artifacts."""
 
-    def __init__(self, job: Job, *, workdir: Workdir, lease: Lease, store: Store) -> None:
+    def __init__(
+        self, job: Job, *, workdir: Workdir, lease: Lease, store: Store, span: Span
+    ) -> None:
+        """span: the part of the job's progress that the child's is."""
         self.error: dict[str, Any] | None = None
         self.memory: dict[str, int | None] = {}
         """The memory that the child says it needs, and that is available."""
@@ -28,7 +31,12 @@ class Listener:
         self._workdir = workdir
         self._lease = lease
         self._artifacts = store.artifacts
-        self._begun = 0.0 if job.encoder is None else SHARE
+        self._span = span
+
+    @property
+    def checkpoint(self) -> dict[str, str]:
+        """The files (name -> sha256) that a next attempt starts from."""
+        return dict(self._checkpoint)
 
     def receive(self, message: dict[str, Any]) -> None:
         match message:
@@ -37,8 +45,7 @@ class Listener:
             case {"type": "memory", **told}:
                 self.memory = told
             case {"type": "progress", "progress": progress, "is_last": is_last}:
-                done = self._begun + (1 - self._begun) * progress["fraction"]
-                shown = {**progress, "fraction": round(done, 4)}
+                shown = {**progress, "fraction": self._span.of(progress["fraction"])}
                 self._lease.tell(shown, is_milestone=is_last)
             case {"type": "checkpoint", "file": name}:
                 if not self._workdir.has(name):

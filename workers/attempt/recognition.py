@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from providers import embedder, probe_texts
+from providers import embedder, probe_texts, truncation
 from providers.embedder import EmbeddedBatch, Patience
-from providers.encoder import fingerprint
+from providers.encoder import Encoder, fingerprint
 from providers.errors import EncoderChanged, ProviderError, UnknownPath, WrongAnswer
 from providers.probe_texts import Signature
 from providers.provider import Provider
@@ -31,6 +31,8 @@ def recognised(
 ) -> tuple[Provider, EncoderRecord]:
     """The provider to go on with, and its encoder: one seen before if it embeds alike, else new.
 
+    Both are of whole vectors.
+
     The provider is another one if the base URL leads nowhere and a usual variant of it answers. A
     prediction needs the very encoder of its head, and so does a migration of the one that it leaves
     (is_old): raises EncoderChanged.
@@ -41,11 +43,9 @@ def recognised(
     with store.database.begin() as tx:
         if not tenants.is_there(tx, job.tenant_id):
             raise lost(job)  # the tenant was deleted, and the job with it
-        wanted = (job.encoder or {}).get("fingerprint") if is_bound else None
         for seen in encoders.known(tx, job.tenant_id, identity):
-            if wanted in (None, seen.fingerprint) and probe_texts.are_alike(
-                seen.signature, signature
-            ):
+            is_wanted = not is_bound or _is_of(job, seen)
+            if is_wanted and probe_texts.are_alike(seen.signature, signature):
                 return provider, seen
         if is_bound:
             encoder = provider.encoder
@@ -79,7 +79,23 @@ def recorded(job: Job, provider: Provider, store: Store) -> EncoderRecord | None
         return None
     with store.database.read() as tx:
         seen = encoders.known(tx, job.tenant_id, provider.encoder.identity)
-    return next((one for one in seen if one.fingerprint == job.encoder["fingerprint"]), None)
+    return next((one for one in seen if _is_of(job, one)), None)
+
+
+def keep(job: Job, whole: EncoderRecord, encoder: Encoder, store: Store) -> None:
+    """Keep an encoder of truncated vectors beside the one that is asked, which is kept already."""
+    if encoder.truncate_dim is None:
+        return
+    with store.database.begin() as tx:
+        encoders.add(
+            tx,
+            job.tenant_id,
+            fingerprint=truncation.fingerprint_of(encoder, whole.fingerprint),
+            identity=encoder.identity,
+            encoder=encoder.to_dict(),
+            signature=whole.signature,
+            n_columns=encoder.truncate_dim,
+        )
 
 
 def _answering(
@@ -101,6 +117,14 @@ def _answering(
             except ProviderError:
                 continue
         raise error
+
+
+def _is_of(job: Job, whole: EncoderRecord) -> bool:
+    """Whether the encoder of the job's row asks this one."""
+    known = job.encoder or {}
+    return truncation.fingerprint_of(Encoder.from_dict(known), whole.fingerprint) == known.get(
+        "fingerprint"
+    )
 
 
 def _signature(parts: Sequence[EmbeddedBatch]) -> Signature:

@@ -25,8 +25,15 @@ from workers.attempt.messages import Listener
 from workers.attempt.standby import Standby
 from workers.attempt.success import PublishedHead, Success
 from workers.attempt.supervise import Ending, Outcome, supervise
-from workers.attempt.text_job import OF_TEXTS, needs_embedding, needs_old_embedding
-from workers.folder import LOG, Workdir, open_workdir
+from workers.attempt.text_job import (
+    EMBEDDINGS,
+    OLD_EMBEDDINGS,
+    Span,
+    needs_embedding,
+    needs_old_embedding,
+    training_span,
+)
+from workers.folder import ENCODERS, LOG, Workdir, open_workdir
 from workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -36,6 +43,14 @@ WITHOUT_GPU = -1
 
 
 End: TypeAlias = Success | Failure | Wait | Ending
+
+
+class _Ended(Exception):  # noqa: N818  it is no error
+    """The attempt has ended before its work was done."""
+
+    def __init__(self, end: End) -> None:
+        super().__init__(type(end).__name__)
+        self.end = end
 
 
 def run_claimed(
@@ -122,6 +137,25 @@ def _attempt(
             with store.database.read() as tx:
                 instructions.check_head(tx, job)
                 dataset = datasets.get(tx, job.tenant_id, job.dataset_id, even_expired=True)
+            child = partial(
+                _child, workdir=workdir, run=run_child, lease=lease, store=store, ends=should_stop
+            )
+            if job.encoders is not None:
+                from workers.attempt import comparison
+
+                if comparison.is_open(job):
+                    job = comparison.compare(
+                        job,
+                        dataset,
+                        workdir,
+                        lease,
+                        child,
+                        store=store,
+                        settings=settings,
+                        should_stop=lambda: should_stop() is not None,
+                    )
+                    with store.database.read() as tx:
+                        dataset = datasets.get(tx, job.tenant_id, job.dataset_id, even_expired=True)
             for is_old, needed in ((False, needs_embedding), (True, needs_old_embedding)):
                 if needed(job, store):
                     from workers.attempt import embedding
@@ -136,19 +170,19 @@ def _attempt(
                         should_stop=lambda: should_stop() is not None,
                         is_old=is_old,
                     )
-            files = {name: sha for name, sha in job.checkpoint.items() if name not in OF_TEXTS}
+            files = {
+                name: sha
+                for name, sha in job.checkpoint.items()
+                if name
+                not in (EMBEDDINGS, OLD_EMBEDDINGS, ENCODERS)  # which the child is handed otherwise
+            }
             workdir.restore(store.artifacts, job.tenant_id, files)
             instructions.make(job, dataset, store, settings).save(workdir)
-            listener = Listener(job, workdir=workdir, lease=lease, store=store)
-            watch = memory.Watch()
-            outcome = run_child(workdir, receive=listener.receive, should_stop=should_stop)
-            if outcome.ending is Ending.DONE:
-                lease.enter_stage("publishing")
-                return success.store_files(job, workdir, store)
-            if outcome.ending is Ending.FAILED:
-                ran_out = outcome.killed and watch.ran_out(listener.memory)
-                return _failed(job, outcome, listener, store=store, memory_ran_out=ran_out)
-            return outcome.ending
+            child(job, training_span(job))
+            lease.enter_stage("publishing")
+            return success.store_files(job, workdir, store)
+    except _Ended as ended:
+        return ended.end
     except Stopped:
         return should_stop() or Ending.STOPPING
     except LeaseLost:
@@ -169,6 +203,31 @@ def _attempt(
     except Exception as error:
         logger.exception("job.error job_id=%s", job.id)
         return failure.of_error(error, job=job)
+
+
+def _child(
+    job: Job,
+    span: Span,
+    *,
+    workdir: Workdir,
+    run: Callable[..., Outcome],
+    lease: Lease,
+    store: Store,
+    ends: Callable[[], Ending | None],
+) -> dict[str, str]:
+    """Run the supervised process; the files (name -> sha256) that a next attempt starts from.
+
+    span: its part of the job's progress. Raises _Ended unless its work is done.
+    """
+    listener = Listener(job, workdir=workdir, lease=lease, store=store, span=span)
+    watch = memory.Watch()
+    outcome = run(workdir, receive=listener.receive, should_stop=ends)
+    if outcome.ending is Ending.FAILED:
+        ran_out = outcome.killed and watch.ran_out(listener.memory)
+        raise _Ended(_failed(job, outcome, listener, store=store, memory_ran_out=ran_out))
+    if outcome.ending is not Ending.DONE:
+        raise _Ended(outcome.ending)
+    return listener.checkpoint
 
 
 def _supervised(

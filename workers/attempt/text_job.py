@@ -4,6 +4,7 @@
 """
 
 import logging
+from dataclasses import dataclass
 from typing import Final
 
 from store.errors import ArtifactCorrupt, ArtifactMissing
@@ -17,10 +18,44 @@ EMBEDDINGS: Final = "embeddings.safetensors"
 """The name of the finished dataset file in the job's checkpoint."""
 OLD_EMBEDDINGS: Final = "old_embeddings.safetensors"
 """The same of a bridge, by the encoder that the head leaves."""
-OF_TEXTS: Final = frozenset({EMBEDDINGS, OLD_EMBEDDINGS})
-"""The files of the checkpoint that are read where they are stored."""
+COMPARED: Final = 0.7
+"""The share of an encoder comparison in its job's progress: half of it embeds, half of it trains.
+What comes after it is like another job."""
 SHARE: Final = 0.5
-"""The embedding's share of the job's progress; the time of the training is not known before."""
+"""The embedding's share of the progress; the time of the training is not known before."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a job's progress, in fractions of it."""
+
+    begin: float
+    end: float
+
+    def of(self, fraction: float) -> float:
+        """The job's progress when this fraction of the part is done."""
+        return round(self.begin + (self.end - self.begin) * fraction, 4)
+
+    def part(self, begin: float, end: float) -> "Span":
+        """A part of this part."""
+        length = self.end - self.begin
+        return Span(self.begin + length * begin, self.begin + length * end)
+
+
+def _own_span(job: Job) -> Span:
+    """What is left for the job's own encoder once it is chosen."""
+    return Span(0.0, 1.0) if job.encoders is None else Span(COMPARED, 1.0)
+
+
+def embedding_span(job: Job) -> Span:
+    """The part in which the job's texts are embedded."""
+    return _own_span(job).part(0.0, SHARE)
+
+
+def training_span(job: Job) -> Span:
+    """The part in which the job's child works."""
+    own = _own_span(job)
+    return own if job.encoder is None else own.part(SHARE, 1.0)
 
 
 def needs_embedding(job: Job, store: Store) -> bool:

@@ -47,10 +47,10 @@ def choose(
     started_at: by `time.monotonic`, for the report.
     """
     method, dataset, workdir = candidates.method, training.dataset, training.workdir
-    finished, errors, choice = yield from _train(training, candidates)
+    finished, errors, choice = yield from train(training, candidates)
     noise = choosing.noise_of(errors) if choice else None
     if choice is not None:
-        finished[method] = _blend(choice, finished, noise)
+        finished[method] = blend(choice, finished, noise)
     one = finished[method]
     is_out = workdir.has(PUBLISHED)
     if is_out:  # that head, even if this machine would choose another
@@ -93,7 +93,7 @@ def choose(
     )
 
 
-def _train(
+def train(
     training: Training, candidates: Candidates
 ) -> Generator[
     Message, None, tuple[dict[str, FinishedCandidate], LabelErrors | None, Choice | None]
@@ -117,7 +117,7 @@ def _train(
     return finished, errors, choice
 
 
-def _blend(
+def blend(
     choice: Choice,
     finished: Mapping[str, FinishedCandidate],
     noise: NDArray[np.float64] | None,

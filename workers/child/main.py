@@ -1,7 +1,7 @@
 """The training process: `python -m workers.child.main WORKDIR`, one job's child.
 
-It trains, predicts a whole dataset, or moves a head by a bridge, as the folder's plan says. With
-`--standby` instead of WORKDIR, it waits for the folder's path on a line of stdin.
+It trains, compares encoders, predicts a whole dataset, or moves a head by a bridge, as the folder's
+plan says. With `--standby` instead of WORKDIR, it waits for the folder's path on a line of stdin.
 
 It reports to its supervisor in JSON lines on stdout; `type` is one of
 
@@ -32,8 +32,9 @@ from store import trouble
 from store.bytes.faults import corrupt
 from store.errors import StoreError
 from workers import memory
-from workers.child import migrate, predict, train
+from workers.child import encoders, migrate, predict, train
 from workers.folder import (
+    COMPARISON_INSTRUCTIONS,
     INSTRUCTIONS,
     LOG,
     MIGRATION_INSTRUCTIONS,
@@ -42,12 +43,12 @@ from workers.folder import (
 )
 
 REFUSED = 2  # exit status: an error message was sent
-WORK = {
-    PREDICTION_INSTRUCTIONS: predict.run,
-    MIGRATION_INSTRUCTIONS: migrate.run,
-    INSTRUCTIONS: train.run,
+_WORK = {
+    INSTRUCTIONS: train,
+    COMPARISON_INSTRUCTIONS: encoders,
+    PREDICTION_INSTRUCTIONS: predict,
+    MIGRATION_INSTRUCTIONS: migrate,
 }
-"""What carries out which plan."""
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def main() -> None:
     stage = "starting"
     try:
         workdir = Workdir(_folder())
-        for message in WORK[_plan(workdir)](workdir):
+        for message in _WORK[_instructions(workdir)].run(workdir):
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
@@ -114,15 +115,20 @@ def _folder() -> Path:
     return folder
 
 
-def _plan(workdir: Workdir) -> str:
-    """The file of the folder that says what to do."""
-    return next(name for name in WORK if workdir.has(name))
+def _instructions(workdir: Workdir) -> str:
+    """The file with the folder's plan. A training comes after the comparison in its folder."""
+    return next(name for name in _WORK if workdir.has(name))
 
 
 def _damage(workdir: Workdir) -> dict[str, Any] | None:
     """The error to report instead if the stored rows changed: then the user is not to blame."""
-    plan = workdir.read_json(_plan(workdir))
-    path, sha256 = Path(plan["dataset_path"]), plan["dataset_sha256"]
+    plan = workdir.read_json(_instructions(workdir))
+    plans = [plan] if "dataset_path" in plan else [one["training"] for one in plan["encoders"]]
+    found = (_damage_of(Path(one["dataset_path"]), one["dataset_sha256"]) for one in plans)
+    return next((one for one in found if one is not None), None)
+
+
+def _damage_of(path: Path, sha256: str) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() == sha256:

@@ -134,6 +134,7 @@ def compose(
                 for split, one in published.evaluations.items()
             ],
         },
+        "encoders": plan.encoders,
         "choice": dict(choice) if choice else None,
         "candidates": {name: one.to_dict() for name, one in trained.items()},
         "spectra": {

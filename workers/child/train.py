@@ -45,11 +45,11 @@ def run(workdir: Workdir) -> Iterator[Message]:
     plan = TrainingInstructions.load(workdir)
     machine = runtime.prepare(device=plan.device, n_threads=plan.n_threads)
     candidates = Candidates.from_dict(plan.candidates)
-    dataset = _load(plan)
-    yield {"type": "memory", **_check_memory(candidates, dataset)}
+    dataset = load(plan)
+    yield {"type": "memory", **check_memory(candidates, dataset)}
 
     yield _stage("training")
-    training = Training(workdir, plan, dataset, machine, _workload(candidates, dataset))
+    training = Training(workdir, plan, dataset, machine, workload(candidates, dataset))
     chosen = yield from first_head.choose(training, candidates, started_at=started_at)
 
     finished, errors = yield from _rest(training, candidates, chosen)
@@ -145,14 +145,15 @@ def _stage(name: str) -> Message:
     return {"type": "stage", "stage": name}
 
 
-def _load(plan: TrainingInstructions) -> DatasetFile:
+def load(plan: TrainingInstructions) -> DatasetFile:
+    """The mapped rows to train on. Raises DataError without training rows."""
     dataset = DatasetFile.open(Path(plan.dataset_path))
     if TRAIN not in dataset.splits:
         raise DataError("the data set has no split 'train' to learn from", field="splits")
     return dataset
 
 
-def _check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int | None]:
+def check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int | None]:
     """Raise InsufficientMemoryError now, rather than be killed an hour later."""
     n_rows = {name: len(arrays.y) for name, arrays in dataset.splits.items()}
     needed = peak_bytes(
@@ -165,7 +166,8 @@ def _check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int
     return memory.check(needed)
 
 
-def _workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
+def workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
+    """The work of these candidates on these rows, for the progress."""
     n_train = len(dataset.splits[TRAIN].y)
     n_rows = sum(len(arrays.y) for arrays in dataset.splits.values())
     return Workload(

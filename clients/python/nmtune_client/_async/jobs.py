@@ -27,6 +27,7 @@ from nmtune_client._jobs.calls import (
 from nmtune_client._jobs.plan import Plan
 from nmtune_client._jobs.rows import JOB_HEADER, job_row
 from nmtune_client._jobs.submission import (
+    Encoder,
     dataset_key,
     needed_dataset,
     note_stored,
@@ -58,6 +59,8 @@ class AsyncJobs(OfClient):
         merge_similar: bool = False,
         texts: object = None,
         provider: str | Mapping[str, Any] | None = None,
+        encoders: Sequence[Encoder] | None = None,
+        sample: int | None = None,
         dataset: str | Dataset | None = None,
         dataset_id: str | None = None,
         method: str | None = None,
@@ -84,7 +87,12 @@ class AsyncJobs(OfClient):
         form.
         texts: n strings in place of embeddings; provider: what embeds them, a name such as
         "local-minilm" or {"name": "openai", "model": "text-embedding-3-small"}, with `base_url`
-        and `dimensions` where needed.
+        and `dimensions` where needed; with `truncate_dim`, only the first so many numbers of each
+        vector are kept.
+        encoders: in place of provider, 2 to 8 of these to compare on the same rows; the job goes on
+        with the best by held-out log loss, or the cheapest of those that tie (`Report.encoders`).
+        Without texts and dataset, stored datasets of embeddings with the same rows. sample: rank
+        them on so many rows; only the chosen one then embeds all.
         method: auto (the server's default), nmtune, mlp or linear_probe. config: settings,
         e.g. {"seed": 1}; `preset` is for methods nmtune and mlp, or with the analysis
         published_loop. analyses: what else to look into, `ablation`, `learning_curve` and
@@ -109,6 +117,8 @@ class AsyncJobs(OfClient):
             merge_similar=merge_similar,
             texts=texts,
             provider=provider,
+            encoders=encoders,
+            sample=sample,
             dataset=dataset,
             dataset_id=dataset_id,
             method=method,
@@ -145,6 +155,8 @@ class AsyncJobs(OfClient):
         *,
         dataset_id: str | None = None,
         provider: str | Mapping[str, Any] | None = None,
+        encoders: Sequence[Encoder] | None = None,
+        sample: int | None = None,
         method: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
@@ -160,6 +172,8 @@ class AsyncJobs(OfClient):
             dataset,
             dataset_id=dataset_id,
             provider=provider,
+            encoders=encoders,
+            sample=sample,
             method=method,
             config=config,
             analyses=analyses,

@@ -10,6 +10,11 @@ from nmtune_client import APIStatusError, Client
 from nmtune_client._cli.datasets import upload
 from nmtune_client._cli.jobs import watch
 from nmtune_client._cli.shared import inputs
+from nmtune_client._cli.shared.encoder_options import (
+    add_encoders,
+    check_encoders,
+    name_of_column,
+)
 from nmtune_client._cli.shared.options import (
     FILE,
     Subparsers,
@@ -23,6 +28,7 @@ from nmtune_client._cli.shared.options import (
 )
 from nmtune_client._cli.shared.output import print_json, say
 from nmtune_client._datasets.sources import name_of
+from nmtune_client._datasets.values import Dataset
 from nmtune_client._jobs.calls import plan_job
 from nmtune_client._jobs.submission import submission
 
@@ -53,6 +59,7 @@ def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
     add_keep(tune)
     add_reading(tune)
     add_provider(tune)
+    add_encoders(tune)
     tune.add_argument("--method", metavar="M", help="auto (default), nmtune, mlp or linear_probe")
     tune.add_argument(
         "--preset",
@@ -109,11 +116,14 @@ def tune_file(client: Client, arguments: Namespace) -> None:
     if arguments.alias_always and arguments.alias is None:
         raise ValueError("--alias-always needs --alias, which it moves whatever the verdict says")
     provider = provider_of(arguments)
-    if arguments.text is not None and provider is None:
-        raise ValueError("--text needs --provider, which embeds the texts")
+    check_encoders(arguments)
+    if arguments.text is not None and provider is None and not arguments.encoder:
+        raise ValueError("--text needs --provider or --encoder, which embed the texts")
     fields = {
         "name": arguments.name,
         "provider": provider,
+        "encoders": arguments.encoder,
+        "sample": arguments.sample,
         "method": arguments.method,
         "config": config,
         "analyses": arguments.analyse,
@@ -130,21 +140,25 @@ def tune_file(client: Client, arguments: Namespace) -> None:
     if Path(arguments.source).exists() or not arguments.source.startswith("ds_"):
         inputs.check_file(Path(arguments.source))
         _check_settings(client, fields)
-        dataset = upload(client, arguments)
+        if arguments.encoder_column:
+            fields["encoders"] = _upload_columns(client, arguments)
+        else:
+            dataset = upload(client, arguments)
     else:
         _refuse_reading(arguments)
+    source = None if arguments.encoder_column else dataset or arguments.source
     try:
         if arguments.plan:
-            _show_plan(client, arguments, dataset.id if dataset else arguments.source, fields)
+            _show_plan(client, arguments, source, fields)
             return
-        job = client.jobs.create(dataset=dataset or arguments.source, **fields)
+        job = client.jobs.create(dataset=source, **fields)
     except APIStatusError:
         if dataset is not None:
             say(f"The dataset is stored: {dataset.id} can stand for the file next time.")
         raise
     if arguments.wait:
         say(f"Submitted {job.id}. Ctrl-C stops watching, not the job.")
-        watch(job, arguments, warned=dataset is not None)
+        watch(job, arguments, warned=dataset is not None or bool(arguments.encoder_column))
     elif arguments.json:
         print_json(job.data.raw)
     else:
@@ -157,7 +171,7 @@ def _check_settings(client: Client, fields: Mapping[str, Any]) -> None:
 
     It plans the job on a few example rows that go along, and keeps nothing of them.
     """
-    of_texts = fields["provider"] is not None
+    of_texts = fields["provider"] is not None or bool(fields["encoders"])
     asked = submission(
         dataset=None,
         embeddings=None if of_texts else [[float(row), 1.0] for row in range(_N_EXAMPLES)],
@@ -170,9 +184,21 @@ def _check_settings(client: Client, fields: Mapping[str, Any]) -> None:
     client.send(plan_job(asked.data))
 
 
+def _upload_columns(client: Client, arguments: Namespace) -> list[Dataset]:
+    """Store the file once for each column of embeddings, as datasets of the columns' names."""
+    name, stored = arguments.name, []
+    for column in arguments.encoder_column:
+        arguments.embedding, arguments.name = column, name_of_column(column)
+        stored.append(upload(client, arguments))
+    arguments.embedding, arguments.name = None, name
+    return stored
+
+
 def _refuse_reading(arguments: Namespace) -> None:
     """A stored dataset was read when it was uploaded: say so, rather than leave options out."""
-    given = [name for name in _READING if getattr(arguments, name) is not None]
+    given = [
+        name for name in (*_READING, "encoder_column") if getattr(arguments, name) not in (None, [])
+    ]
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(
@@ -184,11 +210,11 @@ def _refuse_reading(arguments: Namespace) -> None:
 def _show_plan(
     client: Client,
     arguments: Namespace,
-    dataset_id: str,
+    source: Dataset | str | None,
     fields: Mapping[str, Any],
 ) -> None:
-    asked = {name: fields[name] for name in ("provider", "method", "config", "analyses", "compare")}
-    plan = client.jobs.plan(dataset_id, **asked)
+    names = ("provider", "encoders", "sample", "method", "config", "analyses", "compare")
+    plan = client.jobs.plan(source, **{name: fields[name] for name in names})
     if arguments.json:
         print_json(plan)
         return

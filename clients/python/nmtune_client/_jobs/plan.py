@@ -35,6 +35,7 @@ class Plan(Table, dict[str, Any]):
             "texts": _embedding(self.get("embedding")),
             "texts, old encoder": _embedding(self.get("old_embedding")),
             "notes": " ".join(self.get("notes") or ()),
+            "encoders": _encoders(self.get("encoders")),
             "memory": "unknown before texts are embedded" if memory is None else plain.size(memory),
             "training": "unknown before a first job"
             if seconds is None
@@ -57,3 +58,19 @@ def _embedding(planned: Mapping[str, Any] | None) -> str:
         f"{planned['n_different']:,} different, {planned['n_known']:,} known; about "
         f"{planned['n_requests']:,} requests, {planned['n_tokens']:,} tokens{cost}"
     )
+
+
+def _encoders(planned: Mapping[str, Any] | None) -> str:
+    """What comparing encoders would take; nothing where none are."""
+    if planned is None:
+        return ""
+    names = ", ".join(one["name"] for one in planned["compared"])
+    cost = "" if planned["cost"] is None else f", cost {planned['cost']:g}"
+    if not planned["n_tokens"]:
+        return names
+    told = f"{names}; about {planned['n_tokens']:,} tokens{cost}"
+    if planned["n_tokens_at_most"] == planned["n_tokens"]:
+        return told
+    most = planned["cost_at_most"]
+    cost = "" if most is None else f", cost {most:g}"
+    return f"{told}; with the rest of the chosen one at most {planned['n_tokens_at_most']:,}{cost}"

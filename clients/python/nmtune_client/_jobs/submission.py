@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -11,6 +11,9 @@ from nmtune_client._datasets import arrays
 from nmtune_client._datasets.labels import label_list, split_list
 from nmtune_client._datasets.values import Dataset
 from nmtune_client._http.errors import APIStatusError
+
+Encoder: TypeAlias = str | Mapping[str, Any] | Dataset
+"""An encoder to compare: a provider by name or as a mapping, or a stored dataset or its id."""
 
 # As float32 bytes. Base64 makes a third more of it; the server takes 64 MiB of JSON.
 MOST_INLINE_BYTES = 32 * 1024 * 1024
@@ -39,6 +42,8 @@ def submission(
     texts: object,
     provider: str | Mapping[str, Any] | None,
     dataset: str | Dataset | None,
+    encoders: Sequence[Encoder] | None = None,
+    sample: int | None = None,
     dataset_id: str | None = None,
     method: str | None,
     config: Mapping[str, Any] | None,
@@ -53,10 +58,13 @@ def submission(
 ) -> Submission:
     """What `jobs.create` sends for these arguments; ValueError for what cannot be right."""
     dataset = one_dataset(dataset, dataset_id)
-    if sum(given is not None for given in (dataset, embeddings, texts)) != 1:
+    compared = None if encoders is None else list(map(_encoder, encoders))
+    n_sources = sum(given is not None for given in (dataset, embeddings, texts))
+    have_rows = bool(compared) and all("dataset_id" in one for one in compared or ())
+    if n_sources > 1 or (n_sources == 0 and not have_rows):
         raise ValueError("pass either dataset_id=, or embeddings= or texts= and labels=")
-    if texts is not None and provider is None:
-        raise ValueError("texts need provider=, which embeds them")
+    if texts is not None and provider is None and encoders is None:
+        raise ValueError("texts need provider=, which embeds them, or encoders= to compare")
     data: dict[str, Any] = {
         "name": name,
         "method": method,
@@ -70,7 +78,11 @@ def submission(
         "queue": queue,
         "priority": priority,
         "provider": {"name": provider} if isinstance(provider, str) else provider,
+        "encoders": compared,
+        "sample": sample,
     }
+    if n_sources == 0:
+        return Submission(data=data)
     if dataset is not None:
         if labels is not None or splits is not None or merge_similar:
             raise ValueError(
@@ -103,6 +115,15 @@ def submission(
     return Submission(data=data if of_row is None else data | {"splits": of_row})
 
 
+def _encoder(one: Encoder) -> Mapping[str, Any]:
+    """An encoder to compare as the API takes it."""
+    if isinstance(one, Dataset):
+        return {"dataset_id": one.id}
+    if isinstance(one, str):
+        return {"dataset_id" if one.startswith("ds_") else "name": one}
+    return one
+
+
 def one_dataset(dataset: str | Dataset | None, dataset_id: str | None) -> str | None:
     """The dataset's id, of a call that takes it by either name; ValueError for two of them."""
     named = dataset if dataset is None or isinstance(dataset, str) else dataset.id
@@ -124,6 +145,8 @@ def planned(
     *,
     dataset_id: str | None,
     provider: str | Mapping[str, Any] | None,
+    encoders: Sequence[Encoder] | None = None,
+    sample: int | None = None,
     method: str | None,
     config: Mapping[str, Any] | None,
     analyses: Sequence[str] | None,
@@ -138,7 +161,9 @@ def planned(
         merge_similar=False,
         texts=None,
         provider=provider,
-        dataset=needed_dataset(dataset, dataset_id),
+        encoders=encoders,
+        sample=sample,
+        dataset=(one_dataset if encoders else needed_dataset)(dataset, dataset_id),
         method=method,
         config=config,
         analyses=analyses,

@@ -56,6 +56,8 @@ class JobData(Shown):
     """What embeds its texts; once it has, `usage` counts texts and tokens."""
     migration: Json | None = None
     """Of `heads.migrate`: from_version, and the way, refit or bridge; of a bridge what it found."""
+    encoders: Json | None = None
+    """The encoders that it compares (`compared`), and which one it goes on with (`chosen`)."""
     attempt: int = 0
     max_attempts: int | None = None
     waiting: Json | None = None

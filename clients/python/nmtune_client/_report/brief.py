@@ -5,6 +5,7 @@ from typing import Any
 
 from nmtune_client._names import ID_SPLIT, OOD_PREFIX
 from nmtune_client._report.data import ReportData
+from nmtune_client._report.encoder_table import encoder_table
 from nmtune_client._report.rows import ReportRow
 from nmtune_client._report.text import accuracies, heading, wrap
 from nmtune_client._show import plain
@@ -23,7 +24,7 @@ _FOR_INFORMATION = frozenset(
 def report(of: ReportData, *, with_warnings: bool) -> str:
     """At most 25 lines, at most 100 characters wide."""
     more = wrap(f"The rest: nmtune report {of.job_id} --full") if of.job_id else ""
-    parts = [heading(of), _verdict(of), _table(of), more]
+    parts = [heading(of), _verdict(of), *_encoders(of), _table(of), more]
     left = MOST_LINES - sum(len(part.splitlines()) + 1 for part in parts if part)
     needed = _needed_warnings(of) if with_warnings else []
     left -= 2 if needed else 0  # a blank line and one that says at least how many there are
@@ -32,7 +33,7 @@ def report(of: ReportData, *, with_warnings: bool) -> str:
         lines = wrap(step, indent="- ").splitlines()
         if len(lines) <= left:
             steps, left = steps + lines, left - len(lines)
-    parts[3:3] = ["\n".join(steps), _warnings(needed, most_lines=left + 1 + (not steps))]
+    parts[-1:-1] = ["\n".join(steps), _warnings(needed, most_lines=left + 1 + (not steps))]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -44,6 +45,11 @@ def _verdict(of: ReportData) -> str:
     if alias is not None:
         lines += wrap(alias.reason).splitlines()[:2]
     return "\n".join(lines)
+
+
+def _encoders(of: ReportData) -> list[str]:
+    """The table of the compared encoders; the full text has the reason of the choice."""
+    return [] if of.encoders is None else [encoder_table(of.encoders)]
 
 
 def _table(of: ReportData) -> str:

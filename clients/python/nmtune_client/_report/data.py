@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Self, TypeVar
 
 from nmtune_client._names import TITLES
+from nmtune_client._report.encoders import EncoderComparison
 from nmtune_client._report.findings import Findings
 from nmtune_client._report.parts import (
     Abstention,
@@ -117,6 +118,11 @@ class ReportData:
     def choice(self) -> Choice | None:
         """What method auto chose, with the `reason`; None for other methods."""
         return self._part("choice", Choice)
+
+    @property
+    def encoders(self) -> EncoderComparison | None:
+        """The encoders that the job compared, by rank, with the `reason` of its choice; or None."""
+        return self._part("encoders", EncoderComparison)
 
     @property
     def calibration(self) -> Calibration | None:

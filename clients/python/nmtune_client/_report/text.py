@@ -7,6 +7,7 @@ from typing import Any
 
 from nmtune_client._names import split_title, title
 from nmtune_client._report.data import ReportData
+from nmtune_client._report.encoder_table import dropped_out, encoder_table
 from nmtune_client._report.parts import Abstention, AliasOutcome, Choice
 from nmtune_client._report.rows import ReportRow
 from nmtune_client._show import plain
@@ -28,6 +29,7 @@ def report(of: ReportData, *, with_warnings: bool) -> str:
         wrap(of.verdict.summary),
         wrap(alias.reason),
         wrap(alias.command or "", indent="  "),
+        *encoders(of),
         _scores(of, rows),
         _all_candidates(of, rows),
         _spectra(rows),
@@ -202,6 +204,19 @@ def _findings(of: ReportData) -> list[str]:
         wrap(str(one["sentence"]))
         for one in of.findings.values()
         if isinstance(one, Mapping) and one.get("sentence")
+    ]
+
+
+def encoders(of: ReportData) -> list[str]:
+    """Which encoder was chosen and why, and a table of those compared; nothing where none were."""
+    found = of.encoders
+    if found is None:
+        return []
+    legend = "> chosen, = ties with the best"
+    return [
+        wrap(f"Encoders: {found.reason}"),
+        f"{encoder_table(found)}\n{legend}",
+        *map(wrap, dropped_out(found)),
     ]
 
 
