@@ -47,7 +47,10 @@ PRESETS = ("linear_probe", "whitened_probe", "paper", "reference", "mlp_ensemble
 def heads() -> dict[str, Head]:
     """A head of each kind, and a blend of two."""
     more: dict[str, Any] = {"epochs": 20, "batch_size": 16}
-    changes = {"paper": more, "reference": more | {"k": 1}}
+    changes = {
+        "paper": more,
+        "reference": more | {"k": 1, "w_covariance": 0.0, "w_consistency": 0.0},
+    }
     short = {"max_steps": 20}
     found = {
         name: fitted(
