@@ -79,6 +79,9 @@ bench-migrate: $(VENV)/.installed-test ## Move heads from one encoder to another
 bench-adapt: $(VENV)/.installed-test ## What a few labels of a new domain are worth, on FILES (default: the bundled set)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/adapt.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
 
+bench-select: $(VENV)/.installed-test ## Rows to label by the rule beside random choice, on FILES (default: the bundled set)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/select_rows.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
+
 bench-map: $(VENV)/.installed-test ## Measure what maps keep of the neighbourhoods, and their cost, on FILES
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/map.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
 
@@ -136,4 +139,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-procedure bench-train bench-ood bench-calibration bench-adapt bench-map bench-job bench-serve bench-processes bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-procedure bench-train bench-ood bench-calibration bench-adapt bench-select bench-map bench-job bench-serve bench-processes bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help

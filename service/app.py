@@ -19,6 +19,7 @@ import service.export.routes
 import service.heads.adaptation_routes
 import service.heads.drift
 import service.heads.routes
+import service.heads.selection_routes
 import service.job_rows.routes
 import service.jobs.events
 import service.jobs.publication
@@ -201,6 +202,7 @@ def create_app(
         service.heads.routes,
         service.heads.adaptation_routes,
         service.migration.routes,
+        service.heads.selection_routes,
         service.export.routes,
         service.heads.drift,
         service.predict.routes,

@@ -17,7 +17,7 @@ from nmtune_client._report import brief as _report_brief
 
 from nmtune.bridge import moving, space_map
 from nmtune.heads import adaptation, temperature
-from nmtune.study import evaluation
+from nmtune.study import evaluation, row_selection
 from nmtune.training import choose
 from nmtune.trust import abstention, self_test
 from outbound import documents
@@ -26,7 +26,7 @@ from pages.views import map as maps
 from providers.embedder import Patience
 from providers.http import exchange
 from service.datasets.revision_schemas import MAX_CORRECTIONS
-from service.heads import notes
+from service.heads import notes, selection, selection_schemas
 from service.http.errors import MAX_ERRORS
 from service.ingest import limits
 from service.ingest.dataset import profile
@@ -145,6 +145,9 @@ STATED: dict[str, list[str]] = {
     "use/heads": [
         f"{adaptation.FEWEST_ROWS} to {adaptation.MOST_ROWS:,}, as `embeddings`",
         f"may have {adaptation.MOST_CLASSES:,} classes",
+        f"at most {selection.MOST_ROWS:,} embeddings or {selection.MOST_TEXTS:,} texts",
+        f"`n_rows` is 1 to {selection_schemas.MOST_CHOSEN:,}",
+        f"`ood_share` ({row_selection.OOD_SHARE:g})",
         f"from {adaptation.FEWEST_ROWS_FOR_LAYER} rows on",
         f"(up to {adaptation.MOST_CLASSES_FOR_LAYER} classes)",
         f"{space_map.FEWEST_PAIRS} different ones at least, {space_map.MANY_PAIRS} or more lose",

@@ -224,5 +224,5 @@ def test_reader_that_leaves_early_is_no_error(server: Any, job_json: Callable[..
     assert process.stdout is not None
     assert process.stdout.readline() == b"[\n"
     process.stdout.close()
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, b"")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from nmtune_client import APIConnectionError, Client, ConflictError, ServerError
+
+from tests.clients.examples import DATASET
 
 EXPORT = "/heads/pets/versions/3/export"
 FILE = b"PK and so on" * 1000
@@ -132,6 +135,30 @@ def test_a_folder_is_unpacked_whole_or_not_at_all(
         with pytest.raises(ValueError, match="not a file in its folder"):
             client.heads.export("pets", 3, format="hf", path="new")
         assert [one.name for one in tmp_path.iterdir()] == ["pets-3-mlflow"]
+
+
+def test_rows_to_label_are_asked_for_and_written(
+    nmtune: Command,
+    server: Any,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server.on("POST", "/heads/pets/select", type(server.DROP)(body=b"{}\n"))
+    path = client.heads.select("pets", "ds_1", n_rows=7, version="prod", ood_share=0.5)
+    assert (path.name, path.read_bytes()) == ("pets-prod-to-label.jsonl", b"{}\n")
+    sent = server.seen("POST", "/heads/pets/select")[0]
+    asked = {"dataset_id": "ds_1", "n_rows": 7, "version": "prod", "format": "jsonl", "seed": 0}
+    assert json.loads(sent.body) == asked | {"ood_share": 0.5}
+    (tmp_path / "new.csv").write_text("text\nhello\n")
+    server.on("POST", "/datasets", server.ok(DATASET, status=201))
+    arguments = ("heads", "select", "pets@3", "new.csv", "--rows", "5", "--format", "csv")
+    code, out, _ = nmtune(*arguments)
+    assert (code, out) == (0, "pets-3-to-label.csv\n")
+    asked = {"dataset_id": "ds_1", "n_rows": 5, "version": "3", "format": "csv", "seed": 0}
+    assert json.loads(server.seen("POST", "/heads/pets/select")[1].body) == asked
+    assert server.seen("POST", "/datasets")[0].query["unlabelled"] == "true"
 
 
 def test_two_versions_are_compared(nmtune: Command, server: Any, client: Client) -> None:

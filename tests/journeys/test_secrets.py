@@ -81,7 +81,7 @@ class Witness:
                             self.childrens_environments.add(str(child.environ()))
 
     def _watch_broker(self) -> None:
-        with self._redis.client().monitor() as monitor:
+        with self._redis.client(timeout=None).monitor() as monitor:
             for command in monitor.listen():
                 self.broker.append(str(command))
                 if self._ends.is_set():

@@ -90,6 +90,46 @@ def test_sentences_become_a_head_that_reads_text(client: Client, house: Process)
 
 
 @pytest.mark.slow
+def test_texts_are_chosen_labelled_and_make_a_version_that_is_compared_in_pairs(
+    client: Client, tmp_path: Path
+) -> None:
+    rows = sentences()
+    train = [row for row in rows if row["split"] == "train"]
+    others = [row for row in rows if row["split"] != "train"]
+    known, new = train[::3] + others, [row for at, row in enumerate(train) if at % 3]
+    told = {row["text"]: row["label"] for row in new}
+
+    def tuned(dataset: Any) -> Any:
+        provider, method = "local-minilm", "linear_probe"
+        asked = {"name": "chosen", "provider": provider, "method": method, "config": QUICK}
+        return client.jobs.create(dataset=dataset.id, **asked).wait(timeout=200)
+
+    labelled = tmp_path / "known.jsonl"
+    labelled.write_text("\n".join(map(json.dumps, known)))
+    dataset = client.datasets.upload(labelled)
+    tuned(dataset)
+    table = tmp_path / "new.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([["text", "id"], *([text, at] for at, text in enumerate(told))])
+    pool = client.datasets.upload(table, unlabelled=True)
+    path = client.heads.select("chosen", pool, n_rows=12, format="csv", path=tmp_path / "to.csv")
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 12
+    assert [list(told)[int(line["id"])] for line in lines] == [line["text"] for line in lines]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, lines[0])
+        writer.writeheader()
+        writer.writerows(line | {"label": told[line["text"]]} for line in lines)
+    more = dataset.append(path)
+    assert more.n_rows == dataset.n_rows + 12
+    tuned(more)
+    found = client.heads.compare("chosen", 1, 2)
+    assert found.raw["paired"]
+    assert {one["split"] for one in found.raw["splits"]} >= {"test"}
+
+
+@pytest.mark.slow
 def test_the_command_takes_a_csv_of_sentences(house: Process, tmp_path: Path) -> None:
     path = tmp_path / "reviews.csv"
     with path.open("w", newline="") as file:

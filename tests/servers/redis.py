@@ -61,9 +61,9 @@ class RedisServer:
             return bool(self.client().ping())
         return False
 
-    def client(self) -> redis.Redis:
-        """A client of its own."""
-        return redis.Redis.from_url(self.url, socket_timeout=20)
+    def client(self, *, timeout: float | None = 20) -> redis.Redis:
+        """A client of its own, which waits so many seconds for an answer."""
+        return redis.Redis.from_url(self.url, socket_timeout=timeout)
 
     def kill(self) -> None:
         """End it with all that it holds."""

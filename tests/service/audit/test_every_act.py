@@ -31,6 +31,7 @@ LEAVES_NONE = {
     "POST /predict": "asks, and changes nothing; only usage and drift count it",
     "POST /v2/models/{name}/infer": "as POST /predict",
     "POST /v2/models/{name}/versions/{version}/infer": "as POST /predict",
+    "POST /heads/{name}/select": "reads a dataset and changes nothing; only usage counts texts",
     "PATCH /uploads/{upload_id}": "a part of an upload, whose begin and dataset have rows",
 }
 TUS = {"Tus-Resumable": "1.0.0"}

@@ -1,9 +1,11 @@
 """A training is logged to a real MLflow server, and one that is away fails no job."""
 
+import json
 import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -69,6 +71,12 @@ def runs_at(url: str) -> list[dict[str, Any]]:
     return list(answer.json()["runs"])
 
 
+def report_of(run: dict[str, Any], url: str) -> dict[str, Any]:
+    place = run["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    found = httpx.get(f"{url}/api/2.0/mlflow-artifacts/artifacts/{place}/report.json")
+    return dict(found.json())
+
+
 def test_a_server_that_is_away_fails_no_job(trained: tuple[Workplace, Job, list[str]]) -> None:
     _, job, said = trained
     assert (job.status, job.head_version, job.error) == ("succeeded", 1, None)
@@ -81,9 +89,13 @@ def test_a_training_is_a_run_with_settings_figures_and_report(
     trained: tuple[Workplace, Job, list[str]], mlflow: str
 ) -> None:
     workplace, job, _ = trained
-    for _ in range(2):  # the second finds the experiment
-        tracking.log(job, store=workplace.store, settings=naming(workplace.settings, mlflow))
-    run, _ = runs_at(mlflow)
+    artifacts, settings = workplace.store.artifacts, naming(workplace.settings, mlflow)
+    suspect = {"row": 1, "id": "patient-3", "text": "secret"}
+    named = {"findings": {"label_errors": {"suspected": [suspect]}}}
+    sha256 = artifacts.put_bytes("default", json.dumps(named).encode()).sha256
+    for one in (replace(job, report_sha256=sha256), job):  # the second finds the experiment
+        tracking.log(one, store=workplace.store, settings=settings)
+    run, earlier = runs_at(mlflow)
     with workplace.store.database.read() as tx:
         version = heads.version(tx, "default", "pets", 1)
     info, data = run["info"], run["data"]
@@ -98,10 +110,9 @@ def test_a_training_is_a_run_with_settings_figures_and_report(
     assert metrics["test/n_rows"] == SPLITS["test"]
     tags = {one["key"]: one["value"] for one in data["tags"]}
     assert (tags["nmtune.job_id"], tags["nmtune.tenant"]) == (job.id, "default")
-    path = f"{mlflow}/api/2.0/mlflow-artifacts/artifacts"
-    place = info["artifact_uri"].removeprefix("mlflow-artifacts:/")
-    report = httpx.get(f"{path}/{place}/report.json").json()
-    assert report == workplace.report(job)
+    assert report_of(run, mlflow) == workplace.report(job)
+    (shared,) = report_of(earlier, mlflow)["findings"]["label_errors"]["suspected"]
+    assert shared == {"row": 1, "id": None, "text": None}
 
 
 @contextmanager

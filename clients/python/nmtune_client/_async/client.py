@@ -273,7 +273,7 @@ class AsyncClient:
         try:
             with self._server.translated(call):
                 arguments = self._server.request_arguments(call)
-                async with self._http.stream(**arguments) as response:
+                async with self._http.stream(content=call.content, **arguments) as response:
                     if response.status_code != httpx.codes.OK:
                         await response.aread()
                         return answer_of(response)

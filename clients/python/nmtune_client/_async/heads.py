@@ -31,6 +31,7 @@ from nmtune_client._heads.calls import (
     list_aliases,
     list_heads,
     roll_back_alias,
+    select_rows,
     set_alias,
 )
 from nmtune_client._heads.comparison import HeadComparison
@@ -238,6 +239,38 @@ class AsyncHeads(OfClient):
             await self._sender.send(delete_head(name, force=force))
         else:
             await self._sender.send(delete_head_version(name, version, force=force))
+
+    async def select(
+        self,
+        name: str,
+        dataset: str | Dataset,
+        *,
+        n_rows: int = 100,
+        version: int | str = "latest",
+        ood_share: float | None = None,
+        format: Literal["jsonl", "csv"] = "jsonl",  # noqa: A002  the API's word
+        seed: int = 0,
+        path: str | PathLike[str] | None = None,
+    ) -> Path:
+        """Write the rows of a dataset without labels that are worth a label to a file; its path.
+
+        dataset: stored with `unlabelled=True`, or its id. ood_share: the share of rows that goes to
+        rows unlike the training rows, 0.2 unless given. path: by default NAME-VERSION-to-label with
+        the format's ending, in this folder. Fill in `label`, and send the file by `append` of the
+        dataset that the head was trained on.
+        """
+        found: dict[str, object] = {
+            "version": str(version),
+            "dataset_id": dataset if isinstance(dataset, str) else dataset.id,
+            "n_rows": n_rows,
+            "format": format,
+            "seed": seed,
+        }
+        if ood_share is not None:
+            found["ood_share"] = ood_share
+        target = Path(path or f"{name}-{version}-to-label.{format}")
+        await self._sender.download(select_rows(name, found), target)
+        return target
 
     async def export(
         self,

@@ -22,6 +22,7 @@ _LIST_ALIASES = Route("GET", "/heads/{name}/aliases")
 _LIST_HEADS = Route("GET", "/heads")
 _GET_HEAD = Route("GET", "/heads/{name}")
 _GET_HEAD_VERSION = Route("GET", "/heads/{name}/versions/{version}")
+_SELECT_ROWS = Route("POST", "/heads/{name}/select")
 _SET_ALIAS = Route("PUT", "/heads/{name}/aliases/{alias}")
 
 # The server makes the export and tries it before it sends the first byte.
@@ -86,6 +87,18 @@ def export_head_version(name: str, version: str, *, form: str) -> Call[None]:
         params={"format": form},
         headers={"Accept": "*/*"},
         extra_read_seconds=_EXPORT_READ_SECONDS,
+    )
+
+
+def select_rows(name: str, data: Mapping[str, object]) -> Call[None]:
+    """Rows worth a label as a file, to be downloaded, not sent."""
+    return Call(
+        route=_SELECT_ROWS,
+        ids={"name": name},
+        parse=nothing,
+        headers={"Accept": "*/*", "Content-Type": "application/json"},
+        content=body(data),
+        extra_read_seconds=_ADAPT_READ_SECONDS,
     )
 
 

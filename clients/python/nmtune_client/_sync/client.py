@@ -271,7 +271,7 @@ class Client:
         try:
             with self._server.translated(call):
                 arguments = self._server.request_arguments(call)
-                with self._http.stream(**arguments) as response:
+                with self._http.stream(content=call.content, **arguments) as response:
                     if response.status_code != httpx.codes.OK:
                         response.read()
                         return answer_of(response)
