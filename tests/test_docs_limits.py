@@ -151,7 +151,7 @@ STATED: dict[str, list[str]] = {
         f"from {adaptation.FEWEST_ROWS_FOR_LAYER} rows on",
         f"(up to {adaptation.MOST_CLASSES_FOR_LAYER} classes)",
         f"{space_map.FEWEST_PAIRS} different ones at least, {space_map.MANY_PAIRS} or more lose",
-        f"agree on less than {moving.LEAST_AGREEMENT:.0%} of it",
+        f"agree on less than {100 * moving.LEAST_AGREEMENT:g} % of it",
         f"kept from before ({text_vectors.KEPT_SECONDS / 86_400:g} days)",
         f"the last {aliases.MAX_HISTORY} versions",
         f"the up to {self_test.MOST_ROWS} rows",
