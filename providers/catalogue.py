@@ -4,7 +4,7 @@ To add a provider, add an entry, and a file in `dialects` if it speaks a dialect
 are those of the providers' documents (docs/use/providers.md); answers may teach lower ones.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,12 +17,16 @@ from providers.dialects.voyage import Voyage
 from providers.encoder import Encoder
 from providers.errors import InvalidProvider
 from providers.local import minilm
+from providers.local import provider as local
 from providers.provider import Dialect, Limits
 
 MAX_DIMENSIONS: Final = 16_384
 MAX_MODEL_CHARACTERS: Final = 200
 OURS: Final = "ours"
 PROVIDER: Final = "provider"
+
+FindLocal = Callable[[str], tuple[str, int] | None]
+"""The sha256 and the width of the local encoder of a name, None if there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +111,8 @@ def check_installed(encoder: Encoder) -> None:
     """Raise NotInstalled if an encoder that runs in this process lacks its library."""
     if encoder.provider == minilm.NAME:
         minilm.check_installed()
+    elif encoder.provider == local.NAME:
+        minilm.check_libraries(encoder.model)
 
 
 def is_own(name: str, base_url: BaseUrl) -> bool:
@@ -117,7 +123,7 @@ def is_own(name: str, base_url: BaseUrl) -> bool:
 
 def names() -> list[str]:
     """All names that `resolve` knows."""
-    return [*ENTRIES, minilm.NAME]
+    return [*ENTRIES, minilm.NAME, local.NAME]
 
 
 def resolve(
@@ -127,10 +133,18 @@ def resolve(
     base_url: str | None = None,
     dimensions: int | None = None,
     allowed: Iterable[tuple[str, int]] = (),
+    find_local: FindLocal = lambda _: None,
 ) -> Encoder:
-    """The encoder that a request names, with all defaults filled in. Raises InvalidProvider."""
+    """The encoder that a request names, with all defaults filled in. Raises InvalidProvider.
+
+    find_local: looks up an encoder that was added to this server.
+    """
+    if name == local.NAME and model != minilm.NAME:
+        return _local(find_local, model=model, base_url=base_url, dimensions=dimensions)
+    if name == local.NAME:
+        name, model = minilm.NAME, None
     if name == minilm.NAME:
-        return _local(model=model, base_url=base_url, dimensions=dimensions)
+        return _minilm(model=model, base_url=base_url, dimensions=dimensions)
     if name not in ENTRIES:
         message = f"There is no provider {name[:64]!r}. Choose one of {', '.join(names())}."
         raise InvalidProvider(message, field="name")
@@ -165,7 +179,35 @@ def resolve(
     )
 
 
-def _local(*, model: str | None, base_url: str | None, dimensions: int | None) -> Encoder:
+def _local(
+    find_local: FindLocal, *, model: str | None, base_url: str | None, dimensions: int | None
+) -> Encoder:
+    found = find_local(model) if model else None
+    if not model or found is None:
+        raise InvalidProvider(
+            f"There is no encoder {model[:64]!r} here. GET /encoders lists those that there are."
+            if model
+            else "model is required: the name of an encoder, as GET /encoders lists them.",
+            field="model",
+        )
+    if base_url is not None:
+        raise InvalidProvider("Local encoders have no base_url.", field="base_url")
+    sha256, n_columns = found
+    if dimensions not in {None, n_columns}:
+        message = f"The encoder {model} always gives {n_columns} dimensions."
+        raise InvalidProvider(message, field="dimensions")
+    return Encoder(
+        provider=local.NAME,
+        base_url=None,
+        model=model,
+        dimensions=n_columns,
+        intent="none",
+        truncation=OURS,
+        sha256=sha256,
+    )
+
+
+def _minilm(*, model: str | None, base_url: str | None, dimensions: int | None) -> Encoder:
     if model not in {None, minilm.MODEL}:
         raise InvalidProvider(f"{minilm.NAME} has only the model {minilm.MODEL}.", field="model")
     if base_url is not None:

@@ -25,6 +25,8 @@ class Encoder:
     """The stated purpose of the vectors; `none` for a provider that accepts no purpose."""
     truncation: str = "ours"
     """Who cuts texts that are too long: we (`ours`, and count them) or silently the `provider`."""
+    sha256: str | None = None
+    """Of the files of an encoder that was added to this server; None for every other."""
     truncate_dim: int | None = None
     """How many of the first numbers of each vector are kept, by us; None: all. See `truncation`."""
 
@@ -40,11 +42,10 @@ class Encoder:
         return replace(self, truncate_dim=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, as stored; whole vectors have no truncate_dim."""
-        found = asdict(self)
-        if self.truncate_dim is None:
-            del found["truncate_dim"]
-        return found
+        """The fields by name, as stored; without the later ones where they are None."""
+        later = ("sha256", "truncate_dim")  # identities are of all fields, and older than these
+        fields = asdict(self).items()
+        return {name: one for name, one in fields if one is not None or name not in later}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -1,5 +1,6 @@
 """The provider settings that API and worker share, read once at each door."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import SecretStr, field_validator, model_validator
@@ -25,6 +26,10 @@ class ProviderSettings(BaseSettings):
     secret_key: SecretStr | None = None
     """32 random bytes in base64 (`openssl rand -base64 32`) that encrypt the keys stored through
     the API and the secrets of webhooks; without it the server has neither."""
+
+    encoders_dir: Path | None = None
+    """A directory of encoders for all tenants, each a folder with config.json, model.safetensors
+    and tokenizer.json. It is only read; API and workers need the same one."""
 
     @field_validator("provider_allow_hosts")
     @classmethod

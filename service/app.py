@@ -15,6 +15,7 @@ import service.access.session_routes
 import service.audit.routes
 import service.datasets.revision_routes
 import service.datasets.routes
+import service.encoders.routes
 import service.export.routes
 import service.heads.adaptation_routes
 import service.heads.drift
@@ -192,6 +193,7 @@ def create_app(
     refuse_unknown = Depends(refuse_unknown_parameters)
     for routes in (
         service.datasets.routes,
+        service.encoders.routes,
         service.datasets.revision_routes,
         service.uploads.routes,
         service.jobs.routes,

@@ -80,6 +80,18 @@ class DatasetInUse(Conflict):
     code = "dataset_in_use"
 
 
+class EncoderInUse(Conflict):
+    """Heads or unfinished jobs need the local encoder."""
+
+    code = "encoder_in_use"
+
+
+class EncoderExists(Conflict):
+    """There is another local encoder of that name."""
+
+    code = "encoder_exists"
+
+
 class HeadInUse(Conflict):
     """Aliases point at the versions to delete."""
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from providers import batches, catalogue
 from providers.encoder import Encoder
-from providers.local import minilm
+from providers.local import provider as local
 from providers.provider import Limits, estimated_tokens
 from store.embedding import encoders, text_vectors
 from store.store import Store
@@ -85,6 +85,6 @@ def _known(
 
 
 def _limits(encoder: Encoder) -> Limits:
-    if encoder.provider == minilm.NAME:
-        return minilm.LocalMiniLM.limits
+    if encoder.base_url is None:
+        return local.LIMITS
     return catalogue.ENTRIES[encoder.provider].limits

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from providers import catalogue, truncation
 from providers.encoder import Encoder
 from providers.errors import ProviderError
 from providers.local import minilm
+from service.encoders import provided
 from service.http.errors import Problem
 from service.http.provider_problems import field_of, status_of
 from service.jobs.schemas import JobCreate
@@ -42,14 +44,23 @@ class Compared:
         return {"name": self.name, "encoder": encoder, "dataset_id": self.dataset_id}
 
 
-def resolve(choice: ProviderChoice | EncoderChoice, settings: ServiceSettings) -> Encoder:
-    """The encoder that a choice of a provider means. Raises InvalidProvider."""
+def resolve(
+    choice: ProviderChoice | EncoderChoice,
+    *,
+    tenant_id: str,
+    store: Store,
+    settings: ServiceSettings,
+) -> Encoder:
+    """The encoder that a choice of a provider means. Raises InvalidProvider, InvalidEncoder."""
     encoder = catalogue.resolve(
         choice.name or "",
         model=choice.model,
         base_url=choice.base_url,
         dimensions=choice.dimensions,
         allowed=settings.provider_hosts,
+        find_local=partial(
+            provided.find_local, tenant_id=tenant_id, store=store, settings=settings
+        ),
     )
     truncation.check_width(choice.truncate_dim, width(encoder))
     return replace(encoder, truncate_dim=choice.truncate_dim)
@@ -84,7 +95,7 @@ def examine(
             found.append(Compared(name=choice.dataset_id, dataset_id=choice.dataset_id))
             continue
         try:
-            encoder = resolve(choice, settings)
+            encoder = resolve(choice, tenant_id=tenant_id, store=store, settings=settings)
             access.check(encoder, tenant_id=tenant_id, store=store, settings=settings)
         except ProviderError as error:
             field = (field_of(error) or "provider").replace("provider", FIELD, 1)
@@ -164,7 +175,7 @@ def _name(encoder: Encoder) -> str:
     name = encoder.provider
     if encoder.provider != minilm.NAME:
         name = f"{encoder.provider}/{encoder.model}"
-    if encoder.dimensions is not None:
+    if encoder.dimensions is not None and encoder.sha256 is None:
         name += f" dimensions={encoder.dimensions}"
     return name if encoder.truncate_dim is None else f"{name}[:{encoder.truncate_dim}]"
 

@@ -46,9 +46,15 @@ class Asked:
     compared: tuple[Compared, ...] | None
 
     @property
+    def encoders(self) -> list[Encoder]:
+        """All that would embed its texts."""
+        found = [self.encoder, *(one.encoder for one in self.compared or ())]
+        return [one for one in found if one is not None]
+
+    @property
     def embeds(self) -> bool:
         """Whether the job embeds texts."""
-        return self.encoder is not None or any(one.encoder for one in self.compared or ())
+        return bool(self.encoders)
 
     @property
     def dataset_id(self) -> str | None:
@@ -82,6 +88,8 @@ def submit(
             check_quotas(tx, tenant_id, settings.limits, head=body.name, embeds=asked.embeds)
             dataset = dataset_in(tx)
             check_content(dataset.content, asked)
+            for encoder in asked.encoders:
+                access.hold(tx, tenant_id, encoder, settings)
             if body.texts is not None or body.embeddings is not None:
                 audit.note(tx, actor, "dataset.created", dataset.id, name=dataset.name)
             job = _record(tx, body, asked, dataset, to=to)
@@ -226,7 +234,11 @@ def examine(body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceS
             field="alias_always",
         )
     compared = encoders.examine(body, tenant_id=tenant_id, store=store, settings=settings)
-    encoder = None if body.provider is None else encoders.resolve(body.provider, settings)
+    encoder = None
+    if body.provider is not None:
+        encoder = encoders.resolve(
+            body.provider, tenant_id=tenant_id, store=store, settings=settings
+        )
     _check_source(body)
     if encoder is not None:
         access.check(encoder, tenant_id=tenant_id, store=store, settings=settings)

@@ -53,7 +53,9 @@ class TextPredictor:
         self._store = store
         self._settings = settings
         self._providers = Providers(
-            allowed=settings.provider_hosts, stores_keys=settings.secret_key is not None
+            allowed=settings.provider_hosts,
+            stores_keys=settings.secret_key is not None,
+            encoders_dir=settings.encoders_dir,
         )
         self._limiter: CapacityLimiter | None = None  # made in the event loop
         self._recognised: dict[str, float] = {}
@@ -124,6 +126,7 @@ class TextPredictor:
                 origin, tenant_id=tenant_id, store=self._store, settings=self._settings
             ),
             has_answered=True,  # when the head was trained
+            find_stored=partial(access.stored_place, tenant_id=tenant_id, store=self._store),
         )
         left = max(0.1, deadline - time.monotonic())
         patience = Patience(

@@ -1,12 +1,16 @@
 """Check, before a provider is used, that its key and its library are there."""
 
+from pathlib import Path
+
 from providers import catalogue, keys
 from providers.base_url import parse_base_url
 from providers.encoder import Encoder
-from providers.errors import KeyMissing, NotInstalled
+from providers.errors import InvalidProvider, KeyMissing, NotInstalled
 from providers.local import minilm
+from providers.local.shelf import Shelf
 from service.settings import ServiceSettings
-from store.embedding import provider_keys
+from store.database.connection import Transaction
+from store.embedding import local_encoders, provider_keys
 from store.store import Store
 
 
@@ -24,6 +28,25 @@ def local_provider_lacks() -> str | None:
     except NotInstalled as error:
         return str(error)
     return None
+
+
+def stored_place(sha256: str, *, tenant_id: str, store: Store) -> Path | None:
+    """The archive of a local encoder of the tenant, if it is there."""
+    return local_encoders.stored(store.artifacts, tenant_id, sha256)
+
+
+def hold(tx: Transaction, tenant_id: str, encoder: Encoder, settings: ServiceSettings) -> None:
+    """Keep a local encoder from being deleted before the transaction ends, whose rows then do so.
+
+    Raises InvalidProvider if it was deleted meanwhile.
+    """
+    if encoder.sha256 is None or Shelf(settings.encoders_dir).find(encoder.model) is not None:
+        return
+    row = local_encoders.find(tx, tenant_id, encoder.model, hold=True)
+    if row is None or row.sha256 != encoder.sha256:
+        raise InvalidProvider(
+            f"The encoder {encoder.model} was deleted just now. Add it again.", field="model"
+        )
 
 
 def check(encoder: Encoder, *, tenant_id: str, store: Store, settings: ServiceSettings) -> None:

@@ -25,7 +25,8 @@ Model = Annotated[
     str | None,
     Field(
         max_length=200,
-        description="The embedding model, as the provider names it; for azure the deployment.",
+        description="The embedding model, as the provider names it; for azure the deployment, for "
+        "local the encoder's name.",
         examples=["text-embedding-3-small"],
     ),
 ]
@@ -62,7 +63,7 @@ Price = Annotated[
 ]
 _NAMES: Final = (
     "openai, azure, mistral, jina, together, cohere, voyage, gemini, tei, vllm, infinity, ollama, "
-    "lmstudio, openai-compatible or local-minilm."
+    "lmstudio, openai-compatible, local-minilm or local (an encoder of GET /encoders)."
 )
 
 

@@ -132,7 +132,8 @@ def in_stock(tx: Transaction, tenant_id: str) -> Mapping[str, int]:
 
 
 def stored_bytes(tx: Transaction, tenant_id: str, *, but_upload: str | None = None) -> int:
-    """Datasets, versions of heads, outputs, further files of jobs, and uploads as announced."""
+    """Datasets, versions of heads, local encoders, outputs, further files of jobs, and uploads as
+    announced."""
     datasets, uploads, files = tables.datasets.c, tables.uploads.c, tables.job_files.c
     of_uploads = [uploads.tenant_id == tenant_id]
     if but_upload is not None:
@@ -141,6 +142,7 @@ def stored_bytes(tx: Transaction, tenant_id: str, *, but_upload: str | None = No
     parts = (
         _sum(datasets.size_bytes, datasets.tenant_id == tenant_id),
         _sum(_versions.size_bytes, _versions.tenant_id == tenant_id),
+        _sum(tables.local_encoders.c.size_bytes, tables.local_encoders.c.tenant_id == tenant_id),
         _sum(uploads.size_bytes, *of_uploads),
         _sum(files.size_bytes, files.tenant_id == tenant_id, files.sha256.is_not(None)),
         _sum(output, _jobs.tenant_id == tenant_id, _jobs.output_sha256.is_not(None)),

@@ -91,6 +91,7 @@ def named(tx: Transaction, tenant_id: str | None = None) -> set[tuple[str, str]]
     """(tenant, sha256) of all bytes that a row names, of one tenant or of all."""
     jobs, versions, datasets = tables.jobs.c, tables.head_versions.c, tables.datasets.c
     parts, files = tables.upload_parts.c, tables.job_files.c
+    local = tables.local_encoders.c
 
     def mine(column: ColumnElement[str]) -> ColumnElement[bool]:
         return true() if tenant_id is None else column == tenant_id
@@ -98,6 +99,7 @@ def named(tx: Transaction, tenant_id: str | None = None) -> set[tuple[str, str]]
     hashes = union(
         select(datasets.tenant_id, datasets.sha256).where(mine(datasets.tenant_id)),
         select(versions.tenant_id, versions.sha256).where(mine(versions.tenant_id)),
+        select(local.tenant_id, local.sha256).where(mine(local.tenant_id)),
         select(parts.tenant_id, parts.sha256).where(mine(parts.tenant_id)),
         select(files.tenant_id, files.sha256).where(
             mine(files.tenant_id), files.sha256.is_not(None)

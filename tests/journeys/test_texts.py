@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from nmtune_client import Client
+from nmtune_client import Client, ConflictError
 
 from tests.servers import fault_server, infinity
 from tests.servers.fault_server import Server
@@ -56,6 +56,34 @@ def client(house: Process) -> Iterator[Client]:
 
 def sentences() -> list[dict[str, Any]]:
     return [json.loads(line) for line in SENTENCES.read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_an_encoder_of_ones_own_becomes_a_head_that_reads_text(
+    client: Client, house: Process
+) -> None:
+    rows = sentences()
+    folder = ROOT / "tests" / "data" / "encoders" / "mpnet"
+    added = client.encoders.add(folder, name="mine", prefix="query: ", resumable_bytes=1)
+    assert (added.family, added.prefix) == ("mpnet", "query: ")
+    job = client.jobs.create(
+        name="own",
+        texts=[row["text"] for row in rows],
+        labels=[row["label"] for row in rows],
+        splits=[row["split"] for row in rows],
+        provider={"name": "local", "model": "mine"},
+        method="linear_probe",
+        config=QUICK,
+    ).wait(timeout=200)
+    assert job.encoder is not None
+    assert (job.encoder["sha256"], job.encoder["n_columns"]) == (added.sha256, 16)
+    assert client.predict("own", texts=[rows[0]["text"]]).labels[0] in {
+        row["label"] for row in rows
+    }
+    with pytest.raises(ConflictError, match="own@1 reads texts with the encoder mine"):
+        client.encoders.delete("mine")
+    client.heads.delete("own")
+    client.encoders.delete("mine")
 
 
 @pytest.mark.slow

@@ -7,14 +7,15 @@ import pytest
 
 from providers import catalogue, probe_texts
 from providers.local import minilm
+from providers.local.provider import LocalEncoder
 from tests.support.places import ROOT
 
 pytest.importorskip("tokenizers")
 SENTENCES = ROOT / "tests" / "data" / "intents.jsonl"
 
 
-def provider() -> minilm.LocalMiniLM:
-    return minilm.LocalMiniLM(catalogue.resolve("local-minilm"))
+def provider() -> LocalEncoder:
+    return LocalEncoder(catalogue.resolve("local-minilm"), lambda _: minilm.place())
 
 
 def test_its_vectors_are_those_of_the_original() -> None:

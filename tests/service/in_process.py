@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import httpx
@@ -124,10 +124,12 @@ def succeed(
     report: bytes = b'{"version":1}',
     advised_against_because: str | None = None,
     class_shares: Mapping[str, float] | None = EVEN,
+    encoder: Mapping[str, object] | None = None,
 ) -> jobs.Job:
     """End a claimed job as a worker does: bytes first, then the row."""
     report_ref = store.artifacts.put_bytes(DEFAULT_TENANT, report)
     new = _new_head(store, job, head, advised_against_because, class_shares)
+    new = replace(new, encoder=encoder)
     with store.database.begin() as tx:
         return transitions.succeed(tx, job, report_sha256=report_ref.sha256, head=new)
 

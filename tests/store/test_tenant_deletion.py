@@ -13,7 +13,7 @@ from store.access import audit, keys, sessions, tenants, usage
 from store.database import tables
 from store.database.clock import read_clock
 from store.database.connection import Transaction
-from store.embedding import encoders, provider_keys, text_vectors
+from store.embedding import encoders, local_encoders, provider_keys, text_vectors
 from store.errors import LeaseLost, NotFound
 from store.job_files import NewJobFile
 from store.jobs import Job
@@ -51,6 +51,9 @@ def fill(store: Store, rows: Rows, tenant_id: str) -> None:
             encoder={"model": "m"},
             signature=[[2]],
             n_columns=2,
+        )
+        local_encoders.add(
+            tx, tenant_id, "mine", sha256="e" * 64, size_bytes=9, description={"n_columns": 3}
         )
         text_vectors.keep(tx, tenant_id, "f" * 64, {f"{n:064x}": b"\0" * 8 for n in range(25)})
         provider_keys.put(tx, tenant_id, "https://api.openai.com", b"sealed")

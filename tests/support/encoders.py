@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from providers.local import layout
+from providers.local import files, layout
 from providers.local.config import parse_config
+from tests.support.places import ROOT
 
 BERT: dict[str, Any] = {
     "model_type": "bert",
@@ -86,6 +87,11 @@ def tokenizer(words: list[str] | None = None) -> dict[str, Any]:
             "vocab": vocabulary,
         },
     }
+
+
+def archive() -> bytes:
+    """The archive of a small BERT that transformers made."""
+    return b"".join(files.pack(files.find(ROOT / "tests" / "data" / "encoders" / "bert")))
 
 
 def write(folder: Path, config: Mapping[str, Any] = BERT, *, seed: int = 0) -> Path:

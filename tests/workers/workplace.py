@@ -52,6 +52,7 @@ def write_dataset(
     splits: Mapping[str, int],
     n_trained: int = len(CLASSES),
     n_mislabelled: int = 0,
+    noise: float = 0.8,
 ) -> None:
     """Blobs around one centre a class, the domains shifted; `n_trained` classes are in train.
 
@@ -70,7 +71,7 @@ def write_dataset(
             y = np.arange(n_rows) % (n_trained if name == "train" else len(CLASSES))
             shift = random.normal(size=N_COLUMNS) * (0.4 if name.startswith("ood/") else 0)
             writer.y(name)[:] = y
-            writer.x(name)[:] = centres[y] + shift + random.normal(size=(n_rows, N_COLUMNS)) * 0.8
+            writer.x(name)[:] = centres[y] + shift + random.normal(size=(n_rows, N_COLUMNS)) * noise
             if name == "train" and n_mislabelled:
                 writer.y(name)[:n_mislabelled] = (y[:n_mislabelled] + 1) % n_trained
 
@@ -88,9 +89,12 @@ class Workplace:
         *,
         n_trained: int = 3,
         n_mislabelled: int = 0,
+        noise: float = 0.8,
     ) -> Dataset:
         path = self.settings.data_dir / "dataset.safetensors"
-        write_dataset(path, splits=splits, n_trained=n_trained, n_mislabelled=n_mislabelled)
+        write_dataset(
+            path, splits=splits, n_trained=n_trained, n_mislabelled=n_mislabelled, noise=noise
+        )
         reference = self.store.artifacts.put_file("default", path)
         with self.store.database.begin() as tx:
             return datasets.add(

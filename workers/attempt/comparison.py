@@ -80,7 +80,9 @@ def compare(
     kept[ENCODERS] = reference.sha256
     with store.database.begin() as tx:
         encoder_comparison.choose(tx, job, compared.state, found["chosen"])
-    lease.keep(kept, superseded=checkpoint.values())
+    # Embeddings are left to the garbage collection: another job may be reading the same bytes.
+    done = {sha for name, sha in checkpoint.items() if not name.endswith(EMBEDDINGS)}
+    lease.keep(kept, superseded=done)
     chosen = compared.all[place]
     logger.info("encoders.chosen job_id=%s name=%s", job.id, chosen["name"])
     return replace(

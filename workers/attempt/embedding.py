@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from providers.provider import Provider
 from store import transitions
 from store.database.connection import Transaction
 from store.datasets import Dataset
-from store.embedding import provider_keys, text_vectors
+from store.embedding import local_encoders, provider_keys, text_vectors
 from store.embedding.encoders import EncoderRecord
 from store.files.texts import TextsFile
 from store.jobs import Job
@@ -134,7 +135,11 @@ def _asked_for(
 
 def open_providers(settings: WorkerSettings) -> Providers:
     """The connections of this attempt to providers."""
-    return Providers(allowed=settings.provider_hosts, stores_keys=settings.secret_key is not None)
+    return Providers(
+        allowed=settings.provider_hosts,
+        stores_keys=settings.secret_key is not None,
+        encoders_dir=settings.encoders_dir,
+    )
 
 
 def embed_texts(
@@ -162,6 +167,7 @@ def embed_texts(
         Encoder.from_dict(job.encoder).whole,
         lambda origin: _find_key(job, origin, store, settings),
         has_answered="usage" in job.encoder,
+        find_stored=partial(local_encoders.stored, store.artifacts, job.tenant_id),
     )
     provider, record, memory = _recognised(job, provider, store, should_stop, is_old=is_old)
     work = TextWork(

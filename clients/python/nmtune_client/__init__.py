@@ -4,6 +4,7 @@ from nmtune_client._async.client import AsyncClient
 from nmtune_client._async.job import AsyncJob
 from nmtune_client._audit.values import AuditEntry
 from nmtune_client._datasets.values import Dataset, Split
+from nmtune_client._encoders.values import LocalEncoder
 from nmtune_client._heads.bundle import BundleError, BundleReport, verify_bundle
 from nmtune_client._heads.comparison import HeadComparison
 from nmtune_client._heads.drift import Drift
@@ -78,6 +79,7 @@ __all__ = [
     "JobFailed",
     "JobMap",
     "JobRow",
+    "LocalEncoder",
     "NMTuneError",
     "Neighbour",
     "NewApiKey",

@@ -67,9 +67,14 @@ def too_much_memory() -> BadInput:
 
 def decode(request: Mapping[str, Any], folder: Path) -> None:
     """Spool the rows of the file that `request` names to `folder`; raises BadInput."""
+    path, kind = Path(request["path"]), request["kind"]
+    if kind == "encoder":
+        from service.ingest.formats import encoder
+
+        encoder.read(path, folder)
+        return
     from service.ingest.names.columns import Wanted
 
-    path, kind = Path(request["path"]), request["kind"]
     wanted = Wanted(**request["wanted"])
     max_bytes = request["max_bytes"]
     if kind == "parquet":

@@ -53,7 +53,7 @@ def decode(
     folder.mkdir()
     if seconds is None:
         seconds = SECONDS + path.stat().st_size / BYTES_PER_SECOND
-    request: dict[str, Any] = {
+    request = {
         "path": str(path.absolute()),
         "folder": str(folder),
         "kind": found.kind,
@@ -62,13 +62,21 @@ def decode(
         "parts": {part: str(given.absolute()) for part, given in (parts or {}).items()},
         "max_bytes": max_bytes,
         "max_text_bytes": TEXT_FACTOR * max_bytes,
-        "memory_bytes": memory_bytes,
-        "seconds": max(1, round(seconds)),
     }
-    request_path = folder.with_name("request.json")
-    request_path.write_bytes(orjson.dumps(request))
-    _run(request_path, folder, seconds=2 * seconds)
+    run(request, memory_bytes=memory_bytes, seconds=seconds)
     return Decoded.read(folder)
+
+
+def run(request: Mapping[str, Any], *, memory_bytes: int, seconds: float) -> None:
+    """Have a process of its own do what `request` says, a `kind` with its `folder` among it.
+
+    Blocking; raises BadInput if the process refuses or its limits end it.
+    """
+    limits = {"memory_bytes": memory_bytes, "seconds": max(1, round(seconds))}
+    folder = Path(request["folder"])
+    request_path = folder.with_name("request.json")
+    request_path.write_bytes(orjson.dumps({**request, **limits}))
+    _run(request_path, folder, seconds=2 * seconds)
 
 
 def _run(request: Path, folder: Path, *, seconds: float) -> None:

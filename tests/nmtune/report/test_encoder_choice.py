@@ -64,10 +64,10 @@ def test_intervals_are_widened_to_the_number_of_comparisons() -> None:
 
 def test_identical_encoders_tie() -> None:
     same = [
-        ComparedEncoder(name=name, losses=LOSSES, n_columns=width, cost=0.0)
-        for name, width in (("wide", 8), ("narrow", 4))
+        ComparedEncoder(name=name, losses=LOSSES, n_columns=width, cost=cost)
+        for name, width, cost in (("wide", 8, 0.1), ("narrow", 4, 0.2))
     ]
-    assert choose_encoder(same).chosen == "narrow"
+    assert choose_encoder(same).chosen == "wide", "which is cheaper"
 
 
 @pytest.mark.parametrize("lengths", [[400], [400, 399], [1, 1]])

@@ -12,7 +12,7 @@ import pytest
 
 from store import uploads
 from store.access import audit, tenants
-from store.embedding import provider_keys
+from store.embedding import local_encoders, provider_keys
 from store.store import Store
 from store.webhooks import endpoints
 from tests.service.access.asking import Asking
@@ -46,6 +46,7 @@ BROUGHT: dict[str, dict[str, Any]] = {
     "POST /keys/{key_id}/rotate": {"json": {}},
     "PATCH /webhooks/{webhook_id}": {"json": {"description": "mine now"}},
     "POST /webhooks/{webhook_id}/replay": {"params": {"since": "2026-01-01T00:00:00Z"}},
+    "PUT /encoders/{encoder_name}": {"params": {"upload": "{upload_id}"}},
     "POST /jobs/{job_id}/publish": {"json": {"candidate": "nmtune"}},
     "POST /datasets/{dataset_id}/corrections": {"json": {"drop": [{"split": "train", "row": 0}]}},
     "POST /datasets/{dataset_id}/rows": {"json": {"embeddings": [ROW], "labels": ["cat"]}},
@@ -65,6 +66,7 @@ NAMES_NOTHING = {
 LISTS = {
     "GET /audit",
     "GET /datasets",
+    "GET /encoders",
     "GET /jobs",
     "GET /heads",
     "GET /uploads",
@@ -96,6 +98,9 @@ def ids(store: Store, trained: bytes, head: str) -> dict[str, str]:
             events=["job.succeeded"],
             sealed=b"sealed",
         )
+        local_encoders.add(
+            tx, "default", "mine", sha256="a" * 64, size_bytes=9, description={"n_columns": 3}
+        )
         delivery_id = endpoints.ping(tx, "default", webhook.id)
         audit.note(tx, audit.operator("default"), "head.described", "pets@1")
     return {
@@ -109,6 +114,7 @@ def ids(store: Store, trained: bytes, head: str) -> dict[str, str]:
         "model": head,
         "version": "1",
         "alias": "prod",
+        "encoder_name": "mine",
     }
 
 

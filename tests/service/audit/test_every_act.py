@@ -24,6 +24,7 @@ from tests.service.access.test_two_tenants import filled, operations
 from tests.service.candidate_jobs import CandidateJob
 from tests.service.in_process import claim
 from tests.store.access.access_calls import make_key
+from tests.support.encoders import archive as encoder_archive
 from tests.support.files.arrays import clouds, npz
 
 # Why these leave no row.
@@ -128,6 +129,12 @@ ACTS = {
         "https://api.openai.com",
         {"params": {"origin": "https://api.openai.com"}},
     ),
+    "PUT /encoders/{encoder_name}": Act(
+        "encoder.added",
+        "{encoder_name}",
+        {"content": encoder_archive(), "headers": {"Content-Type": "application/x-tar"}},
+    ),
+    "DELETE /encoders/{encoder_name}": Act("encoder.deleted", "{encoder_name}"),
     "POST /keys": Act(
         "key.made",
         "{answer}",
@@ -222,6 +229,7 @@ def world(
         admin.secret, "POST", "/datasets?name=spare", content=npz(clouds(seed=9)), headers=NPZ
     ).json()["id"]
     ids = {"job_id": job.id, "name": "pets", "version": "1", "alias": "prod", "spare_id": spare}
+    ids["encoder_name"] = "mine"
     return World(ask, store, admin, ids)
 
 

@@ -165,3 +165,31 @@ def test_a_provider_that_stays_away_drops_out(place: Workplace, server: Server) 
     assert job.encoders is not None
     codes = {one["error"]["code"] for one in job.encoders["compared"]}
     assert codes == {"provider_busy"}
+
+
+@pytest.mark.slow
+def test_embeddings_of_ones_own_are_compared_by_their_datasets(place: Workplace) -> None:
+    splits = {"train": 120, "test": 30, "ood/paint": 30}
+    datasets = [place.add_dataset(splits, noise=noise) for noise in (3.0, 0.8)]
+    compared = [
+        {"name": name, "encoder": None, "dataset_id": one.id}
+        for name, one in zip(("blurred", "clear"), datasets, strict=True)
+    ]
+    job = place.run(submit(place, datasets[0], compared))
+    assert job is not None
+    assert job.status == "succeeded", job.error
+    assert (job.dataset_id, job.encoder) == (datasets[1].id, None)
+    found = place.report(job)["encoders"]
+    assert found["chosen"] == "clear"
+    assert {one["kind"] for one in found["comparison"]} == {"id", "ood", "ood_mean"}
+    assert found["compared"][0]["ood_accuracy"] is not None
+    with place.store.database.read() as tx:
+        assert heads.version(tx, "default", "texts", 1).dataset_id == datasets[1].id
+
+    fewer = place.add_dataset({**splits, "train": 117})
+    compared[1]["dataset_id"] = fewer.id
+    refused = place.run(submit(place, datasets[0], compared))
+    assert refused is not None
+    assert refused.error is not None
+    assert (refused.status, refused.error["field"]) == ("failed", "encoders")
+    assert "has not the same rows as blurred" in refused.error["message"]

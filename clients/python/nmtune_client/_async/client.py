@@ -13,6 +13,7 @@ import httpx
 from nmtune_client._async.audit import AsyncAudit
 from nmtune_client._async.concurrency import Turns, in_thread, sleep
 from nmtune_client._async.datasets import AsyncDatasets
+from nmtune_client._async.encoders import AsyncEncoders
 from nmtune_client._async.heads import AsyncHeads
 from nmtune_client._async.jobs import AsyncJobs
 from nmtune_client._async.keys import AsyncKeys
@@ -71,6 +72,7 @@ class AsyncClient:
         self.datasets = AsyncDatasets(self)
         self.jobs = AsyncJobs(self, self.datasets)
         self.heads = AsyncHeads(self)
+        self.encoders = AsyncEncoders(self)
         self.provider_keys = AsyncProviderKeys(self)
         self.keys = AsyncKeys(self)
         self.webhooks = AsyncWebhooks(self)

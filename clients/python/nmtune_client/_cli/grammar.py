@@ -5,6 +5,7 @@ import argparse
 from nmtune_client import __version__
 from nmtune_client._cli.bundles import add_verify
 from nmtune_client._cli.datasets import add_datasets
+from nmtune_client._cli.encoders import add_encoders
 from nmtune_client._cli.heads import add_heads
 from nmtune_client._cli.jobs import add_jobs
 from nmtune_client._cli.operate.audit import add_audit
@@ -38,6 +39,7 @@ ADD_COMMANDS = (
     add_predict,
     add_heads,
     add_datasets,
+    add_encoders,
     add_provider_keys,
     add_login,
     add_keys,

@@ -5,14 +5,14 @@ nothing, and another one can resume.
 """
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from nmtune_client._datasets import upload_calls as calls
-from nmtune_client._datasets.files import Reading
+from nmtune_client._datasets.files import Reading, media_type
 from nmtune_client._datasets.upload_bar import Observer
 from nmtune_client._datasets.upload_calls import UploadState
 from nmtune_client._datasets.values import Dataset
@@ -32,8 +32,16 @@ _RETRIED_CODES = {"offset_mismatch", "checksum_mismatch"}
 _PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 """Before a part is tried again that failed for good: a server may be being restarted."""
 
-Steps: TypeAlias = Generator[Call[Any] | float, Any, Dataset]
+T = TypeVar("T")
+Steps: TypeAlias = Generator[Call[Any] | float, Any, T]
 """Gives calls to be sent, whose values it wants back, and seconds to wait."""
+
+
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """What the steps came to."""
+
+    value: T
 
 
 def steps(
@@ -45,8 +53,30 @@ def steps(
     observer: Observer,
     parent_id: str | None = None,
     note: str | None = None,
-) -> Steps:
+) -> Steps[Dataset]:
     """The calls that upload the file at `path` and make its dataset, or add it to `parent_id`.
+
+    ValueError if the file changes meanwhile.
+    """
+    return in_parts(
+        path,
+        kind=media_type(path, unlabelled=bool(reading.unlabelled)),
+        finish=lambda upload_id: calls.create_dataset(
+            upload_id,
+            name=name,
+            reading=reading,
+            keep_seconds=keep_seconds,
+            parent_id=parent_id,
+            note=note,
+        ),
+        observer=observer,
+    )
+
+
+def in_parts(
+    path: Path, *, kind: str, finish: Callable[[str], Call[T]], observer: Observer
+) -> Steps[T]:
+    """The calls that upload the file at `path`, and then `finish` with the upload's id.
 
     ValueError if the file changes meanwhile.
     """
@@ -57,20 +87,11 @@ def steps(
         if same:
             upload = max(same, key=lambda one: one.received_bytes)
         else:
-            upload = yield calls.begin(
-                path, size_bytes=size_bytes, sha256=sha256, unlabelled=bool(reading.unlabelled)
-            )
+            upload = yield calls.begin(path, kind=kind, size_bytes=size_bytes, sha256=sha256)
         observer.begin(upload.received_bytes, size_bytes)
         try:
             yield from _send(path, upload, observer)
-            dataset: Dataset = yield calls.create_dataset(
-                upload.id,
-                name=name,
-                reading=reading,
-                keep_seconds=keep_seconds,
-                parent_id=parent_id,
-                note=note,
-            )
+            made: T = yield finish(upload.id)
             break
         except NotFoundError:
             if is_last:  # else another client, which sent the same file, was done with it
@@ -81,7 +102,7 @@ def steps(
             raise
     with suppress(NMTuneError):  # else it expires
         yield calls.delete(upload.id)
-    return dataset
+    return made
 
 
 def _send(
@@ -112,15 +133,14 @@ def _send(
     observer.complete()
 
 
-def advance(upload: Steps, outcome: Any) -> Call[Any] | float | Dataset:
-    """Tell the steps what came of the last one; the next one, or the dataset at the end."""
+def advance(upload: Steps[T], outcome: Any) -> Call[Any] | float | Done[T]:
+    """Tell the steps what came of the last one; the next one, or what they made at the end."""
     try:
         if isinstance(outcome, NMTuneError):
             return upload.throw(outcome)
         return upload.send(outcome)
     except StopIteration as stop:
-        dataset: Dataset = stop.value
-        return dataset
+        return Done(stop.value)
 
 
 def _measure(path: Path) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from nmtune_client._datasets.files import Reading, media_type
+from nmtune_client._datasets.files import Reading
 from nmtune_client._datasets.revision_calls import APPEND
 from nmtune_client._datasets.values import Dataset
 from nmtune_client._http.wire import Answer, Call, Route
@@ -47,11 +47,8 @@ class UploadState:
         )
 
 
-def begin(
-    path: Path, *, size_bytes: int, sha256: str, unlabelled: bool = False
-) -> Call[UploadState]:
-    """Announce a file."""
-    kind = media_type(path, unlabelled=unlabelled)
+def begin(path: Path, *, kind: str, size_bytes: int, sha256: str) -> Call[UploadState]:
+    """Announce a file of that media type."""
     known = {"filename": path.name, "filetype": kind, "sha256": sha256}
     pairs = [f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in known.items()]
     headers = {"Upload-Length": str(size_bytes), "Upload-Metadata": ",".join(pairs)}

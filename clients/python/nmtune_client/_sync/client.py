@@ -28,6 +28,7 @@ from nmtune_client._predict.whole_file import ROWS_KEPT_SECONDS, format_of
 from nmtune_client._sync.audit import Audit
 from nmtune_client._sync.concurrency import Turns, in_thread, sleep
 from nmtune_client._sync.datasets import Datasets
+from nmtune_client._sync.encoders import Encoders
 from nmtune_client._sync.heads import Heads
 from nmtune_client._sync.jobs import Jobs
 from nmtune_client._sync.keys import Keys
@@ -72,6 +73,7 @@ class Client:
         self.datasets = Datasets(self)
         self.jobs = Jobs(self, self.datasets)
         self.heads = Heads(self)
+        self.encoders = Encoders(self)
         self.provider_keys = ProviderKeys(self)
         self.keys = Keys(self)
         self.webhooks = Webhooks(self)

@@ -1,0 +1,1 @@
+"""Local encoders: added by users, or in the operator's directory."""
