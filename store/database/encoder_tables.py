@@ -1,13 +1,7 @@
-<<<<<<< HEAD
-"""The tables of encoders: what they are, the vectors that were paid for, keys of providers."""
-
-from sqlalchemy import (
-=======
 """The tables of encoders: those seen, those added, the vectors they made, keys for them."""
 
 from sqlalchemy import (
     BigInteger,
->>>>>>> main
     Column,
     Index,
     Integer,
@@ -18,39 +12,22 @@ from sqlalchemy import (
 )
 
 from store.database.clock import UtcDateTime
-<<<<<<< HEAD
-from store.database.columns import NAME as _NAME
-from store.database.columns import SHA256 as _SHA256
-from store.database.columns import json as _json
-from store.database.columns import metadata
-=======
 from store.database.columns import NAME, SHA256, json, metadata
->>>>>>> main
 
 encoders = Table(
     "encoders",
     metadata,
-<<<<<<< HEAD
-    Column("tenant_id", _NAME, nullable=False),
-    Column("fingerprint", _SHA256, nullable=False),
-    Column("identity", _SHA256, nullable=False),
-    _json("encoder"),
-    _json("sketch"),
-=======
     Column("tenant_id", NAME, nullable=False),
     Column("fingerprint", SHA256, nullable=False),
     Column("identity", SHA256, nullable=False),
     json("encoder"),
     json("sketch"),
->>>>>>> main
     Column("n_columns", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "fingerprint"),
     Index("ix_encoders_identity", "tenant_id", "identity"),
 )
 
-<<<<<<< HEAD
-=======
 # Encoders that a tenant added, as archives of their files. They never change; one with other files
 # needs another name, or the deletion of the first.
 local_encoders = Table(
@@ -65,20 +42,13 @@ local_encoders = Table(
     PrimaryKeyConstraint("tenant_id", "name"),
 )
 
->>>>>>> main
 # Little-endian float32. Not bound to a dataset or job, so that no text is paid for twice.
 text_vectors = Table(
     "text_vectors",
     metadata,
-<<<<<<< HEAD
-    Column("tenant_id", _NAME, nullable=False),
-    Column("fingerprint", _SHA256, nullable=False),
-    Column("text_sha256", _SHA256, nullable=False),
-=======
     Column("tenant_id", NAME, nullable=False),
     Column("fingerprint", SHA256, nullable=False),
     Column("text_sha256", SHA256, nullable=False),
->>>>>>> main
     Column("vector", LargeBinary, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("tenant_id", "fingerprint", "text_sha256"),
@@ -88,11 +58,7 @@ text_vectors = Table(
 provider_keys = Table(
     "provider_keys",
     metadata,
-<<<<<<< HEAD
-    Column("tenant_id", _NAME, nullable=False),
-=======
     Column("tenant_id", NAME, nullable=False),
->>>>>>> main
     Column("origin", String(300), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

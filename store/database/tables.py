@@ -33,10 +33,7 @@ audit = access_tables.audit
 sessions = access_tables.sessions
 usage = access_tables.usage
 encoders = encoder_tables.encoders
-<<<<<<< HEAD
-=======
 local_encoders = encoder_tables.local_encoders
->>>>>>> main
 provider_keys = encoder_tables.provider_keys
 text_vectors = encoder_tables.text_vectors
 webhook_attempts = webhook_tables.webhook_attempts
