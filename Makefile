@@ -9,6 +9,7 @@ FILES ?= examples/data/intents.npz
 PORT ?= 8000
 DATA_DIR ?= nmtune-data
 SECONDS ?= 600
+SIZE ?= tiny
 WORKERS ?= 4
 PARALLEL := --numprocesses=logical --maxprocesses=$(WORKERS) --dist=worksteal
 
@@ -109,6 +110,9 @@ bench-idle: $(VENV)/.installed-test ## Memory of processes at rest, and CPU of s
 bench-gpu: $(VENV)/.installed-test ## Time one and many heads on a GPU beside the published loop
 	$(BIN)/python benchmarks/gpu.py --write docs/inside/benchmarks.md
 
+study: $(VENV)/.installed-test ## Run the noise study or go on with it (SIZE=tiny|cpu|gpu, DATA=dir of pictures, SEEDS=n, BUDGET=seconds)
+	$(BIN)/python -m benchmarks.study --size $(SIZE) $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) --write docs/inside/study.md
+
 docs: $(VENV)/.installed-test ## Build the documentation site into build/docs (offline; warnings are errors)
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs
 	@echo "Open build/docs/index.html"
@@ -139,4 +143,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-procedure bench-train bench-ood bench-calibration bench-adapt bench-select bench-map bench-job bench-serve bench-processes bench-stack bench-ingest bench-pages bench-idle bench-gpu docs docs-reference lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-procedure bench-train bench-ood bench-calibration bench-adapt bench-select bench-map bench-job bench-serve bench-processes bench-stack bench-ingest bench-pages bench-idle bench-gpu study docs docs-reference lint format types clean help

@@ -1,7 +1,7 @@
 """Predictions under load: this server as users start it, beside others that serve the same head.
 
 python benchmarks/serve.py [--seconds 4] [--overload-seconds 30] [--rounds 7] [--peers DIR]
-                           [--write docs/inside/benchmarks.md]
+                           [--only-overload] [--write docs/inside/benchmarks.md]
 
 One head (NMTune, 768 columns, 3072 hidden units, 10 classes), one machine, wrk as the load on the
 same cores, one run. --peers names a folder with one virtual environment a peer (litserve, bentoml,
@@ -35,7 +35,8 @@ PEERS = Path(__file__).parent / "peers"
 BIN = Path(sys.executable).parent
 HEAD = (
     "server", "1 row JSON x 64: requests/s", "p99, ms", "1 row JSON x 1: requests/s", "p99, ms",
-    "1,024 rows JSON x 8: rows/s", "1,024 rows binary x 8: rows/s", "memory, MB",
+    "1,024 rows JSON x 8: rows/s", "1,024 rows binary x 8: rows/s", "the same, float16: rows/s",
+    "the same, labels alone: rows/s", "memory, MB",
 )  # fmt: skip
 LARGE = 1024
 SETTLE_SECONDS = 8
@@ -50,6 +51,10 @@ class Contestant:
     command: Callable[[int], Sequence[str]]
     json_body: Callable[[int], Body]
     binary_body: Callable[[int], Body] | None = None
+    float16_body: Callable[[int], Body] | None = None
+    """Half the bytes."""
+    labels_body: Callable[[int], Body] | None = None
+    """Binary, and answered with a class number a row."""
     environment: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
 
@@ -74,14 +79,24 @@ def ours(n: int) -> Body:
     return body_of("/predict", said)
 
 
-def ours_binary(n: int) -> Body:
-    """Our own binary body, with a binary answer."""
+def ours_binary(n: int, more: str = "", dtype: str = "float32") -> Body:
+    """Our own binary body, with a binary answer. more: further parameters."""
     kind = "application/octet-stream"
     return Body(
-        path=f"/predict?head={serve_head.NAME}@prod&shape={n},{serve_head.COLUMNS}",
-        content=serve_head.rows(n).tobytes(),
+        path=f"/predict?head={serve_head.NAME}@prod&shape={n},{serve_head.COLUMNS}{more}",
+        content=serve_head.rows(n).astype(dtype).tobytes(),
         headers={"Content-Type": kind, "Accept": kind},
     )
+
+
+def ours_float16(n: int) -> Body:
+    """The same in half the bytes."""
+    return ours_binary(n, "&dtype=float16", "float16")
+
+
+def ours_labels(n: int) -> Body:
+    """Our own binary body, answered with labels alone."""
+    return ours_binary(n, "&output=labels")
 
 
 def v2(n: int) -> Body:
@@ -113,6 +128,8 @@ def contestants(folder: Path, peers: Path | None) -> Iterator[Contestant]:
         command=up,
         json_body=ours,
         binary_body=ours_binary,
+        float16_body=ours_float16,
+        labels_body=ours_labels,
     )
     yield Contestant(
         name="naive FastAPI",
@@ -211,10 +228,11 @@ def measure(one: Contestant, folder: Path, seconds: float) -> list[Load | float 
         single = ask(url, small, connections=1, seconds=seconds)
         memory = proportional_bytes(process)
         large = ask(url, one.json_body(LARGE), connections=8, seconds=4 * seconds)
-        binary = None
-        if one.binary_body is not None:
-            binary = ask(url, one.binary_body(LARGE), connections=8, seconds=2 * seconds)
-    return [many, single, large, binary, memory]
+        arrays = [
+            None if make is None else ask(url, make(LARGE), connections=8, seconds=2 * seconds)
+            for make in (one.binary_body, one.float16_body, one.labels_body)
+        ]
+    return [many, single, large, *arrays, memory]
 
 
 def floor(head_: object, seconds: float) -> tuple[float, float]:
@@ -301,7 +319,7 @@ def _held(process: psutil.Process) -> tuple[int, int, float]:
 
 def line(name: str, figures: Sequence[Load | float | None]) -> list[str]:
     """One row of the table."""
-    many, single, large, binary, memory = figures
+    many, single, large, *arrays, memory = figures
     assert isinstance(many, Load)
     assert isinstance(single, Load)
     assert isinstance(large, Load)
@@ -313,7 +331,7 @@ def line(name: str, figures: Sequence[Load | float | None]) -> list[str]:
         f"{single.rate:,.0f}",
         f"{single.p99:.1f}",
         f"{large.rate * LARGE:,.0f}",
-        f"{binary.rate * LARGE:,.0f}" if isinstance(binary, Load) else "",
+        *(f"{one.rate * LARGE:,.0f}" if isinstance(one, Load) else "" for one in arrays),
         f"{memory / 1e6:.0f}",
     ]
 
@@ -323,6 +341,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--overload-seconds", type=float, default=30.0)
+    parser.add_argument(
+        "--only-overload", action="store_true", help="print what twice the load does, and end"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="of keys and limits against none")
     parser.add_argument("--peers", type=Path, help="the folder of the peers' environments")
     parser.add_argument("--write", type=Path, help="put the table between the marks of this page")
@@ -335,6 +356,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         (folder / "data").mkdir()
         migrations.upgrade(f"sqlite:///{folder / 'data' / 'nmtune.db'}")
         serve_head.publish(head_, folder / "data")
+        if arguments.only_overload:
+            print("\n".join(overload(folder, arguments.seconds, arguments.overload_seconds)))
+            return
         load = f"{os.getloadavg()[0]:.1f}"
         rows = []
         for one in contestants(folder, arguments.peers):
@@ -349,8 +373,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         access = serve_access.lines(
             folder, ours(1), seconds=arguments.seconds, rounds=arguments.rounds
         )
-    rows.append(["pure onnxruntime, folded as here", "", "", "", "", "", f"{folded:,.0f}", ""])
-    rows.append(["pure onnxruntime, layer by layer", "", "", "", "", "", f"{layers:,.0f}", ""])
+    for name, rate in (("folded as here", folded), ("layer by layer", layers)):
+        rows.append([f"pure onnxruntime, {name}", *[""] * 5, f"{rate:,.0f}", *[""] * 3])
     lines = [
         f"Measured {page.machine()}; load average at the start {load}; "
         f"{arguments.seconds:g} s a cell, one run.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -37,26 +38,26 @@ import service.uploads.routes
 import service.webhooks.delivery_routes
 import service.webhooks.routes
 from nmtune.version import __version__
-from service.access.layer import Access, AccessLayer
 from service.access.openid import OpenId
+from service.access.who import Access
+from service.front import Front
 from service.hosts import Hosts
 from service.http import docs_page, errors
+from service.http.layers.bodies import BodyLimits
 from service.http.layers.gate import Gate
-from service.http.layers.guards import BodyLimit, RequestLog
 from service.http.layers.head_requests import HeadRequests
-from service.http.layers.metrics import RequestMetrics
 from service.http.openapi import DocumentedAPI, problems
 from service.http.unknown_parameters import refuse_unknown_parameters
-from service.limits.layer import LimitsLayer
 from service.limits.limiter import Limiter
-from service.oip.errors import ProtocolErrors
+from service.oip.door import InferDoor
 from service.oip.schemas import oip_errors
 from service.operate.health import OperateServices
 from service.operate.readiness import Readiness
 from service.operate.scrape import Scrape
 from service.predict.aliased_heads import AliasedHeads
-from service.predict.door import BodyBudget, PredictDoor
+from service.predict.door import PredictDoor
 from service.predict.drift_recorder import DriftRecorder
+from service.predict.intake import BodyBudget
 from service.predict.predictor import Predictor
 from service.predict.texts import TextPredictor
 from service.predict.warming import Warming
@@ -157,32 +158,33 @@ def create_app(
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
-        middleware=[
-            Middleware(ProtocolErrors),
-            Middleware(RequestMetrics),
-            Middleware(RequestLog),
-            Middleware(
-                Gate, hosts=Hosts(listening_on=settings.host, allowed=settings.allowed_hosts)
-            ),
-            Middleware(AccessLayer, access=access),
-            Middleware(LimitsLayer, limiter=limiter),
-            Middleware(
-                BodyLimit,
-                max_json_bytes=settings.max_json_bytes,
-                max_upload_bytes=settings.max_upload_bytes,
-                upload_paths="/datasets(/[^/]+/rows)?|/uploads/.*",
-                seconds=settings.body_seconds,
-                bytes_per_second=settings.body_bytes_per_second,
-            ),
-            Middleware(
-                PredictDoor,
+        middleware=[Middleware(HeadRequests)],
+    )
+    app.front = Front(
+        app.route_request,
+        gate=Gate(Hosts(listening_on=settings.host, allowed=settings.allowed_hosts)),
+        access=access,
+        limiter=limiter,
+        limits=BodyLimits(
+            max_json_bytes=settings.max_json_bytes,
+            max_upload_bytes=settings.max_upload_bytes,
+            upload_paths=re.compile("/datasets(/[^/]+/rows)?|/uploads/.*"),
+            seconds=settings.body_seconds,
+            bytes_per_second=settings.body_bytes_per_second,
+        ),
+        doors=[
+            PredictDoor(
                 predictor=predictor,
                 text_predictor=services.text_predictor,
-                route=service.predict.routes.POST_ROUTE,
                 bodies=services.bodies,
-                limiter=limiter,
+                route=service.predict.routes.POST_ROUTE,
             ),
-            Middleware(HeadRequests),
+            InferDoor(
+                predictor=predictor,
+                bodies=services.bodies,
+                route=service.oip.routes.INFER_ROUTE,
+                versions=service.oip.routes.INFER_VERSION_ROUTE,
+            ),
         ],
     )
     app.state.services = services

@@ -18,6 +18,7 @@ from service.listen.tls import Certificate, CertificateError
 from service.server import Server
 from service.settings import ServiceSettings
 from service.shared import Shared
+from standalone.log_batches import in_batches
 from standalone.process import StartError, open_store, told_to_stop
 from store.access import keys
 from store.queue import LocalQueue, Queue
@@ -188,7 +189,7 @@ def serve(
         on_ready=on_ready,
         share=share,
     )
-    with told_to_stop(stopping):
+    with in_batches(), told_to_stop(stopping):
         server.run(sockets=[listener])
     if not server.started:
         raise StartError("The API did not start. The log above has the reason.")

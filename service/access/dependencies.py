@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.access.layer import Access
+from service.access.who import Access
 
 
 async def _access(request: Request) -> Access:

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 
 from service.access.credentials import COOKIE
 from service.access.dependencies import AccessDep
-from service.access.layer import Access, tenant_disabled
 from service.access.schemas import SessionCreate, Who
+from service.access.who import Access, tenant_disabled
 from service.http.dependencies import IdentityDep, StoreDep
 from service.http.errors import Problem
 from service.http.identity import OPERATOR, Identity, acting
@@ -18,7 +18,7 @@ from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import OPEN, PREDICT
 from service.limits.classes import RequestClass
-from service.limits.predictions import LimiterDep
+from service.limits.meter import LimiterDep
 from service.openid_choice import Grant
 from store.access import audit, keys, scopes, secrets, sessions, tenants
 from store.access.keys import ApiKey

@@ -18,7 +18,7 @@ from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import WRITE
 from service.ingest.dataset import texts
-from service.limits.predictions import MeterDep
+from service.limits.meter import MeterDep
 from service.predict.services import PredictorDep, TextPredictorDep
 from service.predict.texts import check_encoder
 from store.registry import heads

@@ -17,7 +17,7 @@ from service.http.json_body import JsonRoute
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import READ
 from service.ingest.dataset import texts
-from service.limits.predictions import MeterDep
+from service.limits.meter import MeterDep
 from service.predict.services import PredictorDep, TextPredictorDep
 from store.registry import heads
 

@@ -17,6 +17,7 @@ from nmtune.errors import ConfigError, DataError, HeadFormatError, NMTuneError
 from providers.errors import ProviderError
 from service.http import provider_problems, validation
 from service.http.layers import request_id
+from service.http.paths import is_protocol, path_of
 from service.http.validation import FieldError
 from service.ingest.errors import BadInput
 from store import errors as store_errors
@@ -133,9 +134,23 @@ class Problem(HTTPException):
         self.count = len(self.errors) if count is None else count
         self.extensions = dict(extensions or {})
 
-    def response(self) -> Response:
-        """The problem as application/problem+json (RFC 9457), for the current request."""
-        body = {
+    def response(self, path: str = "") -> Response:
+        """The answer to the current request, which asked for `path`.
+
+        It is application/problem+json (RFC 9457); under /v2 `{"error": "..."}`, which the clients
+        of that protocol can read.
+        """
+        is_plain = is_protocol(path)
+        body = {"error": self.detail} if is_plain else self._body()
+        return Response(
+            without_keys(orjson.dumps(body).decode()),  # one may stand where an id belongs
+            status_code=self.status_code,
+            headers=dict(self.headers or {}),
+            media_type="application/json" if is_plain else MEDIA_TYPE,
+        )
+
+    def _body(self) -> dict[str, object]:
+        return {
             "type": f"urn:nmtune:problem:{self.code}",
             "title": self.code.replace("_", " ").capitalize(),
             "status": self.status_code,
@@ -149,12 +164,6 @@ class Problem(HTTPException):
             "count": self.count,
             **self.extensions,
         }
-        return Response(
-            without_keys(orjson.dumps(body).decode()),  # one may stand where an id belongs
-            status_code=self.status_code,
-            headers=dict(self.headers or {}),
-            media_type=MEDIA_TYPE,
-        )
 
 
 INTERNAL: Final = (
@@ -205,7 +214,7 @@ def install(app: FastAPI) -> None:
         if problem.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             allow = ", ".join(_allowed_methods(app, request))
             problem.headers = {**(problem.headers or {}), "Allow": allow}
-        return problem.response()
+        return problem.response(path_of(request.scope))
 
     for cls in (
         HTTPException,

@@ -1,7 +1,7 @@
 """Who asks: whose data a request may see and create, and what it may do.
 
-`service.access.layer` finds it out before anything else reads the request, and puts it into the
-ASGI scope; everything behind reads it here.
+`service.access.who` finds it out before anything else reads the request, and `service.front` puts
+it into the ASGI scope; everything behind reads it here.
 """
 
 from http import HTTPStatus

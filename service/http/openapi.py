@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.errors import MEDIA_TYPE
 
@@ -98,7 +100,24 @@ _SAFE: Final = frozenset({"get", "head", "options"})
 
 
 class DocumentedAPI(FastAPI):
-    """FastAPI whose OpenAPI document holds the schema that `problems` refers to."""
+    """FastAPI behind a front, with an OpenAPI document that holds what `problems` refers to."""
+
+    front: ASGIApp
+    """What every request passes first. It calls `route_request`, unless it answers by itself."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self.front(scope, receive, send)
+
+    async def route_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what has passed the front."""
+        await super().__call__(scope, receive, send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """FastAPI's layers, without the one that answers a bug with bare text: the front does it
+        better."""
+        stack = super().build_middleware_stack()
+        return stack.app if isinstance(stack, ServerErrorMiddleware) else stack
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once."""

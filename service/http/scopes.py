@@ -14,7 +14,7 @@ from fastapi.params import Depends as Dependency
 from fastapi.security.base import SecurityBase
 
 from service.http.errors import Problem
-from service.http.identity import check_head, identity_of
+from service.http.identity import Identity, check_head, identity_of
 from service.http.layers.gate import SAFE_METHODS
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,19 @@ _SAY: Final = {
     "write": "change this",
     "admin": "do what is for administrators",
 }
+
+
+def check(identity: Identity, needed: str) -> None:
+    """Raise Problem unless who asks has the scope."""
+    if needed not in identity.scopes:
+        logger.warning("scope.refused by=%s scope=%s", identity.actor, needed)
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "scope_missing",
+            f"This key may not {_SAY[needed]}: that needs the scope {needed}. Use another key, "
+            "or ask an administrator for one.",
+            extensions={"scope_needed": needed},
+        )
 
 
 class Needs:
@@ -44,15 +57,7 @@ class Needs:
         if needed is None:
             return
         identity = identity_of(request.scope)
-        if needed not in identity.scopes:
-            logger.warning("scope.refused by=%s scope=%s", identity.actor, needed)
-            raise Problem(
-                HTTPStatus.FORBIDDEN,
-                "scope_missing",
-                f"This key may not {_SAY[needed]}: that needs the scope {needed}. Use another key, "
-                "or ask an administrator for one.",
-                extensions={"scope_needed": needed},
-            )
+        check(identity, needed)
         name = request.path_params.get("name")
         if needed == "predict" and name is not None:
             check_head(identity, name)

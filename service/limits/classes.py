@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from service.http.layers.gate import SAFE_METHODS
+from service.http.paths import PREDICT, PROBES, is_prediction
 from store.access.limits import Limits
 
 
@@ -37,18 +38,15 @@ _RATES: Final = {
     RequestClass.UPLOAD: "uploads_per_second",
 }
 _UPLOADS: Final = re.compile(r"/datasets(/[^/]+/rows)?|/uploads(/.*)?")
-_PROBES: Final = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
-
-PREDICT_PATH: Final = "/predict"
 
 
 def class_of(method: str, path: str) -> RequestClass | None:
     """The class of a request; None for probes, which must always be answered."""
-    if path == PREDICT_PATH:
+    if path == PREDICT:
         return RequestClass.PREDICT
     if method in SAFE_METHODS:
-        return None if path in _PROBES else RequestClass.READ
-    if path.startswith("/v2/models/") and path.endswith("/infer"):
+        return None if path in PROBES else RequestClass.READ
+    if is_prediction(path):
         return RequestClass.PREDICT
     if _UPLOADS.fullmatch(path) and method != "DELETE":
         return RequestClass.UPLOAD

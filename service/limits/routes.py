@@ -8,7 +8,7 @@ from service.http.scopes import ADMIN
 from service.limits.allowance import Allowance
 from service.limits.classes import RequestClass
 from service.limits.limiter import Limiter
-from service.limits.predictions import LimiterDep
+from service.limits.meter import LimiterDep
 from service.limits.schemas import Monthly, Rate, Stock, Usage, Use
 from store.access import quotas, tenants, usage
 from store.access.usage import Kind

@@ -2,7 +2,7 @@
 
 uvicorn's protocol stores a head of any size, waits for its end for ever, and refuses in plain text
 what it cannot read. Here a head that is too large, too slow or unreadable gets the one problem body
-with a request id, and takes no memory. `BodyLimit` bounds bodies.
+with a request id, and takes no memory. `service.http.layers.bodies` bounds bodies.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import itertools
 from typing import Any, Final
 
 import httptools
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
@@ -28,6 +29,9 @@ MOST_PIPELINED: Final = 16
 LINGER_SECONDS: Final = 2.0
 """How long input is discarded before the connection closes: closing it at once would take back the
 answer that says why."""
+
+_FORWARDED: Final = b"x-forwarded-"
+"""Only a request with such headers needs to be asked whether a trusted proxy sent it."""
 
 _SLICE: Final = 64 * 1024
 """The parser gets no more at once, so that it holds at most two of these for one head."""
@@ -89,6 +93,9 @@ class BoundedProtocol(JoinedWritesProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.url, self.headers = b"", []  # uvicorn has none before the first request
+        self._behind_proxy = self._direct = self.app
+        if isinstance(self.app, ProxyHeadersMiddleware):
+            self._direct = self.app.app
         self._in_head = False
         self._in_body = False
         self._spans_slices = False  # the head came in more than one piece
@@ -178,6 +185,8 @@ class BoundedProtocol(JoinedWritesProtocol):
         """A head has ended: serve its request. Raises Refused."""
         self._in_head = False
         self._check_head()
+        is_forwarded = any(name.startswith(_FORWARDED) for name, _ in self.headers)
+        self.app = self._behind_proxy if is_forwarded else self._direct
         self._clear_deadline()
         self.server_state.works(self)
         super().on_headers_complete()

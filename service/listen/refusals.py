@@ -7,7 +7,6 @@ from http import HTTPStatus
 
 from service.http.errors import Problem
 from service.http.layers import metrics, request_id, security_headers
-from service.oip import errors as oip_errors
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ def no_tls() -> Problem:
 
 
 def note(problem: Problem, own_id: str) -> None:
-    """Log and count a refusal, as `RequestLog` and `RequestMetrics` do for a request."""
+    """Log and count a refusal, as `service.front` does for a request."""
     logger.info(
         "request.refused status=%s code=%s request_id=%s", problem.status_code, problem.code, own_id
     )
@@ -110,11 +109,9 @@ def as_bytes(
     """The whole answer, which also closes the connection. target: of the request, if known."""
     context = contextvars.copy_context()
     context.run(request_id.bind, own_id)
-    response = context.run(problem.response)
+    path = target.partition(b"?")[0].decode("latin-1")
+    response = context.run(problem.response, path)
     body, headers = bytes(response.body), dict(response.raw_headers)
-    if oip_errors.is_protocol(target.partition(b"?")[0].decode("latin-1")):
-        body = oip_errors.translated(body)
-        headers |= {b"content-type": b"application/json", b"content-length": b"%d" % len(body)}
     headers |= {request_id.HEADER.lower().encode(): own_id.encode(), b"connection": b"close"}
     lines = [*more_headers, *security_headers.added_to(headers.items())]
     head = b"".join(b"%b: %b\r\n" % line for line in lines)

@@ -62,6 +62,11 @@ class InferRequest:
     outputs: tuple[RequestedOutput, ...]
     class_shares: dict[str, float] | None = None
 
+    @property
+    def n_rows(self) -> int:
+        """How many embeddings."""
+        return len(self.x)
+
 
 def read(
     body: bytes, header_length: str | None, *, check_n_rows: Callable[[int], None]

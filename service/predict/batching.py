@@ -17,6 +17,7 @@ import numpy as np
 
 from nmtune.serving.answers import Answers
 from service.http.errors import Problem
+from service.predict.loaded_heads import too_large
 
 if TYPE_CHECKING:
     from nmtune.serving.folded import Matrix
@@ -155,7 +156,10 @@ def _joined(batch: list[tuple[_WaitingRows, int, int]]) -> "Matrix":
 
 def _deliver(batch: list[tuple[_WaitingRows, int, int]], answers: Answers) -> None:
     at = 0
+    is_finite = bool(np.isfinite(answers.scores).all())  # of all at once: it nearly always is
     for asked, start, stop in batch:
+        if not is_finite:
+            _refuse_too_large(asked, start, answers.rows(at, at + stop - start))
         asked.answers.append(answers.rows(at, at + stop - start))
         at += stop - start
         if stop == len(asked.x) and not asked.future.done():
@@ -166,6 +170,13 @@ def _deliver(batch: list[tuple[_WaitingRows, int, int]], answers: Answers) -> No
                 else Answers(*map(np.concatenate, zip(*parts, strict=True)))
             )
             asked.future.set_result(whole)
+
+
+def _refuse_too_large(asked: _WaitingRows, start: int, answers: Answers) -> None:
+    """Fail the request if one of its rows left float32's range on its way through the head."""
+    finite = np.isfinite(answers.scores).all(axis=1)
+    if not finite.all() and not asked.future.done():
+        asked.future.set_exception(too_large(start + int(finite.argmin())))
 
 
 def _fail(batch: list[tuple[_WaitingRows, int, int]], error: Exception) -> None:

@@ -185,8 +185,6 @@ class Predictor:
         serving = await self.serving(tenant_id, reference)
         x = await _checked(serving.loaded, x)
         answers = await self.batcher.run(serving.loaded.session, x)
-        if not np.isfinite(answers.scores).all():
-            raise too_large(int(np.isfinite(answers.scores).all(axis=1).argmin()))
         metrics.PREDICTION_SECONDS.observe(time.perf_counter() - began)
         metrics.PREDICTED_ROWS.inc(len(x))
         self._record(tenant_id, serving, x, answers)

@@ -16,6 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.http.errors import Problem
+from service.http.layers.exchange import Answer, Header
 from service.predict.options import PredictionOptions
 from service.predict.predictor import Prediction, Serving
 from service.predict.request_body import JSON, NPY, RAW
@@ -37,10 +38,6 @@ MAX_CLASSES_BYTES: Final = 4096
 """Longer lists of classes are not sent in a header; GET /heads/{name}/versions/{n} has them."""
 
 NOTHING: Final[Mapping[str, Any]] = {}
-
-Headers = list[tuple[bytes, bytes]]
-Answer = tuple[bytes, Headers]
-"""The body, and all its headers."""
 
 
 def media_type(accept: bytes) -> str:
@@ -163,7 +160,7 @@ def _head(serving: Serving, reference: str) -> dict[str, object]:
 
 def _json(answer: dict[str, Any], serving: Serving) -> Answer:
     body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    return body, [(b"content-type", b"application/json"), *_said(serving)]
+    return body, [(b"content-type", b"application/json"), *said_of(serving)]
 
 
 def _binary(values: NDArray[Any], serving: Serving, form: str) -> Answer:
@@ -178,7 +175,7 @@ def _binary(values: NDArray[Any], serving: Serving, form: str) -> Answer:
     if len(classes) <= MAX_CLASSES_BYTES:
         headers.append((CLASSES_HEADER.lower().encode(), classes))
     body = values.tobytes() if form == RAW else _npy(values)
-    return body, [*headers, *_said(serving)]
+    return body, [*headers, *said_of(serving)]
 
 
 def _npy(values: NDArray[Any]) -> bytes:
@@ -190,7 +187,8 @@ def _npy(values: NDArray[Any]) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + values.tobytes()
 
 
-def _said(serving: Serving) -> Headers:
+def said_of(serving: Serving) -> list[Header]:
+    """The same headers as bytes."""
     return [(name.lower().encode(), value.encode()) for name, value in headers_of(serving).items()]
 
 

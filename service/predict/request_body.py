@@ -37,6 +37,11 @@ class Request(NamedTuple):
     encoder: str | None = None
     """The fingerprint of the encoder that made the rows, if the request states it."""
 
+    @property
+    def n_rows(self) -> int:
+        """How many rows or texts."""
+        return len(self.x) if self.texts is None else len(self.texts)
+
 
 def read(
     body: bytes,

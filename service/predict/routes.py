@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from nmtune.errors import DataError
 from nmtune.heads import class_shares as known_shares
+from service.http import paths
 from service.http.dependencies import IdentityDep
 from service.http.errors import Problem
 from service.http.identity import check_head
 from service.http.openapi import BODY_STATUSES, problems
 from service.http.scopes import PREDICT
 from service.ingest.dataset import texts
-from service.limits.predictions import MeterDep
+from service.limits.meter import MeterDep
 from service.predict import rendering, trust
-from service.predict.door import PATH
 from service.predict.options import PredictionQuery
 from service.predict.predictor import Prediction as Found
 from service.predict.request_body import JSON, NPY, RAW
@@ -97,7 +97,7 @@ def _fields(found: Found, query: PredictQuery) -> dict[str, Any]:
 
 
 @router.post(
-    PATH,
+    paths.PREDICT,
     response_model=Predictions,
     responses={
         200: {"content": {NPY: _BINARY, RAW: _BINARY}},
@@ -130,7 +130,7 @@ async def predict_many(
     With `Accept: application/octet-stream` or `application/x-npy` the answer is only the array;
     the headers X-Shape, X-NMTune-Head and X-NMTune-Classes describe it.
     """
-    # Never called: PredictDoor, a layer in front of the router, answers this path. The function is
+    # Never called: PredictDoor, ahead of the router, answers this path. The function is
     # here for /docs, for the Allow header of other methods, and for the name in the metrics.
     raise AssertionError("PredictDoor answers before the router")
 

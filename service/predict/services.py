@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.http.services import Services
-from service.predict.door import BodyBudget
+from service.predict.intake import BodyBudget
 from service.predict.predictor import Predictor
 from service.predict.texts import TextPredictor
 

@@ -9,11 +9,11 @@ from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.access.dependencies import AccessDep
-from service.access.layer import Access
 from service.access.openid import OpenId, failed
 from service.access.openid_token import Member, word
 from service.access.session_routes import opened_for_member, session_cookie
 from service.access.sign_in import COOKIE, ENDED, SignIn
+from service.access.who import Access
 from service.http.errors import Problem
 from service.http.scopes import OPEN
 from service.openid_choice import granted

@@ -85,7 +85,7 @@ MUTANTS = (
     ),
     Mutant(
         "limits: rows after the first cost nothing",
-        "service/predict/door.py",
+        "service/limits/meter.py",
         {"if n_rows > 1:": "if n_rows < 0:"},
         ("tests/service/limits/test_rates.py",),
     ),
@@ -180,7 +180,7 @@ MUTANTS = (
     ),
     Mutant(
         "sign-in: a session outlives its provider",
-        "service/access/layer.py",
+        "service/access/who.py",
         {"return self.openid is not None and self.openid.vouches_for": "return bool"},
         ("tests/service/access/test_openid_lies.py",),
     ),

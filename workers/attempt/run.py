@@ -18,7 +18,7 @@ from store.errors import DatabaseUnavailable, LeaseLost
 from store.jobs import Job
 from store.store import Store
 from workers import memory, observe
-from workers.attempt import drawing, failure, instructions, success, tracking
+from workers.attempt import drawing, failure, instructions, success
 from workers.attempt.failure import Failure, MustWait, Refused, Wait
 from workers.attempt.lease import Lease
 from workers.attempt.messages import Listener
@@ -76,6 +76,8 @@ def run_claimed(
         )
         ends_as(ended)
     if ended is not None and isinstance(end, PublishedHead) and settings.mlflow_tracking_uri:
+        from workers.attempt import tracking  # requests to others, which few workers make
+
         tracking.log(ended, store=store, settings=settings)
     if ended is not None and isinstance(end, PublishedHead) and end.undrawn:
         drawing.draw(

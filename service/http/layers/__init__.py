@@ -1,1 +1,1 @@
-"""The ASGI layers around every route: guards, gate, request id, metrics, headers."""
+"""What all requests have in common: gate, limits of bodies, request id, metrics, headers."""

@@ -8,7 +8,7 @@ permission. Programs other than browsers send only `Host` of the headers examine
 from http import HTTPStatus
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from service import hosts
 from service.hosts import Hosts
@@ -26,20 +26,16 @@ _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
 class Gate:
     """Refuses an unknown `Host` (421) and another site's writes (403)."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Hosts) -> None:
-        self.app = app
+    def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http":
-            problem = self._refusal(scope)
-            if problem is not None:
-                await problem.response()(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+    def check(self, scope: Scope, path: str) -> None:
+        """Raise Problem unless the request may come in."""
+        problem = self._refusal(scope, path)
+        if problem is not None:
+            raise problem
 
-    def _refusal(self, scope: Scope) -> Problem | None:
+    def _refusal(self, scope: Scope, path: str) -> Problem | None:
         asked: list[bytes] = []
         origins: list[bytes] = []
         sites: list[bytes] = []
@@ -50,7 +46,7 @@ class Gate:
                 origins.append(value)
             elif name == b"sec-fetch-site":
                 sites.append(value)
-        problem = self._unknown(scope, asked)
+        problem = self._unknown(path, asked)
         if problem is not None or scope["method"] in SAFE_METHODS:
             return problem
         if sites:
@@ -59,16 +55,12 @@ class Gate:
         is_own = all(self._hosts.is_own_page(origin, host) for origin in origins)
         return None if is_own else _cross_site()
 
-    def _unknown(self, scope: Scope, asked: list[bytes]) -> Problem | None:
+    def _unknown(self, path: str, asked: list[bytes]) -> Problem | None:
         if len(asked) == 1:
-            if self._hosts.knows(asked[0]) or (_is_probe(scope) and hosts.is_address(asked[0])):
+            if self._hosts.knows(asked[0]) or (path in PROBES and hosts.is_address(asked[0])):
                 return None
             return _unknown_host()
-        return None if not asked and _is_probe(scope) else _invalid_host()
-
-
-def _is_probe(scope: Scope) -> bool:
-    return scope["path"].removeprefix(scope.get("root_path", "")) in PROBES
+        return None if not asked and path in PROBES else _invalid_host()
 
 
 def _unknown_host() -> Problem:

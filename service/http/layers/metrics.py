@@ -5,17 +5,16 @@ values. `service.operate.scrape` has what is only looked up when Prometheus asks
 """
 
 import functools
-import time
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 NO_ROUTE: Final = "none"
 OTHER_METHOD: Final = "other"
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 CLIENT_LEFT: Final = 499
-"""The status counted for a client that left before its answer began."""
+"""The status of a client that left before its answer began; nobody receives it."""
 
 REQUESTS = Counter(
     "nmtune_http_requests_total", "Requests by route template", ["route", "method", "status"]
@@ -65,37 +64,13 @@ DATABASE_CONNECTIONS = Gauge(
 )
 
 
-class RequestMetrics:
-    """The layer that counts and times every request, whatever its outcome."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        began = time.perf_counter()
-        status = CLIENT_LEFT
-        seconds: float | None = None
-
-        async def noting_send(message: Message) -> None:
-            nonlocal status, seconds
-            if message["type"] == "http.response.start":
-                status, seconds = message["status"], time.perf_counter() - began
-            await send(message)
-
-        IN_FLIGHT.inc()
-        try:
-            await self.app(scope, receive, noting_send)
-        finally:
-            IN_FLIGHT.dec()
-            route = _route(scope)
-            method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
-            _requests(route, method, status).inc()
-            if seconds is not None:
-                _request_seconds(route, method).observe(seconds)
+def note(scope: Scope, status: int, seconds: float | None) -> None:
+    """Count a request that has come to its end; seconds: until its answer began, if it did."""
+    route = _route(scope)
+    method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+    _requests(route, method, status).inc()
+    if seconds is not None:
+        _request_seconds(route, method).observe(seconds)
 
 
 # The sets of labels are small and fixed; looking one up costs as much as counting.

@@ -273,6 +273,11 @@ HOSTILE: dict[str, tuple[Change, str, str]] = {
         "zz (begins|ends|shares)",
     ),
     "tied weights": (header(overlapping), "model.safetensors", "shares bytes|begins"),
+    "bytes of two names": (
+        header(lambda said: said.update(tied=dict(said[QUERY]))),
+        "model.safetensors",
+        "shares bytes with another",
+    ),
     "a negative place": (
         header(lambda said: said[WORDS].update(data_offsets=[-2560, 0])),
         "model.safetensors",

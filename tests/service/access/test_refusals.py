@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.access.guesses import A_MINUTE
-from service.access.layer import Access
+from service.access.who import Access
 from service.settings import ServiceSettings
 from store.access import keys, tenants
 from store.access import secrets as made

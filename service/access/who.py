@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 
 from anyio import to_thread
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from service.access import credentials
 from service.access.guesses import Guesses
@@ -14,7 +14,8 @@ from service.access.known_keys import KnownKeys, Refused
 from service.access.login_links import LoginLinks
 from service.access.openid import OpenId
 from service.http.errors import Problem, problem_of
-from service.http.identity import EVERYBODY, KEY, Identity
+from service.http.identity import EVERYBODY, Identity
+from service.http.paths import PROBES, is_prediction, path_of
 from store.access import scopes, sessions
 from store.access.secrets import is_key
 from store.errors import StoreError
@@ -22,11 +23,8 @@ from store.store import Store
 
 logger = logging.getLogger(__name__)
 
-PROBES: Final = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
-"""Whoever asks reaches these; who it is is not even looked up, for they must always answer."""
 SESSION_PATH: Final = "/session"
 PAGES: Final = "/ui"
-PREDICT_PATH: Final = "/predict"
 
 _OPEN: Final = frozenset({"/", SESSION_PATH, PAGES})
 """Here, and on every page, the route decides: a page leads to the login."""
@@ -54,6 +52,27 @@ class Access:
         self.known_keys = KnownKeys(store)
         self.guesses = guesses or Guesses()
         self.login_links = login_links or LoginLinks()
+
+    def at_once(self, scope: Scope) -> Identity | None:
+        """Who asks, if that needs no waiting: there are no keys, or the key is known."""
+        if not self.keys_on:
+            return EVERYBODY
+        key = credentials.bare_key(scope)
+        return None if key is None else self.known_keys.at_once(key)
+
+    async def found(self, scope: Scope, path: str) -> Identity | Problem:
+        """Who asks, or the refusal of who does not say it: 401, 403 or 429."""
+        if path in PROBES:
+            return _key_missing()  # who it is is not even looked up, for it must be answered
+        try:
+            return await self.who(scope, path)
+        except Problem as problem:
+            return problem
+        except StoreError as error:
+            problem_told = problem_of(error)
+            if problem_told is None:
+                raise
+            return problem_told
 
     async def who(self, scope: Scope, path: str) -> Identity:
         """Who asks. Raises Problem, StoreError."""
@@ -159,58 +178,9 @@ class Access:
         return found
 
 
-class AccessLayer:
-    """Puts who asks into the scope, or refuses (401, 403, 429) those who do not say it."""
-
-    def __init__(self, app: ASGIApp, *, access: Access) -> None:
-        self.app = app
-        self._access = access
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http":
-            scope[KEY] = found = self._at_once(scope) or await self._found(scope)
-            if isinstance(found, Problem) and not is_open(path_of(scope)):
-                await found.response()(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
-
-    def _at_once(self, scope: Scope) -> Identity | None:
-        """Who asks, if that needs no waiting: there are no keys, or the key is known."""
-        if not self._access.keys_on:
-            return EVERYBODY
-        key = credentials.bare_key(scope)
-        return None if key is None else self._access.known_keys.at_once(key)
-
-    async def _found(self, scope: Scope) -> Identity | Problem:
-        path = path_of(scope)
-        if path in PROBES:
-            return _key_missing()
-        try:
-            return await self._access.who(scope, path)
-        except Problem as problem:
-            return problem
-        except StoreError as error:
-            problem_told = problem_of(error)
-            if problem_told is None:
-                raise
-            return problem_told
-
-
-def path_of(scope: Scope) -> str:
-    """The path below the one that a proxy or an application serves us at."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
-
-
 def is_open(path: str) -> bool:
     """Whether the route itself decides who reaches it."""
     return path in PROBES or path in _OPEN or path.startswith(f"{PAGES}/")
-
-
-def is_prediction(path: str) -> bool:
-    """Whether the request is a prediction, which goes on while the database is away."""
-    return path == PREDICT_PATH or (path.startswith("/v2/models/") and path.endswith("/infer"))
 
 
 def tenant_disabled() -> Problem:
