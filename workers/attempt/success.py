@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 from store import job_files, jobs, transitions
 from store.bytes.port import ArtifactRef, Artifacts
 from store.database.connection import Transaction
+from store.embedding import encoders
 from store.job_files import NewJobFile
 from store.jobs import Job
 from store.registry import candidates, heads

@@ -49,7 +49,7 @@ def heads() -> dict[str, Head]:
     more: dict[str, Any] = {"epochs": 20, "batch_size": 16}
     changes = {
         "paper": more,
-        "reference": more | {"k": 1, "w_covariance": 0.0, "w_consistency": 0.0},
+        "reference": more | {"epochs": 60, "k": 1, "w_covariance": 0.0, "w_consistency": 0.0},
     }
     short = {"max_steps": 20}
     found = {
