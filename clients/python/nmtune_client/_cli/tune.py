@@ -219,9 +219,17 @@ def _show_plan(
     source: Dataset | str | None,
     fields: Mapping[str, Any],
 ) -> None:
-    names = ("provider", "encoders", "sample", "method", "paradigm", "config", "analyses")
-    names += ("compare",)
-    plan = client.jobs.plan(source, **{name: fields[name] for name in names})
+    asked = [
+        "provider",
+        "encoders",
+        "sample",
+        "method",
+        "paradigm",
+        "config",
+        "analyses",
+        "compare",
+    ]
+    plan = client.jobs.plan(source, **{name: fields[name] for name in asked})
     if arguments.json:
         print_json(plan)
         return
