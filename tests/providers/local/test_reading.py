@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import struct
 import tarfile
 import tracemalloc
@@ -343,11 +344,18 @@ HOSTILE: dict[str, tuple[Change, str, str]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound encoder's directory, to be copied."""
+    folder = encoders.write(tmp_path_factory.mktemp("sound") / "model")
+    read_encoder(folder)
+    return folder
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_files_are_named(tmp_path: Path, name: str) -> None:
+def test_hostile_files_are_named(tmp_path: Path, sound: Path, name: str) -> None:
     change, file, message = HOSTILE[name]
-    folder = encoders.write(tmp_path / "model")
-    read_encoder(folder)  # sound until now
+    folder = Path(shutil.copytree(sound, tmp_path / "model"))
     change(folder)
     tracemalloc.start()
     try:
