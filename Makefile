@@ -77,6 +77,9 @@ bench-calibration: $(VENV)/.installed-test ## Calibration of auto where training
 bench-adapt: $(VENV)/.installed-test ## What a few labels of a new domain are worth, on FILES (default: the bundled set)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/adapt.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
 
+bench-lora: $(VENV)/.installed-test ## What adapting an encoder is worth, on text FILES="a.jsonl b.jsonl" (see benchmarks/lora.py)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/lora.py $(FILES) --write docs/inside/benchmarks.md
+
 bench-select: $(VENV)/.installed-test ## Rows to label by the rule beside random choice, on FILES (default: the bundled set)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/select_rows.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
 
@@ -140,4 +143,4 @@ clean: ## Remove the virtual environment and caches (never data)
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-procedure bench-train bench-ood bench-calibration bench-adapt bench-select bench-map bench-job bench-serve bench-processes bench-stack bench-ingest bench-pages bench-idle bench-gpu study docs docs-reference lint format types clean help
+.PHONY: install demo serve test test-fast mutants soak wheels compose-env compose-test pictures bench-quality bench-procedure bench-train bench-ood bench-calibration bench-adapt bench-lora bench-select bench-map bench-job bench-serve bench-processes bench-stack bench-ingest bench-pages bench-idle bench-gpu study docs docs-reference lint format types clean help

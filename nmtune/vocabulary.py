@@ -19,6 +19,12 @@ OOD_MEAN: Final = "ood"
 METHODS: Final = ("linear_probe", "mlp", "nmtune", "auto")
 """What a job may ask for, simplest first; it also trains every simpler method, to compare."""
 
+LORA: Final = "lora"
+LORA_NMTUNE: Final = "lora_nmtune"
+FULL_FINETUNING: Final = "full_finetuning"
+FROZEN_AUTO: Final = "frozen_auto"
+"""Candidates of a job that also adapts the encoder; the last is auto's head without that."""
+
 ABLATION_PREFIX: Final = "nmtune_without_"
 
 CANDIDATE_TITLES: Final = {
@@ -34,6 +40,10 @@ CANDIDATE_TITLES: Final = {
     "nmtune_without_covariance": "NMTune without its covariance term",
     "nmtune_without_dominant": "NMTune without its dominant term",
     "mlp_ensemble": "the MLP ensemble",
+    FROZEN_AUTO: "auto's head on frozen embeddings",
+    LORA: "LoRA",
+    LORA_NMTUNE: "LoRA with NMTune's terms",
+    FULL_FINETUNING: "full fine-tuning",
     "auto": "auto's head",
 }
 """Each candidate as sentences name it, simplest first."""

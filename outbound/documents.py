@@ -72,6 +72,10 @@ class Documents:
             raise NoDocument(str(error)) from error
         except httpcore2.TimeoutException as error:
             raise NoDocument(f"it did not answer in {SECONDS:g} seconds") from error
+        except httpcore2.LocalProtocolError as error:  # whose text may quote a secret
+            raise NoDocument(
+                "the request has a header or an address that cannot be sent"
+            ) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
             raise NoDocument(str(error) or type(error).__name__) from error
 

@@ -25,8 +25,14 @@ _CANDIDATES: Final = {
     "nmtune": "NMTune",
     "published_mlp": "matched MLP, published loop",
     "published_nmtune": "NMTune, published loop",
+    "frozen_auto": "auto on frozen embeddings",
+    "lora": "LoRA",
+    "lora_nmtune": "LoRA + NMTune",
+    "full_finetuning": "full fine-tuning",
     "auto": "auto",
 }
+_PROPER: Final = ("nmtune", "lora", "full_finetuning")
+"""What names without an article begin with."""
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -51,7 +57,9 @@ def the(name: str) -> str:
     """A candidate in a sentence: the linear probe, auto's head, NMTune."""
     if name == "auto":
         return "auto's head"
-    return candidate(name) if name.startswith("nmtune") else f"the {candidate(name)}"
+    if name == "frozen_auto":
+        return "auto's head on frozen embeddings"
+    return candidate(name) if name.startswith(_PROPER) else f"the {candidate(name)}"
 
 
 def capital(sentence: str) -> str:

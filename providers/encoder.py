@@ -29,6 +29,8 @@ class Encoder:
     """Of the files of an encoder that was added to this server; None for every other."""
     truncate_dim: int | None = None
     """How many of the first numbers of each vector are kept, by us; None: all. See `truncation`."""
+    adapter: str | None = None
+    """The sha256 of the adapter that changes the model (LoRA), if one does."""
 
     @property
     def identity(self) -> str:
@@ -43,7 +45,11 @@ class Encoder:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, as stored; without the later ones where they are None."""
-        later = ("sha256", "truncate_dim")  # identities are of all fields, and older than these
+        later = (
+            "sha256",
+            "truncate_dim",
+            "adapter",
+        )  # identities are of all fields, and older than these
         fields = asdict(self).items()
         return {name: one for name, one in fields if one is not None or name not in later}
 

@@ -17,6 +17,8 @@ from providers.local.provider import LocalEncoder
 from providers.local.shelf import Shelf
 from providers.provider import Provider
 
+ReadHead = Callable[[], bytes]
+
 FindKey = Callable[[str], str | None]
 """Looks up the key of an origin, if there is one."""
 
@@ -51,18 +53,25 @@ class Providers:
         find_key: FindKey,
         *,
         has_answered: bool = False,
+        read_head: ReadHead | None = None,
         find_stored: FindStored = lambda _: None,
     ) -> Provider:
         """The provider of an encoder that `catalogue.resolve` made.
 
         `has_answered`: whether it did before; a name that leads nowhere may then come back.
         `find_stored`: looks up a local encoder that is not in the operator's directory.
+        `read_head`: reads the bytes of the head that keeps the encoder's adapter, if it has one.
         Raises InvalidProvider if the operator no longer allows its host, or a local encoder is no
         longer there, InvalidEncoder, KeyMissing, NotInstalled.
         """
         if encoder.base_url is None:
             catalogue.check_installed(encoder)
-            return LocalEncoder(encoder, partial(self._place, find_stored))
+            find_place = partial(self.place, find_stored)
+            if encoder.adapter is None or read_head is None:
+                return LocalEncoder(encoder, find_place)
+            from providers.local.adapter import AdaptedEncoder  # numpy, scipy and safetensors
+
+            return AdaptedEncoder(encoder, find_place, read_head)
         entry = catalogue.ENTRIES[encoder.provider]
         base_url = parse_base_url(encoder.base_url, self.allowed)
         key = find_key(base_url.origin)
@@ -78,7 +87,7 @@ class Providers:
             is_vouched=has_answered or catalogue.is_own(encoder.provider, base_url),
         )
 
-    def _place(self, find_stored: FindStored, encoder: Encoder) -> Path:
+    def place(self, find_stored: FindStored, encoder: Encoder) -> Path:
         """Where the files of a local encoder are."""
         if encoder.sha256 is None:
             return minilm.place()

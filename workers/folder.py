@@ -51,6 +51,11 @@ def held_out_file(candidate: str) -> str:
     return f"{candidate}.held_out.safetensors"
 
 
+def vectors_file(candidate: str) -> str:
+    """The dataset file of an adapted encoder's vectors, which the candidate's head judges."""
+    return f"{candidate}.vectors.safetensors"
+
+
 def checkpoint_file(candidate: str) -> str:
     """The file of a candidate's training state, to continue from."""
     return f"{candidate}.checkpoint.safetensors"
@@ -68,6 +73,10 @@ class TrainingInstructions:
     dataset_sha256: str
     texts_path: str | None = None
     """The file of the texts that were embedded, if there is one."""
+    encoder: dict[str, Any] | None = None
+    """What embedded the texts, as the job's row has it."""
+    encoder_place: str | None = None
+    """Where that encoder's files are, if it is to be adapted."""
     dataset_warnings: list[Any]
     candidates: dict[str, Any]
     device: str

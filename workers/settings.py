@@ -1,6 +1,7 @@
 """A worker's settings: device, slots, lease, and how often it polls and saves."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -85,6 +86,13 @@ class WorkerSettings(ProviderSettings, WebhookSettings, StoreSettings):
             port = parts.port  # ValueError for one that is none
             if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
                 raise ValueError("must be an http:// or https:// URL, such as http://mlflow:5000")
+        return value
+
+    @field_validator("mlflow_tracking_token")
+    @classmethod
+    def _goes_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("must be ASCII without spaces or line breaks")
         return value
 
     @field_validator("standby", mode="before")

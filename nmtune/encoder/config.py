@@ -61,7 +61,8 @@ class LoraConfig:
     warmup : float, default=0.06
         The share of all steps in which the rate rises.
     max_tokens : int, default=128
-        Texts are cut to so many tokens, or to what the encoder takes if that is less.
+        Training texts are cut to so many tokens for the training's steps, or to what the encoder
+        takes if that is less. Vectors are always of as many as the encoder takes.
     start : {"probe", "random"}, default="probe"
         The head starts as the solved linear probe, or at random.
     terms : {"shares", "published"}, default="shares"
@@ -186,10 +187,3 @@ rank 8 and its defaults for alpha and dropout, the blocks' two MLP layers, AdamW
 0.1 and a cosine, 10 epochs of batches of 128, cross-entropy + 0.04 covariance - 0.001 of the five
 leading singular values' share, and no consistency term.
 """
-
-NMTUNE_WEIGHTS: Final[Mapping[str, float]] = {
-    "w_consistency": 0.0,
-    "w_covariance": 0.1,
-    "w_dominant": 0.1,
-}
-"""What LoRA with NMTune's terms takes by default, as shares."""

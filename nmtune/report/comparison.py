@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune.numeric.statistics import PairedCounts, bootstrap_interval, mcnemar_p_value
-from nmtune.vocabulary import ABLATION_PREFIX, OOD_MEAN, OOD_PREFIX
+from nmtune.vocabulary import (
+    ABLATION_PREFIX,
+    FROZEN_AUTO,
+    FULL_FINETUNING,
+    LORA,
+    LORA_NMTUNE,
+    OOD_MEAN,
+    OOD_PREFIX,
+)
 
 Kind = Literal["id", "ood", "ood_mean"]
 Finding = Literal["gain", "probable_gain", "unclear", "probable_loss", "loss"]
@@ -232,6 +240,10 @@ def _planned(method: str, scores: Collection[str]) -> list[tuple[str, str]]:
         ("mlp", "linear_probe"),
         ("published_nmtune", "published_mlp"),
         ("nmtune", "published_nmtune"),
+        (LORA, FROZEN_AUTO),
+        (LORA_NMTUNE, FROZEN_AUTO),
+        (LORA_NMTUNE, LORA),
+        (FULL_FINETUNING, FROZEN_AUTO),
         *(("nmtune", name) for name in scores if name.startswith(ABLATION_PREFIX)),
     ]
 

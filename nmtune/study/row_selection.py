@@ -84,6 +84,8 @@ def choose(
     """
     random = np.random.default_rng(seed)
     both = np.concatenate([x_uncertain, x_ood])
+    # By a power of two, which changes no digit: float32 has no square of 1e20.
+    both = np.ldexp(both, -np.frexp(np.abs(both).max(initial=0))[1])
     both = both - both.mean(axis=0, dtype=np.float64).astype(np.float32)
     pairs = both - both[random.permutation(len(both))]
     usual = float(np.median(np.einsum("ij,ij->i", pairs, pairs)))

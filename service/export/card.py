@@ -190,18 +190,30 @@ def _summary(version: HeadVersion, report: Mapping[str, Any]) -> str:
         )
     if adapted := sentence(version):
         found = f"\n\n{adapted} The report is on the training behind it."
+    kind = "embeddings of an adapted encoder," if _is_on_adapted(version) else "frozen embeddings"
     return (
-        f"A classification head on frozen embeddings of width {version.n_columns}: "
+        f"A classification head on {kind} of width {version.n_columns}: "
         f"{len(version.classes)} classes ({shown}{more}), {version.n_parameters} parameters, "
         f"method `{version.method}`.{found}"
     )
 
 
+def _is_on_adapted(version: HeadVersion) -> bool:
+    return (version.encoder or {}).get("adapter") is not None
+
+
 def _intended_use(version: HeadVersion) -> str:
-    return (
+    use = (
         f"Classifying embeddings of width {version.n_columns} from the same model, on data like "
-        f"the "
-        "training data, into the classes above. Try it on your own labelled rows first."
+        "the training data, into the classes above. Try it on your own labelled rows first."
+    )
+    if not _is_on_adapted(version):
+        return use
+    model = _one_line(str((version.encoder or {}).get("model")))
+    return (
+        f"{use}\n\nThat model is {model} **after it was adapted**. Embeddings of {model} as it "
+        "comes have the same width and get wrong answers. The export formats `encoder` and `peft` "
+        "have the adapted one."
     )
 
 

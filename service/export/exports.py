@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import orjson
 from nmtune.heads.head import Head
 from nmtune.serving.onnx_file import onnx_bytes, run_onnx
 from outbound.shared_report import without_rows
+from providers.encoder import Encoder
+from providers.pool import Providers
 from service.export import folders, run
 from service.export.agreement import TOLERANCE, CheckRows, check_rows, require_agreement
 from service.export.archive import bundle_bytes, json_bytes, npz_bytes
@@ -21,6 +24,7 @@ from service.export.formats import MEDIA_TYPES, SUFFIXES, FolderFormat, Format
 from service.heads.schemas import Lineage
 from service.http.errors import Problem
 from service.jobs.report_pages import bundled_report
+from service.providers import access
 from store import jobs
 from store.registry import heads
 from store.registry.heads import HeadVersion
@@ -39,8 +43,17 @@ class Export:
     filename: str
 
 
-def export(store: Store, tenant_id: str, reference: str, form: Format) -> Export:
+def export(
+    store: Store,
+    tenant_id: str,
+    reference: str,
+    form: Format,
+    *,
+    encoders_dir: Path | None = None,
+) -> Export:
     """The head version that `reference` names, as a file.
+
+    encoders_dir: the operator's local encoders.
 
     Raises:
         NotFound, InvalidReference: there is no such version.
@@ -69,6 +82,8 @@ def export(store: Store, tenant_id: str, reference: str, form: Format) -> Export
             content = _tried_skops(head, check)
         case "bundle":
             content = _bundle(version, head, data, check, report)
+        case "peft" | "encoder":
+            content = _adapted(version, head, form, store, encoders_dir)
         case _:
             content = _folder(version, head, check, report, form)
     logger.info(
@@ -114,6 +129,19 @@ def _tried_skops(head: Head, check: CheckRows) -> bytes:
     found = sklearn_file.run_skops(content, check.x, head.classes)
     require_agreement("the scikit-learn estimator", found, check)
     return content
+
+
+def _adapted(
+    version: HeadVersion, head: Head, form: Format, store: Store, encoders_dir: Path | None
+) -> bytes:
+    from service.export import adapted_encoder  # tokenizers, of the extra `local`
+
+    adapted_encoder.check_adapted(version, head)
+    find_stored = partial(access.stored_place, tenant_id=version.tenant_id, store=store)
+    with Providers(encoders_dir=encoders_dir) as providers:
+        place = providers.place(find_stored, Encoder.from_dict(version.encoder or {}))
+    make = adapted_encoder.peft_bytes if form == "peft" else adapted_encoder.merged_bytes
+    return make(version, head, place)
 
 
 def _folder(

@@ -3,7 +3,9 @@
 from typing import Final, Literal, TypeAlias
 
 FolderFormat: TypeAlias = Literal["mlflow", "hf"]
-Format: TypeAlias = Literal["safetensors", "onnx", "bundle", "sklearn", "mlflow", "hf"]
+Format: TypeAlias = Literal[
+    "safetensors", "onnx", "bundle", "sklearn", "mlflow", "hf", "peft", "encoder"
+]
 
 MEDIA_TYPES: Final[dict[Format, str]] = {
     "safetensors": "application/octet-stream",
@@ -12,6 +14,8 @@ MEDIA_TYPES: Final[dict[Format, str]] = {
     "sklearn": "application/octet-stream",
     "mlflow": "application/zip",
     "hf": "application/zip",
+    "peft": "application/zip",
+    "encoder": "application/zip",
 }
 FOLDER_SUFFIXES: Final[dict[FolderFormat, str]] = {"mlflow": "-mlflow", "hf": "-hf"}
 SUFFIXES: Final[dict[Format, str]] = {
@@ -21,4 +25,6 @@ SUFFIXES: Final[dict[Format, str]] = {
     "sklearn": ".skops",
     "mlflow": "-mlflow.zip",
     "hf": "-hf.zip",
+    "peft": "-peft.zip",
+    "encoder": "-encoder.zip",
 }

@@ -13,8 +13,8 @@ from service.heads.routes import HeadName
 from service.http.dependencies import ServicesDep, TenantDep
 from service.http.openapi import problems
 from service.http.scopes import READ
+from service.http.services import Services
 from store.names import NAME_PATTERN
-from store.store import Store
 
 if TYPE_CHECKING:
     from service.export.exports import Export
@@ -33,10 +33,11 @@ _FILE: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}
 router = APIRouter(tags=["heads"], dependencies=[READ])
 
 
-def _exported(store: Store, tenant_id: str, reference: str, form: Format) -> "Export":
+def _exported(services: Services, tenant_id: str, reference: str, form: Format) -> "Export":
     from service.export.exports import export  # torch, which only heads need
 
-    return export(store, tenant_id, reference, form)
+    places = services.settings.encoders_dir
+    return export(services.store, tenant_id, reference, form, encoders_dir=places)
 
 
 @router.get(
@@ -63,7 +64,9 @@ async def export_head_version(
             description="safetensors: the head as it is stored. onnx: for onnxruntime and others. "
             "bundle: a zip of both with a model card, metrics and a runner that needs only numpy. "
             "sklearn: a skops file of scikit-learn's own classes. mlflow: a zip of a folder that "
-            "MLflow loads and serves. hf: a zip of a folder for a model hub.",
+            "MLflow loads and serves. hf: a zip of a folder for a model hub. Where the encoder was "
+            "adapted also peft: a zip of the adapter in PEFT's layout, and encoder: a zip of the "
+            "merged encoder as a directory of sentence-transformers.",
             examples=["bundle"],
         ),
     ] = "bundle",
@@ -74,7 +77,7 @@ async def export_head_version(
     rows that were stored with the head.
     """
     made = await to_thread.run_sync(
-        partial(_exported, services.store, tenant_id, f"{name}@{version}", form),
+        partial(_exported, services, tenant_id, f"{name}@{version}", form),
         limiter=services.exporting,
     )
     digest = base64.b64encode(hashlib.sha256(made.content).digest()).decode()

@@ -10,6 +10,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from nmtune.heads import class_shares as known_shares
+from nmtune.numeric.softmax import probabilities_of
 from nmtune.study.row_selection import choose, margins_of, shortlist
 from service.heads.selection_schemas import SelectRequest
 from service.http.errors import Problem
@@ -104,7 +106,7 @@ def select(
     score = head.knowledge.ood if head.knowledge else None
     for start, block, _ in _blocks(pool, x, head):
         stop = start + len(block)
-        margins[start:stop] = margins_of(head.predict_proba(block))
+        margins[start:stop] = margins_of(_corrected(head.predict_proba(block), version))
         if score is not None:
             is_ood[start:stop] = score.score(block) > score.threshold
     found = shortlist(margins, is_ood, body.n_rows, ood_share=body.ood_share, seed=body.seed)
@@ -118,12 +120,31 @@ def select(
     place = {row: at for at, row in enumerate([*found.uncertain.tolist(), *found.ood.tolist()])}
     chosen = [*uncertain.tolist(), *ood.tolist()]
     at = [place[row] for row in chosen]
-    lines = _lines(pool, head, rows[at], [ids[one] for one in at], chosen, len(uncertain))
+    probabilities = _corrected(head.predict_proba(rows[at]), version)
+    lines = _lines(
+        pool,
+        head.classes,
+        rows[at],
+        probabilities,
+        [ids[one] for one in at],
+        chosen,
+        len(uncertain),
+    )
     return Selection(
         content=_csv(lines) if body.format == "csv" else _jsonl(lines),
         n_rows=len(chosen),
         ood_share=None if score is None else float(is_ood.mean()),
     )
+
+
+def _corrected(probabilities: Matrix, version: HeadVersion) -> Matrix:
+    """The probabilities (n, c) for the class shares of the alias that was named, if it has any."""
+    if version.class_shares is None:
+        return probabilities
+    trained = version.lineage.get("class_shares")
+    added = known_shares.offsets(version.class_shares, trained, version.classes)
+    scores = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    return probabilities_of(scores + added)
 
 
 def _blocks(
@@ -155,14 +176,14 @@ def _gathered(
 
 def _lines(
     pool: Pool,
-    head: "Head",
+    classes: Sequence[str],
     x: Matrix,
+    probabilities: Matrix,
     ids: Sequence[str | None],
     chosen: Sequence[int],
     n_uncertain: int,
 ) -> list[dict[str, Any]]:
     """What the file says of each row chosen; `label` is for the person who labels."""
-    probabilities = head.predict_proba(x) if len(x) else np.zeros((0, 1), np.float32)
     lines = []
     for at, row in enumerate(chosen):
         best = int(probabilities[at].argmax())
@@ -172,7 +193,7 @@ def _lines(
                 "row": row,
                 "id": ids[at],
                 **given,
-                "predicted": head.classes[best],
+                "predicted": classes[best],
                 "probability": round(float(probabilities[at, best]), 4),
                 "chosen_as": "uncertain" if at < n_uncertain else "ood",
                 "label": None,

@@ -1,7 +1,7 @@
 """The encoders that a job compares: which ones a request means, and whether they go together."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -103,11 +103,9 @@ def examine(
                 status_of(error), error.code, f"encoders[{place}]: {error}", field=field, row=place
             ) from error
         price = choice.price_per_million_tokens
-        if price is None and encoder.base_url is None:
-            price = 0.0  # it runs in the worker: nobody sends a bill
         found.append(Compared(name=_name(encoder), encoder=encoder, price=price))
     _check_different(found)
-    return tuple(_told_apart(found))
+    return tuple(_told_apart(_priced_alike(found)))
 
 
 def _check_form(body: JobCreate) -> None:
@@ -169,6 +167,29 @@ def _check_different(found: Sequence[Compared]) -> None:
                 row=place,
             )
         seen[key] = place
+
+
+def _priced_alike(found: Sequence[Compared]) -> list[Compared]:
+    """The encoders with their prices: one for those that are embedded together."""
+    stated: dict[str, tuple[int, float]] = {}
+    for place, one in enumerate(found):
+        if one.encoder is None or one.price is None:
+            continue
+        first, price = stated.setdefault(one.encoder.whole.identity, (place, one.price))
+        if one.price != price:
+            raise _invalid(
+                f"encoders[{place}] is embedded together with encoders[{first}], which only "
+                f"truncates otherwise, so both have one price: state {price:g} for it, or none.",
+                field=f"{FIELD}.price_per_million_tokens",
+                row=place,
+            )
+    return [one if one.encoder is None else _priced(one, one.encoder, stated) for one in found]
+
+
+def _priced(one: Compared, encoder: Encoder, stated: Mapping[str, tuple[int, float]]) -> Compared:
+    # What runs in the worker costs nothing unless its user says otherwise: nobody sends a bill.
+    default = 0.0 if encoder.base_url is None else None
+    return replace(one, price=stated.get(encoder.whole.identity, (None, default))[1])
 
 
 def _name(encoder: Encoder) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from statistics import median
 from typing import Any, Final
@@ -13,20 +14,29 @@ from nmtune.errors import NMTuneError
 from nmtune.training.candidates import ROBUST, Candidates
 from nmtune.training.peak_memory import peak_bytes
 from providers.encoder import Encoder
+from providers.pool import Providers
 from service.datasets.schemas import DatasetWarning, Split
 from service.ingest.dataset import inline, prepared, texts
 from service.jobs import embedding_cost, planned_comparison
+from service.jobs.adapting import LORA_KEY
+from service.jobs.adapting_plan import (
+    adapting_bytes,
+    lora_paces,
+    seconds_of,
+    steps_of,
+    texts_seen,
+)
 from service.jobs.embedding_cost import PlannedEmbedding
 from service.jobs.encoders import Compared, rows_of, width
 from service.jobs.planned_comparison import PlannedComparison
 from service.jobs.schemas import JobCreate
 from service.jobs.submission import check_content, check_trainable, examine
+from service.providers import access
 from service.settings import ServiceSettings
 from store import datasets, jobs
 from store.datasets import Dataset
 from store.errors import NotFound
 from store.files.texts import TextsFile
-from store.jobs import Job
 from store.states import JobKind, JobStatus
 from store.store import Store
 
@@ -96,9 +106,9 @@ class Plan(BaseModel):
         description="The peak memory of the training, roughly; null without n_columns."
     )
     seconds: float | None = Field(
-        description="How long the training would take, at the pace of earlier jobs of this method; "
-        "null without such jobs, and without n_columns. Waiting for a worker, and for a provider's "
-        "embeddings, is not included."
+        description="How long the training would take, at the pace of earlier jobs of this method "
+        "and paradigm; null without such jobs, and without n_columns. Waiting for a worker, and "
+        "for a provider's embeddings, is not included."
     )
     n_jobs_measured: int = Field(
         description="How many earlier jobs the estimate of seconds is based on."
@@ -151,10 +161,24 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
             n_classes=len(rows.classes),
             most_rows=max(split["n_rows"] for split in rows.splits),
         )
-        if paces:
+        if paces and asked.lora is None:
             work = _work(candidates, n_trained, n_columns, len(rows.classes))
             n_trainings = 1 if encoders is None else len(encoders.compared)
             seconds = round(n_trainings * work / median(paces), 1)
+    planned = [
+        PlannedCandidate(name=name, n_steps=_n_steps(config, n_trained))
+        for name, config in candidates.configs.items()
+    ]
+    if (lora := asked.lora) is not None and asked.encoder is not None:
+        with Providers(encoders_dir=settings.encoders_dir) as providers:
+            find_stored = partial(access.stored_place, tenant_id=tenant_id, store=store)
+            place = providers.place(find_stored, asked.encoder)
+        n_train, n_validation = rows.n_rows_of("train"), rows.n_rows_of("validation")
+        steps = steps_of(lora, n_train=n_train, n_validation=n_validation)
+        planned += [PlannedCandidate(name=name, n_steps=n) for name, n in steps.items()]
+        memory_bytes = max(memory_bytes or 0, adapting_bytes(lora, place))
+        paces = lora_paces(store, tenant_id)
+        seconds = round(texts_seen(lora, steps) / median(paces), 1) if paces else None
     return Plan(
         dataset_id=rows.dataset_id,
         method=body.method,
@@ -169,10 +193,7 @@ def make_plan(body: JobCreate, *, tenant_id: str, store: Store, settings: Servic
             )
             for split in rows.splits
         ],
-        candidates=[
-            PlannedCandidate(name=name, n_steps=_n_steps(config, n_trained))
-            for name, config in candidates.configs.items()
-        ],
+        candidates=planned,
         embedding=_embedding(body, rows, asked.encoder, tenant_id=tenant_id, store=store),
         encoders=encoders,
         memory_bytes=memory_bytes,
@@ -274,6 +295,8 @@ def _paces(store: Store, tenant_id: str, method: str) -> list[float]:
         for job in page.items:
             if job.kind is not JobKind.TRAINING or job.method != method or job.attempt != 1:
                 continue
+            if LORA_KEY in job.config:
+                continue
             try:
                 dataset = datasets.get(tx, tenant_id, job.dataset_id)
                 candidates = Candidates.from_dict(job.config)
@@ -287,15 +310,9 @@ def _paces(store: Store, tenant_id: str, method: str) -> list[float]:
                 if split["name"] in ("train", "validation")
             )
             work = _work(candidates, n_rows, dataset.n_columns, len(dataset.classes))
-            if (seconds := _seconds(job)) > 0:
+            if (seconds := seconds_of(job)) > 0:
                 paces.append(work / seconds)
     return paces
-
-
-def _seconds(job: Job) -> float:
-    if job.started_at is None or job.finished_at is None:
-        return 0.0
-    return (job.finished_at - job.started_at).total_seconds()
 
 
 def _work(candidates: Candidates, n_rows: int, n_columns: int, n_classes: int) -> float:

@@ -1,7 +1,7 @@
-"""JSON shapes of jobs and events, with one example each."""
+"""JSON shapes of jobs, with one example each."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,8 @@ from service.http.validation import ID_PATTERN
 from service.providers.schemas import EncoderChoice, ProviderChoice, Texts
 from store.jobs import Job as JobRecord
 from store.states import JobKind, JobStatus
+
+Analysis: TypeAlias = Literal["ablation", "learning_curve", "published_loop", "full_finetuning"]
 
 
 class JobCreate(BaseModel):
@@ -72,18 +74,24 @@ class JobCreate(BaseModel):
         description="What is published; simpler methods are trained as well, for comparison. "
         "`auto` chooses by cross-validation on the training rows.",
     )
+    paradigm: Literal["black_box", "lora"] = Field(
+        default="black_box",
+        description="`black_box` trains heads on frozen embeddings. `lora` adapts the encoder of a "
+        "dataset of texts as well, and publishes that only if it wins on held-out texts.",
+    )
     config: dict[str, Any] = Field(
         default_factory=dict,
         max_length=64,
         description="Settings, such as seed or w_covariance. A `preset` (paper, reference), which "
         "they override is for methods nmtune and mlp, or with the analysis published_loop.",
     )
-    analyses: list[Literal["ablation", "learning_curve", "published_loop"]] = Field(
+    analyses: list[Analysis] = Field(
         default_factory=list,
-        max_length=3,
+        max_length=4,
         description="Further analyses: `ablation` also trains NMTune without each of its terms, "
         "`learning_curve` tells whether more labels would help, `published_loop` also trains MLP "
-        "and NMTune as the papers do, for 30 epochs. All take longer.",
+        "and NMTune as the papers do, for 30 epochs; `full_finetuning`, for paradigm lora, also "
+        "trains all weights of the encoder, to compare. All take longer.",
     )
     compare: bool = Field(
         default=True,
@@ -189,6 +197,7 @@ class Job(BaseModel):
                     "kind": "training",
                     "dataset_id": "ds_31k8drzh5p2gk7m4t9x3wvq6ab",
                     "method": "nmtune",
+                    "paradigm": "black_box",
                     "alias": "prod",
                     "alias_always": False,
                     "alias_outcome": None,
@@ -234,6 +243,9 @@ class Job(BaseModel):
     kind: JobKind
     dataset_id: str
     method: str
+    paradigm: Literal["black_box", "lora"] = Field(
+        description="Whether the job adapts the encoder too (`lora`)."
+    )
     alias: str | None
     alias_always: bool = Field(
         description="Whether the alias moves even if the verdict advises against it."
@@ -252,8 +264,8 @@ class Job(BaseModel):
     status: JobStatus
     stage: str | None = Field(
         description="While the job runs: embedding (of texts), ranking (of encoders), loading, "
-        "training or predicting, comparing, evaluating, spectra or publishing. The head is "
-        "published after training."
+        "training or predicting, adapting (the encoder), comparing, evaluating, spectra or "
+        "publishing. The head is published after training, or after adapting."
     )
     progress: dict[str, Any] | None = Field(
         description="How far training is: fraction (0 to 1, of the whole job), eta_seconds, and "
@@ -310,6 +322,7 @@ class Job(BaseModel):
             kind=record.kind,
             dataset_id=record.dataset_id,
             method=record.method,
+            paradigm="lora" if "lora" in record.config else "black_box",
             alias=record.alias,
             alias_always=record.alias_always,
             alias_outcome=None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from nmtune.encoder.candidates import LoraCandidates
 from nmtune.errors import ConfigError
 from nmtune.training.candidates import Candidates, resolve
 from providers.encoder import Encoder
@@ -16,6 +17,7 @@ from service.ingest.dataset import inline, prepared, texts
 from service.ingest.dataset.prepared import PreparedDataset
 from service.ingest.dataset.texts import PreparedTexts
 from service.jobs import encoders
+from service.jobs.adapting import LORA_KEY, check_opened, check_texts, lora_of
 from service.jobs.encoders import Compared
 from service.jobs.schemas import Job, JobCreate
 from service.providers import access
@@ -39,11 +41,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What a request asks for: `encoder` embeds its texts, or `compared` are to."""
+    """What a request asks for: `encoder` embeds its texts, or `compared` are to.
+
+    lora: what adapts the encoder, if anything does.
+    """
 
     candidates: Candidates
     encoder: Encoder | None
     compared: tuple[Compared, ...] | None
+    lora: LoraCandidates | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All settings, as the job's row has them."""
+        more = {} if self.lora is None else {LORA_KEY: self.lora.to_dict()}
+        return self.candidates.to_dict() | more
 
     @property
     def encoders(self) -> list[Encoder]:
@@ -142,8 +154,10 @@ def _dataset_of(
 
     The bytes of these rows are stored before it begins.
     """
-    dataset_id = body.dataset_id or asked.dataset_id
-    if dataset_id is not None:
+    if (compared := asked.compared) is not None and asked.dataset_id is not None:
+        yield lambda tx: encoders.rows_of(tx, tenant_id, compared)[0]
+        return
+    if (dataset_id := body.dataset_id) is not None:
         yield lambda tx: datasets.get(tx, tenant_id, dataset_id)
         return
     with prepared.workspace(settings.data_dir) as workdir:
@@ -192,7 +206,7 @@ def _record(
         name=body.name,
         dataset_id=dataset.id,
         method=body.method,
-        config=asked.candidates.to_dict(),
+        config=asked.config,
         alias=body.alias,
         alias_always=body.alias_always,
         description=body.description,
@@ -240,9 +254,11 @@ def examine(body: JobCreate, *, tenant_id: str, store: Store, settings: ServiceS
             body.provider, tenant_id=tenant_id, store=store, settings=settings
         )
     _check_source(body)
+    lora = lora_of(body)
+    check_opened(encoder, lora)
     if encoder is not None:
         access.check(encoder, tenant_id=tenant_id, store=store, settings=settings)
-    return Asked(candidates=candidates, encoder=encoder, compared=compared)
+    return Asked(candidates=candidates, encoder=encoder, compared=compared, lora=lora)
 
 
 def _candidates(body: JobCreate) -> Candidates:
@@ -253,6 +269,9 @@ def _candidates(body: JobCreate) -> Candidates:
         if isinstance(value, list | dict):
             message = f"{name} must be one value, not a list or an object"
             raise ConfigError(message, field=name)
+    if (lora := lora_of(body)) is not None:
+        (seed,) = {one.seed for one in lora.configs.values()}
+        return resolve(method=body.method, config={"seed": seed}, compare=False)
     return resolve(
         method=body.method, config=body.config, analyses=body.analyses, compare=body.compare
     )
@@ -277,6 +296,8 @@ def _check_source(body: JobCreate) -> None:
             "Send either embeddings or texts, not both: leave out texts.",
             field="texts",
         )
+    if body.embeddings is not None:
+        check_texts(datasets.EMBEDDINGS, lora_of(body))
     if body.embeddings is not None and (body.provider or body.encoders):
         raise _provider_for_nothing("provider" if body.provider else "encoders")
     if body.encoders and body.encoders[0].dataset_id is not None:
@@ -306,6 +327,7 @@ def _invalid_beside_datasets(field: str) -> Problem:
 
 def check_content(content: str, asked: Asked) -> None:
     """Raise Problem unless texts have a provider and embeddings have none."""
+    check_texts(content, asked.lora)
     if content == datasets.TEXTS and not asked.embeds:
         raise Problem(
             422,

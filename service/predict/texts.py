@@ -102,7 +102,7 @@ class TextPredictor:
             self._limiter = CapacityLimiter(self._settings.predict_text_slots)
         # Only the wait for a slot can be cancelled; the thread keeps the deadline itself.
         with move_on_after(seconds):
-            embed = partial(self._embed, tenant_id, version.encoder, texts, deadline, first_row)
+            embed = partial(self._embed, tenant_id, version, texts, deadline, first_row)
             x, n_tokens = await to_thread.run_sync(embed, limiter=self._limiter)
             return Embedded(f"{version.name}@{version.version}", x, version.class_shares, n_tokens)
         raise _too_slow()
@@ -110,12 +110,13 @@ class TextPredictor:
     def _embed(
         self,
         tenant_id: str,
-        known: dict[str, Any],
+        version: HeadVersion,
         texts: Sequence[str],
         deadline: float,
         first_row: int,
     ) -> tuple[NDArray[np.float32], int]:
         """The texts' embeddings (n, d), by the encoder of the head, and the tokens paid."""
+        known: dict[str, Any] = version.encoder or {}
         encoder = Encoder.from_dict(known)
         provider = self._providers.open(
             encoder.whole,
@@ -123,6 +124,7 @@ class TextPredictor:
                 origin, tenant_id=tenant_id, store=self._store, settings=self._settings
             ),
             has_answered=True,  # when the head was trained
+            read_head=lambda: self._store.artifacts.get_bytes(tenant_id, version.sha256),
             find_stored=partial(access.stored_place, tenant_id=tenant_id, store=self._store),
         )
         left = max(0.1, deadline - time.monotonic())

@@ -95,24 +95,26 @@ def delete(tx: Transaction, tenant_id: str, name: str) -> str | None:
     Remove the bytes before this transaction ends. Raises NotFound, and EncoderInUse while a head
     or an unfinished job needs it, unless another name has the same files.
     """
-    row = tx.execute(
-        select(_mine.sha256)
-        .where(_mine.tenant_id == tenant_id, _mine.name == name)
-        .with_for_update()
-    ).one_or_none()
+    row = find(tx, tenant_id, name)
     if row is None:
         raise NotFound("encoder", name)
-    twin = tx.execute(
+    # All names of these files are locked: two could else go at once, each relying on the other.
+    same = tx.execute(
         select(_mine.name)
-        .where(_mine.tenant_id == tenant_id, _mine.sha256 == row.sha256, _mine.name != name)
-        .limit(1)
-    ).one_or_none()
-    if twin is None:
+        .where(_mine.tenant_id == tenant_id, _mine.sha256 == row.sha256)
+        .order_by(_mine.name)
+        .with_for_update()
+    )
+    names = set(same.scalars())
+    if name not in names:
+        raise NotFound("encoder", name)
+    is_last = len(names) == 1
+    if is_last:
         _check_unused(tx, tenant_id, name, row.sha256)
     tx.execute(
         sql_delete(tables.local_encoders).where(_mine.tenant_id == tenant_id, _mine.name == name)
     )
-    return row.sha256 if twin is None else None
+    return row.sha256 if is_last else None
 
 
 def stored(artifacts: Artifacts, tenant_id: str, sha256: str) -> Path | None:

@@ -87,6 +87,42 @@ def as_version(
     )
 
 
+def encoder_of(
+    tx: Transaction, job: Job, report: Mapping[str, Any], candidate: str
+) -> dict[str, Any] | None:
+    """What a head keeps of the encoder whose vectors it judges; None for one of embeddings.
+
+    An adapted encoder becomes known with the first head that needs it. Raises UnknownCandidate for
+    a candidate whose encoder is not kept.
+    """
+    adapted = report["candidates"][candidate].get("adapted")
+    if adapted is None:
+        return encoders.of_head(tx, job.tenant_id, job.encoder)
+    record = adapted["encoder"]
+    if record is None:
+        raise UnknownCandidate(
+            f"{candidate} of job {job.id} cannot be published: it changed all weights of the "
+            "encoder, which are not kept. It is there to be compared with."
+        )
+    kept = {name: value for name, value in record.items() if name != "identity"}
+    encoders.add(
+        tx,
+        job.tenant_id,
+        fingerprint=record["fingerprint"],
+        identity=record["identity"],
+        encoder={k: v for k, v in kept.items() if k not in ("fingerprint", "sketch")},
+        signature=record["sketch"],
+        n_columns=report["dataset"]["n_columns"],
+    )
+    return kept
+
+
+def is_kept(report: Mapping[str, Any], candidate: str) -> bool:
+    """Whether the head of a candidate can be published later: its encoder has to be kept."""
+    adapted = report["candidates"][candidate].get("adapted")
+    return adapted is None or adapted["encoder"] is not None
+
+
 def check_succeeded(job: Job) -> None:
     """Raise CandidatesNotReady unless the job is a training that has succeeded."""
     if job.kind is not JobKind.TRAINING:
@@ -118,6 +154,7 @@ def publish(tx: Transaction, job: Job, report: Mapping[str, Any], candidate: str
             f"{job.head_name}@{job.head_version}, which the job itself published, was deleted with "
             "its bytes. Train again to have it back."
         )
+    encoder = encoder_of(tx, job, report, candidate)
     file = job_files.get(
         tx, job.tenant_id, job.id, job_files.head_name(candidate), keep_meanwhile=True
     )
@@ -126,7 +163,7 @@ def publish(tx: Transaction, job: Job, report: Mapping[str, Any], candidate: str
         report,
         candidate,
         head=ArtifactRef(sha256=file.sha256, size_bytes=file.size_bytes),
-        encoder=encoders.of_head(tx, job.tenant_id, job.encoder),
+        encoder=encoder,
     )
     published = heads.publish(
         tx,

@@ -3,8 +3,12 @@
 import threading
 from collections.abc import Callable
 
+from sqlalchemy import update
+
 from store import datasets, idempotency, jobs, transitions
-from store.errors import Conflict, DatasetInUse, LeaseLost, NotFound
+from store.database import tables
+from store.embedding import local_encoders
+from store.errors import Conflict, DatasetInUse, EncoderInUse, LeaseLost, NotFound
 from store.jobs import Job
 from store.registry import heads
 from store.store import Store
@@ -206,3 +210,30 @@ def test_bytes_are_never_removed_from_under_a_dataset_that_names_them(
             assert store.artifacts.exists("default", sha256) or not left
             for item in left:
                 datasets.delete(tx, "default", item.id)
+
+
+def test_of_two_names_of_one_encoder_in_use_one_stays(open_store: OpenStore, rows: Rows) -> None:
+    sha256 = "e" * 64
+    job = rows.queued()
+    values = {"encoder": {"provider": "local", "model": "one", "sha256": sha256}}
+    with open_store().database.begin() as tx:
+        tx.execute(update(tables.jobs).where(tables.jobs.c.id == job.id).values(**values))
+        for name in ("one", "two"):
+            local_encoders.add(tx, "default", name, sha256=sha256, size_bytes=1, description={})
+
+    outcomes: list[object] = []
+
+    def delete_the_other(store: Store) -> None:
+        try:
+            with store.database.begin() as tx:
+                outcomes.append(local_encoders.delete(tx, "default", "two"))
+        except EncoderInUse as error:
+            outcomes.append(error)
+
+    other = threading.Thread(target=delete_the_other, args=(open_store(),))
+    with open_store().database.begin() as tx:
+        local_encoders.delete(tx, "default", "one")
+        other.start()
+        other.join(0.5)  # it waits for this transaction
+    other.join()
+    assert isinstance(outcomes[0], EncoderInUse), outcomes

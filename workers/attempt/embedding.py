@@ -21,6 +21,7 @@ from store.embedding import local_encoders, provider_keys
 from store.embedding.encoders import EncoderRecord
 from store.files.texts import TextsFile
 from store.jobs import Job
+from store.registry import heads
 from store.store import Store
 from workers.attempt import embedded_file, provider_wait, recognition
 from workers.attempt.failure import MustWait
@@ -106,6 +107,7 @@ def embed_texts(
         Encoder.from_dict(job.encoder).whole,
         lambda origin: _find_key(job, origin, store, settings),
         has_answered="usage" in job.encoder,
+        read_head=lambda: _head_of(job, store),
         find_stored=partial(local_encoders.stored, store.artifacts, job.tenant_id),
     )
     provider, record, memory = _recognised(job, provider, store, should_stop)
@@ -151,3 +153,12 @@ def _find_key(job: Job, origin: str, store: Store, settings: WorkerSettings) -> 
     with store.database.read() as tx:
         sealed = provider_keys.find(tx, job.tenant_id, origin)
     return keys.choose(sealed, job.tenant_id, origin, settings)
+
+
+def _head_of(job: Job, store: Store) -> bytes:
+    """The bytes of the head that a prediction uses, which keeps its encoder's adapter."""
+    if job.head_name is None or job.head_version is None:
+        raise ValueError(f"job {job.id} uses no head")
+    with store.database.read() as tx:
+        version = heads.version(tx, job.tenant_id, job.head_name, job.head_version)
+    return store.artifacts.get_bytes(job.tenant_id, version.sha256)

@@ -1,11 +1,14 @@
 """The instructions of a worker to its child, by the job's kind."""
 
+from functools import partial
 from typing import Any
 
 import orjson
 
+from providers.encoder import Encoder
 from store.database.connection import Transaction
 from store.datasets import TEXTS, Dataset
+from store.embedding import local_encoders
 from store.errors import NotFound
 from store.jobs import Job
 from store.registry import heads
@@ -55,6 +58,8 @@ def of_training(
         dataset_path=str(store.artifacts.open_path(job.tenant_id, sha256)),
         dataset_sha256=sha256,
         texts_path=_texts_path(job, dataset, store),
+        encoder=job.encoder,
+        encoder_place=_encoder_place(job, store, settings),
         dataset_warnings=[*dataset.warnings, *text_job.warnings(job)],
         candidates=job.config,
         device=settings.device,
@@ -78,6 +83,20 @@ def _texts_path(job: Job, dataset: Dataset, store: Store) -> str | None:
     if dataset.content != TEXTS:
         return None
     return str(store.artifacts.open_path(job.tenant_id, dataset.sha256))
+
+
+def _encoder_place(job: Job, store: Store, settings: WorkerSettings) -> str | None:
+    """Where the files of the encoder are that the job adapts; None if it adapts none.
+
+    Raises InvalidProvider if they are no longer there.
+    """
+    if "lora" not in job.config or job.encoder is None:
+        return None
+    from providers.pool import Providers  # sockets, which most jobs do not need
+
+    find_stored = partial(local_encoders.stored, store.artifacts, job.tenant_id)
+    with Providers(encoders_dir=settings.encoders_dir) as providers:
+        return str(providers.place(find_stored, Encoder.from_dict(job.encoder)))
 
 
 def check_head(tx: Transaction, job: Job) -> None:

@@ -7,7 +7,6 @@ from typing import Any, Final, TypeAlias
 from store import job_files, jobs, transitions
 from store.bytes.port import ArtifactRef, Artifacts
 from store.database.connection import Transaction
-from store.embedding import encoders
 from store.job_files import NewJobFile
 from store.jobs import Job
 from store.registry import candidates
@@ -86,8 +85,8 @@ def _version(
 ) -> NewHeadVersion:
     encoder = None
     if job.encoder is not None:
-        with store.database.read() as tx:
-            encoder = encoders.of_head(tx, job.tenant_id, job.encoder)
+        with store.database.begin() as tx:
+            encoder = candidates.encoder_of(tx, job, report, job.method)
     return candidates.as_version(
         job,
         report,
@@ -106,7 +105,7 @@ def _kept(
     yield _job_file(job_files.ROWS, workdir.move(artifacts, job.tenant_id, ROWS))
     yield _job_file(job_files.MAP, workdir.move(artifacts, job.tenant_id, MAP))
     for candidate in report["candidates"]:
-        if candidate != job.method:
+        if candidate != job.method and candidates.is_kept(report, candidate):
             reference = workdir.move(artifacts, job.tenant_id, head_file(candidate))
             yield _job_file(job_files.head_name(candidate), reference)
 

@@ -26,10 +26,10 @@ from workers.settings import WorkerSettings
 REPORT: Final = "report.json"
 
 # Of MLflow, for one request.
-_MOST_METRICS: Final = 1000
+_MOST_METRICS: Final = 900  # with the parameters at most 1000
 _MOST_PARAMS: Final = 100
 _MOST_CHARACTERS: Final = 6000
-_NOT_IN_A_KEY: Final = re.compile(r"[^A-Za-z0-9_./ :-]")
+_NOT_IN_A_PART: Final = re.compile(r"[^A-Za-z0-9_. :-]|^\.+\Z")
 _PROXIED: Final = "mlflow-artifacts"
 
 logger = logging.getLogger(__name__)
@@ -136,13 +136,18 @@ def _params(job: Job, version: HeadVersion) -> dict[str, object]:
 
 
 def _metrics(version: HeadVersion) -> dict[str, float]:
-    """`test/accuracy` and the like; a character that MLflow refuses in a name becomes its code."""
+    """`test/accuracy`, `ood/web/accuracy` and the like, by names that MLflow takes."""
     return {
-        _NOT_IN_A_KEY.sub(lambda found: f"_{ord(found[0]):x}_", f"{split}/{name}")[:250]: value
+        f"{'/'.join(map(_part, split.split('/', 1)))[:200]}/{name}": value
         for split, figures in version.metrics.items()
         for name, value in figures.items()
         if isinstance(value, int | float)
     }
+
+
+def _part(name: str) -> str:
+    """A part of a path, with the code in place of what MLflow refuses or reads as another path."""
+    return _NOT_IN_A_PART.sub(lambda found: "".join(f"_{ord(one):x}_" for one in found[0]), name)
 
 
 def _pairs(values: Mapping[str, object]) -> list[dict[str, str]]:
@@ -201,7 +206,7 @@ class _Server:
         if status == HTTPStatus.NOT_FOUND and may_be_missing:
             return b""
         if status != HTTPStatus.OK:
-            said = answer[:200].decode(errors="replace")
+            said = " ".join(answer[:200].decode(errors="replace").split())
             raise NotLogged(f"{path.partition('?')[0]} was answered with {status}: {said}")
         return answer
 

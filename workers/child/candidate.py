@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nmtune import CheckpointError, Head, HeadFormatError, HeldOut, Trainer, TuneConfig
@@ -46,6 +46,12 @@ class Training:
     dataset: DatasetFile
     machine: Runtime
     workload: Workload
+    adapted: dict[str, DatasetFile] = field(default_factory=dict)
+    """The vectors of adapted encoders, by the candidate whose head judges them."""
+
+    def rows_of(self, name: str) -> DatasetFile:
+        """The rows that a candidate's head judges: the job's own, or those adapted."""
+        return self.adapted.get(name, self.dataset)
 
     def check_data(self) -> None:
         """Raise ArtifactCorrupt unless the mapped data set is still what was stored.

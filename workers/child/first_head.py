@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmtune import Candidates, Choice, Head, LabelErrors
+from nmtune.encoder.candidates import LoraCandidates
 from nmtune.heads.class_shares import shares_of
 from nmtune.report.comparison import Score
 from nmtune.training import choose as choosing
 from nmtune.training.candidates import ROBUST
-from nmtune.vocabulary import TRAIN
-from workers.child import publication, scoring
+from nmtune.vocabulary import FROZEN_AUTO, TRAIN
+from workers.child import adapting, publication, scoring
 from workers.child.candidate import FinishedCandidate, Message, Training
 from workers.child.report import CandidateResult, compose
 from workers.folder import PUBLISHED, REPORT_SO_FAR
@@ -40,17 +41,26 @@ class Chosen:
 
 
 def choose(
-    training: Training, candidates: Candidates, *, started_at: float
+    training: Training,
+    candidates: Candidates,
+    *,
+    lora: LoraCandidates | None = None,
+    started_at: float,
 ) -> Generator[Message, None, Chosen]:
     """Train what the head is made of and hand it over, or take it from an earlier attempt.
 
-    started_at: by `time.monotonic`, for the report.
+    lora: what adapts the encoder, to choose from as well. started_at: by `time.monotonic`, for the
+    report.
     """
-    method, dataset, workdir = candidates.method, training.dataset, training.workdir
+    method, workdir = candidates.method, training.workdir
     finished, errors, choice = yield from train(training, candidates)
     noise = choosing.noise_of(errors) if choice else None
     if choice is not None:
         finished[method] = blend(choice, finished, noise)
+    if lora is not None:
+        choice = yield from _adapt(training, lora, finished, method, noisy=noise is not None)
+        noise = None if method in training.adapted else noise
+    dataset = training.rows_of(method)
     one = finished[method]
     is_out = workdir.has(PUBLISHED)
     if is_out:  # that head, even if this machine would choose another
@@ -69,12 +79,12 @@ def choose(
             training.plan,
             method=method,
             machine=training.machine,
-            classes=dataset.classes,
+            classes=training.dataset.classes,
             trained={method: one.trained},
             scores={method: scores},
             raw={},
             seconds=time.monotonic() - started_at,
-            class_shares=shares_of(dataset.splits[TRAIN].y, dataset.classes),
+            class_shares=shares_of(training.dataset.splits[TRAIN].y, dataset.classes),
             choice=choice.to_dict() if choice else None,
             missing=MISSING,
         )
@@ -115,6 +125,28 @@ def train(
         known = {name: one.held_out for name, one in finished.items() if one.held_out}
         choice = choosing.choose(known, noisy=noisy)
     return finished, errors, choice
+
+
+def _adapt(
+    training: Training,
+    lora: LoraCandidates,
+    finished: dict[str, FinishedCandidate],
+    method: str,
+    *,
+    noisy: bool,
+) -> Generator[Message, None, Choice]:
+    """Adapt the encoder too; `method` becomes what held-out texts choose of all."""
+    finished[FROZEN_AUTO] = frozen = finished.pop(method)
+    adapted = yield from adapting.adapt(training, lora, frozen, noisy=noisy)
+    finished |= adapted.finished
+    training.adapted.update(adapted.datasets)
+    (name,) = adapted.choice.weights
+    if name in adapted.datasets:
+        training.adapted[method] = adapted.datasets[name]
+    chosen = finished[name]
+    notes = [adapted.choice.reason, *chosen.trained.notes]
+    finished[method] = replace(chosen, trained=replace(chosen.trained, notes=notes))
+    return adapted.choice
 
 
 def blend(

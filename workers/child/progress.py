@@ -38,8 +38,13 @@ class Workload:
         n_classes: int,
         n_rows: int,
         rows_ratio: float,
+        share: float = 1.0,
     ) -> None:
-        """rows_ratio: how many rows are evaluated per training row."""
+        """rows_ratio: how many rows are evaluated per training row.
+
+        share: how much of the job these candidates are; of the others the time left is not known.
+        """
+        self._share = share
         self._by_batches = {name for name, one in configs.items() if not one.is_convex}
         self._n_epochs = {name: _epochs(config, n_rows) for name, config in configs.items()}
         self._cost: dict[str, float] = {}
@@ -83,8 +88,8 @@ class Workload:
             "n_epochs": report.n_epochs,
             "losses": report.losses,
             "validation": report.validation,
-            "fraction": round(self._fraction, 4),
-            "eta_seconds": self._seconds_left(),
+            "fraction": round(self._share * self._fraction, 4),
+            "eta_seconds": self._seconds_left() if self._share == 1 else None,
         }
 
     def _work(self, n_epochs: Mapping[str, int]) -> float:

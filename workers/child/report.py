@@ -45,6 +45,8 @@ class CandidateResult:
     train_seconds: float
     history: list[dict[str, Any]]
     notes: list[str]
+    adapted: Mapping[str, Any] | None = None
+    """Of a candidate that adapts the encoder: its config, strength, size and encoder."""
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     spectra: Spectra = field(default_factory=dict)
     uncalibrated: dict[str, Evaluation] = field(default_factory=dict)
@@ -52,14 +54,23 @@ class CandidateResult:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The config of its only member, or of each member of a blend."""
+        """The config of its only member, of each member of a blend, or of its adapter."""
+        if self.adapted is not None:
+            return dict(self.adapted["config"])
         configs = [config.to_dict() for config in self.head.configs]
         return configs[0] if len(configs) == 1 else {"members": configs}
 
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers were fitted, those of an adapter included."""
+        more = 0 if self.adapted is None else int(self.adapted["n_parameters"])
+        return self.head.n_parameters + more
+
     def to_dict(self) -> dict[str, Any]:
+        about: dict[str, Any] = {} if self.adapted is None else {"adapted": dict(self.adapted)}
         return {
             "config": self.config,
-            "n_parameters": self.head.n_parameters,
+            "n_parameters": self.n_parameters,
             "train_seconds": round(self.train_seconds, 3),
             "temperature": self.head.temperature,
             "metrics": {
@@ -68,6 +79,7 @@ class CandidateResult:
             "history": self.history,
             "spectra": {split: _measures(one) for split, one in self.spectra.items()},
             "notes": self.notes,
+            **about,
         }
 
 

@@ -6,12 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from nmtune import Candidates, Choice, DataError, Head, HeldOut, LabelErrors, spectrum
+from nmtune.encoder.candidates import LoraCandidates
 from nmtune.heads.class_shares import shares_of
 from nmtune.numeric import runtime
 from nmtune.report.comparison import Score
 from nmtune.training import choose
 from nmtune.training.peak_memory import peak_bytes
-from nmtune.vocabulary import TRAIN, VALIDATION
+from nmtune.vocabulary import (
+    FROZEN_AUTO,
+    FULL_FINETUNING,
+    LORA,
+    LORA_NMTUNE,
+    TRAIN,
+    VALIDATION,
+)
 from store.files.dataset import DatasetFile
 from workers import memory
 from workers.child import (
@@ -25,12 +33,15 @@ from workers.child import (
     scoring,
     trust,
 )
+from workers.child.adapting import FROZEN_SHARE
 from workers.child.candidate import FinishedCandidate, Message, Training
 from workers.child.first_head import Chosen
 from workers.child.progress import Workload
 from workers.child.report import Spectra, compose
 from workers.child.row_names import RowNames
 from workers.folder import MAP, MAP_POINTS, REPORT, ROWS, TrainingInstructions, Workdir, head_file
+
+_AFTER_FROZEN = (FROZEN_AUTO, LORA, LORA_NMTUNE, FULL_FINETUNING)
 
 
 def run(workdir: Workdir) -> Iterator[Message]:
@@ -45,19 +56,22 @@ def run(workdir: Workdir) -> Iterator[Message]:
     plan = TrainingInstructions.load(workdir)
     machine = runtime.prepare(device=plan.device, n_threads=plan.n_threads)
     candidates = Candidates.from_dict(plan.candidates)
+    asked = plan.candidates.get("lora")
+    lora = None if asked is None else LoraCandidates.from_dict(asked)
     dataset = load(plan)
     yield {"type": "memory", **check_memory(candidates, dataset)}
 
     yield _stage("training")
-    training = Training(workdir, plan, dataset, machine, workload(candidates, dataset))
-    chosen = yield from first_head.choose(training, candidates, started_at=started_at)
+    training = Training(workdir, plan, dataset, machine, workload(candidates, dataset, lora))
+    chosen = yield from first_head.choose(training, candidates, lora=lora, started_at=started_at)
+    served = training.rows_of(chosen.method)
 
     finished, errors = yield from _rest(training, candidates, chosen)
     trained = {name: one.trained for name, one in finished.items()}
 
     yield _stage("evaluating")
     scores = {
-        name: chosen.scores if name == chosen.method else scoring.score(one, dataset)
+        name: chosen.scores if name == chosen.method else scoring.score(one, training.rows_of(name))
         for name, one in trained.items()
     }
     names = RowNames.of(dataset, None if plan.texts_path is None else Path(plan.texts_path))
@@ -74,17 +88,17 @@ def run(workdir: Workdir) -> Iterator[Message]:
     raw: Spectra = {split: spectrum(arrays.x) for split, arrays in dataset.splits.items()}
     shown = findings.spectra_split(dataset.splits)
     for name, one in trained.items():
-        for split, arrays in dataset.splits.items():
+        for split, arrays in training.rows_of(name).splits.items():
             tuned = scoring.tuned(one.head, arrays.x)
             one.spectra[split] = spectrum(tuned)
             if (name, split) == (candidates.method, shown):
-                found |= findings.of_classes(one.head, dataset, split=split, tuned=tuned)
+                found |= findings.of_classes(one.head, served, split=split, tuned=tuned)
 
     published = chosen.head
-    _equip(workdir, finished, chosen, dataset)
-    found |= trust.of_splits(published, dataset, noisy=chosen.noise is not None)
-    if candidates.compare:
-        found |= new_domain.of_splits(published, dataset)
+    _equip(training, finished, chosen)
+    found |= trust.of_splits(published, served, noisy=chosen.noise is not None)
+    if candidates.compare or lora is not None:
+        found |= new_domain.of_splits(published, served)
     report = compose(
         plan,
         method=candidates.method,
@@ -98,13 +112,13 @@ def run(workdir: Workdir) -> Iterator[Message]:
         choice=chosen.choice.to_dict() if chosen.choice else None,
         findings=found,
         abstention=_abstention(
-            published, dataset, finished[candidates.method].held_out, scores[candidates.method]
+            published, served, finished[candidates.method].held_out, scores[candidates.method]
         ),
     )
     rows = row_values.of_job(
         published,
         method=candidates.method,
-        dataset=dataset,
+        dataset=served,
         dataset_sha256=plan.dataset_sha256,
         finished=finished,
         errors=errors,
@@ -112,7 +126,7 @@ def run(workdir: Workdir) -> Iterator[Message]:
     workdir.write_bytes(ROWS, rows.to_bytes())
     points = map_points.place(
         published,
-        dataset,
+        served,
         rows,
         tsne_seconds=plan.tsne_seconds,
         seed=published.configs[0].seed,
@@ -130,6 +144,7 @@ def _rest(
     """Train what the published head is compared with; all candidates in the report's order."""
     finished, errors = dict(chosen.finished), chosen.errors
     others = [name for name in candidates.configs if name not in candidates.of_head]
+    others = [name for name in others if name not in finished]
     if others:
         yield _stage("comparing")
     for name in others:
@@ -137,7 +152,7 @@ def _rest(
         held_out = finished[name].held_out
         if name == "linear_probe" and held_out is not None:
             errors = choose.label_errors(held_out)
-    order = dict.fromkeys((*candidates.configs, candidates.method))
+    order = dict.fromkeys((*candidates.configs, *_AFTER_FROZEN, candidates.method))
     return {name: finished[name] for name in order if name in finished}, errors
 
 
@@ -166,7 +181,9 @@ def check_memory(candidates: Candidates, dataset: DatasetFile) -> dict[str, int 
     return memory.check(needed)
 
 
-def workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
+def workload(
+    candidates: Candidates, dataset: DatasetFile, lora: LoraCandidates | None = None
+) -> Workload:
     """The work of these candidates on these rows, for the progress."""
     n_train = len(dataset.splits[TRAIN].y)
     n_rows = sum(len(arrays.y) for arrays in dataset.splits.values())
@@ -176,30 +193,29 @@ def workload(candidates: Candidates, dataset: DatasetFile) -> Workload:
         n_classes=len(dataset.classes),
         n_rows=n_train,
         rows_ratio=n_rows / n_train,
+        share=1.0 if lora is None else FROZEN_SHARE,
     )
 
 
-def _equip(
-    workdir: Workdir,
-    finished: Mapping[str, FinishedCandidate],
-    chosen: Chosen,
-    dataset: DatasetFile,
-) -> None:
+def _equip(training: Training, finished: Mapping[str, FinishedCandidate], chosen: Chosen) -> None:
     """Write the heads beside the published one as they are served: each may be published later.
 
-    What is known of the training rows is learnt once, and taken over from the published head.
+    What is known of the training rows is learnt once, and taken over from a head on the same rows.
     """
+    equipped = {id(training.rows_of(chosen.method)): chosen.head}
     for name, one in finished.items():
         if name == chosen.method:
             continue
+        rows = training.rows_of(name)
         head = publication.equip(
             one.trained.head,
-            dataset,
+            rows,
             one.held_out,
             predicted=one.trained.predictions[TRAIN].predicted,
-            like=chosen.head,
+            like=equipped.get(id(rows)),
         )
-        workdir.write_bytes(head_file(name), head.to_bytes())
+        equipped.setdefault(id(rows), head)
+        training.workdir.write_bytes(head_file(name), head.to_bytes())
 
 
 def _abstention(

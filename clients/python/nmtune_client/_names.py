@@ -13,6 +13,10 @@ TITLES = {
     "published_mlp": "MLP, published loop",
     "published_nmtune": "NMTune, published loop",
     "mlp_ensemble": "MLP ensemble",
+    "frozen_auto": "auto, frozen",
+    "lora": "LoRA",
+    "lora_nmtune": "LoRA + NMTune",
+    "full_finetuning": "full fine-tuning",
     "auto": "auto",
 }
 """Candidates as people read them; one that a newer server adds appears under its own name."""

@@ -34,16 +34,6 @@ def test_an_adapter_answers_as_the_weights_that_it_is_folded_into(targets: str) 
     assert np.abs(network.encode(tokens, adapter.at(0)) - network.encode(tokens)).max() < 1e-6
 
 
-def test_it_is_the_encoder_that_the_provider_runs() -> None:
-    from providers.bert import Bert
-
-    weights, tokens = tiny_encoder.tensors(), tiny_encoder.texts(12).tokens
-    ids, mask = padded(tokens, torch.device("cpu"))
-    served = Bert(weights=weights, n_layers=2, n_heads=4, epsilon=1e-12)
-    found = EncoderNetwork.load(TINY, weights).encode(tokens)
-    assert np.abs(served.embed(ids.numpy(), mask.numpy()) - found).max() < 1e-6
-
-
 def test_cls_pooling_takes_the_first_token() -> None:
     form = Architecture(
         n_layers=1, n_heads=2, width=8, inner_width=8, pooling="cls", normalised=False

@@ -52,6 +52,15 @@ def test_a_share_goes_to_rows_unlike_the_training_rows() -> None:
     assert (len(uncertain), len(ood)) == (20, 0)
 
 
+@pytest.mark.parametrize("power", [-60, 80, 124])
+def test_the_scale_of_the_embeddings_changes_nothing(power: int) -> None:
+    """Though float32 has no squares of the largest."""
+    x, margins, is_ood = pool()
+    expected = chosen(x, margins, is_ood, 20, 0.2)
+    found = chosen(np.ldexp(x, power), margins, is_ood, 20, 0.2)
+    assert [one.tolist() for one in found] == [one.tolist() for one in expected]
+
+
 def test_near_duplicates_come_last_and_repeated_rows_not_at_all() -> None:
     x = 1000 + np.random.default_rng(1).normal(size=(40, 8)).astype(np.float32)
     is_ood = np.arange(80) % 40 >= 30

@@ -118,6 +118,41 @@ def test_a_table_leaves_the_embeddings_out(
     assert mine.max() <= np.sort(margins)[25]
 
 
+def test_an_alias_is_unsure_by_its_class_shares(
+    client: InProcess, store: Store, trained: bytes, rows: Rows
+) -> None:
+    publish(store, trained)
+    shares = {"cat": 0.4, "dog": 0.6}
+    moved = client.put("/heads/pets/aliases/prod", json={"version": 1, "class_shares": shares})
+    assert moved.status_code == 200, moved.text
+    x = np.repeat(rows[0].mean(axis=0)[None], 200, axis=0)
+    between = rows[0][rows[1] == 1].mean(axis=0) - rows[0][rows[1] == 0].mean(axis=0)
+    x = (x + np.linspace(-1, 1, 200)[:, None] * between).astype(np.float32)
+    dataset_id = uploaded(client, npy(x), "application/x-npy", unlabelled=True)["id"]
+    chosen = {}
+    for version in ("1", "prod"):
+        answer = selected(client, version=version, dataset_id=dataset_id, n_rows=9)
+        lines = [json.loads(line) for line in answer.text.splitlines()]
+        chosen[version] = {line["row"] for line in lines}
+        asked = npy(np.array([line["embedding"] for line in lines], np.float32))
+        kind = {"content-type": "application/x-npy"}
+        found = client.post(f"/predict?head=pets@{version}", content=asked, headers=kind).json()
+        assert [line["predicted"] for line in lines] == found["labels"]
+        said = [line["probability"] for line in lines]
+        np.testing.assert_allclose(said, np.max(found["probabilities"], axis=1), atol=1e-4)
+    assert chosen["1"] != chosen["prod"]
+
+
+def test_rows_too_large_for_a_square_are_chosen_from(
+    client: InProcess, store: Store, trained: bytes, rows: Rows
+) -> None:
+    publish(store, trained)
+    x = (rows[0] * 1e25).astype(np.float32)
+    dataset_id = uploaded(client, npy(x), "application/x-npy", unlabelled=True)["id"]
+    lines = selected(client, dataset_id=dataset_id, n_rows=5).text.splitlines()
+    assert len({json.loads(line)["row"] for line in lines}) == 5
+
+
 def test_what_cannot_be_chosen_from_is_refused(
     client: InProcess, store: Store, trained: bytes
 ) -> None:

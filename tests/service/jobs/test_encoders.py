@@ -22,8 +22,9 @@ def body(*encoders: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def test_a_comparison_is_planned_with_the_cost_of_each(client: InProcess) -> None:
-    dear = MINILM | {"truncate_dim": 64, "price_per_million_tokens": 2.0}
-    response = client.post("/jobs?plan=true", json=body(MINILM, NARROW, dear))
+    response = client.post(
+        "/jobs?plan=true", json=body(MINILM, NARROW, MINILM | {"truncate_dim": 64})
+    )
     assert response.status_code == 200, response.text
     plan = Plan.model_validate(response.json())
     assert plan.embedding is None
@@ -42,6 +43,17 @@ def test_a_comparison_is_planned_with_the_cost_of_each(client: InProcess) -> Non
     assert whole.embedding.n_requests == 20 + 3, "20 texts one by one, then 130 in requests of 64"
     assert plan.encoders.n_tokens == plan.encoders.n_tokens_at_most == whole.embedding.n_tokens
     assert plan.encoders.cost == 0.0, "nobody sends a bill for what runs in the worker"
+
+
+def test_encoders_embedded_together_have_one_price(client: InProcess) -> None:
+    """A truncated encoder's vectors are those of the whole one, so that no price is lost."""
+    dear = NARROW | {"price_per_million_tokens": 2.0}
+    planned = client.post("/jobs?plan=true", json=body(MINILM, dear)).json()["encoders"]
+    assert planned["cost"] == round(planned["n_tokens"] * 2e-6, 6) > 0
+    refused = client.post("/jobs", json=body(MINILM | {"price_per_million_tokens": 1.0}, dear))
+    problem = assert_problem(refused, 422, "invalid_request", "encoders.price_per_million_tokens")
+    assert problem["errors"][0]["row"] == 1
+    assert "state 1 for it" in problem["detail"]
 
 
 def test_a_sample_is_planned_with_the_rest_of_whichever_is_chosen(client: InProcess) -> None:
@@ -93,6 +105,16 @@ def test_embeddings_of_ones_own_are_compared_by_their_datasets(
     assert problem["errors"][0]["row"] == 2
     gone = asked | {"encoders": [encoders[0], {"dataset_id": "ds_00000000000000000000000000"}]}
     assert_problem(client.post("/jobs", json=gone), 404, "not_found", "encoders.dataset_id")
+
+    texts = client.post("/datasets", json={"name": "t", "texts": ["a", "b"], "labels": ["x", "y"]})
+    for place in (0, 1):  # whichever place it has
+        for bad, status in (("ds_00000000000000000000000000", 404), (texts.json()["id"], 422)):
+            mixed = [dict(one) for one in encoders]
+            mixed[place]["dataset_id"] = bad
+            refused = client.post("/jobs", json=asked | {"encoders": mixed})
+            code = "not_found" if status == 404 else "invalid_request"
+            problem = assert_problem(refused, status, code, "encoders.dataset_id")
+            assert problem["errors"][0]["row"] == place, problem
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError
 from store import jobs
 from store.jobs import Job
 from store.registry import heads
+from store.registry.head_to_publish import NewHeadVersion
 from tests.support import mlflow_server
 from tests.workers.workplace import SPLITS, OpenWorkplace, Workplace
 from workers.attempt import tracking
@@ -60,6 +61,38 @@ def naming(settings: WorkerSettings, url: str) -> WorkerSettings:
     return settings.model_copy(update={"mlflow_tracking_uri": SecretStr(url)})
 
 
+ODD = {
+    ".": "_2e_",
+    "..": "_2e__2e_",
+    "a/../b": "a_2f_.._2f_b",
+    "a/": "a_2f_",
+    "grün": "gr_fc_n",
+    "v1.5 x": "v1.5 x",
+    "x" * 300: "x" * 196,
+}
+"""Domains that MLflow would refuse in the name of a figure, and what they are called there."""
+
+
+def publish_with(workplace: Workplace, job: Job, domains: Iterable[str]) -> Job:
+    """The job as if it had published a version with a figure for each of these domains."""
+    with workplace.store.database.begin() as tx:
+        one = heads.version(tx, "default", "pets", 1)
+        new = NewHeadVersion(
+            name="pets",
+            sha256=one.sha256,
+            size_bytes=one.size_bytes,
+            method=one.method,
+            n_columns=one.n_columns,
+            classes=one.classes,
+            n_parameters=one.n_parameters,
+            config=one.config,
+            metrics={f"ood/{name}": {"accuracy": 0.5} for name in domains},
+            adapted_from=1,
+        )
+        heads.publish(tx, "default", job_id=job.id, dataset_id=one.dataset_id, new=new)
+    return replace(job, head_version=2)
+
+
 def runs_at(url: str) -> list[dict[str, Any]]:
     path = f"{url}/api/2.0/mlflow"
     found = httpx.get(
@@ -93,9 +126,12 @@ def test_a_training_is_a_run_with_settings_figures_and_report(
     suspect = {"row": 1, "id": "patient-3", "text": "secret"}
     named = {"findings": {"label_errors": {"suspected": [suspect]}}}
     sha256 = artifacts.put_bytes("default", json.dumps(named).encode()).sha256
-    for one in (replace(job, report_sha256=sha256), job):  # the second finds the experiment
+    odd = publish_with(workplace, job, [*ODD, *map(str, range(1000))])
+    for one in (replace(odd, report_sha256=sha256), job):  # the second finds the experiment
         tracking.log(one, store=workplace.store, settings=settings)
-    run, earlier = runs_at(mlflow)
+    runs = {one["info"]["run_name"]: one for one in runs_at(mlflow)}
+    run, other = runs.pop("pets@1"), runs.pop("pets@2")
+    assert runs == {}
     with workplace.store.database.read() as tx:
         version = heads.version(tx, "default", "pets", 1)
     info, data = run["info"], run["data"]
@@ -111,8 +147,12 @@ def test_a_training_is_a_run_with_settings_figures_and_report(
     tags = {one["key"]: one["value"] for one in data["tags"]}
     assert (tags["nmtune.job_id"], tags["nmtune.tenant"]) == (job.id, "default")
     assert report_of(run, mlflow) == workplace.report(job)
-    (shared,) = report_of(earlier, mlflow)["findings"]["label_errors"]["suspected"]
+    (shared,) = report_of(other, mlflow)["findings"]["label_errors"]["suspected"]
     assert shared == {"row": 1, "id": None, "text": None}
+    assert other["info"]["status"] == "FINISHED"
+    figures = {one["key"]: one["value"] for one in other["data"]["metrics"]}
+    assert len(figures) == 900
+    assert all(figures[f"ood/{name}/accuracy"] == 0.5 for name in ODD.values())
 
 
 @contextmanager
@@ -174,6 +214,13 @@ def test_only_the_url_of_a_server_is_taken() -> None:
         with pytest.raises(ValidationError, match="mlflow_tracking_uri") as refused:
             WorkerSettings(mlflow_tracking_uri=wrong)  # type: ignore[arg-type]
         assert "s3cret" not in str(refused.value)
+
+
+def test_a_token_that_fits_no_header_is_refused_and_not_shown() -> None:
+    for wrong in ("s3cret\n", "s3cret x", "s3crét", ""):
+        with pytest.raises(ValidationError, match="mlflow_tracking_token") as refused:
+            WorkerSettings(mlflow_tracking_token=SecretStr(wrong))
+        assert "s3cr" not in str(refused.value)
 
 
 def test_the_row_of_the_job_is_as_it_was(trained: tuple[Workplace, Job, list[str]]) -> None:

@@ -63,10 +63,11 @@ def add_heads(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
     export.add_argument("head", metavar="HEAD", help="pets (latest version), pets@3 or pets@prod")
     export.add_argument(
         "--format",
-        choices=("bundle", "onnx", "safetensors", "sklearn", "mlflow", "hf"),
+        choices=("bundle", "onnx", "safetensors", "sklearn", "mlflow", "hf", "peft", "encoder"),
         default="bundle",
         help="bundle (default): a zip of head, ONNX, model card and numpy runner; sklearn: a skops "
-        "file; mlflow, hf: a folder for MLflow or a model hub",
+        "file; mlflow, hf: a folder for MLflow or a model hub; peft, encoder: the adapter of an "
+        "adapted encoder, or that encoder merged",
     )
     export.add_argument(
         "--output", "-o", metavar="PATH", help="file or new folder to write (HEAD-VERSION.zip)"

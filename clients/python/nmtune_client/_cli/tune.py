@@ -66,6 +66,11 @@ def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
         help="paper or reference: for methods nmtune and mlp, or with the analysis published_loop",
     )
     tune.add_argument(
+        "--paradigm",
+        choices=("black_box", "lora"),
+        help="lora also adapts the encoder of texts, and publishes that only if it wins",
+    )
+    tune.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
@@ -76,9 +81,9 @@ def add_tune(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
         "--analyse",
         metavar="WHAT",
         action="append",
-        choices=("ablation", "learning_curve", "published_loop"),
-        help="look into the ablation of NMTune's terms, the learning_curve, or the published_loop "
-        "of the papers; may be repeated",
+        choices=("ablation", "learning_curve", "published_loop", "full_finetuning"),
+        help="look into the ablation of NMTune's terms, the learning_curve, the published_loop of "
+        "the papers, or with --paradigm lora full_finetuning; may be repeated",
     )
     tune.add_argument(
         "--no-compare",
@@ -124,6 +129,7 @@ def tune_file(client: Client, arguments: Namespace) -> None:
         "encoders": arguments.encoder,
         "sample": arguments.sample,
         "method": arguments.method,
+        "paradigm": arguments.paradigm,
         "config": config,
         "analyses": arguments.analyse,
         "compare": arguments.compare,
@@ -212,7 +218,8 @@ def _show_plan(
     source: Dataset | str | None,
     fields: Mapping[str, Any],
 ) -> None:
-    names = ("provider", "encoders", "sample", "method", "config", "analyses", "compare")
+    names = ("provider", "encoders", "sample", "method", "paradigm", "config", "analyses")
+    names += ("compare",)
     plan = client.jobs.plan(source, **{name: fields[name] for name in names})
     if arguments.json:
         print_json(plan)

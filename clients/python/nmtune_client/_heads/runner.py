@@ -30,6 +30,7 @@ _DTYPES: dict[str, Any] = {
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),
     "I64": np.dtype("<i8"),
+    "U8": np.dtype("u1"),
 }
 
 # What reading a damaged or hostile file may raise.

@@ -40,6 +40,8 @@ class JobData(Shown):
     """training or prediction."""
     dataset_id: str | None = None
     method: str | None = None
+    paradigm: str | None = None
+    """lora if it adapts the encoder too, black_box if not."""
     alias: str | None = None
     alias_always: bool = False
     alias_outcome: Json | None = None

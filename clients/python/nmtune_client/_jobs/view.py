@@ -101,9 +101,19 @@ class JobView:
         return self.data.encoder
 
     @property
+    def encoders(self) -> Json | None:
+        """The encoders that it compares (`compared`), and which one it goes on with (`chosen`)."""
+        return self.data.encoders
+
+    @property
     def method(self) -> str | None:
         """What it publishes: auto, nmtune, mlp or linear_probe."""
         return self.data.method
+
+    @property
+    def paradigm(self) -> str | None:
+        """lora if it adapts the encoder too, black_box if not."""
+        return self.data.paradigm
 
     @property
     def config(self) -> Json:

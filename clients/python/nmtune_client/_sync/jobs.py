@@ -65,6 +65,7 @@ class Jobs(OfClient):
         dataset: str | Dataset | None = None,
         dataset_id: str | None = None,
         method: str | None = None,
+        paradigm: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
         compare: bool = True,
@@ -96,10 +97,13 @@ class Jobs(OfClient):
         them on so many rows; only the chosen one then embeds all.
         method: auto (the server's default), nmtune, mlp or linear_probe. config: settings,
         e.g. {"seed": 1}; `preset` is for methods nmtune and mlp, or with the analysis
-        published_loop. analyses: what else to look into, `ablation`, `learning_curve` and
-        `published_loop`. compare: False trains nothing that is only compared with the published
-        head. alias: moves to the new head version, unless the report's verdict advises against
-        it; alias_always: whatever the verdict says. `Job.alias_outcome` tells which.
+        published_loop. paradigm: "lora" also adapts the encoder of texts, one that runs in the
+        server, and publishes that only if it wins on held-out texts; config then has rank, alpha,
+        targets, epochs and the like. analyses: what else to look into, `ablation`,
+        `learning_curve`, `published_loop`, and `full_finetuning` with paradigm "lora". compare:
+        False trains nothing that is only compared with the published head. alias: moves to the
+        new head version, unless the report's verdict advises against it; alias_always: whatever
+        the verdict says. `Job.alias_outcome` tells which.
         description and tags: noted of the new version, e.g. tags={"ticket": "ML-12"}.
         queue: cpu or gpu, the workers that train it. priority: -100 to 100, higher ones are taken
         first.
@@ -123,6 +127,7 @@ class Jobs(OfClient):
             dataset=dataset,
             dataset_id=dataset_id,
             method=method,
+            paradigm=paradigm,
             config=config,
             analyses=analyses,
             compare=compare,
@@ -159,6 +164,7 @@ class Jobs(OfClient):
         encoders: Sequence[Encoder] | None = None,
         sample: int | None = None,
         method: str | None = None,
+        paradigm: str | None = None,
         config: Mapping[str, Any] | None = None,
         analyses: Sequence[str] | None = None,
         compare: bool = True,
@@ -176,6 +182,7 @@ class Jobs(OfClient):
             encoders=encoders,
             sample=sample,
             method=method,
+            paradigm=paradigm,
             config=config,
             analyses=analyses,
             compare=compare,
