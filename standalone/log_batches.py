@@ -41,6 +41,13 @@ class LogBatches(logging.Handler):
         """None: a record is appended at once, and `_writing` keeps the lines in order."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """As logging does, without a lock: from Python 3.13 on it insists on one."""
+        passes = bool(self.filter(record))
+        if passes:
+            self.emit(record)
+        return passes
+
     def emit(self, record: logging.LogRecord) -> None:
         """Note the record. Its filters have run, in the thread that logs."""
         self._waiting.append(record)
@@ -51,12 +58,17 @@ class LogBatches(logging.Handler):
             self._wake.set()
 
     def flush(self) -> None:
-        """Write all that waits, in one piece."""
+        """Write all that waits now, in one piece; if that fails, tell it as logging does."""
         with self._writing:
-            lines = [line for line in map(self._line, self._taken()) if line is not None]
-            if lines:
+            taken = self._taken()
+            lines = [line for line in map(self._line, taken) if line is not None]
+            if not lines:
+                return
+            try:
                 self._stream.write("\n".join([*lines, ""]))
                 self._stream.flush()
+            except Exception:  # noqa: BLE001 - a full disk must end neither the thread nor a request
+                self.handleError(taken[-1])
 
     def close(self) -> None:
         """Write all that waits, and from now on each line by itself."""
@@ -68,9 +80,9 @@ class LogBatches(logging.Handler):
         self.flush()
         super().close()
 
-    def _taken(self) -> Iterator[logging.LogRecord]:
-        while self._waiting:
-            yield self._waiting.popleft()
+    def _taken(self) -> list[logging.LogRecord]:
+        """What waits, without what comes meanwhile: else a flush might have no end."""
+        return [self._waiting.popleft() for _ in range(len(self._waiting))]
 
     def _line(self, record: logging.LogRecord) -> str | None:
         try:

@@ -189,7 +189,7 @@ def serve(
         on_ready=on_ready,
         share=share,
     )
-    with in_batches(), told_to_stop(stopping):
+    with told_to_stop(stopping), in_batches():
         server.run(sockets=[listener])
     if not server.started:
         raise StartError("The API did not start. The log above has the reason.")

@@ -4,6 +4,8 @@
     ├── NotFound               not_found
     ├── Conflict               conflict
     │   ├── DatasetInUse       dataset_in_use
+    │   ├── EncoderInUse       encoder_in_use
+    │   ├── EncoderExists      encoder_exists
     │   ├── HeadInUse          head_in_use
     │   ├── OffsetMismatch     offset_mismatch
     │   ├── TooManyParts       too_many_parts

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 
 from service.http.errors import Problem
 from service.http.fields import MAX_REFERENCE_CHARACTERS
-from service.http.identity import Identity, check_head
+from service.http.identity import Identity, check_head, identity_of
 from service.http.layers.exchange import Answer, Exchange
 from service.http.unknown_parameters import unknown_parameter
 from service.oip import inference_answer, inference_request
@@ -62,6 +62,7 @@ class InferDoor(Door[InferRequest]):
     def reader(self, exchange: Exchange) -> tuple[Callable[[bytes], InferRequest], bool]:
         """What parses the body: JSON, or JSON and the bytes of a tensor."""
         _check_head_of(exchange)
+        check_head(identity_of(exchange.scope), reference_of(**exchange.scope["path_params"]))
         length = exchange.header(_LENGTH)
         return partial(
             inference_request.read, header_length=length, check_n_rows=self.predictor.check_n_rows
@@ -70,7 +71,6 @@ class InferDoor(Door[InferRequest]):
     async def answered(self, exchange: Exchange, identity: Identity, asked: InferRequest) -> Answer:
         """The answer in the protocol's form."""
         reference = reference_of(**exchange.scope["path_params"])
-        check_head(identity, reference)
         found = await self.predictor.answer(
             identity.tenant_id, reference, asked.x, asked.class_shares
         )

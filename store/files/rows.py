@@ -154,8 +154,8 @@ class RowsFile:
         dtype = _X_TYPES[header["x"]["dtype"]]
         expected = {"x": n_rows * n_columns * dtype.itemsize}
         if "ids" in header:
-            n_bytes = header["ids"]["data_offsets"][1] - header["ids"]["data_offsets"][0]
-            expected = {"ends": n_rows * _END.itemsize, **expected, "ids": n_bytes}
+            begin, stop = header["ids"]["data_offsets"]
+            expected = {"ends": n_rows * _END.itemsize, **expected, "ids": stop - begin}
         begins, end = {}, 0
         for name, n_bytes in expected.items():
             if n_bytes < 0 or header[name]["data_offsets"] != [end, end + n_bytes]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
@@ -55,6 +55,7 @@ def test_the_safetensors_library_reads_it(tmp_path: Path) -> None:
 
 
 @given(cut=st.integers(0, 400), flip=st.integers(0, 255))
+@example(cut=232, flip=2)  # a comma becomes a point, and two offsets become one
 def test_damage_is_an_error_of_ours_or_harmless(
     tmp_path_factory: pytest.TempPathFactory, cut: int, flip: int
 ) -> None:

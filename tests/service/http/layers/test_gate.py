@@ -41,6 +41,7 @@ FILL_IN = {
     "key_id": "key_none",
     "webhook_id": "ep_none",
     "delivery_id": "dlv_none",
+    "encoder_name": "none",
 }
 
 
