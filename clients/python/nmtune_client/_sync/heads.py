@@ -36,7 +36,7 @@ from nmtune_client._heads.drift import Drift
 from nmtune_client._heads.folder import unpacking
 from nmtune_client._heads.rows import HEAD_HEADER, head_row
 from nmtune_client._heads.values import Adaptation, Head, HeadAlias, HeadVersion
-from nmtune_client._jobs.migration import migrate_head, migration, plan_migration
+from nmtune_client._jobs.migration_calls import migrate_head, migration, plan_migration
 from nmtune_client._jobs.plan import Plan
 from nmtune_client._show.reprs import OfClient
 from nmtune_client._sync.concurrency import listing
