@@ -74,6 +74,9 @@ bench-ood: $(VENV)/.installed-test ## Compare ways of telling OOD rows, and meas
 bench-calibration: $(VENV)/.installed-test ## Calibration of auto where training labels are wrong, on FILES (default: the bundled set)
 	$(BIN)/python benchmarks/calibration.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
 
+bench-migrate: $(VENV)/.installed-test ## Move heads from one encoder to another by bridges, on FILES with their texts beside them
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/migrate.py $(FILES) --write docs/inside/benchmarks.md
+
 bench-adapt: $(VENV)/.installed-test ## What a few labels of a new domain are worth, on FILES (default: the bundled set)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/adapt.py $(or $(FILES),examples/data/*.npz) --write docs/inside/benchmarks.md
 

@@ -27,6 +27,7 @@ import service.jobs.events
 import service.jobs.publication
 import service.jobs.routes
 import service.limits.routes
+import service.migration.routes
 import service.oip.routes
 import service.operate.health
 import service.predict.routes
@@ -204,6 +205,7 @@ def create_app(
         service.jobs.publication,
         service.heads.routes,
         service.heads.adaptation_routes,
+        service.migration.routes,
         service.heads.selection_routes,
         service.export.routes,
         service.heads.drift,

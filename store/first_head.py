@@ -56,8 +56,8 @@ def put(tx: Transaction, held: Job, *, head: NewHeadVersion, **values: Any) -> J
 
 
 def reference(job: Job) -> dict[str, object] | None:
-    """The head that a training has published, as its events name it; None before."""
-    if job.kind is not JobKind.TRAINING or job.head_version is None:
+    """The head that a job has published, as its events name it; None before, and of predictions."""
+    if job.kind is JobKind.PREDICTION or job.head_version is None:
         return None
     return {"name": job.head_name, "version": job.head_version}
 

@@ -67,6 +67,9 @@ class Job:
     config: dict[str, Any]
     encoder: dict[str, Any] | None
     """The encoder of its dataset's texts, if it has texts, later with the cost."""
+    migration: dict[str, Any] | None = None
+    """Which version it takes to another encoder and how: `from_version` and `way`. For a bridge
+    also `old_encoder`, later with the cost, and at the end what was found."""
     encoders: dict[str, Any] | None = None
     """The encoders that it compares; see `encoder_comparison`."""
     attempt: int
@@ -121,11 +124,14 @@ def submit(
     predicting: tuple[str, int] | None = None,
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
+    migration: Mapping[str, object] | None = None,
+    by_bridge: bool = False,
 ) -> Job:
     """Queue a job. Raises NotFound for the dataset, InvalidName.
 
-    predicting: the head's name and version for a prediction; without it the job is a training.
-    The row is the queue: ring the doorbell only after the transaction has ended.
+    predicting: the head's name and version for a prediction; without it the job is a training, or,
+    with `by_bridge`, a migration. The row is the queue: ring the doorbell only after the
+    transaction has ended.
     """
     check_name("job", name)
     if queue not in QUEUES:
@@ -138,7 +144,9 @@ def submit(
     )
     if tx.execute(dataset.with_for_update(read=True, key_share=True)).one_or_none() is None:
         raise NotFound("dataset", dataset_id)
-    kind = JobKind.PREDICTION if predicting else JobKind.TRAINING
+    kind = JobKind.MIGRATION if by_bridge else JobKind.TRAINING
+    if predicting:
+        kind = JobKind.PREDICTION
     row = tx.execute(
         insert(tables.jobs)
         .values(
@@ -160,6 +168,7 @@ def submit(
             status=JobStatus.QUEUED.value,
             config=dict(config),
             encoder=None if encoder is None else dict(encoder),
+            migration=None if migration is None else dict(migration),
             encoders=None if encoders is None else dict(encoders),
             attempt=0,
             max_attempts=max_attempts,
@@ -305,7 +314,7 @@ def _ended(job: Job, *, sequence: int) -> Happened:
     }
     if job.error is not None:
         data["error_code"] = job.error.get("code")  # its words may quote a row
-    if job.kind is JobKind.TRAINING and job.head_version is not None:
+    if job.kind is not JobKind.PREDICTION and job.head_version is not None:
         data["head"] = {"name": job.head_name, "version": job.head_version}
     return Happened(EventName(f"job.{job.status.value}"), data)
 

@@ -51,6 +51,8 @@ class JobKind(StrEnum):
     """It tunes a head on a dataset and publishes a version."""
     PREDICTION = "prediction"
     """It predicts a dataset's rows with a head version and writes one file."""
+    MIGRATION = "migration"
+    """It moves a head to another encoder by a bridge of texts, and publishes a version."""
 
 
 FINAL: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})

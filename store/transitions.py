@@ -20,6 +20,7 @@ from store.database.clock import now, read_clock, seconds_from_now
 from store.database.conditions import has_kind, has_status
 from store.database.connection import Transaction
 from store.events import EventType
+from store.job_encoder import note_encoder as note_encoder
 from store.jobs import COLUMNS, DONE, NOT_BEFORE_NOW, QUEUES, Job, job_of, move
 from store.leases import (
     SLACK_SECONDS,
@@ -127,21 +128,12 @@ def heartbeat(
 _append = events.add  # `events` is a parameter's name above
 
 
-def note_encoder(
-    tx: Transaction, job: Job, encoder: Mapping[str, object], *, has_come: bool = False
-) -> None:
-    """Write which encoder makes a running job's vectors, and what they cost. Raises LeaseLost.
-
-    has_come: vectors came with it, so the job no longer waits for its provider.
-    """
-    values = {"encoder": dict(encoder)} | ({"waiting": None} if has_come else {})
-    if tx.execute(update(tables.jobs).where(*is_mine(job)).values(**values)).rowcount == 0:
-        raise lost(job)
-
-
-def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersion) -> Job:
+def succeed(
+    tx: Transaction, job: Job, *, report_sha256: str | None, head: NewHeadVersion, **values: Any
+) -> Job:
     """Finish the job: report, alias and status in one transaction, and the head if it is not out.
 
+    report_sha256: None for a migration, which has no report. values: further columns to write.
     A head that was published before stays the version that it is. The row and the event say what
     happened to the alias. The bytes must be stored before. Wins over a requested cancel. Raises
     LeaseLost before anything is written.
@@ -160,6 +152,7 @@ def succeed(tx: Transaction, job: Job, *, report_sha256: str, head: NewHeadVersi
         (EventType.SUCCEEDED, data),
         alias_outcome=alias,
         report_sha256=report_sha256,
+        **values,
     )
 
 
@@ -392,6 +385,6 @@ def _leave(
     moved = move(tx, *is_mine(job), values=common | values, event=lambda _: event)
     if moved is None:
         raise lost(job)
-    if moved.kind is JobKind.TRAINING:
+    if moved.kind is not JobKind.PREDICTION:
         usage.add_attempt(tx, moved.tenant_id, moved.id, ended_at=moved.updated_at)
     return moved

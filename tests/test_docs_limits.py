@@ -15,6 +15,7 @@ import uvicorn
 from nmtune_client._datasets.upload import RESUMABLE_BYTES
 from nmtune_client._report import brief as _report_brief
 
+from nmtune.bridge import moving, space_map
 from nmtune.heads import adaptation, temperature
 from nmtune.study import evaluation, row_selection
 from nmtune.training import choose
@@ -149,6 +150,9 @@ STATED: dict[str, list[str]] = {
         f"`ood_share` ({row_selection.OOD_SHARE:g})",
         f"from {adaptation.FEWEST_ROWS_FOR_LAYER} rows on",
         f"(up to {adaptation.MOST_CLASSES_FOR_LAYER} classes)",
+        f"{space_map.FEWEST_PAIRS} different ones at least, {space_map.MANY_PAIRS} or more lose",
+        f"agree on less than {100 * moving.LEAST_AGREEMENT:g} % of it",
+        f"kept from before ({text_vectors.KEPT_SECONDS / 86_400:g} days)",
         f"the last {aliases.MAX_HISTORY} versions",
         f"the up to {self_test.MOST_ROWS} rows",
         f"`description` ({notes.MAX_DESCRIPTION_CHARACTERS:,} characters) and `tags` "

@@ -31,6 +31,9 @@ COMPARISON_INSTRUCTIONS = "comparison.json"
 ENCODERS = "encoders.json"
 """What a comparison of encoders has found, for the report: it marks the comparison finished."""
 
+MIGRATION_INSTRUCTIONS = "migration.json"
+MIGRATED = "migrated.json"
+
 PREDICTION_INSTRUCTIONS = "prediction.json"
 OUTPUT = "output"
 OUTPUT_SUMMARY = "output.json"
@@ -150,6 +153,37 @@ class PredictionInstructions:
     @classmethod
     def load(cls, workdir: "Workdir") -> Self:
         return cls(**workdir.read_json(PREDICTION_INSTRUCTIONS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrationInstructions:
+    """How the child must move a head by a bridge, whose texts two encoders have embedded."""
+
+    job_id: str
+    head: str
+    """The version's own reference, for messages."""
+    head_path: str
+    head_sha256: str
+    dataset_path: str
+    """The bridge in the vectors of the new encoder."""
+    dataset_sha256: str
+    old_path: str
+    """The same texts in the vectors of the encoder that the head leaves."""
+    old_sha256: str
+    is_labelled: bool
+    candidates: dict[str, Any]
+    """The resolved config of the head's own job, for a refit to the bridge's labels."""
+    is_forced: bool
+    """Whether too little agreement publishes all the same."""
+    device: str
+    n_threads: int
+
+    def save(self, workdir: "Workdir") -> None:
+        workdir.write_json(MIGRATION_INSTRUCTIONS, asdict(self))
+
+    @classmethod
+    def load(cls, workdir: "Workdir") -> Self:
+        return cls(**workdir.read_json(MIGRATION_INSTRUCTIONS))
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ STAGES: Final = (
     *("embedding", "loading", "training", "predicting", "comparing"),
     *("evaluating", "spectra", "publishing"),
 )
-KINDS: Final = (*METHODS, JobKind.PREDICTION.value)
-"""The kinds of attempts: a training by its method, or the prediction of a dataset."""
+KINDS: Final = (*METHODS, JobKind.PREDICTION.value, JobKind.MIGRATION.value)
+"""The kinds of attempts: a training by its method, the prediction of a dataset, a migration."""
 LEASE_LOST, ERROR = "lease_lost", "error"
 ENDS: Final = (
     JobStatus.SUCCEEDED.value,

@@ -52,9 +52,10 @@ _CLEAR_OF_LAYER = 1.5
 _ABOUT_AS_GOOD = 0.5
 """Standard errors that a stronger ridge may be behind the best one: of the rules that were tried,
 it won the most out of domain and harmed the least (docs/inside/method.md)."""
-_EXACT, _ROUGH = 1e-4, 1e-2
-"""Tolerances of the linear map: of the one that is published, and of those that are compared, whose
-losses are right to five digits."""
+
+_EXACT, _ROUGH = (1e-10, 1e-4), (1e-4, 1e-2)
+"""Tolerances of biases and linear map: of the change that is published, and of those that are
+compared, whose losses are right to five digits."""
 
 _Wide = NDArray[np.float64]
 
@@ -281,13 +282,14 @@ class _Fitted(NamedTuple):
 
 
 def _fit(
-    rows: _Rows, strengths: _Strengths, start: _Fitted | None = None, *, tolerance: float = _EXACT
+    rows: _Rows, strengths: _Strengths, start: _Fitted | None = None, *, is_rough: bool = False
 ) -> _Fitted:
     """The biases and temperature first, then the layer on top of them."""
+    of_biases, of_layer = _ROUGH if is_rough else _EXACT
     change = Change(scale=1.0, bias=np.zeros(rows.scores.shape[1]))
     if strengths.of_biases is not None:
         begin = None if start is None else start.change
-        change = fit(rows.scores, rows.y, strengths.of_biases, start=begin)
+        change = fit(rows.scores, rows.y, strengths.of_biases, start=begin, tolerance=of_biases)
     if strengths.of_layer is None or rows.z is None or rows.curvature is None:
         return _Fitted(change)
     weights = layer_change.fit(
@@ -297,7 +299,7 @@ def _fit(
         strengths.of_layer,
         curvature=rows.curvature,
         start=None if start is None else start.weights,
-        tolerance=tolerance,
+        tolerance=of_layer,
     )
     return _Fitted(change, weights)
 
@@ -348,7 +350,7 @@ def _held_out_losses(tried: Sequence[_Strengths], rows: _Rows, folds: NDArray[np
     for learnt, held_out in held_out_rows(folds):
         some, others, fitted = rows.take(learnt), rows.take(held_out), None
         for at, strengths in enumerate(tried):
-            fitted = _fit(some, strengths, fitted, tolerance=_ROUGH)
+            fitted = _fit(some, strengths, fitted, is_rough=True)
             losses[at, held_out] = losses_of(fitted.scores(others), others.y)
     return losses
 
@@ -367,7 +369,7 @@ def _cross_fitted(rows: _Rows, *, seed: int) -> _Wide:
         some = rows.take(learnt)
         strengths = _choose(some, n_folds=rows.n_folds // 2 + 1, seed=seed + 1)
         if strengths != _NONE:
-            fitted = _fit(some, strengths, tolerance=_ROUGH)
+            fitted = _fit(some, strengths, is_rough=True)
             found[held_out] = fitted.scores(rows.take(held_out))
     return found
 

@@ -237,9 +237,13 @@ class Head:
             x is not two-dimensional, is empty, has another width, or holds a value that is not
             finite or too large for the head; ``row`` and ``column`` say where.
         """
-        _, logits = self._forward(x)
+        return self.probabilities_of(self.logits(x))
+
+    @own_state()
+    def probabilities_of(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What `predict_proba` makes of logits (n, c), as `logits` gives them."""
         with torch.inference_mode():
-            return (logits / self._temperature).softmax(dim=1).numpy()
+            return (torch.from_numpy(logits) / self._temperature).softmax(dim=1).numpy()
 
     def predict(self, x: ArrayLike) -> list[str]:
         """The most probable class name for each row of x (n, d); raises as `predict_proba`."""

@@ -47,7 +47,7 @@ class Basis:
         centre = x.mean(axis=0, dtype=np.float64)
         centred = x - centre
         size = math.sqrt(float(np.square(centred).sum(axis=1).mean())) or 1.0
-        curvature, directions = _principal(centred / size)
+        curvature, directions = principal(centred / size)
         return cls(centre=centre, directions=directions / size, curvature=curvature)
 
     def coordinates(self, x: NDArray[np.floating]) -> _Wide:
@@ -55,7 +55,7 @@ class Basis:
         return np.asarray((x - self.centre) @ self.directions)
 
 
-def _principal(rows: _Wide) -> tuple[_Wide, _Wide]:
+def principal(rows: _Wide) -> tuple[_Wide, _Wide]:
     """The sums of squares (r,) of rows (n, d) along orthonormal directions (d, r).
 
     From the smaller of the two Gram matrices: a decomposition of the rows themselves costs many

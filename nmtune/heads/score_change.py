@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 _LEAST_SCALE = 0.05
 _MOST_STEPS = 50
-_ENOUGH = 1e-10
+_LEAST_STEP = 1e-10
 
 _Wide = NDArray[np.float64]
 
@@ -54,25 +54,33 @@ def fit(
     strength: float,
     *,
     start: Change | None = None,
+    tolerance: float = 1e-10,
 ) -> Change:
     """The change at this ridge, by Newton's method; the objective is convex.
 
-    start: another change to start from, which saves steps. The scale is at least 0.05: a head that
+    start: another change to start from, which saves steps. tolerance: about twice what one more
+    step would still win, in nats of the sum over rows. The scale is at least 0.05: a head that
     is wrong more often than right on the rows is not turned round.
     """
     wide = np.asarray(scores, np.float64)
     point = np.concatenate([[1.0], np.zeros(wide.shape[1])])
     if start is not None:
         point = np.concatenate([[start.scale], start.bias])
-    point = _minimise(wide, y, strength, point, is_scale_free=True)
+    point = _minimise(wide, y, strength, point, tolerance, is_scale_free=True)
     if point[0] < _LEAST_SCALE:
         point[0] = _LEAST_SCALE
-        point = _minimise(wide, y, strength, point, is_scale_free=False)
+        point = _minimise(wide, y, strength, point, tolerance, is_scale_free=False)
     return Change(scale=float(point[0]), bias=point[1:])
 
 
 def _minimise(
-    scores: _Wide, y: NDArray[np.integer], strength: float, point: _Wide, *, is_scale_free: bool
+    scores: _Wide,
+    y: NDArray[np.integer],
+    strength: float,
+    point: _Wide,
+    tolerance: float,
+    *,
+    is_scale_free: bool,
 ) -> _Wide:
     rows = np.arange(len(y))
     counts = np.bincount(y, minlength=scores.shape[1])
@@ -98,11 +106,11 @@ def _minimise(
         of_scale = (gradient[0] - mixed @ solved[:, 0]) / (curvature - mixed @ solved[:, 1])
         step: _Wide = np.concatenate([[of_scale], solved[:, 0] - of_scale * solved[:, 1]])
         decrease, size = float(gradient @ step), 1.0
-        if decrease <= _ENOUGH:
+        if decrease <= tolerance:
             return point - step
         while (lower := objective(point - size * step)) > value - size * decrease / 4:
             size /= 2
-            if size < _ENOUGH:
+            if size < _LEAST_STEP:
                 return point
         point, value = point - size * step, lower
     return point

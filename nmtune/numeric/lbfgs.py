@@ -1,4 +1,4 @@
-"""L-BFGS for a smooth function whose variables are already well scaled."""
+"""L-BFGS for smooth functions whose variables are already well scaled, several side by side."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,61 +7,84 @@ from typing import Final, TypeAlias
 import torch
 from torch import Tensor
 
-Objective: TypeAlias = Callable[[Tensor], tuple[float, Tensor]]
-"""The value and gradient at a point; the gradient has the point's shape."""
+Objective: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Values (a,) in float64 and gradients (a, m) in float32 of the functions `which` (a,) of all, at
+the points (a, m)."""
 
-_MEMORY: Final = 20
+MEMORY: Final = 10
+"""Steps whose curvature is remembered, by two vectors each."""
+
 _ARMIJO: Final = 1e-4
-_N_HALVINGS: Final = 20
+_LEAST_STEP: Final = 2.0**-20
 _ROUNDING: Final = 1e-7
 """A value this much larger, relatively, may be equal: losses are sums of float32 logits."""
+
+_Pair: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
 def minimise(
     objective: Objective, start: Tensor, *, tolerance: float, max_iterations: int
 ) -> Tensor:
-    """Descend from `start` until half the squared norm of the gradient is below `tolerance`.
+    """Descend k functions from `start` (k, m) until each is about `tolerance` above its minimum.
 
-    In variables in which the curvature is about 1, as the caller has to choose them, that is about
-    how far the value still is above the minimum. The first step is the plain gradient, and steps
-    are halved until the value falls (Armijo), so one evaluation a step is the rule (Nocedal &
-    Wright 2006, algorithms 7.4 and 7.5).
+    That is until half the squared norm of its gradient is below it, in variables in which the
+    curvature is about 1, as the caller has to choose them. The first step is the plain gradient,
+    and steps are halved until the value falls (Armijo), so one evaluation a step is the rule
+    (Nocedal & Wright 2006, algorithms 7.4 and 7.5). All functions are evaluated together, and each
+    goes its own way: one that has arrived is left out.
     """
-    point = start.double()
-    value, gradient = objective(point)
-    pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=_MEMORY)
+    found, point = start.double().clone(), start.double()
+    live = torch.arange(len(start), device=start.device)
+    step = torch.ones(len(start), device=start.device)
+    scale = torch.ones_like(step)
+    value, gradient = objective(point, live)
+    pairs: deque[_Pair] = deque(maxlen=MEMORY)
     for _ in range(max_iterations):
-        if (gradient.square().sum() / 2).item() < tolerance:
-            break
-        direction = _direction(gradient, pairs)
-        slope = (gradient * direction).sum().item()
-        step = 1.0
-        for _ in range(_N_HALVINGS):
-            moved = point + step * direction
-            new_value, new_gradient = objective(moved)
-            if new_value <= value + _ARMIJO * step * slope + _ROUNDING * abs(value):
-                break
-            step /= 2
-        else:
-            break
-        moved_by, change = moved - point, new_gradient - gradient
-        curvature = (moved_by * change).sum().item()
-        if curvature > 1e-10 * change.square().sum().item():
-            pairs.append((moved_by, change, curvature))
-        point, value, gradient = moved, new_value, new_gradient
-    return point
+        going = (gradient.square().sum(1) / 2 >= tolerance) & (step >= _LEAST_STEP)
+        if not bool(going.all()):
+            found[live] = point
+            live, point, value, gradient = live[going], point[going], value[going], gradient[going]
+            step, scale = step[going], scale[going]
+            pairs = deque(
+                ((moved[going], change[going], inverse[going]) for moved, change, inverse in pairs),
+                maxlen=MEMORY,
+            )
+            if not len(live):
+                return found
+        direction = _direction(gradient, pairs, scale)
+        slope = _dot(gradient, direction)
+        moved = step[:, None] * direction
+        new_point = point + moved
+        new_value, new_gradient = objective(new_point, live)
+        falls = new_value <= value + _ARMIJO * (step * slope) + _ROUNDING * value.abs()
+        change = new_gradient - gradient
+        curvature, norm = _dot(moved, change), _dot(change, change)
+        # One that was refused adds nothing, and so tries the same direction again.
+        is_told = falls & (curvature > 1e-10 * norm)
+        scale = torch.where(is_told, curvature / norm, scale)
+        pairs.append((moved, change, torch.where(is_told, 1 / curvature, 0.0)))
+        point = torch.where(falls[:, None], new_point, point)
+        value = torch.where(falls, new_value, value)
+        gradient = torch.where(falls[:, None], new_gradient, gradient)
+        step = torch.where(falls, 1.0, step / 2)
+    found[live] = point
+    return found
 
 
-def _direction(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor, float]]) -> Tensor:
-    """Minus the inverse Hessian, as the last steps showed it, times the gradient."""
+def _direction(gradient: Tensor, pairs: deque[_Pair], scale: Tensor) -> Tensor:
+    """Minus the inverse Hessians, as the last steps showed them, times the gradients."""
     direction, shares = -gradient, []
-    for moved_by, change, curvature in reversed(pairs):
-        share = (moved_by * direction).sum() / curvature
+    for moved, change, inverse in reversed(pairs):
+        share = _dot(moved, direction) * inverse
         shares.append(share)
-        direction = direction - share * change
-    if pairs:
-        _, change, curvature = pairs[-1]
-        direction = direction * (curvature / change.square().sum())
-    for (moved_by, change, curvature), share in zip(pairs, reversed(shares), strict=True):
-        direction = direction + (share - (change * direction).sum() / curvature) * moved_by
-    return torch.as_tensor(direction)
+        direction = torch.addcmul(direction, share[:, None], change, value=-1)
+    direction = direction * scale[:, None]
+    for (moved, change, inverse), share in zip(pairs, reversed(shares), strict=True):
+        share = share - _dot(change, direction) * inverse
+        direction = torch.addcmul(direction, share[:, None], moved)
+    return direction
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    product: Tensor = torch.linalg.vecdot(one, other)
+    return product

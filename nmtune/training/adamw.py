@@ -14,10 +14,9 @@ from nmtune.losses.objective import NMTuneLoss, nmtune_loss
 from nmtune.numeric.random_numbers import generator
 from nmtune.numeric.tensor_file import check_layout, prefixed, sections
 from nmtune.rows.held_out import HeldOut
+from nmtune.training.optimiser import AdamW
 from nmtune.training.procedure import Progress, score
 from nmtune.training.rows import LabelledRows
-
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class AdamwFit:
@@ -40,11 +39,10 @@ class AdamwFit:
             len(rows), config.batch_size, smallest=max(2, config.k, config.batch_size // 4)
         )
         self.n_epochs = config.n_epochs(len(self._batches))
-        self._optimiser = torch.optim.AdamW(
-            network.parameters(),
-            lr=config.learning_rate,
+        self._optimiser = AdamW(
+            dict(network.named_parameters()),
+            learning_rate=config.learning_rate,
             weight_decay=config.weight_decay,
-            fused=True,
         )
 
     def run(self, epoch: int) -> Progress:
@@ -59,8 +57,7 @@ class AdamwFit:
         for index, (start, stop) in enumerate(self._batches):
             step = (epoch - 1) * len(self._batches) + index
             rate = config.learning_rate * remaining(config.schedule, step / n_steps)
-            for group in self._optimiser.param_groups:
-                group["lr"] = rate
+            self._optimiser.learning_rate = rate
             loss = self._step(self._rows.take(order[start:stop]))
             sums += torch.stack(loss).detach() * (stop - start)
         means = (sums / len(self._rows)).tolist()
@@ -85,9 +82,7 @@ class AdamwFit:
             mean_over_dimensions=config.consistency_mean_over_dimensions,
             weight=batch.weight,
         )
-        self._optimiser.zero_grad()
-        torch.autograd.backward(loss.total)
-        self._optimiser.step()
+        self._optimiser.descend(loss.total)
         return loss
 
     def notes(self) -> list[str]:
@@ -111,38 +106,15 @@ class AdamwFit:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = prefixed("network", self.network.state_dict())
-        for name, _ in self.network.named_parameters():
-            tensors |= prefixed(f"optimiser.{name}", self._moments(name))
-        return {}, tensors
+        return {}, tensors | prefixed("optimiser", self._optimiser.state())
 
     def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
         if document:
             raise ValueError("AdamW's state holds only tensors")
-        expected = prefixed("network", self.network.state_dict())
-        # Before its first step the optimiser has no moments.
-        parameters = dict(self.network.named_parameters()) if epoch else {}
-        for name, parameter in parameters.items():
-            for moment in _MOMENTS:
-                like = torch.zeros(()) if moment == "step" else parameter
-                expected[f"optimiser.{name}.{moment}"] = like
-        check_layout(tensors, expected)
         of_network, of_optimiser = sections(tensors, "network", "optimiser")
+        check_layout(of_network, self.network.state_dict())
+        self._optimiser.restore(of_optimiser, is_begun=epoch > 0)
         self.network.load_state_dict(of_network)
-        for name in parameters:
-            self._set_moments(
-                name, {moment: of_optimiser[f"{name}.{moment}"] for moment in _MOMENTS}
-            )
-
-    def _moments(self, name: str) -> dict[str, Tensor]:
-        """AdamW's state for a parameter; empty before the first step."""
-        state: dict[str, Tensor] = self._optimiser.state[self.network.get_parameter(name)]
-        return state
-
-    def _set_moments(self, name: str, moments: Mapping[str, Tensor]) -> None:
-        parameter = self.network.get_parameter(name)
-        self._optimiser.state[parameter] = {
-            moment: tensor.to(parameter.device) for moment, tensor in moments.items()
-        }
 
 
 def notes_on_steps(config: TuneConfig, *, n_rows: int, n_columns: int, n_epochs: int) -> list[str]:

@@ -17,10 +17,12 @@ _LEAST_VARIANCE = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class Axes:
-    """Orthonormal directions (r, d) and the mean (d,) that they are measured from, float32."""
+    """Orthonormal directions (r, d), the mean (d,) that they are measured from, and the rows'
+    variances (r,) along them; float32."""
 
     directions: Tensor
     mean: Tensor
+    variances: Tensor
 
     @classmethod
     def of(cls, x: Tensor) -> "Axes":
@@ -33,14 +35,16 @@ class Axes:
             kept = values > _LEAST_VARIANCE * values[-1]
             kept[-1] = True
             norms = values[kept].clamp_min(torch.finfo(torch.float64).tiny).sqrt()
-            directions = (vectors[:, kept] / norms).T @ centred
+            directions, sums = (vectors[:, kept] / norms).T @ centred, values[kept]
         else:
             covariance = torch.zeros(d, d, dtype=torch.float64, device=x.device)
             for at in _blocks(x):
                 block = x[at] - mean.float()
                 covariance += block.T @ block
-            directions = torch.linalg.eigh(covariance).eigenvectors.T
-        return cls(directions.float().contiguous(), mean.float())
+            sums, vectors = torch.linalg.eigh(covariance)
+            directions = vectors.T
+        variances = (sums / n_rows).clamp_min(0)
+        return cls(directions.float().contiguous(), mean.float(), variances.float())
 
     def turn(self, x: Tensor) -> Tensor:
         """The rows x (n, d) in these coordinates (n, r); overwrites x if r = d."""

@@ -16,6 +16,7 @@ from nmtune.numeric.random_numbers import generator
 from nmtune.numeric.tensor_file import check_layout, prefixed, sections
 from nmtune.rows.folds import assign_folds
 from nmtune.rows.held_out import HeldOut
+from nmtune.training.optimiser import AdamW, Moments
 from nmtune.training.procedure import Progress, score_logits
 from nmtune.training.rows import LabelledRows
 
@@ -26,7 +27,6 @@ _ROWS_WATCHED = 8192
 """Training rows checked after an epoch, each by the members that do not learn from it."""
 
 _LEAST_GAIN = 1e-4
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 Weights = Mapping[str, Tensor]
 """The members' weights by name. Each tensor holds the first member's first, and so on."""
@@ -73,19 +73,16 @@ class FoldedFit(ABC):
         self._least = torch.full((n_members,), float("inf"), dtype=torch.float64, device=device)
         self._stale = torch.zeros(n_members, dtype=torch.int64, device=device)
 
-    def _optimise(self, moments: Mapping[str, Mapping[str, Tensor]]) -> torch.optim.AdamW:
+    def _optimise(self, moments: Moments) -> AdamW:
         """An optimiser of the live weights that goes on with these moments."""
         for parameter in self._live.values():
             parameter.requires_grad_(True)
-        optimiser = torch.optim.AdamW(
-            self._live.values(),
-            lr=self._config.learning_rate,
+        return AdamW(
+            self._live,
+            learning_rate=self._config.learning_rate,
             weight_decay=self._config.weight_decay,
-            fused=True,
+            moments=moments,
         )
-        for name, of_parameter in moments.items():
-            optimiser.state[self._live[name]] = dict(of_parameter)
-        return optimiser
 
     @abstractmethod
     def _initial_weights(self, n_members: int) -> dict[str, Tensor]:
@@ -112,9 +109,7 @@ class FoldedFit(ABC):
         total = torch.zeros((), dtype=torch.float64, device=device)
         for step in range(self._n_steps):
             loss = self._loss(order[step * self._batch : (step + 1) * self._batch], masks)
-            self._optimiser.zero_grad()
-            torch.autograd.backward(loss)
-            self._optimiser.step()
+            self._optimiser.descend(loss)
             total += loss.detach()
         mean = (total / self._n_steps / len(self._active)).item()
         with torch.no_grad():
@@ -170,9 +165,9 @@ class FoldedFit(ABC):
         moments = {
             name: {
                 moment: one if moment == "step" else kept(one)
-                for moment, one in self._optimiser.state[parameter].items()
+                for moment, one in of_parameter.items()
             }
-            for name, parameter in self._live.items()
+            for name, of_parameter in self._optimiser.moments.items()
         }
         self._live = {name: kept(one.detach()) for name, one in self._live.items()}
         self._active = self._active[is_kept]
@@ -230,8 +225,7 @@ class FoldedFit(ABC):
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = prefixed("live", self._live) | prefixed("best", self._best)
         tensors |= {"members.least": self._least, "members.stale": self._stale}
-        for name, parameter in self._live.items():
-            tensors |= prefixed(f"optimiser.{name}", self._optimiser.state[parameter])
+        tensors |= prefixed("optimiser", self._optimiser.state())
         return {"n_epochs": self.n_epochs}, tensors
 
     def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -239,18 +233,14 @@ class FoldedFit(ABC):
         check_layout({"stale": stale}, {"stale": self._stale})
         self._stale = stale.to(self._stale.device)
         self._take_out(self._stale < self._config.patience)
-        expected = prefixed("live", self._live) | prefixed("best", self._best)
-        expected |= {"members.stale": self._stale}
+        live, best, members, optimiser = sections(tensors, "live", "best", "members", "optimiser")
         # Before the first epoch the losses are infinite, which the layout's check would refuse.
-        least = tensors.pop("members.least")
+        least = members.pop("least")
         check_layout({"least": least.nan_to_num(0, 0)}, {"least": self._least})
-        if epoch:
-            for name, parameter in self._live.items():
-                for moment in _MOMENTS:
-                    like = torch.zeros(()) if moment == "step" else parameter
-                    expected[f"optimiser.{name}.{moment}"] = like
-        check_layout(tensors, expected)
-        live, best, _, optimiser = sections(tensors, "live", "best", "members", "optimiser")
+        check_layout(members, {"stale": self._stale})
+        check_layout(live, self._live)
+        check_layout(best, self._best)
+        self._optimiser.restore(optimiser, is_begun=epoch > 0)
         with torch.no_grad():
             for name in self._live:
                 self._live[name].copy_(live[name])
@@ -258,14 +248,6 @@ class FoldedFit(ABC):
             self._publish()
         self._least = least.to(self._least.device)
         self.n_epochs = int(document["n_epochs"])
-        device = self._rows.x.device
-        names = self._live if epoch else ()
-        self._optimiser = self._optimise(
-            {
-                name: {moment: optimiser[f"{name}.{moment}"].to(device) for moment in _MOMENTS}
-                for name in names
-            }
-        )
 
 
 def _by_member(tensor: Tensor, n_members: int) -> Tensor:
@@ -288,8 +270,8 @@ class Masks:
         if not n_dropped:
             return x
         drawn = self._random.integers(0, 256, size=tuple(x.shape), dtype=np.uint8)
-        kept = torch.from_numpy(drawn >= n_dropped).to(self._device)
-        return x * kept * (256 / (256 - n_dropped))
+        mask = torch.from_numpy(drawn >= n_dropped).to(self._device, torch.float32)
+        return x * mask.mul_(256 / (256 - n_dropped))
 
     def columns(self, n_columns: int, most: int) -> Tensor:
         """Up to `most` different columns, drawn evenly."""

@@ -1,7 +1,7 @@
 """Predict how much memory a job needs.
 
-The training rows are copied once, scaled, for each candidate in turn; cross-validation copies its
-folds; a head's tuned embeddings are held for their spectrum. Everything else is small or bounded.
+The training rows are copied once, scaled, for each candidate in turn; a head's tuned embeddings are
+held for their spectrum. Everything else is small or bounded.
 """
 
 from collections.abc import Iterable
@@ -11,11 +11,12 @@ from nmtune.config import TuneConfig
 _PROCESS = 480 << 20
 """Python, torch, the libraries' buffers, and blocks of rows in use."""
 
-_BLOCK_LOGITS = 1 << 23
+_BLOCK_LOGITS = 1 << 19
 _BYTES_OF_A_LOGIT = 28  # two arrays of float32, two of float64, and log_softmax's own
 _ROWS_WATCHED = 8192
 _FLOAT = 4
 _DOUBLE = 8
+_SOLUTIONS = 40  # two of each of the 10 steps that L-BFGS remembers, of each penalty, and of a step
 _SQUARES_OF_AXES = 4  # a covariance, its eigenvectors and the solver's own
 _ADAMW = 16  # a weight, its gradient and two moments
 
@@ -50,13 +51,15 @@ def _training(config: TuneConfig, *, n_rows: int, n_columns: int, n_classes: int
     rows = _FLOAT * n_rows * n_columns
     held_out = 2 * _FLOAT * n_rows * n_classes
     if config.is_convex:
-        copies = 3 if config.transform == "whiten" else 2  # all rows, a fold's, and the mapped ones
-        logits = _BYTES_OF_A_LOGIT * min(n_rows * n_classes, _BLOCK_LOGITS)
-        axes = min(n_rows, n_columns) ** 2
-        squares = _DOUBLE * (axes * _SQUARES_OF_AXES + n_columns**2)
-        if config.transform == "whiten":  # the sums of each fold, and the map of all columns
-            squares += _DOUBLE * (axes * config.n_folds + 3 * n_columns**2)
-        return copies * rows + squares + logits + held_out
+        logits = _BYTES_OF_A_LOGIT * _BLOCK_LOGITS
+        axes = min(n_rows, n_columns)
+        squares = _DOUBLE * (axes**2 * _SQUARES_OF_AXES + n_columns**2)
+        if config.transform == "whiten":  # the sums and the map of each fold, and of all columns
+            squares += (_DOUBLE + _FLOAT) * axes**2 * config.n_folds + 3 * _DOUBLE * n_columns**2
+        solutions = _FLOAT * config.n_folds * n_classes * (axes + 1) * _SOLUTIONS
+        turned = rows if n_rows < n_columns else 0
+        # One fold of the rows is copied at a time.
+        return rows + rows // config.n_folds + turned + squares + logits + solutions + held_out
     if config.transform == "hidden":
         n_hidden = config.n_members * config.hidden_width
         watched = min(n_rows, _ROWS_WATCHED)

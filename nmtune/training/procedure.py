@@ -31,9 +31,9 @@ class EpochReport:
     Attributes
     ----------
     epoch, n_epochs : int
-        Its number, from 1, and how many there are. A linear probe's epochs are the folds of the
-        cross-validation that chooses l2, and last the solution on all training rows. An ensemble
-        may stop early, which lowers n_epochs at the end.
+        Its number, from 1, and how many there are. A linear probe's epochs are the penalties that
+        its cross-validation tries, and last the solution on all training rows. It and an ensemble
+        may stop early, which lowers n_epochs.
     losses : dict of str to float
         Means over the epoch's rows. With AdamW ``total``, ``cross_entropy``, ``consistency``,
         ``covariance`` and ``dominant`` (unweighted; 0 if the weight is 0), each batch before its
@@ -42,7 +42,7 @@ class EpochReport:
     learning_rate : float or None
         At the epoch's last step; None for a linear probe.
     l2 : float or None
-        The penalty that did best on a linear probe's fold, or the chosen one; else None.
+        The penalty that a linear probe tried, or the chosen one; else None.
     validation : dict of str to float or None
         ``loss`` (mean cross-entropy), ``loss_standard_error`` and ``accuracy`` on the validation
         rows or the held-out rows; None if there are none.

@@ -1,8 +1,10 @@
 """Within-class whitening: a linear map that evens out how rows of a class vary."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -103,9 +105,11 @@ def whitening(moments: Moments, *, shrinkage: float, n_columns: int) -> tuple[Te
         added = torch.ones_like(added)
     eye = torch.eye(len(within), dtype=torch.float64, device=within.device)
     lower = torch.linalg.cholesky(within + added * eye)
-    # The mean square entry of Z follows from the two covariances, without mapping the rows.
+    # The mean square entry of Z follows from the two covariances, without mapping the rows: with
+    # S = L L^T - a I, the trace of L^-1 S L^-T is that of I - a L^-1 L^-T.
     inverse = torch.linalg.solve_triangular(lower, eye, upper=False)
-    variance = ((inverse @ within) * inverse).sum() + (between @ inverse.T).square().sum()
+    of_within = (len(within) - added * inverse.square().sum()).clamp_min(0)
+    variance = of_within + (between @ inverse.T).square().sum()
     if bool(variance > 0):
         inverse = inverse / (variance / n_columns).sqrt()
     return inverse, -(inverse @ moments.mean)
@@ -113,32 +117,55 @@ def whitening(moments: Moments, *, shrinkage: float, n_columns: int) -> tuple[Te
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """Rows x (n, d) -> x weight^T + bias, in float64; None is the identity."""
+    """Rows x (n, d) -> x weight^T + bias, in float64."""
 
-    weight: Tensor | None
-    bias: Tensor | None
-
-    def apply(self, rows: LabelledRows) -> LabelledRows:
-        if self.weight is None or self.bias is None:
-            return rows
-        mapped = torch.addmm(self.bias.float(), rows.x, self.weight.float().T)
-        return LabelledRows(mapped, rows.y, rows.weight)
-
-    def back(self, coefficients: Tensor) -> Tensor:
-        """The coefficients (c, d + 1) for the rows before, from those for the mapped ones."""
-        if self.weight is None or self.bias is None:
-            return coefficients
-        weight = coefficients[:, :-1].double()
-        bias = coefficients[:, -1:].double() + weight @ self.bias[:, None]
-        return torch.cat([weight @ self.weight, bias], dim=1).to(coefficients.dtype)
+    weight: Tensor
+    bias: Tensor
 
     def forth(self, coefficients: Tensor) -> Tensor:
-        """The inverse of `back`."""
-        if self.weight is None or self.bias is None:
-            return coefficients
+        """The coefficients (c, d + 1) for the mapped rows, from those for the rows before."""
         weight = torch.linalg.solve(self.weight, coefficients[:, :-1].double(), left=False)
         bias = coefficients[:, -1:].double() - weight @ self.bias[:, None]
         return torch.cat([weight, bias], dim=1).to(coefficients.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """K maps of rows x (n, r) -> x weights^T + biases, (K, r, r) and (K, r), in float32.
+
+    None is the identity.
+    """
+
+    weights: Tensor | None = None
+    biases: Tensor | None = None
+
+    @classmethod
+    def of_each(cls, maps: Sequence[Affine]) -> Self:
+        """The maps stacked."""
+        weights = torch.stack([one.weight for one in maps])
+        return cls(weights.float(), torch.stack([one.bias for one in maps]).float())
+
+    def of(self, which: Tensor) -> "Maps":
+        """Some of the maps."""
+        if self.weights is None or self.biases is None or len(which) == len(self.weights):
+            return self
+        return Maps(self.weights[which], self.biases[which])
+
+    def back(self, coefficients: Tensor) -> Tensor:
+        """The coefficients (K, c, r + 1) for the rows before, from those for the mapped ones."""
+        if self.weights is None or self.biases is None:
+            return coefficients
+        weight = coefficients[..., :-1]
+        bias = coefficients[..., -1:] + weight @ self.biases[:, :, None]
+        return torch.cat([weight @ self.weights, bias], dim=2)
+
+    def pulled(self, gradient: Tensor) -> Tensor:
+        """The gradient in the mapped rows' coefficients, from that in those for the rows before."""
+        if self.weights is None or self.biases is None:
+            return gradient
+        bias = gradient[..., -1:]
+        weight = gradient[..., :-1] @ self.weights.mT + bias * self.biases[:, None, :]
+        return torch.cat([weight, bias], dim=2)
 
 
 class Whitenings:
@@ -165,13 +192,17 @@ class Whitenings:
         self._axes, self._shrinkage = axes, shrinkage
         self._all = reduce(add, self._moments)
         matrix, _ = self._whitening(self._all)
-        self._turn = torch.linalg.eigh(matrix @ self._all.total() @ matrix.T).eigenvectors.T
+        # (r,): the variances of the mapped columns, of all rows.
+        self.variances, vectors = torch.linalg.eigh(matrix @ self._all.total() @ matrix.T)
+        self._turn = vectors.T
 
     def without(self, fold: int | None) -> Affine:
         """The whitening of all rows but those of one fold, or of all rows, for turned rows."""
         kept = [one for index, one in enumerate(self._moments) if index != fold]
         weight, bias = self._whitening(reduce(add, kept))
-        return Affine(self._turn @ weight, self._turn @ bias)
+        # A rotation changes no solution, so float32 will do for it.
+        turned = self._turn.float() @ torch.cat([weight, bias[:, None]], dim=1).float()
+        return Affine(turned[:, :-1].double(), turned[:, -1].double())
 
     def whole(self) -> Affine:
         """The whitening of all rows, for rows as they were before they were turned."""

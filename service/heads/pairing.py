@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nmtune.numeric.statistics import PairedCounts
 from nmtune.report.versions import PAIRED, UNPAIRED
 from nmtune.vocabulary import TRAIN
+from service.heads.adapted import is_moved
 from store import job_files
 from store.datasets import Dataset
 from store.errors import (
@@ -85,6 +86,11 @@ def _counts(
             raise _UnpairedError(
                 f"{one.name}@{one.version} was adapted, and its job's rows are those of another "
                 "version"
+            )
+        if is_moved(one):
+            raise _UnpairedError(
+                f"{one.name}@{one.version} was moved to another encoder by a bridge, and was "
+                "tested on no split"
             )
     if before.dataset_sha256 is None or after.dataset_sha256 is None:
         raise _UnpairedError("it is not known whether the two were tested on the same data")

@@ -1,7 +1,7 @@
 """JSON shapes of heads, with one example each."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -60,6 +60,36 @@ class AdaptationRecord(BaseModel):
     abstain_reason: str
 
 
+class MigrationRecord(BaseModel):
+    """How a version was taken to another encoder, and what that cost."""
+
+    model_config = ConfigDict(extra="allow")
+
+    from_version: int
+    way: Literal["refit", "bridge"] = Field(
+        description="refit: the training's texts were embedded anew and the head trained anew; "
+        "bridge: texts that both encoders have embedded carried it over."
+    )
+    made_by: Literal["map", "refit"] | None = Field(
+        default=None,
+        description="Of a bridge: whether the old head was kept behind a map, or one trained on "
+        "the bridge's labels, which had the lower log loss on held-out texts.",
+    )
+    map: dict[str, Any] | None = Field(
+        default=None, description="The strength of its ridge, and n_pairs."
+    )
+    agreement: dict[str, Any] | None = Field(
+        default=None,
+        description="The share of held-out texts for which old and moved head choose the same "
+        "class, its 95 % interval, n_rows.",
+    )
+    trial: dict[str, Any] | None = Field(
+        default=None,
+        description="Of a bridge with labels: loss_moved and loss_refitted on held-out texts, "
+        "their difference (gain) with its 95 % interval, and the accuracies.",
+    )
+
+
 class Lineage(BaseModel):
     """What a head version was made from and with; null where an older version did not record it."""
 
@@ -86,6 +116,11 @@ class Lineage(BaseModel):
         "Job, dataset, seed and machine are then of the training behind it.",
     )
     adaptation: AdaptationRecord | None = None
+    migrated_from: int | None = Field(
+        default=None,
+        description="The version of this head that it replaces with another encoder; null if none.",
+    )
+    migration: MigrationRecord | None = None
 
     @classmethod
     def of(cls, record: HeadVersionRecord) -> "Lineage":
@@ -103,6 +138,8 @@ class Lineage(BaseModel):
             machine=Machine(**known.get("machine", {})),
             adapted_from=record.adapted_from,
             adaptation=known.get("adaptation"),
+            migrated_from=record.migrated_from,
+            migration=known.get("migration"),
         )
 
 

@@ -35,6 +35,8 @@ def find(store: Store, tenant_id: str, job_id: str, name: str) -> Found:
         job = jobs.get(tx, tenant_id, job_id)
         if job.kind is JobKind.PREDICTION:
             raise _not_ready("A prediction has no rows of its own: GET /jobs/{id}/output has them.")
+        if job.kind is JobKind.MIGRATION:
+            raise _not_ready("A migration by a bridge has no rows of its own.")
         if job.status is not JobStatus.SUCCEEDED:
             what = (
                 "has none. To get them, submit it again."

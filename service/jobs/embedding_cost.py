@@ -34,24 +34,29 @@ def of_texts(
     tenant_id: str,
     store: Store,
     n_timed: int = 0,
+    fingerprint: str | None = None,
+    tokens_per_byte: float | None = None,
 ) -> PlannedEmbedding:
     """The cost of `texts`. price: of a million tokens, if known. Blocking; asks no provider.
 
-    A text counts as known if it was embedded under the encoder's newest fingerprint. n_timed: how
-    many are asked for one by one to measure the latency, known ones where too few are not.
+    A text counts as known if it was embedded under this fingerprint, or else under the encoder's
+    newest one. n_timed: how many are asked for one by one to measure the latency, known ones where
+    too few are not. tokens_per_byte: what such texts took before, if that is known.
     """
     n_texts = 0
     by_hash: dict[str, str] = {}
     for text in texts:
         n_texts += 1
         by_hash[hashlib.sha256(text.encode()).hexdigest()] = text
-    known = _known(list(by_hash), encoder, tenant_id=tenant_id, store=store)
+    known = _known(list(by_hash), encoder, fingerprint, tenant_id=tenant_id, store=store)
     todo = [text for text_hash, text in by_hash.items() if text_hash not in known]
     single = [*todo, *(text for text_hash, text in by_hash.items() if text_hash in known)][:n_timed]
     together = todo[n_timed:]
     planned = list(batches.split(together, _limits(encoder), range(len(together))))
-    n_tokens = sum(estimated_tokens(text) for batch in planned for text in batch.texts)
-    n_tokens += sum(map(estimated_tokens, single))
+    asked = [*together, *single]
+    n_tokens = sum(map(estimated_tokens, asked))
+    if tokens_per_byte is not None:
+        n_tokens = round(tokens_per_byte * sum(len(text.encode()) for text in asked))
     return PlannedEmbedding(
         n_texts=n_texts,
         n_different=len(by_hash),
@@ -62,12 +67,21 @@ def of_texts(
     )
 
 
-def _known(text_hashes: list[str], encoder: Encoder, *, tenant_id: str, store: Store) -> set[str]:
+def _known(
+    text_hashes: list[str],
+    encoder: Encoder,
+    fingerprint: str | None,
+    *,
+    tenant_id: str,
+    store: Store,
+) -> set[str]:
     with store.database.read() as tx:
-        seen = encoders.known(tx, tenant_id, encoder.whole.identity)
-        if not seen:
+        if fingerprint is None:
+            seen = encoders.known(tx, tenant_id, encoder.whole.identity)
+            fingerprint = seen[0].fingerprint if seen else None
+        if fingerprint is None:
             return set()
-        return text_vectors.known(tx, tenant_id, seen[0].fingerprint, text_hashes)
+        return text_vectors.known(tx, tenant_id, fingerprint, text_hashes)
 
 
 def _limits(encoder: Encoder) -> Limits:

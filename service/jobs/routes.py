@@ -232,6 +232,8 @@ def report_of(store: Store, job: JobRecord) -> bytes:
     if job.report_sha256 is None:
         if job.kind is JobKind.PREDICTION:
             detail = "A prediction has no report: GET /jobs/{id}/output has its file."
+        elif job.kind is JobKind.MIGRATION:
+            detail = "A migration by a bridge has no report: the job's migration has what it found."
         elif job.status.is_final:
             detail = (
                 f"The job is {job.status.value} and has no report. To get one, submit it again."

@@ -222,6 +222,7 @@ class Job(BaseModel):
                     },
                     "encoder": None,
                     "encoders": None,
+                    "migration": None,
                     "attempt": 1,
                     "max_attempts": 3,
                     "waiting": None,
@@ -277,6 +278,11 @@ class Job(BaseModel):
     encoder: dict[str, Any] | None = Field(
         description="What embeds the texts of the dataset, if it has texts; afterwards with its "
         "fingerprint, and in usage how many texts and tokens it took."
+    )
+    migration: dict[str, Any] | None = Field(
+        description="For a job of POST /heads/{name}/migrate: from_version, and the way (refit or "
+        "bridge). Of a bridge also the old encoder with its usage and, at the end, what was found: "
+        "made_by, map, agreement, trial."
     )
     encoders: dict[str, Any] | None = Field(
         description="What the job compares encoders by: `compared` has each with its name, what it "
@@ -338,6 +344,7 @@ class Job(BaseModel):
             config=record.config,
             encoder=record.encoder,
             encoders=record.encoders,
+            migration=record.migration,
             attempt=record.attempt,
             max_attempts=record.max_attempts,
             waiting=JobWaiting.of(record),

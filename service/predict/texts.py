@@ -152,8 +152,8 @@ class TextPredictor:
             if not probe_texts.are_alike(known["sketch"], probe_texts.signature(x[:n_probes])):
                 raise EncoderChanged(
                     f"{encoder.model} of {encoder.provider} returns other vectors than when this "
-                    "head was trained, so the head cannot judge them. Train it again: submit the "
-                    "same job."
+                    "head was trained, so the head cannot judge them. Take it to the encoder as it "
+                    f"is now with POST /heads/{version.name}/migrate."
                 )
             self._recognised[known["fingerprint"]] = time.monotonic() + RECOGNISED_SECONDS
             x = x[n_probes:]
@@ -168,7 +168,8 @@ def check_encoder(version: HeadVersion, stated: str | None) -> None:
             409,
             "wrong_encoder",
             f"The embeddings come from the encoder {stated[:64]}, as the request says, but this "
-            f"head was trained on embeddings from {known}. Embed the rows with that encoder.",
+            f"head was trained on embeddings from {known}. Embed the rows with that encoder, or "
+            f"take the head to another one with POST /heads/{version.name}/migrate.",
             field="encoder",
         )
 

@@ -108,7 +108,7 @@ jobs = Table(
     Column("id", _ID, primary_key=True),
     Column("tenant_id", _NAME, nullable=False),
     Column("name", _NAME, nullable=False),
-    # `training`, which publishes a head, or `prediction`, which writes an output.
+    # `training` and `migration`, which publish a head, or `prediction`, which writes an output.
     Column("kind", String(16), nullable=False),
     Column("dataset_id", _ID, nullable=False),
     Column("method", _NAME, nullable=False),
@@ -131,6 +131,8 @@ jobs = Table(
     _json("config"),
     # The encoder of the texts, later with fingerprint and cost; and those that it is chosen from.
     _json("encoder", nullable=True),
+    # Which version it takes to another encoder, and how; for a bridge later also what it found.
+    _json("migration", nullable=True),
     _json("encoders", nullable=True),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
@@ -174,10 +176,15 @@ jobs = Table(
         "AND head_name IS NOT NULL AND head_version IS NOT NULL)",
         name="succeeded",
     ),
-    CheckConstraint("kind IN ('training', 'prediction')", name="kind"),
+    CheckConstraint("kind IN ('training', 'prediction', 'migration')", name="kind"),
     CheckConstraint(
         "kind <> 'prediction' OR (head_name IS NOT NULL AND head_version IS NOT NULL)",
         name="prediction",
+    ),
+    CheckConstraint(
+        "kind <> 'migration' OR (migration IS NOT NULL AND (status <> 'succeeded' "
+        "OR (head_name IS NOT NULL AND head_version IS NOT NULL)))",
+        name="migration",
     ),
     CheckConstraint(
         "output_sha256 IS NULL OR (kind = 'prediction' AND status = 'succeeded')", name="output"
@@ -303,6 +310,8 @@ head_versions = Table(
     _json("lineage"),
     # The version of this head that it was adapted from, which may be deleted since.
     Column("adapted_from", Integer),
+    # The version of this head that it replaces with another encoder, which may be deleted since.
+    Column("migrated_from", Integer),
     # The owner's notes; everything else of a version never changes.
     Column("description", Text),
     _tags(),

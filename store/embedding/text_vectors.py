@@ -1,6 +1,7 @@
 """The vectors of embedded texts, so that each text is paid for once for each encoder."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Select, delete, select
@@ -55,6 +56,27 @@ def keep(tx: Transaction, tenant_id: str, fingerprint: str, by_hash: Mapping[str
     for start in range(0, len(rows), _WRITTEN_AT_ONCE):
         chunk = rows[start : start + _WRITTEN_AT_ONCE]
         tx.execute(insert_or_ignore(tx, tables.text_vectors).values(chunk))
+
+
+def forget(
+    tx: Transaction,
+    tenant_id: str,
+    fingerprint: str,
+    text_hashes: Sequence[str],
+    *,
+    since: datetime | None,
+) -> None:
+    """Forget the vectors of these texts that were kept since a moment; None: whenever."""
+    is_young = [] if since is None else [_vectors.created_at >= since]
+    for start in range(0, len(text_hashes), _READ_AT_ONCE):
+        tx.execute(
+            delete(tables.text_vectors).where(
+                _vectors.tenant_id == tenant_id,
+                _vectors.fingerprint == fingerprint,
+                _vectors.text_sha256.in_(text_hashes[start : start + _READ_AT_ONCE]),
+                *is_young,
+            )
+        )
 
 
 def prune(tx: Transaction, *, older_than_seconds: float = KEPT_SECONDS) -> int:

@@ -80,7 +80,9 @@ def as_version(
                 "worker": job.worker,
                 **{name: environment.get(name) for name in _OF_MACHINE},
             },
-        },
+        }
+        | ({} if job.migration is None else {"migration": job.migration}),
+        migrated_from=None if job.migration is None else job.migration["from_version"],
         alias=alias,
         encoder=encoder,
         advised_against_because=advised_against_because,
@@ -126,7 +128,7 @@ def is_kept(report: Mapping[str, Any], candidate: str) -> bool:
 def check_succeeded(job: Job) -> None:
     """Raise CandidatesNotReady unless the job is a training that has succeeded."""
     if job.kind is not JobKind.TRAINING:
-        raise CandidatesNotReady(f"Job {job.id} is a prediction, which has no candidates.")
+        raise CandidatesNotReady(f"Job {job.id} is a {job.kind.value}, which has no candidates.")
     if job.status is not JobStatus.SUCCEEDED:
         then = "submit it again" if job.status.is_final else "wait until it has succeeded"
         raise CandidatesNotReady(

@@ -19,9 +19,11 @@ class NewHeadVersion:
     metrics: Mapping[str, object]
     lineage: Mapping[str, object] = field(default_factory=dict)
     """How it was made: `job_method`, `class_shares`, `encoder`, `seed`, `nmtune_version` and
-    `machine`; of an adapted version also `adaptation`."""
+    `machine`; of an adapted version also `adaptation`, of a migrated one `migration`."""
     adapted_from: int | None = None
     """The version of the same head that it was adapted from."""
+    migrated_from: int | None = None
+    """The version of the same head that it replaces with another encoder."""
     alias: str | None = None
     advised_against_because: str | None = None
     """Why the alias must not move to it from another version; None: it moves."""

@@ -26,7 +26,6 @@ _aliases = tables.head_aliases.c
 _datasets = tables.datasets.c
 _jobs = tables.jobs.c
 
-
 _ALIAS_FIELDS: Final = ("alias", "advised_against_because")
 
 
@@ -62,6 +61,7 @@ class HeadVersion:
     lineage: dict[str, Any]
     adapted_from: int | None = None
     """The version of this head that it was adapted from, if it was; that may be deleted since."""
+    migrated_from: int | None = None  # the same of one that it replaces with another encoder
     class_shares: dict[str, float] | None = None
     """Of a version found by an alias: the class shares that the alias has predictions corrected to.
     """

@@ -274,3 +274,47 @@ def test_a_server_that_others_wrote_gives_the_head_that_the_local_encoder_gives(
     assert found["others"].labels.tolist() == ["weather", "alarm", "play_music"]
     assert abs(found["others"].probabilities - found["local"].probabilities).max() < 1e-3
     assert not site.complaints()
+
+
+@pytest.mark.slow
+def test_a_head_follows_an_encoder_that_changed(
+    client: Client, provider: Server, house: Process
+) -> None:
+    """The vectors change between two jobs: predictions say what to do, and the command does it."""
+    texts = [f"row {number}" for number in range(120)]
+    choice = {"name": "openai-compatible", "model": "moves", "base_url": provider.url}
+    client.jobs.create(
+        name="moves",
+        texts=texts,
+        labels=["a", "b"] * 60,
+        provider=choice,
+        method="linear_probe",
+        config=QUICK,
+    ).wait(timeout=200)
+
+    def changed(request: fault_server.Request, body: dict[str, Any]) -> bool:
+        request.embeddings(body | {"input": [f"{text}!" for text in body["input"]]})
+        return True
+
+    provider.always = changed
+    try:
+        asked = {"head": "moves", "text": "row 3"}
+        refused = httpx.get(f"{house.url}/predict", params=asked, timeout=60)
+        assert (refused.status_code, refused.json()["code"]) == (409, "encoder_changed")
+        assert "POST /heads/moves/migrate" in refused.json()["detail"]
+        to = ("--provider", "openai-compatible", "--model", "moves", "--base-url", provider.url)
+        plan = json.loads(run(house, "heads", "migrate", "moves@1", *to, "--plan", "--json"))
+        provider.requests.clear()
+        made = json.loads(run(house, "heads", "migrate", "moves@1", *to, "--json"))
+        used = made["job"]["encoder"]["usage"]
+        assert sorted(t for t in provider.texts() if t in texts) == sorted(texts), "once each"
+        planned = plan["embedding"]
+        assert (planned["n_different"], planned["n_known"], used["n_embedded"]) == (120, 0, 120)
+        assert planned["n_tokens"] == pytest.approx(used["n_tokens"], rel=0.2)
+        assert made["comparison"]["paired"]
+        assert made["comparison"]["from"]["version"] == 1
+        found = client.heads.version("moves", 2)
+        assert found.raw["lineage"]["migrated_from"] == 1
+        assert len(client.predict("moves@2", texts=texts[:3])) == 3
+    finally:
+        provider.always = None

@@ -75,7 +75,7 @@ def test_groups_are_held_out_whole_when_it_chooses(digits: Any) -> None:
     x, y = digits
     groups = np.arange(len(y)) % 4
     model = NMTuneClassifier("linear_probe", random_state=0).fit(x, y, groups=groups)
-    assert model.n_iter_ == 5
+    assert "(4 folds)" in model.fits_["linear_probe"].notes[0]
     scores = cross_val_score(
         NMTuneClassifier("linear_probe", l2=1.0), x, y, groups=groups, cv=GroupKFold(4)
     )

@@ -20,19 +20,25 @@ def serving(folder: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
+    settings = {  # those of `mlflow server`, which takes a second process
+        "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder / 'mlflow.db'}",
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder / "artifacts"),
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "OMP_NUM_THREADS": "1",
+    }
     clean = {name: value for name, value in os.environ.items() if "NMTUNE" not in name}
     with (folder / "mlflow.log").open("wb") as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
-                *("--port", str(port), "--workers", "1"),
-                *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
-                *("--artifacts-destination", str(folder / "artifacts")),
+                *(sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app"),
+                *("--host", "127.0.0.1", "--port", str(port)),
             ],
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=clean | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "OMP_NUM_THREADS": "1"},
+            env=clean | settings,
         )
     try:
         wait_until(lambda: process.poll() is not None or _is_healthy(url), seconds=60)

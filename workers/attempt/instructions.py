@@ -17,14 +17,19 @@ from store.states import JobKind
 from store.store import Store
 from workers.attempt import text_job
 from workers.attempt.failure import Refused
-from workers.attempt.text_job import EMBEDDINGS
-from workers.folder import ENCODERS, PredictionInstructions, TrainingInstructions
+from workers.attempt.text_job import EMBEDDINGS, OLD_EMBEDDINGS
+from workers.folder import (
+    ENCODERS,
+    MigrationInstructions,
+    PredictionInstructions,
+    TrainingInstructions,
+)
 from workers.settings import WorkerSettings
 
 
 def make(
     job: Job, dataset: Dataset, store: Store, settings: WorkerSettings
-) -> TrainingInstructions | PredictionInstructions:
+) -> TrainingInstructions | PredictionInstructions | MigrationInstructions:
     """The instructions for a job whose texts are embedded. Raises Refused, StoreError."""
     if job.kind is JobKind.PREDICTION:
         sha256 = job.checkpoint.get(EMBEDDINGS, dataset.sha256)
@@ -42,6 +47,8 @@ def make(
             n_threads=settings.threads_per_prediction,
             trained_shares=version.lineage.get("class_shares"),
         )
+    if job.kind is JobKind.MIGRATION:
+        return _of_bridge(job, dataset, store, settings)
     return of_training(job, dataset, store, settings)
 
 
@@ -79,6 +86,33 @@ def _comparison(job: Job, store: Store) -> dict[str, Any] | None:
     return found
 
 
+def _of_bridge(
+    job: Job, dataset: Dataset, store: Store, settings: WorkerSettings
+) -> MigrationInstructions:
+    with store.database.read() as tx:
+        version = _version(tx, job)
+
+    def path(sha256: str) -> str:
+        return str(store.artifacts.open_path(job.tenant_id, sha256))
+
+    new, old = job.checkpoint[EMBEDDINGS], job.checkpoint[OLD_EMBEDDINGS]
+    return MigrationInstructions(
+        job_id=job.id,
+        head=f"{version.name}@{version.version}",
+        head_path=path(version.sha256),
+        head_sha256=version.sha256,
+        dataset_path=path(new),
+        dataset_sha256=new,
+        old_path=path(old),
+        old_sha256=old,
+        is_labelled=dataset.is_labelled,
+        candidates=job.config,
+        is_forced=bool((job.migration or {}).get("forced")),
+        device=settings.device,
+        n_threads=settings.threads_per_slot,
+    )
+
+
 def _texts_path(job: Job, dataset: Dataset, store: Store) -> str | None:
     if dataset.content != TEXTS:
         return None
@@ -100,22 +134,26 @@ def _encoder_place(job: Job, store: Store, settings: WorkerSettings) -> str | No
 
 
 def check_head(tx: Transaction, job: Job) -> None:
-    """Raise Refused if the job is a prediction by a head that no longer exists.
+    """Raise Refused if the job needs a head that no longer exists.
 
     Call it before paying for texts.
     """
-    if job.kind is JobKind.PREDICTION:
+    if job.kind is not JobKind.TRAINING:
         _version(tx, job)
 
 
 def _version(tx: Transaction, job: Job) -> HeadVersion:
-    if job.head_name is None or job.head_version is None:
-        raise ValueError(f"the prediction {job.id} names no head")
+    """The version that a prediction uses, or that a migration by a bridge starts from."""
+    name, number = job.head_name, job.head_version
+    if job.kind is JobKind.MIGRATION:
+        name, number = job.name, (job.migration or {}).get("from_version")
+    if name is None or number is None:
+        raise ValueError(f"the job {job.id} names no head")
     try:
-        return heads.version(tx, job.tenant_id, job.head_name, job.head_version)
+        return heads.version(tx, job.tenant_id, name, number)
     except NotFound as error:
         raise Refused(
             "head_deleted",
-            f"The head {job.head_name}@{job.head_version} was deleted before the job could use it. "
-            "Predict with another version.",
+            f"The head {name}@{number} was deleted before the job could use it. Name another "
+            "version.",
         ) from error

@@ -27,30 +27,29 @@ def recognised(
     *,
     should_stop: Callable[[], bool],
     patience: Patience,
+    is_old: bool = False,
 ) -> tuple[Provider, EncoderRecord]:
     """The provider to go on with, and its encoder: one seen before if it embeds alike, else new.
 
     Both are of whole vectors.
 
     The provider is another one if the base URL leads nowhere and a usual variant of it answers. A
-    prediction needs the very encoder of its head: raises EncoderChanged.
+    prediction needs the very encoder of its head, and so does a migration of the one that it leaves
+    (is_old): raises EncoderChanged.
     """
-    provider, signature = _answering(job, provider, should_stop, patience)
+    is_bound = is_old or job.kind is JobKind.PREDICTION
+    provider, signature = _answering(provider, should_stop, patience, is_bound=is_bound)
     identity = provider.encoder.identity
     with store.database.begin() as tx:
         if not tenants.is_there(tx, job.tenant_id):
             raise lost(job)  # the tenant was deleted, and the job with it
         for seen in encoders.known(tx, job.tenant_id, identity):
-            is_wanted = not _is_bound(job) or _is_of(job, seen)
+            is_wanted = not is_bound or _is_of(job, seen)
             if is_wanted and probe_texts.are_alike(seen.signature, signature):
                 return provider, seen
-        if _is_bound(job):
+        if is_bound:
             encoder = provider.encoder
-            raise EncoderChanged(
-                f"{encoder.model} of {encoder.provider} no longer gives the vectors that the head "
-                f"{job.head_name}@{job.head_version} was trained on, so it cannot judge them. "
-                "Train it again and predict with the new version."
-            )
+            raise EncoderChanged(_changed(job, f"{encoder.model} of {encoder.provider}"))
         return provider, encoders.add(
             tx,
             job.tenant_id,
@@ -60,6 +59,18 @@ def recognised(
             signature=signature,
             n_columns=int(signature[0][0]),
         )
+
+
+def is_same(
+    record: EncoderRecord,
+    provider: Provider,
+    *,
+    should_stop: Callable[[], bool],
+    patience: Patience,
+) -> bool:
+    """Whether the provider still embeds the probe texts as the recorded encoder."""
+    parts = embedder.embed(provider, probe_texts.TEXTS, should_stop=should_stop, patience=patience)
+    return probe_texts.are_alike(record.signature, _signature(list(parts)))
 
 
 def recorded(job: Job, provider: Provider, store: Store) -> EncoderRecord | None:
@@ -88,7 +99,7 @@ def keep(job: Job, whole: EncoderRecord, encoder: Encoder, store: Store) -> None
 
 
 def _answering(
-    job: Job, provider: Provider, should_stop: Callable[[], bool], patience: Patience
+    provider: Provider, should_stop: Callable[[], bool], patience: Patience, *, is_bound: bool
 ) -> tuple[Provider, Signature]:
     """The provider, or a variant of it that answers, and its signature."""
 
@@ -99,7 +110,7 @@ def _answering(
     try:
         return provider, ask(provider)
     except (UnknownPath, WrongAnswer) as error:
-        others = [] if _is_bound(job) else provider.elsewhere()
+        others = [] if is_bound else provider.elsewhere()
         for other in others:
             try:
                 return other, ask(other)
@@ -121,6 +132,18 @@ def _signature(parts: Sequence[EmbeddedBatch]) -> Signature:
     return probe_texts.signature(np.concatenate([part.vectors for part in parts])[order])
 
 
-def _is_bound(job: Job) -> bool:
-    """Whether only the head's own encoder will do."""
-    return job.kind is JobKind.PREDICTION
+def _changed(job: Job, encoder: str) -> str:
+    if job.kind is JobKind.PREDICTION:
+        head = f"{job.head_name}@{job.head_version}"
+        return (
+            f"{encoder} no longer gives the vectors that the head {head} was trained on, so it "
+            "cannot judge them. Take it to the encoder as it is now with "
+            f"POST /heads/{job.head_name}/migrate."
+        )
+    version = (job.migration or {}).get("from_version")
+    return (
+        f"The old encoder is gone: {encoder} no longer gives the vectors that {job.name}@{version} "
+        "was trained on, so no bridge leads from them. Refit on the texts instead: leave out "
+        f"bridge if the head's texts are kept, as in POST /heads/{job.name}/migrate with version "
+        "and provider, or train on labelled texts with POST /jobs."
+    )

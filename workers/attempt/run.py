@@ -25,7 +25,14 @@ from workers.attempt.messages import Listener
 from workers.attempt.standby import Standby
 from workers.attempt.success import PublishedHead, Success
 from workers.attempt.supervise import Ending, Outcome, supervise
-from workers.attempt.text_job import EMBEDDINGS, Span, needs_embedding, training_span
+from workers.attempt.text_job import (
+    EMBEDDINGS,
+    OLD_EMBEDDINGS,
+    Span,
+    needs_embedding,
+    needs_old_embedding,
+    training_span,
+)
 from workers.folder import ENCODERS, LOG, Workdir, open_workdir
 from workers.settings import WorkerSettings
 
@@ -151,22 +158,25 @@ def _attempt(
                     )
                     with store.database.read() as tx:
                         dataset = datasets.get(tx, job.tenant_id, job.dataset_id, even_expired=True)
-            if needs_embedding(job, store):
-                from workers.attempt import embedding
+            for is_old, needed in ((False, needs_embedding), (True, needs_old_embedding)):
+                if needed(job, store):
+                    from workers.attempt import embedding
 
-                job = embedding.embed(
-                    job,
-                    dataset,
-                    workdir,
-                    lease,
-                    store=store,
-                    settings=settings,
-                    should_stop=lambda: should_stop() is not None,
-                )
+                    job = embedding.embed(
+                        job,
+                        dataset,
+                        workdir,
+                        lease,
+                        store=store,
+                        settings=settings,
+                        should_stop=lambda: should_stop() is not None,
+                        is_old=is_old,
+                    )
             files = {
                 name: sha
                 for name, sha in job.checkpoint.items()
-                if name not in (EMBEDDINGS, ENCODERS)  # which the child is handed otherwise
+                if name
+                not in (EMBEDDINGS, OLD_EMBEDDINGS, ENCODERS)  # which the child is handed otherwise
             }
             workdir.restore(store.artifacts, job.tenant_id, files)
             instructions.make(job, dataset, store, settings).save(workdir)

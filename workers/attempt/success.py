@@ -7,9 +7,10 @@ from typing import Any, Final, TypeAlias
 from store import job_files, jobs, transitions
 from store.bytes.port import ArtifactRef, Artifacts
 from store.database.connection import Transaction
+from store.embedding import encoders
 from store.job_files import NewJobFile
 from store.jobs import Job
-from store.registry import candidates
+from store.registry import candidates, heads
 from store.registry.heads import NewHeadVersion
 from store.states import JobKind
 from store.store import Store
@@ -18,6 +19,7 @@ from workers.attempt.noted import note_published
 from workers.folder import (
     MAP,
     MAP_POINTS,
+    MIGRATED,
     OUTPUT,
     OUTPUT_SUMMARY,
     PUBLISHED,
@@ -48,12 +50,21 @@ class Predicted:
     output: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Migrated:
+    """What a migration by a bridge publishes; the bytes are stored."""
+
+    head: NewHeadVersion
+    migration: Mapping[str, Any]
+    """What the job's row says of it from now on."""
+
+
 _WAIT: Final = (
     "it moves only once the job has succeeded with a report that does not advise against it"
 )
 """Why an alias that serves somebody does not follow a head at once."""
 
-Success: TypeAlias = PublishedHead | Predicted
+Success: TypeAlias = PublishedHead | Predicted | Migrated
 
 
 def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
@@ -62,6 +73,8 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
         output = workdir.read_json(OUTPUT_SUMMARY)
         reference = workdir.move(store.artifacts, job.tenant_id, OUTPUT)
         return Predicted(output_sha256=reference.sha256, output=output)
+    if job.kind is JobKind.MIGRATION:
+        return _migrated(job, workdir, store)
     report = workdir.read_json(REPORT)
     return PublishedHead(
         report_sha256=workdir.put(store.artifacts, job.tenant_id, REPORT).sha256,
@@ -69,6 +82,38 @@ def store_files(job: Job, workdir: Workdir, store: Store) -> Success:
         files=tuple(_kept(job, report, workdir, store.artifacts)),
         head=_version(job, report, workdir, store, advice=_advice(job, report["verdict"])),
     )
+
+
+def _migrated(job: Job, workdir: Workdir, store: Store) -> Migrated:
+    """Store the head that was moved; what is said of it comes from the version that it replaces."""
+    found, asked = workdir.read_json(MIGRATED), job.migration or {}
+    with store.database.read() as tx:
+        encoder = encoders.of_head(tx, job.tenant_id, job.encoder)
+        before = heads.version(tx, job.tenant_id, job.name, asked["from_version"])
+    reference = workdir.put(store.artifacts, job.tenant_id, PUBLISHED)
+    migration = {**asked, **found["migration"]}
+    shares = found["class_shares"] or before.lineage.get("class_shares")
+    told = {
+        "class_shares": shares,
+        "encoder": None if encoder is None else encoder["fingerprint"],
+        "migration": migration,
+    }
+    kept = {name: one for name, one in before.lineage.items() if name != "adaptation"}
+    head = NewHeadVersion(
+        name=job.name,
+        sha256=reference.sha256,
+        size_bytes=reference.size_bytes,
+        method=before.method,
+        n_columns=found["n_columns"],
+        classes=before.classes,
+        n_parameters=found["n_parameters"],
+        config=before.config,
+        metrics={},  # those of the version before are of another encoder
+        lineage=kept | told,
+        migrated_from=before.version,
+        encoder=encoder,
+    )
+    return Migrated(head=head, migration=migration)
 
 
 def first_head(job: Job, workdir: Workdir, report_name: str, store: Store) -> FirstHead:
@@ -135,6 +180,12 @@ def write(tx: Transaction, job: Job, success: Success) -> Job:
             tx, job, output_sha256=success.output_sha256, output=success.output
         )
     before = jobs.get(tx, job.tenant_id, job.id)
+    if isinstance(success, Migrated):
+        ended = transitions.succeed(
+            tx, job, report_sha256=None, head=success.head, migration=dict(success.migration)
+        )
+        note_published(tx, before, ended)
+        return ended
     ended = transitions.succeed(tx, job, report_sha256=success.report_sha256, head=success.head)
     job_files.add(tx, ended, success.files)
     note_published(tx, before, ended)

@@ -9,12 +9,15 @@ from typing import Final
 
 from store.errors import ArtifactCorrupt, ArtifactMissing
 from store.jobs import Job
+from store.states import JobKind
 from store.store import Store
 
 logger = logging.getLogger(__name__)
 
 EMBEDDINGS: Final = "embeddings.safetensors"
 """The name of the finished dataset file in the job's checkpoint."""
+OLD_EMBEDDINGS: Final = "old_embeddings.safetensors"
+"""The same of a bridge, by the encoder that the head leaves."""
 COMPARED: Final = 0.7
 """The share of an encoder comparison in its job's progress: half of it embeds, half of it trains.
 What comes after it is like another job."""
@@ -60,17 +63,24 @@ def needs_embedding(job: Job, store: Store) -> bool:
 
     Paid vectors are in the database, so that making the file again costs nothing.
     """
-    if job.encoder is None:
-        return False
-    sha256 = job.checkpoint.get(EMBEDDINGS)
+    return job.encoder is not None and not _is_there(EMBEDDINGS, job, store)
+
+
+def needs_old_embedding(job: Job, store: Store) -> bool:
+    """The same of a bridge and the encoder that the head leaves."""
+    return job.kind is JobKind.MIGRATION and not _is_there(OLD_EMBEDDINGS, job, store)
+
+
+def _is_there(name: str, job: Job, store: Store) -> bool:
+    sha256 = job.checkpoint.get(name)
     if sha256 is None:
-        return True
+        return False
     try:
         store.artifacts.open_path(job.tenant_id, sha256)
     except (ArtifactMissing, ArtifactCorrupt) as error:
         logger.warning("embedding.unusable job_id=%s reason=%s", job.id, error)
-        return True
-    return False
+        return False
+    return True
 
 
 def warnings(job: Job) -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ from providers import embedder, truncation
 from providers.batches import Caps
 from providers.embedder import EmbeddedBatch
 from providers.encoder import Encoder
-from providers.errors import ProviderError, ProviderUnavailable, WrongAnswer
+from providers.errors import EncoderChanged, ProviderError, ProviderUnavailable, WrongAnswer
 from providers.provider import Provider, estimated_tokens
 from providers.single_texts import N_TIMED, SingleTexts
 from store.access import usage
@@ -30,7 +30,7 @@ from store.embedding.encoders import EncoderRecord
 from store.files.texts import TextsFile
 from store.jobs import PRICE, Job
 from store.store import Store
-from workers.attempt import provider_wait
+from workers.attempt import provider_wait, recognition
 from workers.attempt.embedded_file import Vectors
 from workers.attempt.failure import MustWait
 from workers.attempt.lease import Lease
@@ -107,6 +107,7 @@ class TextWork:
             "n_texts": sum(len(split.texts) for split in texts.splits),
             "n_different": len(self._texts),
             "n_embedded": before.get("n_embedded", 0),
+            "n_bytes": before.get("n_bytes", 0),
             "n_tokens": before.get("n_tokens", 0),
             "n_requests": before.get("n_requests", 0),
             "n_truncated": before.get("n_truncated", 0),
@@ -190,6 +191,7 @@ class TextWork:
             self._name_row(error, places[0])
             raise error
         self._usage["n_embedded"] += len(places)
+        self._usage["n_bytes"] += sum(len(self._texts[at].encode()) for at in places)
         self._usage["n_tokens"] += part.n_tokens
         self._usage["n_requests"] += 1
         self._usage["n_truncated"] += part.n_truncated
@@ -205,6 +207,38 @@ class TextWork:
             self._note(tx, self.encoder, True)
             at = read_clock(tx)
             usage.add(tx, self._job.tenant_id, Kind.EMBEDDED_TOKENS, part.n_tokens, at=at)
+
+    def check_unchanged(self, should_stop: ShouldStop, memory: Memory) -> None:
+        """Ask the probe texts once more if this job has paid for vectors, which may be of two.
+
+        Raises EncoderChanged, after the vectors of this job are forgotten, and MustWait.
+        """
+        if not self._usage["n_embedded"]:
+            return
+        try:
+            is_same = recognition.is_same(
+                self._record,
+                self._provider,
+                should_stop=should_stop,
+                patience=memory.patience(is_for_probes=True),
+            )
+        except ProviderUnavailable as error:
+            raise MustWait(provider_wait.wait_for(error, memory)) from error
+        if is_same:
+            return
+        with self._store.database.begin() as tx:
+            text_vectors.forget(
+                tx,
+                self._job.tenant_id,
+                self._record.fingerprint,
+                self._hashes,
+                since=self._job.started_at,
+            )
+        raise EncoderChanged(
+            f"{self._provider.encoder.model} of {self._provider.encoder.provider} changed its "
+            "vectors while the texts were embedded, and what it gave cannot be told apart. These "
+            "vectors were thrown away: submit the job again."
+        )
 
     def _parts(
         self,

@@ -1,7 +1,7 @@
 """The training process: `python -m workers.child.main WORKDIR`, one job's child.
 
-It trains, compares encoders, or predicts a whole dataset, as the folder's plan says. With
-`--standby` instead of WORKDIR, it waits for the folder's path on a line of stdin.
+It trains, compares encoders, predicts a whole dataset, or moves a head by a bridge, as the folder's
+plan says. With `--standby` instead of WORKDIR, it waits for the folder's path on a line of stdin.
 
 It reports to its supervisor in JSON lines on stdout; `type` is one of
 
@@ -21,6 +21,7 @@ import hashlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,23 @@ from store import trouble
 from store.bytes.faults import corrupt
 from store.errors import StoreError
 from workers import memory
-from workers.child import encoders, predict, train
+from workers.child import encoders, migrate, train
+from workers.child.candidate import Message
 from workers.folder import (
     COMPARISON_INSTRUCTIONS,
     INSTRUCTIONS,
     LOG,
+    MIGRATION_INSTRUCTIONS,
     PREDICTION_INSTRUCTIONS,
     Workdir,
 )
 
 REFUSED = 2  # exit status: an error message was sent
-_WORK = {INSTRUCTIONS: train, COMPARISON_INSTRUCTIONS: encoders, PREDICTION_INSTRUCTIONS: predict}
+_RUN = {
+    INSTRUCTIONS: train.run,
+    COMPARISON_INSTRUCTIONS: encoders.run,
+    MIGRATION_INSTRUCTIONS: migrate.run,
+}
 
 
 def main() -> None:
@@ -53,7 +60,7 @@ def main() -> None:
     stage = "starting"
     try:
         workdir = Workdir(_folder())
-        for message in _WORK[_instructions(workdir)].run(workdir):
+        for message in _work(workdir):
             stage = message.get("stage", stage)
             _send(channel, message)
     except (ConfigError, DataError, DivergenceError) as error:
@@ -109,9 +116,18 @@ def _folder() -> Path:
     return folder
 
 
+def _work(workdir: Workdir) -> Iterator[Message]:
+    plan = _instructions(workdir)
+    if plan == PREDICTION_INSTRUCTIONS:
+        from workers.child import predict  # onnxruntime, which no training needs
+
+        return predict.run(workdir)
+    return _RUN[plan](workdir)
+
+
 def _instructions(workdir: Workdir) -> str:
     """The file with the folder's plan. A training comes after the comparison in its folder."""
-    return next(name for name in _WORK if workdir.has(name))
+    return next(name for name in (*_RUN, PREDICTION_INSTRUCTIONS) if workdir.has(name))
 
 
 def _damage(workdir: Workdir) -> dict[str, Any] | None:

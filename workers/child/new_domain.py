@@ -15,12 +15,12 @@ from nmtune import Head
 from nmtune.heads import adaptation
 from nmtune.numeric.statistics import mean_interval
 from nmtune.vocabulary import OOD_PREFIX, domain_of
-from store.files.dataset import DatasetFile
+from store.files.dataset import DatasetFile, SplitArrays
 
 SIZES: Final = (20, 50, 200)
 """Labelled rows."""
 
-N_DRAWS: Final = 5
+N_DRAWS: Final = 4
 FEWER_DRAWS: Final = 3
 """With more than FEW_DOMAINS domains."""
 FEW_DOMAINS: Final = 3
@@ -38,15 +38,24 @@ HINT: Final = (
 )
 
 
-def of_splits(head: Head, dataset: DatasetFile) -> dict[str, Any]:
-    """The finding by domain and number of labels; empty without a domain of enough rows."""
-    domains = {
+def is_tried(dataset: DatasetFile) -> bool:
+    """Whether there is a domain of enough rows, and not too many classes."""
+    return bool(_domains(dataset)) and len(dataset.classes) <= MOST_CLASSES
+
+
+def _domains(dataset: DatasetFile) -> dict[str, SplitArrays]:
+    return {
         name: arrays
         for name, arrays in dataset.splits.items()
         if name.startswith(OOD_PREFIX) and len(arrays.y) >= 2 * SIZES[0]
     }
-    if not domains or len(dataset.classes) > MOST_CLASSES:
+
+
+def of_splits(head: Head, dataset: DatasetFile) -> dict[str, Any]:
+    """The finding by domain and number of labels; empty without a domain of enough rows."""
+    if not is_tried(dataset):
         return {}
+    domains = _domains(dataset)
     n_draws = N_DRAWS if len(domains) <= FEW_DOMAINS else FEWER_DRAWS
     splits: dict[str, dict[str, Any]] = {}
     for name, arrays in list(domains.items())[:MOST_DOMAINS]:

@@ -18,12 +18,13 @@ def score(one: CandidateResult, dataset: DatasetFile) -> dict[str, Score]:
     """Evaluate a head on every split; `one` keeps the evaluations, the scores are returned."""
     scores = {}
     for split, arrays in dataset.splits.items():
-        probabilities = _probabilities(one.head, arrays.x)
+        logits = np.concatenate([one.head.logits(block) for block in _blocks(arrays.x)])
+        probabilities = one.head.probabilities_of(logits)
         evaluation = evaluate(probabilities, arrays.y, dataset.classes)
         one.evaluations[split] = evaluation
         one.predictions[split] = row_values.predictions(probabilities, arrays.y)
         if one.head.temperature != 1:
-            plain = _probabilities(one.head.calibrated(1.0), arrays.x)
+            plain = one.head.calibrated(1.0).probabilities_of(logits)
             one.uncalibrated[split] = evaluate(plain, arrays.y, dataset.classes)
         scores[split] = Score(
             correct=probabilities.argmax(axis=1) == arrays.y,
@@ -31,10 +32,6 @@ def score(one: CandidateResult, dataset: DatasetFile) -> dict[str, Score]:
             confidence=probabilities.max(axis=1),
         )
     return scores
-
-
-def _probabilities(head: Head, x: Embeddings) -> NDArray[np.float32]:
-    return np.concatenate([head.predict_proba(block) for block in _blocks(x)])
 
 
 def tuned(head: Head, x: Embeddings) -> NDArray[np.float32]:

@@ -194,6 +194,7 @@ def workload(
         n_rows=n_train,
         rows_ratio=n_rows / n_train,
         share=1.0 if lora is None else FROZEN_SHARE,
+        tries_new_domains=candidates.compare and new_domain.is_tried(dataset),
     )
 
 

@@ -38,8 +38,12 @@ class GpuFit(AdamwFit):
             validation=score(self.network, self._validation) if self._validation else None,
         )
 
-    def _moments(self, name: str) -> dict[str, Tensor]:
-        return self._stack.moments(name, 0)
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        names = [name for name, _ in self.network.named_parameters()]
+        self._optimiser.moments = {name: self._stack.moments(name, 0) for name in names}
+        return super().state()
 
-    def _set_moments(self, name: str, moments: Mapping[str, Tensor]) -> None:
-        self._stack.set_moments(name, moments)
+    def restore(self, epoch: int, document: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+        super().restore(epoch, document, tensors)
+        for name, moments in self._optimiser.moments.items():
+            self._stack.set_moments(name, moments)

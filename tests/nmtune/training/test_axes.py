@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nmtune.training.axes import Axes
 from nmtune.training.rows import LabelledRows
-from nmtune.training.whitening import Whitenings, fit_whitening
+from nmtune.training.whitening import Maps, Whitenings, fit_whitening
 
 
 def rows(n: int, d: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,11 +56,13 @@ def test_whitening_without_a_fold_is_that_of_the_other_rows(n: int, d: int) -> N
         kept = torch.from_numpy(np.setdiff1d(np.arange(n), [] if fold is None else folds[fold]))
         expected = gram(x, fit_whitening(x[kept], y[kept], n_classes=3, shrinkage=3.0))
         one = found.without(fold)
-        assert one.weight is not None
-        assert one.bias is not None
         np.testing.assert_allclose(gram(turned, (one.weight, one.bias)), expected, atol=2e-3)
-        coefficients = torch.ones(3, turned.shape[1] + 1, dtype=torch.float64)
-        torch.testing.assert_close(one.forth(one.back(coefficients)), coefficients)
+        maps, mapped = Maps.of_each([one]), torch.ones(1, 3, turned.shape[1] + 1)
+        back = maps.back(mapped)
+        torch.testing.assert_close(one.forth(back[0]), mapped[0], atol=1e-4, rtol=1e-4)
+        # `pulled` is the transpose of `back`, so a gradient means the same on both sides.
+        gradient = torch.linspace(-1, 1, mapped.numel()).view_as(mapped)
+        torch.testing.assert_close((maps.pulled(gradient) * mapped).sum(), (gradient * back).sum())
     whole = found.whole()
     assert whole.weight is not None
     assert whole.bias is not None

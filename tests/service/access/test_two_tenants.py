@@ -36,6 +36,7 @@ BROUGHT: dict[str, dict[str, Any]] = {
     "PATCH /heads/{name}/versions/{version}": {"json": {"description": "mine now"}},
     "PUT /heads/{name}/aliases/{alias}": {"json": {"version": 1}},
     "POST /heads/{name}/adapt": {"json": {"embeddings": [ROW] * 10, "labels": ["cat"] * 10}},
+    "POST /heads/{name}/migrate": {"json": {"provider": {"name": "local-minilm"}}},
     "POST /heads/{name}/select": {"json": {"dataset_id": "{dataset_id}"}},
     "GET /heads/{name}/compare": {"params": {"from": "1", "to": "1"}},
     "GET /predict": {"params": {"head": "pets", "embedding": "0.1,0.2,0.3"}},

@@ -31,6 +31,18 @@ def test_fraction_never_falls_and_leaves_room_for_the_evaluation() -> None:
     assert 0.8 < fractions[-1] < 1
 
 
+def test_labels_of_new_domains_that_are_to_be_tried_count_as_work_left() -> None:
+    configs = resolve(method="nmtune").configs
+    told = [
+        Workload(
+            configs, n_columns=64, n_classes=4, n_rows=1000, rows_ratio=1.5, tries_new_domains=tries
+        ).progress("mlp", report(1, 30))
+        for tries in (False, True)
+    ]
+    left = [one["eta_seconds"] for one in told]
+    assert 1.05 * left[0] < left[1] < 1.15 * left[0]
+
+
 def test_time_left_is_that_of_the_epochs_left() -> None:
     """5 of its own epochs of 2 s, 10 of NMTune's at 1.3 times the cost, and the evaluation."""
     load = workload()

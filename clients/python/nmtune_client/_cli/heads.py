@@ -7,6 +7,7 @@ from nmtune_client import Client
 from nmtune_client._cli.adapt import add_adapt
 from nmtune_client._cli.bundles import export_version
 from nmtune_client._cli.drift import show_drift
+from nmtune_client._cli.migrate import add_migrate
 from nmtune_client._cli.select import add_select
 from nmtune_client._cli.shared import inputs
 from nmtune_client._cli.shared.head_names import name_alone, name_and_version, version_number
@@ -47,6 +48,7 @@ def add_heads(commands: Subparsers, shared: argparse.ArgumentParser) -> None:
         "--no-class-shares", action="store_true", help="remove the class shares that it has"
     )
     add_adapt(actions, shared)
+    add_migrate(actions, shared)
     add_select(actions, shared)
     back = declare(
         actions, shared, "rollback", roll_back_alias, "point an alias at what it named before"

@@ -104,6 +104,9 @@ def watch(job: Job, arguments: Namespace, *, warned: bool = False) -> None:
         _show(job, arguments)
         say(f"Fetch its output with: {output_command(job.data)}")
         return
+    if job.kind == "migration":  # by a bridge: the job itself has what was found
+        _show(job, arguments)
+        return
     report = job.report()
     if arguments.json:
         print_json({"job": job.data.raw, "report": report.raw})

@@ -24,6 +24,7 @@ from nmtune_client._cli.shared.options import (
     add_reading,
     add_waiting,
     declare,
+    provider_of,
 )
 from nmtune_client._cli.shared.output import print_json, say
 from nmtune_client._datasets.sources import name_of
@@ -119,7 +120,7 @@ def tune_file(client: Client, arguments: Namespace) -> None:
         raise ValueError("--name is required: the name of the head")
     if arguments.alias_always and arguments.alias is None:
         raise ValueError("--alias-always needs --alias, which it moves whatever the verdict says")
-    provider = _provider(arguments)
+    provider = provider_of(arguments)
     check_encoders(arguments)
     if arguments.text is not None and provider is None and not arguments.encoder:
         raise ValueError("--text needs --provider or --encoder, which embed the texts")
@@ -218,24 +219,18 @@ def _show_plan(
     source: Dataset | str | None,
     fields: Mapping[str, Any],
 ) -> None:
-    names = ("provider", "encoders", "sample", "method", "paradigm", "config", "analyses")
-    names += ("compare",)
-    plan = client.jobs.plan(source, **{name: fields[name] for name in names})
+    asked = [
+        "provider",
+        "encoders",
+        "sample",
+        "method",
+        "paradigm",
+        "config",
+        "analyses",
+        "compare",
+    ]
+    plan = client.jobs.plan(source, **{name: fields[name] for name in asked})
     if arguments.json:
         print_json(plan)
         return
     print(plan)
-
-
-def _provider(arguments: Namespace) -> dict[str, Any] | None:
-    """What embeds texts, out of --provider and what goes with it."""
-    if arguments.provider is None:
-        return None
-    found = {
-        "name": arguments.provider,
-        "model": arguments.model,
-        "base_url": arguments.base_url,
-        "dimensions": arguments.dimensions,
-        "price_per_million_tokens": arguments.price,
-    }
-    return {name: value for name, value in found.items() if value is not None}

@@ -31,7 +31,10 @@ class Plan(Table, dict[str, Any]):
             "dataset": str(self.get("dataset_id") or ""),
             "splits": _listed(f"{one['name']} {one['n_rows']}" for one in self.get("splits") or ()),
             "candidates": _listed(one["name"] for one in self.get("candidates") or ()),
+            "way": str(self.get("way") or ""),
             "texts": _embedding(self.get("embedding")),
+            "texts, old encoder": _embedding(self.get("old_embedding")),
+            "notes": " ".join(self.get("notes") or ()),
             "encoders": _encoders(self.get("encoders")),
             "memory": "unknown before texts are embedded" if memory is None else plain.size(memory),
             "training": "unknown before a first job"

@@ -37,7 +37,7 @@ class JobData(Shown):
     name: str
     status: str
     kind: str = "training"
-    """training or prediction."""
+    """training, prediction, or migration (of a head, by a bridge)."""
     dataset_id: str | None = None
     method: str | None = None
     paradigm: str | None = None
@@ -56,6 +56,8 @@ class JobData(Shown):
     config: Json = field(default_factory=dict, repr=False)
     encoder: Json | None = None
     """What embeds its texts; once it has, `usage` counts texts and tokens."""
+    migration: Json | None = None
+    """Of `heads.migrate`: from_version, and the way, refit or bridge; of a bridge what it found."""
     encoders: Json | None = None
     """The encoders that it compares (`compared`), and which one it goes on with (`chosen`)."""
     attempt: int = 0

@@ -4,7 +4,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nmtune_client._datasets.values import Dataset
 from nmtune_client._heads.arguments import (
@@ -36,8 +36,11 @@ from nmtune_client._heads.drift import Drift
 from nmtune_client._heads.folder import unpacking
 from nmtune_client._heads.rows import HEAD_HEADER, head_row
 from nmtune_client._heads.values import Adaptation, Head, HeadAlias, HeadVersion
+from nmtune_client._jobs.migration import migrate_head, migration, plan_migration
+from nmtune_client._jobs.plan import Plan
 from nmtune_client._show.reprs import OfClient
 from nmtune_client._sync.concurrency import listing
+from nmtune_client._sync.job import Job
 from nmtune_client._sync.paging import paged
 from nmtune_client._sync.sender import Sender
 
@@ -145,6 +148,55 @@ class Heads(OfClient):
         chosen = {"split": split, "rows": None if rows is None else list(rows), "alias": alias}
         data |= {key: value for key, value in chosen.items() if value is not None}
         return self._sender.send(adapt_head(name, data, idempotency_key=idempotency_key))
+
+    def migrate(
+        self,
+        name: str,
+        *,
+        provider: str | Mapping[str, Any],
+        version: int | str = "latest",
+        bridge: str | Dataset | None = None,
+        force: bool = False,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Take a head to another encoder, as a job that publishes a version and moves no alias.
+
+        provider: the encoder to go to, as in `jobs.create`. version: the one to start from, by
+        number or alias. Without a bridge the head's own texts are embedded anew, and it is trained
+        anew with the same settings; `compare` then tells what changed, on the same test rows.
+        bridge: a stored dataset of texts, with or without labels, that both encoders embed: they
+        carry the head over if its own texts are gone. `Job.migration` has what was found; the job
+        fails with `agreement_too_low` if the moved head differs on more than a tenth of held-out
+        texts, unless `force`.
+        """
+        data = migration(
+            provider=provider,
+            version=version,
+            bridge=bridge,
+            force=force,
+            description=description,
+            tags=tags,
+            queue=queue,
+            priority=priority,
+        )
+        call = migrate_head(name, data, idempotency_key=idempotency_key)
+        return Job(self._sender, self._sender.send(call))
+
+    def plan_migration(
+        self,
+        name: str,
+        *,
+        provider: str | Mapping[str, Any],
+        version: int | str = "latest",
+        bridge: str | Dataset | None = None,
+    ) -> Plan:
+        """What `migrate` would do, with the tokens and the cost; nothing is stored or embedded."""
+        data = migration(provider=provider, version=version, bridge=bridge)
+        return self._sender.send(plan_migration(name, data))
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Remove an alias; the version that it named stays."""

@@ -102,6 +102,20 @@ def add_provider(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def provider_of(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """What embeds texts, out of --provider and what goes with it."""
+    if arguments.provider is None:
+        return None
+    found = {
+        "name": arguments.provider,
+        "model": arguments.model,
+        "base_url": arguments.base_url,
+        "dimensions": arguments.dimensions,
+        "price_per_million_tokens": arguments.price,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def add_notes(parser: argparse.ArgumentParser) -> None:
     """Add the options of notes on a version."""
     parser.add_argument("--description", metavar="TEXT", help="a note on the version, for people")

@@ -1,0 +1,1 @@
+"""Take a head from one embedding space to another, by texts that both encoders have embedded."""
