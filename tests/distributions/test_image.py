@@ -19,7 +19,8 @@ def test_the_image_gets_what_the_wheels_ask_for() -> None:
     projects = [tomllib.loads(path.read_text())["project"] for path in FILES]
     science, server, client = projects
     wanted = [*science["dependencies"], *server["dependencies"], *client["dependencies"]]
-    wanted += science["optional-dependencies"]["onnx"]  # the server asks for nmtune[onnx]
+    for extra in ("onnx", "skops"):  # the server asks for nmtune[onnx,skops]
+        wanted += science["optional-dependencies"][extra]
     wanted += server["optional-dependencies"]["s3"]
     found = requirements("s3")
     lines = found.stdout.splitlines()

@@ -14,7 +14,7 @@ class Teller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
-            reason = str(crash.message if crash else report.longrepr).splitlines()[-1:]
+            reason = str(crash.message if crash else report.longrepr).splitlines()[:1]
             where = "" if report.when == "call" else f" ({report.when})"
             self._terminal.write_line(f"\nFAILED {report.nodeid}{where}: {''.join(reason)[:300]}")
 

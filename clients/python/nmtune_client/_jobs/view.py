@@ -106,6 +106,11 @@ class JobView:
         return self.data.encoders
 
     @property
+    def migration(self) -> Json | None:
+        """Of `heads.migrate`: from_version, and the way, refit or bridge; and what a bridge found."""
+        return self.data.migration
+
+    @property
     def method(self) -> str | None:
         """What it publishes: auto, nmtune, mlp or linear_probe."""
         return self.data.method
