@@ -107,7 +107,7 @@ class JobView:
 
     @property
     def migration(self) -> Json | None:
-        """Of `heads.migrate`: from_version, and the way, refit or bridge; and what a bridge found."""
+        """Of `heads.migrate`: from_version, the way (refit or bridge), what a bridge found."""
         return self.data.migration
 
     @property
