@@ -3,15 +3,16 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
-
-from tokenizers import Tokenizer, normalizers
+from typing import TYPE_CHECKING, Any, Final
 
 from providers.errors import InvalidEncoder, ProviderError
 from providers.local import plain_json
 from providers.local.config import Config
 from providers.local.files import TOKENIZER
 from providers.local.text_settings import TextSettings
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 MAX_WORD_CHARACTERS: Final = 1000
 """WordPiece takes quadratic time in a word's length, up to the length that the file allows."""
@@ -21,12 +22,14 @@ _ONE_ATOM: Final = re.compile(r"(\\[sSdDwWnrt]|[^\\.^$*+?()\[\]{}|])(\{\d{1,3},?
 """The regular expressions that are run: one character, repeated. No text makes these slow."""
 
 
-def read_tokenizer(data: bytes, config: Config, settings: TextSettings) -> Tokenizer:
+def read_tokenizer(data: bytes, config: Config, settings: TextSettings) -> "Tokenizer":
     """The tokenizer, which cuts texts at `settings.max_tokens` and pads none.
 
     The file's own truncation and padding are left out: they are often those of its training.
     Raises InvalidEncoder.
     """
+    from tokenizers import Tokenizer, normalizers  # of the extra `local`
+
     _check(plain_json.read_object(data, file=TOKENIZER))
     with failures_as(_unreadable):
         found = Tokenizer.from_str(data.decode())

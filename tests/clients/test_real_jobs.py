@@ -94,7 +94,7 @@ def test_every_member_of_a_report_has_an_attribute(job: Job) -> None:
         name: getattr(report, name)
         for name in (
             *("dataset", "choice", "spectra", "calibration", "abstention", "comparison"),
-            *("findings", "environment", "alias"),
+            *("findings", "environment", "alias", "encoders"),
         )
     }
     parts["candidates"] = {name: report.candidate(name) for name in report.candidates}

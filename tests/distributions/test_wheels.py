@@ -64,11 +64,13 @@ def test_a_wheel_says_which_version_it_is_and_what_it_needs(built: Path, name: s
     assert about["Description-Content-Type"] == "text/markdown"
     needs = about.get_all("Requires-Dist")
     ours = [one for one in needs if one.startswith("nmtune")]
-    assert ours == ([f"nmtune[onnx]=={nmtune.__version__}"] if name == "nmtune_server" else [])
+    assert ours == (
+        [f"nmtune[onnx,skops]=={nmtune.__version__}"] if name == "nmtune_server" else []
+    )
     if name == "nmtune":
         plain = {one.partition(">")[0] for one in needs if "extra ==" not in one}
         assert plain == {"numpy", "safetensors", "scikit-learn", "torch"}
-        assert about.get_all("Provides-Extra") == ["onnx", "plot"]
+        assert about.get_all("Provides-Extra") == ["onnx", "plot", "skops"]
 
 
 def test_an_sdist_has_licence_and_readme_and_no_tests(built: Path, name: str) -> None:

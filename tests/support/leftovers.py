@@ -42,7 +42,15 @@ def adopt_orphans() -> None:
         execute(self, *arguments)
         _own.add(self.pid)
 
+    fork = os.fork
+
+    def noted_fork() -> int:
+        pid = fork()
+        _own.add(pid)
+        return pid
+
     subprocess.Popen._execute_child = noted  # type: ignore[attr-defined]
+    os.fork = noted_fork
     threading.Thread(target=_reap_orphans, name="reaper of orphans", daemon=True).start()
 
 
