@@ -12,6 +12,7 @@ _HAS_HEAD = (
     "kind <> 'migration' OR (migration IS NOT NULL AND (status <> 'succeeded' "
     "OR (head_name IS NOT NULL AND head_version IS NOT NULL)))"
 )
+_PREDICTION = sa.text("status = 'queued' AND kind = 'prediction'")
 _OF_BRIDGES = "SELECT id FROM jobs WHERE kind = 'migration'"
 
 
@@ -26,6 +27,22 @@ def upgrade() -> None:
             op.f("ck_jobs_kind"), "kind IN ('training', 'prediction', 'migration')"
         )
         jobs.create_check_constraint(op.f("ck_jobs_migration"), _HAS_HEAD)
+    _prefer_predictions_index()
+
+
+def _prefer_predictions_index() -> None:
+    """Make it the newest: of two indexes that serve a claim, SQLite takes that one.
+
+    A table that is made anew gets its indexes in a random order.
+    """
+    op.drop_index("ix_jobs_claim_prediction", "jobs")
+    op.create_index(
+        "ix_jobs_claim_prediction",
+        "jobs",
+        ["queue", "precedence", "turn", "created_at", "id"],
+        sqlite_where=_PREDICTION,
+        postgresql_where=_PREDICTION,
+    )
 
 
 def downgrade() -> None:

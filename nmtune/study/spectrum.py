@@ -235,9 +235,7 @@ def _by_float32(rows: _Rows) -> _Array | None:
 
 def _eigenvalues(gram: _Array) -> _Array:
     """The eigenvalues of a symmetric matrix, largest first."""
-    import torch  # twice as fast as numpy's OpenBLAS, and slow to import
-
-    return np.asarray(torch.linalg.eigvalsh(torch.from_numpy(gram)).numpy()[::-1])
+    return np.asarray(np.linalg.eigvalsh(gram)[::-1], dtype=np.float64)
 
 
 def _triangle(rows: _Rows) -> _Array:
