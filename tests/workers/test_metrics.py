@@ -107,7 +107,7 @@ def test_what_is_in_no_set_has_one_label() -> None:
         if name != "le"
     }
     assert labels <= {
-        *("auto", "linear_probe", "mlp", "nmtune", "prediction"),
+        *("auto", "linear_probe", "mlp", "nmtune", "prediction", "migration"),
         *metrics.STAGES,
         *metrics.ENDS,
         metrics.OTHER,
