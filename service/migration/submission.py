@@ -10,12 +10,12 @@ from typing import Any, Final, Literal
 
 from nmtune.bridge.space_map import check_pairs
 from nmtune.training.candidates import Candidates
-from providers import catalogue
 from providers.encoder import Encoder
 from service.http.errors import Problem
 from service.http.idempotency import Answer, Key, earlier
 from service.jobs import embedding_cost
 from service.jobs.embedding_cost import PlannedEmbedding
+from service.jobs.encoders import resolve
 from service.jobs.schemas import Job
 from service.jobs.submission import check_quotas, check_trainable, record_once
 from service.migration.schemas import MigrateRequest, MigrationPlan
@@ -164,13 +164,7 @@ def _examine(
     name: str, body: MigrateRequest, *, tenant_id: str, store: Store, settings: ServiceSettings
 ) -> _Way:
     choice = body.provider
-    encoder = catalogue.resolve(
-        choice.name,
-        model=choice.model,
-        base_url=choice.base_url,
-        dimensions=choice.dimensions,
-        allowed=settings.provider_hosts,
-    )
+    encoder = resolve(choice, tenant_id=tenant_id, store=store, settings=settings)
     with store.database.read() as tx:
         version = heads.resolve(tx, tenant_id, f"{name}@{body.version}")
         origin = jobs.get(tx, tenant_id, version.job_id)

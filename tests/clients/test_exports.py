@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from nmtune_client import APIConnectionError, Client, ConflictError, ServerError
+from nmtune_client._heads.arguments import EXPORT_SUFFIXES, FOLDERS
 
+from service.export.formats import SUFFIXES
 from tests.clients.examples import DATASET
 
 EXPORT = "/heads/pets/versions/3/export"
@@ -227,3 +229,10 @@ def test_an_alias_is_rolled_back_and_deleted(
     assert server.seen("POST", path)[-1].query == {"from": "2"}
     server.on("DELETE", "/heads/pets/aliases/prod", type(server.DROP)(status=204))
     client.heads.delete_alias("pets", "prod")
+
+
+def test_the_client_knows_every_format_of_the_server() -> None:
+    assert EXPORT_SUFFIXES.keys() == SUFFIXES.keys()
+    assert {form: SUFFIXES[form] for form in SUFFIXES if form not in FOLDERS} == {
+        form: ending for form, ending in EXPORT_SUFFIXES.items() if form not in FOLDERS
+    }

@@ -28,6 +28,7 @@ from tests.service.in_process import (
     example,
     publish,
 )
+from tests.support.places import ROOT
 
 PATH = "/heads/pets/migrate"
 OLD = {"name": "openai", "model": "text-embedding-3-small", "price_per_million_tokens": 20.0}
@@ -35,13 +36,16 @@ NEW = {"name": "openai", "model": "text-embedding-3-large", "price_per_million_t
 TEXTS = [f"the {kind} number {n}" for n in range(60) for kind in ("cat", "dog")]
 BRIDGE = [f"another animal {n}" for n in range(120)]
 PRINT = "f" * 64
+ENCODERS = ROOT / "tests" / "data" / "encoders"
 
 
 @pytest.fixture
 def client(settings: ServiceSettings, store: Store) -> Iterator[InProcess]:
     known = settings.model_dump(include={"data_dir", "database_url"})
     secret = base64.b64encode(b"s" * 32).decode()
-    changed = ServiceSettings(**known, secret_key=secret, provider_keys="openai=sk-operator")
+    changed = ServiceSettings(
+        **known, secret_key=secret, provider_keys="openai=sk-operator", encoders_dir=ENCODERS
+    )
     app = create_app(changed, store=store, queue=RecordingQueue())
     yield InProcess(app)
     app.state.services.text_predictor.close()
@@ -235,3 +239,14 @@ def test_what_is_wrong_with_the_request_is_named(client: InProcess) -> None:
     problem = assert_problem(client.post("/predict", json=stated), 409, "wrong_encoder", "encoder")
     assert "POST /heads/pets/migrate" in problem["detail"]
     assert MigrateRequest(**example(MigrateRequest))
+
+
+def test_any_encoder_of_a_job_may_be_the_new_one(client: InProcess, pets: dict[str, Any]) -> None:
+    """Also one of an operator's folder, and a truncated width, as in POST /jobs."""
+    for provider in ({"name": "local", "model": "bert"}, {**NEW, "truncate_dim": 3}):
+        plan = client.post(f"{PATH}?plan=true", json={"provider": provider})
+        assert plan.status_code == 200, plan.text
+    job = client.post(PATH, json={"provider": {**NEW, "truncate_dim": 3}}).json()
+    assert job["encoder"]["truncate_dim"] == 3
+    unknown = client.post(PATH, json={"provider": {"name": "local", "model": "none"}})
+    assert_problem(unknown, 422, "invalid_provider", "provider.model")

@@ -283,10 +283,11 @@ class AsyncHeads(OfClient):
         """Write a version, by number or alias, to a file or folder; its path.
 
         format: bundle (a zip of the head, ONNX, a model card and a numpy runner), onnx,
-        safetensors, sklearn (a skops file); or a new folder: mlflow (a model that MLflow loads),
-        hf (for a model hub). path: by default NAME-VERSION with the format's ending, in this
-        folder. It is there whole or not at all. ServerError with code `export_disagrees`: the
-        server refuses an export that would not answer as the head does.
+        safetensors, sklearn (a skops file); of a head with an adapted encoder also peft and encoder
+        (zips of the adapter and of the merged encoder, each with the head); or a new folder: mlflow
+        (a model that MLflow loads), hf (for a model hub). path: by default NAME-VERSION with the
+        format's ending, in this folder. It is there whole or not at all. ServerError with code
+        `export_disagrees`: the server refuses an export that would not answer as the head does.
         """
         call, target = export(name, version, form=format, path=path)
         if format in FOLDERS:

@@ -18,6 +18,8 @@ EXPORT_SUFFIXES = {
     "sklearn": ".skops",
     "mlflow": "-mlflow",
     "hf": "-hf",
+    "peft": "-peft.zip",
+    "encoder": "-encoder.zip",
 }
 FOLDERS = ("mlflow", "hf")
 """Formats that become a folder."""
