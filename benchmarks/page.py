@@ -2,12 +2,16 @@
 
 import datetime
 import platform
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 
 import nmtune
+
+WIDTH = 140
+"""Of a line of prose."""
 
 
 def machine() -> str:
@@ -40,4 +44,15 @@ def write(page: Path, name: str, text: str) -> None:
     _, found_stop, after = rest.partition(stop)
     if not found_start or not found_stop:
         raise SystemExit(f"{page} lacks the marks {start} and {stop}")
-    page.write_text(f"{before}{start}\n{text}\n{stop}{after}")
+    lines = "\n".join(_wrapped(line) for line in text.split("\n"))
+    page.write_text(f"{before}{start}\n{lines}\n{stop}{after}")
+
+
+def _wrapped(line: str) -> str:
+    """A line of prose within the width of a page; tables stay as they are."""
+    if line.startswith("|") or len(line) <= WIDTH:
+        return line
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(
+        line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

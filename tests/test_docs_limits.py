@@ -229,7 +229,7 @@ MEASURED: dict[str, str] = {
     "run/operations": "15 seconds; 10 classes; 0.1 GiB; 0.3 GiB; 0.4 GiB; 40 seconds; 5 minutes; "
     "25 seconds; 460 ms; 4 bytes; 19 MB; 15 minutes; 3 s; 0.7 GB; 0.2 s; 50,000 rows; 150 MB",
     "use/predicting-rows": "768 columns; 1,024 rows; 4 kB",
-    "inside/serving": "1,024 rows; 16 kB; 64 rows; 43 ms; 3 MB; 16 MB; 5 ms",
+    "inside/serving": "1,024 rows; 43 ms; 3 MB; 16 MB; 5 ms",
     "use/predicting-files": "2,000,000 rows; 40 MB; 0.3 GiB",
     # Limits of the providers' own: tests/providers compare those that we keep.
     "use/providers": "2,048 texts; 300,000 tokens; 8,192 tokens; 256 texts; 16,000 tokens; "
